@@ -1,0 +1,345 @@
+//! A cursor over the parsed file. It notes what is wrong and goes on, so that all errors come at once.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+
+use jsonc_parser::ast::{Object, Value};
+use jsonc_parser::common::Ranged;
+
+use super::error::Problem;
+use super::suggest::{did_you_mean_one_of, quote, quote_all};
+
+/// What decoding has found out beside the values.
+#[derive(Default)]
+pub(super) struct Notes {
+    problems: RefCell<Vec<Problem>>,
+    /// Where each value that was looked at stands, by its path.
+    spots: RefCell<BTreeMap<String, Range<usize>>>,
+    /// Names that values with errors may define: nobody is to blame for using them.
+    forgiven: RefCell<BTreeSet<String>>,
+}
+
+/// A value of the file.
+pub(super) struct Node<'a> {
+    value: &'a Value<'a>,
+    path: String,
+    notes: &'a Notes,
+}
+
+/// An object with known fields.
+pub(super) struct Fields<'a> {
+    object: &'a Object<'a>,
+    known: &'static [&'static str],
+    path: String,
+    notes: &'a Notes,
+}
+
+/// Decoders of `{"tag": body}` by tag.
+pub(super) type Tags<T> = [(&'static str, fn(&Node<'_>) -> Option<T>)];
+
+impl Notes {
+    /// Notes an error of the value at a path.
+    pub(super) fn error(&self, path: &str, message: String, help: Option<String>) {
+        let range = self.spots.borrow().get(path).cloned().unwrap_or_default();
+        self.error_at(range, path.to_owned(), message, help);
+    }
+
+    fn error_at(&self, range: Range<usize>, path: String, message: String, help: Option<String>) {
+        self.problems.borrow_mut().push(Problem { range, path, message, help });
+    }
+
+    /// Whether the file has a value at a path, be it a good one or not.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.spots.borrow().contains_key(path)
+    }
+
+    /// Whether nothing should be said of a name, for an error that is already noted may be the reason.
+    pub(super) fn forgives(&self, name: &str) -> bool {
+        name.is_empty() || self.forgiven.borrow().contains(name)
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+impl<'a> Node<'a> {
+    /// The whole file.
+    pub(super) fn root(value: &'a Value<'a>, notes: &'a Notes) -> Node<'a> {
+        Node::new(value, String::new(), notes)
+    }
+
+    fn new(value: &'a Value<'a>, path: String, notes: &'a Notes) -> Node<'a> {
+        notes.spots.borrow_mut().insert(path.clone(), bytes(value));
+        Node { value, path, notes }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Notes an error of this value.
+    pub(super) fn error(&self, message: impl Into<String>) {
+        self.error_with_help(message, None);
+    }
+
+    /// Notes an error of this value, and how to mend it.
+    pub(super) fn error_with_help(&self, message: impl Into<String>, help: Option<String>) {
+        self.notes.error_at(bytes(self.value), self.path.clone(), message.into(), help);
+    }
+
+    /// Forgives the use of all names that this value may have been meant to define.
+    pub(super) fn forgive(&self) {
+        let mut forgiven = self.notes.forgiven.borrow_mut();
+        let mut rest = vec![self.value];
+        while let Some(value) = rest.pop() {
+            match value {
+                Value::StringLit(text) => {
+                    forgiven.insert(text.value.clone().into_owned());
+                }
+                Value::Array(array) => rest.extend(&array.elements),
+                Value::Object(object) => rest.extend(object.properties.iter().map(|property| &property.value)),
+                Value::NumberLit(_) | Value::BooleanLit(_) | Value::NullKeyword(_) => {}
+            }
+        }
+    }
+
+    /// An object of these fields; others are errors, and so are duplicates.
+    pub(super) fn object(&self, known: &'static [&'static str]) -> Option<Fields<'a>> {
+        let Value::Object(object) = self.value else {
+            return self.expected("an object");
+        };
+        let mut seen = BTreeSet::new();
+        for property in &object.properties {
+            let name = property.name.as_str();
+            let message = match (known.contains(&name), seen.insert(name)) {
+                (true, true) => continue,
+                (false, _) => format!("unknown field {}", quote(name)),
+                (true, false) => format!("duplicate field {}", quote(name)),
+            };
+            let help = if known.contains(&name) { None } else { did_you_mean_one_of(name, known) };
+            let range = property.name.range();
+            self.notes.error_at(range.start..range.end, join(&self.path, name), message, help);
+        }
+        Some(Fields { object, known, path: self.path.clone(), notes: self.notes })
+    }
+
+    /// The elements of an array.
+    pub(super) fn items(&self) -> Option<Vec<Node<'a>>> {
+        let Value::Array(array) = self.value else {
+            return self.expected("an array");
+        };
+        let item = |(i, value)| Node::new(value, format!("{}[{i}]", self.path), self.notes);
+        Some(array.elements.iter().enumerate().map(item).collect())
+    }
+
+    /// The good elements of an array.
+    pub(super) fn list<T>(&self, decode: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+        Some(self.items()?.iter().filter_map(decode).collect())
+    }
+
+    /// `{"tag": body}`, or `"tag"`, which stands for `{"tag": {}}`.
+    pub(super) fn tagged<T>(&self, kind: &str, tags: &Tags<T>) -> Option<T> {
+        let unknown = |range: Range<usize>, path: String, tag: &str| {
+            let names: Vec<&str> = tags.iter().map(|(name, _)| *name).collect();
+            let message = format!("unknown {kind} {}", quote(tag));
+            self.notes.error_at(range, path, message, did_you_mean_one_of(tag, &names));
+        };
+        let find = |tag: &str| tags.iter().find(|(name, _)| *name == tag);
+        match self.value {
+            Value::StringLit(text) => {
+                let Some((name, decode)) = find(&text.value) else {
+                    unknown(bytes(self.value), self.path.clone(), &text.value);
+                    return None;
+                };
+                // The value is not an object, and the decoder would say no more than that.
+                let empty = Value::Object(Object { range: text.range, properties: Vec::new() });
+                let trial = Notes::default();
+                let decoded = decode(&Node::root(&empty, &trial));
+                if decoded.is_none() {
+                    let help = format!("write `{{\"{name}\": {{...}}}}`");
+                    self.error_with_help(format!("{kind} `{name}` needs fields"), Some(help));
+                }
+                decoded
+            }
+            Value::Object(object) => match &object.properties[..] {
+                [property] => {
+                    let (tag, path) = (property.name.as_str(), join(&self.path, property.name.as_str()));
+                    let Some((_, decode)) = find(tag) else {
+                        let range = property.name.range();
+                        unknown(range.start..range.end, path, tag);
+                        return None;
+                    };
+                    decode(&Node::new(&property.value, path, self.notes))
+                }
+                properties => {
+                    let count = if properties.is_empty() { "none" } else { "more than one" };
+                    self.error(format!("expected an object with the {kind} as its one key, found {count}"));
+                    None
+                }
+            },
+            _ => self.expected(&format!("the {kind} as an object with one key")),
+        }
+    }
+
+    /// A string.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        match self.value {
+            Value::StringLit(text) => Some(&text.value),
+            _ => self.expected("a string"),
+        }
+    }
+
+    /// A string of the reader's own.
+    pub(super) fn text(&self) -> Option<String> {
+        self.string().map(str::to_owned)
+    }
+
+    /// The string, if it is one.
+    pub(super) fn as_string(&self) -> Option<&'a str> {
+        self.value.as_string_lit().map(|text| &*text.value)
+    }
+
+    /// A field, if it is an object that has it.
+    pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
+        field(self.value.as_object()?, name, &self.path, self.notes)
+    }
+
+    /// Whether it is an object.
+    pub(super) fn is_object(&self) -> bool {
+        self.value.as_object().is_some()
+    }
+
+    /// Whether it is an array without elements.
+    pub(super) fn is_empty_array(&self) -> bool {
+        self.value.as_array().is_some_and(|array| array.elements.is_empty())
+    }
+
+    /// A name that other parts of the file use: it starts with a letter.
+    pub(super) fn name(&self) -> Option<String> {
+        let text = self.string()?;
+        let rest_is_good = || text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.len() <= MAX_NAME && rest_is_good() {
+            return Some(text.to_owned());
+        }
+        let help = format!("a letter, then letters, digits, `-`, `_` or `.`, at most {MAX_NAME} in all");
+        self.error_with_help(format!("{} is not a name", quote(text)), Some(help));
+        self.forgive();
+        None
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.value {
+            Value::BooleanLit(literal) => Some(literal.value),
+            _ => self.expected("`true` or `false`"),
+        }
+    }
+
+    /// An integer of a range.
+    pub(super) fn integer<T>(&self, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: Copy + Display + PartialOrd + TryFrom<i128>,
+    {
+        let good = |digits: &str| digits.parse().ok().and_then(|n: i128| T::try_from(n).ok());
+        if let Value::NumberLit(literal) = self.value
+            && let Some(number) = good(literal.value)
+            && range.contains(&number)
+        {
+            return Some(number);
+        }
+        self.expected(&format!("an integer from {} to {}", range.start(), range.end()))
+    }
+
+    /// One of some named values. Names to be modelled `later` are told from wrong ones.
+    pub(super) fn named<T: Copy>(&self, kind: &str, names: &[(T, &str)], later: &[&str]) -> Option<T> {
+        let text = self.string()?;
+        if let Some((value, _)) = names.iter().find(|(_, name)| *name == text) {
+            return Some(*value);
+        }
+        let today: Vec<&str> = names.iter().map(|(_, name)| *name).collect();
+        if later.contains(&text) {
+            let help = format!("modelled today: {}", quote_all(&today));
+            self.error_with_help(format!("{kind} {} is not modelled yet", quote(text)), Some(help));
+        } else {
+            let help = did_you_mean_one_of(text, &today);
+            self.error_with_help(format!("unknown {kind} {}", quote(text)), help);
+        }
+        None
+    }
+
+    /// Notes that the value is not what it should be.
+    pub(super) fn expected<T>(&self, what: &str) -> Option<T> {
+        let found = match self.value {
+            Value::NumberLit(literal) => quote(literal.value),
+            Value::StringLit(_) => "a string".to_owned(),
+            Value::BooleanLit(literal) => quote(&literal.value.to_string()),
+            Value::Object(_) => "an object".to_owned(),
+            Value::Array(_) => "an array".to_owned(),
+            Value::NullKeyword(_) => "`null`".to_owned(),
+        };
+        self.error(format!("expected {what}, found {found}"));
+        None
+    }
+}
+
+/// The most characters of a name: diagrams have 75 columns.
+const MAX_NAME: usize = 48;
+
+impl<'a> Fields<'a> {
+    /// The value of a field.
+    pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
+        debug_assert!(self.known.contains(&name), "`{name}` is not among the known fields");
+        field(self.object, name, &self.path, self.notes)
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<T>(&self, name: &str, decode: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+        let Some(node) = self.get(name) else {
+            self.missing(name);
+            return None;
+        };
+        decode(&node)
+    }
+
+    /// Notes that a field is missing.
+    pub(super) fn missing(&self, name: &str) {
+        let brace = self.object.range.start;
+        self.notes.error_at(brace..brace + 1, self.path.clone(), format!("missing field {}", quote(name)), None);
+    }
+
+    /// A field that may be absent: `None` if it has errors, `Some(None)` if it is not there.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        decode: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.get(name).map_or(Some(None), |node| decode(&node).map(Some))
+    }
+
+    /// A field with a default.
+    pub(super) fn or<T>(&self, name: &str, default: T, decode: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+        self.get(name).map_or(Some(default), |node| decode(&node))
+    }
+}
+
+fn bytes(value: &Value<'_>) -> Range<usize> {
+    value.start()..value.end()
+}
+
+fn field<'a>(object: &'a Object<'a>, name: &str, path: &str, notes: &'a Notes) -> Option<Node<'a>> {
+    let property = object.properties.iter().find(|property| property.name.as_str() == name)?;
+    Some(Node::new(&property.value, join(path, name), notes))
+}
+
+/// The path of a field.
+fn join(path: &str, field: &str) -> String {
+    let plain = !field.is_empty() && field.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    match (plain && field.len() <= MAX_NAME, path) {
+        (true, "") => field.to_owned(),
+        (true, _) => format!("{path}.{field}"),
+        (false, _) => format!("{path}[{}]", quote(field)),
+    }
+}

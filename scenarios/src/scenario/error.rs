@@ -1,0 +1,165 @@
+//! What is wrong with a scenario file, and where.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Characters that are shown of a source line; of longer ones, half before the place of the error.
+const LINE: usize = 120;
+
+/// Everything that is wrong with a file, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadErrors {
+    /// The file, as it was named to [`load`](super::load()).
+    pub file: String,
+    /// The errors: at least one.
+    pub errors: Vec<LoadError>,
+}
+
+/// One error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The JSON path, as `threads[0].run[1].gup_fast.at`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What may have been meant.
+    pub help: Option<String>,
+    excerpt: Excerpt,
+}
+
+/// The part of a line that an error is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Excerpt {
+    text: String,
+    /// Characters before the carets.
+    before: usize,
+    /// How many carets.
+    width: usize,
+}
+
+/// An error as the decoder notes it: with the bytes of the file that it is about.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) range: Range<usize>,
+    pub(super) path: String,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl LoadErrors {
+    /// Finds the lines and columns of the problems, in one pass over the text.
+    pub(super) fn locate(file: &str, text: &str, mut problems: Vec<Problem>) -> LoadErrors {
+        problems.sort_by_key(|problem| problem.range.start);
+        let (mut line, mut column, mut seen) = (1, 1, 0);
+        let mut errors = Vec::with_capacity(problems.len());
+        for Problem { range, path, message, help } in problems {
+            let start = text.floor_char_boundary(range.start);
+            for c in text[seen..start].chars() {
+                (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+            }
+            seen = start;
+            let end = text.floor_char_boundary(range.end).max(start);
+            errors.push(LoadError { line, column, path, message, help, excerpt: Excerpt::new(text, start..end) });
+        }
+        LoadErrors { file: file.to_owned(), errors }
+    }
+}
+
+impl Excerpt {
+    fn new(text: &str, range: Range<usize>) -> Excerpt {
+        let in_line = |c: &char| *c != '\n';
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let mut before: Vec<char> = text[..range.start].chars().rev().take_while(in_line).take(LINE + 1).collect();
+        let mut after: Vec<char> = text[range.start..].chars().take_while(in_line).take(LINE + 1).collect();
+        if before.len() + after.len() > LINE {
+            for part in [&mut before, &mut after].into_iter().filter(|part| part.len() > LINE / 2) {
+                part.splice(LINE / 2.., "...".chars());
+            }
+        }
+        let width = text[range].chars().take_while(in_line).take(after.len()).count().max(1);
+        let line: String = before.iter().rev().chain(&after).copied().map(printable).collect();
+        Excerpt { text: line.trim_end().to_owned(), before: before.len(), width }
+    }
+}
+
+impl fmt::Display for LoadErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.errors.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n\n" };
+            write!(f, "{separator}{}:{error}", self.file)?;
+        }
+        match self.errors.len() {
+            0 | 1 => Ok(()),
+            many => write!(f, "\n\n{}: {many} errors", self.file),
+        }
+    }
+}
+
+/// `LINE:COLUMN: error: MESSAGE`, the path, the line with carets under the place, and the help.
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: error: {}", self.line, self.column, self.message)?;
+        if !self.path.is_empty() {
+            write!(f, "\n  at {}", self.path)?;
+        }
+        let Excerpt { text, before, width } = &self.excerpt;
+        if !text.is_empty() {
+            let (number, indent, carets) = (self.line.to_string(), " ".repeat(*before), "^".repeat(*width));
+            let margin = " ".repeat(number.len());
+            write!(f, "\n {number} | {text}\n {margin} | {indent}{carets}")?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadErrors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locate(text: &str, ranges: &[Range<usize>]) -> LoadErrors {
+        let problem = |range: &Range<usize>| Problem {
+            range: range.clone(),
+            path: String::new(),
+            message: "wrong".to_owned(),
+            help: None,
+        };
+        LoadErrors::locate("f.json", text, ranges.iter().map(problem).collect())
+    }
+
+    #[test]
+    fn lines_and_columns_count_characters() {
+        let found = locate("äb\n\töd x", &[7..9, 0..2]);
+        let places: Vec<_> = found.errors.iter().map(|e| (e.line, e.column)).collect();
+        assert_eq!(places, [(1, 1), (2, 3)]);
+        assert_eq!(
+            found.to_string(),
+            "f.json:1:1: error: wrong\n 1 | äb\n   | ^\n\n\
+             f.json:2:3: error: wrong\n 2 |  öd x\n   |   ^^\n\n\
+             f.json: 2 errors"
+        );
+    }
+
+    #[test]
+    fn long_lines_are_clipped_around_the_place() {
+        let text = format!("{}here{}", "a".repeat(1000), "b".repeat(1000));
+        let shown = locate(&text, std::slice::from_ref(&(1000..1004))).to_string();
+        let expected = format!("...{}here{}...", "a".repeat(60), "b".repeat(56));
+        assert!(shown.contains(&expected), "{shown}");
+        assert!(shown.ends_with(&format!("{}^^^^", " ".repeat(63))), "{shown}");
+    }
+
+    #[test]
+    fn places_outside_of_the_text_are_harmless() {
+        assert_eq!(locate("", std::slice::from_ref(&(7..9))).to_string(), "f.json:1:1: error: wrong");
+        assert!(locate("é", std::slice::from_ref(&(1..1))).to_string().ends_with("^"));
+    }
+}

@@ -1,0 +1,75 @@
+//! The words of error messages: quoted names, and what was meant.
+
+/// Characters of a name that a message repeats.
+const CLIP: usize = 48;
+
+/// The text between backticks, on one line and clipped.
+pub(super) fn quote(text: &str) -> String {
+    let mut shown: String = text.chars().take(CLIP).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(CLIP).is_some() {
+        shown.push_str("...");
+    }
+    format!("`{shown}`")
+}
+
+/// All of them, separated by commas.
+pub(super) fn quote_all(names: &[&str]) -> String {
+    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// The candidate that was probably meant: at most a third of its letters differ.
+pub(super) fn similar<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (text.chars().take(CLIP).count() / 3).max(1);
+    let text = text.to_lowercase();
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(text.len()) <= allowed)
+        .map(|candidate| (strsim::osa_distance(&text, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// ``did you mean `x`?``, if a candidate is similar.
+pub(super) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    similar(text, candidates).map(|candidate| format!("did you mean {}?", quote(candidate)))
+}
+
+/// The same of a closed set, which is listed if nothing is similar.
+pub(super) fn did_you_mean_one_of(text: &str, names: &[&str]) -> Option<String> {
+    let all = || format!("expected {}{}", if names.len() > 1 { "one of " } else { "" }, quote_all(names));
+    did_you_mean(text, names.iter().copied()).or_else(|| (!names.is_empty()).then(all))
+}
+
+/// `1 page`, `2 pages`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_a_slip_are_recognised() {
+        let names = ["mmap", "munmap", "gup_fast", "gup_fast_only", "exit"];
+        for (text, meant) in [
+            ("mmpa", Some("mmap")),
+            ("gup-fast", Some("gup_fast")),
+            ("GUP_FAST", Some("gup_fast")),
+            ("exti", Some("exit")),
+            ("quit", None),
+            ("", None),
+            ("mremap", Some("mmap")),
+        ] {
+            assert_eq!(similar(text, names), meant, "{text}");
+        }
+        assert_eq!(similar(&"x".repeat(100_000), names), None);
+    }
+
+    #[test]
+    fn quoted_text_stays_short_and_on_one_line() {
+        assert_eq!(quote("a\nb"), "`a?b`");
+        assert_eq!(quote(&"x".repeat(1000)).len(), CLIP + 5);
+    }
+}

@@ -1,0 +1,198 @@
+//! What the parts of a scenario say of each other. Errors are noted beside those of decoding.
+
+use std::collections::BTreeMap;
+
+use super::decode::Notes;
+use super::suggest::{counted, did_you_mean, quote};
+use super::{Check, Op, Scenario, What, mappings, op};
+
+/// Operations that run one after the other: a process's setup, or a thread.
+pub(super) struct Sequence<'a> {
+    /// The process in which they run.
+    pub(super) process: &'a str,
+    /// The operations.
+    pub(super) ops: &'a [Op],
+}
+
+/// The process that forks each child, by the child's name.
+pub(super) type Parents<'a> = BTreeMap<&'a str, &'a str>;
+
+/// Checks a scenario that was decoded, perhaps with errors.
+pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
+    let sequences: Vec<Sequence<'_>> = (scenario.processes.iter())
+        .map(|process| Sequence { process: &process.name, ops: &process.setup })
+        .chain(scenario.threads.iter().map(|thread| Sequence { process: &thread.process, ops: &thread.run }))
+        .collect();
+    let parents = processes(scenario, &sequences, notes);
+    threads(scenario, &parents, notes);
+    for sequence in &sequences {
+        pins(sequence, notes);
+        exit_is_last(sequence, notes);
+    }
+    pipes(&sequences, notes);
+    checks(scenario, &sequences, notes);
+    unique("case", scenario.cases.iter().enumerate().map(|(i, c)| (&*c.name, format!("cases[{i}].name"))), notes);
+    mappings::validate(scenario, &sequences, &parents, notes);
+}
+
+/// The path of a field of an operation.
+pub(super) fn path(op: &Op, field: &str) -> String {
+    format!("{}.{}.{field}", op.path, op::tag(&op.what))
+}
+
+/// Reports names that are given twice; each comes with its path.
+pub(super) fn unique<'a>(kind: &str, names: impl Iterator<Item = (&'a str, String)>, notes: &Notes) {
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, path) in names.filter(|(name, _)| !name.is_empty()) {
+        if let Some(first) = first.get(name) {
+            let help = format!("the first is at {first}");
+            notes.error(&path, format!("duplicate {kind} name {}", quote(name)), Some(help));
+        } else {
+            first.insert(name, path);
+        }
+    }
+}
+
+/// Reports a name that is not among those that are defined.
+pub(super) fn known<'a>(
+    kind: &str,
+    name: &str,
+    path: impl FnOnce() -> String,
+    mut defined: impl Iterator<Item = &'a str> + Clone,
+    notes: &Notes,
+) {
+    if !defined.clone().any(|other| other == name) && !notes.forgives(name) {
+        let help = did_you_mean(name, defined.by_ref());
+        notes.error(&path(), format!("unknown {kind} {}", quote(name)), help);
+    }
+}
+
+/// Process names, given and forked, are unique; returns who forks whom.
+fn processes<'a>(scenario: &'a Scenario, sequences: &[Sequence<'a>], notes: &Notes) -> Parents<'a> {
+    let mut parents = Parents::new();
+    let mut forked = Vec::new();
+    for Sequence { process, ops } in sequences {
+        for op in *ops {
+            if let What::Fork { name } = &op.what {
+                forked.push((&**name, path(op, "as")));
+                parents.entry(name).or_insert(*process);
+            }
+        }
+    }
+    let given = (scenario.processes.iter().enumerate()).map(|(i, p)| (&*p.name, format!("processes[{i}].name")));
+    unique("process", given.chain(forked), notes);
+    for process in &scenario.processes {
+        parents.remove(&*process.name);
+    }
+    parents
+}
+
+fn threads(scenario: &Scenario, parents: &Parents<'_>, notes: &Notes) {
+    let names = scenario.threads.iter().enumerate().map(|(i, t)| (&*t.name, format!("threads[{i}].name")));
+    unique("thread", names, notes);
+    let given = || scenario.processes.iter().map(|process| &*process.name);
+    for (i, thread) in scenario.threads.iter().enumerate() {
+        let path = || format!("threads[{i}].process");
+        known("process", &thread.process, path, given().chain(parents.keys().copied()), notes);
+        if let Some(ancestor) = ancestors(&thread.process, parents).last()
+            && parents.contains_key(ancestor)
+        {
+            let message =
+                format!("process {} never starts: it is forked by its own child", quote(&thread.process));
+            notes.error(&path(), message, None);
+        }
+        let (cpu, cpus) = (usize::from(thread.cpu), scenario.machine.cpus);
+        if cpu >= cpus {
+            let message = format!("CPU {cpu} does not exist: the machine has {}", counted(cpus as u64, "CPU"));
+            notes.error(&format!("threads[{i}].cpu"), message, Some("CPUs count from 0".to_owned()));
+        }
+    }
+}
+
+/// A process, its parent, and so on; if they go in a circle, at least once around.
+pub(super) fn ancestors<'a>(process: &'a str, parents: &Parents<'a>) -> Vec<&'a str> {
+    let mut line = vec![process];
+    while let Some(&parent) = parents.get(line[line.len() - 1])
+        && line.len() <= parents.len()
+    {
+        line.push(parent);
+    }
+    line
+}
+
+/// Pins are used behind the operation that takes them, in the same sequence.
+fn pins(sequence: &Sequence<'_>, notes: &Notes) {
+    let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
+    for op in sequence.ops {
+        let (pin, page) = match &op.what {
+            What::Gup { name, pages, .. } => {
+                taken.insert(name, *pages);
+                continue;
+            }
+            What::PutPages { pin } => (pin, 0),
+            What::DeviceRead { pin, page, .. } | What::DeviceWrite { pin, page, .. } => (pin, *page),
+            _ => continue,
+        };
+        known("pin", pin, || path(op, "pin"), taken.keys().copied(), notes);
+        if let Some(&pages) = taken.get(&**pin)
+            && page >= pages
+        {
+            let message =
+                format!("page {page} is outside of pin {}, which has {}", quote(pin), counted(pages, "page"));
+            notes.error(&path(op, "page"), message, None);
+        }
+    }
+}
+
+fn exit_is_last(sequence: &Sequence<'_>, notes: &Notes) {
+    for (op, next) in sequence.ops.iter().zip(sequence.ops.iter().skip(1)) {
+        if op.what == What::Exit {
+            notes.error(&next.path, "nothing can run after `exit`".to_owned(), None);
+        }
+    }
+}
+
+fn pipes(sequences: &[Sequence<'_>], notes: &Notes) {
+    let ops = || sequences.iter().flat_map(|sequence| sequence.ops);
+    let filled: Vec<&str> = ops()
+        .filter_map(|op| if let What::Vmsplice { pipe, .. } = &op.what { Some(&**pipe) } else { None })
+        .collect();
+    for op in ops() {
+        if let What::PipeRead { pipe, .. } = &op.what {
+            known("pipe", pipe, || path(op, "pipe"), filled.iter().copied(), notes);
+        }
+    }
+}
+
+fn checks(scenario: &Scenario, sequences: &[Sequence<'_>], notes: &Notes) {
+    let mut values = Vec::new();
+    for op in sequences.iter().flat_map(|sequence| sequence.ops) {
+        if let What::Read { name: Some(name), .. }
+        | What::DeviceRead { name: Some(name), .. }
+        | What::PipeRead { name: Some(name), .. } = &op.what
+        {
+            values.push((&**name, path(op, "as")));
+        }
+    }
+    for (i, check) in scenario.checks.iter().enumerate() {
+        match check {
+            Check::Value { of, .. } => {
+                let names = values.iter().map(|(name, _)| *name);
+                known("value", of, || format!("checks[{i}].value.of"), names, notes);
+            }
+            Check::Returned { thread, op, .. } => {
+                let names = scenario.threads.iter().map(|thread| &*thread.name);
+                known("thread", thread, || format!("checks[{i}].returned.thread"), names, notes);
+                if let Some(place) = scenario.threads.iter().position(|other| other.name == *thread)
+                    && notes.has(&format!("threads[{place}].run"))
+                    && !notes.has(&format!("threads[{place}].run[{op}]"))
+                {
+                    let message = format!("thread {} has no operation {op}", quote(thread));
+                    let help = "operations count from 0".to_owned();
+                    notes.error(&format!("checks[{i}].returned.op"), message, Some(help));
+                }
+            }
+        }
+    }
+    unique("value", values.into_iter(), notes);
+}

@@ -1,0 +1,177 @@
+//! What the loader says of bad scenarios, and that it never panics.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mmsim::scenario::{Advice, Expect, GupCall, Place, StrategyName, What, load};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use sim_mm::{Flush, Release, Safeguard};
+
+const EXAMPLE: &str = include_str!("good/design-example.json");
+
+/// `bad/NAME.json` gives `bad/NAME.stderr`. A new file's text is printed, to be read and put there.
+#[test]
+fn bad_files_give_the_expected_errors() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
+    let entries = fs::read_dir(&folder).expect("the folder of bad scenarios is part of the sources");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    files.sort();
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json")) {
+        let name = format!("bad/{}", file.file_name().expect("a file has a name").to_string_lossy());
+        let text = fs::read_to_string(file).expect("a readable file");
+        let found =
+            load(&name, &text).map_or_else(|errors| errors.to_string() + "\n", |_| "no error\n".to_owned());
+        match fs::read_to_string(file.with_extension("stderr")) {
+            Ok(expected) if expected == found => {}
+            Ok(expected) => failures.push(format!("== {name}: expected\n{expected}== but found\n{found}")),
+            Err(_) => failures.push(format!("== {name} has no .stderr; it would be\n{found}")),
+        }
+        checked += 1;
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(checked >= 16, "only {checked} files");
+}
+
+fn page_0(name: &str) -> Place {
+    Place::Mapping { name: name.to_owned(), page: 0 }
+}
+
+#[test]
+fn the_example_loads() {
+    let scenario = load("design-example.json", EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(scenario.name, "spec-ref-vs-reuse");
+    assert!(scenario.about.starts_with("Fast GUP pins a frame"));
+    assert_eq!(scenario.history.commits, ["e286781d5f2e"]);
+    assert_eq!(scenario.history.release.as_deref(), Some("v2.6.27"));
+    assert_eq!(scenario.history.cve, None);
+    let machine = scenario.machine;
+    assert_eq!((machine.cpus, machine.entries_per_table, machine.frames, machine.refcount_bits), (3, 4, 24, 32));
+    assert_eq!(machine.platform.flush, Flush::NoIpi);
+    assert_eq!(scenario.kernel.version, Some(Release::v(5, 0)));
+    assert!(scenario.checks.is_empty());
+
+    let setups: Vec<_> = scenario.processes.iter().map(|process| (&*process.name, process.setup.len())).collect();
+    assert_eq!(setups, [("victim", 2), ("other", 1)]);
+    let setup = &scenario.processes[0].setup;
+    assert_eq!(setup[0].what, What::Mmap { name: "buf".to_owned(), pages: 1, writable: true, at: None });
+    assert_eq!(setup[1].what, What::Write { to: page_0("buf"), value: 1 });
+    assert_eq!(setup[1].path, "processes[0].setup[1]");
+
+    let threads: Vec<_> = scenario.threads.iter().map(|t| (&*t.name, &*t.process, t.cpu)).collect();
+    assert_eq!(threads, [("gup", "victim", 0), ("zap", "victim", 1), ("reuse", "other", 2)]);
+    let run = |thread: usize| scenario.threads[thread].run.iter().map(|op| op.what.clone()).collect::<Vec<_>>();
+    let pin = || "pin".to_owned();
+    assert_eq!(
+        run(0),
+        [
+            What::Gup { call: GupCall::Fast, at: page_0("buf"), pages: 1, write: false, name: pin() },
+            What::DeviceRead { pin: pin(), page: 0, name: None },
+            What::PutPages { pin: pin() },
+        ]
+    );
+    assert_eq!(run(1), [What::Madvise { at: page_0("buf"), pages: Some(1), advice: Advice::DontNeed }]);
+    assert_eq!(run(2), [What::Write { to: page_0("page"), value: 42 }]);
+
+    let cases: Vec<_> = scenario.cases.iter().map(|case| (&*case.name, case.explore.strategy)).collect();
+    let (exhaustive, portfolio) = (StrategyName::Exhaustive, StrategyName::Portfolio);
+    assert_eq!(cases, [("recheck", exhaustive), ("no-recheck", portfolio), ("ipi-blocks-the-free", exhaustive)]);
+    assert_eq!(scenario.cases[0].expect, Expect::NoViolation);
+    assert_eq!(scenario.cases[1].kernel.without, [Safeguard::GupPteRecheck]);
+    let any_of = vec!["leak".to_owned(), "frame-use-after-free".to_owned()];
+    assert_eq!(scenario.cases[1].expect, Expect::Violation { any_of, routine: Some("gup_pte_range".to_owned()) });
+    assert_eq!(scenario.cases[2].machine.platform.flush, Some(Flush::Ipi));
+}
+
+/// Every operation in its shortest and its longest form, and the defaults.
+#[test]
+fn every_operation_loads() {
+    let text = include_str!("good/every-operation.json");
+    let scenario = load("every-operation.json", text).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((scenario.machine.cpus, scenario.machine.entries_per_table), (3, 512));
+    let exits: Vec<_> = scenario.threads.iter().map(|thread| thread.run.last().map(|op| &op.what)).collect();
+    assert_eq!(exits[1..], [Some(&What::Exit), Some(&What::Exit)]);
+    assert_eq!(scenario.cases[0].explore.runs, Some(1_000_000_000));
+}
+
+/// What a mutation puts into the file.
+fn patch() -> impl Strategy<Value = Vec<u8>> {
+    let snippets = [
+        "null",
+        "true",
+        "-1",
+        "1e400",
+        "1.5",
+        "18446744073709551616",
+        "0",
+        "[]",
+        "{}",
+        "\"\"",
+        "\"buf+1\"",
+        "\"0xfffffffffffffff8\"",
+        "\"exit\"",
+        ",",
+        "\"",
+        "\\",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "é",
+        "\u{2028}",
+        "{ \"fork\": { \"as\": \"victim\" } },",
+        "{ \"mmap\": { \"as\": \"buf\", \"pages\": 34359738368 } },",
+        "\"victim\"",
+        "\"pin\"",
+        "\"at\": \"0x7fffffffe000\",",
+        "\"entries_per_table\": 2,",
+    ];
+    let snippet = prop::sample::select(snippets.to_vec()).prop_map(|snippet| snippet.as_bytes().to_vec());
+    prop_oneof![prop::collection::vec(any::<u8>(), 0..4), snippet]
+}
+
+/// Puts patches in the place of some bytes, and so deletes, inserts and replaces.
+fn mutated(patches: &[(prop::sample::Index, usize, Vec<u8>)]) -> String {
+    let mut bytes = EXAMPLE.as_bytes().to_vec();
+    for (at, length, patch) in patches {
+        let at = at.index(bytes.len());
+        let end = (at + length).min(bytes.len());
+        bytes.splice(at..end, patch.iter().copied());
+        bytes.push(b'\n');
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A JSON value of the example, replaced.
+fn replaced(which: prop::sample::Index, patch: &[u8]) -> String {
+    let is_value = |(i, _): &(usize, &str)| EXAMPLE[..*i].trim_end().ends_with([':', '[', ',', '{']);
+    let starts: Vec<(usize, &str)> = EXAMPLE.match_indices(['"', '{', '[', '1']).filter(is_value).collect();
+    let start = starts[which.index(starts.len())].0;
+    let mut values = serde_json::Deserializer::from_str(&EXAMPLE[start..]).into_iter::<serde_json::Value>();
+    let end = values.next().map_or(start, |_| start + values.byte_offset());
+    format!("{}{}{}", &EXAMPLE[..start], String::from_utf8_lossy(patch), &EXAMPLE[end..])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 4000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn mutilated_files_never_panic(
+        patches in prop::collection::vec((any::<prop::sample::Index>(), 0..6_usize, patch()), 1..4),
+    ) {
+        if let Err(errors) = load("f.json", &mutated(&patches)) {
+            prop_assert!(!errors.errors.is_empty());
+            prop_assert!(errors.to_string().len() < 1 << 20);
+        }
+    }
+
+    #[test]
+    fn replaced_values_never_panic(which in any::<prop::sample::Index>(), patch in patch()) {
+        let _: String = load("f.json", &replaced(which, &patch)).map_or_else(|e| e.to_string(), |s| s.name);
+    }
+}

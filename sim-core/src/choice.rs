@@ -1,0 +1,117 @@
+//! The one door through which every decision passes.
+
+use crate::cpu::{CpuId, CpuState, TaskId, Vector};
+use crate::op::Op;
+
+/// One thing that can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// The CPU performs its announced access.
+    Step(CpuId),
+    /// The CPU leaves its task for another.
+    Switch(CpuId, TaskId),
+    /// The CPU takes a pending interrupt.
+    Interrupt(CpuId, Vector),
+    /// The CPU's oldest buffered store reaches memory.
+    Drain(CpuId),
+}
+
+impl Transition {
+    /// The CPU that it happens on.
+    #[inline]
+    pub fn cpu(self) -> CpuId {
+        match self {
+            Transition::Step(cpu)
+            | Transition::Switch(cpu, _)
+            | Transition::Interrupt(cpu, _)
+            | Transition::Drain(cpu) => cpu,
+        }
+    }
+
+    /// A number for what acts here: the CPU's code, its interrupts or its store buffer, so that a
+    /// strategy with priorities ranks the three apart. Below `3 * cpus`.
+    #[inline]
+    pub(crate) fn actor(self, cpus: usize) -> usize {
+        match self {
+            Transition::Step(cpu) | Transition::Switch(cpu, _) => cpu.index(),
+            Transition::Interrupt(cpu, _) => cpus + cpu.index(),
+            Transition::Drain(cpu) => 2 * cpus + cpu.index(),
+        }
+    }
+}
+
+/// The transitions among which a scheduler chooses.
+pub struct Enabled<'a> {
+    /// What can happen. The first is the simplest: going on with what ran last, if that can go on.
+    pub transitions: &'a [Transition],
+    /// Whether the first goes on with what ran last.
+    pub stays: bool,
+    pub(crate) cpus: &'a [CpuState],
+}
+
+impl Enabled<'_> {
+    /// Number of CPUs of the machine.
+    pub fn cpus(&self) -> usize {
+        self.cpus.len()
+    }
+
+    /// The announced operation behind transition `i`, where it is an access.
+    pub fn op(&self, i: usize) -> Option<Op> {
+        match self.transitions[i] {
+            Transition::Step(cpu) => self.cpus[cpu.index()].op.get(),
+            _ => None,
+        }
+    }
+}
+
+/// A question to a [`Chooser`].
+pub enum Choice<'a> {
+    /// What happens next?
+    Transition(Enabled<'a>),
+    /// Which of several values that the machine allows?
+    Value {
+        /// What is chosen: `"free frame"`.
+        what: &'static str,
+        /// Among how many.
+        of: usize,
+    },
+}
+
+impl Choice<'_> {
+    /// The number of answers.
+    #[inline]
+    pub fn of(&self) -> usize {
+        match self {
+            Choice::Transition(enabled) => enabled.transitions.len(),
+            Choice::Value { of, .. } => *of,
+        }
+    }
+}
+
+/// A source of decisions.
+pub trait Chooser {
+    /// An answer below [`Choice::of`]. Asked only when there are at least two.
+    fn choose(&mut self, choice: &Choice<'_>) -> usize;
+}
+
+/// What a decision was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// What happened next.
+    Transition(Transition),
+    /// Which value was taken.
+    Value(&'static str),
+}
+
+/// One decision of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Steps taken before it.
+    pub step: u64,
+    /// What it was about.
+    pub decided: Decided,
+    /// The answer.
+    pub chosen: u16,
+    /// The number of answers there were.
+    pub of: u16,
+}

@@ -1,0 +1,239 @@
+//! The state that all parts of a run share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::choice::{Choice, Chooser, Decided, Decision, Transition};
+use crate::cpu::{CpuId, CpuState};
+use crate::event::{Event, Observer};
+use crate::memory::{Loc, Memory};
+use crate::op::{Op, OpKind};
+use crate::rcu::{Rcu, RcuRules};
+use crate::source::Source;
+
+/// The order in which other CPUs see a CPU's stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryModel {
+    /// At once.
+    #[default]
+    Sc,
+    /// Through a first-in first-out store buffer for each CPU (x86-TSO).
+    Tso,
+}
+
+/// What a machine is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Number of CPUs, 1 to 64.
+    pub cpus: usize,
+    /// The memory model.
+    pub memory: MemoryModel,
+    /// When a CPU counts as quiescent for a grace period.
+    pub rcu: RcuRules,
+    /// Whether a task may be preempted between two accesses of preemptible kernel code.
+    pub preempt: bool,
+    /// Cycles of each [`OpKind`], in its order.
+    pub cycles: [u32; 7],
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { cpus: 1, memory: MemoryModel::Sc, rcu: RcuRules::default(), preempt: false, cycles: [1; 7] }
+    }
+}
+
+/// Shared memory, CPU states, the door for decisions, and the observers of one machine.
+pub struct Core {
+    /// The shared words.
+    pub memory: Memory,
+    /// What the machine was made with.
+    pub config: Config,
+    /// RCU-sched: callbacks and grace periods.
+    pub rcu: Rcu,
+    pub(crate) cpus: Vec<CpuState>,
+    /// CPUs whose announced operation nothing can hold back.
+    pub(crate) open: Cell<u64>,
+    /// CPUs whose announced operation is behind a gate, or waits for the store buffer.
+    pub(crate) gated: Cell<u64>,
+    /// CPUs with a pending interrupt.
+    pub(crate) interrupted: Cell<u64>,
+    source: RefCell<Source>,
+    record: RefCell<Option<Vec<Decision>>>,
+    observer: RefCell<Option<Rc<dyn Observer>>>,
+    traced: Cell<bool>,
+    digested: Cell<bool>,
+    digest: Cell<u64>,
+    pub(crate) steps: Cell<u64>,
+    stop: Cell<bool>,
+}
+
+impl Core {
+    /// A machine at rest.
+    pub fn new(memory: Memory, config: Config) -> Core {
+        assert!((1..=64).contains(&config.cpus), "1 to 64 CPUs, not {}", config.cpus);
+        Core {
+            memory,
+            rcu: Rcu::new(config.rcu, config.cpus),
+            cpus: (0..config.cpus).map(|_| CpuState::default()).collect(),
+            config,
+            open: Cell::new(0),
+            gated: Cell::new(0),
+            interrupted: Cell::new(0),
+            source: RefCell::new(Source::First),
+            record: RefCell::new(None),
+            observer: RefCell::new(None),
+            traced: Cell::new(false),
+            digested: Cell::new(false),
+            digest: Cell::new(0),
+            steps: Cell::new(0),
+            stop: Cell::new(false),
+        }
+    }
+
+    /// Steps that the present run has taken.
+    #[inline]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Cycles that a CPU has spent in the present run.
+    pub fn cycles(&self, cpu: CpuId) -> u64 {
+        self.cpus[cpu.index()].cycles.get()
+    }
+
+    /// Makes the present memory the state at which every run starts.
+    pub fn checkpoint(&self) {
+        self.memory.checkpoint();
+    }
+
+    /// Back to the checkpoint: memory, CPUs, RCU, counters. Contexts are the executor's to drop first.
+    pub fn rewind(&self) {
+        self.memory.rewind();
+        for cpu in &self.cpus {
+            cpu.reset();
+        }
+        self.open.set(0);
+        self.gated.set(0);
+        self.interrupted.set(0);
+        self.rcu.reset();
+        self.steps.set(0);
+        self.digest.set(0xcbf2_9ce4_8422_2325);
+        self.stop.set(false);
+        if let Some(decisions) = self.record.borrow_mut().as_mut() {
+            decisions.clear();
+        }
+    }
+
+    /// Decisions of the coming runs come from `source`.
+    pub fn set_source(&self, source: Source) {
+        self.source.replace(source);
+    }
+
+    /// The source in use, to seed it for the next run or to ask it what happened.
+    pub fn with_source<R>(&self, ask: impl FnOnce(&mut Source) -> R) -> R {
+        ask(&mut self.source.borrow_mut())
+    }
+
+    /// Keep (or stop keeping) the decisions of each run.
+    pub fn keep_decisions(&self, keep: bool) {
+        self.record.replace(keep.then(Vec::new));
+    }
+
+    /// The decisions of the run so far, if they are kept.
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.record.borrow().clone().unwrap_or_default()
+    }
+
+    /// Sends every event to `observer` while tracing is on.
+    pub fn set_observer(&self, observer: Option<Rc<dyn Observer>>) {
+        self.observer.replace(observer);
+    }
+
+    /// Turns the event log on or off. Exploring runs without it.
+    pub fn set_traced(&self, on: bool) {
+        self.traced.set(on);
+    }
+
+    /// Whether events are sent.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.traced.get()
+    }
+
+    /// Turns the state digest on or off.
+    pub fn set_digested(&self, on: bool) {
+        self.digested.set(on);
+    }
+
+    /// A digest of every access performed in this run: who, where, what was there, what is there now.
+    pub fn digest(&self) -> u64 {
+        self.digest.get()
+    }
+
+    /// Ends the run after the present step: an observer has seen enough.
+    pub fn request_stop(&self) {
+        self.stop.set(true);
+    }
+
+    /// Whether somebody asked for the end of the run.
+    #[inline]
+    pub fn stop_requested(&self) -> bool {
+        self.stop.get()
+    }
+
+    /// One of `of` values, where the machine allows any of them: a free frame, a cached translation.
+    ///
+    /// # Panics
+    /// If `of` is zero: the simulator asked for a choice among nothing.
+    pub fn choose_value(&self, what: &'static str, of: usize) -> usize {
+        assert!(of > 0, "a choice of {what} among nothing");
+        if of == 1 { 0 } else { self.choose(&Choice::Value { what, of }, Decided::Value(what), of) }
+    }
+
+    #[inline]
+    pub(crate) fn choose_transition(&self, transitions: &[Transition], stays: bool) -> usize {
+        let choice = Choice::Transition(crate::choice::Enabled { transitions, stays, cpus: &self.cpus });
+        self.choose(&choice, Decided::Transition(transitions[0]), transitions.len())
+    }
+
+    #[inline]
+    fn choose(&self, choice: &Choice<'_>, decided: Decided, of: usize) -> usize {
+        let chosen = self.source.borrow_mut().choose(choice);
+        debug_assert!(chosen < of, "a source chose {chosen} of {of}");
+        if let Some(decisions) = self.record.borrow_mut().as_mut() {
+            let decided = match (decided, choice) {
+                (Decided::Transition(_), Choice::Transition(e)) => Decided::Transition(e.transitions[chosen]),
+                (other, _) => other,
+            };
+            decisions.push(Decision { step: self.steps.get(), decided, chosen: chosen as u16, of: of as u16 });
+        }
+        chosen
+    }
+
+    /// Sends an event to the observer, if tracing is on.
+    #[inline]
+    pub fn emit(&self, cpu: CpuId, event: impl FnOnce() -> Event) {
+        if self.traced.get()
+            && let Some(observer) = self.observer.borrow().as_ref()
+        {
+            observer.observe(self, cpu, event());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn performed(&self, cpu: CpuId, op: Op, loc: Loc, old: u64, new: u64) {
+        if self.digested.get() {
+            self.mix(cpu, op.kind, loc, old, new);
+        }
+        self.emit(cpu, || Event::Access { kind: op.kind, loc, old, new, place: op.place });
+    }
+
+    fn mix(&self, cpu: CpuId, kind: OpKind, loc: Loc, old: u64, new: u64) {
+        let mut digest = self.digest.get();
+        for word in [u64::from(cpu.0) << 8 | kind as u64, u64::from(loc.0), old, new] {
+            digest = (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            digest ^= digest >> 29;
+        }
+        self.digest.set(digest);
+    }
+}

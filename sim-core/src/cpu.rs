@@ -1,0 +1,305 @@
+//! A simulated CPU: its identity, its mode, and the guards that change the mode.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::core::{Core, MemoryModel};
+use crate::event::Event;
+use crate::gate::Gate;
+use crate::memory::Loc;
+use crate::op::{Op, OpKind};
+use crate::step::Step;
+
+/// The number of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CpuId(pub u8);
+
+impl CpuId {
+    /// The number as an index.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for CpuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cpu{}", self.0)
+    }
+}
+
+/// The number of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u8);
+
+/// The number of an interrupt, 0 to 31. A higher number is taken first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vector(pub u8);
+
+/// What an interrupt saves and the return from it restores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    pub(crate) irq_on: bool,
+    pub(crate) user: bool,
+    pub(crate) preempt: u16,
+    pub(crate) rcu: u16,
+}
+
+impl Mode {
+    /// A task in user mode, and a CPU that idles.
+    pub(crate) const USER: Mode = Mode { irq_on: true, user: true, preempt: 0, rcu: 0 };
+    /// An interrupt handler.
+    pub(crate) const HANDLER: Mode = Mode { irq_on: false, user: false, preempt: 1, rcu: 0 };
+}
+
+#[derive(Debug)]
+pub(crate) struct CpuState {
+    /// The announced operation of the context on top, if there is one.
+    pub(crate) op: Cell<Option<Op>>,
+    pub(crate) mode: Cell<Mode>,
+    pub(crate) pending: Cell<u32>,
+    pub(crate) cycles: Cell<u64>,
+    pub(crate) task: Cell<Option<TaskId>>,
+    pub(crate) buffer: RefCell<VecDeque<(Loc, u64)>>,
+    pub(crate) routines: RefCell<Vec<&'static str>>,
+}
+
+impl Default for CpuState {
+    fn default() -> Self {
+        CpuState {
+            op: Cell::new(None),
+            mode: Cell::new(Mode::USER),
+            pending: Cell::new(0),
+            cycles: Cell::new(0),
+            task: Cell::new(None),
+            buffer: RefCell::default(),
+            routines: RefCell::default(),
+        }
+    }
+}
+
+impl CpuState {
+    pub(crate) fn reset(&self) {
+        self.op.set(None);
+        self.mode.set(Mode::USER);
+        self.pending.set(0);
+        self.cycles.set(0);
+        self.task.set(None);
+        self.buffer.borrow_mut().clear();
+        self.routines.borrow_mut().clear();
+    }
+
+    /// The announced operation, if nothing holds it back.
+    #[inline]
+    pub(crate) fn is_enabled(&self, op: &Op, core: &Core) -> bool {
+        (op.gate == Gate::Open || op.gate.is_open(&core.memory, || core.all_drained()))
+            && (core.config.memory == MemoryModel::Sc || !op.kind.drains() || self.buffer.borrow().is_empty())
+    }
+}
+
+impl Core {
+    /// Replaces what the context on top of a CPU has announced.
+    #[inline]
+    pub(crate) fn set_op(&self, cpu: CpuId, op: Option<Op>) {
+        let bit = 1 << cpu.0;
+        let (open, gated) = match &op {
+            None => (0, 0),
+            Some(op) if op.gate == Gate::Open && (self.config.memory == MemoryModel::Sc || !op.kind.drains()) => {
+                (bit, 0)
+            }
+            Some(_) => (0, bit),
+        };
+        self.open.set(self.open.get() & !bit | open);
+        self.gated.set(self.gated.get() & !bit | gated);
+        self.cpus[cpu.index()].op.set(op);
+    }
+
+    /// Whether the CPU's announced operation can happen now.
+    #[inline]
+    pub(crate) fn can_step(&self, cpu: CpuId) -> bool {
+        let bit = 1 << cpu.0;
+        self.open.get() & bit != 0 || (self.gated.get() & bit != 0 && self.gate_is_open(cpu))
+    }
+
+    fn gate_is_open(&self, cpu: CpuId) -> bool {
+        let state = &self.cpus[cpu.index()];
+        state.op.get().is_some_and(|op| state.is_enabled(&op, self))
+    }
+
+    pub(crate) fn all_drained(&self) -> bool {
+        self.cpus.iter().all(|cpu| cpu.buffer.borrow().is_empty())
+    }
+}
+
+/// A CPU as the code that runs on it sees it.
+#[derive(Clone, Copy)]
+pub struct Cpu<'m> {
+    /// The machine.
+    pub core: &'m Core,
+    /// Which of its CPUs.
+    pub id: CpuId,
+}
+
+impl<'m> Cpu<'m> {
+    #[inline]
+    pub(crate) fn state(self) -> &'m CpuState {
+        &self.core.cpus[self.id.index()]
+    }
+
+    #[inline]
+    pub(crate) fn announce(self, op: Op) {
+        self.core.set_op(self.id, Some(op));
+    }
+
+    #[inline]
+    pub(crate) fn charge(self, kind: OpKind) {
+        self.spend(u64::from(self.core.config.cycles[kind as usize]));
+    }
+
+    /// Adds to the CPU's clock what the kind of an operation does not tell.
+    #[inline]
+    pub fn spend(self, cycles: u64) {
+        let clock = &self.state().cycles;
+        clock.set(clock.get() + cycles);
+    }
+
+    /// An operation of the caller's own making: announced as `op`, then `perform`ed at once.
+    #[inline]
+    pub fn step<R, F: FnMut(Cpu<'m>) -> R + Unpin>(self, op: Op, perform: F) -> Step<'m, F> {
+        Step::new(self, op, perform)
+    }
+
+    /// The task that runs here.
+    pub fn task(self) -> Option<TaskId> {
+        self.state().task.get()
+    }
+
+    /// Makes an interrupt pending on another CPU (or this one). Its cause is the caller's step.
+    pub fn raise(self, target: CpuId, vector: Vector) {
+        let pending = &self.core.cpus[target.index()].pending;
+        pending.set(pending.get() | 1 << vector.0);
+        self.core.interrupted.set(self.core.interrupted.get() | 1 << target.0);
+        self.core.emit(self.id, || Event::Raise { target, vector });
+    }
+
+    fn change(self, change: impl FnOnce(&mut Mode)) {
+        let cell = &self.state().mode;
+        let mut mode = cell.get();
+        change(&mut mode);
+        cell.set(mode);
+    }
+
+    /// Whether interrupts are taken here.
+    pub fn irqs_enabled(self) -> bool {
+        self.state().mode.get().irq_on
+    }
+
+    /// `local_irq_save()`: no interrupt is taken on this CPU until the guard is dropped, which puts
+    /// back what was there before.
+    pub fn irq_save(self) -> IrqGuard<'m> {
+        let was_on = self.irqs_enabled();
+        self.change(|mode| mode.irq_on = false);
+        IrqGuard { cpu: self, was_on }
+    }
+
+    /// `preempt_disable()` until the guard is dropped.
+    pub fn preempt_disable(self) -> PreemptGuard<'m> {
+        self.change(|mode| mode.preempt += 1);
+        PreemptGuard { cpu: self }
+    }
+
+    /// `rcu_read_lock()` until the guard is dropped.
+    pub fn rcu_read_lock(self) -> RcuReadGuard<'m> {
+        self.change(|mode| mode.rcu += 1);
+        RcuReadGuard { cpu: self }
+    }
+
+    /// From user mode into the kernel (a system call, a fault) until the guard is dropped.
+    pub fn enter_kernel(self) -> KernelEntry<'m> {
+        let from_user = self.state().mode.get().user;
+        self.change(|mode| mode.user = false);
+        KernelEntry { cpu: self, from_user }
+    }
+
+    /// Names the routine that runs until the guard is dropped. Kept only while tracing.
+    #[inline]
+    pub fn enter(self, routine: &'static str) -> Routine<'m> {
+        if !self.core.is_traced() {
+            return Routine { cpu: None };
+        }
+        self.state().routines.borrow_mut().push(routine);
+        self.core.emit(self.id, || Event::Enter(routine));
+        Routine { cpu: Some(self) }
+    }
+
+    /// The routines that are active in the context on top, outermost first. Empty unless tracing.
+    pub fn routines(self) -> Vec<&'static str> {
+        self.state().routines.borrow().clone()
+    }
+}
+
+/// Interrupts are off while this lives.
+#[must_use]
+pub struct IrqGuard<'m> {
+    cpu: Cpu<'m>,
+    was_on: bool,
+}
+
+impl Drop for IrqGuard<'_> {
+    fn drop(&mut self) {
+        self.cpu.change(|mode| mode.irq_on = self.was_on);
+    }
+}
+
+/// Preemption is off while this lives.
+#[must_use]
+pub struct PreemptGuard<'m> {
+    cpu: Cpu<'m>,
+}
+
+impl Drop for PreemptGuard<'_> {
+    fn drop(&mut self) {
+        self.cpu.change(|mode| mode.preempt = mode.preempt.saturating_sub(1));
+    }
+}
+
+/// An RCU read-side critical section while this lives.
+#[must_use]
+pub struct RcuReadGuard<'m> {
+    cpu: Cpu<'m>,
+}
+
+impl Drop for RcuReadGuard<'_> {
+    fn drop(&mut self) {
+        self.cpu.change(|mode| mode.rcu = mode.rcu.saturating_sub(1));
+    }
+}
+
+/// The CPU is in the kernel while this lives.
+#[must_use]
+pub struct KernelEntry<'m> {
+    cpu: Cpu<'m>,
+    from_user: bool,
+}
+
+impl Drop for KernelEntry<'_> {
+    fn drop(&mut self) {
+        self.cpu.change(|mode| mode.user = self.from_user);
+    }
+}
+
+/// A routine is active while this lives.
+#[must_use]
+pub struct Routine<'m> {
+    cpu: Option<Cpu<'m>>,
+}
+
+impl Drop for Routine<'_> {
+    fn drop(&mut self) {
+        if let Some(cpu) = self.cpu {
+            cpu.state().routines.borrow_mut().pop();
+            cpu.core.emit(cpu.id, || Event::Exit);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Conditions that hold an operation back. Nothing spins: a closed gate disables the transition.
+
+use crate::memory::{Loc, Memory};
+
+/// What must hold before an announced operation can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing.
+    Open,
+    /// The word is zero: a lock is free, acknowledgements are in.
+    Zero(Loc),
+    /// The word is not zero: a wake-up, a completion, a queue with something in it.
+    NonZero(Loc),
+    /// The given bits of the word are clear.
+    Clear(Loc, u64),
+    /// Every CPU's store buffer is empty.
+    AllDrained,
+}
+
+impl Gate {
+    /// Whether the gate is open; `all_drained` tells about the store buffers.
+    #[inline]
+    pub(crate) fn is_open(self, memory: &Memory, all_drained: impl Fn() -> bool) -> bool {
+        match self {
+            Gate::Open => true,
+            Gate::Zero(loc) => memory.get(loc) == 0,
+            Gate::NonZero(loc) => memory.get(loc) != 0,
+            Gate::Clear(loc, bits) => memory.get(loc) & bits == 0,
+            Gate::AllDrained => all_drained(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Deterministic execution of simulated CPUs.
+//!
+//! Code under simulation is `async fn`. Every access to state that another CPU could touch is an
+//! `.await`, and `.await` means nothing else: the first poll of an access *announces* it (kind and
+//! location) and yields, the second *performs* it. Between two awaits the world stands still, so
+//! the [`Executor`] sees a set of announced transitions, asks the one [`Chooser`] which comes next,
+//! and the whole run is a function of those answers.
+//!
+//! This crate knows neither x86 nor memory management. It has words with names ([`Memory`]), CPUs as
+//! stacks of contexts ([`Executor`]), locks and wait conditions ([`Gate`]), RCU grace periods
+//! ([`rcu`]), store buffers ([`MemoryModel`]) and the sources of decisions ([`source`]).
+
+mod access;
+mod choice;
+mod core;
+mod cpu;
+mod event;
+mod executor;
+mod gate;
+mod lock;
+mod memory;
+mod object;
+mod op;
+pub mod rcu;
+mod rwsem;
+mod seqcount;
+pub mod source;
+mod step;
+mod word;
+
+pub use choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
+pub use self::core::{Config, Core, MemoryModel};
+pub use cpu::{Cpu, CpuId, IrqGuard, KernelEntry, PreemptGuard, RcuReadGuard, Routine, TaskId, Vector};
+pub use event::{Event, Observer};
+pub use executor::{Blocked, BoxFuture, Executor, Outcome, Platform};
+pub use gate::Gate;
+pub use lock::{Held, SpinLock};
+pub use memory::{Loc, Memory, MemoryBuilder};
+pub use object::Object;
+pub use op::{Op, OpKind};
+pub use rwsem::{ReadHeld, RwSem, WriteHeld};
+pub use seqcount::SeqCount;
+pub use step::Step;
+pub use word::{Shared, Word};

@@ -1,0 +1,136 @@
+//! The words that CPUs share, their names, and the journal that takes a run back to its start.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+
+/// The place of one word in [`Memory`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Loc(pub u32);
+
+impl Loc {
+    /// No word: the location of an access that touches none (a wait, a serialising instruction).
+    pub const NONE: Loc = Loc(u32::MAX);
+
+    /// The word `n` places on.
+    #[inline]
+    pub const fn offset(self, n: u32) -> Loc {
+        Loc(self.0 + n)
+    }
+}
+
+/// A named run of words: `count` records of `fields.len()` words each.
+#[derive(Debug)]
+struct Region {
+    name: Cow<'static, str>,
+    base: Loc,
+    count: u32,
+    fields: &'static [&'static str],
+}
+
+impl Region {
+    fn len(&self) -> u32 {
+        self.count * self.fields.len() as u32
+    }
+
+    fn describe(&self, loc: Loc) -> String {
+        let width = self.fields.len() as u32;
+        let (index, field) = ((loc.0 - self.base.0) / width, self.fields[((loc.0 - self.base.0) % width) as usize]);
+        let mut text = self.name.to_string();
+        if self.count > 1 {
+            text.push_str(&format!("[{index}]"));
+        }
+        if !field.is_empty() {
+            text.push('.');
+            text.push_str(field);
+        }
+        text
+    }
+}
+
+/// Lays out the shared words of a machine. Every word has a name before the first run.
+#[derive(Debug, Default)]
+pub struct MemoryBuilder {
+    regions: Vec<Region>,
+    next: u32,
+}
+
+impl MemoryBuilder {
+    /// `count` records with the named fields, all words zero; answers the first word.
+    pub fn records(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        count: usize,
+        fields: &'static [&'static str],
+    ) -> Loc {
+        assert!(!fields.is_empty(), "a record has at least one word");
+        let region =
+            Region { name: name.into(), base: Loc(self.next), count: count.try_into().expect("fits 32 bits"), fields };
+        let end = u64::from(self.next) + count as u64 * fields.len() as u64;
+        assert!(end < u64::from(u32::MAX), "a machine has fewer than 2^32 words");
+        let base = region.base;
+        self.next += region.len();
+        self.regions.push(region);
+        base
+    }
+
+    /// `count` words without fields.
+    pub fn words(&mut self, name: impl Into<Cow<'static, str>>, count: usize) -> Loc {
+        self.records(name, count, &[""])
+    }
+
+    /// The memory, all zero.
+    pub fn build(self) -> Memory {
+        Memory {
+            words: (0..self.next).map(|_| Cell::new(0)).collect(),
+            journal: RefCell::new(Vec::with_capacity(256)),
+            regions: self.regions,
+        }
+    }
+}
+
+/// All words that more than one CPU may touch.
+///
+/// A write remembers the word's old value, so that [`rewind`](Memory::rewind) costs as much as the
+/// run wrote, not as much as the machine holds.
+#[derive(Debug)]
+pub struct Memory {
+    words: Box<[Cell<u64>]>,
+    journal: RefCell<Vec<(Loc, u64)>>,
+    regions: Vec<Region>,
+}
+
+impl Memory {
+    /// The word's value, without telling anyone.
+    #[inline]
+    pub fn get(&self, loc: Loc) -> u64 {
+        self.words[loc.0 as usize].get()
+    }
+
+    /// Writes the word, without telling anyone.
+    #[inline]
+    pub fn set(&self, loc: Loc, value: u64) {
+        let old = self.words[loc.0 as usize].replace(value);
+        self.journal.borrow_mut().push((loc, old));
+    }
+
+    /// Makes the present state the one that [`rewind`](Memory::rewind) returns to.
+    pub fn checkpoint(&self) {
+        self.journal.borrow_mut().clear();
+    }
+
+    /// Takes back every write since the last checkpoint.
+    pub fn rewind(&self) {
+        for (loc, old) in self.journal.borrow_mut().drain(..).rev() {
+            self.words[loc.0 as usize].set(old);
+        }
+    }
+
+    /// The word's name: `page[7]._refcount`.
+    pub fn describe(&self, loc: Loc) -> String {
+        if loc == Loc::NONE {
+            return String::new();
+        }
+        let after = self.regions.partition_point(|r| r.base <= loc);
+        self.regions[after - 1].describe(loc)
+    }
+}

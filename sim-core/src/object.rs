@@ -1,0 +1,61 @@
+//! Shared state that does not fit a word: lists, tables, queues.
+
+use std::cell::{Cell, Ref, RefCell};
+
+use crate::core::Core;
+use crate::memory::{Loc, MemoryBuilder};
+
+/// A value of any shape that CPUs share under one location.
+///
+/// Its location holds a version that every change raises, so an announced access to it, a race on
+/// it and the state digest work as for a word. The value itself goes back to its checkpoint by copy,
+/// and only if the run changed it.
+#[derive(Debug)]
+pub struct Object<T> {
+    loc: Loc,
+    now: RefCell<T>,
+    base: RefCell<T>,
+    changed: Cell<bool>,
+}
+
+impl<T: Clone> Object<T> {
+    /// An object named `name` that holds `value`.
+    pub fn new(memory: &mut MemoryBuilder, name: impl Into<std::borrow::Cow<'static, str>>, value: T) -> Self {
+        Object {
+            loc: memory.words(name, 1),
+            now: RefCell::new(value.clone()),
+            base: RefCell::new(value),
+            changed: Cell::new(false),
+        }
+    }
+
+    /// Where accesses to the object are announced.
+    pub fn loc(&self) -> Loc {
+        self.loc
+    }
+
+    /// The value now. Not an access: for code that performs one, and for oracles.
+    pub fn peek(&self) -> Ref<'_, T> {
+        self.now.borrow()
+    }
+
+    /// Changes the value now. Not an access: for code that performs one.
+    pub fn poke<R>(&self, core: &Core, change: impl FnOnce(&mut T) -> R) -> R {
+        self.changed.set(true);
+        core.memory.set(self.loc, core.memory.get(self.loc) + 1);
+        change(&mut self.now.borrow_mut())
+    }
+
+    /// Makes the present value the one that [`rewind`](Object::rewind) returns to.
+    pub fn checkpoint(&self) {
+        self.base.borrow_mut().clone_from(&self.now.borrow());
+        self.changed.set(false);
+    }
+
+    /// Takes the value back to its checkpoint.
+    pub fn rewind(&self) {
+        if self.changed.replace(false) {
+            self.now.borrow_mut().clone_from(&self.base.borrow());
+        }
+    }
+}

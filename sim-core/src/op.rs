@@ -1,0 +1,83 @@
+//! What a CPU announces before it does it.
+
+use std::panic::Location;
+
+use crate::gate::Gate;
+use crate::memory::Loc;
+
+/// The kind of an announced operation. It decides what the operation races with and, under TSO,
+/// whether it waits for the store buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OpKind {
+    /// A load. Sees the CPU's own buffered stores.
+    Read,
+    /// A store. Goes through the store buffer under TSO.
+    Write,
+    /// A locked read-modify-write.
+    Rmw,
+    /// Taking a lock: a locked read-modify-write behind a gate.
+    Acquire,
+    /// Waiting for a condition that another CPU makes true.
+    Wait,
+    /// A serialising instruction.
+    Serialize,
+    /// A load by hardware beside the CPU (a page walker), which does not see the store buffer.
+    Walk,
+}
+
+impl OpKind {
+    /// Whether the operation waits until the CPU's store buffer is empty.
+    #[inline]
+    pub const fn drains(self) -> bool {
+        matches!(self, OpKind::Rmw | OpKind::Acquire | OpKind::Serialize)
+    }
+
+    /// Whether the operation may change its location.
+    #[inline]
+    pub const fn writes(self) -> bool {
+        matches!(self, OpKind::Write | OpKind::Rmw | OpKind::Acquire | OpKind::Serialize)
+    }
+}
+
+/// An announced operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Op {
+    /// What it does.
+    pub kind: OpKind,
+    /// Where; [`Loc::NONE`] if it touches no shared word.
+    pub loc: Loc,
+    /// What must hold before it can happen.
+    pub gate: Gate,
+    /// Whether a task that finds the gate closed leaves the CPU to another.
+    pub sleeps: bool,
+    /// The line of code that announced it.
+    pub place: &'static Location<'static>,
+}
+
+impl Op {
+    /// An operation that nothing holds back, announced by the caller.
+    #[inline]
+    #[track_caller]
+    pub fn new(kind: OpKind, loc: Loc) -> Op {
+        Op { kind, loc, gate: Gate::Open, sleeps: false, place: Location::caller() }
+    }
+
+    /// The same operation behind a gate.
+    #[inline]
+    pub fn behind(self, gate: Gate) -> Op {
+        Op { gate, ..self }
+    }
+
+    /// The same operation, sleeping while its gate is closed.
+    #[inline]
+    pub fn sleeping(self) -> Op {
+        Op { sleeps: true, ..self }
+    }
+
+    /// Whether two operations do not commute.
+    #[inline]
+    pub fn conflicts(&self, other: &Op) -> bool {
+        self.loc == other.loc && self.loc != Loc::NONE && (self.kind.writes() || other.kind.writes())
+    }
+}

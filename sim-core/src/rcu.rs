@@ -1,0 +1,130 @@
+//! RCU-sched: callbacks that run after every CPU has been seen outside its read-side sections.
+
+use std::cell::{Cell, RefCell};
+
+use crate::cpu::{CpuId, CpuState, Mode};
+
+/// What counts as a read-side critical section of the grace periods here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RcuRules {
+    /// Whether `rcu_read_lock()` holds up a grace period: since v4.20, which merged the flavours.
+    /// Before, only disabled preemption or interrupts did.
+    pub read_lock_counts: bool,
+    /// Whether kernel code can be preempted. If not, all of it is a read-side section.
+    pub preempt: bool,
+}
+
+impl Default for RcuRules {
+    fn default() -> Self {
+        RcuRules { read_lock_counts: true, preempt: false }
+    }
+}
+
+impl RcuRules {
+    /// Whether a CPU in this mode, outside any handler, holds up no grace period.
+    fn is_quiescent(self, mode: Mode) -> bool {
+        mode.user
+            || (self.preempt && mode.irq_on && mode.preempt == 0 && !(self.read_lock_counts && mode.rcu > 0))
+    }
+}
+
+/// A callback: what the caller gave, and the CPU on which it was queued and will run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// Where it runs.
+    pub cpu: CpuId,
+    /// The caller's own key to what is to be done.
+    pub token: u64,
+}
+
+/// Callbacks of one machine. One grace period is under way at a time; callbacks queued meanwhile
+/// wait for the next.
+#[derive(Debug)]
+pub struct Rcu {
+    rules: RcuRules,
+    everyone: u64,
+    /// CPUs that the present grace period still waits for; zero if none is under way.
+    holdouts: Cell<u64>,
+    waiting: RefCell<Vec<Callback>>,
+    queued: RefCell<Vec<Callback>>,
+    done: RefCell<Vec<Callback>>,
+}
+
+impl Rcu {
+    pub(crate) fn new(rules: RcuRules, cpus: usize) -> Rcu {
+        Rcu {
+            rules,
+            everyone: u64::MAX >> (64 - cpus),
+            holdouts: Cell::new(0),
+            waiting: RefCell::default(),
+            queued: RefCell::default(),
+            done: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn reset(&self) {
+        self.holdouts.set(0);
+        self.waiting.borrow_mut().clear();
+        self.queued.borrow_mut().clear();
+        self.done.borrow_mut().clear();
+    }
+
+    /// `call_rcu_sched()`: `token` comes back through [`take_done`](Rcu::take_done) on `cpu`, in the
+    /// RCU interrupt, after a grace period. The caller's step is the moment it is queued.
+    pub fn call(&self, cpu: CpuId, token: u64) {
+        self.queued.borrow_mut().push(Callback { cpu, token });
+        self.start();
+    }
+
+    fn start(&self) {
+        if self.holdouts.get() == 0 && self.waiting.borrow().is_empty() && !self.queued.borrow().is_empty() {
+            self.waiting.borrow_mut().append(&mut self.queued.borrow_mut());
+            self.holdouts.set(self.everyone);
+        }
+    }
+
+    /// Callbacks of `cpu` whose grace period has ended.
+    pub fn take_done(&self, cpu: CpuId) -> Vec<Callback> {
+        let mut mine = Vec::new();
+        self.done.borrow_mut().retain(|callback| {
+            let keep = callback.cpu != cpu;
+            if !keep {
+                mine.push(*callback);
+            }
+            keep
+        });
+        mine
+    }
+
+    /// Whether a grace period is under way.
+    #[inline]
+    pub(crate) fn is_active(&self) -> bool {
+        self.holdouts.get() != 0
+    }
+
+    /// Notes the CPUs that are quiescent now. If the grace period ends with them, answers the CPUs
+    /// on which callbacks became ready.
+    ///
+    /// `handling` tells of each CPU whether it is in an interrupt handler, `asleep` whether its task
+    /// sleeps (a context switch, hence quiescent).
+    pub(crate) fn note(&self, cpus: &[CpuState], handling: impl Fn(usize) -> bool, asleep: impl Fn(usize) -> bool) -> u64 {
+        let mut holdouts = self.holdouts.get();
+        for (i, cpu) in cpus.iter().enumerate() {
+            let idle = cpu.op.get().is_none();
+            if holdouts & 1 << i != 0
+                && !handling(i)
+                && (idle || asleep(i) || self.rules.is_quiescent(cpu.mode.get()))
+            {
+                holdouts &= !(1 << i);
+            }
+        }
+        self.holdouts.set(holdouts);
+        if holdouts != 0 {
+            return 0;
+        }
+        let ready = self.waiting.borrow().iter().fold(0, |set, callback| set | 1 << callback.cpu.0);
+        self.done.borrow_mut().append(&mut self.waiting.borrow_mut());
+        self.start();
+        ready
+    }
+}

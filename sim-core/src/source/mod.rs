@@ -1,0 +1,47 @@
+//! Where decisions come from.
+
+mod pct;
+mod pos;
+mod random;
+mod replay;
+mod sticky;
+
+pub use pct::Pct;
+pub use pos::Pos;
+pub use random::Random;
+pub use replay::{Divergence, Replay};
+pub use sticky::Sticky;
+
+use crate::choice::{Choice, Chooser};
+
+/// The sources that the simulator knows.
+// The variants differ in size by a generator's state; one source lives for a whole campaign.
+#[allow(clippy::large_enum_variant)]
+pub enum Source {
+    /// Always the simplest: every task runs on until it must wait.
+    First,
+    /// A random walk.
+    Random(Random),
+    /// A random walk that stays on its CPU seven times out of eight.
+    Sticky(Sticky),
+    /// Random priorities with a few change points.
+    Pct(Pct),
+    /// Random priorities, drawn anew for operations that race.
+    Pos(Pos),
+    /// Decisions read from a record.
+    Replay(Replay),
+}
+
+impl Chooser for Source {
+    #[inline]
+    fn choose(&mut self, choice: &Choice<'_>) -> usize {
+        match self {
+            Source::First => 0,
+            Source::Random(random) => random.choose(choice),
+            Source::Sticky(sticky) => sticky.choose(choice),
+            Source::Pct(pct) => pct.choose(choice),
+            Source::Pos(pos) => pos.choose(choice),
+            Source::Replay(replay) => replay.choose(choice),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Pipes that hold references to user pages: `fs/splice.c`.
+
+use std::collections::VecDeque;
+
+use sim_core::{Gate, Loc, MemoryBuilder, Object, Op, OpKind};
+use sim_mm::{Cpu, Errno, Event, MmId};
+use sim_mmu::VirtAddr;
+
+use super::device::touched;
+use crate::fast::get_user_pages_fast;
+use crate::pages::{Pages, Pin, put_pin};
+
+/// A pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    buffers: Object<VecDeque<Pin>>,
+    /// The number of buffers: what a reader sleeps on.
+    filled: Loc,
+}
+
+impl Pipe {
+    /// An empty pipe.
+    pub fn new(memory: &mut MemoryBuilder, name: &str) -> Pipe {
+        Pipe {
+            buffers: Object::new(memory, format!("pipe.{name}"), VecDeque::new()),
+            filled: memory.words(format!("pipe.{name}.nrbufs"), 1),
+        }
+    }
+
+    /// See [`Object::checkpoint`].
+    pub fn checkpoint(&self) {
+        self.buffers.checkpoint();
+    }
+
+    /// See [`Object::rewind`].
+    pub fn rewind(&self) {
+        self.buffers.rewind();
+    }
+}
+
+/// `vmsplice()`: puts references to user pages, not copies, into a pipe. Answers how many.
+///
+/// # Errors
+/// As [`get_user_pages_fast`].
+pub async fn vmsplice(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: u64) -> Result<u64, Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("vmsplice_to_pipe");
+    let mut pages = Pages::default();
+    let nr = get_user_pages_fast(cpu, start, nr_pages, false, &mut pages).await?;
+    let pins = pages.take();
+    let count = pins.len() as u64;
+    for pin in &pins {
+        cpu.note(Event::PinMoved { id: pin.id });
+    }
+    cpu.update(&pipe.buffers, |buffers| buffers.extend(&pins)).await;
+    cpu.core.memory.set(pipe.filled, cpu.core.memory.get(pipe.filled) + count);
+    Ok(nr)
+}
+
+/// `read()` from a pipe: waits for a buffer, copies the first word of its page to the reader, drops
+/// the reference.
+pub async fn pipe_read(cpu: Cpu<'_>, pipe: &Pipe, reader: MmId) -> u64 {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("pipe_read");
+    let pin = loop {
+        let op = Op::new(OpKind::Wait, pipe.filled).behind(Gate::NonZero(pipe.filled)).sleeping();
+        cpu.step(op, |hw| hw.perform_rmw(op, hw.core.memory.get(op.loc), hw.core.memory.get(op.loc))).await;
+        let popped = cpu.update(&pipe.buffers, VecDeque::pop_front).await;
+        if let Some(pin) = popped {
+            cpu.core.memory.set(pipe.filled, cpu.core.memory.get(pipe.filled) - 1);
+            break pin;
+        }
+    };
+    let op = Op::new(OpKind::Read, cpu.mmu.phys.word(pin.page.0, 0));
+    let value = cpu
+        .step(op, move |hw| {
+            let value = hw.perform_load(op);
+            touched(cpu, pin, reader, value, false);
+            value
+        })
+        .await;
+    put_pin(cpu, pin).await;
+    value
+}

@@ -1,0 +1,265 @@
+//! The lockless walk.
+//!
+//! Pin first, then look again; whoever changes the table clears first, then looks for pins. And with
+//! interrupts off: whoever frees a table first waits, by interrupt or grace period, for every CPU that
+//! could be inside.
+
+use sim_core::{IrqGuard, PreemptGuard, RcuReadGuard};
+use sim_mm::{
+    Cpu, Errno, GupProtect, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, Safeguard, compound_head,
+    page_cache_get_speculative, pgd_offset, put_page, set_page_referenced,
+};
+use sim_mmu::{Level, VirtAddr};
+
+use crate::flags::FollFlags;
+use crate::gup::{get_user_pages_unlocked, should_force_cow_break};
+use crate::pages::Pages;
+
+/// The lockless walk gives up here; what it has pinned so far stays pinned.
+struct Fallback;
+
+/// Pins the pages that one page table maps: `gup_pte_range()`.
+async fn gup_pte_range(
+    cpu: Cpu<'_>,
+    pmd: Pmd,
+    mut addr: VirtAddr,
+    end: VirtAddr,
+    write: bool,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let _routine = cpu.enter("gup_pte_range");
+    let mut ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
+    loop {
+        let pte = cpu.read_once(ptep).await;
+        if cpu.has(Safeguard::GupPtePermitted) && !pte.access_permitted(write) {
+            return Err(Fallback);
+        }
+        if cpu.has(Safeguard::GupPteSpecial) && pte.special() {
+            return Err(Fallback);
+        }
+        let page = Page(pte.pfn());
+        let head = compound_head(cpu, page).await;
+
+        let pinned = if cpu.has(Safeguard::GupRefThenRecheck) {
+            ref_then_recheck(cpu, head, ptep, pte).await
+        } else {
+            recheck_then_ref(cpu, head, ptep, pte).await
+        };
+        if !pinned {
+            return Err(Fallback);
+        }
+
+        set_page_referenced(cpu, page).await;
+        pages.push(cpu, page, addr, write);
+
+        (ptep, addr) = (ptep.next(), addr.plus_pages(1));
+        if addr == end {
+            return Ok(());
+        }
+    }
+}
+
+/// The reference keeps the page from being freed; the second look tells whether it was freed, and
+/// perhaps became another's, before the reference was there.
+async fn ref_then_recheck(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> bool {
+    if !page_cache_get_speculative(cpu, head).await {
+        return false;
+    }
+    if cpu.has(Safeguard::GupPteRecheck) && cpu.read_once(ptep).await != pte {
+        if cpu.has(Safeguard::GupRecheckPut) {
+            put_page(cpu, head).await;
+        }
+        return false;
+    }
+    true
+}
+
+/// The wrong order: between the second look and the reference, the page may be freed and reused.
+async fn recheck_then_ref(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> bool {
+    cpu.read_once(ptep).await == pte && page_cache_get_speculative(cpu, head).await
+}
+
+/// `gup_pmd_range()`. Each entry is read once, and the value passed on: what is tested is followed.
+async fn gup_pmd_range(
+    cpu: Cpu<'_>,
+    pud: Pud,
+    mut addr: VirtAddr,
+    end: VirtAddr,
+    write: bool,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let geometry = cpu.mmu.geometry;
+    let mut pmdp = pud.pmd_offset(geometry, addr);
+    loop {
+        let pmd = cpu.read_once(pmdp).await;
+        let next = geometry.addr_end(Level::Pmd, addr, end);
+        if cpu.has(Safeguard::GupPmdPresent) && !pmd.present() {
+            return Err(Fallback);
+        }
+        gup_pte_range(cpu, pmd, addr, next, write, pages).await?;
+        (pmdp, addr) = (pmdp.next(), next);
+        if addr == end {
+            return Ok(());
+        }
+    }
+}
+
+/// `gup_pud_range()`.
+async fn gup_pud_range(
+    cpu: Cpu<'_>,
+    p4d: P4d,
+    mut addr: VirtAddr,
+    end: VirtAddr,
+    write: bool,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let geometry = cpu.mmu.geometry;
+    let mut pudp = p4d.pud_offset(geometry, addr);
+    loop {
+        let pud = cpu.read_once(pudp).await;
+        let next = geometry.addr_end(Level::Pud, addr, end);
+        if cpu.has(Safeguard::GupPudNone) && pud.none() {
+            return Err(Fallback);
+        }
+        gup_pmd_range(cpu, pud, addr, next, write, pages).await?;
+        (pudp, addr) = (pudp.next(), next);
+        if addr == end {
+            return Ok(());
+        }
+    }
+}
+
+/// `gup_p4d_range()`. Folded: the entry is the one that [`gup_pgd_range`] read.
+async fn gup_p4d_range(
+    cpu: Cpu<'_>,
+    pgd: Pgd,
+    addr: VirtAddr,
+    end: VirtAddr,
+    write: bool,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let p4d = pgd.p4d();
+    if cpu.has(Safeguard::GupP4dNone) && p4d.none() {
+        return Err(Fallback);
+    }
+    gup_pud_range(cpu, p4d, addr, end, write, pages).await
+}
+
+/// `gup_pgd_range()`: the tables of `current->mm`, for only they are loaded on this CPU, so that a
+/// flush of theirs interrupts it.
+async fn gup_pgd_range(cpu: Cpu<'_>, mut addr: VirtAddr, end: VirtAddr, write: bool, pages: &mut Pages) {
+    let _routine = cpu.enter("gup_pgd_range");
+    let geometry = cpu.mmu.geometry;
+    let Some(mm) = cpu.current_mm() else { return };
+    let mut pgdp = pgd_offset(cpu, mm, addr);
+    loop {
+        let pgd = cpu.read_once(pgdp).await;
+        let next = geometry.addr_end(Level::P4d, addr, end);
+        if pgd.none() {
+            return;
+        }
+        if gup_p4d_range(cpu, pgd, addr, next, write, pages).await.is_err() {
+            return;
+        }
+        (pgdp, addr) = (pgdp.next(), next);
+        if addr == end {
+            return;
+        }
+    }
+}
+
+/// What is disabled around the walk.
+enum Protected<'m> {
+    Irq(#[allow(dead_code, reason = "held for its drop")] IrqGuard<'m>),
+    Preempt(#[allow(dead_code, reason = "held for its drop")] PreemptGuard<'m>),
+    Rcu(#[allow(dead_code, reason = "held for its drop")] RcuReadGuard<'m>),
+    Nothing,
+}
+
+/// `local_irq_save()`, or what a careless patch might take for enough.
+///
+/// Disabled interrupts hold up both the grace period after which tables are freed and the interrupt of
+/// a TLB flush; disabled preemption holds up only the first; `rcu_read_lock()` the first since v4.20.
+fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {
+    match cpu.kernel.config.kernel.gup_protect {
+        GupProtect::Irq => Protected::Irq(cpu.irq_save()),
+        GupProtect::Preempt => Protected::Preempt(cpu.preempt_disable()),
+        GupProtect::Rcu => Protected::Rcu(cpu.rcu_read_lock()),
+        GupProtect::None => Protected::Nothing,
+    }
+}
+
+/// `access_ok()`: the whole range is in the user half.
+fn access_ok(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
+    let limit = cpu.mmu.geometry.task_size().0;
+    !cpu.has(Safeguard::GupAccessOk) || start.0.checked_add(len).is_some_and(|end| end <= limit)
+}
+
+/// `gup_fast_permitted()`.
+fn gup_fast_permitted(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
+    !cpu.has(Safeguard::GupRangeWraps) || start.0.wrapping_add(len) >= start.0
+}
+
+/// `__get_user_pages_fast()`: like [`get_user_pages_fast`], but never sleeps: what the lockless walk
+/// cannot pin stays unpinned. Answers how many pages were pinned.
+pub async fn __get_user_pages_fast(
+    cpu: Cpu<'_>,
+    start: VirtAddr,
+    nr_pages: u64,
+    write: bool,
+    pages: &mut Pages,
+) -> u64 {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("__get_user_pages_fast");
+    let start = start.page_base();
+    let len = nr_pages << 12;
+    if nr_pages == 0 || !access_ok(cpu, start, len) {
+        return 0;
+    }
+    if gup_fast_permitted(cpu, start, len) {
+        let _protected = protect(cpu);
+        gup_pgd_range(cpu, start, VirtAddr(start.0.wrapping_add(len)), write, pages).await;
+    }
+    pages.nr()
+}
+
+/// `get_user_pages_fast()`: pins pages without a lock, and what is left with one.
+///
+/// Answers the number of pages pinned, which may be fewer than asked for.
+///
+/// # Errors
+/// `EFAULT` or `ENOMEM`, if not a single page could be pinned.
+pub async fn get_user_pages_fast(
+    cpu: Cpu<'_>,
+    start: VirtAddr,
+    nr_pages: u64,
+    write: bool,
+    pages: &mut Pages,
+) -> Result<u64, Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("get_user_pages_fast");
+    let start = start.page_base();
+    let len = nr_pages << 12;
+    if nr_pages == 0 {
+        return Ok(0);
+    }
+    if !access_ok(cpu, start, len) {
+        return Err(Errno::Efault);
+    }
+    if gup_fast_permitted(cpu, start, len) {
+        let _protected = protect(cpu);
+        let end = VirtAddr(start.0.wrapping_add(len));
+        gup_pgd_range(cpu, start, end, write || should_force_cow_break(cpu), pages).await;
+    }
+    let nr = pages.nr();
+    if nr >= nr_pages || !cpu.has(Safeguard::GupSlowFallback) {
+        return Ok(nr);
+    }
+    let start = if cpu.has(Safeguard::GupAdvanceStart) { start.plus_pages(nr) } else { start };
+    let flags = if write { FollFlags::WRITE } else { FollFlags::NONE };
+    match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
+        Ok(more) => Ok(nr + more),
+        Err(_) if nr > 0 && cpu.has(Safeguard::GupMergeResult) => Ok(nr),
+        Err(errno) => Err(errno),
+    }
+}

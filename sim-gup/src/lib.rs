@@ -1,0 +1,16 @@
+//! `mm/gup.c`: getting references to the pages behind user addresses.
+//!
+//! [`get_user_pages_fast`] walks without a lock and falls back to [`get_user_pages_unlocked`], which
+//! holds `mmap_lock`. The kernel's callers of both are in [`callers`].
+
+pub mod callers;
+mod fast;
+mod flags;
+mod follow;
+mod gup;
+mod pages;
+
+pub use fast::{__get_user_pages_fast, get_user_pages_fast};
+pub use flags::FollFlags;
+pub use gup::get_user_pages_unlocked;
+pub use pages::{Pages, Pin, put_pin};

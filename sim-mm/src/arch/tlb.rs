@@ -1,0 +1,134 @@
+//! `arch/x86/mm/tlb.c`: which address space a CPU has loaded, and flushing the TLBs of others.
+//!
+//! The promise of a flush: when it returns, no CPU uses a translation of the range that the entries
+//! did not justify when it began. Changer: change the entry, then read the cpumask. Switcher: set
+//! the cpumask, then load the root.
+
+use sim_core::{CpuId, Loc, MemoryBuilder, Shared};
+use sim_mmu::VirtAddr;
+
+use crate::cpu::Cpu;
+use crate::event::Event;
+use crate::mm_types::{MmId, MmStruct};
+use crate::platform::Flush;
+use crate::smp::{Call, FlushTlbInfo, smp_call_function_many};
+
+/// `cpu_tlbstate` of every CPU.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TlbState(Loc);
+
+impl TlbState {
+    pub(crate) fn new(memory: &mut MemoryBuilder, cpus: usize) -> TlbState {
+        TlbState(memory.records("cpu_tlbstate", cpus, &["loaded_mm", "tlb_gen"]))
+    }
+
+    /// `loaded_mm`: one more than the number of the address space; zero is `init_mm`.
+    pub(crate) fn loaded_mm(self, cpu: CpuId) -> Shared<u64> {
+        Shared::at(self.0.offset(u32::from(cpu.0) * 2))
+    }
+
+    /// `ctxs[].tlb_gen`: the flushes that this CPU has caught up with.
+    pub(crate) fn tlb_gen(self, cpu: CpuId) -> Shared<u64> {
+        Shared::at(self.0.offset(u32::from(cpu.0) * 2 + 1))
+    }
+}
+
+/// `switch_mm_irqs_off()`: loads the root of `next`, or of `init_mm`. PCIDs are off, so the load
+/// drops every translation of this CPU.
+pub(crate) async fn switch_mm_irqs_off<'m>(cpu: Cpu<'m>, next: Option<&'m MmStruct>) {
+    let _routine = cpu.enter("switch_mm_irqs_off");
+    let state = cpu.kernel.tlb_state;
+    let bit = 1_u64 << cpu.id.0;
+    let real_prev = MmId::from_word(cpu.this_cpu_read(state.loaded_mm(cpu.id)));
+    if real_prev == next.map(|mm| mm.id) {
+        return;
+    }
+    if let Some(prev) = real_prev {
+        cpu.rmw(cpu.kernel.mm(prev).cpumask(), move |mask| mask & !bit).await;
+    }
+    let (root, tlb_gen) = match next {
+        None => (cpu.kernel.init_pgd, 0),
+        Some(mm) => {
+            // A locked bit set: also the full barrier between the mask and the walks that follow.
+            cpu.rmw(mm.cpumask(), move |mask| mask | bit).await;
+            (cpu.this_cpu_read(mm.pgd()), cpu.load(mm.tlb_gen()).await)
+        }
+    };
+    cpu.write_cr3(root).await;
+    cpu.this_cpu_write(state.loaded_mm(cpu.id), MmId::into_word(next.map(|mm| mm.id)));
+    cpu.this_cpu_write(state.tlb_gen(cpu.id), tlb_gen);
+}
+
+/// `flush_tlb_mm_range()`: pages `start` up to `end`.
+pub(crate) async fn flush_tlb_mm_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
+    let _routine = cpu.enter("flush_tlb_mm_range");
+    let id = cpu.kernel.next_flush();
+    cpu.note(Event::FlushBegun { id, mm: mm.id, range: start.vpn()..end.vpn() });
+    {
+        let _preempt = cpu.preempt_disable();
+        match cpu.kernel.config.platform.flush {
+            Flush::Ipi => flush_by_ipi(cpu, mm, start, end).await,
+            Flush::NoIpi => {
+                cpu.broadcast_invalidate(cpu.this_cpu_read(mm.pgd()), start.vpn()..end.vpn()).await;
+            }
+        }
+    }
+    cpu.note(Event::FlushDone { id });
+}
+
+async fn flush_by_ipi<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
+    // inc_mm_tlb_gen(): locked, hence also the barrier between the entry and the mask.
+    let new_tlb_gen = cpu.rmw(mm.tlb_gen(), |tlb_gen| tlb_gen + 1).await + 1;
+    let info = FlushTlbInfo { mm: mm.id, start, end, new_tlb_gen };
+    if MmId::from_word(cpu.this_cpu_read(cpu.kernel.tlb_state.loaded_mm(cpu.id))) == Some(mm.id) {
+        let _irq = cpu.irq_save();
+        flush_tlb_func_common(cpu, info).await;
+    }
+    let mask = cpu.load(mm.cpumask()).await;
+    smp_call_function_many(cpu, mask, Call::Flush(info)).await;
+}
+
+/// `flush_tlb_page()`.
+pub(crate) async fn flush_tlb_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) {
+    flush_tlb_mm_range(cpu, mm, address, address.plus_pages(1)).await;
+}
+
+/// `flush_tlb_mm()`.
+pub(crate) async fn flush_tlb_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
+    let top = VirtAddr(1 << cpu.mmu.geometry.address_bits());
+    flush_tlb_mm_range(cpu, mm, VirtAddr(0), top).await;
+}
+
+/// `flush_tlb_func_remote()`: the interrupt's side of a flush.
+pub(crate) async fn flush_tlb_func_remote(cpu: Cpu<'_>, info: FlushTlbInfo) {
+    let _routine = cpu.enter("flush_tlb_func_remote");
+    if MmId::from_word(cpu.this_cpu_read(cpu.kernel.tlb_state.loaded_mm(cpu.id))) == Some(info.mm) {
+        flush_tlb_func_common(cpu, info).await;
+    }
+}
+
+/// Above this many pages a flush takes everything: `tlb_single_page_flush_ceiling`.
+const SINGLE_PAGE_FLUSH_CEILING: u64 = 33;
+
+/// `flush_tlb_func_common()`: catches up with the address space's generation, page by page if
+/// exactly one flush of a few pages is missing, else altogether.
+async fn flush_tlb_func_common(cpu: Cpu<'_>, info: FlushTlbInfo) {
+    let tlb_gen = cpu.kernel.tlb_state.tlb_gen(cpu.id);
+    let mm_tlb_gen = cpu.load(cpu.kernel.mm(info.mm).tlb_gen()).await;
+    let local_tlb_gen = cpu.this_cpu_read(tlb_gen);
+    if local_tlb_gen == mm_tlb_gen {
+        return;
+    }
+    let pages = info.end.vpn().0 - info.start.vpn().0;
+    if info.new_tlb_gen == local_tlb_gen + 1
+        && info.new_tlb_gen == mm_tlb_gen
+        && pages <= SINGLE_PAGE_FLUSH_CEILING
+    {
+        for page in 0..pages {
+            cpu.invlpg(info.start.plus_pages(page)).await;
+        }
+    } else {
+        cpu.write_cr3(cpu.cr3()).await;
+    }
+    cpu.this_cpu_write(tlb_gen, mm_tlb_gen);
+}

@@ -1,0 +1,85 @@
+//! Making and ending address spaces: `kernel/fork.c`.
+
+use sim_core::TaskId;
+
+use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
+use crate::cpu::Cpu;
+use crate::errno::Errno;
+use crate::event::Event;
+use crate::memory::copy_page_range;
+use crate::mm_types::{MmId, MmStruct};
+use crate::mmap::exit_mmap;
+use crate::page::{Page, put_page};
+use crate::page_alloc::pgd_alloc;
+use crate::safeguard::Safeguard;
+
+/// `mm_alloc()`: an empty address space.
+pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
+    let pgd = pgd_alloc(cpu).await.ok_or(Errno::Enomem)?;
+    let mm = cpu.kernel.unused_mm().ok_or(Errno::Enomem)?;
+    cpu.this_cpu_write(mm.pgd(), pgd.0);
+    cpu.this_cpu_write(mm.mm_users(), 1);
+    cpu.note(Event::MmCreated { mm: mm.id, root: pgd.0, parent });
+    Ok(mm)
+}
+
+/// `fork()`: a copy of the caller's address space, for a process that is not running yet.
+///
+/// # Errors
+/// `ENOMEM`, if no frame is free.
+pub async fn sys_fork(cpu: Cpu<'_>) -> Result<MmId, Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("dup_mm");
+    let oldmm = cpu.current_mm().ok_or(Errno::Einval)?;
+    let mm = mm_alloc(cpu, Some(oldmm.id)).await?;
+    dup_mmap(cpu, mm, oldmm).await?;
+    cpu.note(Event::ForkDone { parent: oldmm.id, child: mm.id });
+    Ok(mm.id)
+}
+
+/// `dup_mmap()`. The child's own `mmap_lock` is left out: nobody can see the child yet.
+async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Result<(), Errno> {
+    let _routine = cpu.enter("dup_mmap");
+    let _mmap_lock = cpu.down_write(&oldmm.mmap_lock).await;
+    let vmas = cpu.read(&oldmm.vmas, Clone::clone).await;
+    for &vma in &vmas {
+        mm.vmas.poke(cpu.core, |list| list.push(vma));
+        copy_page_range(cpu, mm, oldmm, vma).await?;
+    }
+    if cpu.has(Safeguard::ForkFlush) {
+        flush_tlb_mm(cpu, oldmm).await;
+    }
+    Ok(())
+}
+
+/// A new task's first step into its address space: what `schedule_tail()` finds already loaded.
+pub async fn start_task_in<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
+    let _kernel = cpu.enter_kernel();
+    let _irq = cpu.irq_save();
+    switch_mm_irqs_off(cpu, Some(mm)).await;
+}
+
+/// `exit_mm()`: the task leaves its address space; the last one tears it down.
+pub async fn exit_mm(cpu: Cpu<'_>, task: TaskId) {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("exit_mm");
+    let Some(mm) = cpu.current_mm() else { return };
+    cpu.kernel.set_task_mm(task, None);
+    {
+        let _irq = cpu.irq_save();
+        switch_mm_irqs_off(cpu, None).await;
+    }
+    mmput(cpu, mm).await;
+}
+
+/// `mmput()`.
+async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
+    let _routine = cpu.enter("mmput");
+    if cpu.rmw(mm.mm_users(), |users: u64| users - 1).await != 1 {
+        return;
+    }
+    cpu.note(Event::MmExited { mm: mm.id });
+    exit_mmap(cpu, mm).await;
+    // __mmdrop(): pgd_free()
+    put_page(cpu, Page(cpu.this_cpu_read(mm.pgd()))).await;
+}

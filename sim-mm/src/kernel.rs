@@ -1,0 +1,256 @@
+//! The kernel of one machine: its data, its vector table, and the state in which runs start.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sim_core::{
+    BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector,
+};
+use sim_mmu::{Geometry, Mmu, Pfn};
+
+use crate::arch::tlb::{TlbState, switch_mm_irqs_off};
+use crate::cpu::Cpu;
+use crate::errno::Errno;
+use crate::event::Observer;
+use crate::fork::mm_alloc;
+use crate::mm_types::{MmId, MmStruct};
+use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
+use crate::page::{FIELDS, Page};
+use crate::page_alloc::Zone;
+use crate::platform::{MemoryOrder, Platform, Preempt};
+use crate::safeguard::KernelConfig;
+use crate::smp::{CALL_FUNCTION_VECTOR, CallFunction, flush_smp_call_function_queue};
+
+/// What a machine with a kernel is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct MachineConfig {
+    /// Number of CPUs.
+    pub cpus: usize,
+    /// The shape of page tables.
+    pub geometry: Geometry,
+    /// Frames of memory.
+    pub frames: u64,
+    /// Bits of a page's reference count.
+    pub refcount_bits: u32,
+    /// Address spaces that can exist over a run, ended ones included.
+    pub mms: usize,
+    /// Tasks that can exist.
+    pub tasks: usize,
+    /// The platform.
+    pub platform: Platform,
+    /// The kernel.
+    pub kernel: KernelConfig,
+}
+
+/// The kernel.
+pub struct Kernel {
+    /// The hardware that it runs on.
+    pub mmu: Mmu,
+    /// What it was made with.
+    pub config: MachineConfig,
+    /// The page of zeroes that reads of untouched memory map.
+    pub zero_page: Page,
+    pub(crate) init_pgd: Pfn,
+    pub(crate) pages: Loc,
+    pub(crate) zone: Zone,
+    pub(crate) tlb_state: TlbState,
+    pub(crate) call_function: CallFunction,
+    pub(crate) rcu_queue: Shared<u64>,
+    pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
+    mms: Vec<MmStruct>,
+    task_mms: Loc,
+    /// Names for flushes and pins: the oracles', not the kernel's.
+    serials: Loc,
+}
+
+/// Frames that are taken before anything runs: the zero page and the kernel's own root.
+const BOOT_FRAMES: u64 = 2;
+
+impl Kernel {
+    /// A machine on which nothing runs yet. `extra` may hold words of layers above.
+    pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
+        let pages = memory.records("page", config.frames as usize + 1, FIELDS);
+        let zone = Zone::new(&mut memory, config.frames);
+        let tlb_state = TlbState::new(&mut memory, config.cpus);
+        let call_function = CallFunction::new(&mut memory, config.cpus);
+        let rcu_queue = Shared::at(memory.words("rcu.cblist", 1));
+        let mms = (0..config.mms as u8).map(|id| MmStruct::new(&mut memory, MmId(id))).collect();
+        let task_mms = memory.words("task.mm", config.tasks);
+        let serials = memory.records("serial", 1, &["flush", "pin"]);
+        let preempt = config.platform.preempt == Preempt::On;
+        let core = Config {
+            cpus: config.cpus,
+            memory: match config.platform.memory {
+                MemoryOrder::Sc => MemoryModel::Sc,
+                MemoryOrder::Tso => MemoryModel::Tso,
+            },
+            rcu: sim_core::rcu::RcuRules { read_lock_counts: config.kernel.rcu_consolidated, preempt },
+            preempt,
+            ..Config::default()
+        };
+        let mmu = Mmu::new(memory, core, config.geometry, config.frames);
+        let kernel = Kernel {
+            mmu,
+            config,
+            zero_page: Page(Pfn(0)),
+            init_pgd: Pfn(1),
+            pages,
+            zone,
+            tlb_state,
+            call_function,
+            rcu_queue,
+            observer: RefCell::new(None),
+            mms,
+            task_mms,
+            serials,
+        };
+        kernel.boot();
+        kernel
+    }
+
+    fn boot(&self) {
+        let memory = &self.core().memory;
+        self.zone.fill(memory, self.config.frames);
+        for pfn in 0..BOOT_FRAMES {
+            self.zone.reserve(memory, Pfn(pfn));
+            memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
+        }
+        for cpu in CpuId::all(self.config.cpus) {
+            self.mmu.preset_cr3(cpu, self.init_pgd);
+        }
+    }
+
+    /// The machine below.
+    pub fn core(&self) -> &Core {
+        &self.mmu.core
+    }
+
+    /// Sends every event of hardware and kernel, and with tracing on every access, to `observer`.
+    pub fn set_observer(&self, observer: Option<Rc<dyn Observer>>) {
+        self.mmu.core.set_observer(observer.clone().map(|o| o as Rc<dyn sim_core::Observer>));
+        self.mmu.set_observer(observer.clone().map(|o| o as Rc<dyn sim_mmu::Observer>));
+        self.observer.replace(observer);
+    }
+
+    /// An address space.
+    pub fn mm(&self, id: MmId) -> &MmStruct {
+        &self.mms[usize::from(id.0)]
+    }
+
+    /// Every address space that was ever made in this run.
+    pub fn mms(&self) -> impl Iterator<Item = &MmStruct> {
+        self.mms.iter().filter(|mm| self.core().memory.get(mm.pgd().loc()) != 0)
+    }
+
+    /// A slot for an address space. Ended ones are not reused, so that a stale use is seen.
+    pub(crate) fn unused_mm(&self) -> Option<&MmStruct> {
+        self.mms.iter().find(|mm| self.core().memory.get(mm.pgd().loc()) == 0)
+    }
+
+    /// The address space of a task, as one more than its number; zero for none.
+    pub(crate) fn task_mm(&self, task: TaskId) -> Loc {
+        self.task_mms.offset(u32::from(task.0))
+    }
+
+    /// Sets `task->mm`, before the task runs or on its own behalf.
+    pub fn set_task_mm(&self, task: TaskId, mm: Option<MmId>) {
+        self.core().memory.set(self.task_mm(task), MmId::into_word(mm));
+    }
+
+    /// One more task that uses the address space, before it runs.
+    pub fn adopt(&self, mm: MmId) {
+        let users = self.mm(mm).mm_users().loc();
+        self.core().memory.set(users, self.core().memory.get(users) + 1);
+    }
+
+    pub(crate) fn next_flush(&self) -> u64 {
+        self.next_serial(self.serials)
+    }
+
+    /// A name for a reference that GUP hands out.
+    pub fn next_pin(&self) -> u64 {
+        self.next_serial(self.serials.offset(1))
+    }
+
+    fn next_serial(&self, loc: Loc) -> u64 {
+        let serial = self.core().memory.get(loc);
+        self.core().memory.set(loc, serial + 1);
+        serial
+    }
+
+    /// A new process, for setting up a machine.
+    ///
+    /// # Errors
+    /// `ENOMEM`, if there is no frame or no slot for it.
+    pub async fn new_process(&self, cpu: CpuId) -> Result<MmId, Errno> {
+        mm_alloc(Cpu::new(self, cpu), None).await.map(|mm| mm.id)
+    }
+
+    /// Has `cpu` start with the address space of `task` loaded, as if it had run there before.
+    pub fn preset(&self, cpu: CpuId, task: TaskId) {
+        let memory = &self.core().memory;
+        let mm = MmId::from_word(memory.get(self.task_mm(task)));
+        memory.set(self.tlb_state.loaded_mm(cpu).loc(), MmId::into_word(mm));
+        let root = match mm.map(|id| self.mm(id)) {
+            None => self.init_pgd,
+            Some(mm) => {
+                let mask = mm.cpumask().loc();
+                memory.set(mask, memory.get(mask) | 1 << cpu.0);
+                memory.set(self.tlb_state.tlb_gen(cpu).loc(), memory.get(mm.tlb_gen().loc()));
+                Pfn(memory.get(mm.pgd().loc()))
+            }
+        };
+        self.mmu.preset_cr3(cpu, root);
+    }
+
+    /// After set-up: every CPU idles with the kernel's root, and no translation is cached.
+    pub fn settle(&self) {
+        let memory = &self.core().memory;
+        for cpu in CpuId::all(self.config.cpus) {
+            memory.set(self.tlb_state.loaded_mm(cpu).loc(), 0);
+            self.mmu.preset_cr3(cpu, self.init_pgd);
+        }
+        for mm in &self.mms {
+            memory.set(mm.cpumask().loc(), 0);
+        }
+    }
+
+    /// Makes the present state the one at which every run starts.
+    pub fn checkpoint(&self) {
+        self.core().checkpoint();
+        for mm in &self.mms {
+            mm.checkpoint();
+        }
+    }
+
+    /// Back to the checkpoint.
+    pub fn rewind(&self) {
+        self.mmu.rewind();
+        for mm in &self.mms {
+            mm.rewind();
+        }
+    }
+}
+
+impl<'m> sim_core::Platform<'m> for Kernel {
+    fn interrupt(&'m self, cpu: sim_core::Cpu<'m>, vector: Vector) -> BoxFuture<'m> {
+        let cpu = Cpu::new(self, cpu.id);
+        match vector {
+            CALL_FUNCTION_VECTOR => Box::pin(flush_smp_call_function_queue(cpu)),
+            RCU_VECTOR => Box::pin(tlb_remove_table_rcu(cpu)),
+            Vector(number) => panic!("simulator defect: no handler for vector {number}"),
+        }
+    }
+
+    fn switch_to(&'m self, cpu: sim_core::Cpu<'m>, next: TaskId) -> Option<BoxFuture<'m>> {
+        let cpu = Cpu::new(self, cpu.id);
+        let next = self.core().memory.get(self.task_mm(next));
+        (next != cpu.this_cpu_read(self.tlb_state.loaded_mm(cpu.id))).then(|| -> BoxFuture<'m> {
+            Box::pin(switch_mm_irqs_off(cpu, MmId::from_word(next).map(|id| self.mm(id))))
+        })
+    }
+
+    fn rcu_vector(&self) -> Vector {
+        RCU_VECTOR
+    }
+}

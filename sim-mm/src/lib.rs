@@ -1,0 +1,40 @@
+//! The kernel's memory management, file by file after `mm/*.c`.
+//!
+//! A routine reads beside its C original: the same name, the same order of shared accesses. Which
+//! release it follows is v5.0 with the later designs as options ([`KernelConfig`]); what is not
+//! modelled is left out, not stubbed: anonymous private memory in base pages is all there is.
+
+pub mod arch;
+mod cpu;
+mod errno;
+mod event;
+mod fork;
+mod kernel;
+mod madvise;
+mod memory;
+mod mm_types;
+mod mmap;
+mod mmu_gather;
+mod page;
+mod page_alloc;
+mod pgtable;
+mod platform;
+mod release;
+mod rmap;
+mod safeguard;
+mod smp;
+
+pub use cpu::Cpu;
+pub use errno::Errno;
+pub use event::{Event, FrameUse, Observer, RefChange};
+pub use fork::{exit_mm, start_task_in, sys_fork};
+pub use kernel::{Kernel, MachineConfig};
+pub use madvise::madvise_dontneed;
+pub use memory::{FaultFlags, VmFault, handle_mm_fault};
+pub use mm_types::{MmId, MmStruct, VmFlags, Vma};
+pub use mmap::{find_vma, sys_mmap, sys_munmap};
+pub use page::{Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced};
+pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
+pub use platform::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, TableFree};
+pub use release::{NotARelease, Release};
+pub use safeguard::{Facts, KernelConfig, SAFEGUARDS, Safeguard, SafeguardSet};

@@ -1,0 +1,32 @@
+//! `mm/madvise.c`.
+
+use sim_mmu::VirtAddr;
+
+use crate::cpu::Cpu;
+use crate::errno::Errno;
+use crate::memory::zap_page_range;
+use crate::mmap::find_vma;
+
+/// `madvise(start, end, MADV_DONTNEED)`: the pages' contents are gone; the mapping stays.
+///
+/// # Errors
+/// `EINVAL` outside any address space, `ENOMEM` if a part of the range is not mapped.
+pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter("madvise_dontneed");
+    let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+    let _mmap_lock = cpu.down_read(&mm.mmap_lock).await;
+    let mut addr = start;
+    let mut unmapped = false;
+    while addr < end {
+        let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start < end) else {
+            return Err(Errno::Enomem);
+        };
+        unmapped |= addr < vma.start;
+        let from = addr.max(vma.start);
+        let to = end.min(vma.end);
+        zap_page_range(cpu, mm, from, to).await;
+        addr = to;
+    }
+    if unmapped { Err(Errno::Enomem) } else { Ok(()) }
+}

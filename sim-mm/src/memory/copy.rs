@@ -1,0 +1,143 @@
+//! Copying page tables at fork: `copy_page_range()`.
+
+use sim_mmu::{Entry, Level, VirtAddr};
+
+use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+use crate::cpu::Cpu;
+use crate::errno::Errno;
+use crate::mm_types::{MmStruct, Vma};
+use crate::page::{Page, get_page};
+use crate::pgtable::{P4dp, Pmdp, Ptep, Pudp};
+use crate::rmap::page_dup_rmap;
+use crate::safeguard::Safeguard;
+
+/// Both address spaces and the mapping that is copied.
+#[derive(Clone, Copy)]
+struct Copy<'m> {
+    dst: &'m MmStruct,
+    src: &'m MmStruct,
+    vma: Vma,
+}
+
+/// `copy_page_range()`: the child maps what the parent maps in `vma`, read-only on both sides if the
+/// mapping is private.
+///
+/// # Errors
+/// `ENOMEM`, if no frame is free for a table.
+pub(crate) async fn copy_page_range<'m>(
+    cpu: Cpu<'m>,
+    dst: &'m MmStruct,
+    src: &'m MmStruct,
+    vma: Vma,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("copy_page_range");
+    let geometry = cpu.mmu.geometry;
+    let copy = Copy { dst, src, vma };
+    let mut addr = vma.start;
+    loop {
+        let next = geometry.addr_end(Level::P4d, addr, vma.end);
+        let src_p4dp = p4d_offset(cpu, src, addr);
+        if !cpu.read_once(src_p4dp).await.none() {
+            copy_pud_range(cpu, copy, src_p4dp, addr, next).await?;
+        }
+        if next == vma.end {
+            return Ok(());
+        }
+        addr = next;
+    }
+}
+
+/// `copy_pud_range()`.
+async fn copy_pud_range<'m>(
+    cpu: Cpu<'m>,
+    copy: Copy<'m>,
+    src_p4dp: P4dp,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let geometry = cpu.mmu.geometry;
+    let mut src_pudp = cpu.read_once(src_p4dp).await.pud_offset(geometry, start);
+    let mut addr = start;
+    loop {
+        let next = geometry.addr_end(Level::Pud, addr, end);
+        if !cpu.read_once(src_pudp).await.none() {
+            copy_pmd_range(cpu, copy, src_pudp, addr, next).await?;
+        }
+        if next == end {
+            return Ok(());
+        }
+        (src_pudp, addr) = (src_pudp.next(), next);
+    }
+}
+
+/// `copy_pmd_range()`.
+async fn copy_pmd_range<'m>(
+    cpu: Cpu<'m>,
+    copy: Copy<'m>,
+    src_pudp: Pudp,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let geometry = cpu.mmu.geometry;
+    let mut src_pmdp = cpu.read_once(src_pudp).await.pmd_offset(geometry, start);
+    let mut addr = start;
+    loop {
+        let next = geometry.addr_end(Level::Pmd, addr, end);
+        if !cpu.read_once(src_pmdp).await.none() {
+            let dst_pudp = pud_alloc(cpu, copy.dst, p4d_offset(cpu, copy.dst, addr), addr).await?;
+            let dst_pmdp = pmd_alloc(cpu, copy.dst, dst_pudp, addr).await?;
+            copy_pte_range(cpu, copy, dst_pmdp, src_pmdp, addr, next).await?;
+        }
+        if next == end {
+            return Ok(());
+        }
+        (src_pmdp, addr) = (src_pmdp.next(), next);
+    }
+}
+
+/// `copy_pte_range()`: both page tables' locks are held, the child's first.
+async fn copy_pte_range<'m>(
+    cpu: Cpu<'m>,
+    copy: Copy<'m>,
+    dst_pmdp: Pmdp,
+    src_pmdp: Pmdp,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("copy_pte_range");
+    let geometry = cpu.mmu.geometry;
+    let mut dst = pte_alloc(cpu, copy.dst, dst_pmdp).await?.pte_offset(geometry, start);
+    let mut src = cpu.read_once(src_pmdp).await.pte_offset(geometry, start);
+    let _dst_ptl = cpu.lock(cpu.kernel.ptl(dst.table())).await;
+    let _src_ptl = cpu.lock(cpu.kernel.ptl(src.table())).await;
+    let mut addr = start;
+    loop {
+        copy_one_pte(cpu, copy, dst, src, addr).await;
+        addr = addr.plus_pages(1);
+        if addr == end {
+            return Ok(());
+        }
+        (dst, src) = (dst.next(), src.next());
+    }
+}
+
+/// `copy_one_pte()`.
+async fn copy_one_pte<'m>(cpu: Cpu<'m>, copy: Copy<'m>, dst: Ptep, src: Ptep, addr: VirtAddr) {
+    let pte = cpu.read_once(src).await;
+    if pte.none() {
+        return;
+    }
+    let mut entry = pte.entry;
+    if copy.vma.flags.is_cow_mapping() && pte.write() && cpu.has(Safeguard::ForkWriteProtect) {
+        // ptep_set_wrprotect(): locked, so that a D set meanwhile is not lost.
+        cpu.update_pte(copy.src, addr, src, |entry| entry.without(Entry::RW)).await;
+        entry = entry.without(Entry::RW);
+    }
+    entry = entry.without(Entry::ACCESSED);
+    if !pte.special() {
+        let page = Page(pte.pfn());
+        get_page(cpu, page).await;
+        page_dup_rmap(cpu, page).await;
+    }
+    cpu.set_pte_at(copy.dst, addr, dst, entry).await;
+}

@@ -1,0 +1,95 @@
+//! Removing mappings: `zap_page_range()`, `unmap_vmas()`.
+
+use sim_mmu::{Entry, Level, VirtAddr};
+
+use super::tables::p4d_offset;
+use crate::cpu::Cpu;
+use crate::mm_types::{MmStruct, Vma};
+use crate::mmu_gather::MmuGather;
+use crate::page::Page;
+use crate::pgtable::{P4d, Pmd, Pud};
+use crate::rmap::page_remove_rmap;
+
+/// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
+/// returns. The page tables stay.
+pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
+    let _routine = cpu.enter("zap_page_range");
+    let mut tlb = MmuGather::gather(cpu, mm).await;
+    unmap_page_range(cpu, &mut tlb, start, end).await;
+    tlb.finish(cpu).await;
+}
+
+/// `unmap_vmas()`.
+pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
+    for vma in vmas {
+        unmap_page_range(cpu, tlb, vma.start, vma.end).await;
+    }
+}
+
+/// `unmap_page_range()`.
+async fn unmap_page_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, start: VirtAddr, end: VirtAddr) {
+    let geometry = cpu.mmu.geometry;
+    let mut p4dp = p4d_offset(cpu, tlb.mm, start);
+    let mut addr = start;
+    while addr != end {
+        let next = geometry.addr_end(Level::P4d, addr, end);
+        let p4d = cpu.read_once(p4dp).await;
+        if !p4d.none() {
+            zap_pud_range(cpu, tlb, p4d, addr, next).await;
+        }
+        (p4dp, addr) = (p4dp.next(), next);
+    }
+}
+
+/// `zap_pud_range()`.
+async fn zap_pud_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, p4d: P4d, start: VirtAddr, end: VirtAddr) {
+    let geometry = cpu.mmu.geometry;
+    let mut pudp = p4d.pud_offset(geometry, start);
+    let mut addr = start;
+    while addr != end {
+        let next = geometry.addr_end(Level::Pud, addr, end);
+        let pud = cpu.read_once(pudp).await;
+        if !pud.none() {
+            zap_pmd_range(cpu, tlb, pud, addr, next).await;
+        }
+        (pudp, addr) = (pudp.next(), next);
+    }
+}
+
+/// `zap_pmd_range()`.
+async fn zap_pmd_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pud: Pud, start: VirtAddr, end: VirtAddr) {
+    let geometry = cpu.mmu.geometry;
+    let mut pmdp = pud.pmd_offset(geometry, start);
+    let mut addr = start;
+    while addr != end {
+        let next = geometry.addr_end(Level::Pmd, addr, end);
+        let pmd = cpu.read_once(pmdp).await;
+        if !pmd.none() {
+            zap_pte_range(cpu, tlb, pmd, addr, next).await;
+        }
+        (pmdp, addr) = (pmdp.next(), next);
+    }
+}
+
+/// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's,
+/// which frees them only after it flushed.
+async fn zap_pte_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pmd: Pmd, start: VirtAddr, end: VirtAddr) {
+    let _routine = cpu.enter("zap_pte_range");
+    let mut ptep = pmd.pte_offset(cpu.mmu.geometry, start);
+    let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    let mut addr = start;
+    while addr != end {
+        let pte = cpu.read_once(ptep).await;
+        if pte.present() {
+            // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
+            let pte = cpu.update_pte(tlb.mm, addr, ptep, |_| Entry::NONE).await;
+            tlb.remove_tlb_entry(addr);
+            if !pte.special() {
+                let page = Page(pte.pfn());
+                page_remove_rmap(cpu, page).await;
+                tlb.remove_page(page);
+            }
+        }
+        (ptep, addr) = (ptep.next(), addr.plus_pages(1));
+    }
+}

@@ -1,0 +1,139 @@
+//! Address spaces and their mappings: `include/linux/mm_types.h`.
+
+use sim_core::{Loc, MemoryBuilder, Object, RwSem, Shared, SpinLock};
+use sim_mmu::{Pfn, VirtAddr};
+
+/// The number of an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MmId(pub u8);
+
+impl MmId {
+    /// The address space that a word names; zero is `init_mm`.
+    pub(crate) fn from_word(word: u64) -> Option<MmId> {
+        word.checked_sub(1).map(|id| MmId(id as u8))
+    }
+
+    /// The word that names the address space.
+    pub(crate) fn into_word(id: Option<MmId>) -> u64 {
+        id.map_or(0, |id| u64::from(id.0) + 1)
+    }
+}
+
+/// `vm_flags`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VmFlags(pub u32);
+
+impl VmFlags {
+    /// `VM_READ`.
+    pub const READ: VmFlags = VmFlags(0x01);
+    /// `VM_WRITE`.
+    pub const WRITE: VmFlags = VmFlags(0x02);
+    /// `VM_SHARED`.
+    pub const SHARED: VmFlags = VmFlags(0x08);
+    /// `VM_MAYREAD`.
+    pub const MAYREAD: VmFlags = VmFlags(0x10);
+    /// `VM_MAYWRITE`.
+    pub const MAYWRITE: VmFlags = VmFlags(0x20);
+    /// `VM_IO | VM_PFNMAP`.
+    pub const IO_OR_PFNMAP: VmFlags = VmFlags(0x4400);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn and(self, other: VmFlags) -> VmFlags {
+        VmFlags(self.0 | other.0)
+    }
+
+    /// Whether any flag of `flags` is set.
+    pub const fn any(self, flags: VmFlags) -> bool {
+        self.0 & flags.0 != 0
+    }
+
+    /// `is_cow_mapping()`: private, and may become writable.
+    pub const fn is_cow_mapping(self) -> bool {
+        self.0 & (Self::SHARED.0 | Self::MAYWRITE.0) == Self::MAYWRITE.0
+    }
+}
+
+/// `struct vm_area_struct`: pages `start` up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vma {
+    /// `vm_start`.
+    pub start: VirtAddr,
+    /// `vm_end`.
+    pub end: VirtAddr,
+    /// `vm_flags`.
+    pub flags: VmFlags,
+}
+
+impl Vma {
+    /// Whether the address is in it.
+    pub fn contains(&self, addr: VirtAddr) -> bool {
+        self.start <= addr && addr < self.end
+    }
+}
+
+/// `struct mm_struct`.
+#[derive(Debug)]
+pub struct MmStruct {
+    /// Which it is.
+    pub id: MmId,
+    base: Loc,
+    /// `mmap_sem`, renamed `mmap_lock` in v5.8.
+    pub mmap_lock: RwSem,
+    /// The mappings, in order: `mm_rb` and `mmap`.
+    pub vmas: Object<Vec<Vma>>,
+}
+
+const FIELDS: &[&str] = &["pgd", "mm_users", "cpumask", "tlb_gen", "tlb_flush_pending", "page_table_lock"];
+
+impl MmStruct {
+    pub(crate) fn new(memory: &mut MemoryBuilder, id: MmId) -> MmStruct {
+        let name = format!("mm{}", id.0);
+        MmStruct {
+            id,
+            base: memory.records(name.clone(), 1, FIELDS),
+            mmap_lock: RwSem::new(memory, &format!("{name}.mmap_lock")),
+            vmas: Object::new(memory, format!("{name}.mm_rb"), Vec::new()),
+        }
+    }
+
+    /// `pgd`: the frame of the top-level table. Zero while the slot is unused.
+    pub fn pgd(&self) -> Shared<Pfn> {
+        Shared::at(self.base)
+    }
+
+    /// `mm_users`.
+    pub fn mm_users(&self) -> Shared<u64> {
+        Shared::at(self.base.offset(1))
+    }
+
+    /// `mm_cpumask()`: the CPUs that may hold translations.
+    pub fn cpumask(&self) -> Shared<u64> {
+        Shared::at(self.base.offset(2))
+    }
+
+    /// `context.tlb_gen`: counts the flushes asked for.
+    pub fn tlb_gen(&self) -> Shared<u64> {
+        Shared::at(self.base.offset(3))
+    }
+
+    /// `tlb_flush_pending`: the gathers under way.
+    pub fn tlb_flush_pending(&self) -> Shared<u64> {
+        Shared::at(self.base.offset(4))
+    }
+
+    /// `page_table_lock`: guards the entries above the PMD level.
+    pub fn page_table_lock(&self) -> SpinLock {
+        SpinLock(self.base.offset(5))
+    }
+
+    pub(crate) fn checkpoint(&self) {
+        self.mmap_lock.checkpoint();
+        self.vmas.checkpoint();
+    }
+
+    pub(crate) fn rewind(&self) {
+        self.mmap_lock.rewind();
+        self.vmas.rewind();
+    }
+}

@@ -1,0 +1,124 @@
+//! `mm/mmu_gather.c`: what unmapping removes is freed only after the flush that makes it unreachable.
+
+use sim_core::Vector;
+use sim_mmu::{Pfn, VirtAddr};
+
+use crate::arch::tlb::flush_tlb_mm_range;
+use crate::cpu::Cpu;
+use crate::mm_types::MmStruct;
+use crate::page::{Page, put_page};
+use crate::platform::TableFree;
+use crate::safeguard::Safeguard;
+use crate::smp::{Call, smp_call_function};
+
+/// `struct mmu_gather`.
+pub(crate) struct MmuGather<'m> {
+    pub(crate) mm: &'m MmStruct,
+    /// The range whose translations must go; empty if there are none.
+    start: VirtAddr,
+    end: VirtAddr,
+    /// Pages whose last mapping may have been removed.
+    pages: Vec<Page>,
+    /// Tables that wait for a grace period.
+    tables: Vec<Pfn>,
+}
+
+/// The interrupt in which tables whose grace period ended are freed.
+pub(crate) const RCU_VECTOR: Vector = Vector(1);
+
+impl<'m> MmuGather<'m> {
+    /// `tlb_gather_mmu()`.
+    pub(crate) async fn gather(cpu: Cpu<'m>, mm: &'m MmStruct) -> MmuGather<'m> {
+        cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
+        MmuGather { mm, start: VirtAddr(u64::MAX), end: VirtAddr(0), pages: Vec::new(), tables: Vec::new() }
+    }
+
+    /// `tlb_remove_tlb_entry()`: the translation of a page must go.
+    pub(crate) fn remove_tlb_entry(&mut self, addr: VirtAddr) {
+        self.start = self.start.min(addr);
+        self.end = self.end.max(addr.plus_pages(1));
+    }
+
+    /// `__tlb_remove_page()`: a reference to drop once the flush is done.
+    pub(crate) fn remove_page(&mut self, page: Page) {
+        self.pages.push(page);
+    }
+
+    /// `tlb_remove_table()`, `pte_free_tlb()` and their kin: a table that is unlinked.
+    pub(crate) async fn remove_table(&mut self, cpu: Cpu<'m>, table: Pfn, addr: VirtAddr) {
+        self.remove_tlb_entry(addr);
+        match cpu.kernel.config.platform.table_free {
+            TableFree::AfterFlush => self.remove_page(Page(table)),
+            TableFree::RcuSched => self.tables.push(table),
+            TableFree::RcuThenSyncIpi => {
+                self.flush_tlbonly(cpu).await;
+                tlb_remove_table_one(cpu, table).await;
+            }
+        }
+    }
+
+    /// `tlb_flush_mmu_tlbonly()`.
+    async fn flush_tlbonly(&mut self, cpu: Cpu<'m>) {
+        if self.end.0 == 0 {
+            return;
+        }
+        flush_tlb_mm_range(cpu, self.mm, self.start, self.end).await;
+        (self.start, self.end) = (VirtAddr(u64::MAX), VirtAddr(0));
+    }
+
+    /// `tlb_flush_mmu_free()`: hands tables to RCU, drops the pages' references.
+    async fn free(&mut self, cpu: Cpu<'m>) {
+        if !self.tables.is_empty() {
+            self.flush_tlbonly(cpu).await;
+            call_rcu_sched(cpu, &self.tables).await;
+            self.tables.clear();
+        }
+        for page in std::mem::take(&mut self.pages) {
+            put_page(cpu, page).await;
+        }
+    }
+
+    /// `tlb_flush_mmu()`: first the flush, then the frees.
+    async fn flush(&mut self, cpu: Cpu<'m>) {
+        let _routine = cpu.enter("tlb_flush_mmu");
+        if cpu.has(Safeguard::GatherFlushFirst) {
+            self.flush_tlbonly(cpu).await;
+            self.free(cpu).await;
+        } else {
+            self.free(cpu).await;
+            self.flush_tlbonly(cpu).await;
+        }
+    }
+
+    /// `tlb_finish_mmu()`.
+    pub(crate) async fn finish(mut self, cpu: Cpu<'m>) {
+        self.flush(cpu).await;
+        cpu.rmw(self.mm.tlb_flush_pending(), |pending| pending - 1).await;
+    }
+}
+
+/// `call_rcu_sched(&batch->rcu, tlb_remove_table_rcu)`: queued on this CPU. The lists of callbacks
+/// are one location.
+async fn call_rcu_sched(cpu: Cpu<'_>, tables: &[Pfn]) {
+    let _routine = cpu.enter("call_rcu_sched");
+    cpu.rmw(cpu.kernel.rcu_queue, |queued: u64| queued + 1).await;
+    for table in tables {
+        cpu.core.rcu.call(cpu.id, table.0);
+    }
+}
+
+/// `tlb_remove_table_rcu()`: the grace period is over, so no lockless walker can still be inside.
+pub(crate) async fn tlb_remove_table_rcu(cpu: Cpu<'_>) {
+    let _routine = cpu.enter("tlb_remove_table_rcu");
+    for callback in cpu.core.rcu.take_done(cpu.id) {
+        put_page(cpu, Page(Pfn(callback.token))).await;
+    }
+}
+
+/// `tlb_remove_table_one()`: no page for a batch could be had. An interrupt to every other CPU, which
+/// does nothing: it waits for walkers that have interrupts off.
+async fn tlb_remove_table_one(cpu: Cpu<'_>, table: Pfn) {
+    let _routine = cpu.enter("tlb_remove_table_one");
+    smp_call_function(cpu, Call::Nothing).await;
+    put_page(cpu, Page(table)).await;
+}

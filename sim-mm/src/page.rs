@@ -1,0 +1,161 @@
+//! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
+
+use sim_core::{Op, OpKind, Shared, SpinLock, Step};
+use sim_mmu::Pfn;
+
+use crate::cpu::Cpu;
+use crate::event::{Event, RefChange};
+use crate::kernel::Kernel;
+use crate::page_alloc::free_unref_page;
+use crate::safeguard::Safeguard;
+
+/// A page descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page(pub Pfn);
+
+/// The words of a page descriptor. `_mapcount` counts mappings from 0, without the kernel's -1.
+pub(crate) const FIELDS: &[&str] = &["_refcount", "_mapcount", "flags", "compound_head", "ptl"];
+
+/// Bits of `page->flags`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFlags(pub u64);
+
+impl PageFlags {
+    /// `PG_locked`.
+    pub const LOCKED: PageFlags = PageFlags(1 << 0);
+    /// `PG_referenced`.
+    pub const REFERENCED: PageFlags = PageFlags(1 << 1);
+    /// `PG_anon_exclusive`.
+    pub const ANON_EXCLUSIVE: PageFlags = PageFlags(1 << 2);
+    /// `PG_dirty`.
+    pub const DIRTY: PageFlags = PageFlags(1 << 3);
+}
+
+impl Kernel {
+    fn page_field(&self, page: Page, field: u32) -> sim_core::Loc {
+        // A frame number that memory does not have leads to a descriptor that nobody owns: the last.
+        let index = page.0.0.min(self.mmu.phys.frames());
+        self.pages.offset(index as u32 * FIELDS.len() as u32 + field)
+    }
+
+    /// `page->_refcount`.
+    pub fn refcount(&self, page: Page) -> Shared<u64> {
+        Shared::at(self.page_field(page, 0))
+    }
+
+    /// `page->_mapcount`, counted from 0.
+    pub fn mapcount(&self, page: Page) -> Shared<u64> {
+        Shared::at(self.page_field(page, 1))
+    }
+
+    /// `page->flags`.
+    pub fn page_flags(&self, page: Page) -> Shared<u64> {
+        Shared::at(self.page_field(page, 2))
+    }
+
+    fn page_compound_head(&self, page: Page) -> Shared<u64> {
+        Shared::at(self.page_field(page, 3))
+    }
+
+    /// `page->ptl` of a table: guards its entries.
+    pub fn ptl(&self, table: Pfn) -> SpinLock {
+        SpinLock(self.page_field(Page(table), 4))
+    }
+
+    /// Keeps a count within the machine's width.
+    pub(crate) fn wrap_refcount(&self, count: u64) -> u64 {
+        count & (u64::MAX >> (64 - self.config.refcount_bits))
+    }
+}
+
+/// `compound_head()`: the page that carries the count. All pages are base pages here, but the
+/// descriptor is read all the same.
+#[track_caller]
+pub fn compound_head<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = Page> + use<'m> {
+    let op = Op::new(OpKind::Read, cpu.kernel.page_compound_head(page).loc());
+    cpu.step(op, move |hw| {
+        let tail_of = hw.perform_load(op);
+        if tail_of == 0 { page } else { Page(Pfn(tail_of - 1)) }
+    })
+}
+
+/// A locked change of a reference count; answers the count before and after.
+#[track_caller]
+fn change_ref<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    how: RefChange,
+    update: impl Fn(u64) -> u64 + Unpin,
+) -> Step<'m, impl FnMut(sim_core::Cpu<'m>) -> (u64, u64) + Unpin> {
+    let op = Op::new(OpKind::Rmw, cpu.kernel.refcount(page).loc());
+    cpu.step(op, move |hw| {
+        let old = hw.core.memory.get(op.loc);
+        let new = cpu.kernel.wrap_refcount(update(old));
+        hw.perform_rmw(op, old, new);
+        if new != old {
+            cpu.note(Event::RefChanged { pfn: page.0, how, old, new });
+        }
+        (old, new)
+    })
+}
+
+/// `get_page()`: one more reference, by somebody who knows that there is one already.
+pub async fn get_page(cpu: Cpu<'_>, page: Page) {
+    let head = compound_head(cpu, page).await;
+    change_ref(cpu, head, RefChange::Get, |count| count.wrapping_add(1)).await;
+}
+
+/// `page_cache_get_speculative()`: a reference, unless the count is zero: then the page is free or
+/// frozen, and its owner must not be disturbed.
+pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
+    let _routine = cpu.enter("page_cache_get_speculative");
+    let unless_zero = cpu.has(Safeguard::GupRefUnlessZero);
+    let take = move |count: u64| if count == 0 && unless_zero { 0 } else { count.wrapping_add(1) };
+    let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
+    !(unless_zero && old == 0)
+}
+
+/// `put_page()`: drops a reference; the last one frees the page.
+pub async fn put_page(cpu: Cpu<'_>, page: Page) {
+    let _routine = cpu.enter("put_page");
+    let head = compound_head(cpu, page).await;
+    let (_, count) = change_ref(cpu, head, RefChange::Put, |count| count.wrapping_sub(1)).await;
+    if count == 0 {
+        free_unref_page(cpu, head).await;
+    }
+}
+
+/// Sets bits of `page->flags`, locked; answers whether any was clear: `TestSetPage...()`.
+#[track_caller]
+pub(crate) fn test_and_set_flags<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    flags: PageFlags,
+) -> impl Future<Output = bool> + use<'m> {
+    let set = cpu.rmw(cpu.kernel.page_flags(page), move |old| old | flags.0);
+    async move { set.await & flags.0 != flags.0 }
+}
+
+/// `SetPageReferenced()`: a hint for reclaim, by a plain locked bit.
+#[track_caller]
+pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::REFERENCED.0)
+}
+
+/// `unlock_page()`.
+#[track_caller]
+pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |old| old & !PageFlags::LOCKED.0)
+}
+
+/// `page_count()`.
+#[track_caller]
+pub(crate) fn page_count<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
+    cpu.load(cpu.kernel.refcount(page))
+}
+
+/// `page_mapcount()`.
+#[track_caller]
+pub(crate) fn page_mapcount<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
+    cpu.load(cpu.kernel.mapcount(page))
+}

@@ -1,0 +1,196 @@
+//! The page allocator: `mm/page_alloc.c`, order 0.
+//!
+//! The free list is one location: whoever takes from it or gives to it holds the zone lock, so each
+//! of the two is one step. Which free frame comes next is a choice, since the lists that decide it
+//! in a kernel (buddies, per-CPU lists, colours) depend on everything that ran before. Frames that
+//! were never used are alike, so only the first of them is offered.
+
+use sim_core::{Loc, Op, OpKind};
+use sim_mmu::{Level, Pfn};
+
+use crate::cpu::Cpu;
+use crate::event::{Event, FrameUse};
+use crate::page::Page;
+use crate::safeguard::Safeguard;
+
+/// The zone: a lock word, then a bit for each frame that is free, then one for each that was ever used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Zone {
+    lock: Loc,
+    free: Loc,
+    used: Loc,
+    words: u32,
+}
+
+impl Zone {
+    pub(crate) fn new(memory: &mut sim_core::MemoryBuilder, frames: u64) -> Zone {
+        let words = frames.div_ceil(64) as u32;
+        Zone {
+            lock: memory.words("zone.free_list", 1),
+            free: memory.words("zone.free_bits", words as usize),
+            used: memory.words("zone.used_bits", words as usize),
+            words,
+        }
+    }
+
+    /// Frees every frame. Once, when the machine is built.
+    pub(crate) fn fill(&self, memory: &sim_core::Memory, frames: u64) {
+        for pfn in 0..frames {
+            self.flip(memory, self.free, Pfn(pfn));
+        }
+    }
+
+    /// Takes a frame that must never be handed out. Once, when the machine is built.
+    pub(crate) fn reserve(&self, memory: &sim_core::Memory, pfn: Pfn) {
+        self.flip(memory, self.free, pfn);
+        self.flip(memory, self.used, pfn);
+    }
+
+    fn flip(&self, memory: &sim_core::Memory, bits: Loc, pfn: Pfn) {
+        let word = bits.offset((pfn.0 / 64) as u32);
+        memory.set(word, memory.get(word) ^ 1 << (pfn.0 % 64));
+    }
+
+    fn is_set(&self, memory: &sim_core::Memory, bits: Loc, pfn: Pfn) -> bool {
+        memory.get(bits.offset((pfn.0 / 64) as u32)) & 1 << (pfn.0 % 64) != 0
+    }
+
+    /// The free frames to choose from: the first that was never used, then those that were.
+    fn candidates<'a>(&'a self, memory: &'a sim_core::Memory) -> impl Iterator<Item = Pfn> + Clone + 'a {
+        let select = |of: fn(u64, u64) -> u64| {
+            (0..self.words).flat_map(move |w| {
+                let mut set = of(memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
+                std::iter::from_fn(move || {
+                    let bit = set.trailing_zeros();
+                    (set != 0).then(|| {
+                        set &= set - 1;
+                        Pfn(u64::from(w) * 64 + u64::from(bit))
+                    })
+                })
+            })
+        };
+        select(|free, used| free & !used).take(1).chain(select(|free, used| free & used))
+    }
+}
+
+/// Takes a frame off the free list, with a reference count of one.
+async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
+    let zone = cpu.kernel.zone;
+    let op = Op::new(OpKind::Rmw, zone.lock);
+    cpu.step(op, move |hw| {
+        let memory = &hw.core.memory;
+        let candidates = zone.candidates(memory);
+        let count = candidates.clone().count();
+        if count == 0 {
+            return None;
+        }
+        let pfn = candidates.clone().nth(hw.core.choose_value("free frame", count))?;
+        zone.flip(memory, zone.free, pfn);
+        if !zone.is_set(memory, zone.used, pfn) {
+            zone.flip(memory, zone.used, pfn);
+        }
+        let page = Page(pfn);
+        memory.set(cpu.kernel.refcount(page).loc(), 1);
+        for word in [cpu.kernel.mapcount(page).loc(), cpu.kernel.page_flags(page).loc(), cpu.kernel.ptl(pfn).0] {
+            if memory.get(word) != 0 {
+                memory.set(word, 0);
+            }
+        }
+        hw.perform_rmw(op, memory.get(op.loc), pfn.0);
+        cpu.note(Event::FrameAllocated { pfn, for_use });
+        Some(page)
+    })
+    .await
+}
+
+/// `free_unref_page()`: puts a frame back on the free list.
+pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
+    let _routine = cpu.enter("free_unref_page");
+    let zone = cpu.kernel.zone;
+    let op = Op::new(OpKind::Rmw, zone.lock);
+    cpu.step(op, move |hw| {
+        let memory = &hw.core.memory;
+        // A frame that is free already, or that memory does not have, is the oracle's to judge.
+        if cpu.kernel.mmu.phys.contains(page.0) && !zone.is_set(memory, zone.free, page.0) {
+            zone.flip(memory, zone.free, page.0);
+        }
+        hw.perform_rmw(op, memory.get(op.loc), page.0.0);
+        cpu.note(Event::FrameFreed { pfn: page.0 });
+    })
+    .await;
+}
+
+/// `alloc_page()`: a frame with whatever it held before.
+pub(crate) async fn alloc_page(cpu: Cpu<'_>) -> Option<Page> {
+    let _routine = cpu.enter("alloc_page");
+    rmqueue(cpu, FrameUse::Data).await
+}
+
+/// `alloc_zeroed_user_highpage_movable()`.
+pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<Page> {
+    let _routine = cpu.enter("alloc_page");
+    let page = rmqueue(cpu, FrameUse::Data).await?;
+    if cpu.has(Safeguard::ZeroNewPage) {
+        clear_page(cpu, page.0).await;
+        cpu.note(Event::PageCleared { pfn: page.0 });
+    }
+    Some(page)
+}
+
+/// A cleared frame for a table: `pte_alloc_one()` and its kin.
+pub(crate) async fn alloc_table(cpu: Cpu<'_>, level: Level, root: Pfn) -> Option<Page> {
+    let _routine = cpu.enter("alloc_table");
+    let page = rmqueue(cpu, FrameUse::Table { level, root }).await?;
+    clear_page(cpu, page.0).await;
+    Some(page)
+}
+
+/// A cleared frame for a top-level table: `pgd_alloc()`.
+pub(crate) async fn pgd_alloc(cpu: Cpu<'_>) -> Option<Page> {
+    let _routine = cpu.enter("pgd_alloc");
+    let page = rmqueue(cpu, FrameUse::Root).await?;
+    clear_page(cpu, page.0).await;
+    Some(page)
+}
+
+/// Fills a frame with zeroes, in one step: nobody else knows of it yet.
+async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
+    let phys = cpu.mmu.phys;
+    let op = Op::new(OpKind::Write, phys.word(pfn, 0));
+    cpu.step(op, move |hw| {
+        for word in 0..phys.words_per_frame() {
+            let loc = phys.word(pfn, word);
+            if hw.core.memory.get(loc) != 0 {
+                hw.core.memory.set(loc, 0);
+            }
+        }
+        hw.perform_rmw(op, 0, 0);
+    })
+    .await;
+}
+
+/// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
+pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
+    let _routine = cpu.enter("copy_user_highpage");
+    let phys = cpu.mmu.phys;
+    let read = Op::new(OpKind::Read, phys.word(from.0, 0));
+    let contents: Vec<u64> = cpu
+        .step(read, move |hw| {
+            hw.perform_load(read);
+            (0..phys.words_per_frame()).map(|word| hw.core.memory.get(phys.word(from.0, word))).collect()
+        })
+        .await;
+    let write = Op::new(OpKind::Write, phys.word(to.0, 0));
+    cpu.step(write, move |hw| {
+        let first = hw.core.memory.get(write.loc);
+        for (word, value) in contents.iter().enumerate() {
+            let loc = phys.word(to.0, word as u32);
+            if hw.core.memory.get(loc) != *value {
+                hw.core.memory.set(loc, *value);
+            }
+        }
+        hw.perform_rmw(write, first, contents[0]);
+        cpu.note(Event::PageCopied { from: from.0, to: to.0 });
+    })
+    .await;
+}

@@ -1,0 +1,305 @@
+//! Paging-structure entries as the kernel sees them: `arch/x86/include/asm/pgtable.h`.
+//!
+//! A value knows the root it was read under, and a pointer knows its table, so that a walk of the
+//! wrong table is seen for what it is. With 4-level paging the PGD is folded onto the P4D: reading a
+//! PGD entry reads the top-level table, and the P4D entry is that same value.
+
+use std::fmt;
+
+use sim_core::{Op, OpKind, Step};
+use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Walker};
+
+use crate::cpu::Cpu;
+use crate::event::Event;
+use crate::mm_types::MmStruct;
+
+/// A pointer to an entry.
+pub trait TablePtr: Copy + Unpin {
+    /// The entry it points to.
+    type Value;
+    /// The level of the entry.
+    const LEVEL: Level;
+    /// The root, the table and the index.
+    fn slot(self) -> Slot;
+    /// An entry read through it.
+    fn value(self, entry: Entry) -> Self::Value;
+}
+
+/// Where an entry is: under which root, in which table, at which index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    root: Pfn,
+    table: Pfn,
+    index: u32,
+}
+
+macro_rules! levels {
+    ($($(#[$doc:meta])* $value:ident, $(#[$pdoc:meta])* $ptr:ident, $level:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $value {
+            /// Its bits.
+            pub entry: Entry,
+            #[allow(dead_code, reason = "the lowest level leads to no further table")]
+            root: Pfn,
+        }
+
+        $(#[$pdoc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $ptr(Slot);
+
+        impl TablePtr for $ptr {
+            type Value = $value;
+            const LEVEL: Level = $level;
+            #[inline]
+            fn slot(self) -> Slot {
+                self.0
+            }
+            #[inline]
+            fn value(self, entry: Entry) -> $value {
+                $value { entry, root: self.0.root }
+            }
+        }
+
+        impl $ptr {
+            /// The entry at the next index of the same table.
+            #[must_use]
+            pub fn next(self) -> $ptr {
+                $ptr(Slot { index: self.0.index + 1, ..self.0 })
+            }
+
+            /// The frame of the table.
+            pub fn table(self) -> Pfn {
+                self.0.table
+            }
+        }
+
+        impl PartialEq for $value {
+            fn eq(&self, other: &$value) -> bool {
+                self.entry == other.entry
+            }
+        }
+
+        impl fmt::Debug for $value {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($value), self.entry)
+            }
+        }
+    )*};
+}
+
+levels! {
+    /// A PGD entry. Folded: see the module's head.
+    Pgd, /// Points to a PGD entry.
+    Pgdp, Level::P4d;
+    /// A P4D entry: PML4E.
+    P4d, /// Points to a P4D entry.
+    P4dp, Level::P4d;
+    /// A PUD entry: PDPTE.
+    Pud, /// Points to a PUD entry.
+    Pudp, Level::Pud;
+    /// A PMD entry: PDE.
+    Pmd, /// Points to a PMD entry.
+    Pmdp, Level::Pmd;
+    /// A PTE.
+    Pte, /// Points to a PTE.
+    Ptep, Level::Pte;
+}
+
+/// Bits of an entry that leads to a table: `_PAGE_TABLE`. Accessed and dirty are set from the start.
+pub(crate) const PAGE_TABLE: u64 =
+    Entry::PRESENT | Entry::RW | Entry::USER | Entry::ACCESSED | Entry::DIRTY;
+
+fn slot(geometry: Geometry, root: Pfn, table: Pfn, addr: VirtAddr, level: Level) -> Slot {
+    Slot { root, table, index: geometry.index(addr, level) }
+}
+
+/// `pgd_offset()`.
+pub fn pgd_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Pgdp {
+    let root = cpu.this_cpu_read(mm.pgd());
+    Pgdp(slot(cpu.mmu.geometry, root, root, addr, Level::P4d))
+}
+
+impl Pgd {
+    /// `pgd_none()`: never, when folded.
+    pub fn none(self) -> bool {
+        false
+    }
+
+    /// The P4D entry that is folded into this value: `*p4d_offset(&pgd, addr)`.
+    pub fn p4d(self) -> P4d {
+        P4d { entry: self.entry, root: self.root }
+    }
+}
+
+impl Pgdp {
+    /// `p4d_offset()`: the same entry, when folded.
+    pub fn p4d_offset(self) -> P4dp {
+        P4dp(self.0)
+    }
+}
+
+impl P4d {
+    /// `p4d_none()`.
+    pub fn none(self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// `pud_offset()`.
+    pub fn pud_offset(self, geometry: Geometry, addr: VirtAddr) -> Pudp {
+        Pudp(slot(geometry, self.root, self.entry.pfn(), addr, Level::Pud))
+    }
+}
+
+impl Pud {
+    /// `pud_none()`.
+    pub fn none(self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// `pmd_offset()`.
+    pub fn pmd_offset(self, geometry: Geometry, addr: VirtAddr) -> Pmdp {
+        Pmdp(slot(geometry, self.root, self.entry.pfn(), addr, Level::Pmd))
+    }
+}
+
+impl Pmd {
+    /// `pmd_none()`.
+    pub fn none(self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// `pmd_present()`.
+    pub fn present(self) -> bool {
+        self.entry.is_present()
+    }
+
+    /// `pmd_bad()`: anything but an entry that leads to a table.
+    pub fn bad(self) -> bool {
+        self.entry.flags() & !Entry::USER != PAGE_TABLE & !Entry::USER
+    }
+
+    /// `pte_offset_map()`.
+    pub fn pte_offset(self, geometry: Geometry, addr: VirtAddr) -> Ptep {
+        Ptep(slot(geometry, self.root, self.entry.pfn(), addr, Level::Pte))
+    }
+}
+
+impl Pte {
+    /// `mk_pte()` with the protection of a private mapping: not writable.
+    pub(crate) fn make(pfn: Pfn) -> Entry {
+        Entry::new(pfn, Entry::PRESENT | Entry::USER | Entry::ACCESSED)
+    }
+
+    /// `pte_none()`.
+    pub fn none(self) -> bool {
+        self.entry.is_none()
+    }
+
+    /// `pte_present()`.
+    pub fn present(self) -> bool {
+        self.entry.is_present()
+    }
+
+    /// `pte_write()`.
+    pub fn write(self) -> bool {
+        self.entry.has(Entry::RW)
+    }
+
+    /// `pte_dirty()`.
+    pub fn dirty(self) -> bool {
+        self.entry.has(Entry::DIRTY)
+    }
+
+    /// `pte_special()`.
+    pub fn special(self) -> bool {
+        self.entry.has(Entry::SPECIAL)
+    }
+
+    /// `pte_access_permitted()`: present, for user mode, and writable for a write.
+    pub fn access_permitted(self, write: bool) -> bool {
+        let need = Entry::PRESENT | Entry::USER | if write { Entry::RW } else { 0 };
+        self.entry.has(need)
+    }
+
+    /// `pte_pfn()`.
+    pub fn pfn(self) -> Pfn {
+        self.entry.pfn()
+    }
+}
+
+impl<'m> Cpu<'m> {
+    fn table_access<P: TablePtr>(self, ptr: P) {
+        let Slot { root, table, .. } = ptr.slot();
+        self.report(sim_mmu::Event::TableAccess { root, level: P::LEVEL, table, by: Walker::Software });
+    }
+
+    fn entry_op<P: TablePtr>(self, ptr: P, kind: OpKind, place: &'static std::panic::Location<'static>) -> Op {
+        let Slot { table, index, .. } = ptr.slot();
+        Op { place, ..Op::new(kind, self.mmu.phys.entry(table, index).loc()) }
+    }
+
+    /// `READ_ONCE(*ptr)`.
+    #[track_caller]
+    pub fn read_once<P: TablePtr>(
+        self,
+        ptr: P,
+    ) -> Step<'m, impl FnMut(sim_core::Cpu<'m>) -> P::Value + Unpin + use<'m, P>> {
+        let op = self.entry_op(ptr, OpKind::Read, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            let entry = Entry(hw.perform_load(op));
+            self.table_access(ptr);
+            ptr.value(entry)
+        })
+    }
+
+    /// A plain store to an entry that leads to a table: `pmd_populate()`, `pud_clear()` and their kin.
+    #[track_caller]
+    pub(crate) fn set_table<P: TablePtr>(self, ptr: P, entry: Entry) -> impl Future<Output = ()> + use<'m, P> {
+        let op = self.entry_op(ptr, OpKind::Write, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            hw.perform_store(op, entry.0);
+            self.table_access(ptr);
+        })
+    }
+
+    /// `set_pte_at()`: a plain store.
+    #[track_caller]
+    pub(crate) fn set_pte_at(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        ptep: Ptep,
+        new: Entry,
+    ) -> impl Future<Output = ()> + use<'m> {
+        let op = self.entry_op(ptep, OpKind::Write, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(hw.core.memory.get(op.loc));
+            hw.perform_store(op, new.0);
+            self.table_access(ptep);
+            self.note(Event::PteChanged { mm: mm.id, va, old, new });
+        })
+    }
+
+    /// A locked change of a PTE; answers what was there. So the hardware's A and D are never lost.
+    #[track_caller]
+    pub(crate) fn update_pte<U: Fn(Entry) -> Entry + Unpin>(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        ptep: Ptep,
+        update: U,
+    ) -> impl Future<Output = Pte> + use<'m, U> {
+        let op = self.entry_op(ptep, OpKind::Rmw, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(hw.core.memory.get(op.loc));
+            let new = update(old);
+            hw.perform_rmw(op, old.0, new.0);
+            self.table_access(ptep);
+            if new != old {
+                self.note(Event::PteChanged { mm: mm.id, va, old, new });
+            }
+            ptep.value(old)
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Calling functions on other CPUs: `kernel/smp.c`.
+
+use sim_core::{CpuId, Gate, Loc, MemoryBuilder, Shared, Vector};
+use sim_mmu::VirtAddr;
+
+use crate::arch::tlb::flush_tlb_func_remote;
+use crate::cpu::Cpu;
+use crate::mm_types::MmId;
+
+/// `CALL_FUNCTION_VECTOR`.
+pub(crate) const CALL_FUNCTION_VECTOR: Vector = Vector(30);
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// `tlb_remove_table_smp_sync()`: nothing.
+    Nothing,
+    /// `flush_tlb_func_remote()`.
+    Flush(FlushTlbInfo),
+}
+
+/// `struct flush_tlb_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlushTlbInfo {
+    pub(crate) mm: MmId,
+    pub(crate) start: VirtAddr,
+    pub(crate) end: VirtAddr,
+    pub(crate) new_tlb_gen: u64,
+}
+
+/// The words of function calls between CPUs.
+///
+/// `call_single_queue` of a CPU holds a bit for each CPU that wants something of it; `csd` of a pair
+/// is set while the call is under way. What is called stands beside, under the protection of the csd.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallFunction {
+    queues: Loc,
+    csds: Loc,
+    calls: Loc,
+    cpus: u32,
+}
+
+const CALL_WORDS: u32 = 5;
+
+impl CallFunction {
+    pub(crate) fn new(memory: &mut MemoryBuilder, cpus: usize) -> CallFunction {
+        CallFunction {
+            queues: memory.words("call_single_queue", cpus),
+            csds: memory.words("csd", cpus * cpus),
+            calls: memory.words("call_info", cpus * CALL_WORDS as usize),
+            cpus: cpus as u32,
+        }
+    }
+
+    fn queue(&self, target: CpuId) -> Shared<u64> {
+        Shared::at(self.queues.offset(u32::from(target.0)))
+    }
+
+    fn csd(&self, sender: CpuId, target: CpuId) -> Shared<u64> {
+        Shared::at(self.csds.offset(u32::from(sender.0) * self.cpus + u32::from(target.0)))
+    }
+
+    fn call(&self, sender: CpuId) -> [Shared<u64>; 5] {
+        [0, 1, 2, 3, 4].map(|i| Shared::at(self.calls.offset(u32::from(sender.0) * CALL_WORDS + i)))
+    }
+
+    fn write(&self, cpu: Cpu<'_>, call: Call) {
+        let words = match call {
+            Call::Nothing => [0; 5],
+            Call::Flush(info) => [1, u64::from(info.mm.0), info.start.0, info.end.0, info.new_tlb_gen],
+        };
+        for (cell, word) in self.call(cpu.id).into_iter().zip(words) {
+            cpu.this_cpu_write(cell, word);
+        }
+    }
+
+    fn read(&self, cpu: Cpu<'_>, sender: CpuId) -> Call {
+        match self.call(sender).map(|cell| cpu.this_cpu_read(cell)) {
+            [0, ..] => Call::Nothing,
+            [_, mm, start, end, new_tlb_gen] => Call::Flush(FlushTlbInfo {
+                mm: MmId(mm as u8),
+                start: VirtAddr(start),
+                end: VirtAddr(end),
+                new_tlb_gen,
+            }),
+        }
+    }
+}
+
+/// `smp_call_function_many(mask, call, wait = 1)`: interrupts the CPUs of `mask` but this one, and
+/// returns when all have run the call. Interrupts must be on, or two callers could wait for each other.
+pub(crate) async fn smp_call_function_many(cpu: Cpu<'_>, mask: u64, call: Call) {
+    let _routine = cpu.enter("smp_call_function_many");
+    let _preempt = cpu.preempt_disable();
+    let function = cpu.kernel.call_function;
+    let others = |id: &CpuId| *id != cpu.id && mask & 1 << id.0 != 0;
+    let cpus = cpu.mmu.core.config.cpus;
+    if CpuId::all(cpus).filter(others).next().is_none() {
+        return;
+    }
+    function.write(cpu, call);
+    let mut interrupt = 0_u64;
+    for target in CpuId::all(cpus).filter(others) {
+        cpu.store(function.csd(cpu.id, target), 1).await;
+        // llist_add(): true if the queue was empty, else somebody's interrupt is on its way already.
+        let bit = 1 << cpu.id.0;
+        if cpu.rmw(function.queue(target), move |queue| queue | bit).await == 0 {
+            interrupt |= 1 << target.0;
+        }
+    }
+    for target in CpuId::all(cpus).filter(|id| interrupt & 1 << id.0 != 0) {
+        cpu.send_ipi(target, CALL_FUNCTION_VECTOR).await;
+    }
+    for target in CpuId::all(cpus).filter(others) {
+        cpu.wait(Gate::Zero(function.csd(cpu.id, target).loc())).await;
+    }
+}
+
+/// `smp_call_function()`: on every other CPU.
+pub(crate) async fn smp_call_function(cpu: Cpu<'_>, call: Call) {
+    smp_call_function_many(cpu, u64::MAX, call).await;
+}
+
+/// `generic_smp_call_function_interrupt()`: the handler of [`CALL_FUNCTION_VECTOR`].
+pub(crate) async fn flush_smp_call_function_queue(cpu: Cpu<'_>) {
+    let _routine = cpu.enter("flush_smp_call_function_queue");
+    let function = cpu.kernel.call_function;
+    let senders = cpu.xchg(function.queue(cpu.id), 0).await;
+    for sender in CpuId::all(64).filter(|id| senders & 1 << id.0 != 0) {
+        match function.read(cpu, sender) {
+            Call::Nothing => {}
+            Call::Flush(info) => flush_tlb_func_remote(cpu, info).await,
+        }
+        // csd_unlock()
+        cpu.store(function.csd(sender, cpu.id), 0).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! What the hardware does that an oracle or a reader must know.
+
+use crate::addr::{Level, Pfn, VirtAddr};
+use crate::cpu::Cpu;
+use crate::entry::Entry;
+use crate::fault::PageFault;
+use crate::rights::Access;
+use crate::tlb::Translation;
+
+/// Who reads a paging structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walker {
+    /// The page walker.
+    Hardware,
+    /// Kernel code.
+    Software,
+}
+
+/// Something that happened in the hardware, at the moment it happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// An entry of a paging structure was read or written.
+    TableAccess {
+        /// The root of the walk.
+        root: Pfn,
+        /// The level at which the frame is taken for a table.
+        level: Level,
+        /// The frame.
+        table: Pfn,
+        /// Who did it.
+        by: Walker,
+    },
+    /// A translation entered a TLB.
+    Filled(Translation),
+    /// An access retired.
+    Retired {
+        /// Its address.
+        va: VirtAddr,
+        /// Its kind.
+        access: Access,
+        /// The translation that it used.
+        through: Translation,
+        /// The frame's word.
+        word: u32,
+        /// The value read or written.
+        value: u64,
+    },
+    /// An access faulted.
+    Faulted(PageFault),
+    /// The hardware set A or D.
+    SetFlags {
+        /// The entry before.
+        old: Entry,
+        /// The entry after.
+        new: Entry,
+    },
+    /// Translations were dropped from the TLB of one CPU.
+    Invalidated {
+        /// Whose TLB.
+        target: sim_core::CpuId,
+        /// The page, or everything.
+        page: Option<VirtAddr>,
+    },
+}
+
+/// Whoever watches the hardware.
+pub trait Observer {
+    /// An event, at the moment it happens, caused by `cpu`.
+    fn hardware(&self, cpu: Cpu<'_>, event: &Event);
+}
