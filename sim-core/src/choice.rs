@@ -1,5 +1,7 @@
 //! The one door through which every decision passes.
 
+use std::fmt;
+
 use crate::cpu::{CpuId, CpuState, TaskId, Vector};
 use crate::op::Op;
 
@@ -114,4 +116,18 @@ pub struct Decision {
     pub chosen: u16,
     /// The number of answers there were.
     pub of: u16,
+}
+
+impl fmt::Display for Decision {
+    /// `1/3 cpu2`: the second of three answers, a step of CPU 2.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} ", self.chosen, self.of)?;
+        match self.decided {
+            Decided::Value(what) => f.write_str(what),
+            Decided::Transition(Transition::Step(cpu)) => write!(f, "{cpu}"),
+            Decided::Transition(Transition::Switch(cpu, task)) => write!(f, "{cpu} to task {}", task.0),
+            Decided::Transition(Transition::Interrupt(cpu, vector)) => write!(f, "{cpu} interrupt {}", vector.0),
+            Decided::Transition(Transition::Drain(cpu)) => write!(f, "{cpu} drain"),
+        }
+    }
 }

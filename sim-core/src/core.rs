@@ -42,6 +42,9 @@ impl Default for Config {
     }
 }
 
+/// Steps between two digests that a record keeps.
+pub const DIGEST_EVERY: u64 = 16;
+
 /// Shared memory, CPU states, the door for decisions, and the observers of one machine.
 pub struct Core {
     /// The shared words.
@@ -63,6 +66,7 @@ pub struct Core {
     traced: Cell<bool>,
     digested: Cell<bool>,
     digest: Cell<u64>,
+    digests: RefCell<Vec<u64>>,
     pub(crate) steps: Cell<u64>,
     stop: Cell<bool>,
 }
@@ -85,6 +89,7 @@ impl Core {
             traced: Cell::new(false),
             digested: Cell::new(false),
             digest: Cell::new(0),
+            digests: RefCell::default(),
             steps: Cell::new(0),
             stop: Cell::new(false),
         }
@@ -118,6 +123,7 @@ impl Core {
         self.rcu.reset();
         self.steps.set(0);
         self.digest.set(0xcbf2_9ce4_8422_2325);
+        self.digests.borrow_mut().clear();
         self.stop.set(false);
         if let Some(decisions) = self.record.borrow_mut().as_mut() {
             decisions.clear();
@@ -168,6 +174,21 @@ impl Core {
     /// A digest of every access performed in this run: who, where, what was there, what is there now.
     pub fn digest(&self) -> u64 {
         self.digest.get()
+    }
+
+    /// The digest after every [`DIGEST_EVERY`] steps.
+    pub fn digests(&self) -> Vec<u64> {
+        self.digests.borrow().clone()
+    }
+
+    /// A step was taken.
+    #[inline]
+    pub(crate) fn count_step(&self) {
+        let steps = self.steps.get() + 1;
+        self.steps.set(steps);
+        if self.digested.get() && steps.is_multiple_of(DIGEST_EVERY) {
+            self.digests.borrow_mut().push(self.digest.get());
+        }
     }
 
     /// Ends the run after the present step: an observer has seen enough.

@@ -174,7 +174,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             if self.core.steps.get() >= bound {
                 return Outcome::StepBound;
             }
-            self.core.steps.set(self.core.steps.get() + 1);
+            self.core.count_step();
             self.last = transition.cpu();
             match transition {
                 Transition::Step(cpu) => self.poll(cpu),

@@ -88,6 +88,7 @@ async fn gup_pmd_range(
     write: bool,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
+    let _routine = cpu.enter("gup_pmd_range");
     let geometry = cpu.mmu.geometry;
     let mut pmdp = pud.pmd_offset(geometry, addr);
     loop {
@@ -113,6 +114,7 @@ async fn gup_pud_range(
     write: bool,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
+    let _routine = cpu.enter("gup_pud_range");
     let geometry = cpu.mmu.geometry;
     let mut pudp = p4d.pud_offset(geometry, addr);
     loop {

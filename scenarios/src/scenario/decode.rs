@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 
 use jsonc_parser::ast::{Object, Value};
-use jsonc_parser::common::Ranged;
+use jsonc_parser::common::{Range as Span, Ranged};
 
 use super::error::Problem;
 use super::suggest::{did_you_mean_one_of, quote, quote_all};
@@ -39,6 +39,8 @@ pub(super) struct Fields<'a> {
 /// Decoders of `{"tag": body}` by tag.
 pub(super) type Tags<T> = [(&'static str, fn(&Node<'_>) -> Option<T>)];
 
+static EMPTY: Value<'static> = Value::Object(Object { range: Span { start: 0, end: 0 }, properties: Vec::new() });
+
 impl Notes {
     /// Notes an error of the value at a path.
     pub(super) fn error(&self, path: &str, message: String, help: Option<String>) {
@@ -50,7 +52,7 @@ impl Notes {
         self.problems.borrow_mut().push(Problem { range, path, message, help });
     }
 
-    /// Whether the file has a value at a path, be it a good one or not.
+    /// Whether the file has a value at a path, good or not.
     pub(super) fn has(&self, path: &str) -> bool {
         self.spots.borrow().contains_key(path)
     }
@@ -142,46 +144,35 @@ impl<'a> Node<'a> {
 
     /// `{"tag": body}`, or `"tag"`, which stands for `{"tag": {}}`.
     pub(super) fn tagged<T>(&self, kind: &str, tags: &Tags<T>) -> Option<T> {
-        let unknown = |range: Range<usize>, path: String, tag: &str| {
-            let names: Vec<&str> = tags.iter().map(|(name, _)| *name).collect();
-            let message = format!("unknown {kind} {}", quote(tag));
-            self.notes.error_at(range, path, message, did_you_mean_one_of(tag, &names));
-        };
-        let find = |tag: &str| tags.iter().find(|(name, _)| *name == tag);
-        match self.value {
-            Value::StringLit(text) => {
-                let Some((name, decode)) = find(&text.value) else {
-                    unknown(bytes(self.value), self.path.clone(), &text.value);
-                    return None;
-                };
-                // The value is not an object, and the decoder would say no more than that.
-                let empty = Value::Object(Object { range: text.range, properties: Vec::new() });
-                let trial = Notes::default();
-                let decoded = decode(&Node::root(&empty, &trial));
-                if decoded.is_none() {
-                    let help = format!("write `{{\"{name}\": {{...}}}}`");
-                    self.error_with_help(format!("{kind} `{name}` needs fields"), Some(help));
-                }
-                decoded
-            }
+        let (tag, range, body) = match self.value {
+            Value::StringLit(text) => (&*text.value, text.range, None),
             Value::Object(object) => match &object.properties[..] {
-                [property] => {
-                    let (tag, path) = (property.name.as_str(), join(&self.path, property.name.as_str()));
-                    let Some((_, decode)) = find(tag) else {
-                        let range = property.name.range();
-                        unknown(range.start..range.end, path, tag);
-                        return None;
-                    };
-                    decode(&Node::new(&property.value, path, self.notes))
-                }
+                [property] => (property.name.as_str(), property.name.range(), Some(&property.value)),
                 properties => {
                     let count = if properties.is_empty() { "none" } else { "more than one" };
                     self.error(format!("expected an object with the {kind} as its one key, found {count}"));
-                    None
+                    return None;
                 }
             },
-            _ => self.expected(&format!("the {kind} as an object with one key")),
+            _ => return self.expected(&format!("the {kind} as an object with one key")),
+        };
+        let path = if body.is_some() { join(&self.path, tag) } else { self.path.clone() };
+        let Some((tag, decode)) = tags.iter().find(|(name, _)| *name == tag) else {
+            let names: Vec<&str> = tags.iter().map(|(name, _)| *name).collect();
+            let help = did_you_mean_one_of(tag, &names);
+            self.notes.error_at(range.start..range.end, path, format!("unknown {kind} {}", quote(tag)), help);
+            return None;
+        };
+        if let Some(body) = body {
+            return decode(&Node::new(body, path, self.notes));
         }
+        // What the decoder misses in the object that is not there is better said at the string.
+        let decoded = decode(&Node::root(&EMPTY, &Notes::default()));
+        if decoded.is_none() {
+            let help = format!("write `{{\"{tag}\": {{...}}}}`");
+            self.error_with_help(format!("{kind} `{tag}` needs fields"), Some(help));
+        }
+        decoded
     }
 
     /// A string.
@@ -192,9 +183,14 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A string of the reader's own.
+    /// A string that says something.
     pub(super) fn text(&self) -> Option<String> {
-        self.string().map(str::to_owned)
+        let text = self.string()?;
+        if text.is_empty() {
+            self.error("this string is empty");
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     /// The string, if it is one.

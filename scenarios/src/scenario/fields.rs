@@ -130,7 +130,7 @@ fn value(node: &Node<'_>) -> Option<Check> {
 fn returned(node: &Node<'_>) -> Option<Check> {
     let fields = node.object(&["thread", "op", "in"])?;
     let thread = fields.required("thread", Node::text);
-    let op = fields.required("op", |node| node.integer(0..=usize::MAX));
+    let op = fields.required("op", |node| node.integer(0..=usize::from(u16::MAX)));
     let one_of = fields.required("in", |node| some(node)?.list(|node| node.integer(i64::MIN..=i64::MAX)));
     Some(Check::Returned { thread: thread?, op: op?, one_of: one_of.unwrap_or_default() })
 }

@@ -11,7 +11,7 @@ use super::error::{LoadErrors, Problem};
 use super::{fields, validate};
 
 /// The most bytes of a file.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 18;
 
 /// JSON, and nothing beyond it.
 const STRICT: ParseOptions = ParseOptions {
@@ -117,7 +117,7 @@ mod tests {
             let text = &text[..text.len().min(MAX_BYTES)];
             assert!(message(text).ends_with("nested too deep"), "{open}");
         }
-        assert!(message(&"[]".repeat(MAX_BYTES)).contains("the file has 2097152 bytes"));
+        assert!(message(&"[]".repeat(MAX_BYTES)).contains("the file has 524288 bytes"));
         assert!(message(&"9".repeat(MAX_BYTES)).len() < 200);
         assert_eq!(message("[[]]"), "1:1: expected an object, found an array");
     }

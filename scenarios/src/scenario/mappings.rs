@@ -1,11 +1,12 @@
 //! Mappings: their places in the user space, and what names them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sim_mmu::{Geometry, VirtAddr};
 
 use super::decode::Notes;
+use super::op::tag;
 use super::suggest::{counted, did_you_mean, quote};
 use super::validate::{Parents, Sequence, ancestors, path, unique};
 use super::{Op, Place, Scenario, What};
@@ -56,19 +57,22 @@ fn collect<'a>(sequences: &[Sequence<'a>]) -> Mappings<'a> {
         }
     }
     for Sequence { process, ops } in sequences {
-        let gone: BTreeSet<&str> = ops.iter().filter_map(|op| unmaps(&op.what)).collect();
+        let gone: Vec<&What> = ops.iter().map(|op| &op.what).filter(|what| tag(what) == "munmap").collect();
         for mapping in mappings.get_mut(process).into_iter().flatten() {
-            mapping.unmapped |= gone.contains(mapping.name);
+            mapping.unmapped |= gone.iter().any(|what| unmaps(what, mapping));
         }
     }
     mappings
 }
 
-/// The mapping of which an operation unmaps some.
-fn unmaps(what: &What) -> Option<&str> {
+/// Whether an operation unmaps some of a mapping.
+fn unmaps(what: &What, mapping: &Mapping<'_>) -> bool {
     match what {
-        What::Munmap { at: Place::Mapping { name, .. }, .. } => Some(name),
-        _ => None,
+        What::Munmap { at: Place::Mapping { name, .. }, .. } => name == mapping.name,
+        What::Munmap { at: Place::Address(from), pages } => mapping.at.is_some_and(|start| {
+            *from < start.plus_pages(mapping.pages) && start < from.plus_pages(pages.unwrap_or(1))
+        }),
+        _ => false,
     }
 }
 
@@ -133,26 +137,17 @@ fn layout(process: &str, own: &[Mapping<'_>], user: u64, notes: &Notes) {
 }
 
 fn overlaps(own: &[Mapping<'_>], notes: &Notes) {
-    let mut fixed: Vec<(Range<VirtAddr>, usize)> = (own.iter().enumerate())
-        .filter(|(_, mapping)| !mapping.unmapped)
-        .filter_map(|(i, mapping)| mapping.at.map(|at| (at..at.plus_pages(mapping.pages), i)))
-        .collect();
-    fixed.sort_by_key(|(range, _)| range.start);
-    // The mapping that reaches furthest so far.
-    let mut highest: Option<(Range<VirtAddr>, usize)> = None;
-    for (range, i) in fixed {
-        if let Some((other, j)) = &highest
-            && range.start < other.end
+    for (i, mapping) in own.iter().enumerate() {
+        let overlapped = |earlier: &&Mapping<'_>| match (mapping.fixed(), earlier.fixed()) {
+            (Some(a), Some(b)) => a.start < b.end && b.start < a.end,
+            _ => false,
+        };
+        if let Some(earlier) = own[..i].iter().find(overlapped)
+            && let Some(taken) = earlier.fixed()
         {
-            // Blame the one that comes later in the file.
-            let (late, early, taken) =
-                if i > *j { (&own[i], &own[*j], other) } else { (&own[*j], &own[i], &range) };
-            let message = format!("mapping {} overlaps mapping {}", quote(late.name), quote(early.name));
-            let help = format!("{} is at `{}` to `{}`", quote(early.name), taken.start, taken.end);
-            notes.error(&path(late.op, "at"), message, Some(help));
-        }
-        if highest.as_ref().is_none_or(|(other, _)| other.end < range.end) {
-            highest = Some((range, i));
+            let message = format!("mapping {} overlaps mapping {}", quote(mapping.name), quote(earlier.name));
+            let help = format!("{} is at `{}` to `{}`", quote(earlier.name), taken.start, taken.end);
+            notes.error(&path(mapping.op, "at"), message, Some(help));
         }
     }
 }
@@ -213,6 +208,11 @@ fn place(op: &Op, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Not
 }
 
 impl Mapping<'_> {
+    /// The addresses that no other mapping of the process can have, if it has a fixed place.
+    fn fixed(&self) -> Option<Range<VirtAddr>> {
+        self.at.filter(|_| !self.unmapped).map(|at| at..at.plus_pages(self.pages))
+    }
+
     /// Pages that are never given back.
     fn kept_pages(&self) -> u64 {
         if self.unmapped { 0 } else { self.pages }

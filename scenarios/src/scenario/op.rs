@@ -262,3 +262,72 @@ fn hex(text: &str) -> Option<u64> {
 fn decimal(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+    use super::super::decode::Notes;
+    use super::*;
+
+    fn decoded<T>(json: &str, decode: impl FnOnce(&Node<'_>) -> Option<T>) -> Option<T> {
+        let parsed = parse_to_ast(json, &CollectOptions::default(), &ParseOptions::default());
+        let value = parsed.expect("the test has JSON").value.expect("the test has a value");
+        let notes = Notes::default();
+        let result = decode(&Node::root(&value, &notes));
+        assert_eq!(result.is_none(), !notes.into_problems().is_empty(), "{json}: no result is an error");
+        result
+    }
+
+    #[test]
+    fn places_are_mappings_with_pages_or_addresses() {
+        let page = |name: &str, page| Some(Place::Mapping { name: name.to_owned(), page });
+        for (json, expected) in [
+            (r#""buf""#, page("buf", 0)),
+            (r#""buf+12""#, page("buf", 12)),
+            (r#""0x7000""#, Some(Place::Address(VirtAddr(0x7000)))),
+            (r#""0xffffffffffffffff""#, Some(Place::Address(VirtAddr(u64::MAX)))),
+            (r#""""#, None),
+            (r#""+1""#, None),
+            (r#""buf+""#, None),
+            (r#""buf++1""#, None),
+            (r#""buf+0x1""#, None),
+            (r#""0x""#, None),
+            (r#""0x+1""#, None),
+            (r#""0x10000000000000000""#, None),
+            (r#""7000""#, None),
+            ("7000", None),
+        ] {
+            assert_eq!(decoded(json, place), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn values_are_numbers_or_hex() {
+        for (json, expected) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            (r#""0x2a""#, Some(42)),
+            ("-1", None),
+            ("1.0", None),
+            ("1e3", None),
+            (r#""42""#, None),
+        ] {
+            assert_eq!(decoded(json, value), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_tag_of_its_own() {
+        let fields =
+            r#""at": "m", "from": "m", "to": "m", "as": "n", "pages": 1, "value": 1, "advice": "dontneed""#;
+        let json = format!(r#"{{ {fields}, "pin": "n", "pipe": "n" }}"#);
+        let parsed = parse_to_ast(&json, &CollectOptions::default(), &ParseOptions::default());
+        let value = parsed.expect("the test has JSON").value.expect("the test has a value");
+        for (name, decode) in OPS.iter().filter(|(name, _)| *name != "mmap") {
+            // Fields that are too many are errors, and do not stop the decoder.
+            let what = decode(&Node::root(&value, &Notes::default()));
+            assert_eq!(what.as_ref().map(tag), Some(*name));
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! The micro-model as a program of ordinary threads, written once for the checkers that have their
-//! own atomics.
+//! own atomics. In each, the main thread spawns all of them and joins them.
 
 /// A checker's atomic word, sequentially consistent.
 pub(crate) trait Word: Send + Sync + 'static {

@@ -176,7 +176,11 @@ impl Twin {
             }
             At::Take => {
                 thread.frame = page;
-                if std::mem::take(&mut words[4 + 3 * pages + page]) == 1 { At::Reown } else { thread.next_page(pages) }
+                if std::mem::take(&mut words[4 + 3 * pages + page]) == 1 {
+                    At::Reown
+                } else {
+                    thread.next_page(pages)
+                }
             }
             At::Reown => {
                 words[owner] = OTHER;

@@ -1,0 +1,26 @@
+//! Telling what happened: the diagram that a kernel commit message would carry.
+
+mod diagram;
+mod story;
+
+use crate::explore::Trace;
+use crate::oracle::Finding;
+use crate::world::World;
+
+/// The widest line, so that a diagram survives a mail.
+pub const WIDTH: usize = 75;
+
+/// A finding with its diagram and its consequence, as text of at most [`WIDTH`] columns.
+pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding) -> String {
+    let story = story::Story::of(world, trace, finding);
+    let mut text = format!("{}\n\n", finding.title());
+    text.push_str(&diagram::draw(&story));
+    text.push('\n');
+    text.push_str(&diagram::wrap(&story.consequence, WIDTH));
+    text
+}
+
+/// The sentence on what went wrong, with the scenario's names for processes and pages.
+pub fn consequence(world: &World<'_>, finding: &Finding) -> String {
+    story::consequence(world, finding)
+}

@@ -1,0 +1,211 @@
+//! A campaign: runs by number, on any number of threads, with one result.
+//!
+//! Run `n` has seed `n`, and nothing else decides what it does. Threads take blocks of numbers from a
+//! counter and share nothing else; what is reported depends on the numbers, never on the threads.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::strategy::Strategy;
+use super::trace::Trace;
+use crate::scenario::{MachineSpec, Scenario};
+use crate::world::{STEP_BOUND, SetupError, World};
+use sim_core::source::Source;
+use sim_mm::KernelConfig;
+
+/// What a campaign is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Campaign<'s> {
+    /// The scenario.
+    pub scenario: &'s Scenario,
+    /// The machine.
+    pub machine: MachineSpec,
+    /// The kernel.
+    pub kernel: KernelConfig,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// The number of the first run.
+    pub seed: u64,
+    /// Runs at the most.
+    pub runs: u64,
+    /// Threads.
+    pub jobs: usize,
+}
+
+/// When a campaign ends before its last run.
+#[derive(Clone, Copy)]
+pub enum Goal<'g> {
+    /// At the first violation that this accepts.
+    First(&'g (dyn Fn(&Trace) -> bool + Sync)),
+    /// Never: every distinct finding is wanted.
+    All,
+}
+
+/// A distinct finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What was found.
+    pub title: String,
+    /// The first run that found it.
+    pub run: u64,
+    /// Runs that found it.
+    pub times: u64,
+}
+
+/// The result of a campaign.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    /// Runs done.
+    pub runs: u64,
+    /// Their steps.
+    pub steps: u64,
+    /// Distinct findings, the earliest first.
+    pub found: Vec<Found>,
+    /// The first run that reached the goal.
+    pub first: Option<u64>,
+    /// Whether somebody asked for the end.
+    pub interrupted: bool,
+}
+
+/// Runs that a thread takes at a time.
+const BLOCK: u64 = 64;
+
+/// What one block of runs came to.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    runs: u64,
+    steps: u64,
+    found: Vec<(String, u64)>,
+    first: Option<u64>,
+}
+
+impl<'s> Campaign<'s> {
+    /// Builds a world of its own.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn world(&self) -> Result<World<'s>, SetupError> {
+        World::new(self.scenario, self.machine, self.kernel)
+    }
+
+    /// About how many decisions a run has: those of the run that always goes on.
+    fn horizon(world: &World<'_>) -> u64 {
+        let mut executor = world.executor();
+        let core = world.kernel.core();
+        core.set_source(Source::First);
+        core.keep_decisions(true);
+        world.run(&mut executor, STEP_BOUND);
+        let decisions = core.decisions().len() as u64;
+        core.keep_decisions(false);
+        executor.clear();
+        decisions
+    }
+
+    /// Run `number` in full.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn trace(&self, number: u64) -> Result<Trace, SetupError> {
+        let world = self.world()?;
+        let horizon = Self::horizon(&world);
+        let mut executor = world.executor();
+        Ok(Trace::record(&world, &mut executor, self.strategy.source(number, horizon)))
+    }
+
+    /// Runs the campaign. `progress` hears of runs done, `stop` may end it at any time.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn explore(
+        &self,
+        goal: Goal<'_>,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Explored, SetupError> {
+        let next = AtomicU64::new(0);
+        let first = AtomicU64::new(u64::MAX);
+        let blocks = Mutex::new(BTreeMap::new());
+        let failed = Mutex::new(None);
+        let work = || {
+            let world = match self.world() {
+                Ok(world) => world,
+                Err(error) => {
+                    failed.lock().expect("no thread panics with it").get_or_insert(error);
+                    return;
+                }
+            };
+            let horizon = Self::horizon(&world);
+            loop {
+                let start = next.fetch_add(BLOCK, Ordering::Relaxed);
+                // A block behind the first hit is nobody's concern any more.
+                if start >= self.runs || start > first.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let block = self.run_block(&world, horizon, start, goal);
+                if let Some(hit) = block.first {
+                    first.fetch_min(hit, Ordering::Relaxed);
+                }
+                progress(block.runs);
+                blocks.lock().expect("no thread panics with it").insert(start, block);
+            }
+        };
+        if self.jobs <= 1 {
+            work();
+        } else {
+            std::thread::scope(|scope| (0..self.jobs).for_each(|_| drop(scope.spawn(work))));
+        }
+        if let Some(error) = failed.into_inner().expect("all threads are done") {
+            return Err(error);
+        }
+        let blocks = blocks.into_inner().expect("all threads are done");
+        let mut explored = merge(blocks, first.into_inner(), stop.load(Ordering::Relaxed));
+        explored.first = explored.first.map(|number| self.seed + number);
+        Ok(explored)
+    }
+
+    fn run_block(&self, world: &World<'_>, horizon: u64, start: u64, goal: Goal<'_>) -> Block {
+        let mut executor = world.executor();
+        let mut block = Block::default();
+        for number in start..(start + BLOCK).min(self.runs) {
+            let source = || self.strategy.source(self.seed + number, horizon);
+            world.kernel.core().set_source(source());
+            let summary = world.run(&mut executor, STEP_BOUND);
+            block.runs += 1;
+            block.steps += summary.steps;
+            if !summary.violation {
+                continue;
+            }
+            let trace = Trace::record(world, &mut executor, source());
+            block.found.extend(trace.findings.first().map(|finding| (finding.title(), self.seed + number)));
+            match goal {
+                Goal::First(accepts) if accepts(&trace) => {
+                    block.first = Some(number);
+                    break;
+                }
+                Goal::First(_) | Goal::All => {}
+            }
+        }
+        executor.clear();
+        block
+    }
+}
+
+fn merge(blocks: BTreeMap<u64, Block>, first: u64, interrupted: bool) -> Explored {
+    let mut explored = Explored { interrupted, ..Explored::default() };
+    for (start, block) in blocks {
+        if start > first {
+            break;
+        }
+        explored.runs += block.runs;
+        explored.steps += block.steps;
+        explored.first = explored.first.or(block.first);
+        for (title, run) in block.found {
+            match explored.found.iter_mut().find(|found| found.title == title) {
+                Some(found) => found.times += 1,
+                None => explored.found.push(Found { title, run, times: 1 }),
+            }
+        }
+    }
+    explored
+}

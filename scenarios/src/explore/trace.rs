@@ -1,0 +1,73 @@
+//! One run in full: its decisions, its event log, its digests, what was found.
+
+use sim_core::source::{Divergence, Source};
+use sim_core::{Decision, Executor};
+use sim_mm::Kernel;
+
+use crate::oracle::{Finding, Logged};
+use crate::world::{STEP_BOUND, World};
+
+/// A run that was watched closely.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// Its decisions, in order.
+    pub decisions: Vec<Decision>,
+    /// What the oracles found, the one to speak of first.
+    pub findings: Vec<Finding>,
+    /// Everything that happened.
+    pub log: Vec<Logged>,
+    /// Its steps.
+    pub steps: u64,
+    /// The digest of the machine after every [`sim_core::DIGEST_EVERY`] steps, and at the end.
+    pub digests: Vec<u64>,
+    /// Where a strict replay left its record.
+    pub divergence: Option<Divergence>,
+}
+
+impl Trace {
+    /// Runs `world` once with decisions from `source`, with the event log, digests and decisions kept.
+    pub fn record<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, source: Source) -> Trace {
+        let core = world.kernel.core();
+        world.set_traced(true);
+        core.set_digested(true);
+        core.keep_decisions(true);
+        core.set_source(source);
+        let summary = world.run(executor, STEP_BOUND);
+        let mut digests = core.digests();
+        digests.push(core.digest());
+        let divergence = core.with_source(|source| match source {
+            Source::Replay(replay) => replay.divergence(),
+            _ => None,
+        });
+        let trace = Trace {
+            decisions: core.decisions(),
+            findings: world.findings(),
+            log: world.watch().take_log(),
+            steps: summary.steps,
+            digests,
+            divergence,
+        };
+        core.keep_decisions(false);
+        core.set_digested(false);
+        world.set_traced(false);
+        trace
+    }
+
+    /// The decisions as a replay takes them.
+    pub fn answers(&self) -> Vec<(u16, u16)> {
+        self.decisions.iter().map(|decision| (decision.chosen, decision.of)).collect()
+    }
+
+    /// The number of times that another CPU went on than the one before.
+    pub fn switches(&self) -> usize {
+        let mut last = None;
+        let mut switches = 0;
+        for entry in &self.log {
+            if last.is_some_and(|cpu| cpu != entry.cpu) {
+                switches += 1;
+            }
+            last = Some(entry.cpu);
+        }
+        switches
+    }
+}

@@ -1,0 +1,36 @@
+//! `cow-broken`: a write becomes visible through private memory of another address space, or changes
+//! the zero page.
+//!
+//! Judged at the write: the frame is mapped by somebody else then. While a fork is under way, what the
+//! parent's threads write may still reach the child. All memory here is private; there is no file.
+
+use sim_mm::MmId;
+use sim_mmu::{Pfn, VirtAddr};
+
+use super::ghost::{FrameState, Ghost, Site};
+use super::{Finding, OracleId};
+
+/// A write by, or for, an address space.
+pub(super) fn wrote(ghost: &Ghost, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Site) -> Option<Finding> {
+    let frame = ghost.frame(pfn)?;
+    let finding = |message: String, other: Option<Site>| Finding {
+        oracle: OracleId::CowBroken,
+        site: site.clone(),
+        other,
+        message,
+        frame: Some(pfn),
+        page: Some((mm, va)),
+    };
+    if frame.state == FrameState::Reserved {
+        return Some(finding(format!("a write at {va} changed the zero page"), None));
+    }
+    let &(other, at) = frame.mappings.iter().find(|(other, _)| *other != mm && !ghost.is_forking(mm, *other))?;
+    let mapped = frame.mapped_by.iter().find(|(by, _)| *by == other).map(|(_, site)| site.clone());
+    let message = format!(
+        "a write by mm{} at {va} changed {pfn}, which mm{} maps as its private page {}",
+        mm.0,
+        other.0,
+        at.base()
+    );
+    Some(finding(message, mapped))
+}

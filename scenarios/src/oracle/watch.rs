@@ -1,0 +1,216 @@
+//! The observer of a machine: feeds the oracles, and keeps the event log when there is one.
+
+use std::cell::{Cell, RefCell};
+
+use sim_core::{Core, CpuId};
+use sim_mm::{Event as Mm, Kernel};
+use sim_mmu::Event as Hardware;
+
+use super::ghost::{Ghost, Site};
+use super::{Finding, cow_broken, frame_use_after_free, leak, mapcount, page_table_use_after_free, refcount, stale_tlb};
+
+/// An entry of the event log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// The step in which it happened.
+    pub step: u64,
+    /// The CPU that did it.
+    pub cpu: CpuId,
+    /// The active routines, outermost first.
+    pub stack: Vec<&'static str>,
+    /// What happened.
+    pub what: What,
+}
+
+/// Something that happened at any layer.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// An access, a call, an interrupt.
+    Core(sim_core::Event),
+    /// Of the hardware.
+    Hardware(Hardware),
+    /// Of the kernel.
+    Mm(Mm),
+}
+
+/// Watches one machine.
+pub struct Watch {
+    ghost: RefCell<Ghost>,
+    base: RefCell<Option<Ghost>>,
+    findings: RefCell<Vec<Finding>>,
+    log: RefCell<Option<Vec<Logged>>>,
+    enabled: Cell<bool>,
+}
+
+impl Watch {
+    /// A watch over a machine with `frames` frames of `words` words, the first `reserved` taken.
+    pub fn new(frames: u64, words: u32, reserved: u64) -> Watch {
+        Watch {
+            ghost: RefCell::new(Ghost::new(frames, words, reserved)),
+            base: RefCell::new(None),
+            findings: RefCell::default(),
+            log: RefCell::new(None),
+            enabled: Cell::new(true),
+        }
+    }
+
+    /// Makes the present ghost state the one that runs start with.
+    pub fn checkpoint(&self) {
+        self.base.replace(Some(self.ghost.borrow().clone()));
+    }
+
+    /// Back to the checkpoint.
+    pub fn rewind(&self) {
+        if let Some(base) = self.base.borrow().as_ref() {
+            self.ghost.borrow_mut().rewind_to(base);
+        }
+        self.findings.borrow_mut().clear();
+        if let Some(log) = self.log.borrow_mut().as_mut() {
+            log.clear();
+        }
+    }
+
+    /// Stops (or resumes) watching: contexts that are dropped at the end of a run change nothing.
+    pub fn set_enabled(&self, on: bool) {
+        self.enabled.set(on);
+    }
+
+    /// Starts or stops keeping the event log.
+    pub fn keep_log(&self, keep: bool) {
+        self.log.replace(keep.then(Vec::new));
+    }
+
+    /// The event log of the run.
+    pub fn take_log(&self) -> Vec<Logged> {
+        self.log.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the oracles found in the run.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.findings.borrow().clone()
+    }
+
+    /// Whether anything was found.
+    pub fn found(&self) -> bool {
+        !self.findings.borrow().is_empty()
+    }
+
+    /// Adds a finding that was made beside the machine.
+    pub fn add(&self, finding: Finding) {
+        self.findings.borrow_mut().push(finding);
+    }
+
+    /// Judges what can only be judged when everything is at rest.
+    pub fn judge_at_rest(&self, kernel: &Kernel) {
+        let ghost = self.ghost.borrow();
+        let site = Site { cpu: CpuId(0), step: kernel.core().steps(), stack: Vec::new() };
+        let found = [refcount::at_rest(&ghost, kernel, &site), mapcount::at_rest(&ghost, kernel, &site)];
+        self.findings.borrow_mut().extend(found.into_iter().flatten());
+    }
+
+    fn report<const N: usize>(&self, core: &Core, found: [Option<Finding>; N]) {
+        for finding in found.into_iter().flatten() {
+            core.request_stop();
+            self.findings.borrow_mut().push(finding);
+        }
+    }
+
+    fn record(&self, step: u64, cpu: sim_core::Cpu<'_>, what: impl FnOnce() -> What) {
+        if let Some(log) = self.log.borrow_mut().as_mut() {
+            log.push(Logged { step, cpu: cpu.id, stack: cpu.routines(), what: what() });
+        }
+    }
+}
+
+fn site(cpu: sim_core::Cpu<'_>) -> Site {
+    Site { cpu: cpu.id, step: cpu.core.steps(), stack: cpu.routines() }
+}
+
+impl sim_core::Observer for Watch {
+    fn observe(&self, core: &Core, cpu: CpuId, event: sim_core::Event) {
+        if self.enabled.get() {
+            self.record(core.steps(), sim_core::Cpu { core, id: cpu }, || What::Core(event));
+        }
+    }
+}
+
+impl sim_mmu::Observer for Watch {
+    fn hardware(&self, cpu: sim_mmu::Cpu<'_>, event: &Hardware) {
+        if !self.enabled.get() {
+            return;
+        }
+        self.record(cpu.core.steps(), *cpu, || What::Hardware(*event));
+        let mut ghost = self.ghost.borrow_mut();
+        ghost.tick();
+        match *event {
+            Hardware::TableAccess { root, level, table, by } => {
+                // The site is costly to make only when the log is on.
+                let found = page_table_use_after_free::accessed(&ghost, root, level, table, by, &site(*cpu));
+                self.report(cpu.core, [found]);
+            }
+            Hardware::Retired { va, access, through, word, value } => {
+                let Some(mm) = ghost.mm_of_root(through.root) else { return };
+                let site = site(*cpu);
+                let entry = ghost.page(mm, va.vpn()).and_then(|page| page.changed.clone());
+                let installed = entry.unwrap_or_else(|| site.clone());
+                let uaf = frame_use_after_free::retired(&ghost, mm, va, &through, &site);
+                let stale = stale_tlb::retired(&ghost, mm, va, access, &through, &site);
+                let shared = if access.writes() {
+                    let broken = cow_broken::wrote(&ghost, mm, va, through.pfn, &installed);
+                    ghost.wrote(mm, through.pfn, word);
+                    broken
+                } else {
+                    leak::read(&ghost, mm, va, through.pfn, word, value, &installed)
+                };
+                self.report(cpu.core, [uaf, stale, shared]);
+            }
+            Hardware::Filled(_) | Hardware::Faulted(_) | Hardware::SetFlags { .. } | Hardware::Invalidated { .. } => {}
+        }
+    }
+}
+
+impl sim_mm::Observer for Watch {
+    fn kernel(&self, cpu: sim_mm::Cpu<'_>, event: &Mm) {
+        if !self.enabled.get() {
+            return;
+        }
+        self.record(cpu.core.steps(), **cpu, || What::Mm(event.clone()));
+        let mut ghost = self.ghost.borrow_mut();
+        ghost.tick();
+        let site = site(**cpu);
+        match *event {
+            Mm::FrameAllocated { pfn, for_use } => ghost.allocated(pfn, for_use),
+            Mm::FrameFreed { pfn } => {
+                let found = [mapcount::freed(&ghost, pfn, &site), refcount::freed(&ghost, pfn, &site)];
+                ghost.freed(pfn, site);
+                self.report(cpu.core, found);
+            }
+            Mm::PageCleared { pfn } => ghost.cleared(pfn),
+            Mm::PageCopied { from, to } => ghost.copied(from, to),
+            Mm::PteChanged { mm, va, old, new } => ghost.pte_changed(mm, va, old, new, site),
+            Mm::RefChanged { pfn, how, old, new } => {
+                self.report(cpu.core, [refcount::changed(&ghost, pfn, how, old, new, &site)]);
+            }
+            Mm::FlushBegun { id, mm, ref range } => ghost.flush_begun(id, mm, range.clone()),
+            Mm::FlushDone { id } => ghost.flush_done(id),
+            Mm::MmCreated { mm, root, parent } => ghost.mm_created(mm, root, parent),
+            Mm::ForkDone { parent, child } => ghost.fork_done(parent, child),
+            Mm::Pinned { id, mm, va, pfn, .. } => ghost.pinned(id, mm, va, pfn, site),
+            Mm::Unpinned { id } => ghost.unpinned(id),
+            Mm::PinTouched { id, mm, pfn, word, value, write } => {
+                let Some(pin) = ghost.pin(id) else { return };
+                let uaf = frame_use_after_free::touched(&ghost, pin, write);
+                let (va, taken) = (pin.va, pin.taken.clone());
+                let shared = if write {
+                    let broken = cow_broken::wrote(&ghost, mm, va, pfn, &taken);
+                    ghost.wrote(mm, pfn, word);
+                    broken
+                } else {
+                    leak::read(&ghost, mm, va, pfn, word, value, &taken)
+                };
+                self.report(cpu.core, [shared, uaf]);
+            }
+            Mm::MapcountChanged { .. } | Mm::MmExited { .. } | Mm::PinMoved { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the threads of a run know: where things are mapped, what was pinned, read and returned.
+
+use std::rc::Rc;
+
+use sim_core::{CpuId, TaskId};
+use sim_gup::Pin;
+use sim_mm::MmId;
+use sim_mmu::VirtAddr;
+
+use crate::oracle::{Finding, OracleId, Site};
+
+#[derive(Clone, Debug)]
+struct Mapping {
+    process: usize,
+    name: Rc<str>,
+    start: VirtAddr,
+    pages: u64,
+}
+
+/// The state of the scenario's own names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// The address space of each process, once it exists.
+    pub(super) mms: Vec<Option<MmId>>,
+    mappings: Vec<Mapping>,
+    pins: Vec<(TaskId, Rc<str>, Vec<Pin>)>,
+    values: Vec<(Rc<str>, u64)>,
+    returned: Vec<(TaskId, usize, i64)>,
+}
+
+impl State {
+    pub(super) fn new(processes: usize) -> State {
+        State { mms: vec![None; processes], ..State::default() }
+    }
+
+    /// After set-up: what operations returned there is nobody's concern any more.
+    pub(super) fn forget_results(&mut self) {
+        self.returned.clear();
+    }
+
+    pub(super) fn map(&mut self, process: usize, name: &str, start: VirtAddr, pages: u64) {
+        self.mappings.retain(|mapping| !(mapping.process == process && &*mapping.name == name));
+        self.mappings.push(Mapping { process, name: name.into(), start, pages });
+    }
+
+    /// Where a mapping of a process is, and how long.
+    pub(super) fn mapping(&self, process: usize, name: &str) -> Option<(VirtAddr, u64)> {
+        let found = self.mappings.iter().find(|mapping| mapping.process == process && &*mapping.name == name);
+        found.map(|mapping| (mapping.start, mapping.pages))
+    }
+
+    /// A child knows its parent's mappings by the same names.
+    pub(super) fn fork(&mut self, parent: usize, child: usize, mm: MmId) {
+        let inherited: Vec<Mapping> = self
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.process == parent)
+            .map(|mapping| Mapping { process: child, ..mapping.clone() })
+            .collect();
+        self.mappings.extend(inherited);
+        self.mms[child] = Some(mm);
+    }
+
+    pub(super) fn pin(&mut self, task: TaskId, name: &str, pins: Vec<Pin>) {
+        self.pins.push((task, name.into(), pins));
+    }
+
+    pub(super) fn pinned(&self, task: TaskId, name: &str, page: u64) -> Option<Pin> {
+        let (_, _, pins) = self.pins.iter().rev().find(|(t, n, _)| *t == task && &**n == name)?;
+        pins.get(page as usize).copied()
+    }
+
+    pub(super) fn take_pin(&mut self, task: TaskId, name: &str) -> Vec<Pin> {
+        let found = self.pins.iter().rposition(|(t, n, _)| *t == task && &**n == name);
+        found.map(|i| self.pins.remove(i).2).unwrap_or_default()
+    }
+
+    pub(super) fn set_value(&mut self, name: &str, value: u64) {
+        self.values.retain(|(n, _)| &**n != name);
+        self.values.push((name.into(), value));
+    }
+
+    pub(super) fn value(&self, name: &str) -> Option<u64> {
+        self.values.iter().find(|(n, _)| &**n == name).map(|(_, value)| *value)
+    }
+
+    pub(super) fn set_returned(&mut self, task: TaskId, op: usize, value: i64) {
+        self.returned.push((task, op, value));
+    }
+
+    pub(super) fn returned(&self, task: TaskId, op: usize) -> Option<i64> {
+        self.returned.iter().find(|(t, o, _)| (*t, *o) == (task, op)).map(|(_, _, value)| *value)
+    }
+
+    /// The first operation of a task that failed, and what it returned.
+    pub(super) fn failure(&self, task: TaskId) -> Option<(usize, i64)> {
+        self.returned.iter().find(|(t, _, value)| *t == task && *value < 0).map(|(_, op, value)| (*op, *value))
+    }
+
+    pub(super) fn page_name(&self, mm: MmId, va: VirtAddr) -> Option<String> {
+        let process = self.mms.iter().position(|of| *of == Some(mm))?;
+        self.mappings.iter().filter(|mapping| mapping.process == process).find_map(|mapping| {
+            let page = va.vpn().0.checked_sub(mapping.start.vpn().0).filter(|page| *page < mapping.pages)?;
+            Some(if mapping.pages == 1 { mapping.name.to_string() } else { format!("{}+{page}", mapping.name) })
+        })
+    }
+}
+
+/// A check of the scenario's own failed.
+pub(super) fn check_failed(index: usize, message: String, step: u64) -> Finding {
+    Finding {
+        oracle: OracleId::Check,
+        site: Site { cpu: CpuId(0), step, stack: Vec::new() },
+        other: None,
+        message: format!("checks[{index}]: {message}"),
+        frame: None,
+        page: None,
+    }
+}
