@@ -1,7 +1,15 @@
 //! The simulator as its users see it: scenarios, oracles, exploration, records, explanations.
+//!
+//! The way of a scenario: [`scenario`] reads it, [`world`] builds and sets up its machine, [`explore`]
+//! runs it many times while [`mod@oracle`] watches, [`case`] judges what came of it, [`record`] keeps a
+//! failing run, [`mod@explain`] tells it.
 
+pub mod case;
+pub mod cli;
 pub mod explain;
 pub mod explore;
+pub mod library;
 pub mod oracle;
+pub mod record;
 pub mod scenario;
 pub mod world;

@@ -1,2 +1,5 @@
-//! .
-fn main(){}
+//! The binary.
+
+fn main() -> std::process::ExitCode {
+    mmsim::cli::main()
+}

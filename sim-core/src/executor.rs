@@ -351,7 +351,9 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             && let Some(running) = lane.running
         {
             match std::mem::replace(&mut lane.tasks[running].state, TaskState::Running) {
-                TaskState::Fresh if self.core.cpus[cpu.index()].op.get().is_none() => self.begin_task(cpu, running),
+                TaskState::Fresh if self.core.cpus[cpu.index()].op.get().is_none() => {
+                    self.begin_task(cpu, running)
+                }
                 _ => {}
             }
         }

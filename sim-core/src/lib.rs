@@ -28,8 +28,8 @@ pub mod source;
 mod step;
 mod word;
 
-pub use choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 pub use self::core::{Config, Core, DIGEST_EVERY, MemoryModel};
+pub use choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 pub use cpu::{Cpu, CpuId, IrqGuard, KernelEntry, PreemptGuard, RcuReadGuard, Routine, TaskId, Vector};
 pub use event::{Event, Observer};
 pub use executor::{Blocked, BoxFuture, Executor, Outcome, Platform};

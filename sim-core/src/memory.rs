@@ -34,7 +34,8 @@ impl Region {
 
     fn describe(&self, loc: Loc) -> String {
         let width = self.fields.len() as u32;
-        let (index, field) = ((loc.0 - self.base.0) / width, self.fields[((loc.0 - self.base.0) % width) as usize]);
+        let (index, field) =
+            ((loc.0 - self.base.0) / width, self.fields[((loc.0 - self.base.0) % width) as usize]);
         let mut text = self.name.to_string();
         if self.count > 1 {
             text.push_str(&format!("[{index}]"));
@@ -63,8 +64,12 @@ impl MemoryBuilder {
         fields: &'static [&'static str],
     ) -> Loc {
         assert!(!fields.is_empty(), "a record has at least one word");
-        let region =
-            Region { name: name.into(), base: Loc(self.next), count: count.try_into().expect("fits 32 bits"), fields };
+        let region = Region {
+            name: name.into(),
+            base: Loc(self.next),
+            count: count.try_into().expect("fits 32 bits"),
+            fields,
+        };
         let end = u64::from(self.next) + count as u64 * fields.len() as u64;
         assert!(end < u64::from(u32::MAX), "a machine has fewer than 2^32 words");
         let base = region.base;

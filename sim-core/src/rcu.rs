@@ -23,8 +23,7 @@ impl Default for RcuRules {
 impl RcuRules {
     /// Whether a CPU in this mode, outside any handler, holds up no grace period.
     fn is_quiescent(self, mode: Mode) -> bool {
-        mode.user
-            || (self.preempt && mode.irq_on && mode.preempt == 0 && !(self.read_lock_counts && mode.rcu > 0))
+        mode.user || (self.preempt && mode.irq_on && mode.preempt == 0 && !(self.read_lock_counts && mode.rcu > 0))
     }
 }
 
@@ -107,7 +106,12 @@ impl Rcu {
     ///
     /// `handling` tells of each CPU whether it is in an interrupt handler, `asleep` whether its task
     /// sleeps (a context switch, hence quiescent).
-    pub(crate) fn note(&self, cpus: &[CpuState], handling: impl Fn(usize) -> bool, asleep: impl Fn(usize) -> bool) -> u64 {
+    pub(crate) fn note(
+        &self,
+        cpus: &[CpuState],
+        handling: impl Fn(usize) -> bool,
+        asleep: impl Fn(usize) -> bool,
+    ) -> u64 {
         let mut holdouts = self.holdouts.get();
         for (i, cpu) in cpus.iter().enumerate() {
             let idle = cpu.op.get().is_none();

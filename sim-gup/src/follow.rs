@@ -53,9 +53,7 @@ async fn follow_pmd_mask(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
 /// COW cycle, whose mark is the dirty bit.
 fn can_follow_write_pte(cpu: Cpu<'_>, pte: Pte, flags: FollFlags) -> bool {
     let forced = flags.has(FollFlags::FORCE) || should_force_cow_break(cpu);
-    !cpu.has(Safeguard::FollowPteWrite)
-        || pte.write()
-        || (forced && flags.has(FollFlags::COW) && pte.dirty())
+    !cpu.has(Safeguard::FollowPteWrite) || pte.write() || (forced && flags.has(FollFlags::COW) && pte.dirty())
 }
 
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is
@@ -67,11 +65,8 @@ async fn follow_page_pte(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
         return None;
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let _ptl: Option<Held<'_>> = if cpu.has(Safeguard::FollowPtl) {
-        Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await)
-    } else {
-        None
-    };
+    let _ptl: Option<Held<'_>> =
+        if cpu.has(Safeguard::FollowPtl) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
     if cpu.has(Safeguard::FollowPtePresent) && !pte.present() {
         return None;

@@ -1,8 +1,6 @@
 //! The locked path: `__get_user_pages()` and its drivers.
 
-use sim_mm::{
-    Cpu, Errno, FaultFlags, MmStruct, Safeguard, VmFlags, Vma, find_vma, handle_mm_fault,
-};
+use sim_mm::{Cpu, Errno, FaultFlags, MmStruct, Safeguard, VmFlags, Vma, find_vma, handle_mm_fault};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;

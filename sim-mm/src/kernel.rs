@@ -3,9 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sim_core::{
-    BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector,
-};
+use sim_core::{BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector};
 use sim_mmu::{Geometry, Mmu, Pfn};
 
 use crate::arch::tlb::{TlbState, switch_mm_irqs_off};

@@ -33,7 +33,9 @@ pub use madvise::madvise_dontneed;
 pub use memory::{FaultFlags, VmFault, handle_mm_fault};
 pub use mm_types::{MmId, MmStruct, VmFlags, Vma};
 pub use mmap::{find_vma, sys_mmap, sys_munmap};
-pub use page::{Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced};
+pub use page::{
+    Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced,
+};
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use platform::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, TableFree};
 pub use release::{NotARelease, Release};

@@ -17,12 +17,7 @@ pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma
 ///
 /// # Errors
 /// `EINVAL` for an empty or misplaced range, `ENOMEM` if it does not fit.
-pub async fn sys_mmap(
-    cpu: Cpu<'_>,
-    pages: u64,
-    writable: bool,
-    at: Option<VirtAddr>,
-) -> Result<VirtAddr, Errno> {
+pub async fn sys_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtAddr>) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("do_mmap");
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
@@ -59,9 +54,11 @@ fn unmapped_area_topdown(vmas: &[Vma], len: u64, top: VirtAddr) -> Option<VirtAd
         }
         gap_end = vma.start.0;
     }
-    gap_end.checked_sub(len).filter(|start| *start >= VirtAddr::PAGE_SIZE).map(VirtAddr).filter(|start| {
-        vmas.iter().all(|vma| vma.end <= *start || start.0 + len <= vma.start.0)
-    })
+    gap_end
+        .checked_sub(len)
+        .filter(|start| *start >= VirtAddr::PAGE_SIZE)
+        .map(VirtAddr)
+        .filter(|start| vmas.iter().all(|vma| vma.end <= *start || start.0 + len <= vma.start.0))
 }
 
 /// Takes `start` to `end` out of the list, splitting mappings at both ends. Answers what was taken,

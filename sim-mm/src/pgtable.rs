@@ -107,8 +107,7 @@ levels! {
 }
 
 /// Bits of an entry that leads to a table: `_PAGE_TABLE`. Accessed and dirty are set from the start.
-pub(crate) const PAGE_TABLE: u64 =
-    Entry::PRESENT | Entry::RW | Entry::USER | Entry::ACCESSED | Entry::DIRTY;
+pub(crate) const PAGE_TABLE: u64 = Entry::PRESENT | Entry::RW | Entry::USER | Entry::ACCESSED | Entry::DIRTY;
 
 fn slot(geometry: Geometry, root: Pfn, table: Pfn, addr: VirtAddr, level: Level) -> Slot {
     Slot { root, table, index: geometry.index(addr, level) }

@@ -8,11 +8,7 @@ use crate::page::{Page, PageFlags};
 use crate::platform::CowReuse;
 
 #[track_caller]
-fn change_mapcount<'m>(
-    cpu: Cpu<'m>,
-    page: Page,
-    update: impl Fn(u64) -> u64 + Unpin,
-) -> impl Future<Output = ()> {
+fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + Unpin) -> impl Future<Output = ()> {
     let op = Op::new(OpKind::Rmw, cpu.kernel.mapcount(page).loc());
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);

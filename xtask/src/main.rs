@@ -1,2 +1,45 @@
-//! .
-fn main(){}
+//! `cargo xtask TASK`: what those who work on the project run.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to whoever runs it")]
+
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  ci      what every change must pass: .ci/run
+  bench   the engine against its peers, and the whole stack (docs/performance.md)
+  docs    the API documentation, private items included
+";
+
+/// Runs a command and shows its output; `false` if it failed.
+fn runs(program: &str, args: &[&str]) -> bool {
+    match Command::new(program).args(args).status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            false
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let tasks: Vec<String> = std::env::args().skip(1).collect();
+    let cargo = |args: &[&str]| runs(env!("CARGO"), args);
+    let done = match tasks.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["ci"] => runs("bash", &[concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/run")]),
+        ["bench"] => {
+            cargo(&["bench", "--package", "sim-core", "--bench", "micro"])
+                && cargo(&["run", "--release", "--package", "mmsim", "--", "bench"])
+        }
+        ["docs"] => cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            true
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -7,6 +7,7 @@ use sim_core::CpuId;
 
 use super::WIDTH;
 use super::story::{Line, Story};
+use crate::oracle::telling;
 
 /// Columns left of the first CPU's: the step's number.
 const MARGIN: usize = 4;
@@ -38,13 +39,11 @@ pub(super) fn draw(story: &Story) -> String {
     text
 }
 
-/// The routines to show: the outermost, which is the system call, and the two innermost.
+/// The routines to show: the outermost, which is the system call, and the innermost that tells.
 fn outline(line: &Line) -> Vec<&'static str> {
-    let stack = &line.stack;
-    match stack.len() {
-        0..=3 => stack.clone(),
-        n => vec![stack[0], stack[n - 2], stack[n - 1]],
-    }
+    let mut shown: Vec<&'static str> = line.stack.first().copied().into_iter().collect();
+    shown.extend(telling(&line.stack).filter(|routine| shown.first() != Some(routine)));
+    shown
 }
 
 fn head(text: &mut String, story: &Story, cpus: &[CpuId], width: usize) {

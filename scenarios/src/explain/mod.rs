@@ -1,7 +1,10 @@
 //! Telling what happened: the diagram that a kernel commit message would carry.
 
 mod diagram;
+mod prevent;
 mod story;
+
+pub use prevent::prevented_by;
 
 use crate::explore::Trace;
 use crate::oracle::Finding;
@@ -17,6 +20,11 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding) -> String {
     text.push_str(&diagram::draw(&story));
     text.push('\n');
     text.push_str(&diagram::wrap(&story.consequence, WIDTH));
+    // What other oracles say of the same step.
+    for other in trace.findings.iter().filter(|other| other.oracle != finding.oracle) {
+        let also = format!("{}: {}", other.oracle, story::consequence(world, other));
+        text.push_str(&diagram::wrap(&also, WIDTH));
+    }
     text
 }
 

@@ -39,7 +39,13 @@ impl Story {
         let mut lines = Vec::new();
         let last = trace.log.last().map_or(0, |entry| entry.step);
         for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu) {
-            lines.extend(teller.tell(step));
+            for line in teller.tell(step) {
+                // The same CPU sees the same again, and nobody did anything in between.
+                let since = lines.iter().rev().take_while(|before: &&Line| before.cpu == line.cpu);
+                if !since.clone().any(|before| before.text == line.text) {
+                    lines.push(line);
+                }
+            }
         }
         // The finding ends the run; what is judged at rest has no bad step.
         if let Some(line) = lines.last_mut() {
@@ -62,13 +68,16 @@ pub(super) fn consequence(world: &World<'_>, finding: &Finding) -> String {
         .map(|word| {
             let core = word.trim_end_matches([',', '.', ';']);
             let tail = &word[core.len()..];
-            let process = names.iter().find(|(mm, _)| core == format!("mm{}", mm.0)).map(|(_, name)| name.as_str());
+            let process =
+                names.iter().find(|(mm, _)| core == format!("mm{}", mm.0)).map(|(_, name)| name.as_str());
             let place = page.as_ref().filter(|(va, _)| va == core).map(|(_, name)| name.as_str());
             format!("{}{tail}", process.or(place).unwrap_or(core))
         })
         .collect();
     let mut text = renamed.join(" ");
-    if let Some(first) = text.get(..1) {
+    // A routine keeps its spelling, even at the head of a sentence.
+    let names_a_routine = text.split(' ').next().is_some_and(|word| word.contains('_'));
+    if let Some(first) = text.get(..1).filter(|_| !names_a_routine) {
         text = first.to_uppercase() + &text[1..];
     }
     text + "."
@@ -146,7 +155,7 @@ impl<'a> Teller<'a> {
                     None
                 }
                 What::Hardware(event) => self.tell_hardware(event),
-                What::Mm(event) => self.tell_mm(event),
+                What::Mm(event) => self.tell_mm(event, &entry.stack),
             };
             told.extend(text.map(|text| self.line(entry, text)));
         }
@@ -166,7 +175,8 @@ impl<'a> Teller<'a> {
     fn tell_entry(&self, level: Level, table: Pfn, kind: OpKind, loc: Loc, old: u64, new: u64) -> Option<String> {
         let (before, after) = (Entry(old), Entry(new));
         let known = self.entries.get(&loc).filter(|place| level == Level::Pte && self.pages.contains(place));
-        if known.is_none() && !self.leads_to_frame(before) && !self.leads_to_frame(after) && !self.is_frame(table) {
+        if known.is_none() && !self.leads_to_frame(before) && !self.leads_to_frame(after) && !self.is_frame(table)
+        {
             return None;
         }
         let name = match known {
@@ -210,7 +220,7 @@ impl<'a> Teller<'a> {
         self.pages.iter().any(|(_, va)| page.is_none_or(|vpn| vpn == va.vpn()))
     }
 
-    fn tell_mm(&self, event: &Mm) -> Option<String> {
+    fn tell_mm(&self, event: &Mm, stack: &[&str]) -> Option<String> {
         match event {
             Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(match for_use {
                 FrameUse::Data => format!("{pfn} allocated"),
@@ -235,11 +245,12 @@ impl<'a> Teller<'a> {
             Mm::FlushBegun { id, .. } if self.flushes.contains(id) => Some("flush ...".to_owned()),
             Mm::FlushDone { id } if self.flushes.contains(id) => Some("... flush done".to_owned()),
             Mm::Pinned { va, mm, pfn, .. } if self.is_frame(*pfn) => {
-                Some(format!("returns {pfn} for {}", self.page(*mm, *va)))
+                Some(format!("pins {pfn} as {}", self.page(*mm, *va)))
             }
             Mm::PinTouched { pfn, value, write, .. } if self.is_frame(*pfn) => {
-                let verb = if *write { "write to" } else { "read of" };
-                Some(format!("{verb} {pfn}: {value}"))
+                let verb = if *write { "writes" } else { "reads" };
+                let who = if stack.is_empty() { "device " } else { "" };
+                Some(format!("{who}{verb} {pfn}: {value}"))
             }
             _ => None,
         }

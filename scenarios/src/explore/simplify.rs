@@ -19,16 +19,15 @@ fn cost(trace: &Trace) -> (usize, usize, u64) {
 /// Runs to spend at the most.
 const ATTEMPTS: usize = 3_000;
 
-/// A simpler run of `world` that ends in the finding of `trace`.
+/// A simpler run of `world` that ends in the first finding of `trace`.
 pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: Trace) -> Trace {
     let Some(title) = trace.findings.first().map(crate::oracle::Finding::title) else { return trace };
     let mut best = trace;
     let mut attempts = 0;
     let mut attempt = |answers: Vec<(u16, u16)>, best: &mut Trace| -> bool {
         attempts += 1;
-        let candidate = Trace::record(world, executor, Source::Replay(Replay::lenient(answers)));
-        let same = candidate.findings.first().is_some_and(|finding| finding.title() == title);
-        let better = same && cost(&candidate) < cost(best);
+        let mut candidate = Trace::record(world, executor, Source::Replay(Replay::lenient(answers)));
+        let better = candidate.put_first(&title) && cost(&candidate) < cost(best);
         if better {
             *best = candidate;
         }

@@ -53,6 +53,15 @@ impl Trace {
         trace
     }
 
+    /// Makes the finding of that title the one to speak of; `false` if there is none.
+    pub fn put_first(&mut self, title: &str) -> bool {
+        let place = self.findings.iter().position(|finding| finding.title() == title);
+        if let Some(place) = place {
+            self.findings[..=place].rotate_right(1);
+        }
+        place.is_some()
+    }
+
     /// The decisions as a replay takes them.
     pub fn answers(&self) -> Vec<(u16, u16)> {
         self.decisions.iter().map(|decision| (decision.chosen, decision.of)).collect()

@@ -12,7 +12,13 @@ use super::ghost::{FrameState, Ghost, PinState, Site};
 use super::{Finding, OracleId};
 
 /// An access that retired through a translation.
-pub(super) fn retired(ghost: &Ghost, mm: MmId, va: VirtAddr, through: &Translation, site: &Site) -> Option<Finding> {
+pub(super) fn retired(
+    ghost: &Ghost,
+    mm: MmId,
+    va: VirtAddr,
+    through: &Translation,
+    site: &Site,
+) -> Option<Finding> {
     let frame = ghost.frame(through.pfn)?;
     let freed_since = frame.freed.as_ref().filter(|freed| freed.step > through.filled_at);
     let wrong = match frame.state {

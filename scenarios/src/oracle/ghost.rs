@@ -18,8 +18,11 @@ pub struct Site {
 }
 
 /// Routines that only carry out what their caller decided.
-const HELPERS: [&str; 6] = [
+const HELPERS: [&str; 9] = [
     "put_page",
+    "copy_user_highpage",
+    "ptep_clear_flush",
+    "smp_call_function_many",
     "free_unref_page",
     "alloc_page",
     "alloc_table",
@@ -30,8 +33,13 @@ const HELPERS: [&str; 6] = [
 impl Site {
     /// The innermost routine that tells what was going on.
     pub fn routine(&self) -> Option<&'static str> {
-        self.stack.iter().rev().find(|routine| !HELPERS.contains(routine)).or(self.stack.last()).copied()
+        telling(&self.stack)
     }
+}
+
+/// The innermost of some active routines that is more than a helper.
+pub(crate) fn telling(stack: &[&'static str]) -> Option<&'static str> {
+    stack.iter().rev().find(|routine| !HELPERS.contains(routine)).or(stack.last()).copied()
 }
 
 /// What a frame is.

@@ -15,6 +15,7 @@ mod refcount;
 mod stale_tlb;
 mod watch;
 
+pub(crate) use ghost::telling;
 pub use ghost::{Ghost, Site};
 pub use progress::{deadlock, livelock};
 pub use watch::{Logged, Watch, What};

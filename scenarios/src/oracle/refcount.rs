@@ -16,7 +16,14 @@ fn finding(pfn: Pfn, message: String, site: Site, other: Option<Site>) -> Findin
 }
 
 /// A count changed.
-pub(super) fn changed(ghost: &Ghost, pfn: Pfn, how: RefChange, old: u64, new: u64, site: &Site) -> Option<Finding> {
+pub(super) fn changed(
+    ghost: &Ghost,
+    pfn: Pfn,
+    how: RefChange,
+    old: u64,
+    new: u64,
+    site: &Site,
+) -> Option<Finding> {
     let freed = ghost.frame(pfn).and_then(|frame| frame.freed.clone());
     let message = match how {
         RefChange::Put if old == 0 => format!("the count of {pfn} fell below zero"),

@@ -7,7 +7,9 @@ use sim_mm::{Event as Mm, Kernel};
 use sim_mmu::Event as Hardware;
 
 use super::ghost::{Ghost, Site};
-use super::{Finding, cow_broken, frame_use_after_free, leak, mapcount, page_table_use_after_free, refcount, stale_tlb};
+use super::{
+    Finding, cow_broken, frame_use_after_free, leak, mapcount, page_table_use_after_free, refcount, stale_tlb,
+};
 
 /// An entry of the event log.
 #[derive(Clone, Debug)]
@@ -164,7 +166,10 @@ impl sim_mmu::Observer for Watch {
                 };
                 self.report(cpu.core, [uaf, stale, shared]);
             }
-            Hardware::Filled(_) | Hardware::Faulted(_) | Hardware::SetFlags { .. } | Hardware::Invalidated { .. } => {}
+            Hardware::Filled(_)
+            | Hardware::Faulted(_)
+            | Hardware::SetFlags { .. }
+            | Hardware::Invalidated { .. } => {}
         }
     }
 }

@@ -8,10 +8,13 @@ mod fields;
 mod load;
 mod mappings;
 mod op;
+mod show;
 mod suggest;
 mod validate;
 
-use sim_mm::{CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard, TableFree};
+use sim_mm::{
+    CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard, TableFree,
+};
 use sim_mmu::VirtAddr;
 
 pub use case::ORACLE_IDS;
@@ -69,7 +72,13 @@ pub struct MachineSpec {
 
 impl Default for MachineSpec {
     fn default() -> Self {
-        MachineSpec { cpus: 2, entries_per_table: 512, frames: 64, refcount_bits: 32, platform: Platform::default() }
+        MachineSpec {
+            cpus: 2,
+            entries_per_table: 512,
+            frames: 64,
+            refcount_bits: 32,
+            platform: Platform::default(),
+        }
     }
 }
 

@@ -85,7 +85,11 @@ impl<'s> World<'s> {
     ///
     /// # Errors
     /// If a set-up operation fails, or an oracle finds something already.
-    pub fn new(scenario: &'s Scenario, machine: MachineSpec, kernel: KernelConfig) -> Result<World<'s>, SetupError> {
+    pub fn new(
+        scenario: &'s Scenario,
+        machine: MachineSpec,
+        kernel: KernelConfig,
+    ) -> Result<World<'s>, SetupError> {
         let all_ops = || {
             let setup = scenario.processes.iter().flat_map(|process| &process.setup);
             setup.chain(scenario.threads.iter().flat_map(|thread| &thread.run))
@@ -282,7 +286,9 @@ impl<'s> World<'s> {
                     let task = self.scenario.threads.iter().position(|t| t.name == *thread);
                     task.and_then(|task| state.returned(TaskId(task as u8), *op))
                         .filter(|value| !one_of.contains(value))
-                        .map(|value| format!("operation {op} of `{thread}` returned {value}, not one of {one_of:?}"))
+                        .map(|value| {
+                            format!("operation {op} of `{thread}` returned {value}, not one of {one_of:?}")
+                        })
                 }
             };
             if let Some(message) = message {

@@ -38,7 +38,9 @@ impl Chooser for Pct {
             self.priority.extend((0..3 * cpus).map(|_| self.stream.next() | DRAWN));
         }
         let highest = |priority: &[u64]| {
-            (0..enabled.transitions.len()).max_by_key(|&i| priority[enabled.transitions[i].actor(cpus)]).unwrap_or(0)
+            (0..enabled.transitions.len())
+                .max_by_key(|&i| priority[enabled.transitions[i].actor(cpus)])
+                .unwrap_or(0)
         };
         let mut best = highest(&self.priority);
         if self.change_points.contains(&self.decisions) {

@@ -51,7 +51,9 @@ impl Chooser for Replay {
         let decision = self.next;
         self.next += 1;
         match recorded {
-            Some((chosen, recorded_of)) if recorded_of == of || (!self.strict && chosen < of) => usize::from(chosen),
+            Some((chosen, recorded_of)) if recorded_of == of || (!self.strict && chosen < of) => {
+                usize::from(chosen)
+            }
             _ => {
                 if self.strict && self.divergence.is_none() {
                     let expected = recorded.map(|(_, of)| of);

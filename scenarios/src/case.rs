@@ -1,0 +1,102 @@
+//! Judging a case: what was expected of it, and what exploring it found.
+
+use std::sync::atomic::AtomicBool;
+
+use sim_mm::KernelConfig;
+
+use crate::explore::{Campaign, Explored, Goal, Trace};
+use crate::oracle::Finding;
+use crate::scenario::{Case, Expect, MachineSpec, Scenario};
+use crate::world::SetupError;
+
+/// Runs that a case gets if it does not say, where a violation is expected and is yet to be found.
+pub const RUNS_TO_FIND: u64 = 200_000;
+
+/// Runs that a case gets if it does not say, where none is expected.
+pub const RUNS_TO_TRUST: u64 = 50_000;
+
+/// How a case came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As expected.
+    AsExpected,
+    /// A violation where none was expected.
+    Violation,
+    /// The expected violation was not found within the budget, or somebody asked for the end.
+    Inconclusive,
+}
+
+/// What became of a case.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it came out.
+    pub verdict: Verdict,
+    /// What exploring it did.
+    pub explored: Explored,
+    /// The run to show: the one that was expected, or the one that was not. As it was found.
+    pub trace: Option<Trace>,
+    /// The finding to show.
+    pub finding: Option<Finding>,
+}
+
+/// How much of the budget is the command line's to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Budget {
+    /// Runs at the most.
+    pub runs: Option<u64>,
+    /// The number of the first run.
+    pub seed: u64,
+    /// Threads.
+    pub jobs: usize,
+}
+
+/// The machine and the kernel of a case.
+pub fn configuration(scenario: &Scenario, case: &Case) -> (MachineSpec, KernelConfig) {
+    (scenario.machine.changed(&case.machine), scenario.kernel.changed(&case.kernel).resolve())
+}
+
+/// The finding of a run that an expectation speaks of.
+pub fn matching<'t>(expect: &Expect, trace: &'t Trace) -> Option<&'t Finding> {
+    match expect {
+        Expect::NoViolation => trace.findings.first(),
+        Expect::Violation { any_of, routine } => trace.findings.iter().find(|finding| {
+            any_of.iter().any(|id| id == finding.oracle.name())
+                && routine.as_ref().is_none_or(|routine| finding.involves(routine))
+        }),
+    }
+}
+
+/// Explores a case and judges it.
+///
+/// # Errors
+/// If the scenario cannot be set up.
+pub fn judge(
+    scenario: &Scenario,
+    case: &Case,
+    budget: Budget,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Report, SetupError> {
+    let (machine, kernel) = configuration(scenario, case);
+    let usual = if case.expect == Expect::NoViolation { RUNS_TO_TRUST } else { RUNS_TO_FIND };
+    let campaign = Campaign {
+        scenario,
+        machine,
+        kernel,
+        strategy: case.explore.strategy.into(),
+        seed: budget.seed,
+        runs: budget.runs.or(case.explore.runs).unwrap_or(usual),
+        jobs: budget.jobs,
+    };
+    let explored =
+        campaign.explore(Goal::First(&|trace| matching(&case.expect, trace).is_some()), stop, progress)?;
+    let trace = explored.first.map(|run| campaign.trace(run)).transpose()?;
+    let finding = trace.as_ref().and_then(|trace| matching(&case.expect, trace)).cloned();
+    let verdict = match (&case.expect, &finding) {
+        (Expect::NoViolation, None) if explored.interrupted => Verdict::Inconclusive,
+        (Expect::NoViolation, None) | (Expect::Violation { .. }, Some(_)) => Verdict::AsExpected,
+        (Expect::NoViolation, Some(_)) => Verdict::Violation,
+        (Expect::Violation { .. }, None) => Verdict::Inconclusive,
+    };
+    Ok(Report { verdict, explored, trace, finding })
+}

@@ -1,0 +1,131 @@
+//! Running cases and telling how each came out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
+use super::race::Race;
+use super::run::Args;
+use super::{Exit, Failure, Output};
+use crate::case::{Budget, Report, Verdict, configuration, judge};
+use crate::explore::Campaign;
+use crate::library::Loaded;
+use crate::oracle::Finding;
+use crate::scenario::{Case, Expect, StrategyName};
+
+/// Runs the cases one after the other. A violation that was not expected is shown in full.
+pub(crate) fn run(
+    args: &Args,
+    loaded: &Loaded,
+    cases: &[&Case],
+    output: &mut Output,
+    stop: &AtomicBool,
+) -> Result<Exit, Failure> {
+    let scenario = &loaded.scenario;
+    output.text(&styled(HEAD, &scenario.name));
+    let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
+    let mut worst = if cases.is_empty() { Exit::NothingRan } else { Exit::AsExpected };
+    let mut as_expected = 0;
+    let mut documents = Vec::new();
+    for &case in cases {
+        let budget =
+            Budget { runs: args.effort.runs, seed: args.effort.seed, jobs: usize::from(args.effort.jobs) };
+        let mut case = case.clone();
+        case.explore.strategy = args.effort.strategy().unwrap_or(case.explore.strategy);
+        let bar = output.progress(&case.name, budget.runs.or(case.explore.runs).unwrap_or(0));
+        let report = judge(scenario, &case, budget, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
+        bar.finish_and_clear();
+        output.text(&line(&case, &report, width));
+        let mut shown = serde_json::Value::Null;
+        match report.verdict {
+            Verdict::AsExpected => as_expected += 1,
+            Verdict::Inconclusive if worst != Exit::Violation => worst = Exit::Inconclusive,
+            Verdict::Inconclusive => {}
+            Verdict::Violation => {
+                worst = Exit::Violation;
+                shown = show(args, loaded, &case, &report, output)?;
+            }
+        }
+        documents.push(document(&case, &report, shown));
+        if stop.load(Ordering::Relaxed) {
+            output.note("interrupted; the cases that follow did not run");
+            worst = if worst == Exit::Violation { worst } else { Exit::Inconclusive };
+            break;
+        }
+    }
+    output.text(&format!("{as_expected} of {} cases as expected", cases.len()));
+    output.json(&serde_json::json!({ "scenario": scenario.name, "cases": documents }));
+    Ok(worst)
+}
+
+fn show(
+    args: &Args,
+    loaded: &Loaded,
+    case: &Case,
+    report: &Report,
+    output: &mut Output,
+) -> Result<serde_json::Value, Failure> {
+    let (Some(trace), Some(finding), Some(run)) = (&report.trace, &report.finding, report.explored.first) else {
+        return Ok(serde_json::Value::Null);
+    };
+    let (machine, kernel) = configuration(&loaded.scenario, case);
+    let campaign = Campaign {
+        scenario: &loaded.scenario,
+        machine,
+        kernel,
+        strategy: case.explore.strategy.into(),
+        seed: 0,
+        runs: 1,
+        jobs: 1,
+    };
+    let race = Race { campaign: &campaign, loaded, case: Some(case.name.clone()), run };
+    output.text("");
+    let shown = race.show(trace.clone(), finding, args.folder(), output)?;
+    output.text("");
+    Ok(shown)
+}
+
+/// `  no-recheck   leak in gup_pte_range / do_anonymous_page, run 872   as expected`
+fn line(case: &Case, report: &Report, width: usize) -> String {
+    let explored = &report.explored;
+    let what = match (&report.finding, &case.expect) {
+        (Some(finding), _) => format!("{}, after {} runs", finding.title(), thousands(explored.runs)),
+        (None, Expect::NoViolation) => format!("no violation in {} runs, sampled", thousands(explored.runs)),
+        (None, Expect::Violation { any_of, .. }) => {
+            format!("no {} in {} runs, sampled", any_of.join(" or "), thousands(explored.runs))
+        }
+    };
+    let expected: Option<String> = report.finding.as_ref().map(Finding::title);
+    let others: Vec<&str> = explored
+        .found
+        .iter()
+        .map(|found| found.title.as_str())
+        .filter(|title| Some(*title) != expected.as_deref())
+        .take(3)
+        .collect();
+    let also = if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) };
+    let (style, word) = match report.verdict {
+        Verdict::AsExpected => (GOOD, "ok"),
+        Verdict::Violation => (BAD, "UNEXPECTED"),
+        Verdict::Inconclusive => (DOUBT, "INCONCLUSIVE"),
+    };
+    let sampled = if case.explore.strategy == StrategyName::Exhaustive { ", not exhaustively" } else { "" };
+    let sampled = if report.finding.is_none() { sampled } else { "" };
+    format!("  {:width$}  {}  {what}{sampled}{also}", case.name, styled(style, word))
+}
+
+fn document(case: &Case, report: &Report, shown: serde_json::Value) -> serde_json::Value {
+    serde_json::json!({
+        "case": case.name,
+        "verdict": match report.verdict {
+            Verdict::AsExpected => "as-expected",
+            Verdict::Violation => "violation",
+            Verdict::Inconclusive => "inconclusive",
+        },
+        "found": report.finding.as_ref().map(Finding::title),
+        "seed": report.explored.first,
+        "runs": report.explored.runs,
+        "steps": report.explored.steps,
+        "sampled": report.finding.is_none(),
+        "race": shown,
+    })
+}

@@ -1,0 +1,120 @@
+//! Options that change a scenario's machine, kernel and exploration.
+
+use clap::builder::PossibleValuesParser;
+use sim_mm::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Preempt, Release, SAFEGUARDS, Safeguard, TableFree};
+
+use super::Failure;
+use crate::scenario::{KernelSpec, MachineChange, PlatformChange, StrategyName};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Configure {
+    /// Switches a safeguard off. `mmsim safeguards` lists them.
+    #[arg(long, value_name = "SAFEGUARD", value_parser = safeguard_keys(), hide_possible_values = true,
+          help_heading = "Kernel")]
+    without: Vec<String>,
+    /// Switches a safeguard on.
+    #[arg(long, value_name = "SAFEGUARD", value_parser = safeguard_keys(), hide_possible_values = true,
+          help_heading = "Kernel")]
+    with: Vec<String>,
+    /// The kernel's release: v2.6.27 to v6.x, or latest.
+    #[arg(long, value_name = "RELEASE", value_parser = release, help_heading = "Kernel")]
+    kernel: Option<Release>,
+    /// By which rule a write fault reuses a page.
+    #[arg(long, value_parser = names::<CowReuse>(), help_heading = "Kernel")]
+    cow_reuse: Option<String>,
+    /// What lockless GUP disables around its walk.
+    #[arg(long, value_parser = names::<GupProtect>(), help_heading = "Kernel")]
+    gup_protect: Option<String>,
+    /// How other CPUs' translations are flushed.
+    #[arg(long, value_parser = names::<Flush>(), help_heading = "Machine")]
+    flush: Option<String>,
+    /// What keeps page tables alive under lockless walkers.
+    #[arg(long, value_parser = names::<TableFree>(), help_heading = "Machine")]
+    table_free: Option<String>,
+    /// The memory model.
+    #[arg(long, value_parser = names::<MemoryOrder>(), help_heading = "Machine")]
+    memory: Option<String>,
+    /// Whether kernel code can be preempted.
+    #[arg(long, value_parser = names::<Preempt>(), help_heading = "Machine")]
+    preempt: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Effort {
+    /// Which schedules to try.
+    #[arg(long, value_parser = PossibleValuesParser::new(
+        ["portfolio", "random", "sticky", "pct", "pos"]), help_heading = "Exploration")]
+    pub(crate) strategy: Option<String>,
+    /// Runs at the most.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Exploration")]
+    pub(crate) runs: Option<u64>,
+    /// The number of the first run, which is also its seed.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 48),
+          help_heading = "Exploration")]
+    pub(crate) seed: u64,
+    /// Threads; results do not depend on their number.
+    #[arg(long, short, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024),
+          help_heading = "Exploration")]
+    pub(crate) jobs: u16,
+}
+
+fn safeguard_keys() -> PossibleValuesParser {
+    PossibleValuesParser::new(SAFEGUARDS.iter().map(|facts| facts.key).collect::<Vec<_>>())
+}
+
+fn names<K: Knob>() -> PossibleValuesParser {
+    PossibleValuesParser::new(K::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>())
+}
+
+fn release(text: &str) -> Result<Release, String> {
+    text.parse().map_err(|_| "expected a release such as v5.0, or latest".to_owned())
+}
+
+fn knob<K: Knob>(name: Option<&String>) -> Option<K> {
+    name.and_then(|name| K::by_name(name))
+}
+
+impl Configure {
+    /// Whether it changes anything.
+    pub(crate) fn changes(&self) -> bool {
+        self.kernel_change() != KernelSpec::default() || self.machine_change() != MachineChange::default()
+    }
+
+    pub(crate) fn kernel_change(&self) -> KernelSpec {
+        let safeguards = |keys: &[String]| keys.iter().filter_map(|key| Safeguard::by_key(key)).collect();
+        KernelSpec {
+            version: self.kernel,
+            without: safeguards(&self.without),
+            with: safeguards(&self.with),
+            cow_reuse: knob(self.cow_reuse.as_ref()),
+            gup_protect: knob(self.gup_protect.as_ref()),
+        }
+    }
+
+    pub(crate) fn machine_change(&self) -> MachineChange {
+        let platform = PlatformChange {
+            flush: knob(self.flush.as_ref()),
+            table_free: knob(self.table_free.as_ref()),
+            memory: knob(self.memory.as_ref()),
+            preempt: knob(self.preempt.as_ref()),
+        };
+        MachineChange { platform, ..MachineChange::default() }
+    }
+
+    /// A safeguard cannot be both on and off.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.without.iter().find(|key| self.with.contains(key)) {
+            None => Ok(()),
+            Some(key) => Err(Failure {
+                exit: super::Exit::Usage,
+                message: format!("`{key}` is named by both --with and --without"),
+            }),
+        }
+    }
+}
+
+impl Effort {
+    pub(crate) fn strategy(&self) -> Option<StrategyName> {
+        self.strategy.as_ref().and_then(|name| StrategyName::by_name(name))
+    }
+}

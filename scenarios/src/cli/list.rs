@@ -1,0 +1,148 @@
+//! `mmsim list`, `mmsim describe` and `mmsim safeguards`.
+
+use sim_mm::{Knob, SAFEGUARDS};
+
+use super::output::{HEAD, styled};
+use super::{Exit, Failure, Output};
+use crate::library;
+use crate::scenario::{Expect, KernelSpec, MachineSpec, Op, Scenario};
+
+/// Lists the library by topic.
+pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
+    let mut topic = "";
+    let mut documents = Vec::new();
+    for entry in library::entries() {
+        let loaded = library::open(entry.name).map_err(Failure::bad_input)?;
+        if entry.topic != topic {
+            topic = entry.topic;
+            output.text(&styled(HEAD, topic));
+        }
+        output.text(&format!("  {:30} {}", entry.name, loaded.scenario.about));
+        documents.push(serde_json::json!({
+            "topic": topic, "name": entry.name, "about": loaded.scenario.about,
+            "cases": loaded.scenario.cases.iter().map(|case| &case.name).collect::<Vec<_>>(),
+        }));
+    }
+    output.json(&serde_json::Value::Array(documents));
+    Ok(Exit::AsExpected)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DescribeArgs {
+    /// A scenario: the path of a file, or a name that `mmsim list` shows.
+    scenario: String,
+}
+
+/// Tells what a scenario is.
+pub(crate) fn describe(args: &DescribeArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
+    let scenario = &loaded.scenario;
+    output.text(&styled(HEAD, &scenario.name));
+    output.text(&scenario.about);
+    output.text("");
+    if let Some(history) = history(scenario) {
+        output.text(&history);
+    }
+    output.text(&machine(scenario.machine));
+    let kernel = scenario.kernel.resolve();
+    output.text(&format!("kernel: {}{}", kernel.version, changes(&scenario.kernel)));
+    for process in &scenario.processes {
+        output.text(&format!("process {}:{}", process.name, if process.setup.is_empty() { " empty" } else { "" }));
+        operations(&process.setup, output);
+    }
+    for thread in &scenario.threads {
+        output.text(&format!("thread {} of {} on CPU {}:", thread.name, thread.process, thread.cpu));
+        operations(&thread.run, output);
+    }
+    output.text("cases:");
+    for case in &scenario.cases {
+        let expect = match &case.expect {
+            Expect::NoViolation => "no violation".to_owned(),
+            Expect::Violation { any_of, routine } => {
+                let place = routine.as_ref().map_or_else(String::new, |routine| format!(" in {routine}"));
+                any_of.join(" or ") + &place
+            }
+        };
+        output.text(&format!("  {}: {expect}{}", case.name, changes(&case.kernel)));
+        if let Some(about) = &case.about {
+            output.text(&format!("    {about}"));
+        }
+    }
+    let document = serde_json::from_str(&loaded.text).map_err(Failure::bad_input)?;
+    output.json(&document);
+    Ok(Exit::AsExpected)
+}
+
+fn history(scenario: &Scenario) -> Option<String> {
+    let history = &scenario.history;
+    let mut parts = Vec::new();
+    parts.extend(history.cve.clone());
+    parts.extend(history.release.as_ref().map(|release| format!("fixed in {release}")));
+    if !history.commits.is_empty() {
+        parts.push(format!("commits {}", history.commits.join(", ")));
+    }
+    (!parts.is_empty()).then(|| format!("history: {}", parts.join("; ")))
+}
+
+fn machine(machine: MachineSpec) -> String {
+    let platform = machine.platform;
+    format!(
+        "machine: {} CPUs, {} frames, {} entries a table, flush {}, table_free {}, memory {}, preempt {}",
+        machine.cpus,
+        machine.frames,
+        machine.entries_per_table,
+        platform.flush.name(),
+        platform.table_free.name(),
+        platform.memory.name(),
+        platform.preempt.name()
+    )
+}
+
+fn changes(kernel: &KernelSpec) -> String {
+    let mut text = String::new();
+    let mut say = |word: &str, what: String| text.push_str(&format!(", {word} {what}"));
+    let keys = |list: &[sim_mm::Safeguard]| list.iter().map(|s| s.facts().key).collect::<Vec<_>>().join(" ");
+    if !kernel.without.is_empty() {
+        say("without", keys(&kernel.without));
+    }
+    if !kernel.with.is_empty() {
+        say("with", keys(&kernel.with));
+    }
+    if let Some(rule) = kernel.cow_reuse {
+        say("cow_reuse", rule.name().to_owned());
+    }
+    if let Some(protect) = kernel.gup_protect {
+        say("gup_protect", protect.name().to_owned());
+    }
+    text
+}
+
+fn operations(ops: &[Op], output: &mut Output) {
+    for op in ops {
+        output.text(&format!("  {op}"));
+    }
+}
+
+/// Lists every safeguard.
+pub(crate) fn safeguards(output: &mut Output) -> Result<Exit, Failure> {
+    let mut documents = Vec::new();
+    for facts in SAFEGUARDS {
+        let until = facts.until.map_or_else(String::new, |until| format!(" until {until}"));
+        output.text(&format!("{}  {}(), since {}{until}", styled(HEAD, facts.key), facts.routine, facts.since));
+        output.text(&format!("  {}", facts.about));
+        let sources: Vec<String> = [facts.commit.map(|c| format!("commit {c}")), facts.cve.map(str::to_owned)]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !sources.is_empty() {
+            output.text(&format!("  {}", sources.join(", ")));
+        }
+        documents.push(serde_json::json!({
+            "key": facts.key, "about": facts.about, "routine": facts.routine,
+            "since": facts.since.to_string(), "until": facts.until.map(|until| until.to_string()),
+            "commit": facts.commit, "cve": facts.cve,
+        }));
+    }
+    output.json(&serde_json::Value::Array(documents));
+    Ok(Exit::AsExpected)
+}

@@ -1,0 +1,150 @@
+//! The command line.
+
+mod bench;
+mod cases;
+mod configure;
+mod explore;
+mod list;
+mod output;
+mod race;
+mod replay;
+mod run;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use output::Output;
+
+/// Finds, replays and explains races of lockless GUP and its relatives on a simulated x86-64 machine.
+#[derive(Debug, Parser)]
+#[command(name = "mmsim", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Args {
+    /// What to print on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// When to colour the text.
+    #[arg(long, global = true, value_enum, default_value_t = clap::ColorChoice::Auto)]
+    color: clap::ColorChoice,
+    /// Says more on stderr of what it does; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 as expected; 1 a violation, or an expectation that did not hold; \
+2 wrong usage; 3 a bad scenario or record; 4 nothing ran; 5 a replay that diverged; \
+6 inconclusive (budget spent, or interrupted); 101 a defect of the simulator.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a scenario: all its cases, or one kernel that the options make.
+    Run(run::Args),
+    /// Explores a scenario and counts its distinct findings.
+    Explore(explore::Args),
+    /// Replays a record, step by step the same.
+    Replay(replay::Args),
+    /// Tells the race in a record as a diagram.
+    Explain(replay::ExplainArgs),
+    /// Lists the scenarios of the library.
+    List,
+    /// Describes a scenario: its history, its threads, its cases.
+    Describe(list::DescribeArgs),
+    /// Lists the safeguards that a kernel can be run without.
+    Safeguards,
+    /// Measures runs and steps a second.
+    Bench(bench::Args),
+}
+
+/// Why a command ends with another exit code than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    AsExpected = 0,
+    Violation = 1,
+    Usage = 2,
+    BadInput = 3,
+    NothingRan = 4,
+    Diverged = 5,
+    Inconclusive = 6,
+}
+
+/// What went wrong, and the exit code that says so.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn bad_input(error: impl std::fmt::Display) -> Failure {
+        Failure { exit: Exit::BadInput, message: error.to_string() }
+    }
+}
+
+/// Runs the command line; answers the exit code.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    trace_to_stderr(args.verbose);
+    report_defects();
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = stop.clone();
+    let handler = ctrlc::set_handler(move || {
+        // The second time, the user means it.
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = handler {
+        tracing::warn!("no handler for interrupts: {error}");
+    }
+    let mut output = Output::new(args.format, args.color);
+    let result = match &args.command {
+        Command::Run(args) => run::run(args, &mut output, &stop),
+        Command::Explore(args) => explore::run(args, &mut output, &stop),
+        Command::Replay(args) => replay::replay(args, &mut output),
+        Command::Explain(args) => replay::explain(args, &mut output),
+        Command::List => list::list(&mut output),
+        Command::Describe(args) => list::describe(args, &mut output),
+        Command::Safeguards => list::safeguards(&mut output),
+        Command::Bench(args) => bench::run(args, &mut output),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            output.error(&failure.message);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn trace_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+}
+
+/// A panic is a defect of the simulator, and says so; it never counts as a finding.
+fn report_defects() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        usual(info);
+        #[allow(clippy::print_stderr, reason = "there may be nothing else left to report with")]
+        {
+            eprintln!("mmsim: this is a defect of the simulator, not a finding");
+        }
+    }));
+}

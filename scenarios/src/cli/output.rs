@@ -1,0 +1,112 @@
+//! Where output goes: results to stdout, errors and progress to stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Format;
+
+/// The output of a command.
+pub(crate) struct Output {
+    format: Format,
+    stdout: anstream::AutoStream<std::io::Stdout>,
+    stderr: anstream::AutoStream<std::io::Stderr>,
+}
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const DOUBT: Style = AnsiColor::Yellow.on_default();
+pub(crate) const HEAD: Style = Style::new().bold();
+
+/// Text in a style.
+pub(crate) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, color: ColorChoice) -> Output {
+        let choice = match color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        };
+        Output {
+            format,
+            stdout: anstream::AutoStream::new(std::io::stdout(), choice),
+            stderr: anstream::AutoStream::new(std::io::stderr(), choice),
+        }
+    }
+
+    /// Whether people read it.
+    pub(crate) fn is_text(&self) -> bool {
+        self.format == Format::Text
+    }
+
+    /// Prints a line for people.
+    pub(crate) fn text(&mut self, line: &str) {
+        if self.is_text() {
+            self.write(line);
+        }
+    }
+
+    /// Prints the document for programs.
+    pub(crate) fn json(&mut self, value: &serde_json::Value) {
+        if self.format == Format::Json {
+            self.write(&format!("{value:#}"));
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        let written = writeln!(self.stdout, "{line}").and_then(|()| self.stdout.flush());
+        if let Err(error) = written {
+            // Whoever read it has gone: that is his right. Anything else is worth a word.
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                self.error(&format!("stdout: {error}"));
+            }
+            std::process::exit(if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 3 });
+        }
+    }
+
+    /// Prints an error. Where stderr is gone too there is nobody to tell.
+    pub(crate) fn error(&mut self, message: &str) {
+        let prefix = if message.contains(": error: ") { String::new() } else { styled(BAD, "error") + ": " };
+        drop(writeln!(self.stderr, "{prefix}{}", message.trim_end()));
+    }
+
+    /// Prints a remark that is not a result.
+    pub(crate) fn note(&mut self, message: &str) {
+        drop(writeln!(self.stderr, "{message}"));
+    }
+
+    /// A progress bar over `total` runs, seen only on a terminal.
+    pub(crate) fn progress(&self, what: &str, total: u64) -> ProgressBar {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let style =
+            ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} runs, {per_sec}, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// A number with its thousands apart: `1,234,567`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! `mmsim run`.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use super::configure::{Configure, Effort};
+use super::output::thousands;
+use super::race::Race;
+use super::{Exit, Failure, Output, cases};
+use crate::case::RUNS_TO_FIND;
+use crate::explore::{Campaign, Goal};
+use crate::library::{self, Loaded};
+use crate::scenario::{Case, StrategyName};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A scenario: the path of a file, or a name that `mmsim list` shows.
+    pub(crate) scenario: String,
+    /// Only this case; other options then change it.
+    #[arg(long)]
+    pub(crate) case: Option<String>,
+    #[command(flatten)]
+    configure: Configure,
+    #[command(flatten)]
+    pub(crate) effort: Effort,
+    /// The folder that records of failing runs are written to.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Writes no record.
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) no_record: bool,
+}
+
+impl Args {
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        (!self.no_record).then_some(&self.out)
+    }
+}
+
+/// Runs the cases, or, if options change the kernel or the machine, that one.
+pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
+    args.configure.check()?;
+    let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
+    let case = args.case.as_deref().map(|name| find_case(&loaded, name)).transpose()?;
+    if args.configure.changes() || (loaded.scenario.cases.is_empty() && case.is_none()) {
+        return one(args, &loaded, case, output, stop);
+    }
+    let chosen: Vec<&Case> = match case {
+        Some(case) => vec![case],
+        None => loaded.scenario.cases.iter().collect(),
+    };
+    cases::run(args, &loaded, &chosen, output, stop)
+}
+
+fn find_case<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Case, Failure> {
+    loaded.scenario.cases.iter().find(|case| case.name == name).ok_or_else(|| {
+        let names: Vec<&str> = loaded.scenario.cases.iter().map(|case| case.name.as_str()).collect();
+        Failure {
+            exit: Exit::Usage,
+            message: format!("`{}` has no case `{name}`; it has {}", loaded.scenario.name, names.join(", ")),
+        }
+    })
+}
+
+/// One kernel on one machine: looks for a violation, and shows the first.
+fn one(
+    args: &Args,
+    loaded: &Loaded,
+    case: Option<&Case>,
+    output: &mut Output,
+    stop: &AtomicBool,
+) -> Result<Exit, Failure> {
+    let scenario = &loaded.scenario;
+    let (mut machine, mut kernel) = (scenario.machine, scenario.kernel.clone());
+    if let Some(case) = case {
+        (machine, kernel) = (machine.changed(&case.machine), kernel.changed(&case.kernel));
+    }
+    let strategy = args.effort.strategy().unwrap_or(StrategyName::Portfolio);
+    let campaign = Campaign {
+        scenario,
+        machine: machine.changed(&args.configure.machine_change()),
+        kernel: kernel.changed(&args.configure.kernel_change()).resolve(),
+        strategy: strategy.into(),
+        seed: args.effort.seed,
+        runs: args.effort.runs.unwrap_or(RUNS_TO_FIND),
+        jobs: usize::from(args.effort.jobs),
+    };
+    let bar = output.progress(&scenario.name, campaign.runs);
+    let explored =
+        campaign.explore(Goal::First(&|_| true), stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
+    bar.finish_and_clear();
+    if let Some(run) = explored.first {
+        let trace = campaign.trace(run).map_err(Failure::bad_input)?;
+        let Some(finding) = trace.findings.first().cloned() else {
+            panic!("simulator defect: run {run} found something, and does not find it again");
+        };
+        let case = case.map(|case| case.name.clone());
+        let race = Race { campaign: &campaign, loaded, case, run };
+        let shown = race.show(trace, &finding, args.folder(), output)?;
+        output.json(&shown);
+        return Ok(Exit::Violation);
+    }
+    let word = if explored.interrupted { "interrupted after" } else { "no violation in" };
+    output.text(&format!(
+        "{}: {word} {} runs of {} steps on average, sampled by {}",
+        scenario.name,
+        thousands(explored.runs),
+        explored.steps.checked_div(explored.runs).unwrap_or(0),
+        campaign.strategy
+    ));
+    output.json(&serde_json::json!({
+        "title": null, "runs": explored.runs, "steps": explored.steps, "sampled": true,
+        "interrupted": explored.interrupted,
+    }));
+    Ok(if explored.interrupted { Exit::Inconclusive } else { Exit::AsExpected })
+}

@@ -1,0 +1,61 @@
+//! Every case of every scenario in the library comes out as it says.
+
+use std::sync::atomic::AtomicBool;
+
+use mmsim::case::{Budget, Verdict, configuration, judge};
+use mmsim::explain::explain;
+use mmsim::explore::{Campaign, simplify};
+use mmsim::library::{entries, open};
+use mmsim::scenario::{Case, Scenario};
+
+/// A case that did not come out as expected, with the diagram of what happened instead.
+fn tell(scenario: &Scenario, case: &Case) -> Option<String> {
+    let report = judge(scenario, case, Budget { jobs: 2, ..Budget::default() }, &AtomicBool::new(false), &|_| ())
+        .unwrap_or_else(|error| panic!("{}/{}: {error}", scenario.name, case.name));
+    if report.verdict == Verdict::AsExpected {
+        return None;
+    }
+    let head = format!("{}/{}: expected {:?}, but {:?}\n", scenario.name, case.name, case.expect, report.verdict);
+    let (Some(mut trace), Some(finding), Some(run)) = (report.trace, report.finding, report.explored.first) else {
+        return Some(format!("{head}{} runs found {:?}\n", report.explored.runs, report.explored.found));
+    };
+    let (machine, kernel) = configuration(scenario, case);
+    let strategy = case.explore.strategy.into();
+    let campaign = Campaign { scenario, machine, kernel, strategy, seed: run, runs: 1, jobs: 1 };
+    let world = campaign.world().expect("the case was run");
+    let mut executor = world.executor();
+    trace.put_first(&finding.title());
+    let trace = simplify(&world, &mut executor, trace);
+    Some(format!("{head}{}", explain(&world, &trace, &trace.findings[0])))
+}
+
+fn check(name: &str) {
+    let scenario = open(name).unwrap_or_else(|error| panic!("{error}")).scenario;
+    assert_eq!(scenario.name, name, "a scenario is named after its file");
+    assert!(!scenario.cases.is_empty(), "{name} has no cases");
+    let failed: Vec<String> = scenario.cases.iter().filter_map(|case| tell(&scenario, case)).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn gupfast_vs_table_free() {
+    check("gupfast-vs-table-free");
+}
+
+#[test]
+fn spec_ref_vs_reuse() {
+    check("spec-ref-vs-reuse");
+}
+
+#[test]
+fn vmsplice_child_reads_parent() {
+    check("vmsplice-child-reads-parent");
+}
+
+#[test]
+fn every_scenario_has_a_test() {
+    let source = include_str!("library.rs");
+    for entry in entries() {
+        assert!(source.contains(&format!("check(\"{}\")", entry.name)), "no test runs {}", entry.name);
+    }
+}

@@ -1,0 +1,80 @@
+//! What the user reads: each file in `told/` is a command line and, below it, the exact output.
+//!
+//! The same in every build profile and on every machine: the files are compared to the letter.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a command line of a `told` file in an empty folder; answers stdout, stderr and the exit code.
+fn output_of(command: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut text = String::new();
+    for part in command.split(" && ") {
+        let words = part.split_whitespace().map(|word| match word.strip_prefix('*') {
+            // `*.mmsim.json` is the record that the command before wrote.
+            Some(suffix) => {
+                let files = std::fs::read_dir(folder.path()).expect("the folder is there");
+                let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+                names.into_iter().find(|name| name.ends_with(suffix)).unwrap_or_else(|| word.to_owned())
+            }
+            None => word.to_owned(),
+        });
+        let output = Command::new(env!("CARGO_BIN_EXE_mmsim"))
+            .args(words.skip(1))
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary was built");
+        text.push_str(&String::from_utf8_lossy(&output.stdout));
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        text.push_str(&format!("[exit {}]\n", output.status.code().unwrap_or(-1)));
+    }
+    text
+}
+
+fn told() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told");
+    let files = std::fs::read_dir(folder).expect("the folder is part of the project");
+    let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a readable folder").path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_command_prints_what_is_told() {
+    let mut different = Vec::new();
+    for path in told() {
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        let (command, expected) = text.split_once('\n').expect("a command line above its output");
+        let actual = output_of(command.trim_start_matches("$ "));
+        if actual != expected {
+            different
+                .push(format!("{}: {command}\n--- expected\n{expected}--- printed\n{actual}", path.display()));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn no_line_of_a_diagram_is_wider_than_a_mail() {
+    for path in told().into_iter().filter(|path| path.to_string_lossy().contains("race-")) {
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        let diagram = text.lines().skip(1).take_while(|line| !line.starts_with("prevented by"));
+        for line in diagram {
+            assert!(line.is_ascii() && line.len() <= 75, "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_what_the_first_command_prints() {
+    let read = |path: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let told = read("tests/told/race-spec-ref-vs-reuse.txt");
+    let (command, output) = told.split_once('\n').expect("a command line above its output");
+    let shown = output.split("\nfound by").next().unwrap_or(output).trim_end();
+    let readme = read("../README.md");
+    assert!(readme.contains(command.trim_start_matches("$ mmsim ")), "the README does not give {command}");
+    assert!(readme.contains(shown), "the README does not show:\n{shown}");
+}
