@@ -53,6 +53,36 @@ fn vmsplice_child_reads_parent() {
 }
 
 #[test]
+fn copy_vs_cached_reads() {
+    check("copy-vs-cached-reads");
+}
+
+#[test]
+fn fork_vs_cached_writes() {
+    check("fork-vs-cached-writes");
+}
+
+#[test]
+fn two_faults_one_page() {
+    check("two-faults-one-page");
+}
+
+#[test]
+fn gup_return_values() {
+    check("gup-return-values");
+}
+
+#[test]
+fn slow_gup_vs_zap() {
+    check("slow-gup-vs-zap");
+}
+
+#[test]
+fn two_copies_one_page() {
+    check("two-copies-one-page");
+}
+
+#[test]
 fn every_scenario_has_a_test() {
     let source = include_str!("library.rs");
     for entry in entries() {

@@ -29,10 +29,9 @@ fn all_interleavings() {
 
 #[test]
 fn a_violation_without_the_guard() {
-    // Without an allocator, a frame is free but no other's: zap alone is enough for the assertion.
-    for threads in [2, 3] {
-        all(&Model::new(1, threads, false)).sometimes("without the guard", |violated| *violated);
-    }
+    all(&Model::new(1, 3, false)).sometimes("without the guard, whether violated", |violated| *violated);
+    // A frame that nobody reuses has no references to take: without the allocator nothing goes wrong.
+    all(&Model::new(1, 2, false)).is_exactly("without guard and allocator, whether violated", [false]);
 }
 
 /// The order of conflicting accesses, for each word: runs of loads by (CPU, its how manieth access),

@@ -11,7 +11,6 @@ use sim_mmu::{Level, Pfn};
 use crate::cpu::Cpu;
 use crate::event::{Event, FrameUse};
 use crate::page::Page;
-use crate::safeguard::Safeguard;
 
 /// The zone: a lock word, then a bit for each frame that is free, then one for each that was ever used.
 #[derive(Clone, Copy, Debug)]
@@ -130,10 +129,8 @@ pub(crate) async fn alloc_page(cpu: Cpu<'_>) -> Option<Page> {
 pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter("alloc_page");
     let page = rmqueue(cpu, FrameUse::Data).await?;
-    if cpu.has(Safeguard::ZeroNewPage) {
-        clear_page(cpu, page.0).await;
-        cpu.note(Event::PageCleared { pfn: page.0 });
-    }
+    clear_page(cpu, page.0).await;
+    cpu.note(Event::PageCleared { pfn: page.0 });
     Some(page)
 }
 

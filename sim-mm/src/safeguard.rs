@@ -115,8 +115,6 @@ safeguards! {
         "Fork write-protects private pages in both address spaces.";
     WpFlush = "wp-flush" in "ptep_clear_flush" since Release::v26(12) =>
         "Before a COW copy is mapped, translations of the old page are flushed.";
-    ZeroNewPage = "zero-new-page" in "alloc_zeroed_user_highpage_movable" since Release::v26(12) =>
-        "A page is cleared before user code may see it.";
 }
 
 impl Safeguard {

@@ -120,6 +120,8 @@ pub struct Ghost {
     flushes: Vec<Flush>,
     /// Root frame of each address space that ever was.
     roots: Vec<(Pfn, MmId)>,
+    /// Address spaces that were torn down, or are being.
+    pub(super) exited: Vec<MmId>,
     /// Forks under way: parent and child.
     pub(super) forking: Vec<(MmId, MmId)>,
     /// Counts events: the moments that `until` and `begun` speak of.
@@ -150,6 +152,7 @@ impl Ghost {
             pins: Vec::new(),
             flushes: Vec::new(),
             roots: Vec::new(),
+            exited: Vec::new(),
             forking: Vec::new(),
             moment: 0,
         }
@@ -331,6 +334,7 @@ impl Ghost {
         self.pins.clone_from(&base.pins);
         self.flushes.clone_from(&base.flushes);
         self.roots.clone_from(&base.roots);
+        self.exited.clone_from(&base.exited);
         self.forking.clone_from(&base.forking);
         self.moment = base.moment;
     }

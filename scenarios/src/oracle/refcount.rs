@@ -2,7 +2,7 @@
 //!
 //! At each change: a drop below zero, a reference taken on a page that has none, a wrap-around, a
 //! frame freed twice or while a pin holds it. At rest, when a run has ended: the count against
-//! mappings and pins, and frames that nobody holds but that are not free. In between, a count may
+//! mappings and pins, and frames that nobody can reach but that are not free. In between, a count may
 //! rightly be above the number of holders.
 
 use sim_mm::{Kernel, Page, RefChange};
@@ -73,7 +73,11 @@ pub(super) fn at_rest(ghost: &Ghost, kernel: &Kernel, site: &Site) -> Option<Fin
             );
             return Some(finding(pfn, message, by.unwrap_or_else(|| site.clone()), None));
         }
-        let lost = frame.state == FrameState::Data && holders == 0;
-        lost.then(|| finding(pfn, format!("at rest nobody holds {pfn}, but it is not free"), site.clone(), by))
+        let lost = match frame.state {
+            FrameState::Data => frame.mappings.iter().all(|(mm, _)| ghost.exited.contains(mm)) && pins == 0,
+            FrameState::Table { root, .. } => ghost.mm_of_root(root).is_some_and(|mm| ghost.exited.contains(&mm)),
+            FrameState::Free | FrameState::Reserved => false,
+        };
+        lost.then(|| finding(pfn, format!("at rest nobody can reach {pfn}, but it is not free"), site.clone(), by))
     })
 }

@@ -215,7 +215,8 @@ impl sim_mm::Observer for Watch {
                 };
                 self.report(cpu.core, [shared, uaf]);
             }
-            Mm::MapcountChanged { .. } | Mm::MmExited { .. } | Mm::PinMoved { .. } => {}
+            Mm::MmExited { mm } => ghost.exited.push(mm),
+            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
         }
     }
 }

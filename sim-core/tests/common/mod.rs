@@ -30,7 +30,7 @@ pub(crate) const fn word(n: u32) -> Shared<u64> {
 pub(crate) const RCU: Vector = Vector(0);
 
 /// No program here takes as many steps, unless it never ends.
-const ENDLESS: u64 = 1_000;
+const ENDLESS: u64 = 200;
 
 /// More interleavings than a test should ask for.
 const TOO_MANY: usize = 500_000;
@@ -181,6 +181,12 @@ impl Machine {
     /// The traces of all interleavings.
     pub(crate) fn traces(&self) -> Explored<String> {
         self.explore(Machine::trace)
+    }
+
+    /// The traces of all interleavings of at most `bound` steps. Where two tasks may be preempted at
+    /// the same time, a CPU can go from one to the other and back without end.
+    pub(crate) fn traces_within(&self, bound: u64) -> Explored<String> {
+        explore(&self.core, || self.run_at_most(bound, Machine::trace))
     }
 }
 

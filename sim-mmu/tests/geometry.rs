@@ -1,0 +1,124 @@
+//! The shape of the paging structures: indices, spans and borders, against plain arithmetic on page
+//! numbers, at every number of entries that a machine can have.
+
+use sim_mmu::{Geometry, Level, VirtAddr};
+
+const PAGE: u64 = VirtAddr::PAGE_SIZE;
+
+fn geometries() -> impl Iterator<Item = (u64, Geometry)> {
+    (1..=9).map(|bits| {
+        let entries = 1_u32 << bits;
+        (u64::from(entries), Geometry::new(entries).expect("a power of two from 2 to 512"))
+    })
+}
+
+/// Pages that one entry of a level covers: as many tables below as a table has entries, level by level.
+fn pages(entries: u64, level: Level) -> u64 {
+    match level {
+        Level::Pte => 1,
+        Level::Pmd => entries,
+        Level::Pud => entries * entries,
+        Level::P4d => entries * entries * entries,
+    }
+}
+
+/// Addresses around everything that could be a border.
+fn borders(entries: u64, geometry: Geometry) -> Vec<u64> {
+    let mut borders = vec![0, geometry.task_size().0];
+    for level in Level::WALK {
+        let span = pages(entries, level) * PAGE;
+        borders.extend([span, span * (entries / 2), span * (entries - 1), span * entries - span]);
+    }
+    let near = borders.iter().flat_map(|at| [at.wrapping_sub(PAGE), at.wrapping_sub(1), *at, at + 1, at + PAGE]);
+    let mut addresses: Vec<u64> = near.filter(|at| *at <= geometry.task_size().0 + PAGE).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+#[test]
+fn only_powers_of_two_from_2_to_512_are_tables() {
+    let accepted: Vec<u32> = (0..=1030).filter(|entries| Geometry::new(*entries).is_some()).collect();
+    assert_eq!(accepted, [2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    assert_eq!(Geometry::default().entries(), 512);
+}
+
+#[test]
+fn spans_and_address_bits() {
+    for (entries, geometry) in geometries() {
+        for level in Level::WALK {
+            assert_eq!(geometry.span(level), pages(entries, level) * PAGE, "{entries} entries, {level:?}");
+            assert_eq!(1 << geometry.shift(level), geometry.span(level), "{entries} entries, {level:?}");
+        }
+        let all = u128::from(entries).pow(4) * u128::from(PAGE);
+        assert_eq!(1_u128 << geometry.address_bits(), all, "{entries} entries");
+    }
+    assert_eq!(Geometry::default().address_bits(), 48);
+}
+
+#[test]
+fn indices_are_the_digits_of_the_page_number() {
+    for (entries, geometry) in geometries() {
+        for va in borders(entries, geometry) {
+            let mut page = va / PAGE;
+            for level in Level::WALK.into_iter().rev() {
+                let index = u64::from(geometry.index(VirtAddr(va), level));
+                assert_eq!(index, page % entries, "{entries} entries, {va:#x}, {level:?}");
+                page /= entries;
+            }
+        }
+    }
+}
+
+#[test]
+fn user_space_is_the_lower_half_less_a_page() {
+    for (entries, geometry) in geometries() {
+        let half = u128::from(entries).pow(4) / 2;
+        assert_eq!(u128::from(geometry.task_size().0), (half - 1) * u128::from(PAGE), "{entries} entries");
+    }
+    assert_eq!(Geometry::default().task_size(), VirtAddr(0x7fff_ffff_f000));
+}
+
+#[test]
+fn canonical_addresses_are_the_two_halves() {
+    for (entries, geometry) in geometries() {
+        let half = u64::try_from(u128::from(entries).pow(4) / 2 * u128::from(PAGE)).expect("47 bits at most");
+        for (va, canonical) in [
+            (0, true),
+            (half - 1, true),
+            (half, false),
+            (2 * half, false),
+            (1 << 63, false),
+            (half.wrapping_neg() - 1, false),
+            (half.wrapping_neg(), true),
+            (u64::MAX, true),
+        ] {
+            assert_eq!(geometry.is_canonical(VirtAddr(va)), canonical, "{entries} entries, {va:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_span_ends_at_its_border_or_where_the_range_ends() {
+    for (entries, geometry) in geometries() {
+        let addresses = borders(entries, geometry);
+        for level in Level::WALK {
+            let span = pages(entries, level) * PAGE;
+            for (n, addr) in addresses.iter().enumerate() {
+                for end in &addresses[n + 1..] {
+                    let expected = ((addr / span + 1) * span).min(*end);
+                    let actual = geometry.addr_end(level, VirtAddr(*addr), VirtAddr(*end));
+                    assert_eq!(actual, VirtAddr(expected), "{entries} entries, {level:?}, {addr:#x} to {end:#x}");
+                }
+            }
+        }
+    }
+}
+
+/// A range that ends with the address space has the end zero, which is higher than every border.
+#[test]
+fn a_range_up_to_the_top_of_the_register_ends_at_borders_too() {
+    let geometry = Geometry::default();
+    let (start, border) = (VirtAddr(0xffff_8000_0000_1000), VirtAddr(0xffff_8000_0020_0000));
+    assert_eq!(geometry.addr_end(Level::Pmd, start, VirtAddr(0)), border);
+}
