@@ -3,6 +3,8 @@
 //! Each is a plain function that returns the leaf future, so that `#[track_caller]` names the line
 //! of simulated code that made the access.
 
+use std::marker::PhantomData;
+
 use crate::core::MemoryModel;
 use crate::cpu::Cpu;
 use crate::event::Event;
@@ -10,59 +12,102 @@ use crate::gate::Gate;
 use crate::memory::Loc;
 use crate::object::Object;
 use crate::op::{Op, OpKind};
-use crate::step::Step;
+use crate::step::{Perform, Step};
 use crate::word::{Shared, Word};
+
+/// Performs a load of a `T`.
+pub struct Load<T>(PhantomData<fn() -> T>);
+
+impl<'m, T: Word> Perform<'m> for Load<T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn perform(&mut self, cpu: Cpu<'m>, op: &Op) -> T {
+        T::from_word(cpu.perform_load(op))
+    }
+}
+
+/// Performs a load of a `T` that does not see the CPU's own buffered stores.
+pub struct WalkLoad<T>(PhantomData<fn() -> T>);
+
+impl<'m, T: Word> Perform<'m> for WalkLoad<T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn perform(&mut self, cpu: Cpu<'m>, op: &Op) -> T {
+        let value = cpu.core.memory.get(op.loc);
+        cpu.core.performed(cpu.id, op, value, value);
+        T::from_word(value)
+    }
+}
+
+/// Performs a store of a word.
+pub struct Store(u64);
+
+impl<'m> Perform<'m> for Store {
+    type Output = ();
+
+    #[inline(always)]
+    fn perform(&mut self, cpu: Cpu<'m>, op: &Op) {
+        cpu.perform_store(op, self.0);
+    }
+}
+
+/// Performs a locked update of a `T`; answers what was there.
+pub struct Rmw<T, U> {
+    update: U,
+    holds: PhantomData<fn() -> T>,
+}
+
+impl<'m, T: Word, U: FnMut(T) -> T + Unpin> Perform<'m> for Rmw<T, U> {
+    type Output = T;
+
+    #[inline(always)]
+    fn perform(&mut self, cpu: Cpu<'m>, op: &Op) -> T {
+        let old = cpu.core.memory.get(op.loc);
+        let new = (self.update)(T::from_word(old)).into_word();
+        cpu.perform_rmw(op, old, new);
+        T::from_word(old)
+    }
+}
 
 impl<'m> Cpu<'m> {
     /// A load: `READ_ONCE()`.
     #[inline]
     #[track_caller]
-    pub fn load<T: Word>(self, cell: Shared<T>) -> Step<'m, impl FnMut(Cpu<'m>) -> T + Unpin> {
-        let op = Op::new(OpKind::Read, cell.loc());
-        self.step(op, move |cpu| T::from_word(cpu.perform_load(op)))
+    pub fn load<T: Word>(self, cell: Shared<T>) -> Step<'m, Load<T>> {
+        Step::new(self, Op::new(OpKind::Read, cell.loc()), Load(PhantomData))
     }
 
     /// A load by hardware beside the CPU: it does not see the CPU's own buffered stores.
     #[inline]
     #[track_caller]
-    pub fn walk_load<T: Word>(self, cell: Shared<T>) -> Step<'m, impl FnMut(Cpu<'m>) -> T + Unpin> {
-        let op = Op::new(OpKind::Walk, cell.loc());
-        self.step(op, move |cpu| {
-            let value = cpu.core.memory.get(op.loc);
-            cpu.core.performed(cpu.id, op, op.loc, value, value);
-            T::from_word(value)
-        })
+    pub fn walk_load<T: Word>(self, cell: Shared<T>) -> Step<'m, WalkLoad<T>> {
+        Step::new(self, Op::new(OpKind::Walk, cell.loc()), WalkLoad(PhantomData))
     }
 
     /// A store: `WRITE_ONCE()`.
     #[inline]
     #[track_caller]
-    pub fn store<T: Word>(self, cell: Shared<T>, value: T) -> Step<'m, impl FnMut(Cpu<'m>) + Unpin> {
-        let op = Op::new(OpKind::Write, cell.loc());
-        let word = value.into_word();
-        self.step(op, move |cpu| cpu.perform_store(op, word))
+    pub fn store<T: Word>(self, cell: Shared<T>, value: T) -> Step<'m, Store> {
+        Step::new(self, Op::new(OpKind::Write, cell.loc()), Store(value.into_word()))
     }
 
     /// A locked read-modify-write: the word becomes `update(old)`; answers the old value.
     #[inline]
     #[track_caller]
-    pub fn rmw<T: Word, U: FnMut(T) -> T + Unpin>(
-        self,
-        cell: Shared<T>,
-        mut update: U,
-    ) -> Step<'m, impl FnMut(Cpu<'m>) -> T + Unpin> {
-        let op = Op::new(OpKind::Rmw, cell.loc());
-        self.step(op, move |cpu| {
-            let old = cpu.core.memory.get(op.loc);
-            cpu.perform_rmw(op, old, update(T::from_word(old)).into_word());
-            T::from_word(old)
-        })
+    pub fn rmw<T: Word, U: FnMut(T) -> T + Unpin>(self, cell: Shared<T>, update: U) -> Step<'m, Rmw<T, U>> {
+        Step::new(self, Op::new(OpKind::Rmw, cell.loc()), Rmw { update, holds: PhantomData })
     }
 
     /// `xchg()`: answers what was there.
     #[inline]
     #[track_caller]
-    pub fn xchg<T: Word + Unpin>(self, cell: Shared<T>, new: T) -> Step<'m, impl FnMut(Cpu<'m>) -> T + Unpin> {
+    pub fn xchg<T: Word + Unpin>(
+        self,
+        cell: Shared<T>,
+        new: T,
+    ) -> Step<'m, Rmw<T, impl FnMut(T) -> T + Unpin + use<T>>> {
         self.rmw(cell, move |_| new)
     }
 
@@ -74,7 +119,7 @@ impl<'m> Cpu<'m> {
         cell: Shared<T>,
         expected: T,
         new: T,
-    ) -> Step<'m, impl FnMut(Cpu<'m>) -> T + Unpin> {
+    ) -> Step<'m, Rmw<T, impl FnMut(T) -> T + Unpin + use<T>>> {
         self.rmw(cell, move |old: T| if old.into_word() == expected.into_word() { new } else { old })
     }
 
@@ -83,13 +128,13 @@ impl<'m> Cpu<'m> {
     #[track_caller]
     pub fn wait(self, gate: Gate) -> Step<'m, impl FnMut(Cpu<'m>) + Unpin> {
         let loc = match gate {
-            Gate::Zero(loc) | Gate::NonZero(loc) | Gate::Clear(loc, _) => loc,
+            Gate::Zero(loc) | Gate::NonZero(loc) => loc,
             Gate::Open | Gate::AllDrained => Loc::NONE,
         };
         let op = Op::new(OpKind::Wait, loc).behind(gate);
         self.step(op, move |cpu| {
             let value = if loc == Loc::NONE { 0 } else { cpu.core.memory.get(loc) };
-            cpu.core.performed(cpu.id, op, loc, value, value);
+            cpu.core.performed(cpu.id, &op, value, value);
         })
     }
 
@@ -104,7 +149,7 @@ impl<'m> Cpu<'m> {
         let op = Op::new(OpKind::Read, object.loc());
         self.step(op, move |cpu| {
             let version = cpu.core.memory.get(op.loc);
-            cpu.core.performed(cpu.id, op, op.loc, version, version);
+            cpu.core.performed(cpu.id, &op, version, version);
             look(&object.peek())
         })
     }
@@ -122,7 +167,7 @@ impl<'m> Cpu<'m> {
         self.step(op, move |cpu| {
             let version = cpu.core.memory.get(op.loc);
             let result = object.poke(cpu.core, &mut change);
-            cpu.core.performed(cpu.id, op, op.loc, version, version + 1);
+            cpu.core.performed(cpu.id, &op, version, version + 1);
             result
         })
     }
@@ -141,27 +186,27 @@ impl<'m> Cpu<'m> {
 
     /// Performs the load that `op` announced, for an operation of the caller's own making.
     #[inline]
-    pub fn perform_load(self, op: Op) -> u64 {
+    pub fn perform_load(self, op: &Op) -> u64 {
         let value = self.forwarded(op.loc).unwrap_or_else(|| self.core.memory.get(op.loc));
-        self.core.performed(self.id, op, op.loc, value, value);
+        self.core.performed(self.id, op, value, value);
         value
     }
 
     /// Performs the store that `op` announced, for an operation of the caller's own making.
     #[inline]
-    pub fn perform_store(self, op: Op, value: u64) {
+    pub fn perform_store(self, op: &Op, value: u64) {
         let old = self.core.memory.get(op.loc);
         self.put(op.loc, value);
-        self.core.performed(self.id, op, op.loc, old, value);
+        self.core.performed(self.id, op, old, value);
     }
 
     /// Performs the locked operation that `op` announced, for an operation of the caller's own making.
     #[inline]
-    pub fn perform_rmw(self, op: Op, old: u64, new: u64) {
+    pub fn perform_rmw(self, op: &Op, old: u64, new: u64) {
         if new != old {
             self.core.memory.set(op.loc, new);
         }
-        self.core.performed(self.id, op, op.loc, old, new);
+        self.core.performed(self.id, op, old, new);
     }
 
     /// Stores a word on the way out of a step: a lock release. Under TSO it goes through the buffer.
@@ -169,7 +214,7 @@ impl<'m> Cpu<'m> {
     pub(crate) fn put(self, loc: Loc, value: u64) {
         match self.core.config.memory {
             MemoryModel::Sc => self.core.memory.set(loc, value),
-            MemoryModel::Tso => self.state().buffer.borrow_mut().push_back((loc, value)),
+            MemoryModel::Tso => self.buffer(loc, value),
         }
     }
 
@@ -178,10 +223,18 @@ impl<'m> Cpu<'m> {
     fn forwarded(self, loc: Loc) -> Option<u64> {
         match self.core.config.memory {
             MemoryModel::Sc => None,
-            MemoryModel::Tso => {
-                self.state().buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
-            }
+            MemoryModel::Tso => self.buffered(loc),
         }
+    }
+
+    #[cold]
+    fn buffered(self, loc: Loc) -> Option<u64> {
+        self.state().buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
+    }
+
+    #[cold]
+    fn buffer(self, loc: Loc, value: u64) {
+        self.state().buffer.borrow_mut().push_back((loc, value));
     }
 
     /// The oldest buffered store reaches memory.

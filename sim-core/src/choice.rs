@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cpu::{CpuId, CpuState, TaskId, Vector};
 use crate::op::Op;
+use crate::ready::Ready;
 
 /// One thing that can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +43,39 @@ impl Transition {
     }
 }
 
-/// The transitions among which a scheduler chooses.
+/// The transitions among which a scheduler chooses, the simplest first: going on with what ran last,
+/// if that can go on; the other CPUs' accesses; then switches, interrupts and drains.
 pub struct Enabled<'a> {
-    /// What can happen. The first is the simplest: going on with what ran last, if that can go on.
-    pub transitions: &'a [Transition],
-    /// Whether the first goes on with what ran last.
-    pub stays: bool,
+    /// The CPUs whose announced access can happen.
+    pub(crate) ready: &'a Ready,
+    /// Everything but accesses.
+    pub(crate) others: &'a [Transition],
     pub(crate) cpus: &'a [CpuState],
 }
 
 impl Enabled<'_> {
+    /// How many there are.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a choice among nothing is never offered")]
+    pub fn len(&self) -> usize {
+        self.ready.len() + self.others.len()
+    }
+
+    /// Whether the first goes on with what ran last.
+    #[inline]
+    pub fn stays(&self) -> bool {
+        self.ready.has_last()
+    }
+
+    /// Transition `i`.
+    #[inline]
+    pub fn get(&self, i: usize) -> Transition {
+        match i.checked_sub(self.ready.len()) {
+            None => Transition::Step(self.ready.get(i)),
+            Some(i) => self.others[i],
+        }
+    }
+
     /// Number of CPUs of the machine.
     pub fn cpus(&self) -> usize {
         self.cpus.len()
@@ -59,10 +83,15 @@ impl Enabled<'_> {
 
     /// The announced operation behind transition `i`, where it is an access.
     pub fn op(&self, i: usize) -> Option<Op> {
-        match self.transitions[i] {
-            Transition::Step(cpu) => self.cpus[cpu.index()].op.get(),
+        match self.get(i) {
+            Transition::Step(cpu) => self.cpus[cpu.index()].op(),
             _ => None,
         }
+    }
+
+    /// Number of what acts in transition `i`: see [`Transition::actor`].
+    pub(crate) fn actor(&self, i: usize) -> usize {
+        self.get(i).actor(self.cpus.len())
     }
 }
 
@@ -84,7 +113,7 @@ impl Choice<'_> {
     #[inline]
     pub fn of(&self) -> usize {
         match self {
-            Choice::Transition(enabled) => enabled.transitions.len(),
+            Choice::Transition(enabled) => enabled.len(),
             Choice::Value { of, .. } => *of,
         }
     }
@@ -128,6 +157,36 @@ impl fmt::Display for Decision {
             Decided::Transition(Transition::Switch(cpu, task)) => write!(f, "{cpu} to task {}", task.0),
             Decided::Transition(Transition::Interrupt(cpu, vector)) => write!(f, "{cpu} interrupt {}", vector.0),
             Decided::Transition(Transition::Drain(cpu)) => write!(f, "{cpu} drain"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Transition::{Drain, Interrupt, Step, Switch};
+
+    const CPU: CpuId = CpuId(2);
+
+    #[test]
+    fn a_decision_in_words() {
+        for (decided, text) in [
+            (Decided::Transition(Step(CPU)), "1/3 cpu2"),
+            (Decided::Transition(Switch(CPU, TaskId(4))), "1/3 cpu2 to task 4"),
+            (Decided::Transition(Interrupt(CPU, Vector(7))), "1/3 cpu2 interrupt 7"),
+            (Decided::Transition(Drain(CPU)), "1/3 cpu2 drain"),
+            (Decided::Value("free frame"), "1/3 free frame"),
+        ] {
+            assert_eq!(Decision { step: 0, decided, chosen: 1, of: 3 }.to_string(), text);
+        }
+    }
+
+    /// A CPU's code, its interrupts and its store buffer have ranks of their own.
+    #[test]
+    fn actors() {
+        for (cpu, actors) in [(CpuId(0), [0, 0, 3, 6]), (CPU, [2, 2, 5, 8])] {
+            let all = [Step(cpu), Switch(cpu, TaskId(0)), Interrupt(cpu, Vector(0)), Drain(cpu)];
+            assert_eq!(all.map(|transition| transition.actor(3)), actors, "{cpu}");
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::choice::{Choice, Chooser, Decided, Decision, Transition};
+use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 use crate::cpu::{CpuId, CpuState};
 use crate::event::{Event, Observer};
 use crate::memory::{Loc, Memory};
 use crate::op::{Op, OpKind};
 use crate::rcu::{Rcu, RcuRules};
+use crate::ready::Ready;
 use crate::source::Source;
 
 /// The order in which other CPUs see a CPU's stores.
@@ -61,9 +62,12 @@ pub struct Core {
     /// CPUs with a pending interrupt.
     pub(crate) interrupted: Cell<u64>,
     source: RefCell<Source>,
-    record: RefCell<Option<Vec<Decision>>>,
+    recording: Cell<bool>,
+    decisions: RefCell<Vec<Decision>>,
     observer: RefCell<Option<Rc<dyn Observer>>>,
     traced: Cell<bool>,
+    /// Whether accesses are traced or digested at all.
+    watched: Cell<bool>,
     digested: Cell<bool>,
     digest: Cell<u64>,
     digests: RefCell<Vec<u64>>,
@@ -84,9 +88,11 @@ impl Core {
             gated: Cell::new(0),
             interrupted: Cell::new(0),
             source: RefCell::new(Source::First),
-            record: RefCell::new(None),
+            recording: Cell::new(false),
+            decisions: RefCell::default(),
             observer: RefCell::new(None),
             traced: Cell::new(false),
+            watched: Cell::new(false),
             digested: Cell::new(false),
             digest: Cell::new(0),
             digests: RefCell::default(),
@@ -125,14 +131,13 @@ impl Core {
         self.digest.set(0xcbf2_9ce4_8422_2325);
         self.digests.borrow_mut().clear();
         self.stop.set(false);
-        if let Some(decisions) = self.record.borrow_mut().as_mut() {
-            decisions.clear();
-        }
+        self.decisions.borrow_mut().clear();
     }
 
     /// Decisions of the coming runs come from `source`.
+    #[inline]
     pub fn set_source(&self, source: Source) {
-        self.source.replace(source);
+        *self.source.borrow_mut() = source;
     }
 
     /// The source in use, to seed it for the next run or to ask it what happened.
@@ -142,12 +147,12 @@ impl Core {
 
     /// Keep (or stop keeping) the decisions of each run.
     pub fn keep_decisions(&self, keep: bool) {
-        self.record.replace(keep.then(Vec::new));
+        self.recording.set(keep);
     }
 
     /// The decisions of the run so far, if they are kept.
     pub fn decisions(&self) -> Vec<Decision> {
-        self.record.borrow().clone().unwrap_or_default()
+        self.decisions.borrow().clone()
     }
 
     /// Sends every event to `observer` while tracing is on.
@@ -158,6 +163,7 @@ impl Core {
     /// Turns the event log on or off. Exploring runs without it.
     pub fn set_traced(&self, on: bool) {
         self.traced.set(on);
+        self.watched.set(on || self.digested.get());
     }
 
     /// Whether events are sent.
@@ -169,6 +175,7 @@ impl Core {
     /// Turns the state digest on or off.
     pub fn set_digested(&self, on: bool) {
         self.digested.set(on);
+        self.watched.set(on || self.traced.get());
     }
 
     /// A digest of every access performed in this run: who, where, what was there, what is there now.
@@ -208,27 +215,32 @@ impl Core {
     /// If `of` is zero: the simulator asked for a choice among nothing.
     pub fn choose_value(&self, what: &'static str, of: usize) -> usize {
         assert!(of > 0, "a choice of {what} among nothing");
-        if of == 1 { 0 } else { self.choose(&Choice::Value { what, of }, Decided::Value(what), of) }
+        if of == 1 { 0 } else { self.choose(&Choice::Value { what, of }) }
     }
 
     #[inline]
-    pub(crate) fn choose_transition(&self, transitions: &[Transition], stays: bool) -> usize {
-        let choice = Choice::Transition(crate::choice::Enabled { transitions, stays, cpus: &self.cpus });
-        self.choose(&choice, Decided::Transition(transitions[0]), transitions.len())
+    pub(crate) fn choose_transition(&self, ready: &Ready, others: &[Transition]) -> usize {
+        self.choose(&Choice::Transition(Enabled { ready, others, cpus: &self.cpus }))
     }
 
     #[inline]
-    fn choose(&self, choice: &Choice<'_>, decided: Decided, of: usize) -> usize {
+    fn choose(&self, choice: &Choice<'_>) -> usize {
         let chosen = self.source.borrow_mut().choose(choice);
-        debug_assert!(chosen < of, "a source chose {chosen} of {of}");
-        if let Some(decisions) = self.record.borrow_mut().as_mut() {
-            let decided = match (decided, choice) {
-                (Decided::Transition(_), Choice::Transition(e)) => Decided::Transition(e.transitions[chosen]),
-                (other, _) => other,
-            };
-            decisions.push(Decision { step: self.steps.get(), decided, chosen: chosen as u16, of: of as u16 });
+        debug_assert!(chosen < choice.of(), "a source chose {chosen} of {}", choice.of());
+        if self.recording.get() {
+            self.record(choice, chosen);
         }
         chosen
+    }
+
+    #[cold]
+    fn record(&self, choice: &Choice<'_>, chosen: usize) {
+        let decided = match choice {
+            Choice::Transition(enabled) => Decided::Transition(enabled.get(chosen)),
+            Choice::Value { what, .. } => Decided::Value(what),
+        };
+        let decision = Decision { step: self.steps.get(), decided, chosen: chosen as u16, of: choice.of() as u16 };
+        self.decisions.borrow_mut().push(decision);
     }
 
     /// Sends an event to the observer, if tracing is on.
@@ -242,11 +254,18 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn performed(&self, cpu: CpuId, op: Op, loc: Loc, old: u64, new: u64) {
-        if self.digested.get() {
-            self.mix(cpu, op.kind, loc, old, new);
+    pub(crate) fn performed(&self, cpu: CpuId, op: &Op, old: u64, new: u64) {
+        if self.watched.get() {
+            self.watch_access(cpu, op, old, new);
         }
-        self.emit(cpu, || Event::Access { kind: op.kind, loc, old, new, place: op.place });
+    }
+
+    #[cold]
+    fn watch_access(&self, cpu: CpuId, op: &Op, old: u64, new: u64) {
+        if self.digested.get() {
+            self.mix(cpu, op.kind, op.loc, old, new);
+        }
+        self.emit(cpu, || Event::Access { kind: op.kind, loc: op.loc, old, new, place: op.place });
     }
 
     fn mix(&self, cpu: CpuId, kind: OpKind, loc: Loc, old: u64, new: u64) {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::Location;
 
 use crate::core::{Core, MemoryModel};
 use crate::event::Event;
@@ -55,8 +56,13 @@ impl Mode {
 
 #[derive(Debug)]
 pub(crate) struct CpuState {
-    /// The announced operation of the context on top, if there is one.
-    pub(crate) op: Cell<Option<Op>>,
+    /// The announced operation of the context on top, field by field: written and read whole it
+    /// would stall on every step. Without a kind there is none.
+    kind: Cell<Option<OpKind>>,
+    loc: Cell<Loc>,
+    place: Cell<&'static Location<'static>>,
+    sleeps: Cell<bool>,
+    gate: Cell<Gate>,
     pub(crate) mode: Cell<Mode>,
     pub(crate) pending: Cell<u32>,
     pub(crate) cycles: Cell<u64>,
@@ -68,7 +74,11 @@ pub(crate) struct CpuState {
 impl Default for CpuState {
     fn default() -> Self {
         CpuState {
-            op: Cell::new(None),
+            kind: Cell::new(None),
+            loc: Cell::new(Loc::NONE),
+            place: Cell::new(Location::caller()),
+            sleeps: Cell::new(false),
+            gate: Cell::new(Gate::Open),
             mode: Cell::new(Mode::USER),
             pending: Cell::new(0),
             cycles: Cell::new(0),
@@ -80,8 +90,24 @@ impl Default for CpuState {
 }
 
 impl CpuState {
+    /// The announced operation of the context on top, if there is one.
+    pub(crate) fn op(&self) -> Option<Op> {
+        Some(Op {
+            kind: self.kind.get()?,
+            loc: self.loc.get(),
+            gate: self.gate.get(),
+            sleeps: self.sleeps.get(),
+            place: self.place.get(),
+        })
+    }
+
+    /// Whether no context has announced anything: the CPU idles.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.kind.get().is_none()
+    }
+
     pub(crate) fn reset(&self) {
-        self.op.set(None);
+        self.kind.set(None);
         self.mode.set(Mode::USER);
         self.pending.set(0);
         self.cycles.set(0);
@@ -101,30 +127,28 @@ impl CpuState {
 impl Core {
     /// Replaces what the context on top of a CPU has announced.
     #[inline]
-    pub(crate) fn set_op(&self, cpu: CpuId, op: Option<Op>) {
-        let bit = 1 << cpu.0;
-        let (open, gated) = match &op {
-            None => (0, 0),
-            Some(op) if op.gate == Gate::Open && (self.config.memory == MemoryModel::Sc || !op.kind.drains()) => {
-                (bit, 0)
-            }
-            Some(_) => (0, bit),
-        };
-        self.open.set(self.open.get() & !bit | open);
-        self.gated.set(self.gated.get() & !bit | gated);
-        self.cpus[cpu.index()].op.set(op);
+    pub(crate) fn set_op(&self, cpu: CpuId, op: Option<&Op>) {
+        let (bit, state) = (1 << cpu.0, &self.cpus[cpu.index()]);
+        let open = op.is_some_and(|op| {
+            op.gate == Gate::Open && (self.config.memory == MemoryModel::Sc || !op.kind.drains())
+        });
+        let gated = op.is_some() && !open;
+        self.open.set(self.open.get() & !bit | if open { bit } else { 0 });
+        self.gated.set(self.gated.get() & !bit | if gated { bit } else { 0 });
+        state.kind.set(op.map(|op| op.kind));
+        let Some(op) = op else { return };
+        state.loc.set(op.loc);
+        state.place.set(op.place);
+        state.sleeps.set(op.sleeps);
+        if op.gate != state.gate.get() {
+            state.gate.set(op.gate);
+        }
     }
 
-    /// Whether the CPU's announced operation can happen now.
-    #[inline]
-    pub(crate) fn can_step(&self, cpu: CpuId) -> bool {
-        let bit = 1 << cpu.0;
-        self.open.get() & bit != 0 || (self.gated.get() & bit != 0 && self.gate_is_open(cpu))
-    }
-
-    fn gate_is_open(&self, cpu: CpuId) -> bool {
+    /// Whether nothing holds back what the CPU announced.
+    pub(crate) fn gate_is_open(&self, cpu: CpuId) -> bool {
         let state = &self.cpus[cpu.index()];
-        state.op.get().is_some_and(|op| state.is_enabled(&op, self))
+        state.op().is_some_and(|op| state.is_enabled(&op, self))
     }
 
     pub(crate) fn all_drained(&self) -> bool {
@@ -148,7 +172,7 @@ impl<'m> Cpu<'m> {
     }
 
     #[inline]
-    pub(crate) fn announce(self, op: Op) {
+    pub(crate) fn announce(self, op: &Op) {
         self.core.set_op(self.id, Some(op));
     }
 

@@ -9,6 +9,7 @@ use crate::core::{Core, MemoryModel};
 use crate::cpu::{Cpu, CpuId, Mode, TaskId, Vector};
 use crate::event::Event;
 use crate::op::Op;
+use crate::ready::Ready;
 
 /// Simulated code, boxed at the border between the executor and what it runs.
 pub type BoxFuture<'m> = Pin<Box<dyn Future<Output = ()> + 'm>>;
@@ -56,10 +57,10 @@ struct Saved {
     routines: Vec<&'static str>,
 }
 
-/// An interrupt handler, and what it interrupted.
-struct Handler<'m> {
-    future: BoxFuture<'m>,
-    below: Saved,
+/// What an interrupt handler interrupted.
+struct Below<'m> {
+    future: Option<BoxFuture<'m>>,
+    saved: Saved,
 }
 
 enum TaskState {
@@ -74,6 +75,7 @@ enum TaskState {
 
 struct Task<'m> {
     id: TaskId,
+    /// Its code, while it is not the lane's.
     future: Option<BoxFuture<'m>>,
     state: TaskState,
 }
@@ -81,9 +83,12 @@ struct Task<'m> {
 /// One CPU: the tasks at the bottom, the handlers above the one that runs.
 #[derive(Default)]
 struct Lane<'m> {
+    /// The context on top: what a step of the CPU polls.
+    top: Option<BoxFuture<'m>>,
+    /// What lies below the handlers, the lowest first.
+    below: Vec<Below<'m>>,
     tasks: Vec<Task<'m>>,
     running: Option<usize>,
-    handlers: Vec<Handler<'m>>,
 }
 
 /// The CPUs of a set, in order.
@@ -103,7 +108,10 @@ pub struct Executor<'m, P> {
     core: &'m Core,
     platform: &'m P,
     lanes: Vec<Lane<'m>>,
-    enabled: Vec<Transition>,
+    /// CPUs whose access can happen.
+    ready: Ready,
+    /// What can happen besides accesses.
+    others: Vec<Transition>,
     last: CpuId,
     /// CPUs with more than one task.
     sharing: u64,
@@ -117,7 +125,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             core,
             platform,
             lanes: core.cpus.iter().map(|_| Lane::default()).collect(),
-            enabled: Vec::with_capacity(16),
+            ready: Ready::default(),
+            others: Vec::with_capacity(16),
             last: CpuId(0),
             sharing: 0,
             unfinished: 0,
@@ -127,11 +136,13 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// Drops every context. To be called before [`Core::rewind`], since guards write when they drop.
     pub fn clear(&mut self) {
         for lane in &mut self.lanes {
-            while lane.handlers.pop().is_some() {}
+            lane.top = None;
+            while lane.below.pop().is_some() {}
             lane.tasks.clear();
             lane.running = None;
         }
         self.last = CpuId(0);
+        self.ready.forget();
         self.sharing = 0;
         self.unfinished = 0;
     }
@@ -157,6 +168,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
                 self.begin_task(CpuId(i as u8), 0);
             }
         }
+        let mut context = PollContext::from_waker(Waker::noop());
         loop {
             if self.core.stop_requested() {
                 return Outcome::Stopped;
@@ -164,43 +176,59 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             if self.core.rcu.is_active() {
                 self.note_quiescence();
             }
-            let stays = self.collect();
-            let transition = match self.enabled.len() {
+            self.collect();
+            let chosen = match self.ready.len() + self.others.len() {
                 0 if self.unfinished == 0 => return Outcome::Completed,
                 0 => return Outcome::Deadlock(self.blocked()),
-                1 => self.enabled[0],
-                _ => self.enabled[self.core.choose_transition(&self.enabled, stays)],
+                1 => 0,
+                _ => self.core.choose_transition(&self.ready, &self.others),
             };
             if self.core.steps.get() >= bound {
                 return Outcome::StepBound;
             }
             self.core.count_step();
-            self.last = transition.cpu();
-            match transition {
-                Transition::Step(cpu) => self.poll(cpu),
-                Transition::Switch(cpu, task) => self.switch(cpu, task),
-                Transition::Interrupt(cpu, vector) => self.interrupt(cpu, vector),
-                Transition::Drain(cpu) => self.cpu(cpu).drain_one(),
+            match chosen.checked_sub(self.ready.len()) {
+                None => {
+                    self.last = self.ready.run(chosen);
+                    self.poll(self.last, &mut context);
+                }
+                Some(other) => self.do_other(self.others[other]),
             }
         }
     }
 
-    /// Lists what can happen, the simplest first; answers whether that goes on with what ran last.
-    #[inline]
-    fn collect(&mut self) -> bool {
-        self.enabled.clear();
-        let core = self.core;
-        let last = self.last;
-        let stays = core.can_step(last);
-        if stays {
-            self.enabled.push(Transition::Step(last));
+    /// Does what is not an access.
+    #[cold]
+    fn do_other(&mut self, transition: Transition) {
+        self.last = transition.cpu();
+        self.ready.forget();
+        match transition {
+            Transition::Step(cpu) => panic!("simulator defect: a step of {cpu} among the others"),
+            Transition::Switch(cpu, task) => self.switch(cpu, task),
+            Transition::Interrupt(cpu, vector) => self.interrupt(cpu, vector),
+            Transition::Drain(cpu) => self.cpu(cpu).drain_one(),
         }
-        let others = (core.open.get() | core.gated.get()) & !(1 << last.0);
-        for cpu in bits(others) {
-            if core.can_step(cpu) {
-                self.enabled.push(Transition::Step(cpu));
+    }
+
+    /// Finds out what can happen: accesses in `ready`, everything else in `others`.
+    #[inline]
+    fn collect(&mut self) {
+        let core = self.core;
+        let mut steps = core.open.get();
+        if core.gated.get() != 0 {
+            for cpu in bits(core.gated.get()) {
+                steps |= u64::from(core.gate_is_open(cpu)) << cpu.0;
             }
         }
+        self.ready.set(steps, self.last);
+        self.others.clear();
+        if self.sharing | core.interrupted.get() != 0 || core.config.memory == MemoryModel::Tso {
+            self.collect_others();
+        }
+    }
+
+    fn collect_others(&mut self) {
+        let core = self.core;
         for cpu in bits(self.sharing) {
             self.collect_switches(cpu);
         }
@@ -208,17 +236,16 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             let state = &core.cpus[cpu.index()];
             if state.mode.get().irq_on {
                 let vector = Vector(31 - state.pending.get().leading_zeros() as u8);
-                self.enabled.push(Transition::Interrupt(cpu, vector));
+                self.others.push(Transition::Interrupt(cpu, vector));
             }
         }
         if core.config.memory == MemoryModel::Tso {
             for cpu in CpuId::all(core.cpus.len()) {
                 if !core.cpus[cpu.index()].buffer.borrow().is_empty() {
-                    self.enabled.push(Transition::Drain(cpu));
+                    self.others.push(Transition::Drain(cpu));
                 }
             }
         }
-        stays
     }
 
     /// A CPU leaves its task if that sleeps or is at its end, or if the kernel is preemptible here.
@@ -226,14 +253,14 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     fn collect_switches(&mut self, cpu: CpuId) {
         let (lane, state) = (&self.lanes[cpu.index()], &self.core.cpus[cpu.index()]);
         let mode = state.mode.get();
-        let leaves = match state.op.get() {
+        let leaves = match state.op() {
             None => true,
             Some(op) => {
                 (op.sleeps && !state.is_enabled(&op, self.core))
                     || ((self.core.config.preempt || mode.user) && mode.preempt == 0 && mode.irq_on)
             }
         };
-        if !leaves || !lane.handlers.is_empty() {
+        if !leaves || !lane.below.is_empty() {
             return;
         }
         for task in &lane.tasks {
@@ -243,47 +270,58 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
                 TaskState::Running | TaskState::Done => false,
             };
             if ready {
-                self.enabled.push(Transition::Switch(cpu, task.id));
+                self.others.push(Transition::Switch(cpu, task.id));
             }
         }
     }
 
     fn save(&self, cpu: CpuId) -> Saved {
         let state = &self.core.cpus[cpu.index()];
-        let op = state.op.get();
+        let op = state.op();
         self.core.set_op(cpu, None);
         Saved { op, mode: state.mode.get(), routines: state.routines.take() }
     }
 
     fn restore(&self, cpu: CpuId, saved: Saved) {
-        self.core.set_op(cpu, saved.op);
+        self.core.set_op(cpu, saved.op.as_ref());
         let state = &self.core.cpus[cpu.index()];
         state.mode.set(saved.mode);
         state.routines.replace(saved.routines);
     }
 
     /// Lets the context on top of the CPU perform its access and announce the next.
-    fn poll(&mut self, cpu: CpuId) {
-        let mut context = PollContext::from_waker(Waker::noop());
+    #[inline(always)]
+    fn poll(&mut self, cpu: CpuId, context: &mut PollContext<'_>) {
+        let Some(top) = self.lanes[cpu.index()].top.as_mut() else {
+            panic!("simulator defect: {cpu} steps without a context")
+        };
+        if top.as_mut().poll(context) == Poll::Ready(()) {
+            self.leave(cpu);
+        }
+    }
+
+    /// Lets a context that was just put on top make its first announcement.
+    fn announce(&mut self, cpu: CpuId) {
+        self.poll(cpu, &mut PollContext::from_waker(Waker::noop()));
+    }
+
+    /// The context on top has ended.
+    #[cold]
+    fn leave(&mut self, cpu: CpuId) {
         let lane = &mut self.lanes[cpu.index()];
-        if let Some(handler) = lane.handlers.last_mut() {
-            if handler.future.as_mut().poll(&mut context) == Poll::Ready(()) {
-                self.leave_handler(cpu);
-            }
+        if let Some(below) = lane.below.pop() {
+            lane.top = below.future;
+            self.core.emit(cpu, || Event::Return);
+            self.resume(cpu, below.saved);
             return;
         }
-        let Some(running) = lane.running else { panic!("simulator defect: {cpu} steps without a context") };
-        let task = &mut lane.tasks[running];
-        let Some(future) = task.future.as_mut() else { panic!("simulator defect: {cpu} steps a finished task") };
-        if future.as_mut().poll(&mut context) == Poll::Ready(()) {
-            task.future = None;
-            task.state = TaskState::Done;
-            lane.running = None;
-            self.unfinished -= 1;
-            let state = &self.core.cpus[cpu.index()];
-            self.core.set_op(cpu, None);
-            state.mode.set(Mode::USER);
+        // The task's code stays on top until the next takes its place: dropping it now costs more.
+        if let Some(running) = lane.running.take() {
+            lane.tasks[running].state = TaskState::Done;
         }
+        self.unfinished -= 1;
+        self.core.set_op(cpu, None);
+        self.core.cpus[cpu.index()].mode.set(Mode::USER);
     }
 
     fn begin_task(&mut self, cpu: CpuId, index: usize) {
@@ -291,9 +329,13 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         state.mode.set(Mode::USER);
         let lane = &mut self.lanes[cpu.index()];
         lane.running = Some(index);
-        lane.tasks[index].state = TaskState::Running;
-        state.task.set(Some(lane.tasks[index].id));
-        self.poll(cpu);
+        let task = &mut lane.tasks[index];
+        task.state = TaskState::Running;
+        if let Some(code) = task.future.take() {
+            lane.top = Some(code);
+        }
+        state.task.set(Some(task.id));
+        self.announce(cpu);
     }
 
     fn switch(&mut self, cpu: CpuId, id: TaskId) {
@@ -301,16 +343,18 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let lane = &mut self.lanes[cpu.index()];
         if let Some(running) = lane.running {
             lane.tasks[running].state = TaskState::Parked(saved);
+            lane.tasks[running].future = lane.top.take();
         }
         let next = lane.tasks.iter().position(|task| task.id == id);
         let Some(next) = next else { panic!("simulator defect: {cpu} has no task {}", id.0) };
         lane.running = Some(next);
-        self.core.cpus[cpu.index()].task.set(Some(id));
-        self.core.emit(cpu, || Event::Switch(id));
-        let below = match std::mem::replace(&mut self.lanes[cpu.index()].tasks[next].state, TaskState::Fresh) {
+        lane.top = lane.tasks[next].future.take();
+        let below = match std::mem::replace(&mut lane.tasks[next].state, TaskState::Fresh) {
             TaskState::Parked(saved) => saved,
             _ => Saved { op: None, mode: Mode::USER, routines: Vec::new() },
         };
+        self.core.cpus[cpu.index()].task.set(Some(id));
+        self.core.emit(cpu, || Event::Switch(id));
         match self.platform.switch_to(self.cpu(cpu), id) {
             Some(code) => self.push_handler(cpu, code, below),
             None => self.resume(cpu, below),
@@ -329,31 +373,23 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         self.push_handler(cpu, code, below);
     }
 
-    fn push_handler(&mut self, cpu: CpuId, future: BoxFuture<'m>, below: Saved) {
+    fn push_handler(&mut self, cpu: CpuId, code: BoxFuture<'m>, saved: Saved) {
         self.core.cpus[cpu.index()].mode.set(Mode::HANDLER);
-        self.lanes[cpu.index()].handlers.push(Handler { future, below });
-        self.poll(cpu);
-    }
-
-    fn leave_handler(&mut self, cpu: CpuId) {
-        let handler = self.lanes[cpu.index()].handlers.pop();
-        self.core.emit(cpu, || Event::Return);
-        if let Some(Handler { below, .. }) = handler {
-            self.resume(cpu, below);
-        }
+        let lane = &mut self.lanes[cpu.index()];
+        let future = lane.top.replace(code);
+        lane.below.push(Below { future, saved });
+        self.announce(cpu);
     }
 
     /// Goes on with what was interrupted or parked; a task that never ran makes its first announcement.
-    fn resume(&mut self, cpu: CpuId, below: Saved) {
-        self.restore(cpu, below);
+    fn resume(&mut self, cpu: CpuId, saved: Saved) {
+        self.restore(cpu, saved);
         let lane = &mut self.lanes[cpu.index()];
-        if lane.handlers.is_empty()
+        if lane.below.is_empty()
             && let Some(running) = lane.running
         {
             match std::mem::replace(&mut lane.tasks[running].state, TaskState::Running) {
-                TaskState::Fresh if self.core.cpus[cpu.index()].op.get().is_none() => {
-                    self.begin_task(cpu, running)
-                }
+                TaskState::Fresh if self.core.cpus[cpu.index()].op().is_none() => self.begin_task(cpu, running),
                 _ => {}
             }
         }
@@ -364,9 +400,9 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let core = self.core;
         let asleep = |i: usize| {
             let state = &core.cpus[i];
-            state.op.get().is_some_and(|op| op.sleeps && !state.is_enabled(&op, core))
+            state.op().is_some_and(|op| op.sleeps && !state.is_enabled(&op, core))
         };
-        let ready = core.rcu.note(&core.cpus, |i| !self.lanes[i].handlers.is_empty(), asleep);
+        let ready = core.rcu.note(&core.cpus, |i| !self.lanes[i].below.is_empty(), asleep);
         for cpu in CpuId::all(64).filter(|cpu| ready & 1 << cpu.0 != 0) {
             self.cpu(cpu).raise(cpu, self.platform.rcu_vector());
         }
@@ -377,9 +413,9 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         for (i, lane) in self.lanes.iter().enumerate() {
             let cpu = CpuId(i as u8);
             // Below handlers, the running task's announcement is what the lowest of them saved.
-            let bottom = match lane.handlers.first() {
-                Some(handler) => handler.below.op,
-                None => self.core.cpus[i].op.get(),
+            let bottom = match lane.below.first() {
+                Some(below) => below.saved.op,
+                None => self.core.cpus[i].op(),
             };
             for (t, task) in lane.tasks.iter().enumerate() {
                 let op = match &task.state {

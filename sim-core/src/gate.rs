@@ -11,8 +11,6 @@ pub enum Gate {
     Zero(Loc),
     /// The word is not zero: a wake-up, a completion, a queue with something in it.
     NonZero(Loc),
-    /// The given bits of the word are clear.
-    Clear(Loc, u64),
     /// Every CPU's store buffer is empty.
     AllDrained,
 }
@@ -25,7 +23,6 @@ impl Gate {
             Gate::Open => true,
             Gate::Zero(loc) => memory.get(loc) == 0,
             Gate::NonZero(loc) => memory.get(loc) != 0,
-            Gate::Clear(loc, bits) => memory.get(loc) & bits == 0,
             Gate::AllDrained => all_drained(),
         }
     }

@@ -29,7 +29,7 @@ impl<'m> Cpu<'m> {
     }
 
     fn hold(self, lock: SpinLock, op: Op) -> Held<'m> {
-        self.perform_rmw(op, 0, u64::from(self.id.0) + 1);
+        self.perform_rmw(&op, 0, u64::from(self.id.0) + 1);
         Held { cpu: self, lock, _preempt: self.preempt_disable() }
     }
 }

@@ -139,3 +139,48 @@ impl Memory {
         self.regions[after - 1].describe(loc)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_has_the_name_of_its_place() {
+        let mut memory = MemoryBuilder::default();
+        let lock = memory.words("lock", 1);
+        memory.words("nothing", 0);
+        let slots = memory.words("slot".to_owned(), 3);
+        let page = memory.records("page", 2, &["flags", "_refcount"]);
+        let mm = memory.records("mm", 1, &["pgd", "mm_users"]);
+        let memory = memory.build();
+        for (loc, name) in [
+            (lock, "lock"),
+            (slots, "slot[0]"),
+            (slots.offset(2), "slot[2]"),
+            (page.offset(1), "page[0]._refcount"),
+            (page.offset(2), "page[1].flags"),
+            (mm.offset(1), "mm.mm_users"),
+            (Loc::NONE, ""),
+        ] {
+            assert_eq!(memory.describe(loc), name, "{loc:?}");
+        }
+    }
+
+    #[test]
+    fn a_rewind_restores_the_checkpoint() {
+        let mut memory = MemoryBuilder::default();
+        let base = memory.words("word", 3);
+        let memory = memory.build();
+        let words = || [0, 1, 2].map(|n| memory.get(base.offset(n)));
+        memory.set(base, 7);
+        memory.checkpoint();
+        for _ in 0..2 {
+            memory.set(base, 8);
+            memory.set(base.offset(2), 1);
+            memory.set(base, 9);
+            assert_eq!(words(), [9, 0, 1]);
+            memory.rewind();
+            assert_eq!(words(), [7, 0, 0]);
+        }
+    }
+}

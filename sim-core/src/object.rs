@@ -59,3 +59,29 @@ impl<T: Clone> Object<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Config;
+
+    #[test]
+    fn a_rewind_restores_the_checkpoint() {
+        let mut memory = MemoryBuilder::default();
+        let object = Object::new(&mut memory, "list", vec![1]);
+        let core = Core::new(memory.build(), Config::default());
+        let version = || core.memory.get(object.loc());
+        assert_eq!(object.poke(&core, |list| std::mem::replace(list, vec![1, 2])), [1]);
+        assert_eq!((version(), object.peek().as_slice()), (1, &[1, 2][..]));
+        core.checkpoint();
+        object.checkpoint();
+        for _ in 0..2 {
+            object.poke(&core, |list| list.push(3));
+            object.poke(&core, Vec::clear);
+            assert_eq!((version(), object.peek().as_slice()), (3, &[][..]));
+            core.rewind();
+            object.rewind();
+            assert_eq!((version(), object.peek().as_slice()), (1, &[1, 2][..]));
+        }
+    }
+}

@@ -81,3 +81,27 @@ impl Op {
         self.loc == other.loc && self.loc != Loc::NONE && (self.kind.writes() || other.kind.writes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use OpKind::{Acquire, Read, Rmw, Serialize, Wait, Walk, Write};
+
+    /// One of two on the same word has to write.
+    #[test]
+    fn conflicts() {
+        const KINDS: [OpKind; 7] = [Read, Write, Rmw, Acquire, Wait, Serialize, Walk];
+        let reads = |kind| matches!(kind, Read | Wait | Walk);
+        for (a, b) in KINDS.iter().flat_map(|&a| KINDS.iter().map(move |&b| (a, b))) {
+            let at = |kind, loc| Op::new(kind, Loc(loc));
+            assert_eq!(at(a, 1).conflicts(&at(b, 1)), !(reads(a) && reads(b)), "{a:?} and {b:?} of one word");
+            assert!(!at(a, 1).conflicts(&at(b, 2)), "{a:?} and {b:?} of two words");
+            assert!(!Op::new(a, Loc::NONE).conflicts(&Op::new(b, Loc::NONE)), "{a:?} and {b:?} of none");
+        }
+    }
+
+    #[test]
+    fn an_operation_knows_the_line_that_announced_it() {
+        assert_eq!((Op::new(Read, Loc(0)).place.file(), Op::new(Read, Loc(0)).place.line()), (file!(), line!()));
+    }
+}

@@ -114,10 +114,9 @@ impl Rcu {
     ) -> u64 {
         let mut holdouts = self.holdouts.get();
         for (i, cpu) in cpus.iter().enumerate() {
-            let idle = cpu.op.get().is_none();
             if holdouts & 1 << i != 0
                 && !handling(i)
-                && (idle || asleep(i) || self.rules.is_quiescent(cpu.mode.get()))
+                && (cpu.is_idle() || asleep(i) || self.rules.is_quiescent(cpu.mode.get()))
             {
                 holdouts &= !(1 << i);
             }

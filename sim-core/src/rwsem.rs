@@ -66,10 +66,10 @@ impl RwSem {
         let count = cpu.core.memory.get(self.count);
         let free = if write { count == 0 } else { count < WRITER };
         if free && self.line.peek().1.is_empty() {
-            cpu.perform_rmw(op, count, count + if write { WRITER } else { 1 });
+            cpu.perform_rmw(&op, count, count + if write { WRITER } else { 1 });
             return Ok(());
         }
-        cpu.perform_rmw(op, count, count);
+        cpu.perform_rmw(&op, count, count);
         Err(self.line.poke(cpu.core, |(next, line)| {
             let ticket = *next;
             *next += 1;

@@ -76,3 +76,23 @@ impl<T> fmt::Debug for Shared<T> {
         write!(f, "Shared({:?})", self.loc)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_comes_back_as_it_went() {
+        fn round_trip<T: Word + fmt::Debug + PartialEq>(values: &[T]) {
+            for &value in values {
+                assert_eq!(T::from_word(value.into_word()), value);
+            }
+        }
+        round_trip(&[0, 1, u64::MAX]);
+        round_trip(&[0, u32::MAX]);
+        round_trip(&[0, u16::MAX]);
+        round_trip(&[0, u8::MAX]);
+        round_trip(&[0, -1, i64::MIN, i64::MAX]);
+        round_trip(&[false, true]);
+    }
+}

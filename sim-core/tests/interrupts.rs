@@ -215,7 +215,9 @@ fn mutual(irqs_off: [bool; 2]) -> Machine {
 #[test]
 fn mutual_acknowledgement_needs_interrupts() {
     let both_on = mutual([false, false]).traces();
-    both_on.never("both complete", |trace| !in_order(trace, &["ack1", "done0"]) || !in_order(trace, &["ack0", "done1"]));
+    both_on.never("both complete", |trace| {
+        !in_order(trace, &["ack1", "done0"]) || !in_order(trace, &["ack0", "done1"])
+    });
     both_on.sometimes("handlers may be before both waits", |trace| trace.starts_with("ack0 ack1"));
     mutual([true, false]).traces().is_exactly("with interrupts off on CPU 0", ["ack1 done0 ack0 done1"]);
     mutual([true, true]).traces().is_exactly("with interrupts off on both, both are named", ["deadlock(0 1)"]);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::reference::Instr::{self, Add, Drain, Load, Lock, Store, Walk};
+use common::reference::Instr::{self, Add, Drain, Load, Lock, Store, Swap, Walk};
 use common::reference::{Reference, cases, instr, memory_model};
 use common::{Machine, W, WORDS, X, Y, Z};
 use proptest::collection::vec;
@@ -170,6 +170,13 @@ const LITMUS: &[Litmus] = &[
         tso: &[],
     },
     Litmus {
+        name: "a compare-and-swap is one step, and waits for the buffer even if it fails",
+        cpus: &[&[Store(X, 1), Swap(Z, 0, 1), Load(Y)], &[Store(Y, 1), Swap(Z, 0, 2), Load(X)]],
+        finals: &[Z],
+        sc: &[&[0, 0, 1, 1, 1], &[0, 1, 1, 1, 1], &[2, 1, 0, 0, 2], &[2, 1, 0, 1, 2]],
+        tso: &[],
+    },
+    Litmus {
         name: "locked operations are atomic",
         cpus: &[&[Add(X, 1), Add(X, 1)], &[Add(X, 1)]],
         finals: &[X],
@@ -228,7 +235,7 @@ fn small_program() -> impl Strategy<Value = Vec<Vec<Instr>>> {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(2_000))]
 
     /// The same outcomes, and as many interleavings, as the interpreter that was written from the
     /// description of x86-TSO.
@@ -236,7 +243,7 @@ proptest! {
     fn random_programs_do_what_the_reference_says(program in small_program(), memory in memory_model()) {
         let reference = Reference { program: &program, memory };
         let (ends, ways) = reference.ends(reference.start(vec![0; WORDS as usize]));
-        if ways <= 5_000 {
+        if ways <= 20_000 {
             let explored = Machine::executing(memory, &program).explore(|m, _| m.end());
             explored.is_exactly("against the reference", ends);
             prop_assert_eq!(explored.runs, ways);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Explored, Machine, W, X, Y, Z, in_order, sc, tso};
+use common::{Explored, Machine, W, X, Y, Z, in_order, sc, tso, word};
 use sim_core::{Config, Event, Gate, OpKind, Outcome, SeqCount, SpinLock};
 
 const LOCK: SpinLock = SpinLock(W.loc());
@@ -95,7 +95,7 @@ fn a_released_lock_shows_what_was_done_under_it() {
     }
 }
 
-/// `reader(1, 2)`: task on CPU 1 that reads for two accesses under the semaphore.
+/// What a CPU does with the semaphore.
 #[derive(Clone, Copy)]
 enum Role {
     Reader,
@@ -203,6 +203,30 @@ fn a_downgrade_lets_readers_in() {
     let with_both = in_roles(&[Downgrader, Writer, Reader]).traces();
     with_both.never("a writer is not alone", |trace| clashes(trace));
     with_both.never("somebody writes between", |trace| in_order(trace, &["w0-", "w1+", "r0+"]));
+}
+
+/// Readers that were in line at the downgrade come in by it: the holder waits for them inside.
+#[test]
+fn a_downgrade_wakes_readers() {
+    let machine = (1..3).fold(Machine::new(sc(3)), |machine, n| {
+        machine.task(n, move |m, cpu| {
+            Box::pin(async move {
+                let _held = cpu.down_read(&m.sem).await;
+                cpu.store(word(n.into()), 1).await;
+            })
+        })
+    });
+    let machine = machine.task(0, |m, cpu| {
+        Box::pin(async move {
+            let writer = cpu.down_write(&m.sem).await;
+            cpu.load(X).await;
+            let _reader = writer.downgrade();
+            cpu.wait(Gate::NonZero(word(1).loc())).await;
+            cpu.wait(Gate::NonZero(word(2).loc())).await;
+            m.say("both in");
+        })
+    });
+    machine.traces().is_exactly("two readers and the downgraded holder", ["both in"]);
 }
 
 /// CPU 1 holds what task 0 of CPU 0 waits for, until task 1 of CPU 0 has run.

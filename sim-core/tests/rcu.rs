@@ -107,18 +107,16 @@ fn what_holds_up_a_grace_period() {
 /// A section that begins after the call need not be waited for, once its CPU was quiescent.
 #[test]
 fn later_sections_do_not_hold_it_up() {
-    let machine = under(NON_PREEMPTIBLE, 3)
-        .task(0, |m, cpu| Box::pin(call(m, cpu, 1)))
-        .task(1, |m, cpu| {
-            Box::pin(async move {
-                cpu.load(X).await;
-                let _kernel = cpu.enter_kernel();
-                section(m, cpu).await;
-            })
-        });
-    machine.traces().sometimes("the callback is not delayed", |trace| {
-        in_order(trace, &["call1", "in", "callback1", "out"])
+    let machine = under(NON_PREEMPTIBLE, 3).task(0, |m, cpu| Box::pin(call(m, cpu, 1))).task(1, |m, cpu| {
+        Box::pin(async move {
+            cpu.load(X).await;
+            let _kernel = cpu.enter_kernel();
+            section(m, cpu).await;
+        })
     });
+    machine
+        .traces()
+        .sometimes("the callback is not delayed", |trace| in_order(trace, &["call1", "in", "callback1", "out"]));
 }
 
 /// For each of two callbacks, every section that was under way when it was queued has ended when it
@@ -197,7 +195,8 @@ fn callbacks_run_where_they_were_queued() {
 /// A handler that queues a callback and a CPU that never runs anything: the run does not end before.
 #[test]
 fn a_run_ends_after_its_callbacks() {
-    let machine = under(NON_PREEMPTIBLE, 4).task(0, |_, cpu| Box::pin(async move { cpu.raise(CpuId(3), Vector(7)) }));
+    let machine =
+        under(NON_PREEMPTIBLE, 4).task(0, |_, cpu| Box::pin(async move { cpu.raise(CpuId(3), Vector(7)) }));
     let machine = machine.on_interrupt(|m, cpu, _| {
         m.core.rcu.call(cpu.id, 1);
         Box::pin(async {})

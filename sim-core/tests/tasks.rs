@@ -25,6 +25,8 @@ fn preemptible(cpus: usize) -> Config {
 enum Inside {
     User,
     Kernel,
+    /// In the kernel, back from a second entry such as a fault.
+    KernelAgain,
     IrqsOff,
     PreemptOff,
     Spinlock,
@@ -34,6 +36,9 @@ enum Inside {
 impl Inside {
     async fn run(self, m: &Machine, cpu: Cpu<'_>) {
         let _kernel = (!matches!(self, Inside::User)).then(|| cpu.enter_kernel());
+        if matches!(self, Inside::KernelAgain) {
+            drop(cpu.enter_kernel());
+        }
         let _irqs = matches!(self, Inside::IrqsOff).then(|| cpu.irq_save());
         let _preempt = matches!(self, Inside::PreemptOff).then(|| cpu.preempt_disable());
         let _reader = matches!(self, Inside::RcuReader).then(|| cpu.rcu_read_lock());
@@ -53,6 +58,7 @@ fn preempted_where_that_is_allowed() {
         (Inside::User, true, true),
         (Inside::Kernel, false, false),
         (Inside::Kernel, true, true),
+        (Inside::KernelAgain, false, false),
         (Inside::IrqsOff, true, false),
         (Inside::PreemptOff, true, false),
         (Inside::Spinlock, true, false),
@@ -91,9 +97,8 @@ fn one_after_the_other() {
 
 #[test]
 fn preemption_anywhere_between_accesses() {
-    let machine = Machine::new(preemptible(1))
-        .task(0, |m, cpu| Box::pin(Inside::Kernel.run(m, cpu)))
-        .task(0, |m, cpu| {
+    let machine =
+        Machine::new(preemptible(1)).task(0, |m, cpu| Box::pin(Inside::Kernel.run(m, cpu))).task(0, |m, cpu| {
             Box::pin(async move {
                 let _off = cpu.preempt_disable();
                 access(m, cpu, "c").await;
@@ -132,7 +137,8 @@ fn switch_code_runs_first() {
             })
         });
     let explored = machine.explore(|m, outcome| m.trace(outcome).replacen("begun ", "", 1));
-    let around = ["irq7 a b to1( ) c", "a irq7 b to1( ) c", "a b irq7 to1( ) c", "a b to1( ) irq7 c", "a b to1( ) c irq7"];
+    let around =
+        ["irq7 a b to1( ) c", "a irq7 b to1( ) c", "a b irq7 to1( ) c", "a b to1( ) irq7 c", "a b to1( ) c irq7"];
     explored.is_exactly("a switch and an interrupt", around);
 }
 
@@ -164,6 +170,22 @@ fn back_to_a_woken_sleeper() {
             None
         });
     machine.traces().is_exactly("sleeper and waker", ["a to1 b c to0 woken"]);
+}
+
+/// A sleeping operation whose gate is open is like any other.
+#[test]
+fn no_sleep_without_need() {
+    let machine = Machine::new(sc(1))
+        .task(0, |m, cpu| {
+            Box::pin(async move {
+                let _kernel = cpu.enter_kernel();
+                cpu.store(Y, 1).await;
+                sleep_until_set(cpu).await;
+                m.say("on");
+            })
+        })
+        .task(0, |m, cpu| Box::pin(access(m, cpu, "other")));
+    machine.traces().is_exactly("a task that need not sleep, and its neighbour", ["on other"]);
 }
 
 #[test]

@@ -42,8 +42,11 @@ fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), E
         if !allowed && cpu.has(Safeguard::CheckVmaWrite) {
             return Err(Errno::Efault);
         }
-    } else if !vma.flags.any(VmFlags::READ) && !(force && vma.flags.any(VmFlags::MAYREAD)) {
-        return Err(Errno::Efault);
+    } else {
+        let allowed = vma.flags.any(VmFlags::READ) || (force && vma.flags.any(VmFlags::MAYREAD));
+        if !allowed {
+            return Err(Errno::Efault);
+        }
     }
     Ok(())
 }

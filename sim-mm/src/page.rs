@@ -74,7 +74,7 @@ impl Kernel {
 pub fn compound_head<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = Page> + use<'m> {
     let op = Op::new(OpKind::Read, cpu.kernel.page_compound_head(page).loc());
     cpu.step(op, move |hw| {
-        let tail_of = hw.perform_load(op);
+        let tail_of = hw.perform_load(&op);
         if tail_of == 0 { page } else { Page(Pfn(tail_of - 1)) }
     })
 }
@@ -91,7 +91,7 @@ fn change_ref<'m>(
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);
         let new = cpu.kernel.wrap_refcount(update(old));
-        hw.perform_rmw(op, old, new);
+        hw.perform_rmw(&op, old, new);
         if new != old {
             cpu.note(Event::RefChanged { pfn: page.0, how, old, new });
         }

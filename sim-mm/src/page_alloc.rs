@@ -95,7 +95,7 @@ async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
                 memory.set(word, 0);
             }
         }
-        hw.perform_rmw(op, memory.get(op.loc), pfn.0);
+        hw.perform_rmw(&op, memory.get(op.loc), pfn.0);
         cpu.note(Event::FrameAllocated { pfn, for_use });
         Some(page)
     })
@@ -113,7 +113,7 @@ pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
         if cpu.kernel.mmu.phys.contains(page.0) && !zone.is_set(memory, zone.free, page.0) {
             zone.flip(memory, zone.free, page.0);
         }
-        hw.perform_rmw(op, memory.get(op.loc), page.0.0);
+        hw.perform_rmw(&op, memory.get(op.loc), page.0.0);
         cpu.note(Event::FrameFreed { pfn: page.0 });
     })
     .await;
@@ -161,7 +161,7 @@ async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
                 hw.core.memory.set(loc, 0);
             }
         }
-        hw.perform_rmw(op, 0, 0);
+        hw.perform_rmw(&op, 0, 0);
     })
     .await;
 }
@@ -173,7 +173,7 @@ pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
     let read = Op::new(OpKind::Read, phys.word(from.0, 0));
     let contents: Vec<u64> = cpu
         .step(read, move |hw| {
-            hw.perform_load(read);
+            hw.perform_load(&read);
             (0..phys.words_per_frame()).map(|word| hw.core.memory.get(phys.word(from.0, word))).collect()
         })
         .await;
@@ -186,7 +186,7 @@ pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
                 hw.core.memory.set(loc, *value);
             }
         }
-        hw.perform_rmw(write, first, contents[0]);
+        hw.perform_rmw(&write, first, contents[0]);
         cpu.note(Event::PageCopied { from: from.0, to: to.0 });
     })
     .await;

@@ -246,7 +246,7 @@ impl<'m> Cpu<'m> {
     ) -> Step<'m, impl FnMut(sim_core::Cpu<'m>) -> P::Value + Unpin + use<'m, P>> {
         let op = self.entry_op(ptr, OpKind::Read, std::panic::Location::caller());
         self.step(op, move |hw| {
-            let entry = Entry(hw.perform_load(op));
+            let entry = Entry(hw.perform_load(&op));
             self.table_access(ptr);
             ptr.value(entry)
         })
@@ -257,7 +257,7 @@ impl<'m> Cpu<'m> {
     pub(crate) fn set_table<P: TablePtr>(self, ptr: P, entry: Entry) -> impl Future<Output = ()> + use<'m, P> {
         let op = self.entry_op(ptr, OpKind::Write, std::panic::Location::caller());
         self.step(op, move |hw| {
-            hw.perform_store(op, entry.0);
+            hw.perform_store(&op, entry.0);
             self.table_access(ptr);
         })
     }
@@ -274,7 +274,7 @@ impl<'m> Cpu<'m> {
         let op = self.entry_op(ptep, OpKind::Write, std::panic::Location::caller());
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
-            hw.perform_store(op, new.0);
+            hw.perform_store(&op, new.0);
             self.table_access(ptep);
             self.note(Event::PteChanged { mm: mm.id, va, old, new });
         })
@@ -293,7 +293,7 @@ impl<'m> Cpu<'m> {
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
             let new = update(old);
-            hw.perform_rmw(op, old.0, new.0);
+            hw.perform_rmw(&op, old.0, new.0);
             self.table_access(ptep);
             if new != old {
                 self.note(Event::PteChanged { mm: mm.id, va, old, new });

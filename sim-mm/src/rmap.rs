@@ -13,7 +13,7 @@ fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + U
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);
         let new = update(old);
-        hw.perform_rmw(op, old, new);
+        hw.perform_rmw(&op, old, new);
         cpu.note(Event::MapcountChanged { pfn: page.0, old, new });
     })
 }

@@ -95,7 +95,7 @@ pub(crate) async fn smp_call_function_many(cpu: Cpu<'_>, mask: u64, call: Call) 
     let function = cpu.kernel.call_function;
     let others = |id: &CpuId| *id != cpu.id && mask & 1 << id.0 != 0;
     let cpus = cpu.mmu.core.config.cpus;
-    if CpuId::all(cpus).filter(others).next().is_none() {
+    if !CpuId::all(cpus).any(|id| others(&id)) {
         return;
     }
     function.write(cpu, call);

@@ -14,7 +14,7 @@ impl<'m> Cpu<'m> {
         let op = Op::new(OpKind::Rmw, self.mmu.irr_loc(target));
         self.step(op, move |cpu| {
             let requests = cpu.core.memory.get(op.loc);
-            cpu.perform_rmw(op, requests, requests + 1);
+            cpu.perform_rmw(&op, requests, requests + 1);
             cpu.spend(self.mmu.costs.ipi);
             cpu.raise(target, vector);
         })

@@ -27,7 +27,7 @@ impl<'m> Cpu<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.cr3_loc(self.id));
         self.step(op, move |cpu| {
             let old = cpu.core.memory.get(op.loc);
-            cpu.perform_rmw(op, old, root.0);
+            cpu.perform_rmw(&op, old, root.0);
             self.mmu.tlbs[self.id.index()].borrow_mut().clear();
             self.report(Event::Invalidated { target: self.id, page: None });
         })

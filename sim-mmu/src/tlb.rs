@@ -134,9 +134,9 @@ impl Cpu<'_> {
             return None;
         }
         let value = match data {
-            DataOp::Read => self.perform_load(op),
+            DataOp::Read => self.perform_load(&op),
             DataOp::Write(value) => {
-                self.perform_store(op, value);
+                self.perform_store(&op, value);
                 value
             }
         };

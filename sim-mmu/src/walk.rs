@@ -60,7 +60,7 @@ impl Cpu<'_> {
             let old = cpu.core.memory.get(op.loc);
             let same = old == expected.0;
             let new = if same { old | flags } else { old };
-            cpu.perform_rmw(op, old, new);
+            cpu.perform_rmw(&op, old, new);
             if same {
                 self.report(Event::SetFlags { old: Entry(old), new: Entry(new) });
             }

@@ -33,7 +33,7 @@ pub enum Source {
 }
 
 impl Chooser for Source {
-    #[inline]
+    #[inline(always)]
     fn choose(&mut self, choice: &Choice<'_>) -> usize {
         match self {
             Source::First => 0,

@@ -37,14 +37,11 @@ impl Chooser for Pct {
         if self.priority.is_empty() {
             self.priority.extend((0..3 * cpus).map(|_| self.stream.next() | DRAWN));
         }
-        let highest = |priority: &[u64]| {
-            (0..enabled.transitions.len())
-                .max_by_key(|&i| priority[enabled.transitions[i].actor(cpus)])
-                .unwrap_or(0)
-        };
+        let highest =
+            |priority: &[u64]| (0..enabled.len()).max_by_key(|&i| priority[enabled.actor(i)]).unwrap_or(0);
         let mut best = highest(&self.priority);
         if self.change_points.contains(&self.decisions) {
-            self.priority[enabled.transitions[best].actor(cpus)] = self.lowest;
+            self.priority[enabled.actor(best)] = self.lowest;
             self.lowest -= 1;
             best = highest(&self.priority);
         }

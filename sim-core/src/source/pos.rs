@@ -24,16 +24,15 @@ impl Chooser for Pos {
         if self.priority.is_empty() {
             self.priority.extend((0..3 * cpus).map(|_| self.stream.next()));
         }
-        let actor = |i: usize| enabled.transitions[i].actor(cpus);
-        let best = (0..enabled.transitions.len()).max_by_key(|&i| self.priority[actor(i)]).unwrap_or(0);
+        let best = (0..enabled.len()).max_by_key(|&i| self.priority[enabled.actor(i)]).unwrap_or(0);
         let performed = enabled.op(best);
-        for i in 0..enabled.transitions.len() {
+        for i in 0..enabled.len() {
             let races = match (performed, enabled.op(i)) {
                 (Some(a), Some(b)) => a.conflicts(&b),
                 _ => false,
             };
             if i == best || races {
-                self.priority[actor(i)] = self.stream.next();
+                self.priority[enabled.actor(i)] = self.stream.next();
             }
         }
         best

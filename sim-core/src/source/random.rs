@@ -7,18 +7,25 @@ use crate::choice::{Choice, Chooser};
 
 /// ChaCha8 keyed with a seed. The stream is part of the record format: no distribution of the
 /// `rand` crate is used, since their values change between releases.
-pub(super) struct Stream(ChaCha8Rng);
+pub(super) struct Stream {
+    rng: ChaCha8Rng,
+    /// The next draw, made one ahead: what hangs on a draw need not wait for it.
+    next: u64,
+}
 
 impl Stream {
+    #[inline]
     pub(super) fn new(seed: u64) -> Stream {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        Stream(ChaCha8Rng::from_seed(key))
+        let mut rng = ChaCha8Rng::from_seed(key);
+        let next = rng.next_u64();
+        Stream { rng, next }
     }
 
     #[inline]
     pub(super) fn next(&mut self) -> u64 {
-        self.0.next_u64()
+        std::mem::replace(&mut self.next, self.rng.next_u64())
     }
 
     /// A number below `n`, from one draw by multiply-high.
@@ -39,13 +46,14 @@ pub struct Random(Stream);
 
 impl Random {
     /// The walk of a seed.
+    #[inline]
     pub fn new(seed: u64) -> Random {
         Random(Stream::new(seed))
     }
 }
 
 impl Chooser for Random {
-    #[inline]
+    #[inline(always)]
     fn choose(&mut self, choice: &Choice<'_>) -> usize {
         self.0.below(choice.of())
     }

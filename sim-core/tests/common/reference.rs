@@ -18,12 +18,14 @@ pub(crate) enum Instr {
     Store(Shared<u64>, u64),
     /// A locked addition, which reads the old value.
     Add(Shared<u64>, u64),
+    /// A compare-and-swap of the first value for the second, which reads the old value.
+    Swap(Shared<u64>, u64, u64),
     /// Takes a spinlock and releases it at once.
     Lock(Shared<u64>),
     /// A serialising instruction.
     Drain,
 }
-use Instr::{Add, Drain, Load, Lock, Store, Walk};
+use Instr::{Add, Drain, Load, Lock, Store, Swap, Walk};
 
 /// The instructions of each CPU.
 pub(crate) type Program = Vec<Vec<Instr>>;
@@ -35,8 +37,12 @@ impl Instr {
             Walk(at) => m.keep(cpu, cpu.walk_load(at).await),
             Store(at, value) => cpu.store(at, value).await,
             Add(at, value) => m.keep(cpu, cpu.rmw(at, |old: u64| old + value).await),
+            Swap(at, from, to) => m.keep(cpu, cpu.cmpxchg(at, from, to).await),
             Lock(at) => drop(cpu.lock(SpinLock(at.loc())).await),
-            Drain => cpu.step(Op::new(OpKind::Serialize, Loc::NONE), |_| ()).await,
+            Drain => {
+                let op = Op::new(OpKind::Serialize, Loc::NONE);
+                cpu.step(op, |cpu| cpu.perform_rmw(&op, 0, 0)).await;
+            }
         }
     }
 }
@@ -104,7 +110,7 @@ impl Reference<'_> {
         let side = &state.sides[cpu];
         self.program[cpu].get(side.next).is_some_and(|instr| match *instr {
             Load(_) | Walk(_) | Store(..) => true,
-            Add(..) | Drain => side.buffer.is_empty(),
+            Add(..) | Swap(..) | Drain => side.buffer.is_empty(),
             Lock(at) => side.buffer.is_empty() && state.words[index(at)] == 0,
         })
     }
@@ -138,6 +144,12 @@ impl Reference<'_> {
                     Add(at, value) => {
                         side.registers.push(words[index(at)]);
                         words[index(at)] += value;
+                    }
+                    Swap(at, from, to) => {
+                        side.registers.push(words[index(at)]);
+                        if words[index(at)] == from {
+                            words[index(at)] = to;
+                        }
                     }
                     Lock(at) => {
                         words[index(at)] = cpu as u64 + 1;
@@ -185,6 +197,10 @@ impl Reference<'_> {
 }
 
 impl State {
+    pub(crate) fn word(&self, at: Loc) -> u64 {
+        self.words[at.0 as usize]
+    }
+
     /// See [`Machine::end`].
     pub(crate) fn end(&self) -> Vec<u64> {
         let registers = self.sides.iter().flat_map(|side| side.registers.iter().copied());
@@ -202,7 +218,8 @@ pub(crate) fn instr(words: u32) -> impl Strategy<Value = Instr> {
     prop_oneof![
         4 => at().prop_map(Load),
         5 => (at(), 1..4_u64).prop_map(|(at, value)| Store(at, value)),
-        2 => (at(), 1..4_u64).prop_map(|(at, value)| Add(at, value)),
+        1 => (at(), 1..4_u64).prop_map(|(at, value)| Add(at, value)),
+        1 => (at(), 0..3_u64, 1..4_u64).prop_map(|(at, from, to)| Swap(at, from, to)),
         1 => at().prop_map(Walk),
         1 => Just(Lock(word(words))),
         1 => Just(Drain),

@@ -14,7 +14,7 @@ pub fn device_read<'m>(cpu: Cpu<'m>, pin: Pin) -> impl Future<Output = u64> + us
     let op = Op::new(OpKind::Walk, cpu.mmu.phys.word(pin.page.0, 0));
     cpu.step(op, move |hw| {
         let value = hw.core.memory.get(op.loc);
-        hw.perform_rmw(op, value, value);
+        hw.perform_rmw(&op, value, value);
         touched(cpu, pin, pin.mm, value, false);
         value
     })
@@ -25,7 +25,7 @@ pub fn device_read<'m>(cpu: Cpu<'m>, pin: Pin) -> impl Future<Output = u64> + us
 pub fn device_write<'m>(cpu: Cpu<'m>, pin: Pin, value: u64) -> impl Future<Output = ()> + use<'m> {
     let op = Op::new(OpKind::Rmw, cpu.mmu.phys.word(pin.page.0, 0));
     cpu.step(op, move |hw| {
-        hw.perform_rmw(op, hw.core.memory.get(op.loc), value);
+        hw.perform_rmw(&op, hw.core.memory.get(op.loc), value);
         touched(cpu, pin, pin.mm, value, true);
     })
 }

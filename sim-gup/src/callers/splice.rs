@@ -64,7 +64,7 @@ pub async fn pipe_read(cpu: Cpu<'_>, pipe: &Pipe, reader: MmId) -> u64 {
     let _routine = cpu.enter("pipe_read");
     let pin = loop {
         let op = Op::new(OpKind::Wait, pipe.filled).behind(Gate::NonZero(pipe.filled)).sleeping();
-        cpu.step(op, |hw| hw.perform_rmw(op, hw.core.memory.get(op.loc), hw.core.memory.get(op.loc))).await;
+        cpu.step(op, |hw| hw.perform_rmw(&op, hw.core.memory.get(op.loc), hw.core.memory.get(op.loc))).await;
         let popped = cpu.update(&pipe.buffers, VecDeque::pop_front).await;
         if let Some(pin) = popped {
             cpu.core.memory.set(pipe.filled, cpu.core.memory.get(pipe.filled) - 1);
@@ -74,7 +74,7 @@ pub async fn pipe_read(cpu: Cpu<'_>, pipe: &Pipe, reader: MmId) -> u64 {
     let op = Op::new(OpKind::Read, cpu.mmu.phys.word(pin.page.0, 0));
     let value = cpu
         .step(op, move |hw| {
-            let value = hw.perform_load(op);
+            let value = hw.perform_load(&op);
             touched(cpu, pin, reader, value, false);
             value
         })

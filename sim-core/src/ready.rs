@@ -1,0 +1,91 @@
+//! The CPUs that can step, kept from one step to the next because they seldom change.
+
+use crate::cpu::CpuId;
+
+/// A set of CPUs in the order of their simplicity: the one that ran last, then the others by number.
+///
+/// An answer becomes a CPU by arithmetic and one load, since what a random answer decides is never
+/// predicted.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    set: u64,
+    /// The set by number.
+    list: [CpuId; 64],
+    len: usize,
+    /// Where the list has the CPU that ran last.
+    last: Option<usize>,
+}
+
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready { set: 0, list: [CpuId(0); 64], len: 0, last: None }
+    }
+}
+
+impl Ready {
+    /// The set is now `set`. `last` is asked for only after [`forget`](Ready::forget) and changes.
+    #[inline]
+    pub(crate) fn set(&mut self, set: u64, last: CpuId) {
+        if set != self.set {
+            self.rebuild(set, last);
+        }
+    }
+
+    #[inline(never)]
+    fn rebuild(&mut self, set: u64, last: CpuId) {
+        self.forget();
+        self.set = set;
+        let mut rest = set;
+        while rest != 0 {
+            let cpu = CpuId(rest.trailing_zeros() as u8);
+            if cpu == last {
+                self.last = Some(self.len);
+            }
+            self.list[self.len] = cpu;
+            self.len += 1;
+            rest &= rest - 1;
+        }
+    }
+
+    /// Empties the set: something else than a step came last.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.set = 0;
+        self.len = 0;
+        self.last = None;
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the first is the CPU that ran last.
+    #[inline]
+    pub(crate) fn has_last(&self) -> bool {
+        self.last.is_some()
+    }
+
+    #[inline]
+    fn place(&self, i: usize) -> usize {
+        match self.last {
+            None => i,
+            Some(last) if i == 0 => last,
+            Some(last) => i - usize::from(i <= last),
+        }
+    }
+
+    /// The CPU at place `i` of the order.
+    #[inline]
+    pub(crate) fn get(&self, i: usize) -> CpuId {
+        self.list[self.place(i) % self.list.len()]
+    }
+
+    /// The same, which thereby is the one that ran last.
+    #[inline]
+    pub(crate) fn run(&mut self, i: usize) -> CpuId {
+        let place = self.place(i);
+        self.last = Some(place);
+        self.list[place % self.list.len()]
+    }
+}
