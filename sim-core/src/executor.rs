@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context as PollContext, Poll, Waker};
 
 use crate::choice::Transition;
+use crate::context::{Below, Lane, Saved, Task, TaskState};
 use crate::core::{Core, MemoryModel};
 use crate::cpu::{Cpu, CpuId, Mode, TaskId, Vector};
 use crate::event::Event;
@@ -48,47 +49,6 @@ pub enum Outcome {
     StepBound,
     /// Somebody asked for the end: [`Core::request_stop`].
     Stopped,
-}
-
-/// What a context leaves behind while another runs above or instead of it.
-struct Saved {
-    op: Option<Op>,
-    mode: Mode,
-    routines: Vec<&'static str>,
-}
-
-/// What an interrupt handler interrupted.
-struct Below<'m> {
-    future: Option<BoxFuture<'m>>,
-    saved: Saved,
-}
-
-enum TaskState {
-    /// Not yet polled.
-    Fresh,
-    /// Its announcement is in the CPU, or in what the handlers above saved.
-    Running,
-    /// Another task runs in its place.
-    Parked(Saved),
-    Done,
-}
-
-struct Task<'m> {
-    id: TaskId,
-    /// Its code, while it is not the lane's.
-    future: Option<BoxFuture<'m>>,
-    state: TaskState,
-}
-
-/// One CPU: the tasks at the bottom, the handlers above the one that runs.
-#[derive(Default)]
-struct Lane<'m> {
-    /// The context on top: what a step of the CPU polls.
-    top: Option<BoxFuture<'m>>,
-    /// What lies below the handlers, the lowest first.
-    below: Vec<Below<'m>>,
-    tasks: Vec<Task<'m>>,
-    running: Option<usize>,
 }
 
 /// The CPUs of a set, in order.

@@ -12,11 +12,13 @@
 
 mod access;
 mod choice;
+mod context;
 mod core;
 mod cpu;
 mod event;
 mod executor;
 mod gate;
+mod guard;
 mod lock;
 mod memory;
 mod object;
@@ -32,10 +34,11 @@ mod word;
 pub use self::core::{Config, Core, DIGEST_EVERY, MemoryModel};
 pub use access::{Load, Rmw, Store, WalkLoad};
 pub use choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
-pub use cpu::{Cpu, CpuId, IrqGuard, KernelEntry, PreemptGuard, RcuReadGuard, Routine, TaskId, Vector};
+pub use cpu::{Cpu, CpuId, TaskId, Vector};
 pub use event::{Event, Observer};
 pub use executor::{Blocked, BoxFuture, Executor, Outcome, Platform};
 pub use gate::Gate;
+pub use guard::{IrqGuard, KernelEntry, PreemptGuard, RcuReadGuard, Routine};
 pub use lock::{Held, SpinLock};
 pub use memory::{Loc, Memory, MemoryBuilder};
 pub use object::Object;

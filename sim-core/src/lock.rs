@@ -1,8 +1,9 @@
 //! Spinlocks. Nothing spins: a lock that is held disables the acquirer's transition.
 
-use crate::cpu::{Cpu, PreemptGuard};
+use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
+use crate::guard::PreemptGuard;
 use crate::memory::Loc;
 use crate::op::{Op, OpKind};
 use crate::step::Step;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::cpu::{Cpu, CpuId};
+use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
 use crate::memory::{Loc, MemoryBuilder};
@@ -174,12 +174,5 @@ impl Drop for WriteHeld<'_> {
         if let Some(sem) = self.sem.take() {
             sem.leave(self.cpu, WRITER);
         }
-    }
-}
-
-impl CpuId {
-    /// All CPUs of a machine with `n` of them.
-    pub fn all(n: usize) -> impl Iterator<Item = CpuId> {
-        (0..n as u8).map(CpuId)
     }
 }

@@ -9,17 +9,16 @@ mod load;
 mod mappings;
 mod op;
 mod show;
+mod spec;
 mod suggest;
 mod validate;
-
-use sim_mm::{
-    CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard, TableFree,
-};
-use sim_mmu::VirtAddr;
+mod what;
 
 pub use case::ORACLE_IDS;
 pub use error::{LoadError, LoadErrors};
 pub use load::load;
+pub use spec::{KernelSpec, MachineChange, MachineSpec, PlatformChange};
+pub use what::{Advice, GupCall, Op, Place, What};
 
 /// A scenario file.
 #[derive(Clone, Debug)]
@@ -55,74 +54,6 @@ pub struct History {
     pub cve: Option<String>,
 }
 
-/// A machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MachineSpec {
-    /// Number of CPUs, 1 to 16.
-    pub cpus: usize,
-    /// Entries a table, a power of two from 2 to 512.
-    pub entries_per_table: u32,
-    /// Frames of memory, 8 to 65536.
-    pub frames: u64,
-    /// Bits of a page's reference count, 3 to 32.
-    pub refcount_bits: u32,
-    /// The platform.
-    pub platform: Platform,
-}
-
-impl Default for MachineSpec {
-    fn default() -> Self {
-        MachineSpec {
-            cpus: 2,
-            entries_per_table: 512,
-            frames: 64,
-            refcount_bits: 32,
-            platform: Platform::default(),
-        }
-    }
-}
-
-/// What a case changes of the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MachineChange {
-    /// See [`MachineSpec::frames`].
-    pub frames: Option<u64>,
-    /// See [`MachineSpec::entries_per_table`].
-    pub entries_per_table: Option<u32>,
-    /// See [`MachineSpec::refcount_bits`].
-    pub refcount_bits: Option<u32>,
-    /// What changes of the platform.
-    pub platform: PlatformChange,
-}
-
-/// What a case, or the command line, changes of the platform.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlatformChange {
-    /// See [`Platform::flush`].
-    pub flush: Option<Flush>,
-    /// See [`Platform::table_free`].
-    pub table_free: Option<TableFree>,
-    /// See [`Platform::memory`].
-    pub memory: Option<MemoryOrder>,
-    /// See [`Platform::preempt`].
-    pub preempt: Option<Preempt>,
-}
-
-/// A kernel, as a scenario or a case names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KernelSpec {
-    /// The release to start from; `v5.0`, the era of the `gup.c` that is modelled, if none is named.
-    pub version: Option<Release>,
-    /// Safeguards switched off.
-    pub without: Vec<Safeguard>,
-    /// Safeguards switched on.
-    pub with: Vec<Safeguard>,
-    /// See [`KernelConfig::cow_reuse`].
-    pub cow_reuse: Option<CowReuse>,
-    /// See [`KernelConfig::gup_protect`].
-    pub gup_protect: Option<GupProtect>,
-}
-
 /// A process that exists when the schedules start.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -143,154 +74,6 @@ pub struct Thread {
     pub cpu: u8,
     /// What it does.
     pub run: Vec<Op>,
-}
-
-/// An address as a scenario writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// `"buf"` or `"buf+1"`: a page of a mapping that `mmap` named.
-    Mapping {
-        /// The mapping.
-        name: String,
-        /// Pages from its start.
-        page: u64,
-    },
-    /// `"0x7000"`.
-    Address(VirtAddr),
-}
-
-/// An operation and where in the file it stands.
-#[derive(Clone, Debug)]
-pub struct Op {
-    /// Its JSON path: `threads[0].run[1]`.
-    pub path: String,
-    /// What it does.
-    pub what: What,
-}
-
-/// What an operation does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Maps private anonymous memory.
-    Mmap {
-        /// What operations call it.
-        name: String,
-        /// Its length.
-        pages: u64,
-        /// Whether it is writable (it is always readable).
-        writable: bool,
-        /// Where; if not given, where the kernel would put it.
-        at: Option<VirtAddr>,
-    },
-    /// Unmaps pages; all of the mapping if no number is given.
-    Munmap {
-        /// The first.
-        at: Place,
-        /// How many.
-        pages: Option<u64>,
-    },
-    /// User code writes a value to the first word of a page.
-    Write {
-        /// The page.
-        to: Place,
-        /// The value.
-        value: u64,
-    },
-    /// User code reads the first word of a page.
-    Read {
-        /// The page.
-        from: Place,
-        /// What checks call the value.
-        name: Option<String>,
-    },
-    /// `madvise()`.
-    Madvise {
-        /// The first page.
-        at: Place,
-        /// How many; all of the mapping if not given.
-        pages: Option<u64>,
-        /// The advice.
-        advice: Advice,
-    },
-    /// Forks; the child is a process of that name.
-    Fork {
-        /// The child's name.
-        name: String,
-    },
-    /// The process ends.
-    Exit,
-    /// Pins pages.
-    Gup {
-        /// By which function.
-        call: GupCall,
-        /// The first page.
-        at: Place,
-        /// How many.
-        pages: u64,
-        /// Whether to write through the pin.
-        write: bool,
-        /// What operations call the pin.
-        name: String,
-    },
-    /// Drops the references of a pin.
-    PutPages {
-        /// The pin.
-        pin: String,
-    },
-    /// A device reads the first word of a pinned page.
-    DeviceRead {
-        /// The pin.
-        pin: String,
-        /// Which of its pages.
-        page: u64,
-        /// What checks call the value.
-        name: Option<String>,
-    },
-    /// A device writes the first word of a pinned page.
-    DeviceWrite {
-        /// The pin.
-        pin: String,
-        /// Which of its pages.
-        page: u64,
-        /// The value.
-        value: u64,
-    },
-    /// Gives references to pages into a pipe.
-    Vmsplice {
-        /// The first page.
-        from: Place,
-        /// How many.
-        pages: u64,
-        /// The pipe.
-        pipe: String,
-    },
-    /// Reads the first word of each of the next pages in a pipe; waits for them.
-    PipeRead {
-        /// The pipe.
-        pipe: String,
-        /// How many.
-        pages: u64,
-        /// What checks call the last value.
-        name: Option<String>,
-    },
-}
-
-/// `madvise()` advice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
-    /// `MADV_DONTNEED`.
-    DontNeed,
-}
-
-/// The functions of `mm/gup.c` that a scenario can call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GupCall {
-    /// `get_user_pages_fast()`: JSON `gup_fast`.
-    Fast,
-    /// `__get_user_pages_fast()`: JSON `gup_fast_only`.
-    FastOnly,
-    /// `get_user_pages_unlocked()`: JSON `gup`.
-    Unlocked,
 }
 
 /// What must hold when a run has ended.
@@ -369,56 +152,4 @@ pub enum Expect {
         /// The routine.
         routine: Option<String>,
     },
-}
-
-impl KernelSpec {
-    /// The kernel with a change on top: its choices win, its lists add.
-    #[must_use]
-    pub fn changed(&self, change: &KernelSpec) -> KernelSpec {
-        let joined = |a: &[Safeguard], b: &[Safeguard], other: &[Safeguard]| {
-            let mut list: Vec<Safeguard> = a.iter().filter(|s| !other.contains(s)).chain(b).copied().collect();
-            list.sort_unstable();
-            list.dedup();
-            list
-        };
-        KernelSpec {
-            version: change.version.or(self.version),
-            without: joined(&self.without, &change.without, &change.with),
-            with: joined(&self.with, &change.with, &change.without),
-            cow_reuse: change.cow_reuse.or(self.cow_reuse),
-            gup_protect: change.gup_protect.or(self.gup_protect),
-        }
-    }
-
-    /// The kernel that it names.
-    pub fn resolve(&self) -> KernelConfig {
-        let version = self.version.unwrap_or(Release::v(5, 0));
-        KernelConfig::new(version, &self.without, &self.with, self.cow_reuse, self.gup_protect)
-    }
-}
-
-impl MachineSpec {
-    /// The machine with a change on top.
-    #[must_use]
-    pub fn changed(&self, change: &MachineChange) -> MachineSpec {
-        MachineSpec {
-            cpus: self.cpus,
-            entries_per_table: change.entries_per_table.unwrap_or(self.entries_per_table),
-            frames: change.frames.unwrap_or(self.frames),
-            refcount_bits: change.refcount_bits.unwrap_or(self.refcount_bits),
-            platform: change.platform.apply(self.platform),
-        }
-    }
-}
-
-impl PlatformChange {
-    /// A platform with the change on top.
-    pub fn apply(&self, to: Platform) -> Platform {
-        Platform {
-            flush: self.flush.unwrap_or(to.flush),
-            table_free: self.table_free.unwrap_or(to.table_free),
-            memory: self.memory.unwrap_or(to.memory),
-            preempt: self.preempt.unwrap_or(to.preempt),
-        }
-    }
 }

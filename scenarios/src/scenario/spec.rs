@@ -1,0 +1,125 @@
+//! Machines and kernels as scenarios name them, and changes on top.
+
+use sim_mm::{
+    CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard, TableFree,
+};
+
+/// A machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// Number of CPUs, 1 to 16.
+    pub cpus: usize,
+    /// Entries a table, a power of two from 2 to 512.
+    pub entries_per_table: u32,
+    /// Frames of memory, 8 to 65536.
+    pub frames: u64,
+    /// Bits of a page's reference count, 3 to 32.
+    pub refcount_bits: u32,
+    /// The platform.
+    pub platform: Platform,
+}
+
+impl Default for MachineSpec {
+    fn default() -> Self {
+        MachineSpec {
+            cpus: 2,
+            entries_per_table: 512,
+            frames: 64,
+            refcount_bits: 32,
+            platform: Platform::default(),
+        }
+    }
+}
+
+/// What a case changes of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineChange {
+    /// See [`MachineSpec::frames`].
+    pub frames: Option<u64>,
+    /// See [`MachineSpec::entries_per_table`].
+    pub entries_per_table: Option<u32>,
+    /// See [`MachineSpec::refcount_bits`].
+    pub refcount_bits: Option<u32>,
+    /// What changes of the platform.
+    pub platform: PlatformChange,
+}
+
+/// What a case, or the command line, changes of the platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlatformChange {
+    /// See [`Platform::flush`].
+    pub flush: Option<Flush>,
+    /// See [`Platform::table_free`].
+    pub table_free: Option<TableFree>,
+    /// See [`Platform::memory`].
+    pub memory: Option<MemoryOrder>,
+    /// See [`Platform::preempt`].
+    pub preempt: Option<Preempt>,
+}
+
+/// A kernel, as a scenario or a case names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelSpec {
+    /// The release to start from; `v5.0`, the era of the `gup.c` that is modelled, if none is named.
+    pub version: Option<Release>,
+    /// Safeguards switched off.
+    pub without: Vec<Safeguard>,
+    /// Safeguards switched on.
+    pub with: Vec<Safeguard>,
+    /// See [`KernelConfig::cow_reuse`].
+    pub cow_reuse: Option<CowReuse>,
+    /// See [`KernelConfig::gup_protect`].
+    pub gup_protect: Option<GupProtect>,
+}
+
+impl KernelSpec {
+    /// The kernel with a change on top: its choices win, its lists add.
+    #[must_use]
+    pub fn changed(&self, change: &KernelSpec) -> KernelSpec {
+        let joined = |a: &[Safeguard], b: &[Safeguard], other: &[Safeguard]| {
+            let mut list: Vec<Safeguard> = a.iter().filter(|s| !other.contains(s)).chain(b).copied().collect();
+            list.sort_unstable();
+            list.dedup();
+            list
+        };
+        KernelSpec {
+            version: change.version.or(self.version),
+            without: joined(&self.without, &change.without, &change.with),
+            with: joined(&self.with, &change.with, &change.without),
+            cow_reuse: change.cow_reuse.or(self.cow_reuse),
+            gup_protect: change.gup_protect.or(self.gup_protect),
+        }
+    }
+
+    /// The kernel that it names.
+    pub fn resolve(&self) -> KernelConfig {
+        let version = self.version.unwrap_or(Release::v(5, 0));
+        KernelConfig::new(version, &self.without, &self.with, self.cow_reuse, self.gup_protect)
+    }
+}
+
+impl MachineSpec {
+    /// The machine with a change on top.
+    #[must_use]
+    pub fn changed(&self, change: &MachineChange) -> MachineSpec {
+        MachineSpec {
+            cpus: self.cpus,
+            entries_per_table: change.entries_per_table.unwrap_or(self.entries_per_table),
+            frames: change.frames.unwrap_or(self.frames),
+            refcount_bits: change.refcount_bits.unwrap_or(self.refcount_bits),
+            platform: change.platform.apply(self.platform),
+        }
+    }
+}
+
+impl PlatformChange {
+    /// A platform with the change on top.
+    pub fn apply(&self, to: Platform) -> Platform {
+        Platform {
+            flush: self.flush.unwrap_or(to.flush),
+            table_free: self.table_free.unwrap_or(to.table_free),
+            memory: self.memory.unwrap_or(to.memory),
+            preempt: self.preempt.unwrap_or(to.preempt),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What runs on a CPU: a task at the bottom, interrupt handlers above it.
+
+use crate::cpu::{Mode, TaskId};
+use crate::executor::BoxFuture;
+use crate::op::Op;
+
+/// What a context leaves behind while another runs above or instead of it.
+pub(crate) struct Saved {
+    pub(crate) op: Option<Op>,
+    pub(crate) mode: Mode,
+    pub(crate) routines: Vec<&'static str>,
+}
+
+/// What an interrupt handler interrupted.
+pub(crate) struct Below<'m> {
+    pub(crate) future: Option<BoxFuture<'m>>,
+    pub(crate) saved: Saved,
+}
+
+pub(crate) enum TaskState {
+    /// Not yet polled.
+    Fresh,
+    /// Its announcement is in the CPU, or in what the handlers above saved.
+    Running,
+    /// Another task runs in its place.
+    Parked(Saved),
+    Done,
+}
+
+pub(crate) struct Task<'m> {
+    pub(crate) id: TaskId,
+    /// Its code, while it is not the lane's.
+    pub(crate) future: Option<BoxFuture<'m>>,
+    pub(crate) state: TaskState,
+}
+
+/// One CPU: the tasks at the bottom, the handlers above the one that runs.
+#[derive(Default)]
+pub(crate) struct Lane<'m> {
+    /// The context on top: what a step of the CPU polls.
+    pub(crate) top: Option<BoxFuture<'m>>,
+    /// What lies below the handlers, the lowest first.
+    pub(crate) below: Vec<Below<'m>>,
+    pub(crate) tasks: Vec<Task<'m>>,
+    pub(crate) running: Option<usize>,
+}
