@@ -83,6 +83,11 @@ fn two_copies_one_page() {
 }
 
 #[test]
+fn tasks_share_a_cpu() {
+    check("tasks-share-a-cpu");
+}
+
+#[test]
 fn every_scenario_has_a_test() {
     let source = include_str!("library.rs");
     for entry in entries() {

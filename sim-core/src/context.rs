@@ -43,4 +43,7 @@ pub(crate) struct Lane<'m> {
     pub(crate) below: Vec<Below<'m>>,
     pub(crate) tasks: Vec<Task<'m>>,
     pub(crate) running: Option<usize>,
+    /// The running task took no step yet since it was switched to: it may not be preempted, or two
+    /// tasks could pass the CPU to and fro for ever.
+    pub(crate) just_switched: bool,
 }

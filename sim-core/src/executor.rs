@@ -100,6 +100,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             while lane.below.pop().is_some() {}
             lane.tasks.clear();
             lane.running = None;
+            lane.just_switched = false;
         }
         self.last = CpuId(0);
         self.ready.forget();
@@ -150,6 +151,10 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             match chosen.checked_sub(self.ready.len()) {
                 None => {
                     self.last = self.ready.run(chosen);
+                    if self.sharing != 0 {
+                        let lane = &mut self.lanes[self.last.index()];
+                        lane.just_switched &= !lane.below.is_empty();
+                    }
                     self.poll(self.last, &mut context);
                 }
                 Some(other) => self.do_other(self.others[other]),
@@ -217,7 +222,10 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             None => true,
             Some(op) => {
                 (op.sleeps && !state.is_enabled(&op, self.core))
-                    || ((self.core.config.preempt || mode.user) && mode.preempt == 0 && mode.irq_on)
+                    || (!lane.just_switched
+                        && (self.core.config.preempt || mode.user)
+                        && mode.preempt == 0
+                        && mode.irq_on)
             }
         };
         if !leaves || !lane.below.is_empty() {
@@ -308,6 +316,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let next = lane.tasks.iter().position(|task| task.id == id);
         let Some(next) = next else { panic!("simulator defect: {cpu} has no task {}", id.0) };
         lane.running = Some(next);
+        lane.just_switched = true;
         lane.top = lane.tasks[next].future.take();
         let below = match std::mem::replace(&mut lane.tasks[next].state, TaskState::Fresh) {
             TaskState::Parked(saved) => saved,

@@ -7,7 +7,7 @@ use common::{Machine, WORDS, X, Y, Z, answers, sc, tso};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use sim_core::source::{Divergence, Pct, Pos, Random, Replay, Source, Sticky};
-use sim_core::{Config, Decision, Event, Gate, Loc, SpinLock, Vector};
+use sim_core::{Config, CpuId, Decision, Event, Executor, Gate, Loc, Outcome, SpinLock, Vector};
 
 type Seeded = fn(u64) -> Source;
 
@@ -45,7 +45,7 @@ fn sleeping(config: Config) -> Machine {
                 let held = cpu.down_write(&m.sem).await;
                 let x = cpu.load(X).await;
                 cpu.store(X, x + 1).await;
-                cpu.raise(sim_core::CpuId(1 - cpu.id.0), Vector(7));
+                cpu.raise(CpuId(1 - cpu.id.0), Vector(7));
                 m.say(format!("task{n}:{x}"));
                 drop(held.downgrade());
                 m.core.rcu.call(cpu.id, u64::from(n));
@@ -81,17 +81,23 @@ struct Run {
     decisions: Vec<Decision>,
 }
 
+impl Run {
+    fn told(m: &Machine, outcome: &Outcome) -> Run {
+        Run {
+            trace: m.trace(outcome),
+            digest: m.core.digest(),
+            digests: m.core.digests(),
+            steps: m.core.steps(),
+            words: m.words(),
+            decisions: m.core.decisions(),
+        }
+    }
+}
+
 fn run(machine: &Machine, source: Source) -> Run {
     machine.core.set_source(source);
     machine.core.keep_decisions(true);
-    machine.run(|m, outcome| Run {
-        trace: m.trace(outcome),
-        digest: m.core.digest(),
-        digests: m.core.digests(),
-        steps: m.core.steps(),
-        words: m.words(),
-        decisions: m.core.decisions(),
-    })
+    machine.run(Run::told)
 }
 
 #[test]
@@ -114,17 +120,20 @@ fn the_same_seed_is_the_same_run() {
 }
 
 /// A run that was cut off (interrupts pending, stores buffered, callbacks queued, locks held) leaves
-/// nothing to the next.
+/// nothing to the next of the same executor.
 #[test]
 fn a_rewind_leaves_nothing() {
     for (program, machine) in PROGRAMS {
         let (machine, fresh) = (machine(), machine());
+        let mut executor = Executor::new(&machine.core, &machine);
+        machine.core.keep_decisions(true);
         for seed in 0..20 {
             let whole = run(&fresh, Source::Random(Random::new(seed)));
             for bound in 0..whole.steps {
                 machine.core.set_source(Source::Random(Random::new(seed)));
-                machine.run_at_most(bound, |_, _| ());
-                let next = run(&machine, Source::Random(Random::new(seed)));
+                machine.run_in(&mut executor, bound, |_, _| ());
+                machine.core.set_source(Source::Random(Random::new(seed)));
+                let next = machine.run_in(&mut executor, whole.steps, Run::told);
                 assert_eq!(next, whole, "{program}, seed {seed}, after a run of {bound} steps");
             }
         }
@@ -212,7 +221,8 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     /// A run of a random program, perhaps cut short, does what the reference interpreter does in the
-    /// order of the event log; then a rewind restores every word.
+    /// order of the event log, and each decision was among what can happen there, with the CPU that
+    /// went last first; then a rewind restores every word.
     #[test]
     fn a_run_is_its_order_and_a_rewind_undoes_it(
         program in program(),
@@ -230,17 +240,27 @@ proptest! {
         }
         machine.core.checkpoint();
         machine.core.set_source(SOURCES[source].1(seed));
+        machine.core.keep_decisions(true);
         let reference = Reference { program: &program, memory };
         for bound in [bound, 1_000] {
             let (end, completed) = machine.run_at_most(bound, |m, outcome| (m.end(), m.trace(outcome).is_empty()));
-            let mut state = reference.start(words.clone());
+            let mut decisions = machine.core.decisions().into_iter();
+            let (mut state, mut last) = (reference.start(words.clone()), 0);
             for (cpu, event) in machine.log.events() {
                 let what = match event {
                     Event::Access { .. } => Move::Execute(cpu.index()),
                     Event::Drain { .. } => Move::Drain(cpu.index()),
                     _ => continue,
                 };
-                prop_assert!(reference.moves(&state).contains(&what), "{:?} is not possible in {:?}", what, state);
+                let mut moves = reference.moves(&state);
+                prop_assert!(moves.contains(&what), "{:?} is not possible in {:?}", what, state);
+                moves.sort_by_key(|&what| what != Move::Execute(last));
+                if moves.len() > 1 {
+                    let decision = decisions.next().expect("there was a choice");
+                    let answer = (usize::from(decision.of), moves[usize::from(decision.chosen)]);
+                    prop_assert_eq!(answer, (moves.len(), what), "{} among {:?}", decision, moves);
+                }
+                last = cpu.index();
                 let before = state.clone();
                 reference.perform(&mut state, what);
                 if let Event::Drain { loc, old, new } = event {
@@ -250,6 +270,7 @@ proptest! {
             }
             prop_assert_eq!(state.end(), end);
             prop_assert_eq!(reference.moves(&state).is_empty(), completed);
+            prop_assert!(!completed || decisions.next().is_none(), "a decision without a choice");
             machine.core.rewind();
             prop_assert_eq!(machine.words(), words.clone(), "after the rewind");
         }

@@ -34,8 +34,8 @@ fn a_violation_without_the_guard() {
     all(&Model::new(1, 2, false)).is_exactly("without guard and allocator, whether violated", [false]);
 }
 
-/// The order of conflicting accesses, for each word: runs of loads by (CPU, its how manieth access),
-/// in no order among themselves, between single writes.
+/// The order of conflicting accesses to each word: groups of loads, in no order among themselves,
+/// between single writes. An access is named by its CPU and its number among that CPU's accesses.
 type Conflicts = BTreeMap<Loc, Vec<Vec<(CpuId, usize)>>>;
 
 fn conflicts(events: &[(CpuId, Event)]) -> Conflicts {

@@ -11,7 +11,7 @@ use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use sim_core::source::{Pct, Pos, Random, Replay, Source, Sticky};
-use sim_core::{Choice, Chooser, Config, Decision, MemoryModel};
+use sim_core::{Choice, Chooser, Config, CpuId, Decision, MemoryModel, Vector};
 
 fn seeded(seed: u64) -> [(&'static str, Source); 5] {
     [
@@ -96,6 +96,38 @@ fn the_stream_of_a_seed() {
         let mut random = Random::new(seed);
         let answers = [(); 6].map(|()| random.choose(&value(1_000)));
         assert_eq!(answers, expected, "seed {seed}");
+    }
+}
+
+/// The one that ran last, the other CPUs, other tasks, interrupts, store buffers.
+#[test]
+fn what_is_offered_in_which_order() {
+    let machine = Machine::new(tso(3))
+        .task(0, |_, cpu| {
+            Box::pin(async move {
+                cpu.load(X).await;
+            })
+        })
+        .task(0, |_, _| Box::pin(async {}))
+        .task(0, |_, _| Box::pin(async {}))
+        .task(1, |_, cpu| {
+            Box::pin(async move {
+                cpu.raise(CpuId(2), Vector(7));
+                cpu.store(X, 1).await;
+                cpu.load(X).await;
+            })
+        })
+        .task(2, |_, cpu| {
+            Box::pin(async move {
+                cpu.load(X).await;
+            })
+        });
+    let offered = ["cpu1", "cpu0", "cpu2", "cpu0 to task 1", "cpu0 to task 2", "cpu2 interrupt 7", "cpu1 drain"];
+    for (n, what) in (0..).zip(offered) {
+        let record = vec![(1, 6), (n, 7)];
+        let decisions = decisions(&machine, Source::Replay(Replay::lenient(record)));
+        assert_eq!(decisions[0].to_string(), "1/6 cpu1");
+        assert_eq!(decisions[1].to_string(), format!("{n}/7 {what}"));
     }
 }
 

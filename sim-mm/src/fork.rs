@@ -32,7 +32,10 @@ pub async fn sys_fork(cpu: Cpu<'_>) -> Result<MmId, Errno> {
     let _routine = cpu.enter("dup_mm");
     let oldmm = cpu.current_mm().ok_or(Errno::Einval)?;
     let mm = mm_alloc(cpu, Some(oldmm.id)).await?;
-    dup_mmap(cpu, mm, oldmm).await?;
+    if let Err(errno) = dup_mmap(cpu, mm, oldmm).await {
+        mmput(cpu, mm).await;
+        return Err(errno);
+    }
     cpu.note(Event::ForkDone { parent: oldmm.id, child: mm.id });
     Ok(mm.id)
 }

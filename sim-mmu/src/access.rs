@@ -33,12 +33,14 @@ impl<'m> Cpu<'m> {
             DataOp::Write(_) => Access { kind: AccessKind::Write, user: true },
         };
         loop {
-            let through = match self.look_up(va, access) {
-                Lookup::Hit(translation) => Ok(translation),
+            let found = match self.look_up(va, access) {
+                Lookup::Hit(translation) => Ok((translation, None)),
                 Lookup::Deny(fault) => Err(fault),
-                Lookup::Miss => self.walk(va, access).await.map(|found| self.fill(found)),
+                Lookup::Miss => {
+                    self.walk(va, access).await.map(|(found, under_way)| (self.fill(found), under_way))
+                }
             };
-            let through = through.inspect_err(|fault| {
+            let (through, _under_way) = found.inspect_err(|fault| {
                 self.spend(self.mmu.costs.fault);
                 self.report(Event::Faulted(*fault));
             })?;

@@ -1,6 +1,6 @@
 //! The page walk (SDM 4.5): one memory access a level, A and D by locked read-modify-write (SDM 4.8).
 
-use sim_core::{Op, OpKind, Shared};
+use sim_core::{IrqGuard, Op, OpKind, Shared};
 
 use crate::addr::{Level, VirtAddr};
 use crate::cpu::Cpu;
@@ -10,19 +10,28 @@ use crate::fault::PageFault;
 use crate::rights::{Access, Rights};
 use crate::tlb::Translation;
 
-impl Cpu<'_> {
+impl<'m> Cpu<'m> {
     /// Walks the structures under CR3 for one access.
+    ///
+    /// From its first read on the instruction is under way: no interrupt is taken until it retires or
+    /// faults, for as long as the guard that comes with the translation lives.
     ///
     /// # Errors
     /// The page fault: not present at any level, a reserved bit, or rights over all levels.
-    pub(crate) async fn walk(self, va: VirtAddr, access: Access) -> Result<Translation, PageFault> {
+    pub(crate) async fn walk(
+        self,
+        va: VirtAddr,
+        access: Access,
+    ) -> Result<(Translation, Option<IrqGuard<'m>>), PageFault> {
         let root = self.cr3();
         let mut table = root;
         let mut rights = Rights::ALL;
+        let mut under_way = None;
         for level in Level::WALK {
             let cell = self.mmu.phys.entry(table, self.mmu.geometry.index(va, level));
             let entry = loop {
                 let entry = self.walk_load(cell).await;
+                under_way.get_or_insert_with(|| self.irq_save());
                 self.report(Event::TableAccess { root, level, table, by: Walker::Hardware });
                 // SDM 4.7: P is judged before the reserved bits of the same entry.
                 if !entry.is_present() {
@@ -46,7 +55,7 @@ impl Cpu<'_> {
                 }
             };
             if level == Level::Pte {
-                return Ok(Translation::found(root, va.vpn(), rights, entry));
+                return Ok((Translation::found(root, va.vpn(), rights, entry), under_way));
             }
             table = entry.pfn();
         }

@@ -17,8 +17,10 @@ pub const WIDTH: usize = 75;
 pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding) -> String {
     let story = story::Story::of(world, trace, finding);
     let mut text = format!("{}\n\n", finding.title());
-    text.push_str(&diagram::draw(&story));
-    text.push('\n');
+    if !story.lines.is_empty() {
+        text.push_str(&diagram::draw(&story));
+        text.push('\n');
+    }
     text.push_str(&diagram::wrap(&story.consequence, WIDTH));
     // What other oracles say of the same step.
     for other in trace.findings.iter().filter(|other| other.oracle != finding.oracle) {

@@ -9,17 +9,22 @@ use crate::explore::{Campaign, Goal};
 /// Runs without the finding that it takes to say "prevented".
 const RUNS: u64 = 2_000;
 
+/// Steps to spend on a safeguard, about: of longer runs, fewer are asked.
+const STEPS: u64 = 2_000_000;
+
 /// The safeguards that `campaign`'s kernel lacks and any one of which makes `title` go away: with it
 /// on, the run that found it and a sample of others find nothing of that kind.
 ///
 /// A sample, not a proof: a safeguard that only makes the race rarer may be named too.
 pub fn prevented_by(campaign: &Campaign<'_>, run: u64, title: &str) -> Vec<Safeguard> {
+    let steps = campaign.trace(run).map_or(1, |trace| trace.steps.max(1));
+    let runs = RUNS.min(STEPS / steps).max(1);
     let lacking = SAFEGUARDS.iter().map(|facts| facts.safeguard);
     let oracle = title.split(' ').next().unwrap_or(title);
     lacking
         .filter_map(|safeguard| switched_on(campaign.kernel, safeguard).map(|kernel| (safeguard, kernel)))
         .filter(|&(_, kernel)| {
-            let changed = Campaign { kernel, runs: RUNS, jobs: 1, ..*campaign };
+            let changed = Campaign { kernel, runs, jobs: 1, ..*campaign };
             let finds = |trace: &crate::explore::Trace| {
                 trace.findings.iter().any(|finding| finding.oracle.name() == oracle)
             };

@@ -248,8 +248,8 @@ impl<'a> Teller<'a> {
                 Some(format!("pins {pfn} as {}", self.page(*mm, *va)))
             }
             Mm::PinTouched { pfn, value, write, .. } if self.is_frame(*pfn) => {
-                let verb = if *write { "writes" } else { "reads" };
-                let who = if stack.is_empty() { "device " } else { "" };
+                let who = if stack.is_empty() { "DMA " } else { "" };
+                let verb = if *write { "write" } else { "read" };
                 Some(format!("{who}{verb} {pfn}: {value}"))
             }
             _ => None,

@@ -17,21 +17,27 @@ fn cost(trace: &Trace) -> (usize, usize, u64) {
 }
 
 /// Runs to spend at the most.
-const ATTEMPTS: usize = 3_000;
+const ATTEMPTS: u64 = 3_000;
+
+/// Steps to spend at the most: a livelock is long, and its log is longer.
+const STEPS: u64 = 1_000_000;
 
 /// A simpler run of `world` that ends in the first finding of `trace`.
 pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: Trace) -> Trace {
     let Some(title) = trace.findings.first().map(crate::oracle::Finding::title) else { return trace };
     let mut best = trace;
-    let mut attempts = 0;
+    let (mut attempts, mut steps) = (0, 0);
     let mut attempt = |answers: Vec<(u16, u16)>, best: &mut Trace| -> bool {
-        attempts += 1;
+        if attempts >= ATTEMPTS || steps >= STEPS {
+            return false;
+        }
         let mut candidate = Trace::record(world, executor, Source::Replay(Replay::lenient(answers)));
         let better = candidate.put_first(&title) && cost(&candidate) < cost(best);
+        (attempts, steps) = (attempts + 1, steps + candidate.steps);
         if better {
             *best = candidate;
         }
-        better && attempts < ATTEMPTS
+        better
     };
     let mut block = best.decisions.len().next_power_of_two().max(1);
     loop {

@@ -30,7 +30,7 @@ pub(super) fn read(
         oracle: OracleId::Leak,
         site: site.clone(),
         other: owner.map(|(_, site)| site.clone()),
-        message: format!("mm{} read {value:#x} from {pfn}, which {whose} wrote for itself alone", mm.0),
+        message: format!("mm{} read {value} from {pfn}, which {whose} wrote for itself alone", mm.0),
         frame: Some(pfn),
         page: Some((mm, va)),
     })

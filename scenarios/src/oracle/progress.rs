@@ -8,14 +8,19 @@ use sim_core::{Blocked, CpuId};
 use super::ghost::Site;
 use super::{Finding, OracleId};
 
-/// These tasks wait for ever. `describe` names what they wait for.
-pub fn deadlock(blocked: &[Blocked], step: u64, describe: impl Fn(&Blocked) -> String) -> Finding {
+/// These tasks wait for ever. `stack` tells the routines of a CPU, `describe` what a task waits for.
+pub fn deadlock(
+    blocked: &[Blocked],
+    step: u64,
+    stack: impl Fn(CpuId) -> Vec<&'static str>,
+    describe: impl Fn(&Blocked) -> String,
+) -> Finding {
     let waits: Vec<String> = blocked.iter().map(describe).collect();
     let cpu = blocked.first().map_or(CpuId(0), |blocked| blocked.cpu);
     Finding {
         oracle: OracleId::Deadlock,
-        site: Site { cpu, step, stack: Vec::new() },
-        other: None,
+        site: Site { cpu, step, stack: stack(cpu) },
+        other: blocked.get(1).map(|other| Site { cpu: other.cpu, step, stack: stack(other.cpu) }),
         message: format!("nothing can happen any more: {}", waits.join("; ")),
         frame: None,
         page: None,

@@ -258,11 +258,13 @@ impl<'s> World<'s> {
                     Some(thread) => thread.name.as_str(),
                     None => "a task",
                 };
+                let core = self.kernel.core();
+                let stack = |cpu: CpuId| sim_core::Cpu { core, id: cpu }.routines();
                 let describe = |blocked: &sim_core::Blocked| {
-                    let what = self.kernel.core().memory.describe(blocked.op.loc);
+                    let what = core.memory.describe(blocked.op.loc);
                     format!("{} on {} waits for {what}", name(blocked.task), blocked.cpu)
                 };
-                self.watch.add(deadlock(&blocked, steps, describe));
+                self.watch.add(deadlock(&blocked, steps, stack, describe));
             }
             Outcome::StepBound => self.watch.add(livelock(step_bound)),
         }

@@ -58,10 +58,10 @@ impl<'m> Script<'m> {
             let op = sim_core::Op::new(sim_core::OpKind::Wait, born).behind(Gate::NonZero(born)).sleeping();
             self.cpu.step(op, |_| ()).await;
             let mm = self.world.state.borrow().mms[self.process];
-            if let Some(mm) = mm {
-                self.world.kernel.set_task_mm(self.task, Some(mm));
-                start_task_in(self.cpu, self.world.kernel.mm(mm)).await;
-            }
+            // A fork that failed leaves nobody to run.
+            let Some(mm) = mm else { return };
+            self.world.kernel.set_task_mm(self.task, Some(mm));
+            start_task_in(self.cpu, self.world.kernel.mm(mm)).await;
         }
         self.run_ops().await;
     }
@@ -76,6 +76,7 @@ impl<'m> Script<'m> {
         }
     }
 
+    /// Lets the threads of a process go on that wait for it to be forked.
     fn mark_born(self, process: usize) {
         self.cpu.core.memory.set(self.world.born.offset(process as u32), 1);
     }
@@ -193,7 +194,7 @@ impl<'m> Script<'m> {
     async fn fork(self, name: &str) -> Result<i64, Errno> {
         let world = self.world;
         let child = world.process(name);
-        let mm = sys_fork(self.cpu).await?;
+        let mm = sys_fork(self.cpu).await.inspect_err(|_| self.mark_born(child))?;
         world.state.borrow_mut().fork(self.process, child, mm);
         let threads = world.scenario.threads.iter().filter(|thread| thread.process == name).count();
         // A child that set-up made gets its threads when set-up ends.

@@ -101,7 +101,7 @@ impl State {
         let process = self.mms.iter().position(|of| *of == Some(mm))?;
         self.mappings.iter().filter(|mapping| mapping.process == process).find_map(|mapping| {
             let page = va.vpn().0.checked_sub(mapping.start.vpn().0).filter(|page| *page < mapping.pages)?;
-            Some(if mapping.pages == 1 { mapping.name.to_string() } else { format!("{}+{page}", mapping.name) })
+            Some(if page == 0 { mapping.name.to_string() } else { format!("{}+{page}", mapping.name) })
         })
     }
 }

@@ -1,13 +1,13 @@
 //! Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010).
 
 use super::random::Stream;
-use crate::choice::{Choice, Chooser};
+use crate::choice::{Choice, Chooser, Transition};
 
 /// The highest priority runs; at `depth - 1` random moments the one that would run becomes the lowest.
 ///
 /// A bug that needs `d` ordered events is found with probability at least 1/(n k^(d-1)) a run,
-/// for n actors and k decisions. A CPU's code, its interrupts and its store buffer are actors of
-/// their own.
+/// for n actors and k decisions. A CPU's code, its interrupts, its store buffer and its scheduler are
+/// actors of their own.
 pub struct Pct {
     stream: Stream,
     /// Of each actor; drawn when the actor first shows.
@@ -35,7 +35,7 @@ impl Chooser for Pct {
         let Choice::Transition(enabled) = choice else { return self.stream.below(choice.of()) };
         let cpus = enabled.cpus();
         if self.priority.is_empty() {
-            self.priority.extend((0..3 * cpus).map(|_| self.stream.next() | DRAWN));
+            self.priority.extend((0..Transition::ACTORS * cpus).map(|_| self.stream.next() | DRAWN));
         }
         let highest =
             |priority: &[u64]| (0..enabled.len()).max_by_key(|&i| priority[enabled.actor(i)]).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! Partial order sampling (Yuan, Yang, Gu, CAV 2018).
 
 use super::random::Stream;
-use crate::choice::{Choice, Chooser};
+use crate::choice::{Choice, Chooser, Transition};
 
 /// The highest priority runs; then it, and every announced operation that races with what it did,
 /// draws a new one. So each partial order is about as likely as any other.
@@ -22,7 +22,7 @@ impl Chooser for Pos {
         let Choice::Transition(enabled) = choice else { return self.stream.below(choice.of()) };
         let cpus = enabled.cpus();
         if self.priority.is_empty() {
-            self.priority.extend((0..3 * cpus).map(|_| self.stream.next()));
+            self.priority.extend((0..Transition::ACTORS * cpus).map(|_| self.stream.next()));
         }
         let best = (0..enabled.len()).max_by_key(|&i| self.priority[enabled.actor(i)]).unwrap_or(0);
         let performed = enabled.op(best);

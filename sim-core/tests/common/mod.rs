@@ -146,20 +146,31 @@ impl Machine {
         trace.join(" ")
     }
 
-    /// One run from the checkpoint, of at most `bound` steps; `read` looks at its end.
-    pub(crate) fn run_at_most<T>(&self, bound: u64, read: impl FnOnce(&Machine, &Outcome) -> T) -> T {
+    /// One run from the checkpoint in an executor that may have run before, of at most `bound` steps;
+    /// `read` looks at its end.
+    pub(crate) fn run_in<'m, T>(
+        &'m self,
+        executor: &mut Executor<'m, Machine>,
+        bound: u64,
+        read: impl FnOnce(&Machine, &Outcome) -> T,
+    ) -> T {
+        executor.clear();
         self.core.rewind();
         self.sem.rewind();
         self.log.clear();
         self.said.borrow_mut().clear();
         self.registers.replace(vec![Vec::new(); self.core.config.cpus]);
-        let mut executor = Executor::new(&self.core, self);
         for (n, (id, code)) in self.tasks.iter().enumerate() {
             let task = TaskId(n.try_into().expect("a test has few tasks"));
             executor.spawn(*id, task, code(self, Cpu { core: &self.core, id: *id }));
         }
         let outcome = executor.run(bound);
         read(self, &outcome)
+    }
+
+    /// One run from the checkpoint, of at most `bound` steps; `read` looks at its end.
+    pub(crate) fn run_at_most<T>(&self, bound: u64, read: impl FnOnce(&Machine, &Outcome) -> T) -> T {
+        self.run_in(&mut Executor::new(&self.core, self), bound, read)
     }
 
     /// One run from the checkpoint; `read` looks at its end.
@@ -183,8 +194,8 @@ impl Machine {
         self.explore(Machine::trace)
     }
 
-    /// The traces of all interleavings of at most `bound` steps. Where two tasks may be preempted at
-    /// the same time, a CPU can go from one to the other and back without end.
+    /// The traces of all interleavings, each cut off after `bound` steps: for tasks that could preempt
+    /// each other again and again.
     pub(crate) fn traces_within(&self, bound: u64) -> Explored<String> {
         explore(&self.core, || self.run_at_most(bound, Machine::trace))
     }
