@@ -286,10 +286,10 @@ impl Record {
         let answers = self.decisions.iter().map(|text| {
             let (answer, rest) = text.split_once('/')?;
             let (of, _) = rest.split_once(' ')?;
-            let (answer, of): (u16, u16) = (answer.parse().ok()?, of.parse().ok()?);
+            let (answer, of): (u32, u32) = (answer.parse().ok()?, of.parse().ok()?);
             (answer < of).then_some((answer, of))
         });
-        let checked: Option<Vec<(u16, u16)>> = answers.collect();
+        let checked: Option<Vec<(u32, u32)>> = answers.collect();
         let checked = checked.ok_or("a decision is not of the form `ANSWER/OF LABEL`")?;
         Ok(Source::Replay(Replay::strict(checked)))
     }

@@ -84,8 +84,15 @@ fn a_record_that_was_changed_diverges_with_exit_5() {
         assert_eq!(output.status.code(), Some(5), "{}{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     };
-    let output = changed("\"1/3 cpu1\"", "\"2/3 cpu1\"");
-    assert!(output.contains("expected `2/3 cpu1`, found `2/3 cpu2`"), "{output}");
+    let parsed: serde_json::Value = serde_json::from_str(&written).expect("a record is JSON");
+    let decision = parsed["decisions"][10].as_str().expect("a decision is text");
+    let (answer, rest) = decision.split_once('/').expect("an answer of so many");
+    let other = format!("{}/{rest}", if answer == "0" { 1 } else { 0 });
+    let quoted = |decision: &str| format!("\"{decision}\"");
+    let at = parsed["decisions"].as_array().expect("a list").iter().position(|d| d == decision);
+    let output = changed(&quoted(decision), &quoted(&other));
+    let expected = format!("diverged: decision {}", at.expect("it is in the list"));
+    assert!(output.contains(&expected) && output.contains(&format!("expected `{other}`")), "{output}");
     let output = changed("\"flush\": \"noipi\"", "\"flush\": \"ipi\"");
     assert!(output.contains("diverged: decision"), "{output}");
     let output = changed("\"expect\": \"frame-use-after-free", "\"expect\": \"leak");
@@ -107,7 +114,7 @@ fn a_record_that_is_none_is_exit_3() {
     fails(folder.path(), &["replay", "other.json"], 3, "its digest differs");
     write("unknown.json", &written.replacen("\"gup-pte-recheck\"", "\"gup-pte-rechek\"", 1));
     fails(folder.path(), &["replay", "unknown.json"], 3, "no safeguard `gup-pte-rechek`");
-    write("decision.json", &written.replace("\"1/3 cpu1\"", "\"7/3 cpu1\""));
+    write("decision.json", &written.replacen("\"0/2 ", "\"7/2 ", 1));
     fails(folder.path(), &["replay", "decision.json"], 3, "ANSWER/OF LABEL");
     write("list.json", "[]");
     fails(folder.path(), &["replay", "list.json"], 3, "not a record");

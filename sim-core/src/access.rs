@@ -223,18 +223,24 @@ impl<'m> Cpu<'m> {
     fn forwarded(self, loc: Loc) -> Option<u64> {
         match self.core.config.memory {
             MemoryModel::Sc => None,
-            MemoryModel::Tso => self.buffered(loc),
+            MemoryModel::Tso => self.state().newest_buffered(loc),
         }
-    }
-
-    #[cold]
-    fn buffered(self, loc: Loc) -> Option<u64> {
-        self.state().buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
     }
 
     #[cold]
     fn buffer(self, loc: Loc, value: u64) {
         self.state().buffer.borrow_mut().push_back((loc, value));
+    }
+
+    /// Every buffered store reaches memory: what a locked or serialising instruction at the tail of a
+    /// step (a semaphore's release, the return from an interrupt) waits for.
+    #[inline]
+    pub(crate) fn drain_all(self) {
+        if self.core.config.memory == MemoryModel::Tso {
+            while !self.state().buffer.borrow().is_empty() {
+                self.drain_one();
+            }
+        }
     }
 
     /// The oldest buffered store reaches memory.

@@ -31,18 +31,15 @@ impl Transition {
         }
     }
 
-    /// How many actors a CPU has: see [`actor`](Transition::actor).
-    pub(crate) const ACTORS: usize = 4;
-
-    /// A number for what acts here: the CPU's code, its interrupts, its store buffer or its scheduler,
-    /// so that a strategy with priorities ranks the four apart. Below `ACTORS * cpus`.
+    /// A number for what acts here: the CPU's code, its interrupts, its store buffer, or a task that its
+    /// scheduler could switch to. So a strategy with priorities ranks them apart.
     #[inline]
     pub(crate) fn actor(self, cpus: usize) -> usize {
         match self {
             Transition::Step(cpu) => cpu.index(),
             Transition::Interrupt(cpu, _) => cpus + cpu.index(),
             Transition::Drain(cpu) => 2 * cpus + cpu.index(),
-            Transition::Switch(cpu, _) => 3 * cpus + cpu.index(),
+            Transition::Switch(_, task) => 3 * cpus + usize::from(task.0),
         }
     }
 }
@@ -146,9 +143,9 @@ pub struct Decision {
     /// What it was about.
     pub decided: Decided,
     /// The answer.
-    pub chosen: u16,
+    pub chosen: u32,
     /// The number of answers there were.
-    pub of: u16,
+    pub of: u32,
 }
 
 impl fmt::Display for Decision {
@@ -188,7 +185,7 @@ mod tests {
     /// What acts on a CPU has ranks of its own.
     #[test]
     fn actors_differ() {
-        let of_cpu = |cpu| [Step(cpu), Switch(cpu, TaskId(0)), Interrupt(cpu, Vector(0)), Drain(cpu)];
+        let of_cpu = |cpu: CpuId| [Step(cpu), Switch(cpu, TaskId(cpu.0)), Interrupt(cpu, Vector(0)), Drain(cpu)];
         let mut actors: Vec<_> = CpuId::all(3).flat_map(of_cpu).map(|transition| transition.actor(3)).collect();
         actors.sort_unstable();
         assert_eq!(actors, (0..12).collect::<Vec<_>>());

@@ -43,6 +43,9 @@ impl Default for Config {
     }
 }
 
+/// The digest of no access.
+const NO_DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// Steps between two digests that a record keeps.
 pub const DIGEST_EVERY: u64 = 16;
 
@@ -94,7 +97,7 @@ impl Core {
             traced: Cell::new(false),
             watched: Cell::new(false),
             digested: Cell::new(false),
-            digest: Cell::new(0),
+            digest: Cell::new(NO_DIGEST),
             digests: RefCell::default(),
             steps: Cell::new(0),
             stop: Cell::new(false),
@@ -128,7 +131,7 @@ impl Core {
         self.interrupted.set(0);
         self.rcu.reset();
         self.steps.set(0);
-        self.digest.set(0xcbf2_9ce4_8422_2325);
+        self.digest.set(NO_DIGEST);
         self.digests.borrow_mut().clear();
         self.stop.set(false);
         self.decisions.borrow_mut().clear();
@@ -188,12 +191,16 @@ impl Core {
         self.digests.borrow().clone()
     }
 
-    /// A step was taken.
+    /// A step begins.
     #[inline]
     pub(crate) fn count_step(&self) {
-        let steps = self.steps.get() + 1;
-        self.steps.set(steps);
-        if self.digested.get() && steps.is_multiple_of(DIGEST_EVERY) {
+        self.steps.set(self.steps.get() + 1);
+    }
+
+    /// A step has ended.
+    #[inline]
+    pub(crate) fn mark_digest(&self) {
+        if self.watched.get() && self.digested.get() && self.steps.get().is_multiple_of(DIGEST_EVERY) {
             self.digests.borrow_mut().push(self.digest.get());
         }
     }
@@ -239,7 +246,7 @@ impl Core {
             Choice::Transition(enabled) => Decided::Transition(enabled.get(chosen)),
             Choice::Value { what, .. } => Decided::Value(what),
         };
-        let decision = Decision { step: self.steps.get(), decided, chosen: chosen as u16, of: choice.of() as u16 };
+        let decision = Decision { step: self.steps.get(), decided, chosen: chosen as u32, of: choice.of() as u32 };
         self.decisions.borrow_mut().push(decision);
     }
 

@@ -106,6 +106,12 @@ impl CpuState {
         })
     }
 
+    /// The CPU's own newest buffered store to the word.
+    #[cold]
+    pub(crate) fn newest_buffered(&self, loc: Loc) -> Option<u64> {
+        self.buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
+    }
+
     /// Whether no context has announced anything: the CPU idles.
     pub(crate) fn is_idle(&self) -> bool {
         self.kind.get().is_none()
@@ -124,7 +130,11 @@ impl CpuState {
     /// The announced operation, if nothing holds it back.
     #[inline]
     pub(crate) fn is_enabled(&self, op: &Op, core: &Core) -> bool {
-        (op.gate == Gate::Open || op.gate.is_open(&core.memory, || core.all_drained()))
+        let see = |loc| match core.config.memory {
+            MemoryModel::Sc => core.memory.get(loc),
+            MemoryModel::Tso => self.newest_buffered(loc).unwrap_or_else(|| core.memory.get(loc)),
+        };
+        (op.gate == Gate::Open || op.gate.is_open(see, || core.all_drained()))
             && (core.config.memory == MemoryModel::Sc || !op.kind.drains() || self.buffer.borrow().is_empty())
     }
 }

@@ -10,6 +10,7 @@ use crate::core::{Core, MemoryModel};
 use crate::cpu::{Cpu, CpuId, Mode, TaskId, Vector};
 use crate::event::Event;
 use crate::op::Op;
+use crate::rcu::Seen;
 use crate::ready::Ready;
 
 /// Simulated code, boxed at the border between the executor and what it runs.
@@ -27,13 +28,15 @@ pub trait Platform<'m> {
     fn rcu_vector(&self) -> Vector;
 }
 
-/// A task that waits when nothing can happen any more.
+/// What waits when nothing can happen any more.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocked {
     /// Where it would run.
     pub cpu: CpuId,
-    /// Which.
-    pub task: TaskId,
+    /// The task; of a handler, the one below it, if there is one.
+    pub task: Option<TaskId>,
+    /// Whether an interrupt handler, or the code between two tasks, is what waits.
+    pub in_handler: bool,
     /// What it waits to do.
     pub op: Op,
 }
@@ -43,7 +46,7 @@ pub struct Blocked {
 pub enum Outcome {
     /// Every task ran to its end, and nothing is pending.
     Completed,
-    /// Nothing can happen, and these tasks are not at their end.
+    /// Nothing can happen, and these contexts are not at their end. Tasks that never began are not named.
     Deadlock(Vec<Blocked>),
     /// The bound on steps was reached.
     StepBound,
@@ -125,7 +128,10 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// Runs until nothing can happen, a stop is asked for, or `bound` steps are taken.
     pub fn run(&mut self, bound: u64) -> Outcome {
         for i in 0..self.lanes.len() {
-            if self.lanes[i].running.is_none() && !self.lanes[i].tasks.is_empty() {
+            let lane = &self.lanes[i];
+            if lane.running.is_none()
+                && lane.tasks.first().is_some_and(|task| matches!(task.state, TaskState::Fresh))
+            {
                 self.begin_task(CpuId(i as u8), 0);
             }
         }
@@ -139,14 +145,11 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             }
             self.collect();
             let chosen = match self.ready.len() + self.others.len() {
-                0 if self.unfinished == 0 => return Outcome::Completed,
-                0 => return Outcome::Deadlock(self.blocked()),
+                0 => return self.at_rest(),
+                _ if self.core.steps.get() >= bound => return Outcome::StepBound,
                 1 => 0,
                 _ => self.core.choose_transition(&self.ready, &self.others),
             };
-            if self.core.steps.get() >= bound {
-                return Outcome::StepBound;
-            }
             self.core.count_step();
             match chosen.checked_sub(self.ready.len()) {
                 None => {
@@ -159,6 +162,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
                 }
                 Some(other) => self.do_other(self.others[other]),
             }
+            self.core.mark_digest();
         }
     }
 
@@ -222,7 +226,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             None => true,
             Some(op) => {
                 (op.sleeps && !state.is_enabled(&op, self.core))
-                    || (!lane.just_switched
+                    || (!(lane.just_switched && state.is_enabled(&op, self.core))
                         && (self.core.config.preempt || mode.user)
                         && mode.preempt == 0
                         && mode.irq_on)
@@ -279,6 +283,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let lane = &mut self.lanes[cpu.index()];
         if let Some(below) = lane.below.pop() {
             lane.top = below.future;
+            // IRET is serialising.
+            self.cpu(cpu).drain_all();
             self.core.emit(cpu, || Event::Return);
             self.resume(cpu, below.saved);
             return;
@@ -307,6 +313,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     }
 
     fn switch(&mut self, cpu: CpuId, id: TaskId) {
+        // The scheduler's locks are locked instructions.
+        self.cpu(cpu).drain_all();
         let saved = self.save(cpu);
         let lane = &mut self.lanes[cpu.index()];
         if let Some(running) = lane.running {
@@ -367,36 +375,46 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     #[cold]
     fn note_quiescence(&mut self) {
         let core = self.core;
-        let asleep = |i: usize| {
+        let lanes = &self.lanes;
+        let is_asleep = |i: usize| {
             let state = &core.cpus[i];
             state.op().is_some_and(|op| op.sleeps && !state.is_enabled(&op, core))
         };
-        let ready = core.rcu.note(&core.cpus, |i| !self.lanes[i].below.is_empty(), asleep);
+        let ready = core.rcu.note(&core.cpus, |i| Seen {
+            handling: !lanes[i].below.is_empty(),
+            asleep: is_asleep(i),
+            preempted_reader: lanes[i]
+                .tasks
+                .iter()
+                .any(|task| matches!(&task.state, TaskState::Parked(saved) if saved.mode.rcu > 0)),
+        });
         for cpu in CpuId::all(64).filter(|cpu| ready & 1 << cpu.0 != 0) {
             self.cpu(cpu).raise(cpu, self.platform.rcu_vector());
         }
     }
 
+    /// Nothing can happen any more.
+    #[cold]
+    fn at_rest(&self) -> Outcome {
+        let blocked = self.blocked();
+        if self.unfinished == 0 && blocked.is_empty() { Outcome::Completed } else { Outcome::Deadlock(blocked) }
+    }
+
+    /// What waits: on each CPU the context on top, be it a handler's or a task's, and parked tasks.
     fn blocked(&self) -> Vec<Blocked> {
         let mut blocked = Vec::new();
         for (i, lane) in self.lanes.iter().enumerate() {
             let cpu = CpuId(i as u8);
-            // Below handlers, the running task's announcement is what the lowest of them saved.
-            let bottom = match lane.below.first() {
-                Some(below) => below.saved.op,
-                None => self.core.cpus[i].op(),
-            };
-            for (t, task) in lane.tasks.iter().enumerate() {
-                let op = match &task.state {
-                    TaskState::Parked(saved) => saved.op,
-                    TaskState::Running if lane.running == Some(t) => bottom,
-                    _ => None,
-                };
-                if let Some(op) = op {
-                    blocked.push(Blocked { cpu, task: task.id, op });
+            let running = lane.running.map(|running| lane.tasks[running].id);
+            let top = self.core.cpus[i].op();
+            blocked.extend(top.map(|op| Blocked { cpu, task: running, in_handler: !lane.below.is_empty(), op }));
+            for task in &lane.tasks {
+                if let TaskState::Parked(Saved { op: Some(op), .. }) = task.state {
+                    blocked.push(Blocked { cpu, task: Some(task.id), in_handler: false, op });
                 }
             }
         }
+        blocked.sort_by_key(|blocked| (blocked.cpu, blocked.task));
         blocked
     }
 }

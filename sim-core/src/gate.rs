@@ -1,6 +1,6 @@
 //! Conditions that hold an operation back. Nothing spins: a closed gate disables the transition.
 
-use crate::memory::{Loc, Memory};
+use crate::memory::Loc;
 
 /// What must hold before an announced operation can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,14 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// Whether the gate is open; `all_drained` tells about the store buffers.
+    /// Whether the gate is open. `see` reads a word as the waiting CPU sees it, its own buffered stores
+    /// included; `all_drained` tells about the store buffers.
     #[inline]
-    pub(crate) fn is_open(self, memory: &Memory, all_drained: impl Fn() -> bool) -> bool {
+    pub(crate) fn is_open(self, see: impl Fn(Loc) -> u64, all_drained: impl Fn() -> bool) -> bool {
         match self {
             Gate::Open => true,
-            Gate::Zero(loc) => memory.get(loc) == 0,
-            Gate::NonZero(loc) => memory.get(loc) != 0,
+            Gate::Zero(loc) => see(loc) == 0,
+            Gate::NonZero(loc) => see(loc) != 0,
             Gate::AllDrained => all_drained(),
         }
     }

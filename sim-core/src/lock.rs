@@ -26,7 +26,14 @@ impl<'m> Cpu<'m> {
     #[track_caller]
     pub fn try_lock(self, lock: SpinLock) -> Step<'m, impl FnMut(Cpu<'m>) -> Option<Held<'m>> + Unpin> {
         let op = Op::new(OpKind::Rmw, lock.0);
-        self.step(op, move |cpu| (cpu.core.memory.get(lock.0) == 0).then(|| cpu.hold(lock, op)))
+        self.step(op, move |cpu| {
+            let held = cpu.core.memory.get(lock.0);
+            if held == 0 {
+                return Some(cpu.hold(lock, op));
+            }
+            cpu.perform_rmw(&op, held, held);
+            None
+        })
     }
 
     fn hold(self, lock: SpinLock, op: Op) -> Held<'m> {

@@ -27,6 +27,16 @@ impl RcuRules {
     }
 }
 
+/// What the executor sees of a CPU.
+pub(crate) struct Seen {
+    /// It is in an interrupt handler.
+    pub(crate) handling: bool,
+    /// Its task sleeps: a context switch, hence quiescent.
+    pub(crate) asleep: bool,
+    /// A task that was preempted inside `rcu_read_lock()` waits there.
+    pub(crate) preempted_reader: bool,
+}
+
 /// A callback: what the caller gave, and the CPU on which it was queued and will run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Callback {
@@ -102,22 +112,16 @@ impl Rcu {
     }
 
     /// Notes the CPUs that are quiescent now. If the grace period ends with them, answers the CPUs
-    /// on which callbacks became ready.
+    /// on which callbacks became ready. `look` tells what the executor sees of a CPU.
     ///
-    /// `handling` tells of each CPU whether it is in an interrupt handler, `asleep` whether its task
-    /// sleeps (a context switch, hence quiescent).
-    pub(crate) fn note(
-        &self,
-        cpus: &[CpuState],
-        handling: impl Fn(usize) -> bool,
-        asleep: impl Fn(usize) -> bool,
-    ) -> u64 {
+    /// A grace period is a full barrier on every CPU: one with buffered stores has not passed it.
+    pub(crate) fn note(&self, cpus: &[CpuState], look: impl Fn(usize) -> Seen) -> u64 {
         let mut holdouts = self.holdouts.get();
-        for (i, cpu) in cpus.iter().enumerate() {
-            if holdouts & 1 << i != 0
-                && !handling(i)
-                && (cpu.is_idle() || asleep(i) || self.rules.is_quiescent(cpu.mode.get()))
-            {
+        for (i, cpu) in cpus.iter().enumerate().filter(|(i, _)| self.holdouts.get() & 1 << i != 0) {
+            let seen = look(i);
+            let reads = seen.preempted_reader && self.rules.read_lock_counts;
+            let quiescent = cpu.is_idle() || seen.asleep || self.rules.is_quiescent(cpu.mode.get());
+            if quiescent && !reads && !seen.handling && cpu.buffer.borrow().is_empty() {
                 holdouts &= !(1 << i);
             }
         }

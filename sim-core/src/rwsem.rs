@@ -29,8 +29,8 @@ pub struct RwSem {
     line: Object<(u64, VecDeque<Waiter>)>,
 }
 
-/// Waiters that one semaphore can tell apart at a time.
-const SLOTS: u64 = 64;
+/// Waiters that one semaphore can tell apart at a time: more than there are tasks.
+const SLOTS: u64 = 256;
 
 impl RwSem {
     /// A free semaphore named `name`.
@@ -80,6 +80,7 @@ impl RwSem {
 
     /// Takes `amount` back and lets in whoever may come in now.
     fn leave(&self, cpu: Cpu<'_>, amount: u64) {
+        cpu.drain_all();
         let memory = &cpu.core.memory;
         memory.set(self.count, memory.get(self.count) - amount);
         self.hand_over(cpu);
@@ -107,7 +108,7 @@ impl<'m> Cpu<'m> {
         if let Err(ticket) = self.step(op, |cpu| sem.enter(cpu, op, write)).await {
             let slot = sem.slot(ticket);
             let wake = Op { place, ..Op::new(OpKind::Wait, slot) }.behind(Gate::NonZero(slot)).sleeping();
-            self.step(wake, |cpu| cpu.core.memory.set(slot, 0)).await;
+            self.step(wake, |cpu| cpu.perform_rmw(&wake, 1, 0)).await;
         }
     }
 
@@ -160,6 +161,7 @@ impl<'m> WriteHeld<'m> {
         let cpu = self.cpu;
         let sem = self.sem.take();
         if let Some(sem) = sem {
+            cpu.drain_all();
             let memory = &cpu.core.memory;
             memory.set(sem.count, memory.get(sem.count) - WRITER + 1);
             sem.hand_over(cpu);

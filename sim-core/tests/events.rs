@@ -23,7 +23,7 @@ fn show(m: &Machine, (cpu, event): &(CpuId, Event)) -> String {
 }
 
 /// The log of the run in which each decision is the first, but for those given.
-fn log(machine: Machine, decisions: &[(u16, u16)]) -> Vec<String> {
+fn log(machine: Machine, decisions: &[(u32, u32)]) -> Vec<String> {
     let machine = machine.logged();
     machine.core.set_source(Source::Replay(Replay::lenient(decisions.to_vec())));
     machine.run(|m, _| m.log.events().iter().map(|event| show(m, event)).collect())

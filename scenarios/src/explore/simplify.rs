@@ -27,7 +27,7 @@ pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, t
     let Some(title) = trace.findings.first().map(crate::oracle::Finding::title) else { return trace };
     let mut best = trace;
     let (mut attempts, mut steps) = (0, 0);
-    let mut attempt = |answers: Vec<(u16, u16)>, best: &mut Trace| -> bool {
+    let mut attempt = |answers: Vec<(u32, u32)>, best: &mut Trace| -> bool {
         if attempts >= ATTEMPTS || steps >= STEPS {
             return false;
         }

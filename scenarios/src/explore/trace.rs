@@ -63,7 +63,7 @@ impl Trace {
     }
 
     /// The decisions as a replay takes them.
-    pub fn answers(&self) -> Vec<(u16, u16)> {
+    pub fn answers(&self) -> Vec<(u32, u32)> {
         self.decisions.iter().map(|decision| (decision.chosen, decision.of)).collect()
     }
 

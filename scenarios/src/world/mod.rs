@@ -254,15 +254,16 @@ impl<'s> World<'s> {
                 self.check_values();
             }
             Outcome::Deadlock(blocked) => {
-                let name = |task: TaskId| match self.scenario.threads.get(usize::from(task.0)) {
-                    Some(thread) => thread.name.as_str(),
+                let name = |blocked: &sim_core::Blocked| match blocked.task {
+                    _ if blocked.in_handler => "an interrupt handler",
+                    Some(task) => self.scenario.threads.get(usize::from(task.0)).map_or("a task", |t| &t.name),
                     None => "a task",
                 };
                 let core = self.kernel.core();
                 let stack = |cpu: CpuId| sim_core::Cpu { core, id: cpu }.routines();
                 let describe = |blocked: &sim_core::Blocked| {
                     let what = core.memory.describe(blocked.op.loc);
-                    format!("{} on {} waits for {what}", name(blocked.task), blocked.cpu)
+                    format!("{} on {} waits for {what}", name(blocked), blocked.cpu)
                 };
                 self.watch.add(deadlock(&blocked, steps, stack, describe));
             }

@@ -2,6 +2,7 @@
 
 mod pct;
 mod pos;
+mod priorities;
 mod random;
 mod replay;
 mod sticky;

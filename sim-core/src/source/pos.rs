@@ -1,30 +1,28 @@
 //! Partial order sampling (Yuan, Yang, Gu, CAV 2018).
 
+use super::priorities::Priorities;
 use super::random::Stream;
-use crate::choice::{Choice, Chooser, Transition};
+use crate::choice::{Choice, Chooser};
 
 /// The highest priority runs; then it, and every announced operation that races with what it did,
-/// draws a new one. So each partial order is about as likely as any other.
+/// draws a new one. So orders of racing operations are sampled far more evenly than by a random walk.
 pub struct Pos {
     stream: Stream,
-    priority: Vec<u64>,
+    priorities: Priorities,
 }
 
 impl Pos {
     /// The run of a seed.
     pub fn new(seed: u64) -> Pos {
-        Pos { stream: Stream::new(seed), priority: Vec::new() }
+        Pos { stream: Stream::new(seed), priorities: Priorities::default() }
     }
 }
 
 impl Chooser for Pos {
     fn choose(&mut self, choice: &Choice<'_>) -> usize {
         let Choice::Transition(enabled) = choice else { return self.stream.below(choice.of()) };
-        let cpus = enabled.cpus();
-        if self.priority.is_empty() {
-            self.priority.extend((0..Transition::ACTORS * cpus).map(|_| self.stream.next()));
-        }
-        let best = (0..enabled.len()).max_by_key(|&i| self.priority[enabled.actor(i)]).unwrap_or(0);
+        let Pos { stream, priorities } = self;
+        let best = priorities.highest(enabled, || stream.next());
         let performed = enabled.op(best);
         for i in 0..enabled.len() {
             let races = match (performed, enabled.op(i)) {
@@ -32,7 +30,7 @@ impl Chooser for Pos {
                 _ => false,
             };
             if i == best || races {
-                self.priority[enabled.actor(i)] = self.stream.next();
+                priorities.set(enabled.actor(i), stream.next().max(1));
             }
         }
         best

@@ -8,15 +8,15 @@ pub struct Divergence {
     /// The number of the decision, from 0.
     pub decision: usize,
     /// The number of answers that the record saw; `None` if it has no such decision.
-    pub expected: Option<u16>,
-    /// The number of answers that there are now.
-    pub actual: u16,
+    pub expected: Option<u32>,
+    /// The number of answers that there are now; zero if the run ended before.
+    pub actual: u32,
 }
 
 /// Answers as recorded.
 pub struct Replay {
     /// Answer and number of answers of each decision.
-    decisions: Vec<(u16, u16)>,
+    decisions: Vec<(u32, u32)>,
     next: usize,
     strict: bool,
     divergence: Option<Divergence>,
@@ -24,18 +24,21 @@ pub struct Replay {
 
 impl Replay {
     /// Every decision must be as it was recorded; the first that is not is kept.
-    pub fn strict(decisions: Vec<(u16, u16)>) -> Replay {
+    pub fn strict(decisions: Vec<(u32, u32)>) -> Replay {
         Replay { decisions, next: 0, strict: true, divergence: None }
     }
 
     /// Decisions are taken as far as they fit; what is missing or does not fit is the simplest.
-    pub fn lenient(decisions: Vec<(u16, u16)>) -> Replay {
+    pub fn lenient(decisions: Vec<(u32, u32)>) -> Replay {
         Replay { decisions, next: 0, strict: false, divergence: None }
     }
 
-    /// Where a strict replay first differed.
+    /// Where a strict replay first differed, to be asked when the run has ended: a record with more
+    /// decisions than the run asked for differs there.
     pub fn divergence(&self) -> Option<Divergence> {
-        self.divergence
+        let left = self.decisions.get(self.next).filter(|_| self.strict);
+        let early = left.map(|&(_, of)| Divergence { decision: self.next, expected: Some(of), actual: 0 });
+        self.divergence.or(early)
     }
 
     /// The number of decisions asked for so far.
@@ -46,14 +49,12 @@ impl Replay {
 
 impl Chooser for Replay {
     fn choose(&mut self, choice: &Choice<'_>) -> usize {
-        let of = choice.of() as u16;
+        let of = choice.of() as u32;
         let recorded = self.decisions.get(self.next).copied();
         let decision = self.next;
         self.next += 1;
         match recorded {
-            Some((chosen, recorded_of)) if recorded_of == of || (!self.strict && chosen < of) => {
-                usize::from(chosen)
-            }
+            Some((chosen, recorded_of)) if chosen < of && (recorded_of == of || !self.strict) => chosen as usize,
             _ => {
                 if self.strict && self.divergence.is_none() {
                     let expected = recorded.map(|(_, of)| of);

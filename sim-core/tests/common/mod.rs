@@ -137,7 +137,8 @@ impl Machine {
         match outcome {
             Outcome::Completed => {}
             Outcome::Deadlock(blocked) => {
-                let tasks: Vec<_> = blocked.iter().map(|b| b.task.0.to_string()).collect();
+                let tasks: Vec<_> =
+                    blocked.iter().map(|b| b.task.map_or(u8::MAX, |task| task.0).to_string()).collect();
                 trace.push(format!("deadlock({})", tasks.join(" ")));
             }
             Outcome::StepBound => trace.push("endless".to_owned()),
@@ -277,7 +278,7 @@ pub(crate) fn explore<T: Ord>(core: &Core, mut run: impl FnMut() -> T) -> Explor
 }
 
 /// Decisions as [`Replay`] takes them.
-pub(crate) fn answers(decisions: &[Decision]) -> Vec<(u16, u16)> {
+pub(crate) fn answers(decisions: &[Decision]) -> Vec<(u32, u32)> {
     decisions.iter().map(|decision| (decision.chosen, decision.of)).collect()
 }
 
