@@ -31,7 +31,8 @@ fn tell(scenario: &Scenario, case: &Case) -> Option<String> {
 
 fn check(name: &str) {
     let scenario = open(name).unwrap_or_else(|error| panic!("{error}")).scenario;
-    assert_eq!(scenario.name, name, "a scenario is named after its file");
+    let file = std::path::Path::new(name).file_stem().expect("a name").to_string_lossy();
+    assert_eq!(scenario.name, file, "a scenario is named after its file");
     assert!(!scenario.cases.is_empty(), "{name} has no cases");
     let failed: Vec<String> = scenario.cases.iter().filter_map(|case| tell(&scenario, case)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
@@ -85,6 +86,21 @@ fn two_copies_one_page() {
 #[test]
 fn tasks_share_a_cpu() {
     check("tasks-share-a-cpu");
+}
+
+#[test]
+fn shootdown_acknowledged() {
+    check("shootdown-acknowledged");
+}
+
+/// Scenarios that show an oracle at work, rather than a race worth knowing.
+#[test]
+fn every_oracle_can_speak() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles");
+    let files = std::fs::read_dir(folder).expect("the folder is part of the project");
+    for file in files {
+        check(file.expect("a readable folder").path().to_str().expect("a path of the project"));
+    }
 }
 
 #[test]

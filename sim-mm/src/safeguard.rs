@@ -109,6 +109,8 @@ safeguards! {
         "A new table is linked only if no other thread linked one first.";
     GatherFlushFirst = "gather-flush-first" in "tlb_flush_mmu" since Release::v26(12) =>
         "Pages are freed after the TLB flush that makes them unreachable, not before.";
+    FlushWaits = "flush-waits" in "smp_call_function_many" since Release::v26(12) =>
+        "Whoever flushes other CPUs' translations waits until each of them has done it.";
     ForkFlush = "fork-flush" in "dup_mmap" since Release::v26(12) =>
         "After fork write-protected the parent's entries, stale writable translations are flushed.";
     ForkWriteProtect = "fork-write-protect" in "copy_one_pte" since Release::v26(12) =>

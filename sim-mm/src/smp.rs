@@ -6,6 +6,7 @@ use sim_mmu::VirtAddr;
 use crate::arch::tlb::flush_tlb_func_remote;
 use crate::cpu::Cpu;
 use crate::mm_types::MmId;
+use crate::safeguard::Safeguard;
 
 /// `CALL_FUNCTION_VECTOR`.
 pub(crate) const CALL_FUNCTION_VECTOR: Vector = Vector(30);
@@ -100,7 +101,12 @@ pub(crate) async fn smp_call_function_many(cpu: Cpu<'_>, mask: u64, call: Call) 
     }
     function.write(cpu, call);
     let mut interrupt = 0_u64;
+    let waits = cpu.has(Safeguard::FlushWaits);
     for target in CpuId::all(cpus).filter(others) {
+        // csd_lock(): free already, unless an earlier call did not wait.
+        if !waits {
+            cpu.wait(Gate::Zero(function.csd(cpu.id, target).loc())).await;
+        }
         cpu.store(function.csd(cpu.id, target), 1).await;
         // llist_add(): true if the queue was empty, else somebody's interrupt is on its way already.
         let bit = 1 << cpu.id.0;
@@ -111,7 +117,7 @@ pub(crate) async fn smp_call_function_many(cpu: Cpu<'_>, mask: u64, call: Call) 
     for target in CpuId::all(cpus).filter(|id| interrupt & 1 << id.0 != 0) {
         cpu.send_ipi(target, CALL_FUNCTION_VECTOR).await;
     }
-    for target in CpuId::all(cpus).filter(others) {
+    for target in CpuId::all(cpus).filter(|id| waits && others(id)) {
         cpu.wait(Gate::Zero(function.csd(cpu.id, target).loc())).await;
     }
 }

@@ -5,7 +5,7 @@ use sim_mm::{Knob, SAFEGUARDS};
 use super::output::{HEAD, styled};
 use super::{Exit, Failure, Output};
 use crate::library;
-use crate::scenario::{Expect, KernelSpec, MachineSpec, Op, Scenario};
+use crate::scenario::{Expect, KernelSpec, MachineSpec, Op, PlatformChange, Scenario};
 
 /// Lists the library by topic.
 pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
@@ -63,7 +63,8 @@ pub(crate) fn describe(args: &DescribeArgs, output: &mut Output) -> Result<Exit,
                 any_of.join(" or ") + &place
             }
         };
-        output.text(&format!("  {}: {expect}{}", case.name, changes(&case.kernel)));
+        let on = platform_changes(&case.machine.platform);
+        output.text(&format!("  {}: {expect}{}{on}", case.name, changes(&case.kernel)));
         if let Some(about) = &case.about {
             output.text(&format!("    {about}"));
         }
@@ -115,6 +116,16 @@ fn changes(kernel: &KernelSpec) -> String {
         say("gup_protect", protect.name().to_owned());
     }
     text
+}
+
+fn platform_changes(change: &PlatformChange) -> String {
+    let parts = [
+        change.flush.map(|knob| ("flush", knob.name())),
+        change.table_free.map(|knob| ("table_free", knob.name())),
+        change.memory.map(|knob| ("memory", knob.name())),
+        change.preempt.map(|knob| ("preempt", knob.name())),
+    ];
+    parts.into_iter().flatten().map(|(name, value)| format!(", {name} {value}")).collect()
 }
 
 fn operations(ops: &[Op], output: &mut Output) {

@@ -123,6 +123,9 @@ impl<'s> Campaign<'s> {
         stop: &AtomicBool,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Explored, SetupError> {
+        tracing::info!(
+            scenario = self.scenario.name, strategy = %self.strategy, runs = self.runs, seed = self.seed, "exploring"
+        );
         let next = AtomicU64::new(0);
         let first = AtomicU64::new(u64::MAX);
         let blocks = Mutex::new(BTreeMap::new());
@@ -177,6 +180,9 @@ impl<'s> Campaign<'s> {
                 continue;
             }
             let trace = Trace::record(world, &mut executor, source());
+            for finding in &trace.findings {
+                tracing::debug!(seed = self.seed + number, title = finding.title(), finding.message);
+            }
             block.found.extend(trace.findings.first().map(|finding| (finding.title(), self.seed + number)));
             match goal {
                 Goal::First(accepts) if accepts(&trace) => {
