@@ -7,9 +7,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use common::{Machine, OPEN, alone, cases, step};
+use common::{Machine, OPEN, alone, cases, lines, step};
 use proptest::bool::weighted;
-use proptest::prelude::{Strategy, any, prop_assert_eq};
+use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq};
 use proptest::sample::select;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use sim_mmu::{DataOp, Entry, Event, Level, PageFault, Pfn, VirtAddr};
@@ -76,7 +76,7 @@ fn case() -> impl Strategy<Value = Case> {
         let page = indices.iter().fold(0, |page, index| page * u64::from(entries) + u64::from(*index));
         // Canonical: the bits above those that the walk uses are copies of the highest that it uses.
         let unused = 52 - 4 * entries.trailing_zeros();
-        let va = (page << 12 | u64::from(word % entries) * 8) << unused;
+        let va = ((page << 12) + u64::from(word % entries) * 8) << unused;
         let va = VirtAddr((va.cast_signed() >> unused).cast_unsigned());
         let image = (0..)
             .zip(words)
@@ -141,21 +141,21 @@ fn check(case: &Case, seen: &[Cell<u32>; 4]) -> TestCaseResult {
         End::Completed => Ok(case.write.unwrap_or(before)),
         _ => Err(PageFault { va: case.va, code }),
     };
-    prop_assert_eq!(&accessed.result, &expected, "ends with {:?} at {:?}: {:#?}", end, level, accessed.events);
+    prop_assert_eq!(&accessed.result, &expected, "{:?} at {:?}: {:?}", end, level, accessed);
     if let (End::Completed, Some(value)) = (end, case.write) {
         image.insert((frame, word), value);
     }
-    for ((frame, index), expected) in &image {
-        let actual = machine.word(*frame, *index);
-        prop_assert_eq!(
-            actual,
-            *expected,
-            "frame {} entry {} is {}, not {}: {:#?}",
-            frame,
-            index,
+    for (place, expected) in &image {
+        let actual = machine.word(place.0, place.1);
+        // Whether a walk that faults leaves A in the entries above is not specified.
+        let allowed = actual == *expected || end != End::Completed && actual == case.image[place];
+        prop_assert!(
+            allowed,
+            "{end:?} at {level:?}: entry {} of frame {} is {}, not {}: {accessed:?}",
+            place.1,
+            place.0,
             Entry(actual),
             Entry(*expected),
-            accessed.events
         );
     }
     Ok(())
@@ -185,8 +185,8 @@ fn a_write_that_faults_sets_no_dirty_flag() {
         let (table, index) = machine.leaf(0, va);
         machine.set_word(table, index, Entry::new(Pfn(5), flags).0);
         let accessed = machine.access(0, va, DataOp::Write(1));
-        assert!(accessed.result.is_err(), "a write through {flags:#x}: {accessed:#?}");
-        assert_eq!(machine.word(table, index), Entry::new(Pfn(5), flags).0, "{accessed:#?}");
+        assert!(accessed.result.is_err(), "a write through {flags:#x}: {accessed:?}");
+        assert_eq!(machine.word(table, index), Entry::new(Pfn(5), flags).0, "{accessed:?}");
     }
 }
 
@@ -208,6 +208,6 @@ fn flags_are_set_only_in_the_entry_that_was_read() {
         step(access.as_mut());
     }
     machine.set_word(table, index, Entry::new(Pfn(6), OPEN).0);
-    assert_eq!(alone(access), Ok(60), "{:#?}", machine.take_events());
+    assert_eq!(alone(access), Ok(60), "{}", lines(&machine.take_events()));
     assert_eq!(machine.word(table, index), Entry::new(Pfn(6), OPEN | Entry::ACCESSED).0);
 }

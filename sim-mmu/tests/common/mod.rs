@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -97,10 +97,20 @@ impl Machine {
 }
 
 /// What became of an access.
-#[derive(Debug)]
 pub(crate) struct Accessed {
     pub(crate) result: Result<u64, PageFault>,
     pub(crate) events: Vec<Event>,
+}
+
+impl Debug for Accessed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, after{}", self.result, lines(&self.events))
+    }
+}
+
+/// Each on a line of its own.
+pub(crate) fn lines<T: Debug>(events: &[T]) -> String {
+    events.iter().map(|event| format!("\n  {event:?}")).collect()
 }
 
 impl Accessed {
@@ -139,7 +149,7 @@ pub(crate) fn over_all_choices<T: Ord>(machine: &Machine, mut run: impl FnMut() 
     let core = &machine.mmu.core;
     core.keep_decisions(true);
     let mut reached = BTreeSet::new();
-    let mut prefix: Vec<(u16, u16)> = Vec::new();
+    let mut prefix: Vec<(u32, u32)> = Vec::new();
     loop {
         machine.rewind();
         core.set_source(Source::Replay(Replay::lenient(prefix.clone())));

@@ -1,0 +1,292 @@
+//! A machine with a kernel, the shell that processes are played from, and a watch over what happens.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+pub(crate) mod model;
+pub(crate) mod space;
+pub(crate) mod watch;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use proptest::sample::select;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config as Cases, RngSeed};
+use sim_core::source::{Pct, Pos, Random, Source, Sticky};
+use sim_core::{
+    Blocked, BoxFuture, CpuId, Executor, Gate, Loc, MemoryBuilder, Op, OpKind, Outcome, Shared, TaskId,
+};
+use sim_mm::arch::fault::user_access;
+use sim_mm::{
+    CowReuse, Cpu, Errno, Flush, Kernel, KernelConfig, Knob, MachineConfig, MemoryOrder, MmId, Platform, Preempt,
+    Release, Safeguard, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
+};
+use sim_mmu::{DataOp, Geometry, VirtAddr};
+
+use watch::Watch;
+
+/// The same cases each time, and no file of failures: the seed finds them again.
+pub(crate) fn cases(cases: u32) -> Cases {
+    Cases { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Cases::default() }
+}
+
+/// What a machine of a test is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) cpus: usize,
+    pub(crate) entries: u32,
+    pub(crate) frames: u64,
+    pub(crate) platform: Platform,
+    pub(crate) kernel: KernelConfig,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { cpus: 1, entries: 4, frames: 64, platform: Platform::default(), kernel: release("v5.0") }
+    }
+}
+
+/// The kernel of a release.
+pub(crate) fn release(version: &str) -> KernelConfig {
+    KernelConfig::new(parse(version), &[], &[], None, None)
+}
+
+pub(crate) fn parse(version: &str) -> Release {
+    version.parse().expect("a test names releases that exist")
+}
+
+/// v5.0 with another rule by which COW reuses pages.
+pub(crate) fn reusing_by(rule: CowReuse) -> KernelConfig {
+    KernelConfig::new(parse("v5.0"), &[], &[], Some(rule), None)
+}
+
+/// v5.0 less a safeguard.
+pub(crate) fn without(safeguard: Safeguard) -> KernelConfig {
+    KernelConfig::new(parse("v5.0"), &[safeguard], &[], None, None)
+}
+
+/// Every value of a knob.
+pub(crate) fn every<K: Knob>() -> impl Iterator<Item = K> {
+    K::NAMES.iter().map(|(value, _)| *value)
+}
+
+fn knob<K: Knob + std::fmt::Debug>() -> impl Strategy<Value = K> {
+    select(every::<K>().collect::<Vec<_>>())
+}
+
+/// Machines of every shape and platform.
+pub(crate) fn setups(cpus: usize) -> impl Strategy<Value = Setup> {
+    let platform = (knob::<Flush>(), knob::<TableFree>(), knob::<MemoryOrder>(), knob::<Preempt>())
+        .prop_map(|(flush, table_free, memory, preempt)| Platform { flush, table_free, memory, preempt });
+    (select(vec![2, 4, 8, 512]), platform, knob::<CowReuse>()).prop_map(move |(entries, platform, rule)| Setup {
+        cpus,
+        entries,
+        frames: 128,
+        platform,
+        kernel: reusing_by(rule),
+    })
+}
+
+/// The schedule of a seed, for tasks that each have a CPU of their own. Seeds take turns among kinds.
+pub(crate) fn schedule(seed: u64) -> Source {
+    match seed % 4 {
+        0 => Source::Random(Random::new(seed)),
+        1 => Source::Sticky(Sticky::new(seed)),
+        2 => Source::Pct(Pct::new(seed, 3, 400)),
+        _ => Source::Pos(Pos::new(seed)),
+    }
+}
+
+/// Address spaces and tasks that a test may use up.
+const MANY: usize = 48;
+/// More steps than any test takes, unless it never ends.
+const ENDLESS: u64 = 200_000;
+
+/// A machine with its kernel. A test that fails while it has one tells what happened on it.
+pub(crate) struct Machine {
+    pub(crate) kernel: Kernel,
+    pub(crate) watch: Rc<Watch>,
+    /// A word for each task that says that its process exists.
+    born: Loc,
+    /// A word of no meaning: a locked operation on it empties the store buffer.
+    scratch: Loc,
+    mms: Vec<Cell<Option<MmId>>>,
+}
+
+impl Machine {
+    pub(crate) fn new(setup: Setup) -> Machine {
+        Machine::with(setup, MemoryBuilder::default())
+    }
+
+    /// A machine whose memory holds other words already.
+    pub(crate) fn with(setup: Setup, mut memory: MemoryBuilder) -> Machine {
+        let born = memory.words("born", MANY);
+        let scratch = memory.words("scratch", 1);
+        let config = MachineConfig {
+            cpus: setup.cpus,
+            geometry: Geometry::new(setup.entries).expect("a power of two from 2 to 512"),
+            frames: setup.frames,
+            refcount_bits: 16,
+            mms: MANY,
+            tasks: MANY,
+            platform: setup.platform,
+            kernel: setup.kernel,
+        };
+        let kernel = Kernel::new(memory, config);
+        let watch = Rc::new(Watch::new(setup.frames));
+        kernel.set_observer(Some(watch.clone()));
+        Machine { kernel, watch, born, scratch, mms: vec![Cell::new(None); MANY] }
+    }
+
+    pub(crate) fn shell(&self, cpu: u8, task: u8) -> Shell<'_> {
+        Shell { machine: self, cpu: Cpu::new(&self.kernel, CpuId(cpu)), task: TaskId(task) }
+    }
+
+    /// Plays `code` on CPU 0, alone.
+    #[track_caller]
+    pub(crate) fn play<'m>(&'m self, code: impl AsyncFnOnce(Shell<'m>) + 'm) {
+        let shell = self.shell(0, 0);
+        let result = self.run(Source::First, vec![(0, Box::pin(code(shell)))]);
+        if let Err(wrong) = result {
+            panic!("{wrong}");
+        }
+    }
+
+    /// Runs tasks, each on its CPU, to their ends; then nothing may be left over.
+    pub(crate) fn run<'m>(&'m self, source: Source, tasks: Vec<(u8, BoxFuture<'m>)>) -> Result<(), String> {
+        let core = self.kernel.core();
+        core.set_source(source);
+        let mut executor = Executor::new(core, &self.kernel);
+        for (task, (cpu, code)) in (0..).zip(tasks) {
+            executor.spawn(CpuId(cpu), TaskId(task), code);
+        }
+        let outcome = executor.run(ENDLESS);
+        let ended = match &outcome {
+            Outcome::Completed => Ok(()),
+            Outcome::Stopped => Err("stopped".to_owned()),
+            Outcome::StepBound => Err(format!("nothing ended within {ENDLESS} steps")),
+            Outcome::Deadlock(blocked) => {
+                let waits = |b: &Blocked| format!("{:?} for {}", b.task, core.memory.describe(b.op.loc));
+                Err(format!("deadlock: {}", blocked.iter().map(waits).collect::<Vec<_>>().join(", ")))
+            }
+        };
+        // What went wrong first is what matters.
+        self.watch.verdict()?;
+        ended?;
+        self.check_at_rest()
+    }
+
+    /// Frames whose use is over are on the free list, and no count is left.
+    fn check_at_rest(&self) -> Result<(), String> {
+        self.watch.all_free()?;
+        let memory = &self.kernel.core().memory;
+        for pfn in (0..self.kernel.config.frames).map(sim_mmu::Pfn) {
+            let page = sim_mm::Page(pfn);
+            let expected = u64::from(pfn.0 < watch::BOOT_FRAMES);
+            let counts = [self.kernel.refcount(page), self.kernel.mapcount(page)].map(|at| memory.get(at.loc()));
+            if counts != [expected, 0] {
+                return Err(format!("at rest {pfn} has _refcount {} and _mapcount {}", counts[0], counts[1]));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    #[expect(clippy::print_stderr, reason = "a failed test tells what happened on its machine")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.watch.story());
+        }
+    }
+}
+
+/// Where processes are played from: a task on a CPU, in the process that it entered last. Addresses
+/// are page numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Shell<'m> {
+    pub(crate) machine: &'m Machine,
+    pub(crate) cpu: Cpu<'m>,
+    task: TaskId,
+}
+
+impl<'m> Shell<'m> {
+    /// Makes a process and enters it.
+    pub(crate) async fn new_process(self) -> MmId {
+        let mm = self.machine.kernel.new_process(self.cpu.id).await.expect("a test has frames for its processes");
+        self.enter(mm).await;
+        mm
+    }
+
+    /// Goes on as a process.
+    pub(crate) async fn enter(self, mm: MmId) {
+        self.machine.watch.tell(**self.cpu, || format!("enters {mm:?}"));
+        self.machine.kernel.set_task_mm(self.task, Some(mm));
+        start_task_in(self.cpu, self.machine.kernel.mm(mm)).await;
+    }
+
+    /// Goes on in the process that another task makes for this one.
+    pub(crate) async fn enter_when_born(self) -> MmId {
+        let born = self.machine.born.offset(u32::from(self.task.0));
+        let op = Op::new(OpKind::Wait, born).behind(Gate::NonZero(born)).sleeping();
+        self.cpu.step(op, |_| ()).await;
+        let mm = self.machine.mms[usize::from(self.task.0)].get().expect("it is born");
+        self.enter(mm).await;
+        mm
+    }
+
+    /// A task gets a process.
+    pub(crate) fn give_birth(self, task: usize, mm: MmId) {
+        self.machine.mms[task].set(Some(mm));
+        self.machine.kernel.core().memory.set(self.machine.born.offset(task as u32), 1);
+    }
+
+    pub(crate) async fn mmap(self, pages: u64, writable: bool, at: Option<u64>) -> Result<u64, Errno> {
+        let start = sys_mmap(self.cpu, pages, writable, at.map(address)).await?;
+        Ok(start.vpn().0)
+    }
+
+    pub(crate) async fn munmap(self, page: u64, pages: u64) -> Result<u64, Errno> {
+        sys_munmap(self.cpu, address(page), address(page + pages)).await.map(|()| 0)
+    }
+
+    pub(crate) async fn dontneed(self, page: u64, pages: u64) -> Result<u64, Errno> {
+        madvise_dontneed(self.cpu, address(page), address(page + pages)).await.map(|()| 0)
+    }
+
+    /// Reads the first word of a page.
+    pub(crate) async fn read(self, page: u64) -> Result<u64, Errno> {
+        user_access(self.cpu, address(page), DataOp::Read).await
+    }
+
+    /// Writes the first word of a page.
+    pub(crate) async fn write(self, page: u64, value: u64) -> Result<u64, Errno> {
+        user_access(self.cpu, address(page), DataOp::Write(value)).await
+    }
+
+    pub(crate) async fn fork(self) -> Result<MmId, Errno> {
+        sys_fork(self.cpu).await
+    }
+
+    /// Ends the process that it is in.
+    pub(crate) async fn exit(self) {
+        self.machine.watch.tell(**self.cpu, || "exits".to_owned());
+        exit_mm(self.cpu, self.task).await;
+    }
+
+    /// Ends another process.
+    pub(crate) async fn exit_of(self, mm: MmId) {
+        self.enter(mm).await;
+        self.exit().await;
+    }
+
+    /// Waits until the CPU's stores are in memory, where tests look.
+    pub(crate) async fn drained(self) {
+        self.cpu.rmw(Shared::at(self.machine.scratch), |word: u64| word).await;
+    }
+}
+
+/// The address of a page.
+pub(crate) fn address(page: u64) -> VirtAddr {
+    VirtAddr(page << 12)
+}
