@@ -116,11 +116,12 @@ impl Watch {
                     self.wrong(cpu, format!("{how:?} takes the count of {pfn} from {old} to {new}"));
                 }
             }
-            Event::MapcountChanged { pfn, old, new } => {
-                if self.frame(pfn) != Some(FrameUse::Data) || new == old.wrapping_sub(1) && old == 0 {
-                    self.wrong(cpu, format!("the mappings of {pfn} go from {old} to {new}"));
-                }
+            Event::MapcountChanged { pfn, old, new }
+                if self.frame(pfn) != Some(FrameUse::Data) || new == old.wrapping_sub(1) && old == 0 =>
+            {
+                self.wrong(cpu, format!("the mappings of {pfn} go from {old} to {new}"));
             }
+            Event::MapcountChanged { .. } => {}
             _ => {}
         }
     }
