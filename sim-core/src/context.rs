@@ -22,8 +22,8 @@ pub(crate) enum TaskState {
     Fresh,
     /// Its announcement is in the CPU, or in what the handlers above saved.
     Running,
-    /// Another task runs in its place.
-    Parked(Saved),
+    /// Another task runs in its place. Boxed: it is rare, and tasks are made in every run.
+    Parked(Box<Saved>),
     Done,
 }
 

@@ -132,9 +132,13 @@ impl Core {
         self.rcu.reset();
         self.steps.set(0);
         self.digest.set(NO_DIGEST);
-        self.digests.borrow_mut().clear();
+        if self.watched.get() {
+            self.digests.borrow_mut().clear();
+        }
         self.stop.set(false);
-        self.decisions.borrow_mut().clear();
+        if self.recording.get() {
+            self.decisions.borrow_mut().clear();
+        }
     }
 
     /// Decisions of the coming runs come from `source`.
@@ -151,6 +155,7 @@ impl Core {
     /// Keep (or stop keeping) the decisions of each run.
     pub fn keep_decisions(&self, keep: bool) {
         self.recording.set(keep);
+        self.decisions.borrow_mut().clear();
     }
 
     /// The decisions of the run so far, if they are kept.
@@ -178,6 +183,7 @@ impl Core {
     /// Turns the state digest on or off.
     pub fn set_digested(&self, on: bool) {
         self.digested.set(on);
+        self.digests.borrow_mut().clear();
         self.watched.set(on || self.traced.get());
     }
 

@@ -318,7 +318,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let saved = self.save(cpu);
         let lane = &mut self.lanes[cpu.index()];
         if let Some(running) = lane.running {
-            lane.tasks[running].state = TaskState::Parked(saved);
+            lane.tasks[running].state = TaskState::Parked(Box::new(saved));
             lane.tasks[running].future = lane.top.take();
         }
         let next = lane.tasks.iter().position(|task| task.id == id);
@@ -327,7 +327,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         lane.just_switched = true;
         lane.top = lane.tasks[next].future.take();
         let below = match std::mem::replace(&mut lane.tasks[next].state, TaskState::Fresh) {
-            TaskState::Parked(saved) => saved,
+            TaskState::Parked(saved) => *saved,
             _ => Saved { op: None, mode: Mode::USER, routines: Vec::new() },
         };
         self.core.cpus[cpu.index()].task.set(Some(id));
@@ -409,8 +409,9 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             let top = self.core.cpus[i].op();
             blocked.extend(top.map(|op| Blocked { cpu, task: running, in_handler: !lane.below.is_empty(), op }));
             for task in &lane.tasks {
-                if let TaskState::Parked(Saved { op: Some(op), .. }) = task.state {
-                    blocked.push(Blocked { cpu, task: Some(task.id), in_handler: false, op });
+                if let TaskState::Parked(saved) = &task.state {
+                    let waits = |op| Blocked { cpu, task: Some(task.id), in_handler: false, op };
+                    blocked.extend(saved.op.map(waits));
                 }
             }
         }

@@ -54,6 +54,8 @@ pub struct Rcu {
     everyone: u64,
     /// CPUs that the present grace period still waits for; zero if none is under way.
     holdouts: Cell<u64>,
+    /// Whether anything was queued since the last reset.
+    used: Cell<bool>,
     waiting: RefCell<Vec<Callback>>,
     queued: RefCell<Vec<Callback>>,
     done: RefCell<Vec<Callback>>,
@@ -65,6 +67,7 @@ impl Rcu {
             rules,
             everyone: u64::MAX >> (64 - cpus),
             holdouts: Cell::new(0),
+            used: Cell::new(false),
             waiting: RefCell::default(),
             queued: RefCell::default(),
             done: RefCell::default(),
@@ -72,6 +75,9 @@ impl Rcu {
     }
 
     pub(crate) fn reset(&self) {
+        if !self.used.replace(false) {
+            return;
+        }
         self.holdouts.set(0);
         self.waiting.borrow_mut().clear();
         self.queued.borrow_mut().clear();
@@ -81,6 +87,7 @@ impl Rcu {
     /// `call_rcu_sched()`: `token` comes back through [`take_done`](Rcu::take_done) on `cpu`, in the
     /// RCU interrupt, after a grace period. The caller's step is the moment it is queued.
     pub fn call(&self, cpu: CpuId, token: u64) {
+        self.used.set(true);
         self.queued.borrow_mut().push(Callback { cpu, token });
         self.start();
     }
