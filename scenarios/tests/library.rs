@@ -104,6 +104,11 @@ fn every_oracle_can_speak() {
 }
 
 #[test]
+fn parallel_dontneed_misses_flush() {
+    check("parallel-dontneed-misses-flush");
+}
+
+#[test]
 fn every_scenario_has_a_test() {
     let source = include_str!("library.rs");
     for entry in entries() {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::model::{Call, Memory};
+use common::model::{Call, Frames, Memory};
 use common::{Got, Gup, Machine, Setup, Shell, WAYS, address, cases, every, reusing_by, setups};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
@@ -321,17 +321,21 @@ async fn lay_out(shell: Shell<'_>, first: u64, layout: &[Is]) -> [(MmId, Memory)
     let pages = || (first..).zip(layout.iter().copied());
     for (page, _) in pages().filter(|(_, is)| *is != Is::Unmapped) {
         let writable = !matches!(layout[(page - first) as usize], Is::ReadOnly | Is::ReadOnlyRead);
-        shell.call_as(&mut memory, Call::Mmap { page: Some(page), pages: 1, writable }).await;
+        shell.call_as(&mut memory, Call::Mmap { page: Some(page), pages: 1, writable }, Frames::Suffice).await;
     }
     for (page, _) in pages().filter(|(_, is)| *is == Is::Shared) {
-        shell.call_as(&mut memory, Call::Write { page, word: 0, value: page }).await;
+        shell.call_as(&mut memory, Call::Write { page, word: 0, value: page }, Frames::Suffice).await;
     }
     let child = shell.fork().await.expect("there are frames");
     let inherited = memory.clone();
     for (page, is) in pages() {
         match is {
-            Is::Written => shell.call_as(&mut memory, Call::Write { page, word: 0, value: page }).await,
-            Is::Read | Is::ReadOnlyRead => shell.call_as(&mut memory, Call::Read { page, word: 0 }).await,
+            Is::Written => {
+                shell.call_as(&mut memory, Call::Write { page, word: 0, value: page }, Frames::Suffice).await
+            }
+            Is::Read | Is::ReadOnlyRead => {
+                shell.call_as(&mut memory, Call::Read { page, word: 0 }, Frames::Suffice).await
+            }
             _ => {}
         }
     }

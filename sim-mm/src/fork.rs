@@ -15,6 +15,9 @@ use crate::safeguard::Safeguard;
 
 /// `mm_alloc()`: an empty address space.
 pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
+    if cpu.kernel.unused_mm().is_none() {
+        return Err(Errno::Enomem);
+    }
     let pgd = pgd_alloc(cpu).await.ok_or(Errno::Enomem)?;
     let mm = cpu.kernel.unused_mm().ok_or(Errno::Enomem)?;
     cpu.this_cpu_write(mm.pgd(), pgd.0);
@@ -45,14 +48,19 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
     let _routine = cpu.enter("dup_mmap");
     let _mmap_lock = cpu.down_write(&oldmm.mmap_lock).await;
     let vmas = cpu.read(&oldmm.vmas, Clone::clone).await;
+    let mut copied = Ok(());
     for &vma in &vmas {
         mm.vmas.poke(cpu.core, |list| list.push(vma));
-        copy_page_range(cpu, mm, oldmm, vma).await?;
+        copied = copy_page_range(cpu, mm, oldmm, vma).await;
+        if copied.is_err() {
+            break;
+        }
     }
+    // On every way out: entries of the parent may be write-protected already.
     if cpu.has(Safeguard::ForkFlush) {
         flush_tlb_mm(cpu, oldmm).await;
     }
-    Ok(())
+    copied
 }
 
 /// A new task's first step into its address space: what `schedule_tail()` finds already loaded.

@@ -10,11 +10,15 @@ use crate::mmap::find_vma;
 /// `madvise(start, end, MADV_DONTNEED)`: the pages' contents are gone; the mapping stays.
 ///
 /// # Errors
-/// `EINVAL` outside any address space, `ENOMEM` if a part of the range is not mapped.
+/// `EINVAL` outside any address space or for an unaligned start, `ENOMEM` if a part of the range is not mapped.
 pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("madvise_dontneed");
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+    let end = end.page_align();
+    if start.offset() != 0 || end < start {
+        return Err(Errno::Einval);
+    }
     let _mmap_lock = cpu.down_read(&mm.mmap_lock).await;
     let mut addr = start;
     let mut unmapped = false;

@@ -89,12 +89,13 @@ fn detach(vmas: &mut Vec<Vma>, start: VirtAddr, end: VirtAddr) -> (Vec<Vma>, Vir
 /// `munmap()`: as since v4.20, with the lock downgraded before the slow part.
 ///
 /// # Errors
-/// `EINVAL` for an empty or unaligned range.
+/// `EINVAL` for a range that is empty, unaligned at its start, or beyond user space.
 pub async fn sys_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("__do_munmap");
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
-    if start.offset() != 0 || end <= start {
+    let end = end.page_align();
+    if start.offset() != 0 || end <= start || end > cpu.mmu.geometry.task_size() {
         return Err(Errno::Einval);
     }
     let mmap_lock = cpu.down_write(&mm.mmap_lock).await;
@@ -111,7 +112,8 @@ pub async fn sys_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<
 /// frees.
 async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vmas: &[Vma], floor: VirtAddr, ceiling: VirtAddr) {
     let _routine = cpu.enter("unmap_region");
-    let mut tlb = MmuGather::gather(cpu, mm).await;
+    let (Some(first), Some(last)) = (vmas.first(), vmas.last()) else { return };
+    let mut tlb = MmuGather::gather(cpu, mm, first.start, last.end).await;
     unmap_vmas(cpu, &mut tlb, vmas).await;
     for (i, vma) in vmas.iter().enumerate() {
         let next = vmas.get(i + 1).map_or(ceiling, |next| next.start);

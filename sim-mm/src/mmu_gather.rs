@@ -14,6 +14,8 @@ use crate::smp::{Call, smp_call_function};
 /// `struct mmu_gather`.
 pub(crate) struct MmuGather<'m> {
     pub(crate) mm: &'m MmStruct,
+    /// What is being unmapped altogether.
+    whole: (VirtAddr, VirtAddr),
     /// The range whose translations must go; empty if there are none.
     start: VirtAddr,
     end: VirtAddr,
@@ -28,9 +30,16 @@ pub(crate) const RCU_VECTOR: Vector = Vector(1);
 
 impl<'m> MmuGather<'m> {
     /// `tlb_gather_mmu()`.
-    pub(crate) async fn gather(cpu: Cpu<'m>, mm: &'m MmStruct) -> MmuGather<'m> {
+    pub(crate) async fn gather(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) -> MmuGather<'m> {
         cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
-        MmuGather { mm, start: VirtAddr(u64::MAX), end: VirtAddr(0), pages: Vec::new(), tables: Vec::new() }
+        MmuGather {
+            mm,
+            whole: (start, end),
+            start: VirtAddr(u64::MAX),
+            end: VirtAddr(0),
+            pages: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 
     /// `tlb_remove_tlb_entry()`: the translation of a page must go.
@@ -92,6 +101,11 @@ impl<'m> MmuGather<'m> {
 
     /// `tlb_finish_mmu()`.
     pub(crate) async fn finish(mut self, cpu: Cpu<'m>) {
+        // mm_tlb_flush_nested(): another gather may have cleared entries of this range, and not flushed
+        // them yet. Who finds nothing to flush must not rely on that.
+        if cpu.has(Safeguard::GatherFlushNested) && cpu.load(self.mm.tlb_flush_pending()).await > 1 {
+            (self.start, self.end) = self.whole;
+        }
         self.flush(cpu).await;
         cpu.rmw(self.mm.tlb_flush_pending(), |pending| pending - 1).await;
     }

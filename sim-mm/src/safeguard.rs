@@ -109,6 +109,8 @@ safeguards! {
         "A new table is linked only if no other thread linked one first.";
     GatherFlushFirst = "gather-flush-first" in "tlb_flush_mmu" since Release::v26(12) =>
         "Pages are freed after the TLB flush that makes them unreachable, not before.";
+    GatherFlushNested = "gather-flush-nested" in "tlb_finish_mmu" since Release::v(4, 13), commit "99baac21e458" =>
+        "Who unmaps a range while another does flushes it altogether: the other's flush may be still to come.";
     FlushWaits = "flush-waits" in "smp_call_function_many" since Release::v26(12) =>
         "Whoever flushes other CPUs' translations waits until each of them has done it.";
     ForkFlush = "fork-flush" in "dup_mmap" since Release::v26(12) =>

@@ -4,17 +4,16 @@
 mod common;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
-use common::model::{Call, Memory};
+use common::model::{Call, Frames, Memory};
 use common::{Machine, Setup, Shell, cases, schedule, setups};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 use sim_core::BoxFuture;
-use sim_core::source::{Random, Source, Sticky};
-use sim_mm::MmId;
+use sim_core::source::{Random, Source};
+use sim_mm::{Errno, MmId};
 
 /// Pages that random calls are about, by slot: they lie around borders of tables of all levels.
 const SLOTS: u64 = 12;
@@ -107,24 +106,38 @@ fn act() -> impl Strategy<Value = Act> {
 
 /// Up to so many processes live at a time.
 const PROCESSES: usize = 3;
+/// More frames than they need.
+const PLENTY: u64 = 128;
 
 /// One CPU plays all processes, one call after the other.
 async fn one_after_the_other(shell: Shell<'_>, setup: &Setup, acts: &[(usize, Act)]) {
-    let mut processes: Vec<(MmId, Memory)> = vec![(shell.new_process().await, Memory::default())];
+    let frames = if setup.frames < PLENTY { Frames::MayRunOut } else { Frames::Suffice };
+    let wrong = |what: String| shell.machine.watch.wrong(**shell.cpu, what);
+    let refused = |what: &str, errno| {
+        if (errno, frames) != (Errno::Enomem, Frames::MayRunOut) {
+            wrong(format!("{what} answers {errno:?}"));
+        }
+    };
+    let mut processes: Vec<(MmId, Memory)> = Vec::new();
     for (value, (which, act)) in (1..).zip(acts) {
         if processes.is_empty() {
-            processes.push((shell.new_process().await, Memory::default()));
+            match shell.try_new_process().await {
+                Ok(mm) => processes.push((mm, Memory::default())),
+                Err(errno) => {
+                    refused("a new process", errno);
+                    continue;
+                }
+            }
         }
         let which = which % processes.len();
         let (mm, memory) = &mut processes[which];
         shell.enter(*mm).await;
         match act {
-            Act::Call(wish) => shell.call_as(memory, wish.call(setup, 0, 0..SLOTS, value)).await,
-            Act::Fork if processes.len() < PROCESSES => {
-                let child = shell.fork().await.expect("there are frames for a child");
-                let memory = processes[which].1.clone();
-                processes.push((child, memory));
-            }
+            Act::Call(wish) => shell.call_as(memory, wish.call(setup, 0, 0..SLOTS, value), frames).await,
+            Act::Fork if processes.len() < PROCESSES => match shell.fork().await {
+                Ok(child) => processes.push((child, processes[which].1.clone())),
+                Err(errno) => refused("fork", errno),
+            },
             Act::Fork => {}
             Act::Exit => {
                 shell.exit().await;
@@ -133,8 +146,8 @@ async fn one_after_the_other(shell: Shell<'_>, setup: &Setup, acts: &[(usize, Ac
         }
         shell.drained().await;
         let expected: Vec<(MmId, &Memory)> = processes.iter().map(|(mm, memory)| (*mm, memory)).collect();
-        if let Err(wrong) = shell.machine.check_processes(&expected) {
-            shell.machine.watch.wrong(**shell.cpu, format!("after {act:?}: {wrong}"));
+        if let Err(what) = shell.machine.check_processes(&expected) {
+            wrong(format!("after {act:?}: {what}"));
         }
     }
     for (mm, _) in processes {
@@ -148,9 +161,11 @@ proptest! {
     #[test]
     fn processes_one_after_the_other(
         setup in setups(1),
+        frames in select(vec![16, 30, PLENTY]),
         acts in vec((0..PROCESSES, act()), 1..40),
         seed in any::<Option<u64>>(),
     ) {
+        let setup = Setup { frames, ..setup };
         judge(setup, |machine| {
             let source = seed.map_or(Source::First, |seed| Source::Random(Random::new(seed)));
             machine.run(source, vec![(0, Box::pin(one_after_the_other(machine.shell(0, 0), &setup, &acts)))])
@@ -246,7 +261,8 @@ impl Programs {
         for (n, wish) in wishes.iter().enumerate() {
             self.fork_children(shell, program, n, &memory, born).await;
             let value = (100 * program + n + 1) as u64;
-            shell.call_as(&mut memory, wish.call(&self.setup, self.shift, self.slots(program), value)).await;
+            let call = wish.call(&self.setup, self.shift, self.slots(program), value);
+            shell.call_as(&mut memory, call, Frames::Suffice).await;
         }
         for n in wishes.len()..=CALLS {
             self.fork_children(shell, program, n, &memory, born).await;
@@ -280,27 +296,11 @@ impl Programs {
     }
 }
 
-impl Programs {
-    /// Whether two programs take turns on a CPU.
-    fn share_a_cpu(&self) -> bool {
-        let cpus: BTreeSet<u8> = self.programs.iter().map(|program| program.cpu).collect();
-        cpus.len() < self.programs.len()
-    }
-
-    fn schedule(&self, seed: u64) -> Source {
-        match (self.share_a_cpu(), seed % 2) {
-            (false, _) => schedule(seed),
-            (true, 0) => Source::Random(Random::new(seed)),
-            (true, _) => Source::Sticky(Sticky::new(seed)),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(cases(1200))]
 
     #[test]
     fn processes_at_the_same_time(programs in programs(), seed in any::<u64>()) {
-        judge(programs.setup, |machine| programs.run(machine, programs.schedule(seed)))?;
+        judge(programs.setup, |machine| programs.run(machine, schedule(seed)))?;
     }
 }

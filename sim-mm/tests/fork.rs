@@ -180,6 +180,38 @@ fn what_cannot_be_written_and_what_was_never_written_is_inherited() {
     });
 }
 
+/// Wherever a fork runs out of frames, it leaves nothing of the child, and the parent as it was.
+#[test]
+fn a_fork_that_fails_is_undone() {
+    for frames in 12..24 {
+        let machine = Machine::new(Setup { frames, ..Setup::default() });
+        machine.play(async |shell| {
+            shell.new_process().await;
+            // Two page tables, three pages.
+            for page in [2, 3, 60] {
+                shell.mmap(1, true, Some(page)).await.expect("there is room");
+                shell.write(page, page).await.expect("it is writable");
+            }
+            let before = machine.watch.allocated();
+            match shell.fork().await {
+                Ok(child) => {
+                    assert!(frames > 15, "{frames} frames");
+                    let parent = shell.cpu.current_mm().expect("it is in one").id;
+                    shell.exit_of(child).await;
+                    shell.enter(parent).await;
+                }
+                Err(errno) => assert_eq!(errno, Errno::Enomem, "{frames} frames"),
+            }
+            assert_eq!(machine.watch.allocated(), before, "{frames} frames");
+            for page in [2, 3, 60] {
+                assert_eq!(shell.read(page).await, Ok(page));
+                assert_eq!(shell.write(page, 9).await, Ok(9));
+            }
+            shell.exit().await;
+        });
+    }
+}
+
 /// While one thread forks, another writes through a translation that its CPU cached as writable. What
 /// the child has, once fork has returned, stays.
 fn snapshot(setup: Setup, seed: u64) -> Result<(), String> {

@@ -39,6 +39,12 @@ impl VirtAddr {
         self.vpn().base()
     }
 
+    /// `PAGE_ALIGN()`: the address, or the first one of the next page; wraps at the top.
+    #[inline]
+    pub const fn page_align(self) -> VirtAddr {
+        VirtAddr(self.0.wrapping_add(Self::PAGE_SIZE - 1)).page_base()
+    }
+
     /// The offset within the page, in bytes.
     #[inline]
     pub const fn offset(self) -> u64 {

@@ -62,7 +62,7 @@ impl Geometry {
     /// `pmd_addr_end()` and its kin.
     #[inline]
     pub fn addr_end(self, level: Level, addr: VirtAddr, end: VirtAddr) -> VirtAddr {
-        let boundary = (addr.0 + self.span(level)) & !(self.span(level) - 1);
+        let boundary = addr.0.wrapping_add(self.span(level)) & !(self.span(level) - 1);
         // Compared less one, as the kernel does, so that a boundary of zero is the highest.
         if boundary.wrapping_sub(1) < end.0.wrapping_sub(1) { VirtAddr(boundary) } else { end }
     }

@@ -42,7 +42,9 @@ impl<'m> Cpu<'m> {
         self.step(op, move |_| {
             for target in sim_core::CpuId::all(self.mmu.tlbs.len()) {
                 let matches = |e: &crate::tlb::Translation| e.root == root && range.contains(&e.vpn);
-                if self.mmu.tlbs[target.index()].borrow_mut().drop_where(matches) {
+                let mut tlb = self.mmu.tlbs[target.index()].borrow_mut();
+                tlb.broadcasts += 1;
+                if tlb.drop_where(matches) {
                     self.report(Event::Invalidated { target, page: Some(range.start.base()) });
                 }
             }

@@ -36,6 +36,8 @@ pub struct Translation {
 #[derive(Debug, Default)]
 pub(crate) struct Tlb {
     entries: Vec<Translation>,
+    /// Counts the broadcasts that this TLB has answered: a walk that one overtakes starts over.
+    pub(crate) broadcasts: u64,
 }
 
 /// More translations of one page than this are never kept side by side.

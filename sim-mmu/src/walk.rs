@@ -2,7 +2,7 @@
 
 use sim_core::{IrqGuard, Op, OpKind, Shared};
 
-use crate::addr::{Level, VirtAddr};
+use crate::addr::{Level, Pfn, VirtAddr};
 use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::{Event, Walker};
@@ -24,14 +24,40 @@ impl<'m> Cpu<'m> {
         access: Access,
     ) -> Result<(Translation, Option<IrqGuard<'m>>), PageFault> {
         let root = self.cr3();
+        let mut under_way = None;
+        loop {
+            if let Some(found) = self.walk_once(root, va, access, &mut under_way).await? {
+                return Ok((found, under_way));
+            }
+        }
+    }
+
+    /// The broadcasts that this CPU's TLB has answered.
+    fn broadcasts(self) -> u64 {
+        self.mmu.tlbs[self.id.index()].borrow().broadcasts
+    }
+
+    /// One walk; `None` if a broadcast invalidation overtook it. TLBSYNC waits for walks that are under
+    /// way, so what such a walk has read may not be used, nor what it points at be touched.
+    async fn walk_once(
+        self,
+        root: Pfn,
+        va: VirtAddr,
+        access: Access,
+        under_way: &mut Option<IrqGuard<'m>>,
+    ) -> Result<Option<Translation>, PageFault> {
+        let mut begun = None;
         let mut table = root;
         let mut rights = Rights::ALL;
-        let mut under_way = None;
         for level in Level::WALK {
             let cell = self.mmu.phys.entry(table, self.mmu.geometry.index(va, level));
             let entry = loop {
                 let entry = self.walk_load(cell).await;
                 under_way.get_or_insert_with(|| self.irq_save());
+                let now = self.broadcasts();
+                if *begun.get_or_insert(now) != now {
+                    return Ok(None);
+                }
                 self.report(Event::TableAccess { root, level, table, by: Walker::Hardware });
                 // SDM 4.7: P is judged before the reserved bits of the same entry.
                 if !entry.is_present() {
@@ -49,31 +75,50 @@ impl<'m> Cpu<'m> {
                 if level == Level::Pte && access.writes() {
                     flags |= Entry::DIRTY;
                 }
-                if entry.has(flags) || self.set_flags(cell, entry, flags).await {
+                if entry.has(flags) {
                     rights = narrowed;
-                    break entry.with(flags);
+                    break entry;
+                }
+                match self.set_flags(cell, entry, flags, now).await {
+                    None => return Ok(None),
+                    Some(true) => {
+                        rights = narrowed;
+                        break entry.with(flags);
+                    }
+                    Some(false) => {}
                 }
             };
             if level == Level::Pte {
-                return Ok((Translation::found(root, va.vpn(), rights, entry), under_way));
+                return Ok(Some(Translation::found(root, va.vpn(), rights, entry)));
             }
             table = entry.pfn();
         }
         unreachable!("the walk ends at the PTE")
     }
 
-    /// Sets A or D if the entry is still what the walker read; else the walker reads it again.
-    fn set_flags(self, cell: Shared<Entry>, expected: Entry, flags: u64) -> impl Future<Output = bool> {
+    /// Sets A or D if the entry is still what the walker read; else the walker reads it again. `None` if
+    /// a broadcast came since `begun`.
+    fn set_flags(
+        self,
+        cell: Shared<Entry>,
+        expected: Entry,
+        flags: u64,
+        begun: u64,
+    ) -> impl Future<Output = Option<bool>> {
         let op = Op::new(OpKind::Rmw, cell.loc());
         self.step(op, move |cpu| {
             let old = cpu.core.memory.get(op.loc);
+            if self.broadcasts() != begun {
+                cpu.perform_rmw(&op, old, old);
+                return None;
+            }
             let same = old == expected.0;
             let new = if same { old | flags } else { old };
             cpu.perform_rmw(&op, old, new);
             if same {
                 self.report(Event::SetFlags { old: Entry(old), new: Entry(new) });
             }
-            same
+            Some(same)
         })
     }
 }

@@ -13,6 +13,10 @@ use crate::mmap::find_vma;
 /// # Errors
 /// `EFAULT` where user code would get a signal for it; `ENOMEM`, if no frame is free.
 pub async fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Errno> {
+    // #GP, not a page fault (SDM 4.5.3), and a signal all the same.
+    if !cpu.mmu.geometry.is_canonical(va) {
+        return Err(Errno::Efault);
+    }
     loop {
         match cpu.access(va, data).await {
             Ok(value) => return Ok(value),

@@ -14,7 +14,7 @@ use crate::rmap::page_remove_rmap;
 /// returns. The page tables stay.
 pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
     let _routine = cpu.enter("zap_page_range");
-    let mut tlb = MmuGather::gather(cpu, mm).await;
+    let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
     unmap_page_range(cpu, &mut tlb, start, end).await;
     tlb.finish(cpu).await;
 }

@@ -87,7 +87,7 @@ pub(crate) fn setups(cpus: usize) -> impl Strategy<Value = Setup> {
     })
 }
 
-/// The schedule of a seed, for tasks that each have a CPU of their own. Seeds take turns among kinds.
+/// The schedule of a seed. Seeds take turns among kinds.
 pub(crate) fn schedule(seed: u64) -> Source {
     match seed % 4 {
         0 => Source::Random(Random::new(seed)),
@@ -213,9 +213,14 @@ pub(crate) struct Shell<'m> {
 impl<'m> Shell<'m> {
     /// Makes a process and enters it.
     pub(crate) async fn new_process(self) -> MmId {
-        let mm = self.machine.kernel.new_process(self.cpu.id).await.expect("a test has frames for its processes");
+        self.try_new_process().await.expect("a test has frames for its processes")
+    }
+
+    /// Makes a process and enters it, if there is a frame for it.
+    pub(crate) async fn try_new_process(self) -> Result<MmId, Errno> {
+        let mm = self.machine.kernel.new_process(self.cpu.id).await?;
         self.enter(mm).await;
-        mm
+        Ok(mm)
     }
 
     /// Goes on as a process.

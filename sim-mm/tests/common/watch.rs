@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use sim_core::{Core, Cpu, CpuId};
 use sim_mm::{Event, FrameUse, RefChange};
-use sim_mmu::{Event as Hardware, Level, Pfn};
+use sim_mmu::{Entry, Event as Hardware, Level, Pfn};
 
 /// Frames that the kernel takes before anything runs: the zero page and its own root.
 pub(crate) const BOOT_FRAMES: u64 = 2;
@@ -117,11 +117,13 @@ impl Watch {
                 }
             }
             Event::MapcountChanged { pfn, old, new }
-                if self.frame(pfn) != Some(FrameUse::Data) || new == old.wrapping_sub(1) && old == 0 =>
+                if self.frame(pfn) != Some(FrameUse::Data) || old == 0 && new != 1 =>
             {
                 self.wrong(cpu, format!("the mappings of {pfn} go from {old} to {new}"));
             }
-            Event::MapcountChanged { .. } => {}
+            Event::PteChanged { new, .. } if new.has(Entry::RW) && new.pfn() == Pfn(0) => {
+                self.wrong(cpu, format!("the zero page becomes writable: {new}"));
+            }
             _ => {}
         }
     }
