@@ -41,6 +41,10 @@ impl<'m> Cpu<'m> {
                 }
             };
             let (through, _under_way) = found.inspect_err(|fault| {
+                // A fault invalidates what is cached for its address (SDM 4.10.4.1).
+                let root = self.cr3();
+                let of_page = |e: &Translation| e.root == root && e.vpn == va.vpn();
+                self.mmu.tlbs[self.id.index()].borrow_mut().drop_where(of_page);
                 self.spend(self.mmu.costs.fault);
                 self.report(Event::Faulted(*fault));
             })?;

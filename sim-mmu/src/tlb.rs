@@ -108,8 +108,6 @@ impl Cpu<'_> {
         if entry.rights.permit(access) {
             return Lookup::Hit(entry);
         }
-        // A fault invalidates what caused it (SDM 4.10.4.1).
-        self.mmu.tlbs[self.id.index()].borrow_mut().drop_where(|e| e.root == root && e.vpn == va.vpn());
         Lookup::Deny(PageFault::new(va, access, true, false))
     }
 
