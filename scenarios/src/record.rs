@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sim_core::source::{Replay, Source};
-use sim_mm::{CowReuse, Flush, GupProtect, KernelConfig, Knob, MemoryOrder, Platform, Preempt, Release};
+use sim_mm::{
+    CowReuse, Flush, GupProtect, KernelConfig, Knob, MemoryOrder, Platform, Preempt, Release, SpeculativeWalk,
+};
 use sim_mm::{SAFEGUARDS, Safeguard, TableFree};
 
 use crate::explore::Trace;
@@ -60,6 +62,7 @@ pub struct MachineRecord {
     table_free: String,
     memory: String,
     preempt: String,
+    speculative_walk: String,
 }
 
 /// A kernel, every choice spelt out.
@@ -152,6 +155,7 @@ impl Record {
                 table_free: machine.platform.table_free.name().to_owned(),
                 memory: machine.platform.memory.name().to_owned(),
                 preempt: machine.platform.preempt.name().to_owned(),
+                speculative_walk: machine.platform.speculative_walk.name().to_owned(),
             },
             kernel: KernelRecord {
                 version: kernel.version.to_string(),
@@ -256,6 +260,7 @@ impl Record {
                 table_free: knob::<TableFree>(&self.machine.table_free)?,
                 memory: knob::<MemoryOrder>(&self.machine.memory)?,
                 preempt: knob::<Preempt>(&self.machine.preempt)?,
+                speculative_walk: knob::<SpeculativeWalk>(&self.machine.speculative_walk)?,
             },
         })
     }

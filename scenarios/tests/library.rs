@@ -93,6 +93,11 @@ fn shootdown_acknowledged() {
     check("shootdown-acknowledged");
 }
 
+#[test]
+fn freed_table() {
+    check("freed-table");
+}
+
 /// Scenarios that show an oracle at work, rather than a race worth knowing.
 #[test]
 fn every_oracle_can_speak() {

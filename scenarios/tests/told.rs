@@ -1,6 +1,7 @@
 //! What the user reads: each file in `told/` is a command line and, below it, the exact output.
 //!
-//! The same in every build profile and on every machine: the files are compared to the letter.
+//! The same in every build profile and on every machine: the files are compared to the letter. With
+//! `UPDATE_TOLD=1` in the environment they are written instead, to be read before they are committed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +32,11 @@ fn output_of(command: &str) -> String {
     text
 }
 
+#[allow(clippy::disallowed_methods, reason = "whoever runs the tests says it; no run of a machine asks")]
+fn updates() -> bool {
+    std::env::var_os("UPDATE_TOLD").is_some_and(|value| value == "1")
+}
+
 fn told() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told");
     let files = std::fs::read_dir(folder).expect("the folder is part of the project");
@@ -46,7 +52,9 @@ fn every_command_prints_what_is_told() {
         let text = std::fs::read_to_string(&path).expect("a text file");
         let (command, expected) = text.split_once('\n').expect("a command line above its output");
         let actual = output_of(command.trim_start_matches("$ "));
-        if actual != expected {
+        if actual != expected && updates() {
+            std::fs::write(&path, format!("{command}\n{actual}")).expect("the file can be written");
+        } else if actual != expected {
             different
                 .push(format!("{}: {command}\n--- expected\n{expected}--- printed\n{actual}", path.display()));
         }

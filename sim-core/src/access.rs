@@ -249,6 +249,9 @@ impl<'m> Cpu<'m> {
         if let Some((loc, value)) = drained {
             let old = self.core.memory.get(loc);
             self.core.memory.set(loc, value);
+            if self.core.is_costed() {
+                self.note_drained();
+            }
             self.core.emit(self.id, || Event::Drain { loc, old, new: value });
         }
     }

@@ -82,6 +82,28 @@ impl Enabled<'_> {
         self.cpus.len()
     }
 
+    /// The time at which transition `i` can happen, by the clock of its CPU. Under a cost model an
+    /// interrupt has to arrive first; without one time is what the clocks say.
+    pub fn time(&self, i: usize) -> u64 {
+        let transition = self.get(i);
+        let cpu = &self.cpus[transition.cpu().index()];
+        match transition {
+            Transition::Interrupt(_, vector) => cpu.cycles.get().max(cpu.arrival(vector)),
+            _ => cpu.cycles.get(),
+        }
+    }
+
+    /// Whether transition `i` leaves a task that could go on.
+    pub(crate) fn preempts(&self, i: usize) -> bool {
+        matches!(self.get(i), Transition::Switch(cpu, _) if self.ready.contains(cpu))
+    }
+
+    /// Whether a store buffer can be drained.
+    pub(crate) fn drains(&self) -> bool {
+        // Drains come last.
+        matches!(self.others.last(), Some(Transition::Drain(_)))
+    }
+
     /// The announced operation behind transition `i`, where it is an access.
     pub fn op(&self, i: usize) -> Option<Op> {
         match self.get(i) {

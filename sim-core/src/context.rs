@@ -13,6 +13,8 @@ pub(crate) struct Saved {
 
 /// What an interrupt handler interrupted.
 pub(crate) struct Below<'m> {
+    /// Whether it was an interrupt, not a switch between tasks.
+    pub(crate) by_interrupt: bool,
     pub(crate) future: Option<BoxFuture<'m>>,
     pub(crate) saved: Saved,
 }

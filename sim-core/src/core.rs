@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
+use crate::cost::Timeline;
 use crate::cpu::{CpuId, CpuState};
 use crate::event::{Event, Observer};
 use crate::memory::{Loc, Memory};
@@ -69,9 +70,11 @@ pub struct Core {
     decisions: RefCell<Vec<Decision>>,
     observer: RefCell<Option<Rc<dyn Observer>>>,
     traced: Cell<bool>,
-    /// Whether accesses are traced or digested at all.
+    /// Whether accesses are traced, digested or put to account at all.
     watched: Cell<bool>,
     digested: Cell<bool>,
+    pub(crate) costed: Cell<bool>,
+    pub(crate) timeline: RefCell<Option<Timeline>>,
     digest: Cell<u64>,
     digests: RefCell<Vec<u64>>,
     pub(crate) steps: Cell<u64>,
@@ -97,6 +100,8 @@ impl Core {
             traced: Cell::new(false),
             watched: Cell::new(false),
             digested: Cell::new(false),
+            costed: Cell::new(false),
+            timeline: RefCell::new(None),
             digest: Cell::new(NO_DIGEST),
             digests: RefCell::default(),
             steps: Cell::new(0),
@@ -117,14 +122,23 @@ impl Core {
 
     /// Makes the present memory the state at which every run starts.
     pub fn checkpoint(&self) {
+        if self.costed.get() {
+            self.forget_changes();
+        }
         self.memory.checkpoint();
     }
 
     /// Back to the checkpoint: memory, CPUs, RCU, counters. Contexts are the executor's to drop first.
     pub fn rewind(&self) {
+        if self.costed.get() {
+            self.restart_time();
+        }
         self.memory.rewind();
         for cpu in &self.cpus {
             cpu.reset();
+        }
+        if self.costed.get() {
+            self.start_clocks();
         }
         self.open.set(0);
         self.gated.set(0);
@@ -171,7 +185,7 @@ impl Core {
     /// Turns the event log on or off. Exploring runs without it.
     pub fn set_traced(&self, on: bool) {
         self.traced.set(on);
-        self.watched.set(on || self.digested.get());
+        self.update_watched();
     }
 
     /// Whether events are sent.
@@ -184,7 +198,17 @@ impl Core {
     pub fn set_digested(&self, on: bool) {
         self.digested.set(on);
         self.digests.borrow_mut().clear();
-        self.watched.set(on || self.traced.get());
+        self.update_watched();
+    }
+
+    pub(crate) fn update_watched(&self) {
+        self.watched.set(self.traced.get() || self.digested.get() || self.costed.get());
+    }
+
+    /// Whether anybody wants to know what an operation does.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.get()
     }
 
     /// A digest of every access performed in this run: who, where, what was there, what is there now.
@@ -203,11 +227,21 @@ impl Core {
         self.steps.set(self.steps.get() + 1);
     }
 
-    /// A step has ended.
+    /// A step of `cpu` has ended.
     #[inline]
-    pub(crate) fn mark_digest(&self) {
-        if self.watched.get() && self.digested.get() && self.steps.get().is_multiple_of(DIGEST_EVERY) {
+    pub(crate) fn end_step(&self, cpu: CpuId) {
+        if self.watched.get() {
+            self.end_watched_step(cpu);
+        }
+    }
+
+    #[cold]
+    fn end_watched_step(&self, cpu: CpuId) {
+        if self.digested.get() && self.steps.get().is_multiple_of(DIGEST_EVERY) {
             self.digests.borrow_mut().push(self.digest.get());
+        }
+        if self.costed.get() {
+            self.note_changes(cpu);
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct CpuState {
     pub(crate) mode: Cell<Mode>,
     pub(crate) pending: Cell<u32>,
     pub(crate) cycles: Cell<u64>,
+    /// When each pending interrupt can be taken. Known only under a cost model.
+    pub(crate) arrivals: RefCell<[u64; 32]>,
     pub(crate) task: Cell<Option<TaskId>>,
     pub(crate) buffer: RefCell<VecDeque<(Loc, u64)>>,
     pub(crate) routines: RefCell<Vec<&'static str>>,
@@ -87,6 +89,7 @@ impl Default for CpuState {
             mode: Cell::new(Mode::USER),
             pending: Cell::new(0),
             cycles: Cell::new(0),
+            arrivals: RefCell::default(),
             task: Cell::new(None),
             buffer: RefCell::default(),
             routines: RefCell::default(),
@@ -110,6 +113,11 @@ impl CpuState {
     #[cold]
     pub(crate) fn newest_buffered(&self, loc: Loc) -> Option<u64> {
         self.buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
+    }
+
+    /// When a pending interrupt can be taken: zero without a cost model.
+    pub(crate) fn arrival(&self, vector: Vector) -> u64 {
+        self.arrivals.borrow()[usize::from(vector.0)]
     }
 
     /// Whether no context has announced anything: the CPU idles.
@@ -192,11 +200,16 @@ impl<'m> Cpu<'m> {
     }
 
     #[inline]
-    pub(crate) fn charge(self, kind: OpKind) {
-        self.spend(u64::from(self.core.config.cycles[kind as usize]));
+    pub(crate) fn charge(self, op: &Op) {
+        if self.core.is_watched() && self.core.is_costed() {
+            self.charge_by_model(op);
+        } else {
+            self.spend(u64::from(self.core.config.cycles[op.kind as usize]));
+        }
     }
 
-    /// Adds to the CPU's clock what the kind of an operation does not tell.
+    /// Adds to the CPU's clock what the kind of an operation does not tell. Under a cost model the caller
+    /// puts it to account.
     #[inline]
     pub fn spend(self, cycles: u64) {
         let clock = &self.state().cycles;
@@ -219,6 +232,9 @@ impl<'m> Cpu<'m> {
         let pending = &self.core.cpus[target.index()].pending;
         pending.set(pending.get() | 1 << vector.0);
         self.core.interrupted.set(self.core.interrupted.get() | 1 << target.0);
+        if self.core.is_costed() {
+            self.note_raised(target, vector);
+        }
         self.core.emit(self.id, || Event::Raise { target, vector });
     }
 }

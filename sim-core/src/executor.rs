@@ -162,7 +162,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
                 }
                 Some(other) => self.do_other(self.others[other]),
             }
-            self.core.mark_digest();
+            self.core.end_step(self.last);
         }
     }
 
@@ -186,7 +186,11 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let mut steps = core.open.get();
         if core.gated.get() != 0 {
             for cpu in bits(core.gated.get()) {
-                steps |= u64::from(core.gate_is_open(cpu)) << cpu.0;
+                let open = core.gate_is_open(cpu);
+                if open && core.is_costed() {
+                    core.pass_gate(cpu);
+                }
+                steps |= u64::from(open) << cpu.0;
             }
         }
         self.ready.set(steps, self.last);
@@ -285,6 +289,11 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             lane.top = below.future;
             // IRET is serialising.
             self.cpu(cpu).drain_all();
+            if below.by_interrupt && self.core.is_costed() {
+                // What the handler did last, others see before it has returned.
+                self.core.note_changes(cpu);
+                self.cpu(cpu).charge_return();
+            }
             self.core.emit(cpu, || Event::Return);
             self.resume(cpu, below.saved);
             return;
@@ -330,10 +339,15 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             TaskState::Parked(saved) => *saved,
             _ => Saved { op: None, mode: Mode::USER, routines: Vec::new() },
         };
+        if self.core.is_costed()
+            && let Some(op) = below.op
+        {
+            self.core.wait_for(cpu, op.gate);
+        }
         self.core.cpus[cpu.index()].task.set(Some(id));
         self.core.emit(cpu, || Event::Switch(id));
         match self.platform.switch_to(self.cpu(cpu), id) {
-            Some(code) => self.push_handler(cpu, code, below),
+            Some(code) => self.push_handler(cpu, code, below, false),
             None => self.resume(cpu, below),
         }
     }
@@ -345,16 +359,19 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             self.core.interrupted.set(self.core.interrupted.get() & !(1 << cpu.0));
         }
         self.core.emit(cpu, || Event::Interrupt(vector));
+        if self.core.is_costed() {
+            self.cpu(cpu).charge_interrupt(vector);
+        }
         let below = self.save(cpu);
         let code = self.platform.interrupt(self.cpu(cpu), vector);
-        self.push_handler(cpu, code, below);
+        self.push_handler(cpu, code, below, true);
     }
 
-    fn push_handler(&mut self, cpu: CpuId, code: BoxFuture<'m>, saved: Saved) {
+    fn push_handler(&mut self, cpu: CpuId, code: BoxFuture<'m>, saved: Saved, by_interrupt: bool) {
         self.core.cpus[cpu.index()].mode.set(Mode::HANDLER);
         let lane = &mut self.lanes[cpu.index()];
         let future = lane.top.replace(code);
-        lane.below.push(Below { future, saved });
+        lane.below.push(Below { by_interrupt, future, saved });
         self.announce(cpu);
     }
 
@@ -390,6 +407,9 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         });
         for cpu in CpuId::all(64).filter(|cpu| ready & 1 << cpu.0 != 0) {
             self.cpu(cpu).raise(cpu, self.platform.rcu_vector());
+            if core.is_costed() {
+                self.cpu(cpu).note_grace_over(self.last, self.platform.rcu_vector());
+            }
         }
     }
 

@@ -11,9 +11,11 @@
 //! ([`rcu`]), store buffers ([`MemoryModel`]) and the sources of decisions ([`source`]).
 
 mod access;
+mod alone;
 mod choice;
 mod context;
 mod core;
+mod cost;
 mod cpu;
 mod event;
 mod executor;
@@ -34,6 +36,7 @@ mod word;
 pub use self::core::{Config, Core, DIGEST_EVERY, MemoryModel};
 pub use access::{Load, Rmw, Store, WalkLoad};
 pub use choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
+pub use cost::Costs;
 pub use cpu::{Cpu, CpuId, TaskId, Vector};
 pub use event::{Event, Observer};
 pub use executor::{Blocked, BoxFuture, Executor, Outcome, Platform};

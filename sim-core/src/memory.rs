@@ -130,6 +130,27 @@ impl Memory {
         }
     }
 
+    /// Number of words.
+    pub(crate) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Tells each word that was written since the journal had `from` entries; answers how many it has now.
+    pub(crate) fn changed_since(&self, from: usize, mut tell: impl FnMut(Loc)) -> usize {
+        let journal = self.journal.borrow();
+        for (loc, _) in journal.get(from..).unwrap_or_default() {
+            tell(*loc);
+        }
+        journal.len()
+    }
+
+    /// The first word of the record that a word belongs to.
+    pub fn record_of(&self, loc: Loc) -> Loc {
+        let after = self.regions.partition_point(|r| r.base <= loc);
+        let Some(region) = after.checked_sub(1).map(|i| &self.regions[i]) else { return loc };
+        Loc(loc.0 - (loc.0 - region.base.0) % region.fields.len() as u32)
+    }
+
     /// The word's name: `page[7]._refcount`.
     pub fn describe(&self, loc: Loc) -> String {
         if loc == Loc::NONE {

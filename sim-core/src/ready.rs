@@ -66,6 +66,11 @@ impl Ready {
         self.last.is_some()
     }
 
+    /// Whether the CPU is in the set.
+    pub(crate) fn contains(&self, cpu: CpuId) -> bool {
+        self.set & 1 << cpu.0 != 0
+    }
+
     #[inline]
     fn place(&self, i: usize) -> usize {
         match self.last {

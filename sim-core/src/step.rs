@@ -54,7 +54,7 @@ impl<'m, P: Perform<'m>> Future for Step<'m, P> {
             step.cpu.announce(&step.op);
             return Poll::Pending;
         }
-        step.cpu.charge(step.op.kind);
+        step.cpu.charge(&step.op);
         Poll::Ready(step.perform.perform(step.cpu, &step.op))
     }
 }

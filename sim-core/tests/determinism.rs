@@ -6,16 +6,17 @@ use common::reference::{Move, Program, Reference, cases, instr, memory_model};
 use common::{Machine, WORDS, X, Y, Z, answers, sc, tso};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
-use sim_core::source::{Divergence, Pct, Pos, Random, Replay, Source, Sticky};
+use sim_core::source::{Divergence, Pct, Pos, Random, Replay, Source, Sticky, Timed};
 use sim_core::{Config, CpuId, Decision, Event, Executor, Gate, Loc, Outcome, SpinLock, Vector};
 
 type Seeded = fn(u64) -> Source;
 
-const SOURCES: [(&str, Seeded); 4] = [
+const SOURCES: [(&str, Seeded); 5] = [
     ("random", |seed| Source::Random(Random::new(seed))),
     ("sticky", |seed| Source::Sticky(Sticky::new(seed))),
     ("pct", |seed| Source::Pct(Pct::new(seed, 3, 40))),
     ("pos", |seed| Source::Pos(Pos::new(seed))),
+    ("timed", |seed| Source::Timed(Timed::new(seed, 20))),
 ];
 
 /// Three CPUs that add to words under a lock, and beside it.

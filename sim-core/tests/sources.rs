@@ -10,16 +10,17 @@ use common::{Machine, X, Y, sc, tso};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use sim_core::source::{Pct, Pos, Random, Replay, Source, Sticky};
+use sim_core::source::{Pct, Pos, Random, Replay, Source, Sticky, Timed};
 use sim_core::{Choice, Chooser, Config, CpuId, Decision, MemoryModel, Vector};
 
-fn seeded(seed: u64) -> [(&'static str, Source); 5] {
+fn seeded(seed: u64) -> [(&'static str, Source); 6] {
     [
         ("random", Source::Random(Random::new(seed))),
         ("sticky", Source::Sticky(Sticky::new(seed))),
         ("pct depth 1", Source::Pct(Pct::new(seed, 1, 20))),
         ("pct depth 3", Source::Pct(Pct::new(seed, 3, 20))),
         ("pos", Source::Pos(Pos::new(seed))),
+        ("timed", Source::Timed(Timed::new(seed, 200))),
     ]
 }
 
@@ -193,7 +194,8 @@ fn pos_orders_races_rather_than_steps() {
     assert_eq!(last_of_2200(races(), Load(X), random), 0, "random has the load last");
 }
 
-/// What exhaustive search finds, each source finds too; PCT if its depth allows it.
+/// What exhaustive search finds, each source finds too; PCT if its depth allows it, and the clocks if the
+/// jitter does.
 #[test]
 fn each_source_reaches_all_outcomes_of_store_buffering() {
     let program = [vec![Store(X, 1), Load(Y)], vec![Store(Y, 1), Load(X)]];

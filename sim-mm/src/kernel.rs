@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sim_core::{BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector};
-use sim_mmu::{Geometry, Mmu, Pfn};
+use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn};
 
 use crate::arch::tlb::{TlbState, switch_mm_irqs_off};
 use crate::cpu::Cpu;
@@ -86,7 +86,7 @@ impl Kernel {
             preempt,
             ..Config::default()
         };
-        let mmu = Mmu::new(memory, core, config.geometry, config.frames);
+        let mmu = Mmu::new(memory, core, Hardware::new(config.geometry, config.frames));
         let kernel = Kernel {
             mmu,
             config,
@@ -114,7 +114,7 @@ impl Kernel {
             memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
         }
         for cpu in CpuId::all(self.config.cpus) {
-            self.mmu.preset_cr3(cpu, self.init_pgd);
+            self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
         }
     }
 
@@ -198,7 +198,7 @@ impl Kernel {
                 Pfn(memory.get(mm.pgd().loc()))
             }
         };
-        self.mmu.preset_cr3(cpu, root);
+        self.mmu.preset_cr3(cpu, Cr3::of(root));
     }
 
     /// After set-up: every CPU idles with the kernel's root, and no translation is cached.
@@ -206,7 +206,7 @@ impl Kernel {
         let memory = &self.core().memory;
         for cpu in CpuId::all(self.config.cpus) {
             memory.set(self.tlb_state.loaded_mm(cpu).loc(), 0);
-            self.mmu.preset_cr3(cpu, self.init_pgd);
+            self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
         }
         for mm in &self.mms {
             memory.set(mm.cpumask().loc(), 0);

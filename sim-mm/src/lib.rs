@@ -37,6 +37,8 @@ pub use page::{
     Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced,
 };
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
-pub use platform::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, TableFree};
+pub use platform::{
+    CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, SpeculativeWalk, TableFree,
+};
 pub use release::{NotARelease, Release};
 pub use safeguard::{Facts, KernelConfig, SAFEGUARDS, Safeguard, SafeguardSet};

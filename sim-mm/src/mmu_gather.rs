@@ -60,9 +60,18 @@ impl<'m> MmuGather<'m> {
             TableFree::AfterFlush => self.remove_page(Page(table)),
             TableFree::RcuSched => self.tables.push(table),
             TableFree::RcuThenSyncIpi => {
-                self.flush_tlbonly(cpu).await;
+                self.table_invalidate(cpu).await;
                 tlb_remove_table_one(cpu, table).await;
             }
+        }
+    }
+
+    /// `tlb_table_invalidate()`: what waits for walkers that are inside a table does not wait for entries
+    /// of the paging-structure caches that lead there.
+    async fn table_invalidate(&mut self, cpu: Cpu<'m>) {
+        let _routine = cpu.enter("tlb_table_invalidate");
+        if cpu.has(Safeguard::TableInvalidate) {
+            self.flush_tlbonly(cpu).await;
         }
     }
 
@@ -78,7 +87,7 @@ impl<'m> MmuGather<'m> {
     /// `tlb_flush_mmu_free()`: hands tables to RCU, drops the pages' references.
     async fn free(&mut self, cpu: Cpu<'m>) {
         if !self.tables.is_empty() {
-            self.flush_tlbonly(cpu).await;
+            self.table_invalidate(cpu).await;
             call_rcu_sched(cpu, &self.tables).await;
             self.tables.clear();
         }

@@ -152,7 +152,7 @@ pub(crate) async fn pgd_alloc(cpu: Cpu<'_>) -> Option<Page> {
 
 /// Fills a frame with zeroes, in one step: nobody else knows of it yet.
 async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
-    let phys = cpu.mmu.phys;
+    let phys = &cpu.mmu.phys;
     let op = Op::new(OpKind::Write, phys.word(pfn, 0));
     cpu.step(op, move |hw| {
         for word in 0..phys.words_per_frame() {
@@ -169,7 +169,7 @@ async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
 /// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
 pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
     let _routine = cpu.enter("copy_user_highpage");
-    let phys = cpu.mmu.phys;
+    let phys = &cpu.mmu.phys;
     let read = Op::new(OpKind::Read, phys.word(from.0, 0));
     let contents: Vec<u64> = cpu
         .step(read, move |hw| {

@@ -257,6 +257,7 @@ impl<'m> Cpu<'m> {
     pub(crate) fn set_table<P: TablePtr>(self, ptr: P, entry: Entry) -> impl Future<Output = ()> + use<'m, P> {
         let op = self.entry_op(ptr, OpKind::Write, std::panic::Location::caller());
         self.step(op, move |hw| {
+            self.before_change();
             hw.perform_store(&op, entry.0);
             self.table_access(ptr);
         })
@@ -274,6 +275,7 @@ impl<'m> Cpu<'m> {
         let op = self.entry_op(ptep, OpKind::Write, std::panic::Location::caller());
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
+            self.before_change();
             hw.perform_store(&op, new.0);
             self.table_access(ptep);
             self.note(Event::PteChanged { mm: mm.id, va, old, new });
@@ -293,6 +295,7 @@ impl<'m> Cpu<'m> {
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
             let new = update(old);
+            self.before_change();
             hw.perform_rmw(&op, old.0, new.0);
             self.table_access(ptep);
             if new != old {

@@ -63,6 +63,14 @@ knobs! {
         On = "on",
     }
 
+    /// Whether the processor walks for addresses that nobody accesses.
+    SpeculativeWalk {
+        /// It does not.
+        Off = "off",
+        /// At any time, for any page that is mapped when the run starts.
+        On = "on",
+    }
+
     /// By which rule a write fault on a shared anonymous page decides to reuse the page.
     CowReuse {
         /// `page_mapcount() == 1`: before v5.9.
@@ -97,6 +105,8 @@ pub struct Platform {
     pub memory: MemoryOrder,
     /// Whether kernel code can be preempted.
     pub preempt: Preempt,
+    /// Whether the processor walks on speculation.
+    pub speculative_walk: SpeculativeWalk,
 }
 
 impl Default for Platform {
@@ -106,6 +116,7 @@ impl Default for Platform {
             table_free: TableFree::AfterFlush,
             memory: MemoryOrder::Sc,
             preempt: Preempt::Off,
+            speculative_walk: SpeculativeWalk::Off,
         }
     }
 }

@@ -109,6 +109,8 @@ safeguards! {
         "A new table is linked only if no other thread linked one first.";
     GatherFlushFirst = "gather-flush-first" in "tlb_flush_mmu" since Release::v26(12) =>
         "Pages are freed after the TLB flush that makes them unreachable, not before.";
+    TableInvalidate = "table-invalidate" in "tlb_table_invalidate" since Release::v(4, 19), commit "d86564a2f085" =>
+        "Before a page table is freed the paging-structure caches that lead to it are flushed: neither RCU nor an empty interrupt does that.";
     GatherFlushNested = "gather-flush-nested" in "tlb_finish_mmu" since Release::v(4, 13), commit "99baac21e458" =>
         "Who unmaps a range while another does flushes it altogether: the other's flush may be still to come.";
     FlushWaits = "flush-waits" in "smp_call_function_many" since Release::v26(12) =>

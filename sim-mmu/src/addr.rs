@@ -33,6 +33,12 @@ impl VirtAddr {
         Vpn(self.0 >> PAGE_SHIFT)
     }
 
+    /// The first address of the naturally aligned span of `1 << shift` bytes around the address.
+    #[inline]
+    pub const fn align_down(self, shift: u32) -> VirtAddr {
+        VirtAddr(self.0 >> shift << shift)
+    }
+
     /// The first address of the page.
     #[inline]
     pub const fn page_base(self) -> VirtAddr {
@@ -121,11 +127,27 @@ pub enum Level {
     Pud = 3,
     /// PML4E: the root's entries with 4-level paging, where the PGD is folded onto it.
     P4d = 4,
+    /// PML5E: the root's entries with 5-level paging.
+    Pgd = 5,
 }
 
 impl Level {
     /// The levels of a 4-level walk, root first.
     pub const WALK: [Level; 4] = [Level::P4d, Level::Pud, Level::Pmd, Level::Pte];
+    /// The levels of a 5-level walk, root first.
+    pub const WALK_LA57: [Level; 5] = [Level::Pgd, Level::P4d, Level::Pud, Level::Pmd, Level::Pte];
+
+    /// The level below; `None` below the PTE.
+    #[inline]
+    pub const fn next(self) -> Option<Level> {
+        match self {
+            Level::Pgd => Some(Level::P4d),
+            Level::P4d => Some(Level::Pud),
+            Level::Pud => Some(Level::Pmd),
+            Level::Pmd => Some(Level::Pte),
+            Level::Pte => None,
+        }
+    }
 
     /// How many levels lie below.
     #[inline]
@@ -140,6 +162,18 @@ impl Level {
             Level::Pmd => "pmd",
             Level::Pud => "pud",
             Level::P4d => "p4d",
+            Level::Pgd => "pgd",
+        }
+    }
+
+    /// The SDM's name of an entry at this level.
+    pub const fn sdm_name(self) -> &'static str {
+        match self {
+            Level::Pte => "PTE",
+            Level::Pmd => "PDE",
+            Level::Pud => "PDPTE",
+            Level::P4d => "PML4E",
+            Level::Pgd => "PML5E",
         }
     }
 }

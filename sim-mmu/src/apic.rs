@@ -3,6 +3,7 @@
 use sim_core::{CpuId, Op, OpKind, Vector};
 
 use crate::cpu::Cpu;
+use crate::timing::Spent;
 
 impl<'m> Cpu<'m> {
     /// Writes the interrupt command register: `vector` becomes pending on `target`, which takes it
@@ -15,7 +16,7 @@ impl<'m> Cpu<'m> {
         self.step(op, move |cpu| {
             let requests = cpu.core.memory.get(op.loc);
             cpu.perform_rmw(&op, requests, requests + 1);
-            cpu.spend(self.mmu.costs.ipi);
+            self.spend_on(Spent::IpiSend);
             cpu.raise(target, vector);
         })
     }

@@ -1,10 +1,12 @@
 //! A CPU with its MMU.
 
+use std::cell::RefCell;
 use std::ops::Deref;
 
-use crate::addr::Pfn;
+use crate::control::{Controls, Cr3};
 use crate::event::Event;
 use crate::mmu::Mmu;
+use crate::tlb::{Caches, Partial, Translation};
 
 /// A CPU as the code that runs on it sees it, with paging.
 #[derive(Clone, Copy)]
@@ -20,9 +22,27 @@ impl<'m> Cpu<'m> {
         Cpu { mmu, core: sim_core::Cpu { core: &mmu.core, id } }
     }
 
-    /// The root that CR3 names.
-    pub fn cr3(self) -> Pfn {
+    /// CR3.
+    #[inline]
+    pub fn cr3(self) -> Cr3 {
         self.mmu.cr3(self.id)
+    }
+
+    /// What this CPU's registers say of paging.
+    #[inline]
+    pub fn controls(self) -> Controls {
+        self.mmu.cpus[self.id.index()].controls.get()
+    }
+
+    /// What this CPU holds, or possibly holds, in its TLB and its paging-structure caches.
+    pub fn cached(self) -> (Vec<Translation>, Vec<Partial>) {
+        self.caches().borrow().contents()
+    }
+
+    /// What this CPU has cached.
+    #[inline]
+    pub(crate) fn caches(self) -> &'m RefCell<Caches> {
+        &self.mmu.cpus[self.id.index()].caches
     }
 
     /// Tells the observer, in every run, of something that happened in this step.

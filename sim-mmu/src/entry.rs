@@ -29,6 +29,8 @@ impl Entry {
     pub const GLOBAL: u64 = 1 << 8;
     /// `_PAGE_SPECIAL`: bit 9, which the hardware ignores. The page behind has no reference count.
     pub const SPECIAL: u64 = 1 << 9;
+    /// PAT of an entry that maps a large page, bit 12: no part of its address.
+    pub const PAT_LARGE: u64 = 1 << 12;
     /// XD, bit 63.
     pub const NX: u64 = 1 << 63;
     /// Bits 51:12.
@@ -68,6 +70,12 @@ impl Entry {
     #[inline]
     pub const fn pfn(self) -> Pfn {
         Pfn((self.0 & Self::FRAME) >> 12)
+    }
+
+    /// The protection key of an entry that maps a page, bits 62:59 (SDM 4.6.2).
+    #[inline]
+    pub const fn key(self) -> u8 {
+        (self.0 >> 59 & 0xf) as u8
     }
 
     /// Whether P is set.

@@ -4,8 +4,8 @@ use crate::addr::{Level, Pfn, VirtAddr};
 use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::fault::PageFault;
-use crate::rights::Access;
-use crate::tlb::Translation;
+use crate::paging::Access;
+use crate::tlb::{Partial, Translation};
 
 /// Who reads a paging structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Event {
     },
     /// A translation entered a TLB.
     Filled(Translation),
+    /// A walk begins with a cached entry of an upper level instead of the root.
+    Began(Partial),
     /// An access retired.
     Retired {
         /// Its address.

@@ -1,6 +1,27 @@
-//! The page-fault exception.
+//! The exceptions that a translation raises.
+
+use std::fmt;
 
 use crate::addr::VirtAddr;
+
+/// Why an access did not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// #PF, vector 14.
+    Page(PageFault),
+    /// #GP(0), vector 13: the address is not canonical, or an instruction was given what it may not.
+    GeneralProtection,
+}
+
+impl Fault {
+    /// The vector of the exception.
+    pub const fn vector(self) -> u8 {
+        match self {
+            Fault::Page(_) => 14,
+            Fault::GeneralProtection => 13,
+        }
+    }
+}
 
 /// A page fault: what CR2 and the error code say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +43,33 @@ impl PageFault {
     pub const RSVD: u32 = 1 << 3;
     /// The access was an instruction fetch.
     pub const I: u32 = 1 << 4;
+    /// A protection key denied the access.
+    pub const PK: u32 = 1 << 5;
 
     /// Whether the access was a write.
     pub fn is_write(self) -> bool {
         self.code & Self::W != 0
+    }
+}
+
+impl fmt::Display for PageFault {
+    /// The flags that are set in the error code: `P|W|U`, or `0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [(u32, &str); 6] = [
+            (PageFault::P, "P"),
+            (PageFault::W, "W"),
+            (PageFault::U, "U"),
+            (PageFault::RSVD, "RSVD"),
+            (PageFault::I, "I"),
+            (PageFault::PK, "PK"),
+        ];
+        if self.code == 0 {
+            return f.write_str("0");
+        }
+        let set = NAMES.into_iter().filter(|(bit, _)| self.code & bit != 0);
+        for (n, (_, name)) in set.enumerate() {
+            write!(f, "{}{name}", if n == 0 { "" } else { "|" })?;
+        }
+        Ok(())
     }
 }

@@ -40,16 +40,28 @@ impl Geometry {
         PAGE_SHIFT + self.index_bits * level.below()
     }
 
+    /// Base pages that one entry at `level` covers, as a power of two.
+    #[inline]
+    pub fn order(self, level: Level) -> u8 {
+        (self.index_bits * level.below()) as u8
+    }
+
     /// Bytes that one entry at `level` covers.
     #[inline]
     pub fn span(self, level: Level) -> u64 {
         1 << self.shift(level)
     }
 
-    /// Bits of a linear address that the walk uses.
+    /// Bits of a linear address that a walk from `root` uses.
+    #[inline]
+    pub fn address_bits_from(self, root: Level) -> u32 {
+        PAGE_SHIFT + self.index_bits * root as u32
+    }
+
+    /// Bits of a linear address that a 4-level walk uses.
     #[inline]
     pub fn address_bits(self) -> u32 {
-        PAGE_SHIFT + 4 * self.index_bits
+        self.address_bits_from(Level::P4d)
     }
 
     /// The end of user addresses: the lower half of the space, less a guard page, as `TASK_SIZE_MAX`.
@@ -67,10 +79,11 @@ impl Geometry {
         if boundary.wrapping_sub(1) < end.0.wrapping_sub(1) { VirtAddr(boundary) } else { end }
     }
 
-    /// Whether bits 63 to the top translated one agree (canonical, SDM 1 section 3.3.7.1).
+    /// Whether bits 63 to the top one that a walk from `root` translates agree (canonical, SDM 1
+    /// section 3.3.7.1; SDM 4.5.3).
     #[inline]
-    pub fn is_canonical(self, va: VirtAddr) -> bool {
-        let unused = 64 - self.address_bits();
+    pub fn is_canonical(self, va: VirtAddr, root: Level) -> bool {
+        let unused = 64 - self.address_bits_from(root);
         (va.0 << unused).cast_signed() >> unused == va.0.cast_signed()
     }
 }

@@ -1,58 +1,389 @@
-//! What each invalidating instruction drops (SDM 4.10.4.1). The only place that knows.
+//! What each instruction and each fault invalidates (SDM 4.10.4.1). The only place that knows.
+//!
+//! Each drops the least that it must: what may stay, stays. All but INVLPGB are serialising and local
+//! to the CPU (SDM 4.10.5).
 
 use std::ops::Range;
 
-use sim_core::{Gate, Op, OpKind};
+use sim_core::{CpuId, Gate, Loc, Op, OpKind};
 
 use crate::addr::{Pfn, VirtAddr, Vpn};
+use crate::control::{Controls, Cr0, Cr3, Cr4, Efer, KeyRights, Pcid, Refused, Vendor};
 use crate::cpu::Cpu;
 use crate::event::Event;
+use crate::timing::Spent;
+use crate::tlb::{Partial, Seek, Translation};
+
+/// INVPCID: its type and descriptor (SDM 2, INVPCID).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invpcid {
+    /// Type 0: what would be used for one address under one PCID; global translations may stay.
+    Address(Pcid, VirtAddr),
+    /// Type 1: one PCID; global translations may stay.
+    Context(Pcid),
+    /// Type 2: everything, global translations too.
+    All,
+    /// Type 3: everything but global translations.
+    AllNonGlobal,
+}
+
+impl Invpcid {
+    /// From the register operand and the two words of the descriptor.
+    ///
+    /// # Errors
+    /// #GP, if the type is above 3, or bits 63:12 of the first word are set.
+    pub fn decode(kind: u64, descriptor: [u64; 2]) -> Result<Invpcid, Refused> {
+        let [first, address] = descriptor;
+        if first >> 12 != 0 {
+            return Err(Refused);
+        }
+        let pcid = Pcid(first as u16);
+        match kind {
+            0 => Ok(Invpcid::Address(pcid, VirtAddr(address))),
+            1 => Ok(Invpcid::Context(pcid)),
+            2 => Ok(Invpcid::All),
+            3 => Ok(Invpcid::AllNonGlobal),
+            _ => Err(Refused),
+        }
+    }
+
+    /// #GP, if a PCID other than 0 is named while PCIDs are off, or an address is not canonical.
+    fn check(self, cpu: Cpu<'_>) -> Result<(), Refused> {
+        let controls = cpu.controls();
+        let (pcid, canonical) = match self {
+            Invpcid::Address(pcid, va) => (pcid, cpu.mmu.geometry.is_canonical(va, controls.root_level())),
+            Invpcid::Context(pcid) => (pcid, true),
+            Invpcid::All | Invpcid::AllNonGlobal => (Pcid(0), true),
+        };
+        let refused = pcid != Pcid(0) && !controls.cr4.has(Cr4::PCIDE) || !canonical;
+        if refused { Err(Refused) } else { Ok(()) }
+    }
+}
+
+/// What an INVLPGB names (AMD APM volume 3, INVLPGB): rAX, ECX and EDX.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invlpgb {
+    /// The pages; `None` for every address.
+    pub pages: Option<Range<Vpn>>,
+    /// The PCID; `None` for every one.
+    pub pcid: Option<Pcid>,
+    /// Global translations too.
+    pub include_global: bool,
+    /// Translations only: the caches of upper-level entries may keep what they have.
+    pub final_only: bool,
+}
+
+/// An INVLPGB that is under way until the CPU that executed it executes TLBSYNC.
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcast {
+    by: CpuId,
+    what: Invlpgb,
+    /// The step at which it was executed: what was read later it need not drop.
+    at: u64,
+}
+
+/// The pages whose translations INVLPG of an address, or a fault on it, drops.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    vpn: Vpn,
+    /// Base pages, as a power of two, of the page that the structures map the address with now.
+    order: u8,
+}
+
+impl Target {
+    fn of(cpu: Cpu<'_>, seek: &Seek) -> Target {
+        let order = cpu.mapped_now(seek).map_or(0, |(level, ..)| cpu.mmu.geometry.order(level));
+        Target { vpn: seek.va.vpn(), order }
+    }
+
+    /// Translations of the page number go; and if the structures map a large page there, all of those
+    /// that the processor made of pieces of a large page (SDM 4.10.2.3, 4.10.4.1).
+    fn takes(self, entry: &Translation) -> bool {
+        let in_the_page = (entry.vpn.0 ^ self.vpn.0) >> self.order == 0;
+        entry.covers(self.vpn) || in_the_page && entry.order < entry.page_order
+    }
+}
 
 impl<'m> Cpu<'m> {
-    /// INVLPG: this CPU's translations of the page, under any root (global or not; PCIDs are not
-    /// modelled). Serialising.
+    /// INVLPG: translations of the page under the current PCID, and global ones; and all entries of the
+    /// paging-structure caches for that PCID, whatever their address. With EFER.TCE on an AMD processor
+    /// only those that lead to the page.
     #[track_caller]
     pub fn invlpg(self, va: VirtAddr) -> impl Future<Output = ()> + use<'m> {
-        let op = Op::new(OpKind::Serialize, self.mmu.registers);
-        self.step(local(op), move |_| {
-            self.mmu.tlbs[self.id.index()].borrow_mut().drop_where(|entry| entry.vpn == va.vpn());
-            self.report(Event::Invalidated { target: self.id, page: Some(va) });
+        self.step(self.local(), move |_| {
+            self.spend_on(Spent::Invlpg);
+            let seek = self.seek(va);
+            // In 64-bit mode a NOP then (SDM 2, INVLPG).
+            if !self.mmu.geometry.is_canonical(va, seek.controls.root_level()) {
+                return;
+            }
+            let target = Target::of(self, &seek);
+            let spares = seek.controls.vendor == Vendor::Amd && seek.controls.efer.has(Efer::TCE);
+            self.invalidate(
+                Some(va),
+                |t| target.takes(t) && t.is_for(seek.pcid),
+                |p| p.pcid == seek.pcid && (!spares || p.covers(target.vpn)),
+            );
         })
     }
 
-    /// MOV to CR3 with CR4.PCIDE = 0: loads a root and drops every translation of this CPU that is
-    /// not global. Serialising; under TSO it waits for the store buffer.
+    /// What a page fault drops: translations of the page under the current PCID, and the entries of the
+    /// paging-structure caches that lead to it. So a fault by a cached denial comes at most once.
+    pub(crate) fn invalidate_by_fault(self, seek: &Seek) {
+        self.before_own_change();
+        let target = Target::of(self, seek);
+        let mut caches = self.caches().borrow_mut();
+        caches.drop_translations(|t| target.takes(t) && t.is_for(seek.pcid));
+        caches.drop_partials(|p| p.pcid == seek.pcid && p.covers(target.vpn));
+    }
+
+    /// INVPCID.
+    ///
+    /// # Errors
+    /// #GP, as the descriptor demands; nothing is invalidated then.
+    #[track_caller]
+    pub fn invpcid(self, what: Invpcid) -> impl Future<Output = Result<(), Refused>> + use<'m> {
+        self.step(self.local(), move |_| {
+            what.check(self)?;
+            self.spend_on(Spent::Invpcid);
+            match what {
+                Invpcid::Address(pcid, va) => {
+                    let target = Target::of(self, &Seek { pcid, ..self.seek(va) });
+                    self.invalidate(
+                        Some(va),
+                        |t| target.takes(t) && !t.global && t.pcid == pcid,
+                        |p| p.pcid == pcid && p.covers(target.vpn),
+                    );
+                }
+                Invpcid::Context(pcid) => self.invalidate_context(pcid),
+                Invpcid::All => self.invalidate(None, |_| true, |_| true),
+                Invpcid::AllNonGlobal => self.invalidate(None, |t| !t.global, |_| true),
+            }
+            Ok(())
+        })
+    }
+
+    /// MOV to CR3 of a root alone: with CR4.PCIDE = 0 everything goes that is not global. Under TSO it
+    /// waits for the store buffer.
     #[track_caller]
     pub fn write_cr3(self, root: Pfn) -> impl Future<Output = ()> + use<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.cr3_loc(self.id));
-        self.step(op, move |cpu| {
-            let old = cpu.core.memory.get(op.loc);
-            cpu.perform_rmw(&op, old, root.0);
-            self.mmu.tlbs[self.id.index()].borrow_mut().clear();
-            self.report(Event::Invalidated { target: self.id, page: None });
+        self.step(op, move |_| self.load_cr3(&op, Cr3::of(root), false))
+    }
+
+    /// MOV to CR3. The PCID that it names loses all that is not global, unless bit 63 of the operand,
+    /// `preserve`, is set.
+    ///
+    /// # Errors
+    /// #GP, if the value has reserved bits, or bit 63 is set while CR4.PCIDE is not.
+    #[track_caller]
+    pub fn mov_cr3(self, value: Cr3, preserve: bool) -> impl Future<Output = Result<(), Refused>> + use<'m> {
+        let op = Op::new(OpKind::Serialize, self.mmu.cr3_loc(self.id));
+        self.step(op, move |_| {
+            let controls = self.controls();
+            controls.check_cr3(value)?;
+            if preserve && !controls.cr4.has(Cr4::PCIDE) {
+                return Err(Refused);
+            }
+            self.load_cr3(&op, value, preserve);
+            Ok(())
         })
     }
 
-    /// INVLPGB over a range with TLBSYNC behind it, or a hypervisor's flush: translations of the
-    /// range under `root` go from every CPU, whether it takes interrupts or not. Accesses that
-    /// retired before it are in memory when it completes.
+    fn load_cr3(self, op: &Op, value: Cr3, preserve: bool) {
+        self.spend_on(Spent::Cr3);
+        self.before_own_change();
+        let old = self.core.memory.get(op.loc);
+        self.perform_rmw(op, old, value.0);
+        if !preserve {
+            self.invalidate_context(self.controls().pcid(value));
+        }
+    }
+
+    /// MOV to CR4. A change of PGE, and PCIDE going off, drop everything, global translations too; a
+    /// change of PAE, and SMEP going on, what belongs to the current PCID.
+    ///
+    /// # Errors
+    /// #GP, if the value may not be loaded; see [`Controls::load_cr4`].
+    #[track_caller]
+    pub fn mov_cr4(self, value: Cr4) -> impl Future<Output = Result<(), Refused>> + use<'m> {
+        self.step(self.local(), move |_| {
+            let old = self.controls();
+            let new = old.load_cr4(value, self.cr3())?;
+            self.spend_on(Spent::Serialising);
+            let changes = |flag| old.cr4.has(flag) != new.cr4.has(flag);
+            self.set_controls(new);
+            if changes(Cr4::PGE) || changes(Cr4::PCIDE) && !new.cr4.has(Cr4::PCIDE) {
+                self.invalidate(None, |_| true, |_| true);
+            } else if changes(Cr4::PAE) || changes(Cr4::SMEP) && new.cr4.has(Cr4::SMEP) {
+                self.invalidate_context(new.pcid(self.cr3()));
+            }
+            Ok(())
+        })
+    }
+
+    /// MOV to CR0. PG going off drops everything; WP drops nothing.
+    ///
+    /// # Errors
+    /// #GP, if the value may not be loaded; see [`Controls::load_cr0`].
+    #[track_caller]
+    pub fn mov_cr0(self, value: Cr0) -> impl Future<Output = Result<(), Refused>> + use<'m> {
+        self.step(self.local(), move |_| {
+            let old = self.controls();
+            let new = old.load_cr0(value)?;
+            self.spend_on(Spent::Serialising);
+            self.set_controls(new);
+            if old.cr0.has(Cr0::PG) && !new.cr0.has(Cr0::PG) {
+                self.invalidate(None, |_| true, |_| true);
+            }
+            Ok(())
+        })
+    }
+
+    /// WRPKRU. Keys are judged at each access, so nothing is invalidated.
+    #[track_caller]
+    pub fn wrpkru(self, value: KeyRights) -> impl Future<Output = ()> + use<'m> {
+        self.step(self.local(), move |_| {
+            self.spend_on(Spent::Serialising);
+            self.set_controls(Controls { pkru: value, ..self.controls() });
+        })
+    }
+
+    /// WRMSR to IA32_PKRS. Nothing is invalidated.
+    #[track_caller]
+    pub fn wrpkrs(self, value: KeyRights) -> impl Future<Output = ()> + use<'m> {
+        self.step(self.local(), move |_| {
+            self.spend_on(Spent::Serialising);
+            self.set_controls(Controls { pkrs: value, ..self.controls() });
+        })
+    }
+
+    /// INVLPGB: asks every CPU to drop translations. It does not wait for them: until this CPU executes
+    /// [`tlbsync`](Cpu::tlbsync) any of them may have them still.
+    ///
+    /// # Errors
+    /// #UD, on a processor that is not AMD's.
+    #[track_caller]
+    pub fn invlpgb(self, what: Invlpgb) -> impl Future<Output = Result<(), Refused>> + use<'m> {
+        let op = Op::new(OpKind::Serialize, self.mmu.registers);
+        let mut what = Some(what);
+        self.step(op, move |_| {
+            if self.controls().vendor != Vendor::Amd {
+                return Err(Refused);
+            }
+            self.spend_on_broadcast(what.as_ref().and_then(|what| what.pages.as_ref()));
+            let broadcast = what.take().map(|what| Broadcast { by: self.id, what, at: self.core.steps() });
+            self.mmu.broadcasts.borrow_mut().extend(broadcast);
+            Ok(())
+        })
+    }
+
+    /// TLBSYNC: waits until every CPU has done what the INVLPGBs of this one asked for, accesses that
+    /// began before them included.
+    #[track_caller]
+    pub fn tlbsync(self) -> impl Future<Output = ()> + use<'m> {
+        let op = Op::new(OpKind::Serialize, self.mmu.registers).behind(Gate::AllDrained);
+        self.step(op, move |_| {
+            self.spend_on(Spent::Tlbsync);
+            let asked: Vec<Broadcast> =
+                self.mmu.broadcasts.borrow_mut().extract_if(.., |broadcast| broadcast.by == self.id).collect();
+            for Broadcast { what, at, .. } in &asked {
+                let is_named = |vpn, order, pcid| {
+                    what.pages.as_ref().is_none_or(|pages| overlaps(pages, vpn, order))
+                        && what.pcid.is_none_or(|named| named == pcid)
+                };
+                let translations = |t: &Translation| {
+                    t.since < *at
+                        && (if t.global {
+                            what.include_global
+                                && is_named(t.vpn, t.page_order.max(t.order), what.pcid.unwrap_or(t.pcid))
+                        } else {
+                            is_named(t.vpn, t.page_order.max(t.order), t.pcid)
+                        })
+                };
+                let partials = |p: &Partial| p.since < *at && !what.final_only && is_named(p.vpn, p.order, p.pcid);
+                self.everywhere(what.pages.as_ref().map(|pages| pages.start), translations, partials);
+            }
+        })
+    }
+
+    /// A hypervisor's flush of a range under `root`, on every CPU at once, whether it takes interrupts
+    /// or not. Accesses that retired before it are in memory when it completes.
     #[track_caller]
     pub fn broadcast_invalidate(self, root: Pfn, range: Range<Vpn>) -> impl Future<Output = ()> + use<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.registers).behind(Gate::AllDrained);
         self.step(op, move |_| {
-            for target in sim_core::CpuId::all(self.mmu.tlbs.len()) {
-                let matches = |e: &crate::tlb::Translation| e.root == root && range.contains(&e.vpn);
-                let mut tlb = self.mmu.tlbs[target.index()].borrow_mut();
-                tlb.broadcasts += 1;
-                if tlb.drop_where(matches) {
-                    self.report(Event::Invalidated { target, page: Some(range.start.base()) });
-                }
-            }
+            // As INVLPGB and TLBSYNC. Where no address is spared none has to be named.
+            let all = Vpn(0)..VirtAddr(1 << self.mmu.geometry.address_bits()).vpn();
+            self.spend_on_broadcast((range != all).then_some(&range));
+            self.spend_on(Spent::Tlbsync);
+            self.everywhere(
+                Some(range.start),
+                |t| t.root == root && overlaps(&range, t.vpn, t.page_order.max(t.order)),
+                |p| p.root == root,
+            );
         })
+    }
+
+    /// The INVLPGBs that it takes to name the pages; one for all addresses.
+    fn spend_on_broadcast(self, pages: Option<&Range<Vpn>>) {
+        let each = self.mmu.profile().and_then(|profile| Some(profile.broadcasts?.pages)).unwrap_or(u64::MAX);
+        let times = pages.map_or(1, |pages| (pages.end.0 - pages.start.0).div_ceil(each).max(1));
+        if self.core.is_costed() {
+            self.spend_by_profile(Spent::Invlpgb, times);
+        }
+    }
+
+    fn everywhere(
+        self,
+        first: Option<Vpn>,
+        translations: impl Fn(&Translation) -> bool,
+        partials: impl Fn(&Partial) -> bool,
+    ) {
+        self.before_change();
+        for target in CpuId::all(self.mmu.cpus.len()) {
+            let mut caches = self.mmu.cpus[target.index()].caches.borrow_mut();
+            caches.broadcasts += 1;
+            let dropped = caches.drop_translations(&translations) | caches.drop_partials(&partials);
+            drop(caches);
+            if dropped {
+                self.report(Event::Invalidated { target, page: first.map(Vpn::base) });
+            }
+        }
+    }
+
+    /// All of one PCID that is not global.
+    fn invalidate_context(self, pcid: Pcid) {
+        self.invalidate(None, |t| !t.global && t.pcid == pcid, |p| p.pcid == pcid);
+    }
+
+    fn invalidate(
+        self,
+        page: Option<VirtAddr>,
+        translations: impl Fn(&Translation) -> bool,
+        partials: impl Fn(&Partial) -> bool,
+    ) {
+        self.before_own_change();
+        let mut caches = self.caches().borrow_mut();
+        caches.drop_translations(translations);
+        caches.drop_partials(partials);
+        drop(caches);
+        self.report(Event::Invalidated { target: self.id, page });
+    }
+
+    fn set_controls(self, controls: Controls) {
+        self.mmu.cpus[self.id.index()].controls.set(controls);
+    }
+
+    /// An instruction that touches no word that another CPU could.
+    #[track_caller]
+    fn local(self) -> Op {
+        Op::new(OpKind::Serialize, Loc::NONE)
     }
 }
 
-/// An instruction that touches no word that another CPU could.
-fn local(op: Op) -> Op {
-    Op { loc: sim_core::Loc::NONE, ..op }
+/// Whether `1 << order` pages around `vpn` and the range have one in common.
+fn overlaps(range: &Range<Vpn>, vpn: Vpn, order: u8) -> bool {
+    let first = vpn.0 >> order << order;
+    first < range.end.0 && range.start.0 < first + (1 << order)
 }

@@ -3,16 +3,47 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sim_core::{Config, Core, Loc, MemoryBuilder};
+use sim_core::{Config, Core, CpuId, Loc, MemoryBuilder};
 
-use crate::addr::Pfn;
-use crate::cycles::CostTable;
+use crate::addr::{Pfn, VirtAddr};
+use crate::control::{Controls, Cr3};
+use crate::entry::Entry;
 use crate::event::Observer;
 use crate::geometry::Geometry;
+use crate::invalidate::Broadcast;
 use crate::phys::PhysMem;
-use crate::tlb::Tlb;
+use crate::timing::{Account, CostTable, FiniteTlb, Profile, Timing};
+use crate::tlb::{Caches, Policy};
 
-/// Physical memory and, for each CPU, a TLB and the registers that matter here.
+/// What hardware is made with.
+#[derive(Clone, Debug)]
+pub struct Hardware {
+    /// The shape of tables.
+    pub geometry: Geometry,
+    /// Frames of memory, from frame 0.
+    pub frames: u64,
+    /// Further frames, anywhere below MAXPHYADDR.
+    pub elsewhere: Vec<Pfn>,
+    /// What the registers of every CPU say when the machine starts, and what its processors are.
+    pub controls: Controls,
+    /// What the caches keep, and what is used of that.
+    pub policy: Policy,
+}
+
+impl Hardware {
+    /// A kernel's machine: 4-level paging, adversarial caches.
+    pub fn new(geometry: Geometry, frames: u64) -> Hardware {
+        Hardware {
+            geometry,
+            frames,
+            elsewhere: Vec::new(),
+            controls: Controls::default(),
+            policy: Policy::ADVERSARIAL,
+        }
+    }
+}
+
+/// Physical memory and, for each CPU, translation caches and the registers that matter here.
 pub struct Mmu {
     /// The machine below.
     pub core: Core,
@@ -20,28 +51,57 @@ pub struct Mmu {
     pub phys: PhysMem,
     /// The shape of tables.
     pub geometry: Geometry,
-    /// What things cost.
+    /// What the caches keep.
+    pub policy: Policy,
+    /// What things cost while no profile is installed.
     pub costs: CostTable,
-    pub(crate) tlbs: Vec<RefCell<Tlb>>,
+    pub(crate) timing: RefCell<Option<Rc<Timing>>>,
+    pub(crate) cpus: Vec<CpuState>,
     pub(crate) registers: Loc,
     pub(crate) next_id: Cell<u32>,
+    /// INVLPGBs that no TLBSYNC has waited for yet.
+    pub(crate) broadcasts: RefCell<Vec<Broadcast>>,
+    /// What the processors walk for on speculation; nothing, as a rule.
+    pub(crate) speculated: RefCell<Vec<VirtAddr>>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
+    boot: Controls,
 }
 
-/// The words of a CPU: the frame that CR3 names, and the interrupt request register.
+/// What only the CPU itself can see.
+#[derive(Debug)]
+pub(crate) struct CpuState {
+    pub(crate) controls: Cell<Controls>,
+    pub(crate) caches: RefCell<Caches>,
+}
+
+/// The words of a CPU: CR3, and the interrupt request register.
 pub(crate) const REGISTERS: &[&str] = &["cr3", "irr"];
 
 impl Mmu {
-    /// Hardware with `frames` frames of memory. `memory` may hold other words already.
-    pub fn new(mut memory: MemoryBuilder, config: Config, geometry: Geometry, frames: u64) -> Mmu {
+    /// The hardware. `memory` may hold other words already.
+    pub fn new(mut memory: MemoryBuilder, config: Config, hardware: Hardware) -> Mmu {
+        let Hardware { geometry, frames, elsewhere, controls, policy } = hardware;
         let costs = CostTable::default();
-        let phys = PhysMem::new(&mut memory, frames, geometry.entries());
+        let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.entries());
         let registers = memory.records("cpu", config.cpus, REGISTERS);
         let core = Core::new(memory.build(), Config { cycles: costs.ops, ..config });
         phys.reset(&core);
-        let tlbs = (0..config.cpus).map(|_| RefCell::default()).collect();
-        let observer = RefCell::new(None);
-        Mmu { core, phys, geometry, costs, tlbs, registers, next_id: Cell::new(0), observer }
+        let cpu = |_| CpuState { controls: Cell::new(controls), caches: RefCell::default() };
+        Mmu {
+            core,
+            phys,
+            geometry,
+            policy,
+            costs,
+            timing: RefCell::new(None),
+            cpus: (0..config.cpus).map(cpu).collect(),
+            registers,
+            next_id: Cell::new(0),
+            broadcasts: RefCell::default(),
+            speculated: RefCell::default(),
+            observer: RefCell::new(None),
+            boot: controls,
+        }
     }
 
     /// Sends every event to `observer`.
@@ -49,30 +109,69 @@ impl Mmu {
         self.observer.replace(observer);
     }
 
-    /// Back to the checkpoint. At a checkpoint every TLB is empty.
+    /// Installs the cycle model of a processor, or takes it away; to be called between runs. Clocks and caches
+    /// are then as at the start of a run. Under [`Policy::Profile`] the processor's TLB is used, under the
+    /// other policies theirs, at the processor's prices.
+    pub fn set_profile(&self, profile: Option<Rc<Profile>>) {
+        for cpu in &self.cpus {
+            let profile = profile.as_ref().filter(|_| self.policy == Policy::Profile);
+            let finite = profile.map(|profile| FiniteTlb::new(profile, self.geometry));
+            cpu.caches.borrow_mut().set_finite(finite);
+        }
+        let timing = profile
+            .map(|profile| Rc::new(Timing::new(profile, self.phys.clone(), self.registers, self.cpus.len())));
+        self.core.set_costs(timing.clone().map(|timing| timing as Rc<dyn sim_core::Costs>));
+        self.timing.replace(timing);
+    }
+
+    /// The processor whose cycle model is installed.
+    pub fn profile(&self) -> Option<Rc<Profile>> {
+        self.timing.borrow().as_ref().map(|timing| timing.profile.clone())
+    }
+
+    /// Where the cycles of a CPU went in this run: their sum is [`Core::cycles`]. `None` without a profile.
+    pub fn account(&self, cpu: CpuId) -> Option<Account> {
+        self.timing.borrow().as_ref().map(|timing| timing.account(cpu))
+    }
+
+    /// From now on every CPU may at any time walk for these addresses, though nobody accesses them.
+    pub fn speculate_for(&self, addresses: Vec<VirtAddr>) {
+        self.speculated.replace(addresses);
+    }
+
+    /// Back to the checkpoint. At a checkpoint nothing is cached, and the registers are as at the start.
     pub fn rewind(&self) {
         self.core.rewind();
-        for tlb in &self.tlbs {
-            tlb.borrow_mut().clear();
+        for cpu in &self.cpus {
+            cpu.caches.borrow_mut().clear();
+            cpu.controls.set(self.boot);
         }
+        self.broadcasts.borrow_mut().clear();
         self.next_id.set(0);
     }
 
-    /// The root that a CPU has loaded.
-    pub fn cr3(&self, cpu: sim_core::CpuId) -> Pfn {
-        Pfn(self.core.memory.get(self.cr3_loc(cpu)))
+    /// CR3 of a CPU.
+    #[inline]
+    pub fn cr3(&self, cpu: CpuId) -> Cr3 {
+        Cr3(self.core.memory.get(self.cr3_loc(cpu)))
     }
 
-    pub(crate) fn cr3_loc(&self, cpu: sim_core::CpuId) -> Loc {
+    /// An entry as it is in memory, without an access.
+    #[inline]
+    pub fn entry_now(&self, table: Pfn, index: u32) -> Entry {
+        Entry(self.core.memory.get(self.phys.word(table, index)))
+    }
+
+    pub(crate) fn cr3_loc(&self, cpu: CpuId) -> Loc {
         self.registers.offset(u32::from(cpu.0) * REGISTERS.len() as u32)
     }
 
-    pub(crate) fn irr_loc(&self, cpu: sim_core::CpuId) -> Loc {
+    pub(crate) fn irr_loc(&self, cpu: CpuId) -> Loc {
         self.cr3_loc(cpu).offset(1)
     }
 
-    /// Loads a root without cost or flush: the state at which a machine starts.
-    pub fn preset_cr3(&self, cpu: sim_core::CpuId, root: Pfn) {
-        self.core.memory.set(self.cr3_loc(cpu), root.0);
+    /// Loads CR3 without cost or flush: the state at which a machine starts.
+    pub fn preset_cr3(&self, cpu: CpuId, value: Cr3) {
+        self.core.memory.set(self.cr3_loc(cpu), value.0);
     }
 }

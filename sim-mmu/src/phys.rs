@@ -10,19 +10,24 @@ pub const UNWRITTEN: u64 = u64::MAX;
 
 /// The machine's memory. Each frame has as many 8-byte words as a table has entries; of a data page
 /// only those first words exist.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PhysMem {
     base: Loc,
     bus: Loc,
     frames: u64,
+    /// Frames behind a hole, in order. They come after the others in `base`.
+    elsewhere: Vec<Pfn>,
     words: u32,
 }
 
 impl PhysMem {
-    /// `frames` frames of `words` words, all zero.
-    pub fn new(memory: &mut MemoryBuilder, frames: u64, words: u32) -> PhysMem {
-        let total = usize::try_from(frames).expect("fits") * words as usize;
-        PhysMem { base: memory.words("memory", total), bus: memory.words("bus", 1), frames, words }
+    /// Frames of `words` words, all zero: the first `frames`, and those of `elsewhere`.
+    pub fn new(memory: &mut MemoryBuilder, frames: u64, mut elsewhere: Vec<Pfn>, words: u32) -> PhysMem {
+        elsewhere.retain(|pfn| pfn.0 >= frames);
+        elsewhere.sort_unstable();
+        elsewhere.dedup();
+        let total = (usize::try_from(frames).expect("fits") + elsewhere.len()) * words as usize;
+        PhysMem { base: memory.words("memory", total), bus: memory.words("bus", 1), frames, elsewhere, words }
     }
 
     /// Sets what lies outside memory. Once, before the first checkpoint.
@@ -30,9 +35,15 @@ impl PhysMem {
         core.memory.set(self.bus, UNWRITTEN);
     }
 
-    /// Number of frames.
+    /// Number of frames before the first hole.
     pub fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// Whether the frame exists.
+    #[inline]
+    pub fn contains(&self, pfn: Pfn) -> bool {
+        pfn.0 < self.frames || self.elsewhere.binary_search(&pfn).is_ok()
     }
 
     /// Words a frame.
@@ -40,20 +51,25 @@ impl PhysMem {
         self.words
     }
 
-    /// Whether the frame exists.
-    #[inline]
-    pub fn contains(&self, pfn: Pfn) -> bool {
-        pfn.0 < self.frames
-    }
-
     /// Word `index` of a frame. Outside memory it is the bus.
     #[inline]
     pub fn word(&self, pfn: Pfn, index: u32) -> Loc {
-        if self.contains(pfn) && index < self.words {
-            self.base.offset(pfn.0 as u32 * self.words + index)
-        } else {
-            self.bus
+        let slot = if pfn.0 < self.frames { Some(pfn.0 as u32) } else { self.behind_a_hole(pfn) };
+        match slot {
+            Some(slot) if index < self.words => self.base.offset(slot * self.words + index),
+            _ => self.bus,
         }
+    }
+
+    #[cold]
+    fn behind_a_hole(&self, pfn: Pfn) -> Option<u32> {
+        self.elsewhere.binary_search(&pfn).ok().map(|n| self.frames as u32 + n as u32)
+    }
+
+    /// Whether a location is the bus: nothing is there, and nothing written there stays.
+    #[inline]
+    pub fn is_bus(&self, loc: Loc) -> bool {
+        loc == self.bus
     }
 
     /// Entry `index` of the table in a frame.
@@ -65,7 +81,11 @@ impl PhysMem {
     /// The frame and the word that a location is, if it is memory.
     pub fn locate(&self, loc: Loc) -> Option<(Pfn, u32)> {
         let offset = loc.0.checked_sub(self.base.0)?;
-        (loc != Loc::NONE && u64::from(offset) < self.frames * u64::from(self.words))
-            .then(|| (Pfn(u64::from(offset / self.words)), offset % self.words))
+        let slot = u64::from(offset / self.words);
+        let pfn = match slot.checked_sub(self.frames) {
+            None => Pfn(slot),
+            Some(n) => *self.elsewhere.get(n as usize)?,
+        };
+        (loc != Loc::NONE).then_some((pfn, offset % self.words))
     }
 }

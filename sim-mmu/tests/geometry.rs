@@ -5,6 +5,9 @@ use sim_mmu::{Geometry, Level, VirtAddr};
 
 const PAGE: u64 = VirtAddr::PAGE_SIZE;
 
+/// Where walks begin, and how many levels they have.
+const ROOTS: [(Level, u32); 2] = [(Level::P4d, 4), (Level::Pgd, 5)];
+
 fn geometries() -> impl Iterator<Item = (u64, Geometry)> {
     (1..=9).map(|bits| {
         let entries = 1_u32 << bits;
@@ -19,18 +22,20 @@ fn pages(entries: u64, level: Level) -> u64 {
         Level::Pmd => entries,
         Level::Pud => entries * entries,
         Level::P4d => entries * entries * entries,
+        Level::Pgd => entries * entries * entries * entries,
     }
 }
 
 /// Addresses around everything that could be a border.
 fn borders(entries: u64, geometry: Geometry) -> Vec<u64> {
     let mut borders = vec![0, geometry.task_size().0];
-    for level in Level::WALK {
+    for level in Level::WALK_LA57 {
         let span = pages(entries, level) * PAGE;
         borders.extend([span, span * (entries / 2), span * (entries - 1), span * entries - span]);
     }
     let near = borders.iter().flat_map(|at| [at.wrapping_sub(PAGE), at.wrapping_sub(1), *at, at + 1, at + PAGE]);
-    let mut addresses: Vec<u64> = near.filter(|at| *at <= geometry.task_size().0 + PAGE).collect();
+    let half = 1 << (geometry.address_bits_from(Level::Pgd) - 1);
+    let mut addresses: Vec<u64> = near.filter(|at| *at < half).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
@@ -46,14 +51,18 @@ fn only_powers_of_two_from_2_to_512_are_tables() {
 #[test]
 fn spans_and_address_bits() {
     for (entries, geometry) in geometries() {
-        for level in Level::WALK {
+        for level in Level::WALK_LA57 {
             assert_eq!(geometry.span(level), pages(entries, level) * PAGE, "{entries} entries, {level:?}");
             assert_eq!(1 << geometry.shift(level), geometry.span(level), "{entries} entries, {level:?}");
+            assert_eq!(1 << geometry.order(level), pages(entries, level), "{entries} entries, {level:?}");
         }
-        let all = u128::from(entries).pow(4) * u128::from(PAGE);
-        assert_eq!(1_u128 << geometry.address_bits(), all, "{entries} entries");
+        for (root, levels) in ROOTS {
+            let all = u128::from(entries).pow(levels) * u128::from(PAGE);
+            assert_eq!(1_u128 << geometry.address_bits_from(root), all, "{entries} entries, {levels} levels");
+        }
+        assert_eq!(geometry.address_bits(), geometry.address_bits_from(Level::P4d), "{entries} entries");
     }
-    assert_eq!(Geometry::default().address_bits(), 48);
+    assert_eq!(ROOTS.map(|(root, _)| Geometry::default().address_bits_from(root)), [48, 57]);
 }
 
 #[test]
@@ -61,7 +70,7 @@ fn indices_are_the_digits_of_the_page_number() {
     for (entries, geometry) in geometries() {
         for va in borders(entries, geometry) {
             let mut page = va / PAGE;
-            for level in Level::WALK.into_iter().rev() {
+            for level in Level::WALK_LA57.into_iter().rev() {
                 let index = u64::from(geometry.index(VirtAddr(va), level));
                 assert_eq!(index, page % entries, "{entries} entries, {va:#x}, {level:?}");
                 page /= entries;
@@ -81,8 +90,8 @@ fn user_space_is_the_lower_half_less_a_page() {
 
 #[test]
 fn canonical_addresses_are_the_two_halves() {
-    for (entries, geometry) in geometries() {
-        let half = u64::try_from(u128::from(entries).pow(4) / 2 * u128::from(PAGE)).expect("47 bits at most");
+    for ((entries, geometry), (root, levels)) in geometries().flat_map(|g| ROOTS.map(|root| (g, root))) {
+        let half = u64::try_from(u128::from(entries).pow(levels) / 2 * u128::from(PAGE)).expect("56 bits at most");
         for (va, canonical) in [
             (0, true),
             (half - 1, true),
@@ -93,7 +102,8 @@ fn canonical_addresses_are_the_two_halves() {
             (half.wrapping_neg(), true),
             (u64::MAX, true),
         ] {
-            assert_eq!(geometry.is_canonical(VirtAddr(va)), canonical, "{entries} entries, {va:#x}");
+            let told = geometry.is_canonical(VirtAddr(va), root);
+            assert_eq!(told, canonical, "{entries} entries, {levels} levels, {va:#x}");
         }
     }
 }
@@ -102,7 +112,7 @@ fn canonical_addresses_are_the_two_halves() {
 fn a_span_ends_at_its_border_or_where_the_range_ends() {
     for (entries, geometry) in geometries() {
         let addresses = borders(entries, geometry);
-        for level in Level::WALK {
+        for level in Level::WALK_LA57 {
             let span = pages(entries, level) * PAGE;
             for (n, addr) in addresses.iter().enumerate() {
                 for end in &addresses[n + 1..] {

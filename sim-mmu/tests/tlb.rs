@@ -1,440 +1,345 @@
-//! The adversarial TLB against a reference that remembers everything: no access uses a translation
-//! that an invalidation took away, and every translation that may still be cached is used by some choice.
+//! What a TLB may keep, and what an access may use of it (SDM 4.10.2): programs of a few acts, over all
+//! choices.
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
+use std::collections::BTreeSet;
 
-use common::{Machine, OPEN, alone, assert_exactly, cases, lines, over_all_choices, step};
-use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
-use proptest::test_runner::TestCaseResult;
-use sim_core::source::{Random, Source};
-use sim_mmu::{DataOp, Entry, Event, Level, Pfn, Rights, VirtAddr, Vpn};
+use common::manual::{Act, Kind, Mode, Outcome};
+use common::world::{
+    A, B, C, DIRTY, FRAME_A, FRAME_B, GLOBAL, LARGE, LARGE_FRAME, OTHER_A, OTHER_ROOT, PDE, PDPTE, PML4E, PTE,
+    PTE_B, RO, ROOT, at, ends_with, entry, faults, small, with_cr4, with_pcids, world,
+};
+use common::{OPEN, assert_exactly, over_all_choices};
+use sim_mmu::{Cr0, Cr4, DataOp, Entry, Event, Policy, VirtAddr};
 
-/// Roots, each with the three tables below it in the frames behind.
-const ROOTS: [u64; 2] = [0, 4];
-/// Frames of data.
-const DATA: u64 = 8;
-const FRAMES: u64 = 12;
-const RW: u64 = OPEN;
-const RO: u64 = Entry::PRESENT | Entry::USER;
+const KERNEL: Mode = Mode::Explicit { ac: false };
 
-/// Two pages of one table.
-fn page(n: u64) -> VirtAddr {
-    VirtAddr(n << 12)
+fn remap(frame: u64) -> Act {
+    Act::store(PTE, entry(frame, DIRTY))
 }
 
-fn machine(cpus: usize) -> Machine {
-    let machine = Machine::new(cpus, 4, FRAMES);
-    for root in ROOTS {
-        machine.build_tables(root, page(0));
-    }
-    for frame in DATA..FRAMES {
-        machine.set_word(frame, 0, frame);
-    }
-    for cpu in 0..cpus {
-        machine.mmu.preset_cr3(machine.cpu(cpu as u8).id, Pfn(ROOTS[0]));
-    }
-    machine
+fn kernel(kind: Kind, va: u64) -> Act {
+    Act::Access { cpu: 0, mode: KERNEL, kind, va }
 }
 
-/// The translation that a walk would find now: what is remembered of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    pfn: Pfn,
-    rights: Rights,
-    dirty: bool,
-}
-
-/// Something that is done to the machine.
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Access { cpu: u8, page: u64, write: bool },
-    SetLeaf { root: usize, page: u64, frame: u64, flags: u64 },
-    SetUpper { root: usize, flags: u64 },
-    Invlpg { cpu: u8, page: u64 },
-    WriteCr3 { cpu: u8, root: usize },
-    Broadcast { cpu: u8, root: usize, from: u64, to: u64 },
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let leaf = prop_oneof![4 => Just(RW), 2 => Just(RW | Entry::DIRTY), 2 => Just(RO), 1 => Just(0)];
-    let upper = prop_oneof![3 => Just(RW), 1 => Just(RO)];
-    prop_oneof![
-        8 => (0..2_u8, 0..2_u64, any::<bool>()).prop_map(|(cpu, page, write)| Act::Access { cpu, page, write }),
-        4 => (0..2_usize, 0..2_u64, DATA..FRAMES, leaf)
-            .prop_map(|(root, page, frame, flags)| Act::SetLeaf { root, page, frame, flags }),
-        1 => (0..2_usize, upper).prop_map(|(root, flags)| Act::SetUpper { root, flags }),
-        2 => (0..2_u8, 0..2_u64).prop_map(|(cpu, page)| Act::Invlpg { cpu, page }),
-        1 => (0..2_u8, 0..2_usize).prop_map(|(cpu, root)| Act::WriteCr3 { cpu, root }),
-        1 => (0..2_u8, 0..2_usize, 0..2_u64, 1..3_u64)
-            .prop_map(|(cpu, root, from, to)| Act::Broadcast { cpu, root, from, to }),
-    ]
-}
-
-/// What a walk could have seen since the last invalidation that covers it, for each CPU, root and page.
-struct Memory<'a> {
-    machine: &'a Machine,
-    seen: BTreeMap<(u8, usize, u64), Vec<Seen>>,
-}
-
-impl Memory<'_> {
-    /// What a walk would find now.
-    fn now(&self, root: usize, page_number: u64) -> Option<Seen> {
-        let mut rights = (true, true);
-        let mut table = ROOTS[root];
-        for level in Level::WALK {
-            let index = self.machine.mmu.geometry.index(page(page_number), level);
-            let entry = Entry(self.machine.word(table, index));
-            if !entry.is_present() {
-                return None;
-            }
-            rights = (rights.0 && entry.has(Entry::RW), rights.1 && entry.has(Entry::USER));
-            if level == Level::Pte {
-                let rights = Rights { write: rights.0, user: rights.1, fetch: true };
-                return Some(Seen { pfn: entry.pfn(), rights, dirty: entry.has(Entry::DIRTY) });
-            }
-            table = entry.pfn().0;
-        }
-        unreachable!("the leaf is the last")
-    }
-
-    /// Time passes: what a walk would find now is remembered by every CPU.
-    fn remember(&mut self) {
-        for cpu in 0..2 {
-            for root in 0..2 {
-                for page in 0..2 {
-                    let now = self.now(root, page);
-                    let seen = self.seen.entry((cpu, root, page)).or_default();
-                    if let Some(now) = now
-                        && !seen.contains(&now)
-                    {
-                        seen.push(now);
-                    }
-                }
-            }
+#[test]
+fn what_is_not_present_or_reserved_is_not_cached_at_any_level() {
+    for (place, frame) in [(PML4E, 2), (PDPTE, 3), (PDE, 4), (PTE, FRAME_A)] {
+        for (bad, code) in [(0, 4), (entry(frame, OPEN | 1 << 45), 0xd), (entry(frame, OPEN & !1), 4)] {
+            let machine = world(1, small());
+            let repair =
+                [Act::store(place, bad), Act::read(A), Act::store(place, entry(frame, OPEN)), Act::read(A)];
+            ends_with(&machine, &repair[..2], &[faults(code)]);
+            ends_with(&machine, &repair, &[at(FRAME_A)]);
         }
     }
-
-    fn forget(&mut self, covers: impl Fn(u8, usize, u64) -> bool) {
-        self.seen.retain(|(cpu, root, page), _| !covers(*cpu, *root, *page));
-    }
 }
 
-fn check_history(acts: &[Act], seed: u64) -> TestCaseResult {
-    let machine = machine(2);
-    machine.mmu.core.set_source(Source::Random(Random::new(seed)));
-    let mut memory = Memory { machine: &machine, seen: BTreeMap::new() };
-    let mut loaded = [0_usize; 2];
-    for (n, act) in acts.iter().enumerate() {
-        memory.remember();
-        match *act {
-            Act::Access { cpu, page: number, write } => {
-                let data = if write { DataOp::Write(n as u64) } else { DataOp::Read };
-                let accessed = machine.access(cpu, page(number), data);
-                // A and D that the walk set.
-                memory.remember();
-                let key = (cpu, loaded[usize::from(cpu)], number);
-                let seen = memory.seen.get(&key).map_or(&[][..], Vec::as_slice);
-                let what = format!("{act:?}, {n} of {acts:?}\nallowed: {seen:?}\n{accessed:?}");
-                match accessed.through() {
-                    Some(through) => {
-                        let used = Seen { pfn: through.pfn, rights: through.rights, dirty: through.dirty };
-                        prop_assert!(seen.contains(&used), "{used:?} is used by {what}");
-                        prop_assert!(!write || used.rights.write && used.dirty, "{used:?} is written by {what}");
-                    }
-                    None => {
-                        let denied = seen.iter().any(|seen| write && !seen.rights.write);
-                        let absent = memory.now(key.1, number).is_none();
-                        prop_assert!(denied || absent, "nothing denies {what}");
-                    }
-                }
-            }
-            Act::SetLeaf { root, page: number, frame, flags } => {
-                let (table, index) = machine.leaf(ROOTS[root], page(number));
-                machine.set_word(table, index, Entry::new(Pfn(frame), flags).0);
-            }
-            Act::SetUpper { root, flags } => {
-                let table = ROOTS[root] + 2;
-                let index = machine.mmu.geometry.index(page(0), Level::Pmd);
-                machine.set_word(table, index, Entry::new(Pfn(table + 1), flags).0);
-            }
-            Act::Invlpg { cpu, page: number } => {
-                alone(machine.cpu(cpu).invlpg(page(number)));
-                memory.forget(|c, _, p| (c, p) == (cpu, number));
-            }
-            Act::WriteCr3 { cpu, root } => {
-                alone(machine.cpu(cpu).write_cr3(Pfn(ROOTS[root])));
-                loaded[usize::from(cpu)] = root;
-                memory.forget(|c, _, _| c == cpu);
-            }
-            Act::Broadcast { cpu, root, from, to } => {
-                alone(machine.cpu(cpu).broadcast_invalidate(Pfn(ROOTS[root]), Vpn(from)..Vpn(to)));
-                memory.forget(|_, r, p| r == root && (from..to).contains(&p));
-            }
-        }
-    }
-    Ok(())
+#[test]
+fn after_a_change_old_and_new_are_used_until_invlpg() {
+    let machine = world(1, small());
+    let (read, write, invlpg) = (Act::read(A), Act::write(A), Act::invlpg(A));
+    ends_with(&machine, &[read, remap(9), read], &[at(8), at(9)]);
+    ends_with(&machine, &[read, remap(9), read, remap(10), read], &[at(8), at(9), at(10)]);
+    ends_with(&machine, &[read, remap(9), invlpg, read], &[at(9)]);
+    ends_with(&machine, &[read, remap(9), read, invlpg, remap(10), read], &[at(10)]);
+    // Cached by a read with D clear, the old translation serves no write.
+    ends_with(&machine, &[read, remap(9), write], &[at(9)]);
+    ends_with(&machine, &[write, remap(9), write], &[at(8), at(9)]);
+    // What was never accessed was never cached: nothing happens here on speculation.
+    ends_with(&machine, &[remap(9), read], &[at(9)]);
+    ends_with(&machine, &[read, Act::store(PTE_B, entry(10, OPEN)), Act::read(B)], &[at(10)]);
 }
 
-proptest! {
-    #![proptest_config(cases(1500))]
-
-    #[test]
-    fn only_what_no_invalidation_took_away_is_used(acts in vec(act(), 1..30), seed in any::<u64>()) {
-        check_history(&acts, seed)?;
-    }
-}
-
-/// What is done to one page that user code may always read and write, on one CPU.
-#[derive(Clone, Copy, Debug)]
-enum OnePage {
-    Read,
-    Write,
-    Remap { frame: u64, dirty: bool },
-    Invlpg,
-}
-
-fn one_page() -> impl Strategy<Value = OnePage> {
-    prop_oneof![
-        3 => Just(OnePage::Read),
-        2 => Just(OnePage::Write),
-        3 => (DATA..FRAMES, any::<bool>()).prop_map(|(frame, dirty)| OnePage::Remap { frame, dirty }),
-        1 => Just(OnePage::Invlpg),
-    ]
-}
-
-/// The frames that the accesses use, one after the other.
-type Frames = Vec<u64>;
-
-/// All that accesses may use: anything walked since the last INVLPG, or what the entry says now. A
-/// write uses nothing that was cached with D clear.
-fn allowed(
-    acts: &[OnePage],
-    now: (u64, bool),
-    cached: &BTreeSet<(u64, bool)>,
-    used: &Frames,
-    all: &mut BTreeSet<Frames>,
-) {
-    let Some((act, rest)) = acts.split_first() else {
-        all.insert(used.clone());
-        return;
+#[test]
+fn a_walk_on_speculation_caches_what_no_access_asked_for() {
+    let machine = world(1, small());
+    let speculate = Act::Speculate { cpu: 0, va: A };
+    // It may be that it took place, and set A, or that it did not.
+    ends_with(&machine, &[speculate, remap(9), Act::read(A)], &[at(8), at(9)]);
+    ends_with(&machine, &[speculate, remap(9), Act::invlpg(A), Act::read(A)], &[at(9)]);
+    let dirty = || {
+        machine.perform(&speculate);
+        machine.word(PTE.0, PTE.1) & (Entry::ACCESSED | Entry::DIRTY)
     };
-    match *act {
-        OnePage::Remap { frame, dirty } => allowed(rest, (frame, dirty), cached, used, all),
-        OnePage::Invlpg => allowed(rest, now, &BTreeSet::new(), used, all),
-        OnePage::Read | OnePage::Write => {
-            let write = matches!(act, OnePage::Write);
-            let with = |frame: u64| [used.as_slice(), &[frame]].concat();
-            for (frame, _) in cached.iter().filter(|(_, dirty)| *dirty || !write) {
-                allowed(rest, now, cached, &with(*frame), all);
-            }
-            let walked = (now.0, now.1 || write);
-            let mut filled = cached.clone();
-            filled.insert(walked);
-            allowed(rest, walked, &filled, &with(now.0), all);
-        }
-    }
-}
-
-fn used(machine: &Machine, acts: &[OnePage]) -> Frames {
-    let mut frames = Frames::new();
-    for act in acts {
-        match *act {
-            OnePage::Remap { frame, dirty } => {
-                let (table, index) = machine.leaf(ROOTS[0], page(0));
-                machine.set_word(
-                    table,
-                    index,
-                    Entry::new(Pfn(frame), RW | if dirty { Entry::DIRTY } else { 0 }).0,
-                );
-            }
-            OnePage::Invlpg => alone(machine.cpu(0).invlpg(page(0))),
-            OnePage::Read | OnePage::Write => {
-                let data = if matches!(act, OnePage::Write) { DataOp::Write(1) } else { DataOp::Read };
-                let accessed = machine.access(0, page(0), data);
-                let through = accessed.through().expect("the entry is always present and writable");
-                frames.push(through.pfn.0);
-            }
-        }
-    }
-    frames
-}
-
-fn machine_with_a_page() -> Machine {
-    let machine = machine(1);
-    let (table, index) = machine.leaf(ROOTS[0], page(0));
-    machine.set_word(table, index, Entry::new(Pfn(DATA), RW).0);
-    machine.checkpoint();
-    machine
-}
-
-/// Over all choices, accesses use exactly what is allowed.
-#[track_caller]
-fn uses_all_that_is_allowed(acts: &[OnePage]) {
-    let machine = machine_with_a_page();
-    let mut expected = BTreeSet::new();
-    allowed(acts, (DATA, false), &BTreeSet::new(), &Frames::new(), &mut expected);
-    assert_exactly(&format!("{acts:?}"), &over_all_choices(&machine, || used(&machine, acts)), &expected);
-}
-
-proptest! {
-    #![proptest_config(cases(400))]
-
-    #[test]
-    fn every_translation_that_may_be_cached_is_used_by_some_choice(acts in vec(one_page(), 1..8)) {
-        uses_all_that_is_allowed(&acts);
-    }
+    let flags = over_all_choices(&machine, dirty);
+    assert_exactly("A and D after speculation", &flags, &BTreeSet::from([0, Entry::ACCESSED]));
 }
 
 /// Four translations of one page live side by side.
 #[test]
 fn translations_of_one_page_do_not_push_each_other_out() {
-    let remap = |frame| [OnePage::Remap { frame, dirty: true }, OnePage::Read];
-    let acts = [OnePage::Read].into_iter().chain([9, 10, 11].into_iter().flat_map(remap));
-    uses_all_that_is_allowed(&acts.chain([OnePage::Read, OnePage::Read]).collect::<Vec<_>>());
+    let machine = world(1, small());
+    let read = Act::read(A);
+    let acts = [read, remap(9), read, remap(10), read, remap(11), read, read];
+    let ends = over_all_choices(&machine, || machine.outcomes(&acts).split_off(3));
+    // The last two each use any of the four.
+    let any = [8, 9, 10, 11].map(at);
+    let pairs = any.into_iter().flat_map(|first| any.map(|second| vec![first, second]));
+    assert_exactly("the last two", &ends, &pairs.collect());
 }
 
-/// Runs acts on the page over all choices; the last access must use exactly these frames.
-#[track_caller]
-fn last_uses(acts: &[OnePage], expected: &[u64]) {
-    let machine = machine_with_a_page();
-    let last = over_all_choices(&machine, || used(&machine, acts).last().copied());
-    assert_exactly(&format!("the last of {acts:?}"), &last, &expected.iter().map(|frame| Some(*frame)).collect());
+/// Where two of a page, size and tag cannot be cached side by side, one that was used is the only one.
+#[test]
+fn without_duplicates_what_is_used_has_no_rival() {
+    let mut hardware = small();
+    hardware.policy = Policy::Adversarial { duplicates: false };
+    let machine = world(1, hardware);
+    let read = Act::read(A);
+    let acts = [read, remap(9), read, read, read];
+    let ends = over_all_choices(&machine, || machine.outcomes(&acts).split_off(1));
+    // Once the new one was used, the old one is gone; and once the old one was, until it is evicted.
+    let [old, new] = [8, 9].map(at);
+    let all = [[old, old, old], [old, old, new], [old, new, new], [new, new, new]];
+    assert_exactly("the last three", &ends, &all.map(|run| run.to_vec()).into());
 }
 
 #[test]
-fn after_a_change_old_and_new_are_used_until_invlpg() {
-    use OnePage::{Invlpg, Read, Write};
-    let remap = |frame| OnePage::Remap { frame, dirty: true };
-    last_uses(&[Read, remap(9), Read], &[8, 9]);
-    last_uses(&[Read, remap(9), Read, remap(10), Read], &[8, 9, 10]);
-    last_uses(&[Read, remap(9), Invlpg, Read], &[9]);
-    last_uses(&[Read, remap(9), Read, Invlpg, remap(10), Read], &[10]);
-    // Cached by a read with D clear, the old translation serves no write.
-    last_uses(&[Read, remap(9), Write], &[9]);
-    last_uses(&[Write, remap(9), Write], &[8, 9]);
+fn a_right_taken_away_may_be_used_until_the_flush() {
+    let machine = world(1, small());
+    for (access, less, code) in [
+        (Act::write(A), entry(FRAME_A, RO | Entry::ACCESSED | Entry::DIRTY), 7),
+        (Act::read(A), entry(FRAME_A, Entry::PRESENT | Entry::RW), 5),
+        (Act::fetch(A), entry(FRAME_A, OPEN | Entry::NX), 0x15),
+        (Act::read(A), 0, 4),
+    ] {
+        let downgrade = Act::store(PTE, less);
+        ends_with(&machine, &[access, downgrade, access], &[at(FRAME_A), faults(code)]);
+        ends_with(&machine, &[access, downgrade, Act::invlpg(A), access], &[faults(code)]);
+    }
+}
+
+/// A cached denial may fault once. The fault drops it, so that the access made again does not.
+#[test]
+fn a_right_given_faults_at_most_once() {
+    for (access, before, code) in [
+        (Act::write(A), RO, 7),
+        (Act::read(A), Entry::PRESENT | Entry::RW, 5),
+        (Act::fetch(A), OPEN | Entry::NX, 0x15),
+    ] {
+        let machine = world(1, small());
+        let start = [
+            Act::store(PTE, entry(FRAME_A, before)),
+            // Supervisor code may read it in any case; so it is cached.
+            Act::kernel_read(A),
+            Act::store(PTE, entry(FRAME_A, OPEN)),
+        ];
+        let acts = [&start[..], &[access, access, access]].concat();
+        let ends = over_all_choices(&machine, || machine.outcomes(&acts).split_off(1));
+        let [completes, denied] = [at(FRAME_A), faults(code)];
+        // The second may fault only where the first completed, with a walk beside what is cached.
+        let all = [
+            [completes, completes, completes],
+            [denied, completes, completes],
+            [completes, denied, completes],
+            [completes, completes, denied],
+        ];
+        assert_exactly(&format!("{acts:?}"), &ends, &all.map(|run| run.to_vec()).into());
+    }
+}
+
+/// The TLB keeps rights and the key, not verdicts: what the registers say now counts, without a flush.
+#[test]
+fn the_registers_of_the_moment_decide_over_what_is_cached() {
+    let [wp, no_wp] = [Cr0::WP, 0].map(|wp| Act::MovCr0 { cpu: 0, value: Cr0::PG | Cr0::PE | wp });
+    let cr4 = |flags| Act::mov_cr4(Cr4::PAE | flags);
+    let wrpkru = |value| Act::Wrpkru { cpu: 0, value };
+    let [user_read, user_write] = [Act::read(A), Act::write(A)];
+    let [read, write, fetch] = [Kind::Read, Kind::Write, Kind::Fetch].map(|kind| kernel(kind, A));
+    let explicit = Act::Access { cpu: 0, mode: Mode::Explicit { ac: true }, kind: Kind::Read, va: A };
+    let implicit = Act::Access { cpu: 0, mode: Mode::Implicit, kind: Kind::Read, va: A };
+    let leaf = |flags| Act::store(PTE, entry(FRAME_A, flags));
+    let key = OPEN | 3 << 59;
+    let machine = world(1, with_cr4(Cr4::PKE));
+    let ok = at(FRAME_A);
+    for (program, expected) in [
+        (vec![leaf(RO), no_wp, write, wp, write, no_wp, write], vec![ok, faults(3), ok]),
+        (vec![leaf(OPEN), fetch, cr4(Cr4::SMEP), fetch, cr4(0), fetch], vec![ok, faults(0x11), ok]),
+        (vec![leaf(OPEN), read, cr4(Cr4::SMAP), read, explicit, read], vec![ok, faults(1), ok, faults(1)]),
+        (vec![leaf(OPEN), cr4(Cr4::SMAP), user_read, implicit, cr4(0), implicit], vec![ok, faults(1), ok]),
+        (
+            vec![leaf(key), user_read, wrpkru(1 << 6), user_read, wrpkru(1 << 8), user_read],
+            vec![ok, faults(0x25), ok],
+        ),
+        (vec![leaf(key), user_write, wrpkru(2 << 6), user_read, user_write], vec![ok, ok, faults(0x27)]),
+        (vec![leaf(key), user_read, wrpkru(1 << 6), user_read, cr4(0), user_read], vec![ok, faults(0x25), ok]),
+    ] {
+        let ends = over_all_choices(&machine, || machine.outcomes(&program));
+        assert_exactly(&format!("{program:?}"), &ends, &BTreeSet::from([expected]));
+    }
+}
+
+/// The leaf's flags after a program, over all choices.
+#[track_caller]
+fn leaves(program: &[Act], expected: &[u64]) {
+    let machine = world(1, small());
+    let flags = || {
+        machine.outcomes(program);
+        machine.word(PTE.0, PTE.1) & (Entry::ACCESSED | Entry::DIRTY)
+    };
+    let ends = over_all_choices(&machine, flags);
+    assert_exactly(&format!("A and D after {program:?}"), &ends, &expected.iter().copied().collect());
+}
+
+#[test]
+fn accessed_and_dirty_are_set_before_anything_is_cached_and_not_again() {
+    const AD: u64 = Entry::ACCESSED | Entry::DIRTY;
+    let (read, write, invlpg) = (Act::read(A), Act::write(A), Act::invlpg(A));
+    let clear = Act::store(PTE, entry(FRAME_A, OPEN));
+    let clear_dirty = Act::store(PTE, entry(FRAME_A, OPEN | Entry::ACCESSED));
+    leaves(&[read], &[Entry::ACCESSED]);
+    leaves(&[write], &[AD]);
+    leaves(&[read, write], &[AD]);
+    leaves(&[read, clear, read], &[0, Entry::ACCESSED]);
+    leaves(&[read, clear, invlpg, read], &[Entry::ACCESSED]);
+    leaves(&[write, clear_dirty, write], &[Entry::ACCESSED, AD]);
+    leaves(&[write, clear_dirty, invlpg, write], &[AD]);
+    leaves(&[write, clear, write], &[0, AD]);
+    // Cached while D was set, by a read: a write needs no walk.
+    leaves(&[Act::store(PTE, entry(FRAME_A, DIRTY)), read, clear, write], &[0, AD]);
 }
 
 #[test]
 fn a_write_through_what_was_cached_clean_sets_dirty_first() {
-    let machine = machine_with_a_page();
-    let (table, index) = machine.leaf(ROOTS[0], page(0));
+    let machine = world(1, small());
     over_all_choices(&machine, || {
-        machine.access(0, page(0), DataOp::Read);
-        assert!(!Entry(machine.word(table, index)).has(Entry::DIRTY), "a read sets D");
-        let accessed = machine.access(0, page(0), DataOp::Write(7));
+        machine.access(0, VirtAddr(A), DataOp::Read);
+        assert_eq!(machine.word(PTE.0, PTE.1) & Entry::DIRTY, 0, "a read sets D");
+        let accessed = machine.access(0, VirtAddr(A), DataOp::Write(7));
         let set =
             accessed.events.iter().position(|e| matches!(e, Event::SetFlags { new, .. } if new.has(Entry::DIRTY)));
         let retired = accessed.events.iter().position(|e| matches!(e, Event::Retired { .. }));
         assert!(set.is_some() && set < retired, "D is set, then the write retires: {accessed:?}");
-        assert!(Entry(machine.word(table, index)).has(Entry::DIRTY));
-        assert_eq!(machine.word(DATA, 0), 7);
+        assert_eq!(machine.word(FRAME_A, 0), 7);
     });
 }
 
-/// The entry becomes writable without a flush: a cached denial may fault once, and is gone after that.
+/// SDM 4.10.2.3: the TLB may have both, and use either, now this one and now that.
 #[test]
-fn a_denial_is_dropped_by_the_fault_that_it_causes() {
-    let machine = machine_with_a_page();
-    let (table, index) = machine.leaf(ROOTS[0], page(0));
-    machine.set_word(table, index, Entry::new(Pfn(DATA), RO).0);
-    machine.checkpoint();
-    let faults = over_all_choices(&machine, || {
-        machine.access(0, page(0), DataOp::Read).result.expect("reading is allowed");
-        machine.set_word(table, index, Entry::new(Pfn(DATA), RW).0);
-        let mut faults = 0;
-        while let Err(fault) = machine.access(0, page(0), DataOp::Write(1)).result {
-            assert_eq!(fault.code, 0b111, "a write by user code, denied by what was present: {fault:?}");
-            faults += 1;
-            assert!(faults < 9, "the denial stays for ever");
-        }
-        faults
-    });
-    assert_exactly("faults before the write", &faults, &BTreeSet::from([0, 1]));
+fn a_page_size_changed_without_a_flush_leaves_both_sizes_in_use() {
+    let machine = world(1, small());
+    let merge = Act::store(PDE, entry(12, LARGE));
+    let split = Act::store(PDE, entry(4, OPEN));
+    let (read, read_b) = (Act::read(A), Act::read(B));
+    ends_with(&machine, &[read, merge, read], &[at(8), at(12)]);
+    ends_with(&machine, &[read, merge, read, read], &[at(8), at(12)]);
+    ends_with(&machine, &[read, merge, Act::invlpg(A), read], &[at(12)]);
+    ends_with(&machine, &[merge, read, split, read_b], &[at(13), at(9)]);
+    ends_with(&machine, &[merge, read, split, read_b, read_b], &[at(13), at(9)]);
 }
 
-/// What is not present is not cached: an entry that becomes present is seen at once.
 #[test]
-fn absence_is_not_cached() {
-    let machine = machine_with_a_page();
-    let (table, index) = machine.leaf(ROOTS[0], page(0));
-    let present = machine.word(table, index);
-    machine.set_word(table, index, 0);
-    machine.checkpoint();
-    let values = over_all_choices(&machine, || {
-        let absent = machine.access(0, page(0), DataOp::Read);
-        assert_eq!(absent.result.map_err(|fault| fault.code), Err(0b100), "{absent:?}");
-        machine.set_word(table, index, present);
-        machine.access(0, page(0), DataOp::Read).result.ok()
-    });
-    assert_exactly("what is read", &values, &BTreeSet::from([Some(DATA)]));
+fn pieces_of_a_large_page_go_with_it_only_while_the_structures_map_it() {
+    let machine = world(1, small());
+    let merge = Act::store(PDE, entry(LARGE_FRAME + 4, LARGE));
+    let split = Act::store(PDE, entry(4, OPEN));
+    let (read, read_b) = (Act::read(A), Act::read(B));
+    // One INVLPG anywhere in the large page takes all, while it is large.
+    ends_with(&machine, &[merge, read, Act::invlpg(B), split, read], &[at(8)]);
+    ends_with(&machine, &[merge, read, read_b, Act::invlpg(0x3000), split, read_b], &[at(9)]);
+    // Once it is split, each piece that was used has an INVLPG of its own.
+    ends_with(&machine, &[merge, read, split, Act::invlpg(B), read], &[at(8), at(12)]);
+    ends_with(&machine, &[merge, read, split, Act::invlpg(A), read], &[at(8)]);
+    // The large translation itself goes with an INVLPG of any of its pages.
+    ends_with(&machine, &[merge, read, split, Act::invlpg(B), read_b], &[at(9)]);
+}
+
+#[test]
+fn a_fault_drops_the_pieces_of_its_large_page() {
+    let machine = world(1, small());
+    let [less, more] = [RO, OPEN].map(|flags| Act::store(PDE, entry(LARGE_FRAME, flags | Entry::PAGE_SIZE)));
+    let acts = [less, Act::read(A), Act::read(B), more, Act::write(A), Act::write(B)];
+    let ends = over_all_choices(&machine, || machine.outcomes(&acts).split_off(2));
+    let [a, b, denied] = [at(LARGE_FRAME), at(LARGE_FRAME + 1), faults(7)];
+    assert_exactly(&format!("{acts:?}"), &ends, &[vec![denied, b], vec![a, denied], vec![a, b]].into());
 }
 
 /// Translations of one root serve no access under another, and a MOV to CR3 and back finds none.
 #[test]
-fn a_root_uses_its_own_translations() {
-    let machine = machine(1);
-    for (root, frame) in ROOTS.into_iter().zip(DATA..) {
-        let (table, index) = machine.leaf(root, page(0));
-        machine.set_word(table, index, Entry::new(Pfn(frame), RW).0);
-    }
-    machine.checkpoint();
-    over_all_choices(&machine, || {
-        let cpu = machine.cpu(0);
-        for (root, frame) in [(0, DATA), (1, DATA + 1), (0, DATA)] {
-            alone(cpu.write_cr3(Pfn(ROOTS[root])));
-            let first = machine.access(0, page(0), DataOp::Read);
-            assert_eq!(first.result, Ok(frame), "under root {root}: {first:?}");
-            assert!(first.walked(), "a load of CR3 leaves nothing: {first:?}");
-        }
+fn without_pcids_a_load_of_cr3_leaves_only_what_is_global() {
+    let machine = world(1, with_cr4(Cr4::PGE));
+    let acts =
+        [Act::read(A), Act::mov_cr3(OTHER_ROOT << 12), Act::read(A), Act::mov_cr3(ROOT << 12), Act::read(A)];
+    let ends = over_all_choices(&machine, || {
+        let outcomes = machine.outcomes(&acts[..4]);
+        let last = machine.access(0, VirtAddr(A), DataOp::Read);
+        assert!(last.walked(), "a load of CR3 leaves nothing: {last:?}");
+        [outcomes, vec![last.outcome()]].concat()
     });
+    assert_exactly(&format!("{acts:?}"), &ends, &[vec![at(8), at(OTHER_A), at(8)]].into());
+    let global = Act::store(PTE, entry(FRAME_A, GLOBAL));
+    ends_with(&machine, &[global, Act::read(A), acts[1], Act::read(A)], &[at(FRAME_A), at(OTHER_A)]);
+    ends_with(&machine, &[global, Act::read(A), acts[1], Act::invlpg(A), Act::read(A)], &[at(OTHER_A)]);
 }
 
-/// INVLPG is local; a broadcast reaches every CPU, but only the root and the pages that it names.
 #[test]
-fn who_is_reached_by_an_invalidation() {
-    let machine = machine(2);
-    for number in 0..2 {
-        let (table, index) = machine.leaf(ROOTS[0], page(number));
-        machine.set_word(table, index, Entry::new(Pfn(DATA), RW | Entry::ACCESSED).0);
+fn translations_of_another_pcid_are_not_used_but_for_global_ones() {
+    let machine = world(1, with_pcids());
+    let to = |root: u64, pcid| Act::mov_cr3_keeping(root << 12 | pcid);
+    let (read, global) = (Act::read(A), Act::store(PTE, entry(FRAME_A, GLOBAL)));
+    ends_with(&machine, &[to(ROOT, 1), read, to(OTHER_ROOT, 2), read], &[at(OTHER_A)]);
+    ends_with(&machine, &[to(ROOT, 1), read, to(OTHER_ROOT, 1), read], &[at(FRAME_A), at(OTHER_A)]);
+    ends_with(&machine, &[global, to(ROOT, 1), read, to(OTHER_ROOT, 2), read], &[at(FRAME_A), at(OTHER_A)]);
+    // INVLPG takes a global translation whatever its PCID; another's own translations it leaves.
+    let there_and_back = |flags| {
+        let first = [Act::store(PTE, entry(FRAME_A, flags)), to(ROOT, 1), read, remap(FRAME_B)];
+        [&first[..], &[to(OTHER_ROOT, 2), Act::invlpg(A), to(ROOT, 1), read]].concat()
+    };
+    ends_with(&machine, &there_and_back(GLOBAL), &[at(FRAME_B)]);
+    ends_with(&machine, &there_and_back(OPEN), &[at(FRAME_A), at(FRAME_B)]);
+}
+
+#[test]
+fn the_global_bit_counts_only_with_pge_and_only_in_the_entry_of_the_page() {
+    let read_elsewhere = [Act::read(A), Act::mov_cr3(OTHER_ROOT << 12), Act::read(A)];
+    let global = |place, frame| [&[Act::store(place, entry(frame, GLOBAL))], &read_elsewhere[..]].concat();
+    let [off, on] = [0, Cr4::PGE].map(|pge| world(1, with_cr4(pge)));
+    ends_with(&off, &global(PTE, FRAME_A), &[at(OTHER_A)]);
+    ends_with(&on, &global(PTE, FRAME_A), &[at(FRAME_A), at(OTHER_A)]);
+    for (place, frame) in [(PML4E, 2), (PDPTE, 3), (PDE, 4)] {
+        ends_with(&on, &global(place, frame), &[at(OTHER_A)]);
+        // Nor is the way to the table below global: the other root's walk goes its own.
+        let sibling = [Act::store(place, entry(frame, GLOBAL)), Act::read(A), read_elsewhere[1], Act::read(B)];
+        ends_with(&on, &sibling, &[at(common::world::OTHER_B)]);
     }
-    machine.checkpoint();
-    // Whether some choice lets the CPU still read the old frame of a page.
-    let keeps = |invalidate: &dyn Fn(&Machine)| {
-        [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(cpu, number)| {
-            let values = over_all_choices(&machine, || {
-                machine.access(cpu, page(number), DataOp::Read).result.expect("it is present");
-                let (table, index) = machine.leaf(ROOTS[0], page(number));
-                machine.set_word(table, index, Entry::new(Pfn(DATA + 1), RW).0);
-                invalidate(&machine);
-                machine.access(cpu, page(number), DataOp::Read).result.expect("it is present")
-            });
-            values.contains(&DATA)
-        })
-    };
-    assert_eq!(keeps(&|m| alone(m.cpu(0).invlpg(page(1)))), [true, false, true, true]);
-    let broadcast = |m: &Machine, root: u64, from, to| {
-        alone(m.cpu(0).broadcast_invalidate(Pfn(root), Vpn(from)..Vpn(to)));
-    };
-    assert_eq!(keeps(&|m| broadcast(m, ROOTS[0], 0, 1)), [false, true, false, true]);
-    assert_eq!(keeps(&|m| broadcast(m, ROOTS[0], 0, 2)), [false; 4]);
-    assert_eq!(keeps(&|m| broadcast(m, ROOTS[1], 0, 2)), [true; 4]);
+    // Filled without PGE it is not global ever after. Turning PGE on drops it in any case.
+    ends_with(
+        &with_pge_turned_on(),
+        &[Act::read(A), Act::mov_cr4(Cr4::PAE | Cr4::PGE), remap(9), Act::read(A)],
+        &[at(9)],
+    );
 }
 
-/// An access that found its translation, but has not touched memory when an invalidation completes,
-/// starts over.
+fn with_pge_turned_on() -> common::Machine {
+    let machine = world(1, small());
+    machine.set_word(PTE.0, PTE.1, entry(FRAME_A, GLOBAL));
+    machine.checkpoint();
+    machine
+}
+
+/// Where the caches keep nothing, an access uses what the structures say.
 #[test]
-fn an_invalidation_is_not_overtaken_by_an_access_that_began_before() {
-    let machine = machine_with_a_page();
-    machine.access(0, page(0), DataOp::Read);
-    // Announces the touch of the frame that is cached.
-    let mut access = pin!(machine.cpu(0).access(page(0), DataOp::Read));
-    step(access.as_mut());
-    let (table, index) = machine.leaf(ROOTS[0], page(0));
-    machine.set_word(table, index, Entry::new(Pfn(DATA + 1), RW).0);
-    alone(machine.cpu(0).broadcast_invalidate(Pfn(ROOTS[0]), Vpn(0)..Vpn(1)));
-    assert_eq!(alone(access), Ok(DATA + 1), "{}", lines(&machine.take_events()));
+fn a_coherent_machine_uses_what_memory_says() {
+    let mut hardware = small();
+    hardware.policy = Policy::Coherent;
+    let machine = world(1, hardware);
+    let read = Act::read(A);
+    let acts =
+        [read, remap(9), read, Act::store(PDE, entry(12, LARGE)), read, Act::store(PML4E, 0), read, Act::read(C)];
+    let expected = vec![at(8), at(9), at(12), faults(4), faults(4)];
+    assert_exactly("", &over_all_choices(&machine, || machine.outcomes(&acts)), &BTreeSet::from([expected]));
+}
+
+/// The laziest machine keeps all, and uses the oldest.
+#[test]
+fn the_laziest_machine_uses_the_oldest_that_it_may() {
+    let mut hardware = small();
+    hardware.policy = Policy::Laziest;
+    let machine = world(1, hardware);
+    let (read, write) = (Act::read(A), Act::write(A));
+    // Kept clean, it is of no use to a write; that walks, and what it finds is the second oldest.
+    let acts = [read, remap(9), read, write, read, Act::invlpg(B), read, Act::invlpg(A), read];
+    let expected: Vec<Outcome> = [8, 8, 9, 8, 8, 9].map(at).into();
+    assert_exactly("", &over_all_choices(&machine, || machine.outcomes(&acts)), &BTreeSet::from([expected]));
 }

@@ -1,42 +1,22 @@
-//! The walk of four levels, on random tables: which accesses complete, the error codes of the others,
-//! and which flags the walk leaves behind, against the rules as a table.
+//! The walker of a CPU, on random tables of every shape: which accesses complete, what they read and
+//! write, the error codes of the others, and which flags the walk leaves behind.
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use common::{Machine, OPEN, alone, cases, lines, step};
+use common::manual::{self, Kind, Mode, Obstacle, Outcome, Registers};
+use common::{Machine, OPEN, cases, hardware, lines, random, step};
 use proptest::bool::weighted;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq};
 use proptest::sample::select;
 use proptest::test_runner::{TestCaseResult, TestRunner};
-use sim_mmu::{DataOp, Entry, Event, Level, PageFault, Pfn, VirtAddr};
+use sim_mmu::{Controls, DataOp, Entry, Event, Level, Pfn, UNWRITTEN, VirtAddr};
 
 /// Tables and data live in the same few frames, so that one may be taken for the other.
 const FRAMES: u64 = 5;
-
-/// What R/W and U/S of the entries, taken together, allow to user code. `&` is over all levels.
-/// (R/W &, U/S &, a read may, a write may)
-const RIGHTS: [(bool, bool, bool, bool); 4] = [
-    (false, false, false, false),
-    (true, false, false, false),
-    (false, true, true, false),
-    (true, true, true, true),
-];
-
-/// How a walk ends. The error codes are figures 4-12 of the SDM: P, W/R, U/S, RSVD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Completed,
-    NotPresent,
-    Reserved,
-    Denied,
-}
-
-const ENDS: [(End, u32); 4] =
-    [(End::Completed, 0), (End::NotPresent, 0b0000), (End::Reserved, 0b1001), (End::Denied, 0b0001)];
 
 /// Words of memory by frame and index.
 type Image = BTreeMap<(u64, u32), u64>;
@@ -44,116 +24,105 @@ type Image = BTreeMap<(u64, u32), u64>;
 #[derive(Clone, Debug)]
 struct Case {
     entries: u32,
+    controls: Controls,
     root: u64,
-    va: VirtAddr,
-    write: Option<u64>,
+    va: u64,
+    mode: Mode,
+    kind: Kind,
+    value: u64,
     image: Image,
 }
 
-/// An entry that often lets a walk go on.
+/// An entry that often lets a walk go on, mostly to a frame of memory.
 fn entry() -> impl Strategy<Value = u64> {
-    let flags = (weighted(0.95), weighted(0.8), weighted(0.9), weighted(0.05), weighted(0.1), weighted(0.03));
-    (any::<u64>(), 0..FRAMES, flags).prop_map(|(noise, frame, (present, rw, user, huge, nx, outside))| {
-        let ignored = Entry::ACCESSED | Entry::DIRTY | Entry::GLOBAL | 0x0e00 | 0x7ff0_0000_0000_0000;
-        let frame = if outside { FRAMES + (noise >> 30) % 1000 } else { frame };
-        let bits = [
-            (present, Entry::PRESENT),
-            (rw, Entry::RW),
-            (user, Entry::USER),
-            (huge, Entry::PAGE_SIZE),
-            (nx, Entry::NX),
-        ];
-        let flags = bits.iter().filter(|(set, _)| *set).fold(noise & ignored, |flags, (_, bit)| flags | bit);
-        Entry::new(Pfn(frame), flags).0
-    })
+    let frame = (0..FRAMES, FRAMES..1000, weighted(0.05));
+    (random::flags(), frame)
+        .prop_map(|(flags, (inside, beyond, outside))| (if outside { beyond } else { inside }) << 12 | flags)
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let shape = (select(vec![2_u32, 4, 8, 512]), any::<[u32; 4]>(), any::<u32>());
-    let words = proptest::collection::vec([entry(), entry(), entry(), entry()], FRAMES as usize);
-    (shape, 0..FRAMES, any::<Option<u64>>(), words).prop_map(|((entries, digits, word), root, write, words)| {
-        let indices = digits.map(|digit| digit % entries);
-        let page = indices.iter().fold(0, |page, index| page * u64::from(entries) + u64::from(*index));
-        // Canonical: the bits above those that the walk uses are copies of the highest that it uses.
-        let unused = 52 - 4 * entries.trailing_zeros();
-        let va = ((page << 12) + u64::from(word % entries) * 8) << unused;
-        let va = VirtAddr((va.cast_signed() >> unused).cast_unsigned());
-        let image = (0..)
-            .zip(words)
-            .flat_map(|(frame, words)| {
-                indices.into_iter().zip(words).map(move |(index, word)| ((frame, index), word))
-            })
-            .collect();
-        Case { entries, root, va, write, image }
-    })
+    let shape = (select(vec![2_u32, 4, 8, 512]), any::<[u32; 5]>(), any::<u32>(), 0..FRAMES);
+    let words = proptest::collection::vec(proptest::collection::vec(entry(), 5), FRAMES as usize);
+    (shape, random::controls(), random::access(), any::<u64>(), words).prop_map(
+        |((entries, digits, word, root), controls, (mode, kind), value, words)| {
+            let levels = if controls.root_level() == Level::Pgd { 5 } else { 4 };
+            let indices: Vec<u32> = digits.iter().take(levels).map(|digit| digit % entries).collect();
+            let page = indices.iter().fold(0, |page, index| page * u64::from(entries) + u64::from(*index));
+            // Canonical: the bits above those that the walk uses are copies of the highest that it uses.
+            let unused = 52 - levels as u32 * entries.trailing_zeros();
+            let va = ((page << 12) + u64::from(word % entries) * 8) << unused;
+            let va = (va.cast_signed() >> unused).cast_unsigned();
+            let places = (0..).zip(words).flat_map(|(frame, words)| {
+                let places = indices.iter().map(move |index| (frame, *index));
+                places.zip(words).collect::<Vec<_>>()
+            });
+            let image = places.collect();
+            Case { entries, controls, root, va, mode, kind, value, image }
+        },
+    )
 }
 
-/// Follows the rules through an image of memory; answers how the walk ends, at which level, and the
-/// frame it leads to. What it leaves in memory it leaves in the image.
-fn reference(case: &Case, image: &mut Image) -> (End, Level, u64) {
-    let digit = |level: Level| {
-        let page = case.va.0 >> 12;
-        (page / u64::from(case.entries).pow(level as u32 - 1) % u64::from(case.entries)) as u32
-    };
-    let mut table = case.root;
-    let (mut all_rw, mut all_user) = (true, true);
-    for level in [Level::P4d, Level::Pud, Level::Pmd, Level::Pte] {
-        let place = (table, digit(level));
-        let word = image[&place];
-        let bit = |n: u32| word >> n & 1 == 1;
-        let frame = word >> 12 & 0xff_ffff_ffff;
-        if !bit(0) {
-            return (End::NotPresent, level, 0);
-        }
-        if frame >= FRAMES || level != Level::Pte && bit(7) {
-            return (End::Reserved, level, 0);
-        }
-        (all_rw, all_user) = (all_rw && bit(1), all_user && bit(2));
-        if level == Level::Pte {
-            let row = RIGHTS.iter().find(|(rw, user, ..)| (*rw, *user) == (all_rw, all_user)).expect("all four");
-            if !(if case.write.is_some() { row.3 } else { row.2 }) {
-                return (End::Denied, level, 0);
-            }
-        }
-        let dirty = level == Level::Pte && case.write.is_some();
-        image.insert(place, word | 1 << 5 | if dirty { 1 << 6 } else { 0 });
-        table = frame;
-    }
-    (End::Completed, Level::Pte, table)
-}
+/// How walks end, as often as they do.
+type Ends = RefCell<BTreeMap<&'static str, u32>>;
 
-fn check(case: &Case, seen: &[Cell<u32>; 4]) -> TestCaseResult {
-    let machine = Machine::new(1, case.entries, FRAMES);
+fn check(case: &Case, ends: &Ends) -> TestCaseResult {
+    let mut hardware = hardware(case.entries, FRAMES);
+    hardware.controls = case.controls;
+    let machine = Machine::new(1, hardware);
     for ((frame, index), word) in &case.image {
         machine.set_word(*frame, *index, *word);
     }
-    machine.mmu.preset_cr3(machine.cpu(0).id, Pfn(case.root));
-    let mut image = case.image.clone();
-    let (end, level, frame) = reference(case, &mut image);
-    seen[end as usize].set(seen[end as usize].get() + 1);
-
-    let word = (case.va.offset() / 8) as u32;
-    let before = image.get(&(frame, word)).copied().unwrap_or(0);
-    let accessed = machine.access(0, case.va, case.write.map_or(DataOp::Read, DataOp::Write));
-
-    let code = ENDS[end as usize].1 | if case.write.is_some() { PageFault::W } else { 0 } | PageFault::U;
-    let expected = match end {
-        End::Completed => Ok(case.write.unwrap_or(before)),
-        _ => Err(PageFault { va: case.va, code }),
+    machine.preset_root(case.root);
+    let registers = Registers::new(&case.controls, case.root << 12, case.entries.trailing_zeros());
+    let read = |frame, index| {
+        let inside = if frame < FRAMES { 0 } else { UNWRITTEN };
+        case.image.get(&(frame, index)).copied().unwrap_or(inside)
     };
-    prop_assert_eq!(&accessed.result, &expected, "{:?} at {:?}: {:?}", end, level, accessed);
-    if let (End::Completed, Some(value)) = (end, case.write) {
-        image.insert((frame, word), value);
-    }
-    for (place, expected) in &image {
-        let actual = machine.word(place.0, place.1);
+    let walked = manual::walk(&registers, registers.root(), case.va, Some((case.mode, case.kind)), read);
+
+    let data = if case.kind == Kind::Write { DataOp::Write(case.value) } else { random::as_data(case.kind) };
+    let accessed = machine.access_as(0, random::privilege(case.mode), VirtAddr(case.va), data);
+    let mut image = case.image.clone();
+    let (end, expected) = match &walked.end {
+        Ok(page) => {
+            for (place, flags) in walked.flags(case.kind) {
+                // Outside memory A and D are set already.
+                if let Some(word) = image.get_mut(&place) {
+                    *word |= flags;
+                }
+            }
+            let frame = page.frame + (case.va >> 12) % page.pages;
+            let word = (frame, (case.va >> 3 & 0x1ff) as u32);
+            let before = image.get(&word).copied().unwrap_or(read(word.0, word.1));
+            if case.kind == Kind::Write && frame < FRAMES {
+                image.insert(word, case.value);
+            }
+            let value = if case.kind == Kind::Write { case.value } else { before };
+            prop_assert_eq!(accessed.value(), Some(value), "{:?}", accessed);
+            let end = if frame < FRAMES { "completed" } else { "outside memory" };
+            (end, vec![Outcome::At(frame << 12 | case.va & 0xfff)])
+        }
+        Err(obstacle) => {
+            let codes = manual::code(&registers, case.mode, case.kind, obstacle).map(Outcome::Fault);
+            let end = match obstacle {
+                Obstacle::NotPresent => "not present",
+                Obstacle::Reserved => "reserved",
+                Obstacle::Rights(_) => "denied",
+            };
+            (end, codes.to_vec())
+        }
+    };
+    *ends.borrow_mut().entry(end).or_default() += 1;
+    prop_assert!(expected.contains(&accessed.outcome()), "not {:?}, by {:?}: {:?}", expected, walked, accessed);
+    for ((frame, index), expected) in &image {
+        let actual = machine.word(*frame, *index);
+        let before = case.image.get(&(*frame, *index)).copied().unwrap_or(0);
         // Whether a walk that faults leaves A in the entries above is not specified.
-        let allowed = actual == *expected || end != End::Completed && actual == case.image[place];
+        let used = walked.end.is_err() && walked.steps.iter().any(|step| step.place == (*frame, *index));
+        let allowed = actual == *expected || used && actual == before | Entry::ACCESSED;
         prop_assert!(
             allowed,
-            "{end:?} at {level:?}: entry {} of frame {} is {}, not {}: {accessed:?}",
-            place.1,
-            place.0,
+            "{end}: entry {index} of frame {frame} is {}, not {}: {accessed:?}",
             Entry(actual),
             Entry(*expected),
         );
@@ -163,15 +132,14 @@ fn check(case: &Case, seen: &[Cell<u32>; 4]) -> TestCaseResult {
 
 #[test]
 fn walks_follow_the_rules() {
-    let seen: [Cell<u32>; 4] = Default::default();
-    let result = TestRunner::new(cases(4000)).run(&case(), |case| check(&case, &seen));
-    if let Err(failure) = result {
+    const CASES: u32 = 8000;
+    let ends = Ends::default();
+    if let Err(failure) = TestRunner::new(cases(CASES)).run(&case(), |case| check(&case, &ends)) {
         panic!("{failure}");
     }
-    for (end, _) in ENDS {
-        let seen = seen[end as usize].get();
-        assert!(seen > 300, "only {seen} of 4000 walks end with {end:?}: the cases are too much alike");
-    }
+    let ends = ends.into_inner();
+    let rare = ends.iter().find(|(_, seen)| **seen < CASES / 100);
+    assert!(ends.len() == 5 && rare.is_none(), "the cases are too much alike: {ends:?} of {CASES}");
 }
 
 /// A walk that faults above the leaf has used the entries above, and may have set A there; it sets
@@ -180,7 +148,7 @@ fn walks_follow_the_rules() {
 fn a_write_that_faults_sets_no_dirty_flag() {
     let va = VirtAddr(0x5000);
     for flags in [0, Entry::PRESENT | Entry::USER, Entry::PRESENT | Entry::RW] {
-        let machine = Machine::new(1, 4, 8);
+        let machine = Machine::new(1, hardware(4, 8));
         machine.build_tables(0, va);
         let (table, index) = machine.leaf(0, va);
         machine.set_word(table, index, Entry::new(Pfn(5), flags).0);
@@ -195,7 +163,7 @@ fn a_write_that_faults_sets_no_dirty_flag() {
 #[test]
 fn flags_are_set_only_in_the_entry_that_was_read() {
     let va = VirtAddr(0x5000);
-    let machine = Machine::new(1, 4, 8);
+    let machine = Machine::new(1, hardware(4, 8));
     machine.build_tables(0, va);
     let (table, index) = machine.leaf(0, va);
     for frame in [5, 6] {
@@ -204,10 +172,32 @@ fn flags_are_set_only_in_the_entry_that_was_read() {
     machine.set_word(table, index, Entry::new(Pfn(5), OPEN).0);
     let mut access = pin!(machine.cpu(0).access(va, DataOp::Read));
     let read_the_leaf = |event: &Event| matches!(event, Event::TableAccess { level: Level::Pte, .. });
-    while !machine.take_events().iter().any(|(_, event)| read_the_leaf(event)) {
+    while !machine.events().iter().any(|(_, event)| read_the_leaf(event)) {
         step(access.as_mut());
     }
     machine.set_word(table, index, Entry::new(Pfn(6), OPEN).0);
-    assert_eq!(alone(access), Ok(60), "{}", lines(&machine.take_events()));
+    let read = machine.run(0, access);
+    assert_eq!(read, Ok(60), "{}", lines(&machine.events()));
     assert_eq!(machine.word(table, index), Entry::new(Pfn(6), OPEN | Entry::ACCESSED).0);
+}
+
+/// From its first read on the instruction is under way: it takes no interrupt until it retires or faults.
+#[test]
+fn interrupts_wait_for_an_access_that_walks() {
+    let va = VirtAddr(0x5000);
+    for (leaf, ends_well) in [(OPEN, true), (Entry::PRESENT, false)] {
+        let machine = Machine::new(1, hardware(4, 8));
+        machine.build_tables(0, va);
+        let (table, index) = machine.leaf(0, va);
+        machine.set_word(table, index, Entry::new(Pfn(5), leaf).0);
+        let mut access = pin!(machine.cpu(0).access(va, DataOp::Read));
+        step(access.as_mut());
+        assert!(machine.cpu(0).irqs_enabled(), "nothing was read yet");
+        for _ in 0..6 {
+            step(access.as_mut());
+            assert!(!machine.cpu(0).irqs_enabled(), "the walk is under way: {}", lines(&machine.events()));
+        }
+        assert_eq!(machine.run(0, access).is_ok(), ends_well);
+        assert!(machine.cpu(0).irqs_enabled(), "it has ended: {}", lines(&machine.events()));
+    }
 }

@@ -1,7 +1,10 @@
 //! Options that change a scenario's machine, kernel and exploration.
 
 use clap::builder::PossibleValuesParser;
-use sim_mm::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Preempt, Release, SAFEGUARDS, Safeguard, TableFree};
+use sim_mm::{
+    CowReuse, Flush, GupProtect, Knob, MemoryOrder, Preempt, Release, SAFEGUARDS, Safeguard, SpeculativeWalk,
+    TableFree,
+};
 
 use super::Failure;
 use crate::scenario::{KernelSpec, MachineChange, PlatformChange, StrategyName};
@@ -37,13 +40,16 @@ pub(crate) struct Configure {
     /// Whether kernel code can be preempted.
     #[arg(long, value_parser = names::<Preempt>(), help_heading = "Machine")]
     preempt: Option<String>,
+    /// Whether the processor walks for addresses that nobody accesses.
+    #[arg(long, value_parser = names::<SpeculativeWalk>(), help_heading = "Machine")]
+    speculative_walk: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Effort {
     /// Which schedules to try.
     #[arg(long, value_parser = PossibleValuesParser::new(
-        ["portfolio", "random", "sticky", "pct", "pos"]), help_heading = "Exploration")]
+        ["portfolio", "random", "sticky", "pct", "pos", "timed"]), help_heading = "Exploration")]
     pub(crate) strategy: Option<String>,
     /// Runs at the most.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Exploration")]
@@ -97,6 +103,7 @@ impl Configure {
             table_free: knob(self.table_free.as_ref()),
             memory: knob(self.memory.as_ref()),
             preempt: knob(self.preempt.as_ref()),
+            speculative_walk: knob(self.speculative_walk.as_ref()),
         };
         MachineChange { platform, ..MachineChange::default() }
     }

@@ -88,14 +88,15 @@ fn history(scenario: &Scenario) -> Option<String> {
 fn machine(machine: MachineSpec) -> String {
     let platform = machine.platform;
     format!(
-        "machine: {} CPUs, {} frames, {} entries a table, flush {}, table_free {}, memory {}, preempt {}",
+        "machine: {} CPUs, {} frames, {} entries a table, flush {}, table_free {}, memory {}, preempt {}, speculative_walk {}",
         machine.cpus,
         machine.frames,
         machine.entries_per_table,
         platform.flush.name(),
         platform.table_free.name(),
         platform.memory.name(),
-        platform.preempt.name()
+        platform.preempt.name(),
+        platform.speculative_walk.name()
     )
 }
 
@@ -124,6 +125,7 @@ fn platform_changes(change: &PlatformChange) -> String {
         change.table_free.map(|knob| ("table_free", knob.name())),
         change.memory.map(|knob| ("memory", knob.name())),
         change.preempt.map(|knob| ("preempt", knob.name())),
+        change.speculative_walk.map(|knob| ("speculative_walk", knob.name())),
     ];
     parts.into_iter().flatten().map(|(name, value)| format!(", {name} {value}")).collect()
 }

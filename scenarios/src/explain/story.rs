@@ -208,6 +208,9 @@ impl<'a> Teller<'a> {
                 let page = mm.map_or_else(|| va.to_string(), |mm| self.page(mm, *va));
                 Some(format!("{verb} {page}: {value} [{}]", through.pfn))
             }
+            Hardware::Began(partial) if self.is_frame(partial.table) => {
+                Some(format!("walk begins with the cached {}: {}", partial.level.name(), partial.table))
+            }
             Hardware::Filled(found) if self.is_frame(found.pfn) => Some(format!("TLB caches {}", found.pfn)),
             Hardware::Invalidated { target, page } if self.concerns(page.map(VirtAddr::vpn)) => {
                 Some(format!("TLB of CPU {} dropped", target.0))

@@ -167,6 +167,7 @@ impl sim_mmu::Observer for Watch {
                 self.report(cpu.core, [uaf, stale, shared]);
             }
             Hardware::Filled(_)
+            | Hardware::Began(_)
             | Hardware::Faulted(_)
             | Hardware::SetFlags { .. }
             | Hardware::Invalidated { .. } => {}

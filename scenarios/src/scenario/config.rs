@@ -13,7 +13,6 @@ use super::{KernelSpec, MachineChange, PlatformChange};
 const FIXED_KNOBS: &[(&str, &[&str])] = &[
     ("flush_batch", &["off", "on"]),
     ("lazy_tlb", &["off", "on"]),
-    ("speculative_walk", &["off", "on"]),
     ("hw_ad", &["on", "off"]),
     ("pte_read", &["atomic", "split_lo_hi"]),
 ];
@@ -23,9 +22,9 @@ const PLATFORM: &[&str] = &[
     "table_free",
     "memory",
     "preempt",
+    "speculative_walk",
     "flush_batch",
     "lazy_tlb",
-    "speculative_walk",
     "hw_ad",
     "pte_read",
 ];
@@ -68,6 +67,7 @@ fn platform(node: &Node<'_>) -> Option<PlatformChange> {
         table_free: knob(&fields, "table_free"),
         memory: knob(&fields, "memory"),
         preempt: knob(&fields, "preempt"),
+        speculative_walk: knob(&fields, "speculative_walk"),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Machines and kernels as scenarios name them, and changes on top.
 
 use sim_mm::{
-    CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard, TableFree,
+    CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard,
+    SpeculativeWalk, TableFree,
 };
 
 /// A machine.
@@ -55,6 +56,8 @@ pub struct PlatformChange {
     pub memory: Option<MemoryOrder>,
     /// See [`Platform::preempt`].
     pub preempt: Option<Preempt>,
+    /// See [`Platform::speculative_walk`].
+    pub speculative_walk: Option<SpeculativeWalk>,
 }
 
 /// A kernel, as a scenario or a case names it.
@@ -120,6 +123,7 @@ impl PlatformChange {
             table_free: self.table_free.unwrap_or(to.table_free),
             memory: self.memory.unwrap_or(to.memory),
             preempt: self.preempt.unwrap_or(to.preempt),
+            speculative_walk: self.speculative_walk.unwrap_or(to.speculative_walk),
         }
     }
 }

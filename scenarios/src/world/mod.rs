@@ -8,7 +8,7 @@ use std::rc::Rc;
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Loc, MemoryBuilder, Outcome, TaskId};
 use sim_gup::callers::Pipe;
-use sim_mm::{Kernel, KernelConfig, MachineConfig};
+use sim_mm::{Kernel, KernelConfig, MachineConfig, SpeculativeWalk};
 use sim_mmu::Geometry;
 
 use crate::oracle::{Finding, Watch, deadlock, livelock};
@@ -171,6 +171,9 @@ impl<'s> World<'s> {
         self.kernel.core().set_traced(false);
         self.enlist_threads();
         self.kernel.settle();
+        if self.kernel.config.platform.speculative_walk == SpeculativeWalk::On {
+            self.kernel.mmu.speculate_for(self.state.borrow().pages());
+        }
         self.state.borrow_mut().forget_results();
         self.base.replace(self.state.borrow().clone());
         self.kernel.checkpoint();

@@ -97,6 +97,15 @@ impl State {
         self.returned.iter().find(|(t, _, value)| *t == task && *value < 0).map(|(_, op, value)| (*op, *value))
     }
 
+    /// Every page that is mapped, in any address space.
+    pub(super) fn pages(&self) -> Vec<VirtAddr> {
+        let pages = self.mappings.iter().flat_map(|m| (0..m.pages).map(|page| m.start.plus_pages(page)));
+        let mut pages: Vec<VirtAddr> = pages.collect();
+        pages.sort_unstable();
+        pages.dedup();
+        pages
+    }
+
     pub(super) fn page_name(&self, mm: MmId, va: VirtAddr) -> Option<String> {
         let process = self.mms.iter().position(|of| *of == Some(mm))?;
         self.mappings.iter().filter(|mapping| mapping.process == process).find_map(|mapping| {

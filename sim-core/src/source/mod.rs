@@ -6,12 +6,14 @@ mod priorities;
 mod random;
 mod replay;
 mod sticky;
+mod timed;
 
 pub use pct::Pct;
 pub use pos::Pos;
 pub use random::Random;
 pub use replay::{Divergence, Replay};
 pub use sticky::Sticky;
+pub use timed::Timed;
 
 use crate::choice::{Choice, Chooser};
 
@@ -29,8 +31,20 @@ pub enum Source {
     Pct(Pct),
     /// Random priorities, drawn anew for operations that race.
     Pos(Pos),
+    /// The CPU with the earliest clock.
+    Timed(Timed),
     /// Decisions read from a record.
     Replay(Replay),
+}
+
+impl Source {
+    /// The clock with which the next of the CPUs starts a run.
+    pub(crate) fn draw_start(&mut self) -> u64 {
+        match self {
+            Source::Timed(timed) => timed.draw_start(),
+            _ => 0,
+        }
+    }
 }
 
 impl Chooser for Source {
@@ -42,6 +56,7 @@ impl Chooser for Source {
             Source::Sticky(sticky) => sticky.choose(choice),
             Source::Pct(pct) => pct.choose(choice),
             Source::Pos(pos) => pos.choose(choice),
+            Source::Timed(timed) => timed.choose(choice),
             Source::Replay(replay) => replay.choose(choice),
         }
     }

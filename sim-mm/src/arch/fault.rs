@@ -1,6 +1,6 @@
 //! `arch/x86/mm/fault.c`: from the exception to the handler, and back to the access.
 
-use sim_mmu::{DataOp, PageFault, VirtAddr};
+use sim_mmu::{DataOp, Fault, PageFault, VirtAddr};
 
 use crate::cpu::Cpu;
 use crate::errno::Errno;
@@ -13,14 +13,12 @@ use crate::mmap::find_vma;
 /// # Errors
 /// `EFAULT` where user code would get a signal for it; `ENOMEM`, if no frame is free.
 pub async fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Errno> {
-    // #GP, not a page fault (SDM 4.5.3), and a signal all the same.
-    if !cpu.mmu.geometry.is_canonical(va) {
-        return Err(Errno::Efault);
-    }
     loop {
         match cpu.access(va, data).await {
             Ok(value) => return Ok(value),
-            Err(fault) => do_user_addr_fault(cpu, fault).await?,
+            Err(Fault::Page(fault)) => do_user_addr_fault(cpu, fault).await?,
+            // Not a page fault, and a signal all the same.
+            Err(Fault::GeneralProtection) => return Err(Errno::Efault),
         }
     }
 }

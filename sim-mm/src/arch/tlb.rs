@@ -68,9 +68,7 @@ pub(crate) async fn flush_tlb_mm_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start
         let _preempt = cpu.preempt_disable();
         match cpu.kernel.config.platform.flush {
             Flush::Ipi => flush_by_ipi(cpu, mm, start, end).await,
-            Flush::NoIpi => {
-                cpu.broadcast_invalidate(cpu.this_cpu_read(mm.pgd()), start.vpn()..end.vpn()).await;
-            }
+            Flush::NoIpi => broadcast_tlb_flush(cpu, mm, start, end).await,
         }
     }
     cpu.note(Event::FlushDone { id });
@@ -88,6 +86,19 @@ async fn flush_by_ipi<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: 
     smp_call_function_many(cpu, mask, Call::Flush(info)).await;
 }
 
+/// `broadcast_tlb_flush()`: by address, or above the ceiling (`get_flush_tlb_info()`) by one request for
+/// all of the address space.
+async fn broadcast_tlb_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
+    let pages = end.vpn().0 - start.vpn().0;
+    let range = if pages > SINGLE_PAGE_FLUSH_CEILING { VirtAddr(0)..top(cpu) } else { start..end };
+    cpu.broadcast_invalidate(cpu.this_cpu_read(mm.pgd()), range.start.vpn()..range.end.vpn()).await;
+}
+
+/// The end of the addresses that one root can map.
+fn top(cpu: Cpu<'_>) -> VirtAddr {
+    VirtAddr(1 << cpu.mmu.geometry.address_bits())
+}
+
 /// `flush_tlb_page()`.
 pub(crate) async fn flush_tlb_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) {
     flush_tlb_mm_range(cpu, mm, address, address.plus_pages(1)).await;
@@ -95,8 +106,7 @@ pub(crate) async fn flush_tlb_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: 
 
 /// `flush_tlb_mm()`.
 pub(crate) async fn flush_tlb_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
-    let top = VirtAddr(1 << cpu.mmu.geometry.address_bits());
-    flush_tlb_mm_range(cpu, mm, VirtAddr(0), top).await;
+    flush_tlb_mm_range(cpu, mm, VirtAddr(0), top(cpu)).await;
 }
 
 /// `flush_tlb_func_remote()`: the interrupt's side of a flush.
@@ -108,7 +118,7 @@ pub(crate) async fn flush_tlb_func_remote(cpu: Cpu<'_>, info: FlushTlbInfo) {
 }
 
 /// Above this many pages a flush takes everything: `tlb_single_page_flush_ceiling`.
-const SINGLE_PAGE_FLUSH_CEILING: u64 = 33;
+pub const SINGLE_PAGE_FLUSH_CEILING: u64 = 33;
 
 /// `flush_tlb_func_common()`: catches up with the address space's generation, page by page if
 /// exactly one flush of a few pages is missing, else altogether.
@@ -128,7 +138,7 @@ async fn flush_tlb_func_common(cpu: Cpu<'_>, info: FlushTlbInfo) {
             cpu.invlpg(info.start.plus_pages(page)).await;
         }
     } else {
-        cpu.write_cr3(cpu.cr3()).await;
+        cpu.write_cr3(cpu.cr3().root()).await;
     }
     cpu.this_cpu_write(tlb_gen, mm_tlb_gen);
 }

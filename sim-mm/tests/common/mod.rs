@@ -19,7 +19,8 @@ use sim_core::{
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
     CowReuse, Cpu, Errno, Flush, Kernel, KernelConfig, Knob, MachineConfig, MemoryOrder, MmId, Platform, Preempt,
-    Release, Safeguard, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
+    Release, Safeguard, SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap,
+    sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -76,8 +77,14 @@ fn knob<K: Knob + std::fmt::Debug>() -> impl Strategy<Value = K> {
 
 /// Machines of every shape and platform.
 pub(crate) fn setups(cpus: usize) -> impl Strategy<Value = Setup> {
-    let platform = (knob::<Flush>(), knob::<TableFree>(), knob::<MemoryOrder>(), knob::<Preempt>())
-        .prop_map(|(flush, table_free, memory, preempt)| Platform { flush, table_free, memory, preempt });
+    let knobs = (knob::<Flush>(), knob::<TableFree>(), knob::<MemoryOrder>(), knob::<Preempt>(), knob());
+    let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk)| Platform {
+        flush,
+        table_free,
+        memory,
+        preempt,
+        speculative_walk,
+    });
     (select(vec![2, 4, 8, 512]), platform, knob::<CowReuse>()).prop_map(move |(entries, platform, rule)| Setup {
         cpus,
         entries,
@@ -133,6 +140,10 @@ impl Machine {
             kernel: setup.kernel,
         };
         let kernel = Kernel::new(memory, config);
+        if setup.platform.speculative_walk == SpeculativeWalk::On {
+            let top = kernel.mmu.geometry.task_size().vpn().0;
+            kernel.mmu.speculate_for((top - 4..top).chain(0..4).map(address).collect());
+        }
         let watch = Rc::new(Watch::new(setup.frames));
         kernel.set_observer(Some(watch.clone()));
         Machine { kernel, watch, born, scratch, mms: vec![Cell::new(None); MANY] }

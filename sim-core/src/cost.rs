@@ -1,0 +1,209 @@
+//! Simulated time: what operations cost under a cost model, and who cannot go on before whom.
+//!
+//! Without a model every operation costs what its kind costs ([`Config::cycles`](crate::Config)), and a
+//! clock knows nothing of the others. With one, a clock advances by what the model answers, and by
+//! waiting: a CPU that passes a gate is not behind the one that opened it, and takes an interrupt not
+//! before it has arrived. Exploring runs have no model, and pay one predicted branch for it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::core::Core;
+use crate::cpu::{Cpu, CpuId, Vector};
+use crate::gate::Gate;
+use crate::memory::Loc;
+use crate::op::{Op, OpKind};
+use crate::source::Source;
+
+/// A model of what things cost, in cycles. It is told of every cycle that a clock advances by, so that
+/// it can keep account: what it answers, and what a CPU waited. Who calls [`Cpu::spend`] tells it himself.
+pub trait Costs {
+    /// Of an announced operation, which `cpu` performs right after.
+    fn operation(&self, cpu: Cpu<'_>, op: &Op) -> u64;
+
+    /// From the raising of an interrupt on another CPU to the moment at which it can be taken there.
+    fn flight(&self) -> u64;
+
+    /// Of taking an interrupt, up to the first instruction of its handler.
+    fn interrupt(&self, cpu: CpuId) -> u64;
+
+    /// Of the return from an interrupt.
+    fn interrupt_return(&self, cpu: CpuId) -> u64;
+
+    /// The CPU's clock advances by `cycles` in which it waited for another.
+    fn waited(&self, cpu: CpuId, cycles: u64);
+
+    /// A run begins: clocks are at zero.
+    fn reset(&self);
+}
+
+/// Cycles to the tick in which a CPU finds that a grace period is over: 1 ms, at 4 GHz.
+const TICK: u64 = 4_000_000;
+
+/// What is kept beside the clocks while a cost model is installed.
+pub(crate) struct Timeline {
+    costs: Rc<dyn Costs>,
+    /// The time of each word's last change.
+    changed: RefCell<Vec<u64>>,
+    /// Entries of the memory's journal whose time is noted.
+    noted: Cell<usize>,
+    /// The time of the last store that left a store buffer.
+    drained: Cell<u64>,
+}
+
+impl Timeline {
+    /// The time of a word's last change; zero if it did not change in this run.
+    fn changed_at(&self, loc: Loc) -> u64 {
+        self.changed.borrow().get(loc.0 as usize).copied().unwrap_or_default()
+    }
+}
+
+impl Core {
+    /// Installs a cost model, or takes it away. To be called between runs.
+    pub fn set_costs(&self, costs: Option<Rc<dyn Costs>>) {
+        let timeline = costs.map(|costs| Timeline {
+            costs,
+            changed: RefCell::new(vec![0; self.memory.len()]),
+            noted: Cell::new(0),
+            drained: Cell::new(0),
+        });
+        self.costed.set(timeline.is_some());
+        self.timeline.replace(timeline);
+        self.update_watched();
+        for cpu in &self.cpus {
+            cpu.cycles.set(0);
+        }
+        self.restart_time();
+    }
+
+    /// Whether a cost model is installed.
+    #[inline]
+    pub fn is_costed(&self) -> bool {
+        self.costed.get()
+    }
+
+    fn with_timeline<R>(&self, tell: impl FnOnce(&Timeline) -> R) -> Option<R> {
+        self.timeline.borrow().as_ref().map(tell)
+    }
+
+    /// A run begins. To be called before memory goes back.
+    #[cold]
+    pub(crate) fn restart_time(&self) {
+        self.forget_changes();
+        for cpu in &self.cpus {
+            cpu.arrivals.borrow_mut().fill(0);
+        }
+        self.with_timeline(|timeline| timeline.costs.reset());
+    }
+
+    /// The clocks start when the source says. To be called when they are at zero.
+    #[cold]
+    pub(crate) fn start_clocks(&self) {
+        for cpu in CpuId::all(self.cpus.len()) {
+            let start = self.with_source(Source::draw_start);
+            self.advance_to(cpu, start);
+        }
+    }
+
+    /// Whatever changed did so before any run. To be called while the journal still knows what it was.
+    #[cold]
+    pub(crate) fn forget_changes(&self) {
+        self.with_timeline(|timeline| {
+            let mut changed = timeline.changed.borrow_mut();
+            self.memory.changed_since(0, |loc| changed[loc.0 as usize] = 0);
+            timeline.drained.set(0);
+            timeline.noted.set(0);
+        });
+    }
+
+    /// The words that changed in this step changed at the present time of the CPU whose step it was.
+    pub(crate) fn note_changes(&self, cpu: CpuId) {
+        let now = self.cycles(cpu);
+        self.with_timeline(|timeline| {
+            let mut changed = timeline.changed.borrow_mut();
+            let noted = self.memory.changed_since(timeline.noted.get(), |loc| changed[loc.0 as usize] = now);
+            timeline.noted.set(noted);
+        });
+    }
+
+    /// A CPU has found the gate of what it announced open.
+    #[cold]
+    pub(crate) fn pass_gate(&self, cpu: CpuId) {
+        let gate = self.cpus[cpu.index()].op().map_or(Gate::Open, |op| op.gate);
+        self.wait_for(cpu, gate);
+    }
+
+    /// A CPU goes on because a gate is open: it is not behind the one that opened it.
+    #[cold]
+    pub(crate) fn wait_for(&self, cpu: CpuId, gate: Gate) {
+        let opened = self.with_timeline(|timeline| match gate {
+            Gate::Open => 0,
+            Gate::Zero(loc) | Gate::NonZero(loc) => timeline.changed_at(loc),
+            Gate::AllDrained => timeline.drained.get(),
+        });
+        self.advance_to(cpu, opened.unwrap_or_default());
+    }
+
+    /// A pending interrupt can be taken from `time` on.
+    fn set_arrival(&self, cpu: CpuId, vector: Vector, time: u64) {
+        self.cpus[cpu.index()].arrivals.borrow_mut()[usize::from(vector.0)] = time;
+    }
+
+    /// The CPU waits until `time`, if that is still to come.
+    fn advance_to(&self, cpu: CpuId, time: u64) {
+        let waits = time.saturating_sub(self.cycles(cpu));
+        if waits > 0 {
+            Cpu { core: self, id: cpu }.spend(waits);
+            self.with_timeline(|timeline| timeline.costs.waited(cpu, waits));
+        }
+    }
+}
+
+impl Cpu<'_> {
+    #[cold]
+    pub(crate) fn charge_by_model(self, op: &Op) {
+        // A semaphore is taken without a gate, but not before the last holder let it go.
+        if op.kind == OpKind::Acquire {
+            let released = self.core.with_timeline(|timeline| timeline.changed_at(op.loc));
+            self.core.advance_to(self.id, released.unwrap_or_default());
+        }
+        let cycles = self.core.with_timeline(|timeline| timeline.costs.operation(self, op));
+        self.spend(cycles.unwrap_or_default());
+    }
+
+    /// An interrupt is under way to `target`.
+    #[cold]
+    pub(crate) fn note_raised(self, target: CpuId, vector: Vector) {
+        let flight = self.core.with_timeline(|timeline| timeline.costs.flight()).unwrap_or_default();
+        let arrival = self.core.cycles(self.id) + if target == self.id { 0 } else { flight };
+        self.core.set_arrival(target, vector, arrival);
+    }
+
+    /// A grace period has ended with a step of `last`, and its callbacks wait for an interrupt here. They
+    /// get it with a tick: nothing else looks.
+    #[cold]
+    pub(crate) fn note_grace_over(self, last: CpuId, vector: Vector) {
+        let now = self.core.cycles(self.id).max(self.core.cycles(last));
+        self.core.set_arrival(self.id, vector, now + TICK);
+    }
+
+    /// Takes an interrupt, once it has arrived.
+    #[cold]
+    pub(crate) fn charge_interrupt(self, vector: Vector) {
+        self.core.advance_to(self.id, self.state().arrival(vector));
+        let cycles = self.core.with_timeline(|timeline| timeline.costs.interrupt(self.id));
+        self.spend(cycles.unwrap_or_default());
+    }
+
+    #[cold]
+    pub(crate) fn charge_return(self) {
+        let cycles = self.core.with_timeline(|timeline| timeline.costs.interrupt_return(self.id));
+        self.spend(cycles.unwrap_or_default());
+    }
+
+    #[cold]
+    pub(crate) fn note_drained(self) {
+        let now = self.core.cycles(self.id);
+        self.core.with_timeline(|timeline| timeline.drained.set(timeline.drained.get().max(now)));
+    }
+}

@@ -1,0 +1,176 @@
+//! Charging: which operation costs what, and whose account it goes to.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sim_core::{Costs, CpuId, Loc, Op, OpKind};
+
+use crate::addr::Level;
+use crate::cpu::Cpu;
+use crate::mmu::REGISTERS;
+use crate::phys::PhysMem;
+use crate::timing::hierarchy::{Hierarchy, Line};
+use crate::timing::{Account, Profile, Spent};
+
+/// The cycle model of one machine.
+#[derive(Debug)]
+pub(crate) struct Timing {
+    pub(crate) profile: Rc<Profile>,
+    caches: RefCell<Hierarchy>,
+    accounts: Vec<RefCell<Account>>,
+    phys: PhysMem,
+    /// The words that stand for registers, of `cpus` CPUs: no cache holds them.
+    registers: Loc,
+}
+
+impl Timing {
+    pub(crate) fn new(profile: Rc<Profile>, phys: PhysMem, registers: Loc, cpus: usize) -> Timing {
+        Timing {
+            caches: RefCell::new(Hierarchy::new(profile.data, cpus)),
+            accounts: (0..cpus).map(|_| RefCell::default()).collect(),
+            profile,
+            phys,
+            registers,
+        }
+    }
+
+    pub(crate) fn account(&self, cpu: CpuId) -> Account {
+        self.accounts[cpu.index()].borrow().clone()
+    }
+
+    /// Puts cycles to account, and answers them.
+    fn put(&self, cpu: CpuId, what: Spent, cycles: u64) -> u64 {
+        self.accounts[cpu.index()].borrow_mut().add(what, cycles);
+        cycles
+    }
+
+    /// What an instruction or an event costs beyond the memory that it touches.
+    fn price(&self, what: Spent) -> u64 {
+        let latency = &self.profile.latency;
+        match what {
+            Spent::Store => latency.store,
+            Spent::Atomic => latency.atomic,
+            Spent::TlbL2 | Spent::TlbMiss => self.profile.tlb.second_cycles,
+            Spent::Exception => latency.exception + latency.exception_return,
+            Spent::IpiSend => latency.ipi_send,
+            Spent::Invlpg => latency.invlpg,
+            Spent::Invpcid => latency.invpcid,
+            Spent::Cr3 => latency.mov_cr3,
+            // Without the instruction it is a hypervisor that is called, and does the rest.
+            Spent::Invlpgb => self
+                .profile
+                .broadcasts
+                .map_or(latency.exception + latency.exception_return, |broadcasts| broadcasts.invlpgb),
+            Spent::Tlbsync => self.profile.broadcasts.map_or(0, |broadcasts| broadcasts.tlbsync),
+            Spent::Serialising => latency.serialising,
+            what => unreachable!("{} has no price of its own", what.name()),
+        }
+    }
+
+    fn is_register(&self, loc: Loc) -> bool {
+        loc == Loc::NONE
+            || self.phys.is_bus(loc)
+            || loc
+                .0
+                .checked_sub(self.registers.0)
+                .is_some_and(|n| (n as usize) < self.accounts.len() * REGISTERS.len())
+    }
+
+    /// The line of a word. Of what is no physical memory each record begins a line, as the kernel's hot structures
+    /// do: no two of them share one.
+    fn line(&self, cpu: sim_core::Cpu<'_>, loc: Loc) -> Line {
+        match self.phys.locate(loc) {
+            Some((pfn, word)) => Line(pfn.0 << 6 | u64::from(word / 8)),
+            None => {
+                let record = cpu.core.memory.record_of(loc);
+                Line(1 << 60 | u64::from(record.0 + (loc.0 - record.0) / 8))
+            }
+        }
+    }
+
+    fn read(&self, cpu: sim_core::Cpu<'_>, loc: Loc, on: Option<Spent>) -> u64 {
+        let line = self.line(cpu, loc);
+        let mut caches = self.caches.borrow_mut();
+        let found = caches.read(cpu.id, line);
+        self.put(cpu.id, on.unwrap_or(found.spent()), caches.cycles(found))
+    }
+
+    fn write(&self, cpu: sim_core::Cpu<'_>, loc: Loc, beyond: Spent) -> u64 {
+        let line = self.line(cpu, loc);
+        let mut caches = self.caches.borrow_mut();
+        let found = caches.write(cpu.id, line);
+        self.put(cpu.id, found.spent(), caches.cycles(found)) + self.put(cpu.id, beyond, self.price(beyond))
+    }
+}
+
+impl Costs for Timing {
+    fn operation(&self, cpu: sim_core::Cpu<'_>, op: &Op) -> u64 {
+        if self.is_register(op.loc) {
+            return 0;
+        }
+        match op.kind {
+            OpKind::Read | OpKind::Wait => self.read(cpu, op.loc, None),
+            OpKind::Write => self.write(cpu, op.loc, Spent::Store),
+            OpKind::Rmw | OpKind::Acquire => self.write(cpu, op.loc, Spent::Atomic),
+            // The instruction and the walker charge by themselves: they know which and what for.
+            OpKind::Serialize | OpKind::Walk => 0,
+        }
+    }
+
+    fn flight(&self) -> u64 {
+        self.profile.latency.ipi_flight
+    }
+
+    fn interrupt(&self, cpu: CpuId) -> u64 {
+        self.put(cpu, Spent::Interrupt, self.profile.latency.interrupt)
+    }
+
+    fn interrupt_return(&self, cpu: CpuId) -> u64 {
+        self.put(cpu, Spent::Interrupt, self.profile.latency.interrupt_return)
+    }
+
+    fn waited(&self, cpu: CpuId, cycles: u64) {
+        self.put(cpu, Spent::Wait, cycles);
+    }
+
+    fn reset(&self) {
+        self.caches.borrow_mut().clear();
+        for account in &self.accounts {
+            account.replace(Account::default());
+        }
+    }
+}
+
+impl Cpu<'_> {
+    /// The CPU spends the price of an instruction or an event: by the profile, else by the flat costs.
+    #[inline]
+    pub(crate) fn spend_on(self, what: Spent) {
+        if self.core.is_costed() {
+            self.spend_by_profile(what, 1);
+        } else {
+            self.spend(self.mmu.costs.beyond_kind(what));
+        }
+    }
+
+    #[cold]
+    pub(crate) fn spend_by_profile(self, what: Spent, times: u64) {
+        if let Some(timing) = &*self.mmu.timing.borrow() {
+            self.spend((0..times).map(|_| timing.put(self.id, what, timing.price(what))).sum());
+        }
+    }
+
+    /// The CPU's walker has loaded an entry of a level.
+    #[inline]
+    pub(crate) fn spend_on_walk(self, level: Level, entry: Loc) {
+        if self.core.is_costed() {
+            self.spend_on_walk_by_profile(level, entry);
+        }
+    }
+
+    #[cold]
+    fn spend_on_walk_by_profile(self, level: Level, entry: Loc) {
+        if let Some(timing) = &*self.mmu.timing.borrow() {
+            self.spend(timing.read(*self, entry, Some(Spent::walk(level))));
+        }
+    }
+}

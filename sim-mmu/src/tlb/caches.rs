@@ -1,0 +1,95 @@
+//! What a CPU has cached.
+
+use crate::timing::FiniteTlb;
+use crate::tlb::{Partial, Translation};
+
+/// The translations and partial translations that one CPU holds, or possibly holds, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Caches {
+    pub(crate) translations: Vec<Translation>,
+    pub(crate) partials: Vec<Partial>,
+    /// Counts the broadcasts that this CPU has answered: a walk that one overtakes starts over.
+    pub(crate) broadcasts: u64,
+    /// The caches of a profile. They take the place of the lists above.
+    pub(crate) finite: Option<Box<FiniteTlb>>,
+}
+
+impl Caches {
+    pub(crate) fn clear(&mut self) {
+        self.translations.clear();
+        self.partials.clear();
+        if let Some(finite) = &mut self.finite {
+            finite.clear();
+        }
+    }
+
+    /// Empties the caches, and makes them those of a profile, or unbounded again.
+    pub(crate) fn set_finite(&mut self, finite: Option<FiniteTlb>) {
+        self.clear();
+        self.finite = finite.map(Box::new);
+    }
+
+    /// Drops TLB entries; answers whether there were any.
+    pub(crate) fn drop_translations(&mut self, matches: impl Fn(&Translation) -> bool) -> bool {
+        if let Some(finite) = &mut self.finite {
+            return finite.drop_translations(&matches);
+        }
+        let before = self.translations.len();
+        self.translations.retain(|entry| !matches(entry));
+        self.translations.len() != before
+    }
+
+    /// Drops entries of the paging-structure caches; answers whether there were any.
+    pub(crate) fn drop_partials(&mut self, matches: impl Fn(&Partial) -> bool) -> bool {
+        if let Some(finite) = &mut self.finite {
+            return finite.drop_partials(&matches);
+        }
+        let before = self.partials.len();
+        self.partials.retain(|entry| !matches(entry));
+        self.partials.len() != before
+    }
+
+    /// Everything that is held. What both levels of a profile's TLB hold is told twice.
+    pub(crate) fn contents(&self) -> (Vec<Translation>, Vec<Partial>) {
+        match &self.finite {
+            None => (self.translations.clone(), self.partials.clone()),
+            Some(finite) => finite.contents(),
+        }
+    }
+
+    pub(crate) fn holds(&self, wanted: &Translation) -> bool {
+        match &self.finite {
+            None => self.translations.iter().any(|entry| entry.id == wanted.id),
+            Some(finite) => finite.holds(wanted),
+        }
+    }
+
+    pub(crate) fn holds_partial(&self, wanted: &Partial) -> bool {
+        match &self.finite {
+            None => self.partials.contains(wanted),
+            Some(finite) => finite.holds_partial(wanted),
+        }
+    }
+
+    /// What a walk for an access came to, which is a fetch or not: a profile has TLBs for either.
+    pub(crate) fn insert_walked(&mut self, new: Translation, fetch: bool) {
+        match &mut self.finite {
+            None => self.insert(new),
+            Some(finite) => finite.insert(&new, fetch),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, new: Translation) {
+        self.translations.retain(|old| !old.repeats(&new));
+        self.translations.push(new);
+    }
+
+    pub(crate) fn insert_partial(&mut self, new: Partial) {
+        if let Some(finite) = &mut self.finite {
+            finite.insert_partial(&new);
+            return;
+        }
+        self.partials.retain(|old| !old.repeats(&new));
+        self.partials.push(new);
+    }
+}

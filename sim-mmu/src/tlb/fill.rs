@@ -1,0 +1,93 @@
+//! What a walk leaves in the caches.
+
+use crate::addr::{Level, Pfn};
+use crate::control::Cr4;
+use crate::cpu::Cpu;
+use crate::entry::Entry;
+use crate::event::Event;
+use crate::paging::{Rights, Walk};
+use crate::tlb::{Partial, Policy, Seek, Translation};
+
+impl<'m> Cpu<'m> {
+    /// Caches the translation that a walk came to; answers it with its identity.
+    pub(crate) fn fill(
+        self,
+        seek: &Seek,
+        root: Pfn,
+        level: Level,
+        rights: Rights,
+        leaf: Entry,
+        since: u64,
+    ) -> Translation {
+        let geometry = self.mmu.geometry;
+        let order = geometry.order(level);
+        let id = self.mmu.next_id.get();
+        self.mmu.next_id.set(id + 1);
+        let translation = Translation {
+            id,
+            root,
+            pcid: seek.pcid,
+            // G counts only in an entry that maps a page, and only with CR4.PGE (SDM 4.10.2.4).
+            global: leaf.has(Entry::GLOBAL) && seek.controls.cr4.has(Cr4::PGE),
+            order,
+            page_order: order,
+            vpn: seek.va.align_down(geometry.shift(level)).vpn(),
+            pfn: Walk::page_frame(geometry, level, leaf),
+            rights,
+            dirty: leaf.has(Entry::DIRTY),
+            leaf,
+            since,
+            filled_at: self.core.steps(),
+        };
+        let mut caches = self.caches().borrow_mut();
+        match self.mmu.policy {
+            Policy::Coherent => {}
+            // The walker inserts it, knowing what the access is.
+            Policy::Profile => {}
+            Policy::Laziest => caches.insert(translation),
+            Policy::Adversarial { .. } => {
+                // The processor may as well have cached a piece of a large page (SDM 4.10.2.3).
+                let mut pieces = level.next();
+                while let Some(size) = pieces {
+                    let id = self.mmu.next_id.get();
+                    self.mmu.next_id.set(id + 1);
+                    let piece = translation.piece(seek.va.vpn(), geometry.order(size));
+                    caches.insert(Translation { id, ..piece });
+                    pieces = size.next();
+                }
+                caches.insert(translation);
+            }
+        }
+        drop(caches);
+        self.report(Event::Filled(translation));
+        translation
+    }
+
+    /// Caches the way to the table that the walk has just stepped down to.
+    pub(crate) fn fill_partial(
+        self,
+        seek: &Seek,
+        root: Pfn,
+        level: Level,
+        walk: &Walk<'_>,
+        entry: Entry,
+        since: u64,
+    ) {
+        if self.mmu.policy == Policy::Coherent {
+            return;
+        }
+        let geometry = self.mmu.geometry;
+        self.caches().borrow_mut().insert_partial(Partial {
+            root,
+            pcid: seek.pcid,
+            level,
+            order: geometry.order(level),
+            vpn: seek.va.align_down(geometry.shift(level)).vpn(),
+            table: walk.table(),
+            rights: walk.rights(),
+            entry,
+            since,
+            filled_at: self.core.steps(),
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! Walks that a processor makes for no access (SDM 4.10.2.3, 4.10.3.1).
+//!
+//! Under the adversarial policy what is cached is what is *possibly* cached. So a speculative walk
+//! need not be scheduled: before anything changes, all that such a walk could find is added. Only where
+//! it would leave a trace, an A bit, whether it takes place is a choice.
+
+use crate::addr::VirtAddr;
+use crate::cpu::Cpu;
+use crate::paging::Next;
+use crate::tlb::{Partial, Policy, Seek};
+
+impl Cpu<'_> {
+    /// Somebody is about to change a paging structure: on every CPU, what was there may have been walked.
+    /// Does nothing unless [`Mmu::speculate_for`](crate::Mmu::speculate_for) named addresses.
+    pub fn before_change(self) {
+        if !self.mmu.speculated.borrow().is_empty() {
+            for id in sim_core::CpuId::all(self.mmu.cpus.len()) {
+                Cpu::new(self.mmu, id).before_own_change();
+            }
+        }
+    }
+
+    /// The same before this CPU's caches or registers change.
+    pub(crate) fn before_own_change(self) {
+        for va in self.mmu.speculated.borrow().iter() {
+            self.speculate(*va);
+        }
+    }
+
+    /// Speculative walks for `va` take place, as far as they may, from the root and from whatever is
+    /// possibly in the paging-structure caches. To be called before each change of memory or of
+    /// registers. They set no D.
+    pub fn speculate(self, va: VirtAddr) {
+        let Policy::Adversarial { .. } = self.mmu.policy else { return };
+        let seek = self.seek(va);
+        if !seek.is_paged(self.mmu.geometry) {
+            return;
+        }
+        let starts: Vec<Option<Partial>> = {
+            let caches = self.caches().borrow();
+            let usable = caches.partials.iter().filter(|partial| seek.may_begin_with(partial));
+            usable.copied().map(Some).chain([None]).collect()
+        };
+        for start in starts {
+            self.speculate_from(&seek, start);
+        }
+    }
+
+    fn speculate_from(self, seek: &Seek, start: Option<Partial>) {
+        let mut walk = self.walk_from(seek, start.as_ref(), None);
+        let since = start.map_or_else(|| self.core.steps(), |partial| partial.since);
+        let root = start.map_or(seek.cr3.root(), |partial| partial.root);
+        loop {
+            let (level, table, index) = (walk.level(), walk.table(), walk.index());
+            let entry = self.mmu.entry_now(table, index);
+            match walk.judge(entry) {
+                Next::Descend => self.fill_partial(seek, root, level, &walk, entry, since),
+                Next::Mark(flags) => {
+                    if self.core.choose_value("speculative walk", 2) == 0 {
+                        return;
+                    }
+                    self.core.memory.set(self.mmu.phys.word(table, index), entry.0 | flags);
+                }
+                Next::Mapped(rights) => {
+                    self.fill(seek, root, level, rights, entry, since);
+                    return;
+                }
+                Next::Fault(_) | Next::Nothing => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The page walker of a CPU: the walk (SDM 4.5) as memory accesses, one a level, with A and D set by
+//! locked read-modify-write (SDM 4.8).
+
+use sim_core::{IrqGuard, Op, OpKind, Shared};
+
+use crate::cpu::Cpu;
+use crate::entry::Entry;
+use crate::event::{Event, Walker};
+use crate::fault::PageFault;
+use crate::paging::{Access, Next, Rights, Walk};
+use crate::timing::Spent;
+use crate::tlb::{Partial, Policy, Seek, Translation};
+
+impl<'m> Cpu<'m> {
+    /// Walks the structures under CR3 for one access.
+    ///
+    /// From its first read on the instruction is under way: no interrupt is taken until it retires or
+    /// faults, for as long as the guard that comes with the translation lives. `None`, if before that an
+    /// interrupt left other registers behind: then the access begins anew.
+    ///
+    /// # Errors
+    /// The page fault: not present at any level, a reserved bit, or rights over all levels.
+    pub(crate) async fn walk(
+        self,
+        seek: &Seek,
+        access: Access,
+    ) -> Result<Option<(Translation, Option<IrqGuard<'m>>)>, PageFault> {
+        self.spend_on(Spent::TlbMiss);
+        let mut under_way = None;
+        let mut start = self.begin_walk(seek);
+        if let Some(partial) = start {
+            self.report(Event::Began(partial));
+        }
+        loop {
+            match self.walk_once(seek, start.take(), access, &mut under_way).await? {
+                Walked::Mapped(found) => return Ok(Some((found, under_way))),
+                Walked::Overtaken => {}
+                Walked::Elsewhere => return Ok(None),
+            }
+        }
+    }
+
+    /// One walk. A broadcast invalidation may overtake it: TLBSYNC waits for walks that are under way, so
+    /// what such a walk has read may not be used, nor what it points at be touched.
+    async fn walk_once(
+        self,
+        seek: &Seek,
+        start: Option<Partial>,
+        access: Access,
+        under_way: &mut Option<IrqGuard<'m>>,
+    ) -> Result<Walked, PageFault> {
+        let mut begun = None;
+        let mut since = start.map(|partial| partial.since);
+        let root = start.map_or(seek.cr3.root(), |partial| partial.root);
+        let mut walk = self.walk_from(seek, start.as_ref(), Some(access));
+        loop {
+            let (level, table) = (walk.level(), walk.table());
+            let cell = self.mmu.phys.entry(table, walk.index());
+            let mut entry = self.walk_load(cell).await;
+            self.spend_on_walk(level, cell.loc());
+            if under_way.is_none() && self.seek(seek.va) != *seek {
+                return Ok(Walked::Elsewhere);
+            }
+            under_way.get_or_insert_with(|| self.irq_save());
+            since.get_or_insert_with(|| self.core.steps());
+            // What it was to begin with may have been invalidated before its first read.
+            if begun.is_none() && start.is_some_and(|partial| !self.caches().borrow().holds_partial(&partial)) {
+                return Ok(Walked::Overtaken);
+            }
+            let now = self.broadcasts();
+            if *begun.get_or_insert(now) != now {
+                return Ok(Walked::Overtaken);
+            }
+            self.report(Event::TableAccess { root, level, table, by: Walker::Hardware });
+            let mut next = walk.judge(entry);
+            if let Next::Mark(flags) = next {
+                match self.set_flags(cell, entry, flags, now).await {
+                    Marked::Overtaken => return Ok(Walked::Overtaken),
+                    // The entry is read again.
+                    Marked::Changed => continue,
+                    Marked::Done => {
+                        entry = entry.with(flags);
+                        next = walk.judge(entry);
+                    }
+                }
+            }
+            match next {
+                Next::Descend => {
+                    self.fill_partial(seek, root, level, &walk, entry, since.unwrap_or_default());
+                }
+                Next::Mapped(rights) => {
+                    let found = self.fill(seek, root, level, rights, entry, since.unwrap_or_default());
+                    if self.mmu.policy == Policy::Profile {
+                        self.caches().borrow_mut().insert_walked(found, access.fetches());
+                    }
+                    return Ok(Walked::Mapped(found));
+                }
+                Next::Fault(fault) => return Err(fault),
+                Next::Mark(_) | Next::Nothing => unreachable!("A and D are set, and the walk is for an access"),
+            }
+        }
+    }
+
+    /// The walk that a cached entry spares the beginning of.
+    pub(crate) fn walk_from<'s>(
+        self,
+        seek: &'s Seek,
+        start: Option<&Partial>,
+        access: Option<Access>,
+    ) -> Walk<'s> {
+        let below = start.and_then(|partial| Some((partial.level.next()?, partial.table, partial.rights)));
+        let (level, table, rights) = below.unwrap_or((seek.controls.root_level(), seek.cr3.root(), Rights::ALL));
+        Walk::from(&seek.controls, self.mmu.geometry, level, table, rights, seek.va, access)
+    }
+
+    /// The broadcasts that this CPU's caches have answered.
+    fn broadcasts(self) -> u64 {
+        self.caches().borrow().broadcasts
+    }
+
+    /// Sets A or D if the entry is still what the walker read; else the walker reads it again.
+    fn set_flags(
+        self,
+        cell: Shared<Entry>,
+        expected: Entry,
+        flags: u64,
+        begun: u64,
+    ) -> impl Future<Output = Marked> {
+        let op = Op::new(OpKind::Rmw, cell.loc());
+        self.step(op, move |cpu| {
+            let old = cpu.core.memory.get(op.loc);
+            let overtaken = self.broadcasts() != begun;
+            let same = old == expected.0;
+            let new = if same && !overtaken { old | flags } else { old };
+            cpu.perform_rmw(&op, old, new);
+            if overtaken {
+                return Marked::Overtaken;
+            }
+            if !same {
+                return Marked::Changed;
+            }
+            self.report(Event::SetFlags { old: Entry(old), new: Entry(new) });
+            Marked::Done
+        })
+    }
+}
+
+/// What became of a walk that did not fault.
+enum Walked {
+    Mapped(Translation),
+    /// What it has read, or was to begin with, may not be used any more.
+    Overtaken,
+    /// Before it read anything, the registers changed.
+    Elsewhere,
+}
+
+/// What became of an update of A or D.
+enum Marked {
+    Done,
+    /// The entry is no longer what the walk read.
+    Changed,
+    /// A broadcast came since the walk began.
+    Overtaken,
+}
