@@ -8,6 +8,7 @@ pub mod case;
 pub mod cli;
 pub mod explain;
 pub mod explore;
+pub mod hardware;
 pub mod library;
 pub mod oracle;
 pub mod record;

@@ -1,28 +1,11 @@
 //! The command line where things go wrong: exit codes, messages, records that are not what they were.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn mmsim(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mmsim"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("the binary was built")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs, and checks the exit code and that stderr says `says`.
-#[track_caller]
-fn fails(folder: &Path, args: &[&str], code: i32, says: &str) {
-    let output = mmsim(folder, args);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?} printed {stderr}");
-    assert!(stderr.contains(says), "{args:?} does not say {says:?}, but\n{stderr}");
-}
+use common::{fails, mmsim, text};
 
 const RACE: [&str; 4] = ["run", "spec-ref-vs-reuse", "--without", "gup-pte-recheck"];
 

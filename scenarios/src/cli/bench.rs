@@ -30,7 +30,9 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     };
     output.text(&format!("{}, one thread, event log off", scenario.name));
     let mut rows = Vec::new();
-    for strategy in [Strategy::Random, Strategy::Sticky, Strategy::Pct(3), Strategy::Pos, Strategy::Portfolio] {
+    for strategy in
+        [Strategy::Random, Strategy::Sticky, Strategy::Pct(3), Strategy::Pos, Strategy::Portfolio, Strategy::Timed]
+    {
         let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, runs: args.runs, jobs: 1 };
         let start = Instant::now();
         let explored =

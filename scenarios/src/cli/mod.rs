@@ -4,7 +4,9 @@ mod bench;
 mod cases;
 mod configure;
 mod explore;
+mod input;
 mod list;
+mod mmu;
 mod output;
 mod race;
 mod replay;
@@ -65,6 +67,8 @@ enum Command {
     Safeguards,
     /// Measures runs and steps a second.
     Bench(bench::Args),
+    /// The hardware alone: translations, walks, translation caches, cycles.
+    Mmu(mmu::Args),
 }
 
 /// Why a command ends with another exit code than 0.
@@ -98,15 +102,8 @@ pub fn main() -> ExitCode {
     trace_to_stderr(args.verbose);
     report_defects();
     let stop = Arc::new(AtomicBool::new(false));
-    let raised = stop.clone();
-    let handler = ctrlc::set_handler(move || {
-        // The second time, the user means it.
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = handler {
-        tracing::warn!("no handler for interrupts: {error}");
+    if args.command.ends_gracefully() {
+        watch_for_interrupts(stop.clone());
     }
     let mut output = Output::new(args.format, args.color);
     let result = match &args.command {
@@ -118,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),
         Command::Bench(args) => bench::run(args, &mut output),
+        Command::Mmu(args) => mmu::run(args, &mut output),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -125,6 +123,25 @@ pub fn main() -> ExitCode {
             output.error(&failure.message);
             ExitCode::from(failure.exit as u8)
         }
+    }
+}
+
+impl Command {
+    /// Whether an interrupt asks it for what it has so far. The others just end.
+    fn ends_gracefully(&self) -> bool {
+        matches!(self, Command::Run(_) | Command::Explore(_))
+    }
+}
+
+fn watch_for_interrupts(stop: Arc<AtomicBool>) {
+    let handler = ctrlc::set_handler(move || {
+        // The second time, the user means it.
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = handler {
+        tracing::warn!("no handler for interrupts: {error}");
     }
 }
 

@@ -61,6 +61,18 @@ impl Output {
 
     fn write(&mut self, line: &str) {
         let written = writeln!(self.stdout, "{line}").and_then(|()| self.stdout.flush());
+        self.must_be_written(written);
+    }
+
+    /// Writes bytes as they are, whatever the format: a stream of results for programs.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        drop(stdout);
+        self.must_be_written(written);
+    }
+
+    fn must_be_written(&mut self, written: std::io::Result<()>) {
         if let Err(error) = written {
             // Whoever read it has gone: that is his right. Anything else is worth a word.
             if error.kind() != std::io::ErrorKind::BrokenPipe {

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use sim_core::CpuId;
 use sim_mm::Release;
+use sim_mmu::Account;
 
-use super::output::{BAD, GOOD, styled};
+use super::output::{BAD, GOOD, HEAD, styled};
 use super::{Exit, Failure, Output};
 use crate::explain;
 use crate::explore::{Campaign, Strategy, Trace};
+use crate::hardware::{account, profile};
 use crate::record::Record;
 use crate::world::World;
 
@@ -15,6 +18,12 @@ use crate::world::World;
 pub(crate) struct Args {
     /// A record that `mmsim run` wrote.
     record: PathBuf,
+    /// Also shows what each CPU's cycles went to, at a processor's prices.
+    #[arg(long)]
+    cycles: bool,
+    /// The processor: zen5, skylake, golden-cove, or the path of a profile.
+    #[arg(long, default_value = "zen5", value_name = "NAME|FILE", requires = "cycles")]
+    profile: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,13 +38,25 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     let record = Record::read(&args.record).map_err(Failure::bad_input)?;
     let (scenario, machine, kernel) = record.open(&file).map_err(Failure::bad_input)?;
     let world = World::new(&scenario, machine, kernel).map_err(Failure::bad_input)?;
+    if args.cycles {
+        let processor = profile::open(&args.profile).map_err(Failure::bad_input)?;
+        world.kernel.mmu.set_profile(Some(processor.profile));
+    }
     let trace = run(&record, &world, &file)?;
+    let accounts: Vec<(CpuId, Account)> = CpuId::all(world.kernel.config.cpus)
+        .filter_map(|cpu| Some((cpu, world.kernel.mmu.account(cpu)?)))
+        .collect();
     let difference = record.difference(&trace);
-    output.json(&serde_json::json!({
+    let mut document = serde_json::json!({
         "record": file, "expected": record.expect, "steps": trace.steps,
         "digest": trace.digests.last().map(|digest| format!("{digest:016x}")),
         "difference": difference,
-    }));
+    });
+    if args.cycles {
+        let cpus: Vec<_> = accounts.iter().map(|(_, spent)| account::json(spent)).collect();
+        document["cycles"] = serde_json::json!({ "profile": args.profile, "cpus": cpus });
+    }
+    output.json(&document);
     if let Some(difference) = difference {
         output.text(&format!("{}: {difference}", styled(BAD, "diverged")));
         return Ok(Exit::Diverged);
@@ -48,6 +69,13 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
         trace.decisions.len(),
         trace.digests.last().copied().unwrap_or_default()
     ));
+    if args.cycles {
+        output.text(&styled(HEAD, &format!("\nwhat each CPU's cycles went to on {}", args.profile)));
+        let columns: Vec<_> = accounts.iter().map(|(cpu, spent)| (cpu.to_string(), spent, 1)).collect();
+        for line in account::table(&columns) {
+            output.text(&line);
+        }
+    }
     Ok(Exit::AsExpected)
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::strategy::Strategy;
 use super::trace::Trace;
+use crate::hardware::profile;
 use crate::scenario::{MachineSpec, Scenario};
 use crate::world::{STEP_BOUND, SetupError, World};
 use sim_core::source::Source;
@@ -68,6 +69,9 @@ pub struct Explored {
     pub interrupted: bool,
 }
 
+/// The processor whose clock decides when time does.
+const TIMED_ON: &str = "zen5";
+
 /// Runs that a thread takes at a time.
 const BLOCK: u64 = 64;
 
@@ -86,7 +90,12 @@ impl<'s> Campaign<'s> {
     /// # Errors
     /// As [`World::new`].
     pub fn world(&self) -> Result<World<'s>, SetupError> {
-        World::new(self.scenario, self.machine, self.kernel)
+        let world = World::new(self.scenario, self.machine, self.kernel)?;
+        if self.strategy == Strategy::Timed {
+            let processor = profile::open(TIMED_ON).expect("a profile of the binary is good");
+            world.kernel.mmu.set_profile(Some(processor.profile));
+        }
+        Ok(world)
     }
 
     /// About how many decisions a run has: those of the run that always goes on.

@@ -2,9 +2,15 @@
 
 use std::fmt;
 
-use sim_core::source::{Pct, Pos, Random, Source, Sticky};
+use sim_core::source::{Pct, Pos, Random, Source, Sticky, Timed};
 
 use crate::scenario::StrategyName;
+
+/// By how many cycles a CPU can be late when time decides: about what a line takes that another has.
+const JITTER: u32 = 100;
+
+/// Within how many cycles the CPUs start when time decides: about 1 us.
+const START: u32 = 4_000;
 
 /// A strategy of exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub enum Strategy {
     Pct(u32),
     /// Partial order sampling.
     Pos,
+    /// By the clocks, as it would go on a machine. Run 0 has no jitter.
+    Timed,
 }
 
 impl Strategy {
@@ -30,6 +38,8 @@ impl Strategy {
             Strategy::Sticky => Source::Sticky(Sticky::new(number)),
             Strategy::Pct(depth) => Source::Pct(Pct::new(number, depth, horizon)),
             Strategy::Pos => Source::Pos(Pos::new(number)),
+            Strategy::Timed if number == 0 => Source::Timed(Timed::exact()),
+            Strategy::Timed => Source::Timed(Timed::new(number, JITTER).starting_within(START)),
         }
     }
 
@@ -44,6 +54,7 @@ impl From<StrategyName> for Strategy {
             StrategyName::Sticky => Strategy::Sticky,
             StrategyName::Pct => Strategy::Pct(3),
             StrategyName::Pos => Strategy::Pos,
+            StrategyName::Timed => Strategy::Timed,
         }
     }
 }
@@ -56,6 +67,7 @@ impl fmt::Display for Strategy {
             Strategy::Sticky => f.write_str("sticky"),
             Strategy::Pct(depth) => write!(f, "pct {depth}"),
             Strategy::Pos => f.write_str("pos"),
+            Strategy::Timed => f.write_str("timed"),
         }
     }
 }

@@ -43,6 +43,7 @@ impl Knob for StrategyName {
         (StrategyName::Sticky, "sticky"),
         (StrategyName::Pct, "pct"),
         (StrategyName::Pos, "pos"),
+        (StrategyName::Timed, "timed"),
         (StrategyName::Exhaustive, "exhaustive"),
     ];
 }

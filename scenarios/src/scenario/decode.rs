@@ -22,14 +22,14 @@ pub(super) struct Notes {
 }
 
 /// A value of the file.
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     value: &'a Value<'a>,
     path: String,
     notes: &'a Notes,
 }
 
 /// An object with known fields.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     object: &'a Object<'a>,
     known: &'static [&'static str],
     path: String,
@@ -78,22 +78,22 @@ impl<'a> Node<'a> {
         Node { value, path, notes }
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// Notes an error of this value.
-    pub(super) fn error(&self, message: impl Into<String>) {
+    pub(crate) fn error(&self, message: impl Into<String>) {
         self.error_with_help(message, None);
     }
 
     /// Notes an error of this value, and how to mend it.
-    pub(super) fn error_with_help(&self, message: impl Into<String>, help: Option<String>) {
+    pub(crate) fn error_with_help(&self, message: impl Into<String>, help: Option<String>) {
         self.notes.error_at(bytes(self.value), self.path.clone(), message.into(), help);
     }
 
     /// Forgives the use of all names that this value may have been meant to define.
-    pub(super) fn forgive(&self) {
+    pub(crate) fn forgive(&self) {
         let mut forgiven = self.notes.forgiven.borrow_mut();
         let mut rest = vec![self.value];
         while let Some(value) = rest.pop() {
@@ -109,7 +109,7 @@ impl<'a> Node<'a> {
     }
 
     /// An object of these fields; others are errors, and so are duplicates.
-    pub(super) fn object(&self, known: &'static [&'static str]) -> Option<Fields<'a>> {
+    pub(crate) fn object(&self, known: &'static [&'static str]) -> Option<Fields<'a>> {
         let Value::Object(object) = self.value else {
             return self.expected("an object");
         };
@@ -129,7 +129,7 @@ impl<'a> Node<'a> {
     }
 
     /// The elements of an array.
-    pub(super) fn items(&self) -> Option<Vec<Node<'a>>> {
+    pub(crate) fn items(&self) -> Option<Vec<Node<'a>>> {
         let Value::Array(array) = self.value else {
             return self.expected("an array");
         };
@@ -138,7 +138,7 @@ impl<'a> Node<'a> {
     }
 
     /// The good elements of an array.
-    pub(super) fn list<T>(&self, decode: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+    pub(crate) fn list<T>(&self, decode: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         Some(self.items()?.iter().filter_map(decode).collect())
     }
 
@@ -176,7 +176,7 @@ impl<'a> Node<'a> {
     }
 
     /// A string.
-    pub(super) fn string(&self) -> Option<&'a str> {
+    pub(crate) fn string(&self) -> Option<&'a str> {
         match self.value {
             Value::StringLit(text) => Some(&text.value),
             _ => self.expected("a string"),
@@ -184,7 +184,7 @@ impl<'a> Node<'a> {
     }
 
     /// A string that says something.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         let text = self.string()?;
         if text.is_empty() {
             self.error("this string is empty");
@@ -194,27 +194,27 @@ impl<'a> Node<'a> {
     }
 
     /// The string, if it is one.
-    pub(super) fn as_string(&self) -> Option<&'a str> {
+    pub(crate) fn as_string(&self) -> Option<&'a str> {
         self.value.as_string_lit().map(|text| &*text.value)
     }
 
     /// A field, if it is an object that has it.
-    pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
+    pub(crate) fn peek(&self, name: &str) -> Option<Node<'a>> {
         field(self.value.as_object()?, name, &self.path, self.notes)
     }
 
     /// Whether it is an object.
-    pub(super) fn is_object(&self) -> bool {
+    pub(crate) fn is_object(&self) -> bool {
         self.value.as_object().is_some()
     }
 
     /// Whether it is an array without elements.
-    pub(super) fn is_empty_array(&self) -> bool {
+    pub(crate) fn is_empty_array(&self) -> bool {
         self.value.as_array().is_some_and(|array| array.elements.is_empty())
     }
 
     /// A name that other parts of the file use: it starts with a letter.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         let text = self.string()?;
         let rest_is_good = || text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.len() <= MAX_NAME && rest_is_good() {
@@ -227,7 +227,7 @@ impl<'a> Node<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         match self.value {
             Value::BooleanLit(literal) => Some(literal.value),
             _ => self.expected("`true` or `false`"),
@@ -235,7 +235,7 @@ impl<'a> Node<'a> {
     }
 
     /// An integer of a range.
-    pub(super) fn integer<T>(&self, range: RangeInclusive<T>) -> Option<T>
+    pub(crate) fn integer<T>(&self, range: RangeInclusive<T>) -> Option<T>
     where
         T: Copy + Display + PartialOrd + TryFrom<i128>,
     {
@@ -250,7 +250,7 @@ impl<'a> Node<'a> {
     }
 
     /// One of some named values. Names to be modelled `later` are told from wrong ones.
-    pub(super) fn named<T: Copy>(&self, kind: &str, names: &[(T, &str)], later: &[&str]) -> Option<T> {
+    pub(crate) fn named<T: Copy>(&self, kind: &str, names: &[(T, &str)], later: &[&str]) -> Option<T> {
         let text = self.string()?;
         if let Some((value, _)) = names.iter().find(|(_, name)| *name == text) {
             return Some(*value);
@@ -267,7 +267,7 @@ impl<'a> Node<'a> {
     }
 
     /// Notes that the value is not what it should be.
-    pub(super) fn expected<T>(&self, what: &str) -> Option<T> {
+    pub(crate) fn expected<T>(&self, what: &str) -> Option<T> {
         let found = match self.value {
             Value::NumberLit(literal) => quote(literal.value),
             Value::StringLit(_) => "a string".to_owned(),
@@ -286,13 +286,13 @@ const MAX_NAME: usize = 48;
 
 impl<'a> Fields<'a> {
     /// The value of a field.
-    pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Node<'a>> {
         debug_assert!(self.known.contains(&name), "`{name}` is not among the known fields");
         field(self.object, name, &self.path, self.notes)
     }
 
     /// A field that must be there.
-    pub(super) fn required<T>(&self, name: &str, decode: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+    pub(crate) fn required<T>(&self, name: &str, decode: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
         let Some(node) = self.get(name) else {
             self.missing(name);
             return None;
@@ -301,13 +301,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes that a field is missing.
-    pub(super) fn missing(&self, name: &str) {
+    pub(crate) fn missing(&self, name: &str) {
         let brace = self.object.range.start;
         self.notes.error_at(brace..brace + 1, self.path.clone(), format!("missing field {}", quote(name)), None);
     }
 
     /// A field that may be absent: `None` if it has errors, `Some(None)` if it is not there.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &self,
         name: &str,
         decode: impl FnOnce(&Node<'a>) -> Option<T>,
@@ -316,7 +316,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field with a default.
-    pub(super) fn or<T>(&self, name: &str, default: T, decode: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+    pub(crate) fn or<T>(&self, name: &str, default: T, decode: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
         self.get(name).map_or(Some(default), |node| decode(&node))
     }
 }

@@ -33,13 +33,36 @@ const STRICT: ParseOptions = ParseOptions {
 ///
 /// All that is wrong with it: first as JSON; then, all at once, its fields and what they refer to.
 pub fn load(file_name: &str, text: &str) -> Result<Scenario, LoadErrors> {
+    decode_with_notes(file_name, text, |root, notes| {
+        let scenario = fields::scenario(root);
+        validate::validate(&scenario, notes);
+        Some(scenario)
+    })
+}
+
+/// Reads a file of another kind: what `decode` makes of it, or all errors that it notes.
+pub(crate) fn decode<T>(
+    file_name: &str,
+    text: &str,
+    decode: impl FnOnce(&Node<'_>) -> Option<T>,
+) -> Result<T, LoadErrors> {
+    decode_with_notes(file_name, text, |root, _| decode(root))
+}
+
+fn decode_with_notes<T>(
+    file_name: &str,
+    text: &str,
+    decode: impl FnOnce(&Node<'_>, &Notes) -> Option<T>,
+) -> Result<T, LoadErrors> {
     let all = |problems| LoadErrors::locate(file_name, text, problems);
     let value = parse(text).map_err(|problem| all(vec![problem]))?;
     let notes = Notes::default();
-    let scenario = fields::scenario(&Node::root(&value, &notes));
-    validate::validate(&scenario, &notes);
+    let decoded = decode(&Node::root(&value, &notes), &notes);
     let problems = notes.into_problems();
-    if problems.is_empty() { Ok(scenario) } else { Err(all(problems)) }
+    match decoded {
+        Some(decoded) if problems.is_empty() => Ok(decoded),
+        _ => Err(all(problems)),
+    }
 }
 
 fn parse(text: &str) -> Result<Value<'_>, Problem> {

@@ -15,7 +15,9 @@ mod validate;
 mod what;
 
 pub use case::ORACLE_IDS;
+pub(crate) use decode::{Fields, Node};
 pub use error::{LoadError, LoadErrors};
+pub(crate) use load::decode;
 pub use load::load;
 pub use spec::{KernelSpec, MachineChange, MachineSpec, PlatformChange};
 pub use what::{Advice, GupCall, Op, Place, What};
@@ -136,6 +138,8 @@ pub enum StrategyName {
     Pct,
     /// `pos`.
     Pos,
+    /// `timed`: the CPU with the earliest clock goes next.
+    Timed,
     /// `exhaustive`: explored by the portfolio, and reported as sampled.
     Exhaustive,
 }

@@ -1,0 +1,274 @@
+//! `mmsim mmu chase`: what an access costs against the number of pages that a pointer chase goes over.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use sim_mmu::{Profile, Spent};
+
+use super::{Exit, Failure, Output};
+use crate::cli::output::{HEAD, styled};
+use crate::hardware::account;
+use crate::hardware::chase::{Capacity, Chase, MOST, PageSize, Point, capacities, sizes};
+use crate::hardware::plot::{Mark, Plot};
+use crate::hardware::profile::{self, Processor};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The processor: zen5, skylake, golden-cove, or the path of a profile.
+    #[arg(long, default_value = "zen5", value_name = "NAME|FILE")]
+    profile: String,
+    /// The size of the pages.
+    #[arg(long, value_enum, default_value_t = Size::Base)]
+    size: Size,
+    /// The fewest pages.
+    #[arg(long, default_value_t = 16, value_name = "PAGES",
+          value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    from: u64,
+    /// The most pages.
+    #[arg(long, default_value_t = 16_384, value_name = "PAGES",
+          value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    to: u64,
+    /// Leaves out these paging-structure caches, to see what they are worth.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CACHES")]
+    without: Vec<Structure>,
+    /// What the order of the pages is drawn from.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Also shows what the cycles of an access were spent on.
+    #[arg(long)]
+    cycles: bool,
+    /// Writes a plot.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Size {
+    /// 4 KiB.
+    #[value(name = "4k")]
+    Base,
+    /// 2 MiB.
+    #[value(name = "2m")]
+    Large,
+}
+
+/// A paging-structure cache, by what its entries are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Structure {
+    Pde,
+    Pdpte,
+    Pml4e,
+}
+
+/// The processor that the arguments name.
+fn processor(args: &Args) -> Result<(Rc<Profile>, String), Failure> {
+    let Processor { profile, about } = profile::open(&args.profile).map_err(Failure::bad_input)?;
+    if args.without.is_empty() {
+        return Ok((profile, about));
+    }
+    let mut changed = Profile::clone(&profile);
+    for cache in &args.without {
+        match cache {
+            Structure::Pde => changed.structure.pde = None,
+            Structure::Pdpte => changed.structure.pdpte = None,
+            Structure::Pml4e => changed.structure.pml4e = None,
+        }
+    }
+    let names: Vec<String> = args
+        .without
+        .iter()
+        .filter_map(|cache| Some(clap::ValueEnum::to_possible_value(cache)?.get_name().to_uppercase()))
+        .collect();
+    Ok((Rc::new(changed), format!("{about}, without caches of {}", names.join(", "))))
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    if args.from > args.to {
+        let message = format!("--from {} is more than --to {}", args.from, args.to);
+        return Err(Failure { exit: Exit::Usage, message });
+    }
+    let (profile, about) = processor(args)?;
+    let size = match args.size {
+        Size::Base => PageSize::Base,
+        Size::Large => PageSize::Large,
+    };
+    let capacities = capacities(&profile, size);
+    let chase = Chase { size, seed: args.seed };
+    let numbers = sizes(&profile, size, args.from, args.to);
+    let bar = output.progress("chase", numbers.len() as u64);
+    let measure = |pages| {
+        bar.inc(1);
+        chase.run(&profile, pages)
+    };
+    let points: Vec<Point> = numbers.into_iter().map(measure).collect();
+    bar.finish_and_clear();
+    output.text(&format!("{about}: a pointer chase over pages of {}", bytes(size.bytes())));
+    tell(&points, &capacities, &profile, size, output);
+    if args.cycles {
+        tell_cycles(&points, output);
+    }
+    output.json(&document(args, &about, &profile, size, &capacities, &points));
+    if let Some(file) = &args.svg {
+        let svg = plot(&about, &profile, size, &capacities, &points).svg();
+        let unwritable = |error| Failure::bad_input(format!("{}: {error}", file.display()));
+        write(file, &svg).map_err(unwritable)?;
+        output.text(&format!("\nplot: {}", file.display()));
+    }
+    Ok(Exit::AsExpected)
+}
+
+fn tell(points: &[Point], capacities: &[Capacity], profile: &Profile, size: PageSize, output: &mut Output) {
+    output.text(&styled(
+        HEAD,
+        &format!(
+            "{:>6} {:>11} {:>9} {:>9} {:>8} {:>8} {:>11}",
+            "pages", "memory", "cycles", "ns", "L2 TLB", "walks", "loads/walk"
+        ),
+    ));
+    for point in points {
+        let walks = point.account.walks();
+        let loads = match walks {
+            0 => String::new(),
+            walks => format!("{:.2}", point.account.walk_loads() as f64 / walks as f64),
+        };
+        let row = format!(
+            "{:>6} {:>11} {:>9.2} {:>9.2} {:>7.1}% {:>7.1}% {loads:>11}",
+            point.pages,
+            bytes(point.pages * size.bytes()),
+            point.cycles(),
+            nanoseconds(point.cycles(), profile),
+            100.0 * point.times(Spent::TlbL2),
+            100.0 * walks as f64 / point.accesses as f64,
+        );
+        let full = capacities.iter().filter(|capacity| capacity.pages == point.pages);
+        let remarks: Vec<String> = full.map(|capacity| format!("{} full", capacity.of)).collect();
+        output.text(format!("{row}  {}", remarks.join(", ")).trim_end());
+    }
+    for capacity in capacities {
+        let at = |pages| points.iter().find(|point| point.pages == pages);
+        if let (Some(full), Some(over)) = (at(capacity.pages), at(capacity.pages + 1)) {
+            output.text(&format!(
+                "{}: {:.2} cycles at {} pages, {:.2} at {}{}",
+                capacity.of,
+                full.cycles(),
+                full.pages,
+                over.cycles(),
+                over.pages,
+                at(capacity.overrun)
+                    .filter(|_| capacity.overrun > capacity.pages + 1)
+                    .map_or_else(String::new, |all| format!(", {:.2} at {}", all.cycles(), all.pages))
+            ));
+        }
+    }
+}
+
+/// Columns of the breakdown: more are hard to read, so of many points those are shown that differ.
+const COLUMNS: usize = 10;
+
+fn tell_cycles(points: &[Point], output: &mut Output) {
+    let mut shown: Vec<&Point> = Vec::new();
+    for point in points {
+        if shown.last().is_none_or(|last| (point.cycles() - last.cycles()).abs() >= 1.0) {
+            shown.push(point);
+        }
+    }
+    shown.extend(points.last());
+    shown.dedup_by_key(|point| point.pages);
+    let columns: Vec<_> =
+        shown.iter().map(|point| (point.pages.to_string(), &point.account, point.accesses)).collect();
+    output.text(&styled(HEAD, "\nwhat the cycles of an access went to, by pages"));
+    for (i, columns) in columns.chunks(COLUMNS).enumerate() {
+        if i > 0 {
+            output.text("");
+        }
+        for line in account::table(columns) {
+            output.text(&line);
+        }
+    }
+}
+
+fn document(
+    args: &Args,
+    about: &str,
+    profile: &Profile,
+    size: PageSize,
+    capacities: &[Capacity],
+    points: &[Point],
+) -> serde_json::Value {
+    let point = |point: &Point| {
+        serde_json::json!({
+            "pages": point.pages, "bytes": point.pages * size.bytes(), "accesses": point.accesses,
+            "cycles": point.cycles(), "ns": nanoseconds(point.cycles(), profile),
+            "tlb_l2": point.account.times(Spent::TlbL2), "walks": point.account.walks(),
+            "walk_loads": point.account.walk_loads(), "account": account::json(&point.account),
+        })
+    };
+    let capacity = |capacity: &Capacity| {
+        serde_json::json!({
+            "of": capacity.of, "pages": capacity.pages, "overrun": capacity.overrun, "tlb": capacity.is_tlb,
+        })
+    };
+    serde_json::json!({
+        "profile": profile.name, "about": about, "mhz": profile.mhz, "page_bytes": size.bytes(), "seed": args.seed,
+        "capacities": capacities.iter().map(capacity).collect::<Vec<_>>(),
+        "points": points.iter().map(point).collect::<Vec<_>>(),
+        "svg": args.svg.as_ref().map(|file| file.display().to_string()),
+    })
+}
+
+fn plot(about: &str, profile: &Profile, size: PageSize, capacities: &[Capacity], points: &[Point]) -> Plot {
+    let mark = |capacity: &Capacity| Mark {
+        at: capacity.pages,
+        label: format!("{} {}", capacity.of, capacity.pages),
+        main: capacity.is_tlb,
+    };
+    Plot {
+        title: format!("Pointer chase over {} pages: {}", bytes(size.bytes()), profile.name),
+        subtitle: format!("{about}. Simulated; one line a page, random order, average of a warm round."),
+        x: "pages".to_owned(),
+        below: match size {
+            PageSize::Base => |pages| bytes(pages * PageSize::Base.bytes()),
+            PageSize::Large => |pages| bytes(pages * PageSize::Large.bytes()),
+        },
+        y: "cycles".to_owned(),
+        right: ("ns".to_owned(), nanoseconds(1.0, profile)),
+        points: points.iter().map(|point| (point.pages, point.cycles())).collect(),
+        marks: capacities.iter().map(mark).collect(),
+    }
+}
+
+/// Writes a file: whole, or not at all.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    // What is there and no file, a pipe or a device, must not be replaced by one.
+    if file.metadata().is_ok_and(|found| !found.is_file()) {
+        return std::fs::write(file, text);
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    temporary.write_all(text.as_bytes())?;
+    temporary.as_file().sync_all()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    temporary.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn nanoseconds(cycles: f64, profile: &Profile) -> f64 {
+    cycles * 1000.0 / f64::from(profile.mhz)
+}
+
+/// A number of bytes in the largest unit that it is a multiple of, or nearly.
+fn bytes(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..0x10_0000 => (10, "KiB"),
+        0x10_0000..0x4000_0000 => (20, "MiB"),
+        _ => (30, "GiB"),
+    };
+    let whole = bytes >> unit;
+    let tenths = ((bytes - (whole << unit)) * 10) >> unit;
+    if tenths == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenths} {name}") }
+}

@@ -1,0 +1,270 @@
+//! What a TLB flush costs: the kernel's own routine on a machine with clocks.
+//!
+//! A process has a thread on each CPU, and all of them have touched its pages. The thread on CPU 0 gives
+//! the pages back with `madvise(MADV_DONTNEED)`; what is measured is its clock from the beginning of
+//! `flush_tlb_mm_range()` to its end. The other CPUs run user code, which is where the interrupt finds them.
+//!
+//! Nothing here knows what a flush does. That it is affine in CPUs, and linear in pages up to a ceiling,
+//! is for the kernel's code and the processor's profile to show.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use sim_core::source::{Source, Timed};
+use sim_core::{CpuId, Executor, Gate, Loc, MemoryBuilder, Outcome, Shared, TaskId};
+use sim_mm::arch::fault::user_access;
+use sim_mm::{
+    Cpu, Event, Flush, Kernel, KernelConfig, MachineConfig, MmId, Observer, Platform, Release, madvise_dontneed,
+    start_task_in, sys_mmap,
+};
+use sim_mmu::{Account, DataOp, Geometry, Policy, Profile, Spent, VirtAddr};
+
+/// CPUs of a machine at the most.
+pub const MOST_CPUS: usize = 64;
+
+/// Pages of a flush at the most.
+pub const MOST_PAGES: u64 = 64;
+
+/// How the other CPUs hear of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// By an interrupt to each, whose handler invalidates.
+    Ipi,
+    /// By INVLPGB and TLBSYNC, without their doing anything.
+    Invlpgb,
+}
+
+impl Transport {
+    /// Its name on the command line and in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Ipi => "ipi",
+            Transport::Invlpgb => "invlpgb",
+        }
+    }
+
+    fn platform(self) -> Platform {
+        let flush = match self {
+            Transport::Ipi => Flush::Ipi,
+            Transport::Invlpgb => Flush::NoIpi,
+        };
+        Platform { flush, ..Platform::default() }
+    }
+}
+
+/// What one flush took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Cycles of CPU 0, from the beginning of the flush to its end.
+    pub flush: u64,
+    /// Cycles of CPU 0 for the whole system call.
+    pub call: u64,
+    /// Where the cycles of the flush went on CPU 0.
+    pub initiator: Account,
+    /// What the flush took from each of the other CPUs. Their waiting is not among it.
+    pub others: Vec<Account>,
+}
+
+impl Measured {
+    /// Cycles that the flush took from CPU `cpu`, if that is one of the others.
+    pub fn taken_from(&self, cpu: usize) -> u64 {
+        let other = cpu.checked_sub(1).and_then(|n| self.others.get(n));
+        other.map_or(0, |account| account.total() - account.cycles(Spent::Wait))
+    }
+}
+
+/// A machine on which flushes of one transport, from one number of CPUs, are measured.
+pub struct Shootdown {
+    kernel: Kernel,
+    watch: Rc<Stopwatch>,
+    cpus: usize,
+    /// The first of the pages.
+    at: VirtAddr,
+    /// Of each round a word that says that the pages are there, and one that counts who has yet to touch them.
+    rounds: Loc,
+}
+
+/// The first round warms the caches: what is measured is a flush like many before it.
+const ROUNDS: u32 = 2;
+
+/// Frames for tables, the zero page and the kernel's own root, several times over.
+const SPARE_FRAMES: u64 = 64;
+
+/// Far more steps than a run has.
+const ENDLESS: u64 = 100_000_000;
+
+impl Shootdown {
+    /// A machine of `cpus` CPUs, up to [`MOST_CPUS`].
+    pub fn new(transport: Transport, cpus: usize, profile: Rc<Profile>) -> Shootdown {
+        let mut memory = MemoryBuilder::default();
+        let rounds = memory.records("round", ROUNDS as usize, &["go", "left"]);
+        let config = MachineConfig {
+            cpus,
+            geometry: Geometry::default(),
+            frames: MOST_PAGES + SPARE_FRAMES,
+            refcount_bits: 32,
+            mms: 1,
+            tasks: cpus,
+            platform: transport.platform(),
+            kernel: KernelConfig::new(Release::LATEST, &[], &[], None, None),
+        };
+        let mut kernel = Kernel::new(memory, config);
+        kernel.mmu.policy = Policy::Profile;
+        let watch = Rc::new(Stopwatch::default());
+        let mut shootdown = Shootdown { kernel, watch, cpus, at: VirtAddr(0), rounds };
+        shootdown.at = shootdown.set_up();
+        shootdown.kernel.set_observer(Some(shootdown.watch.clone()));
+        shootdown.kernel.mmu.set_profile(Some(profile));
+        shootdown
+    }
+
+    /// Makes the process, and maps as many pages as a flush may have.
+    fn set_up(&self) -> VirtAddr {
+        let core = self.kernel.core();
+        let made = Cell::new(None);
+        let mut executor = Executor::new(core, &self.kernel);
+        core.set_source(Source::First);
+        let code = async {
+            let cpu = Cpu::new(&self.kernel, CpuId(0));
+            let mm = self.kernel.new_process(cpu.id).await.expect("an empty machine has a frame");
+            self.kernel.set_task_mm(TaskId(0), Some(mm));
+            start_task_in(cpu, self.kernel.mm(mm)).await;
+            let at = sys_mmap(cpu, MOST_PAGES, true, None).await.expect("an empty address space has room");
+            made.set(Some((mm, at)));
+        };
+        executor.spawn(CpuId(0), TaskId(0), Box::pin(code));
+        let outcome = executor.run(ENDLESS);
+        assert!(matches!(outcome, Outcome::Completed), "simulator defect: set-up ends with {outcome:?}");
+        executor.clear();
+        drop(executor);
+        let (mm, at) = made.get().expect("set-up ran to its end");
+        self.enlist(mm);
+        self.kernel.settle();
+        self.kernel.checkpoint();
+        at
+    }
+
+    /// Gives every CPU a task in the process.
+    fn enlist(&self, mm: MmId) {
+        for task in 1..self.cpus as u8 {
+            self.kernel.set_task_mm(TaskId(task), Some(mm));
+            self.kernel.adopt(mm);
+        }
+        for round in 0..ROUNDS {
+            self.kernel.core().memory.set(self.left(round).loc(), self.cpus as u64 - 1);
+        }
+    }
+
+    fn go(&self, round: u32) -> Shared<u64> {
+        Shared::at(self.rounds.offset(2 * round))
+    }
+
+    fn left(&self, round: u32) -> Shared<u64> {
+        Shared::at(self.rounds.offset(2 * round + 1))
+    }
+
+    /// Measures a flush of `pages` pages, up to [`MOST_PAGES`].
+    pub fn measure(&self, pages: u64) -> Measured {
+        let core = self.kernel.core();
+        self.kernel.rewind();
+        self.watch.reset();
+        core.set_source(Source::Timed(Timed::exact()));
+        let mut executor = Executor::new(core, &self.kernel);
+        for (cpu, task) in CpuId::all(self.cpus).zip((0..).map(TaskId)) {
+            self.kernel.preset(cpu, task);
+            let cpu = Cpu::new(&self.kernel, cpu);
+            if cpu.id == CpuId(0) {
+                executor.spawn(cpu.id, task, Box::pin(self.initiator(cpu, pages)));
+            } else {
+                executor.spawn(cpu.id, task, Box::pin(self.bystander(cpu, pages)));
+            }
+        }
+        let outcome = executor.run(ENDLESS);
+        assert!(matches!(outcome, Outcome::Completed), "simulator defect: a run ends with {outcome:?}");
+        let measured = self.watch.read(&self.kernel);
+        executor.clear();
+        measured
+    }
+
+    /// The thread that flushes: it writes the pages, has the others touch them, and gives them back.
+    async fn initiator(&self, cpu: Cpu<'_>, pages: u64) {
+        for round in 0..ROUNDS {
+            for page in 0..pages {
+                let written = user_access(cpu, self.at.plus_pages(page), DataOp::Write(page)).await;
+                written.expect("the machine has frames for all pages");
+            }
+            cpu.store(self.go(round), 1).await;
+            cpu.wait(Gate::Zero(self.left(round).loc())).await;
+            let begun = self.kernel.core().cycles(cpu.id);
+            madvise_dontneed(cpu, self.at, self.at.plus_pages(pages)).await.expect("the pages are mapped");
+            self.watch.call.set(self.kernel.core().cycles(cpu.id) - begun);
+        }
+    }
+
+    /// A thread that touches the pages when they are there.
+    async fn bystander(&self, cpu: Cpu<'_>, pages: u64) {
+        for round in 0..ROUNDS {
+            cpu.wait(Gate::NonZero(self.go(round).loc())).await;
+            for page in 0..pages {
+                let read = user_access(cpu, self.at.plus_pages(page), DataOp::Read).await;
+                read.expect("the pages are mapped");
+            }
+            cpu.rmw(self.left(round), |left| left - 1).await;
+        }
+    }
+}
+
+/// Looks at the clocks when a flush begins and ends.
+#[derive(Default)]
+struct Stopwatch {
+    /// CPU 0's clock, and all accounts, when the last flush began.
+    begun: RefCell<(u64, Vec<Account>)>,
+    /// What the last flush took on CPU 0.
+    done: RefCell<Option<(u64, Account)>>,
+    call: Cell<u64>,
+}
+
+impl Stopwatch {
+    fn reset(&self) {
+        self.begun.take();
+        self.done.take();
+    }
+
+    /// What the last flush took, at the end of the run: handlers return after it.
+    fn read(&self, kernel: &Kernel) -> Measured {
+        let (flush, initiator) = self.done.take().expect("the pages are flushed");
+        let (_, begun) = self.begun.take();
+        let others = (1..).zip(begun.iter().skip(1)).map(|(cpu, begun)| account(kernel, CpuId(cpu)).since(begun));
+        Measured { flush, call: self.call.get(), initiator, others: others.collect() }
+    }
+}
+
+fn account(kernel: &Kernel, cpu: CpuId) -> Account {
+    kernel.mmu.account(cpu).expect("a profile is installed")
+}
+
+impl Observer for Stopwatch {
+    fn kernel(&self, cpu: Cpu<'_>, event: &Event) {
+        let (core, kernel) = (cpu.kernel.core(), cpu.kernel);
+        match event {
+            Event::FlushBegun { .. } => {
+                let accounts = CpuId::all(core.config.cpus).map(|cpu| account(kernel, cpu)).collect();
+                self.begun.replace((core.cycles(cpu.id), accounts));
+            }
+            Event::FlushDone { .. } => {
+                let begun = self.begun.borrow();
+                let spent = account(kernel, cpu.id).since(&begun.1[cpu.id.index()]);
+                self.done.replace(Some((core.cycles(cpu.id) - begun.0, spent)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl sim_mmu::Observer for Stopwatch {
+    fn hardware(&self, _: sim_mmu::Cpu<'_>, _: &sim_mmu::Event) {}
+}
+
+impl sim_core::Observer for Stopwatch {
+    fn observe(&self, _: &sim_core::Core, _: CpuId, _: sim_core::Event) {}
+}

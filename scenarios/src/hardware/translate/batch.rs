@@ -1,0 +1,84 @@
+//! Cases by the chunk: lines in, answers or judgements out.
+
+use sim_mmu::Vendor;
+
+use super::case::{Case, CaseError};
+use super::expected::{Expected, Judgement};
+use super::lines::lines_of;
+
+/// What came of the lines of a chunk. Lines are numbered from 1, within the chunk.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// How many lines there were.
+    pub lines: u64,
+    /// How many of them are cases.
+    pub cases: u64,
+    /// The answers, one a line; none if the cases were only judged.
+    pub answers: Vec<u8>,
+    /// The lines that are not cases.
+    pub bad: Vec<(u64, CaseError)>,
+    /// How the judged cases agree.
+    pub score: Score,
+    /// The lines whose case came out otherwise than they expect: with its id, and what differs.
+    pub differing: Vec<(u64, String, String)>,
+}
+
+/// How answers agree with what is expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Cases that say what they expect.
+    pub expected: u64,
+    /// Those among them that were left out, since that is of a processor of the other maker.
+    pub other_vendor: u64,
+    /// Those that came out as expected.
+    pub agree: u64,
+}
+
+/// About as many bytes as an answer has.
+const ANSWER: usize = 48;
+
+/// About as many bytes as a case has, at least.
+const CASE: usize = 200;
+
+impl Batch {
+    /// Answers the cases of a chunk, in order.
+    pub fn answer(chunk: &[u8], vendor: Vendor) -> Batch {
+        let mut batch = Batch { answers: Vec::with_capacity(chunk.len() / CASE * ANSWER), ..Batch::default() };
+        batch.each(chunk, |batch, _, case| {
+            case.run(vendor).push(&case.id, &mut batch.answers);
+            Ok(())
+        });
+        batch
+    }
+
+    /// Judges the cases of a chunk by what their lines expect.
+    pub fn judge(chunk: &[u8], vendor: Vendor) -> Batch {
+        let mut batch = Batch::default();
+        batch.each(chunk, |batch, line, case| {
+            let judgement = Expected::parse(line)?.judge(case, vendor, &case.run(vendor));
+            batch.score.expected += u64::from(judgement != Judgement::NothingExpected);
+            match judgement {
+                Judgement::NothingExpected => {}
+                Judgement::OtherVendor => batch.score.other_vendor += 1,
+                Judgement::Agrees => batch.score.agree += 1,
+                Judgement::Differs(what) => batch.differing.push((batch.lines, case.id.to_string(), what)),
+            }
+            Ok(())
+        });
+        batch
+    }
+
+    fn each(&mut self, chunk: &[u8], mut work: impl FnMut(&mut Batch, &[u8], &Case<'_>) -> Result<(), CaseError>) {
+        for line in lines_of(chunk) {
+            self.lines += 1;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let done = Case::parse(line).and_then(|case| work(self, line, &case));
+            match done {
+                Ok(()) => self.cases += 1,
+                Err(error) => self.bad.push((self.lines, error)),
+            }
+        }
+    }
+}
