@@ -7,8 +7,8 @@ use std::pin::pin;
 
 use common::manual::{Act, Flush};
 use common::world::{
-    A, B, DIRTY, FRAME_A, FRAME_B, GLOBAL, LARGE, OTHER_B, OTHER_PT, OTHER_ROOT, PDE, PDPTE, PTE, ROOT, amd, at,
-    ends_with, entry, small, with_pcids, world,
+    A, B, DIRTY, FRAME_A, FRAME_B, GLOBAL, LARGE, OTHER_A, OTHER_B, OTHER_PD, OTHER_PDPT, OTHER_PT, OTHER_ROOT,
+    PDE, PDPTE, PML4E, PTE, ROOT, amd, at, ends_with, entry, small, with_pcids, world,
 };
 use common::{Machine, OPEN, lines, step};
 use sim_core::source::{Replay, Source};
@@ -141,22 +141,24 @@ fn a_hit_does_not_overtake_an_invalidation() {
     }
 }
 
-/// The same for a walk, wherever it stands: what it has read may not be used.
+/// The same for a walk, wherever it stands: what it has read, at any level, may not be used.
 #[test]
 fn a_walk_does_not_overtake_an_invalidation() {
+    let changes = [(PML4E, OTHER_PDPT), (PDPTE, OTHER_PD), (PDE, OTHER_PT), (PTE, OTHER_A)];
     for (what, flush) in &COMPLETE[..2] {
         // As many steps of the walk as it takes: a load and an update of A at each level, then the touch.
-        for steps in 1..=9 {
+        for (steps, (place, to)) in (1..=9).flat_map(|steps| changes.map(|change| (steps, change))) {
             let machine = world(2, amd(small()));
             let mut access = pin!(machine.cpu(1).access(VirtAddr(A), DataOp::Write(7)));
             for _ in 0..steps {
                 step(access.as_mut());
             }
-            machine.apply(&REMAP);
+            machine.apply(&Act::store(place, entry(to, OPEN)));
             flush.iter().for_each(|act| assert!(machine.apply(act), "{act:?}"));
             assert_eq!(machine.run(1, access), Ok(7));
-            let written = [machine.word(FRAME_A, 0), machine.word(11, 0)];
-            assert_eq!(written, [0, 7], "{what} after {steps} steps: {}", lines(&machine.events()));
+            let written = [machine.word(FRAME_A, 0), machine.word(OTHER_A, 0)];
+            let story = lines(&machine.events());
+            assert_eq!(written, [0, 7], "{what} after {steps} steps, and {place:?} changed: {story}");
         }
     }
 }
@@ -174,7 +176,7 @@ fn a_walk_does_not_begin_with_what_an_invalidation_took() {
         step(access.as_mut());
         flush.iter().for_each(|act| assert!(machine.apply(act), "{act:?}"));
         assert_eq!(machine.run(1, access), Ok(7));
-        let written = [machine.word(FRAME_B, 0), machine.word(common::world::OTHER_B, 0)];
+        let written = [machine.word(FRAME_B, 0), machine.word(OTHER_B, 0)];
         assert_eq!(written, [0, 7], "{what}: {}", lines(&machine.events()));
     }
 }
@@ -206,7 +208,7 @@ fn an_access_that_was_interrupted_uses_the_root_of_the_moment() {
     step(access.as_mut());
     machine.apply(&Act::mov_cr3(OTHER_ROOT << 12));
     assert_eq!(machine.run(0, access), Ok(7));
-    let written = [machine.word(FRAME_A, 0), machine.word(common::world::OTHER_A, 0)];
+    let written = [machine.word(FRAME_A, 0), machine.word(OTHER_A, 0)];
     assert_eq!(written, [0, 7], "{}", lines(&machine.events()));
 }
 

@@ -99,7 +99,6 @@ fn invlpg_takes_a_page_and_every_way_of_the_pcid() {
     leaves(&with_pcids(), &[Act::invlpg(A + 0xfff)], &[OwnB, GlobalB]);
 }
 
-/// INVPCID types 1 to 3; for type 0 see below.
 #[test]
 fn invpcid_takes_a_context_all_or_all_that_is_not_global() {
     use Left::{GlobalA, GlobalB};
@@ -117,22 +116,13 @@ fn invpcid_takes_a_context_all_or_all_that_is_not_global() {
 
 #[test]
 fn invpcid_of_an_address_takes_its_translations_of_that_pcid_and_the_way_to_them() {
-    let gone = |acts: &[Act]| {
-        let left = left(&with_pcids(), acts);
-        // Whether it takes the way to other addresses is the processor's choice.
-        EVERYTHING.into_iter().filter(|l| !left.contains(l) && *l != Left::WayToC).collect::<Vec<_>>()
-    };
-    assert_eq!(gone(&[Act::invpcid(0, 1, A)]), [Left::A, Left::Way]);
-    assert_eq!(gone(&[elsewhere(), Act::invpcid(0, 1, A)]), [Left::A, Left::Way]);
-    assert_eq!(gone(&[Act::invpcid(0, 1, B)]), [Left::B, Left::Way]);
-    assert_eq!(gone(&[Act::invpcid(0, 2, A)]), []);
-    assert_eq!(gone(&[elsewhere(), Act::invpcid(0, 2, A)]), []);
-}
-
-#[test]
-fn invpcid_of_an_address_leaves_the_way_to_others() {
-    let left = left(&with_pcids(), &[Act::invpcid(0, 1, A)]);
-    assert!(left.contains(&Left::WayToC), "left: {left:?}");
+    use Left::{A as OwnA, B as OwnB, GlobalA, GlobalB, WayToC};
+    let pcids = with_pcids();
+    leaves(&pcids, &[Act::invpcid(0, 1, A)], &[GlobalA, OwnB, GlobalB, WayToC]);
+    leaves(&pcids, &[elsewhere(), Act::invpcid(0, 1, A)], &[GlobalA, OwnB, GlobalB, WayToC]);
+    leaves(&pcids, &[Act::invpcid(0, 1, B)], &[OwnA, GlobalA, GlobalB, WayToC]);
+    leaves(&pcids, &[Act::invpcid(0, 2, A)], &EVERYTHING);
+    leaves(&pcids, &[elsewhere(), Act::invpcid(0, 2, A)], &EVERYTHING);
 }
 
 #[test]

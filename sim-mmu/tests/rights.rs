@@ -103,6 +103,7 @@ fn rights_are_the_and_of_all_levels_and_the_key_is_the_leafs() {
         let key = if leaf.0 >> 59 & 0xf == 0 { 0 } else { 0xb };
         let expected =
             Rights { write: both(1), user: both(2), fetch: upper.0 >> 63 == 0 && leaf.0 >> 63 == 0, key };
+        assert_eq!(Rights::ALL.through(upper).key, 0, "the way to a table has no key");
         assert_eq!(Rights::ALL.through(upper).at_leaf(leaf), expected, "{upper:?} and {leaf:?}");
     }
 }

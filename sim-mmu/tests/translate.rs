@@ -159,12 +159,12 @@ fn check_all(cases_of: u32, strategy: impl Strategy<Value = Case>) {
 
 #[test]
 fn translations_over_a_few_tables_follow_the_manual() {
-    check_all(20_000, case(3, false));
+    check_all(50_000, case(3, false));
 }
 
 #[test]
 fn translations_over_tables_anywhere_follow_the_manual() {
-    check_all(20_000, case(1 << 24, true));
+    check_all(50_000, case(1 << 24, true));
 }
 
 proptest! {

@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use proptest::test_runner::{Config as Cases, RngSeed};
 use sim_mmu::Entry;
 
-pub(crate) use choices::{Reached, assert_allowed, assert_exactly, over_all_choices};
+pub(crate) use choices::{Reached, assert_exactly, over_all_choices};
 pub(crate) use machine::{Accessed, Machine, hardware, step};
 
 /// Flags of an entry that allows user code everything.
