@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use mmsim::hardware::fit::Line;
 use mmsim::hardware::profile::{self, known};
-use mmsim::hardware::shootdown::{Measured, Shootdown, Transport};
+use mmsim::hardware::shootdown::{IN_USE, Measured, Shootdown, Transport};
 use mmsim::hardware::sweep::Sweep;
 use sim_mm::arch::tlb::SINGLE_PAGE_FLUSH_CEILING;
 use sim_mmu::{Profile, Spent};
@@ -91,6 +91,17 @@ fn above_the_ceiling_everything_is_flushed() {
     let ceiling = SINGLE_PAGE_FLUSH_CEILING;
     assert_eq!(each(ceiling), ([ceiling; 3], [0; 3]));
     assert_eq!(each(ceiling + 1), ([0; 3], [1; 3]));
+}
+
+/// Page by page, what else is in use stays cached; after a flush of everything it is walked for again.
+#[test]
+fn what_else_is_in_use_is_walked_for_again_above_the_ceiling() {
+    let refill = |transport, pages| measure(transport, 2, pages).refill;
+    assert_eq!(refill(Transport::Ipi, SINGLE_PAGE_FLUSH_CEILING), 0);
+    for transport in [Transport::Ipi, Transport::Invlpgb] {
+        let all = refill(transport, SINGLE_PAGE_FLUSH_CEILING + 1);
+        assert!(all >= IN_USE * profile("zen5").data.l1.cycles, "{} for {IN_USE} pages: {all}", transport.name());
+    }
 }
 
 #[test]
@@ -210,6 +221,7 @@ fn the_command_shows_tables_lines_and_accounts() {
         "x CPUs, from 2 CPUs on",
         "x pages, up to 33 pages",
         "beyond 33 pages",
+        "walking again for 64 other pages",
         "ipi-send",
     ] {
         assert!(stdout.contains(part), "nothing says {part:?} in\n{stdout}");

@@ -3,7 +3,6 @@
 use sim_core::{Op, OpKind};
 
 use crate::addr::{Level, PhysAddr, VirtAddr};
-use crate::control::Cr0;
 use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::Event;
@@ -11,7 +10,7 @@ use crate::fault::Fault;
 use crate::paging::{Access, AccessKind, Privilege};
 use crate::phys::UNWRITTEN;
 use crate::timing::Spent;
-use crate::tlb::{Lookup, Policy, Seek, Translation};
+use crate::tlb::{Lookup, Policy, Through, Translation};
 
 /// What an access does to its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,63 +65,59 @@ impl<'m> Cpu<'m> {
     pub async fn access_as(self, privilege: Privilege, va: VirtAddr, data: DataOp) -> Result<Completed, Fault> {
         let access = Access { kind: data.kind(), privilege };
         loop {
-            let seek = self.seek(va);
-            if !seek.controls.cr0.has(Cr0::PG) {
-                return Ok(self.touch_untranslated(va, data).await);
-            }
-            // SDM 4.5.3: before anything is looked up.
-            if !self.mmu.geometry.is_canonical(va, seek.controls.root_level()) {
-                return Err(Fault::GeneralProtection);
-            }
-            let found = match self.look_up(&seek, access) {
-                Lookup::Hit(translation) => Ok(Some((translation, None))),
+            let found = match self.look_up(va, access) {
+                Lookup::Untranslated => return Ok(self.touch_untranslated(va, data).await),
+                Lookup::NotCanonical => return Err(Fault::GeneralProtection),
+                Lookup::Hit(through) => Ok(Some((through, None))),
                 Lookup::Deny(fault) => Err(fault),
-                Lookup::Miss => self.walk(&seek, access).await,
+                Lookup::Miss => self.walk(va, access).await,
             };
             let found = found.map_err(|fault| {
-                self.invalidate_by_fault(&seek);
+                self.invalidate_by_fault(&self.seek(va));
                 self.spend_on(Spent::Exception);
                 self.report(Event::Faulted(fault));
                 Fault::Page(fault)
             })?;
             let Some((through, _under_way)) = found else { continue };
-            if let Some(value) = self.touch(seek, access, through, data).await {
-                return Ok(Completed { pa: PhysAddr(through.frame(va).base().0 | va.offset()), value });
+            let loads = self.register_loads();
+            if let Some(value) = self.touch(va, loads, access, through, data).await {
+                return Ok(Completed { pa: PhysAddr(through.frame.base().0 | va.offset()), value });
             }
         }
     }
 
+    /// Touches the word if the translation is still there, and the registers are those of the look-up.
+    #[inline]
     fn touch(
         self,
-        seek: Seek,
+        va: VirtAddr,
+        loads: u64,
         access: Access,
-        through: Translation,
+        through: Through,
         data: DataOp,
     ) -> impl Future<Output = Option<u64>> {
         let kind = if access.writes() { OpKind::Write } else { OpKind::Read };
-        let word = (seek.va.offset() / 8) as u32;
-        let op = Op::new(kind, self.mmu.phys.word(through.frame(seek.va), word));
+        let word = (va.offset() / 8) as u32;
+        let op = Op::new(kind, self.mmu.phys.word(through.frame, word));
         self.step(op, move |_| {
-            if !self.still_holds(&seek, &through) {
-                return None;
-            }
+            let caches = self.caches().borrow();
+            let through = match self.mmu.policy {
+                Policy::Coherent => caches.walked.as_ref().filter(|walked| self.is_current(va, walked)),
+                _ => caches.find(va.vpn(), through.id),
+            };
+            let through = through.filter(|_| self.register_loads() == loads)?;
             let value = self.perform(&op, data);
-            self.report(Event::Retired { va: seek.va, access, through, word, value });
+            self.report_with(|| Event::Retired { va, access, through: *through, word, value });
             Some(value)
         })
     }
 
-    /// Whether a translation that was found may be used now: it is still there, and so are the registers
-    /// under which it was looked up.
-    fn still_holds(self, seek: &Seek, through: &Translation) -> bool {
-        let there = match self.mmu.policy {
-            Policy::Coherent => self.mapped_now(seek).is_some_and(|(level, leaf, rights)| {
-                (self.mmu.geometry.order(level), leaf.pfn(), rights, leaf.has(Entry::DIRTY))
-                    == (through.order, through.leaf.pfn(), through.rights, through.dirty)
-            }),
-            _ => self.caches().borrow().holds(through),
-        };
-        there && self.seek(seek.va) == *seek
+    /// Whether a walk would come to the same now.
+    fn is_current(self, va: VirtAddr, walked: &Translation) -> bool {
+        self.mapped_now(&self.seek(va)).is_some_and(|(level, leaf, rights)| {
+            (self.mmu.geometry.order(level), leaf.pfn(), rights, leaf.has(Entry::DIRTY))
+                == (walked.order, walked.leaf.pfn(), walked.rights, walked.dirty)
+        })
     }
 
     /// Without paging a linear address is a physical one (SDM 4.1.1).

@@ -177,19 +177,22 @@ impl Controls {
         if self.cr4.has(Cr4::PCIDE) { cr3.pcid() } else { Pcid(0) }
     }
 
-    /// MOV to CR0.
+    /// MOV to CR0. EFER.LMA follows PG where EFER.LME is set (SDM 4.1.1).
     ///
     /// # Errors
-    /// #GP(0), if PG is set without PE, or cleared while PCIDs are on (SDM 2, MOV to control
-    /// registers). The code segment is not modelled, so that PG may be cleared as if from
+    /// #GP(0), if PG is set without PE, or into long mode without PAE, or cleared while PCIDs are on
+    /// (SDM 2, MOV to control registers). The code segment is not modelled, so that PG may be cleared as if from
     /// compatibility mode.
     pub fn load_cr0(self, value: Cr0) -> Result<Controls, Refused> {
         let without_protection = value.has(Cr0::PG) && !value.has(Cr0::PE);
         let with_pcids = !value.has(Cr0::PG) && self.cr4.has(Cr4::PCIDE);
-        if without_protection || with_pcids || value.0 >> 32 != 0 {
+        let enters = value.has(Cr0::PG) && self.efer.has(Efer::LME);
+        let without_pae = enters && !self.cr4.has(Cr4::PAE);
+        if without_protection || with_pcids || without_pae || value.0 >> 32 != 0 {
             return Err(Refused);
         }
-        Ok(Controls { cr0: value, ..self })
+        let efer = Efer(self.efer.0 & !Efer::LMA | if enters { Efer::LMA } else { 0 });
+        Ok(Controls { cr0: value, efer, ..self })
     }
 
     /// MOV to CR4.

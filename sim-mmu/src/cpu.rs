@@ -34,6 +34,12 @@ impl<'m> Cpu<'m> {
         self.mmu.cpus[self.id.index()].controls.get()
     }
 
+    /// How often control registers of this CPU were loaded in this run.
+    #[inline]
+    pub(crate) fn register_loads(self) -> u64 {
+        self.mmu.cpus[self.id.index()].loads.get()
+    }
+
     /// What this CPU holds, or possibly holds, in its TLB and its paging-structure caches.
     pub fn cached(self) -> (Vec<Translation>, Vec<Partial>) {
         self.caches().borrow().contents()
@@ -47,8 +53,14 @@ impl<'m> Cpu<'m> {
 
     /// Tells the observer, in every run, of something that happened in this step.
     pub fn report(self, event: Event) {
+        self.report_with(|| event);
+    }
+
+    /// The same of an event that is costly to make: only if there is an observer.
+    #[inline]
+    pub(crate) fn report_with(self, event: impl FnOnce() -> Event) {
         if let Some(observer) = self.mmu.observer.borrow().as_ref() {
-            observer.hardware(self, &event);
+            observer.hardware(self, &event());
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Mmu {
 #[derive(Debug)]
 pub(crate) struct CpuState {
     pub(crate) controls: Cell<Controls>,
+    /// Counts the loads of control registers: an access that was looked up before one begins anew.
+    pub(crate) loads: Cell<u64>,
     pub(crate) caches: RefCell<Caches>,
 }
 
@@ -86,7 +88,7 @@ impl Mmu {
         let registers = memory.records("cpu", config.cpus, REGISTERS);
         let core = Core::new(memory.build(), Config { cycles: costs.ops, ..config });
         phys.reset(&core);
-        let cpu = |_| CpuState { controls: Cell::new(controls), caches: RefCell::default() };
+        let cpu = |_| CpuState { controls: Cell::new(controls), loads: Cell::new(0), caches: RefCell::default() };
         Mmu {
             core,
             phys,
@@ -145,6 +147,7 @@ impl Mmu {
         for cpu in &self.cpus {
             cpu.caches.borrow_mut().clear();
             cpu.controls.set(self.boot);
+            cpu.loads.set(0);
         }
         self.broadcasts.borrow_mut().clear();
         self.next_id.set(0);

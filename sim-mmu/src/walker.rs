@@ -3,13 +3,14 @@
 
 use sim_core::{IrqGuard, Op, OpKind, Shared};
 
+use crate::addr::VirtAddr;
 use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::{Event, Walker};
 use crate::fault::PageFault;
 use crate::paging::{Access, Next, Rights, Walk};
 use crate::timing::Spent;
-use crate::tlb::{Partial, Policy, Seek, Translation};
+use crate::tlb::{Partial, Policy, Seek, Through};
 
 impl<'m> Cpu<'m> {
     /// Walks the structures under CR3 for one access.
@@ -18,85 +19,77 @@ impl<'m> Cpu<'m> {
     /// faults, for as long as the guard that comes with the translation lives. `None`, if before that an
     /// interrupt left other registers behind: then the access begins anew.
     ///
+    /// A broadcast invalidation may overtake a walk: TLBSYNC waits for walks that are under way, so what
+    /// such a walk has read may not be used, nor what it points at be touched. It starts over.
+    ///
     /// # Errors
     /// The page fault: not present at any level, a reserved bit, or rights over all levels.
     pub(crate) async fn walk(
         self,
-        seek: &Seek,
+        va: VirtAddr,
         access: Access,
-    ) -> Result<Option<(Translation, Option<IrqGuard<'m>>)>, PageFault> {
+    ) -> Result<Option<(Through, Option<IrqGuard<'m>>)>, PageFault> {
         self.spend_on(Spent::TlbMiss);
+        let seek = &self.seek(va);
         let mut under_way = None;
         let mut start = self.begin_walk(seek);
         if let Some(partial) = start {
             self.report(Event::Began(partial));
         }
-        loop {
-            match self.walk_once(seek, start.take(), access, &mut under_way).await? {
-                Walked::Mapped(found) => return Ok(Some((found, under_way))),
-                Walked::Overtaken => {}
-                Walked::Elsewhere => return Ok(None),
-            }
-        }
-    }
-
-    /// One walk. A broadcast invalidation may overtake it: TLBSYNC waits for walks that are under way, so
-    /// what such a walk has read may not be used, nor what it points at be touched.
-    async fn walk_once(
-        self,
-        seek: &Seek,
-        start: Option<Partial>,
-        access: Access,
-        under_way: &mut Option<IrqGuard<'m>>,
-    ) -> Result<Walked, PageFault> {
-        let mut begun = None;
-        let mut since = start.map(|partial| partial.since);
-        let root = start.map_or(seek.cr3.root(), |partial| partial.root);
-        let mut walk = self.walk_from(seek, start.as_ref(), Some(access));
-        loop {
-            let (level, table) = (walk.level(), walk.table());
-            let cell = self.mmu.phys.entry(table, walk.index());
-            let mut entry = self.walk_load(cell).await;
-            self.spend_on_walk(level, cell.loc());
-            if under_way.is_none() && self.seek(seek.va) != *seek {
-                return Ok(Walked::Elsewhere);
-            }
-            under_way.get_or_insert_with(|| self.irq_save());
-            since.get_or_insert_with(|| self.core.steps());
-            // What it was to begin with may have been invalidated before its first read.
-            if begun.is_none() && start.is_some_and(|partial| !self.caches().borrow().holds_partial(&partial)) {
-                return Ok(Walked::Overtaken);
-            }
-            let now = self.broadcasts();
-            if *begun.get_or_insert(now) != now {
-                return Ok(Walked::Overtaken);
-            }
-            self.report(Event::TableAccess { root, level, table, by: Walker::Hardware });
-            let mut next = walk.judge(entry);
-            if let Next::Mark(flags) = next {
-                match self.set_flags(cell, entry, flags, now).await {
-                    Marked::Overtaken => return Ok(Walked::Overtaken),
-                    // The entry is read again.
-                    Marked::Changed => continue,
-                    Marked::Done => {
-                        entry = entry.with(flags);
-                        next = walk.judge(entry);
+        'walk: loop {
+            let mut begun = None;
+            let start = start.take();
+            let root = start.map_or(seek.cr3.root(), |partial| partial.root);
+            let mut since = start.map(|partial| partial.since);
+            let mut walk = self.walk_from(seek, start.as_ref(), Some(access));
+            loop {
+                let (level, table) = (walk.level(), walk.table());
+                let cell = self.mmu.phys.entry(table, walk.index());
+                let mut entry = self.walk_load(cell).await;
+                self.spend_on_walk(level, cell.loc());
+                if under_way.is_none() {
+                    // Not by the number of loads: another task may have run, and this one be back.
+                    if (self.controls(), self.cr3()) != (seek.controls, seek.cr3) {
+                        return Ok(None);
+                    }
+                    under_way = Some(self.irq_save());
+                }
+                let since = *since.get_or_insert_with(|| self.core.steps());
+                // What it was to begin with may have been invalidated before its first read.
+                if begun.is_none() && start.is_some_and(|start| !self.caches().borrow().holds_partial(&start)) {
+                    continue 'walk;
+                }
+                let now = self.broadcasts();
+                if *begun.get_or_insert(now) != now {
+                    continue 'walk;
+                }
+                self.report(Event::TableAccess { root, level, table, by: Walker::Hardware });
+                let mut next = walk.judge(entry);
+                if let Next::Mark(flags) = next {
+                    match self.set_flags(cell, entry, flags, now).await {
+                        Marked::Overtaken => continue 'walk,
+                        // The entry is read again.
+                        Marked::Changed => continue,
+                        Marked::Done => {
+                            entry = entry.with(flags);
+                            next = walk.judge(entry);
+                        }
                     }
                 }
-            }
-            match next {
-                Next::Descend => {
-                    self.fill_partial(seek, root, level, &walk, entry, since.unwrap_or_default());
-                }
-                Next::Mapped(rights) => {
-                    let found = self.fill(seek, root, level, rights, entry, since.unwrap_or_default());
-                    if self.mmu.policy == Policy::Profile {
-                        self.caches().borrow_mut().insert_walked(found, access.fetches());
+                match next {
+                    Next::Descend => self.fill_partial(seek, root, level, &walk, entry, since),
+                    Next::Mapped(rights) => {
+                        let found = self.fill(seek, root, level, rights, entry, since);
+                        if self.mmu.policy == Policy::Profile {
+                            self.caches().borrow_mut().insert_walked(found, access.fetches());
+                        }
+                        return Ok(Some((found.through(va), under_way)));
                     }
-                    return Ok(Walked::Mapped(found));
+                    Next::Fault(fault) => return Err(fault),
+                    Next::Mark(_) | Next::Nothing => {
+                        unreachable!("A and D are set, and the walk is for an access")
+                    }
                 }
-                Next::Fault(fault) => return Err(fault),
-                Next::Mark(_) | Next::Nothing => unreachable!("A and D are set, and the walk is for an access"),
             }
         }
     }
@@ -143,15 +136,6 @@ impl<'m> Cpu<'m> {
             Marked::Done
         })
     }
-}
-
-/// What became of a walk that did not fault.
-enum Walked {
-    Mapped(Translation),
-    /// What it has read, or was to begin with, may not be used any more.
-    Overtaken,
-    /// Before it read anything, the registers changed.
-    Elsewhere,
 }
 
 /// What became of an update of A or D.

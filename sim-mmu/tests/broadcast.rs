@@ -200,16 +200,22 @@ fn a_walk_that_was_overtaken_writes_nothing() {
     }
 }
 
-/// An access that was interrupted before it read anything begins again under the registers of the moment.
+/// An access that was interrupted before it read anything begins again under the registers of the moment:
+/// whether it was to walk, or had found a translation that the TLB still has.
 #[test]
 fn an_access_that_was_interrupted_uses_the_root_of_the_moment() {
-    let machine = world(1, small());
-    let mut access = pin!(machine.cpu(0).access(VirtAddr(A), DataOp::Write(7)));
-    step(access.as_mut());
-    machine.apply(&Act::mov_cr3(OTHER_ROOT << 12));
-    assert_eq!(machine.run(0, access), Ok(7));
-    let written = [machine.word(FRAME_A, 0), machine.word(OTHER_A, 0)];
-    assert_eq!(written, [0, 7], "{}", lines(&machine.events()));
+    for found in [false, true] {
+        let machine = world(1, with_pcids());
+        if found {
+            machine.perform(&Act::write(A));
+        }
+        let mut access = pin!(machine.cpu(0).access(VirtAddr(A), DataOp::Write(7)));
+        step(access.as_mut());
+        assert!(machine.apply(&Act::mov_cr3_keeping(OTHER_ROOT << 12 | 2)));
+        assert_eq!(machine.run(0, access), Ok(7));
+        let written = [machine.word(FRAME_A, 0), machine.word(OTHER_A, 0)];
+        assert_eq!(written, [0, 7], "found: {found}: {}", lines(&machine.events()));
+    }
 }
 
 /// Where nothing is kept, an access in flight finds a page of another size at its address.

@@ -6,7 +6,7 @@ mod common;
 use common::manual::Act;
 use common::world::{A, FRAME_A, OTHER_ROOT, PTE, ROOT, at, ends_with, entry, small, with_cr4, with_pcids, world};
 use common::{Machine, OPEN};
-use sim_mmu::{Controls, Cr0, Cr3, Cr4, Efer, Invpcid, Pcid, Pfn, Refused, VirtAddr};
+use sim_mmu::{Controls, Cr0, Cr3, Cr4, Efer, Invpcid, Level, Pcid, Pfn, Refused, VirtAddr};
 
 const ON: u64 = Cr0::PG | Cr0::PE | Cr0::WP;
 
@@ -78,6 +78,20 @@ fn paging_needs_protection_and_outlives_no_pcids() {
     machine.set_word(2, 1, 77);
     let read = machine.run(0, machine.cpu(0).access(VirtAddr(0x2008), sim_mmu::DataOp::Read));
     assert_eq!(read, Ok(77));
+}
+
+#[test]
+fn long_mode_ends_with_paging_and_begins_with_it() {
+    let boot = Controls::default();
+    let off = boot.load_cr0(Cr0(ON & !Cr0::PG)).expect("there are no PCIDs");
+    assert!(!off.efer.has(Efer::LMA) && off.efer.has(Efer::LME), "{off:?}");
+    assert_eq!(off.load_cr4(Cr4(Cr4::PAE | Cr4::PCIDE), Cr3(0)), Err(Refused), "PCIDs outside long mode");
+    // Outside long mode the number of levels is free, and so is PAE; into it goes nobody without PAE.
+    let five = off.load_cr4(Cr4(Cr4::PAE | Cr4::LA57), Cr3(0)).expect("the levels may change");
+    let on = five.load_cr0(Cr0(ON)).expect("PAE is set");
+    assert!(on.efer.has(Efer::LMA) && on.root_level() == Level::Pgd, "{on:?}");
+    let without_pae = off.load_cr4(Cr4(0), Cr3(0)).expect("PAE may be cleared");
+    assert_eq!(without_pae.load_cr0(Cr0(ON)), Err(Refused));
 }
 
 #[test]

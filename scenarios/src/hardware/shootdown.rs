@@ -25,6 +25,9 @@ pub const MOST_CPUS: usize = 64;
 /// Pages of a flush at the most.
 pub const MOST_PAGES: u64 = 64;
 
+/// Pages that CPU 0 goes on using. They are not flushed, but what is cached of them may go.
+pub const IN_USE: u64 = 64;
+
 /// How the other CPUs hear of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -59,6 +62,8 @@ pub struct Measured {
     pub flush: u64,
     /// Cycles of CPU 0 for the whole system call.
     pub call: u64,
+    /// What CPU 0 takes longer, right after it, to read [`IN_USE`] other pages that it had cached.
+    pub refill: u64,
     /// Where the cycles of the flush went on CPU 0.
     pub initiator: Account,
     /// What the flush took from each of the other CPUs. Their waiting is not among it.
@@ -78,8 +83,10 @@ pub struct Shootdown {
     kernel: Kernel,
     watch: Rc<Stopwatch>,
     cpus: usize,
-    /// The first of the pages.
+    /// The first of the pages that are flushed.
     at: VirtAddr,
+    /// The first of those that CPU 0 goes on using.
+    in_use: VirtAddr,
     /// Of each round a word that says that the pages are there, and one that counts who has yet to touch them.
     rounds: Loc,
 }
@@ -111,15 +118,15 @@ impl Shootdown {
         let mut kernel = Kernel::new(memory, config);
         kernel.mmu.policy = Policy::Profile;
         let watch = Rc::new(Stopwatch::default());
-        let mut shootdown = Shootdown { kernel, watch, cpus, at: VirtAddr(0), rounds };
-        shootdown.at = shootdown.set_up();
+        let mut shootdown = Shootdown { kernel, watch, cpus, at: VirtAddr(0), in_use: VirtAddr(0), rounds };
+        (shootdown.at, shootdown.in_use) = shootdown.set_up();
         shootdown.kernel.set_observer(Some(shootdown.watch.clone()));
         shootdown.kernel.mmu.set_profile(Some(profile));
         shootdown
     }
 
-    /// Makes the process, and maps as many pages as a flush may have.
-    fn set_up(&self) -> VirtAddr {
+    /// Makes the process, and maps as many pages as a flush may have, and those that stay in use.
+    fn set_up(&self) -> (VirtAddr, VirtAddr) {
         let core = self.kernel.core();
         let made = Cell::new(None);
         let mut executor = Executor::new(core, &self.kernel);
@@ -130,18 +137,19 @@ impl Shootdown {
             self.kernel.set_task_mm(TaskId(0), Some(mm));
             start_task_in(cpu, self.kernel.mm(mm)).await;
             let at = sys_mmap(cpu, MOST_PAGES, true, None).await.expect("an empty address space has room");
-            made.set(Some((mm, at)));
+            let in_use = sys_mmap(cpu, IN_USE, true, None).await.expect("an empty address space has room");
+            made.set(Some((mm, at, in_use)));
         };
         executor.spawn(CpuId(0), TaskId(0), Box::pin(code));
         let outcome = executor.run(ENDLESS);
         assert!(matches!(outcome, Outcome::Completed), "simulator defect: set-up ends with {outcome:?}");
         executor.clear();
         drop(executor);
-        let (mm, at) = made.get().expect("set-up ran to its end");
+        let (mm, at, in_use) = made.get().expect("set-up ran to its end");
         self.enlist(mm);
         self.kernel.settle();
         self.kernel.checkpoint();
-        at
+        (at, in_use)
     }
 
     /// Gives every CPU a task in the process.
@@ -195,10 +203,24 @@ impl Shootdown {
             }
             cpu.store(self.go(round), 1).await;
             cpu.wait(Gate::Zero(self.left(round).loc())).await;
+            self.read_what_is_in_use(cpu).await;
+            let cached = self.read_what_is_in_use(cpu).await;
             let begun = self.kernel.core().cycles(cpu.id);
             madvise_dontneed(cpu, self.at, self.at.plus_pages(pages)).await.expect("the pages are mapped");
             self.watch.call.set(self.kernel.core().cycles(cpu.id) - begun);
+            let again = self.read_what_is_in_use(cpu).await;
+            self.watch.refill.set(again.saturating_sub(cached));
         }
+    }
+
+    /// Reads the pages that stay in use; answers the cycles that it took.
+    async fn read_what_is_in_use(&self, cpu: Cpu<'_>) -> u64 {
+        let begun = self.kernel.core().cycles(cpu.id);
+        for page in 0..IN_USE {
+            let read = user_access(cpu, self.in_use.plus_pages(page), DataOp::Read).await;
+            read.expect("the pages are mapped");
+        }
+        self.kernel.core().cycles(cpu.id) - begun
     }
 
     /// A thread that touches the pages when they are there.
@@ -222,6 +244,7 @@ struct Stopwatch {
     /// What the last flush took on CPU 0.
     done: RefCell<Option<(u64, Account)>>,
     call: Cell<u64>,
+    refill: Cell<u64>,
 }
 
 impl Stopwatch {
@@ -235,7 +258,7 @@ impl Stopwatch {
         let (flush, initiator) = self.done.take().expect("the pages are flushed");
         let (_, begun) = self.begun.take();
         let others = (1..).zip(begun.iter().skip(1)).map(|(cpu, begun)| account(kernel, CpuId(cpu)).since(begun));
-        Measured { flush, call: self.call.get(), initiator, others: others.collect() }
+        Measured { flush, call: self.call.get(), refill: self.refill.get(), initiator, others: others.collect() }
     }
 }
 

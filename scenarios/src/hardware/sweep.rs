@@ -67,6 +67,14 @@ impl Sweep {
         Line::through(&below.map(|(pages, at)| (pages.div_ceil(self.batch), at.flush)).collect::<Vec<_>>())
     }
 
+    /// What the largest flush page by page and the smallest of everything leave CPU 0 to walk for again,
+    /// from as many CPUs as row `row` has.
+    pub fn refills(&self, row: usize) -> Option<(u64, u64)> {
+        let beyond = self.pages.iter().position(|pages| *pages > SINGLE_PAGE_FLUSH_CEILING)?;
+        let by_page = self.measured[row].get(beyond.checked_sub(1)?)?;
+        Some((by_page.refill, self.measured[row][beyond].refill))
+    }
+
     /// The least and the most that a flush above the ceiling takes from as many CPUs as row `row` has.
     pub fn beyond_ceiling(&self, row: usize) -> Option<(u64, u64)> {
         let points = self.pages.iter().zip(&self.measured[row]);

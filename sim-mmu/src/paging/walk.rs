@@ -100,7 +100,8 @@ impl<'c> Walk<'c> {
     }
 
     /// Judges the entry that was read, and steps down if it points at a table.
-    #[inline]
+    // Inlined, the level is known at the first entry: a third of a translation's time.
+    #[inline(always)]
     pub fn judge(&mut self, entry: Entry) -> Next {
         // SDM 4.7: an entry with P clear says nothing else, so its reserved bits do not count.
         if !entry.is_present() {

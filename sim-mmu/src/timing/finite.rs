@@ -61,9 +61,12 @@ impl Bank {
         }
     }
 
-    fn holds(&self, wanted: &Translation) -> bool {
-        let tag = wanted.vpn.0 >> wanted.order;
-        self.0.iter().any(|(_, array)| array.peek(tag, |entry| entry.id == wanted.id).is_some())
+    fn find(&self, geometry: Geometry, vpn: Vpn, id: u32) -> Option<&Translation> {
+        let of_size = |level| {
+            let tag = vpn.0 >> geometry.order(level);
+            self.0.iter().find_map(|(_, array)| array.peek(tag, |entry| entry.id == id))
+        };
+        LEAVES.into_iter().find_map(of_size)
     }
 
     fn drop_if(&mut self, matches: &dyn Fn(&Translation) -> bool) -> bool {
@@ -158,11 +161,9 @@ impl FiniteTlb {
     }
 
     #[cold]
-    pub(crate) fn holds(&self, wanted: &Translation) -> bool {
-        [&self.instruction, &self.data, &self.second_data]
-            .into_iter()
-            .chain(&self.second_instruction)
-            .any(|bank| bank.holds(wanted))
+    pub(crate) fn find(&self, vpn: Vpn, id: u32) -> Option<&Translation> {
+        let banks = [&self.instruction, &self.data, &self.second_data].into_iter().chain(&self.second_instruction);
+        banks.into_iter().find_map(|bank| bank.find(self.geometry, vpn, id))
     }
 
     pub(crate) fn holds_partial(&self, wanted: &Partial) -> bool {

@@ -1,5 +1,6 @@
 //! What a CPU has cached.
 
+use crate::addr::Vpn;
 use crate::timing::FiniteTlb;
 use crate::tlb::{Partial, Translation};
 
@@ -8,6 +9,8 @@ use crate::tlb::{Partial, Translation};
 pub(crate) struct Caches {
     pub(crate) translations: Vec<Translation>,
     pub(crate) partials: Vec<Partial>,
+    /// Where nothing is kept, what the last walk came to.
+    pub(crate) walked: Option<Translation>,
     /// Counts the broadcasts that this CPU has answered: a walk that one overtakes starts over.
     pub(crate) broadcasts: u64,
     /// The caches of a profile. They take the place of the lists above.
@@ -18,6 +21,7 @@ impl Caches {
     pub(crate) fn clear(&mut self) {
         self.translations.clear();
         self.partials.clear();
+        self.walked = None;
         if let Some(finite) = &mut self.finite {
             finite.clear();
         }
@@ -57,10 +61,11 @@ impl Caches {
         }
     }
 
-    pub(crate) fn holds(&self, wanted: &Translation) -> bool {
+    /// The translation with this identity, if it is still there.
+    pub(crate) fn find(&self, vpn: Vpn, id: u32) -> Option<&Translation> {
         match &self.finite {
-            None => self.translations.iter().any(|entry| entry.id == wanted.id),
-            Some(finite) => finite.holds(wanted),
+            None => self.translations.iter().find(|entry| entry.id == id),
+            Some(finite) => finite.find(vpn, id),
         }
     }
 

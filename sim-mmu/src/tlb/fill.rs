@@ -9,7 +9,7 @@ use crate::paging::{Rights, Walk};
 use crate::tlb::{Partial, Policy, Seek, Translation};
 
 impl<'m> Cpu<'m> {
-    /// Caches the translation that a walk came to; answers it with its identity.
+    /// Caches the translation that a walk came to.
     pub(crate) fn fill(
         self,
         seek: &Seek,
@@ -41,7 +41,7 @@ impl<'m> Cpu<'m> {
         };
         let mut caches = self.caches().borrow_mut();
         match self.mmu.policy {
-            Policy::Coherent => {}
+            Policy::Coherent => caches.walked = Some(translation),
             // The walker inserts it, knowing what the access is.
             Policy::Profile => {}
             Policy::Laziest => caches.insert(translation),
@@ -59,7 +59,7 @@ impl<'m> Cpu<'m> {
             }
         }
         drop(caches);
-        self.report(Event::Filled(translation));
+        self.report_with(|| Event::Filled(translation));
         translation
     }
 

@@ -1,6 +1,6 @@
 //! Which cached translation an access uses, and where a walk begins.
 
-use crate::addr::{Level, VirtAddr};
+use crate::addr::{Level, Pfn, VirtAddr};
 use crate::control::{Controls, Cr0, Cr3, Pcid};
 use crate::cpu::Cpu;
 use crate::entry::Entry;
@@ -13,15 +13,28 @@ use crate::tlb::{Partial, Policy, Translation};
 /// What the TLB has to say of an access.
 pub(crate) enum Lookup {
     /// This translation serves it.
-    Hit(Translation),
+    Hit(Through),
     /// A cached translation denies it.
     Deny(PageFault),
     /// Walk.
     Miss,
+    /// Paging is off: a linear address is a physical one (SDM 4.1.1).
+    Untranslated,
+    /// The address is not canonical, which comes before anything is looked up (SDM 4.5.3).
+    NotCanonical,
+}
+
+/// The translation that an access goes through: what the access needs of it until it retires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Through {
+    /// Which of those that are cached.
+    pub(crate) id: u32,
+    /// The frame behind the address.
+    pub(crate) frame: Pfn,
 }
 
 /// What is looked up, under the registers of this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Seek {
     pub(crate) controls: Controls,
     pub(crate) cr3: Cr3,
@@ -43,9 +56,9 @@ impl Seek {
         self.controls.cr0.has(Cr0::PG) && geometry.is_canonical(self.va, self.controls.root_level())
     }
 
-    fn verdict(&self, entry: Translation, access: Access) -> Lookup {
+    fn verdict(&self, entry: &Translation, access: Access) -> Lookup {
         if entry.rights.permit(&self.controls, access) {
-            Lookup::Hit(entry)
+            Lookup::Hit(entry.through(self.va))
         } else {
             Lookup::Deny(entry.denies(&self.controls, self.va, access))
         }
@@ -65,14 +78,21 @@ impl<'m> Cpu<'m> {
     }
 
     /// Looks an access up in the TLB.
-    pub(crate) fn look_up(self, seek: &Seek, access: Access) -> Lookup {
+    pub(crate) fn look_up(self, va: VirtAddr, access: Access) -> Lookup {
+        let seek = &self.seek(va);
+        if !seek.controls.cr0.has(Cr0::PG) {
+            return Lookup::Untranslated;
+        }
+        if !seek.is_paged(self.mmu.geometry) {
+            return Lookup::NotCanonical;
+        }
         match self.mmu.policy {
             Policy::Coherent => Lookup::Miss,
             Policy::Profile if self.caches().borrow().finite.is_some() => self.look_up_finite(seek, access),
             Policy::Profile | Policy::Laziest => {
                 let caches = self.caches().borrow();
                 let oldest = caches.translations.iter().find(|entry| seek.decides(entry, access));
-                oldest.map_or(Lookup::Miss, |entry| seek.verdict(*entry, access))
+                oldest.map_or(Lookup::Miss, |entry| seek.verdict(entry, access))
             }
             Policy::Adversarial { duplicates } => self.choose_translation(seek, access, duplicates),
         }
@@ -88,25 +108,30 @@ impl<'m> Cpu<'m> {
         if hit == Hit::Second {
             self.spend_on(Spent::TlbL2);
         }
-        seek.verdict(entry, access)
+        seek.verdict(&entry, access)
     }
 
     /// Whether a possible translation is used is a choice: among those that serve or deny, newest
     /// first, and last a walk.
     fn choose_translation(self, seek: &Seek, access: Access, duplicates: bool) -> Lookup {
         let mut caches = self.caches().borrow_mut();
-        let candidates = caches.translations.iter().filter(|entry| seek.decides(entry, access)).count();
-        let chosen = if candidates == 0 { 0 } else { self.core.choose_value("translation", candidates + 1) };
-        let used =
-            caches.translations.iter().rev().filter(|entry| seek.decides(entry, access)).nth(chosen).copied();
+        let newest_first = || caches.translations.iter().rev().filter(|entry| seek.decides(entry, access));
+        let mut candidates = newest_first();
+        let newest = candidates.next();
+        let used = match newest.map_or(0, |_| self.core.choose_value("translation", candidates.count() + 2)) {
+            0 => newest,
+            chosen => newest_first().nth(chosen),
+        };
+        let verdict = used.map_or(Lookup::Miss, |used| seek.verdict(used, access));
         if !duplicates {
+            let used = used.copied();
             // The one that is used is there, so its rivals are not; a walk means that none is there.
             caches.translations.retain(|other| match &used {
                 Some(used) => other.id == used.id || !other.rivals(used),
                 None => !(other.covers(seek.va.vpn()) && other.is_for(seek.pcid)),
             });
         }
-        used.map_or(Lookup::Miss, |used| seek.verdict(used, access))
+        verdict
     }
 
     /// The cached entry that a walk begins with; `None` for the root.

@@ -11,7 +11,7 @@ mod speculate;
 mod translation;
 
 pub(crate) use caches::Caches;
-pub(crate) use look_up::{Lookup, Seek};
+pub(crate) use look_up::{Lookup, Seek, Through};
 pub use partial::Partial;
 pub use translation::Translation;
 

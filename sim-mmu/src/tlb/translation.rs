@@ -5,6 +5,7 @@ use crate::control::{Controls, Pcid};
 use crate::entry::Entry;
 use crate::fault::PageFault;
 use crate::paging::{Access, Obstacle, Rights};
+use crate::tlb::Through;
 
 /// A cached translation, with its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,12 @@ impl Translation {
     #[inline]
     pub fn frame(&self, va: VirtAddr) -> Pfn {
         Pfn(self.pfn.0 + (va.vpn().0 - self.vpn.0))
+    }
+
+    /// What an access to an address that it translates needs of it.
+    #[inline]
+    pub(crate) fn through(&self, va: VirtAddr) -> Through {
+        Through { id: self.id, frame: self.frame(va) }
     }
 
     /// Whether an access under this PCID may use it (SDM 4.10.2.4).

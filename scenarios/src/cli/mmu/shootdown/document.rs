@@ -39,7 +39,7 @@ fn transport(sweep: &Sweep, profile: &Profile) -> Value {
 fn flush(cpus: u64, pages: u64, at: &Measured, profile: &Profile) -> Value {
     json!({
         "cpus": cpus, "pages": pages, "cycles": at.flush, "ns": at.flush as f64 * 1000.0 / f64::from(profile.mhz),
-        "call_cycles": at.call, "initiator": account::json(&at.initiator),
+        "call_cycles": at.call, "refill_cycles": at.refill, "initiator": account::json(&at.initiator),
         "taken_from_others": (1..cpus as usize).map(|cpu| at.taken_from(cpu)).sum::<u64>(),
     })
 }

@@ -7,7 +7,7 @@ use super::super::super::output::{HEAD, styled, thousands};
 use super::super::Output;
 use crate::hardware::account;
 use crate::hardware::fit::Line;
-use crate::hardware::shootdown::Transport;
+use crate::hardware::shootdown::{IN_USE, Transport};
 use crate::hardware::sweep::Sweep;
 
 /// Cycles, or nanoseconds of a clock.
@@ -77,6 +77,12 @@ fn lines(sweep: &Sweep, unit: Unit) -> Vec<String> {
         let [least, most] = [least, most].map(|cycles| unit.show(cycles as f64));
         let range = if least == most { least } else { format!("{least} to {most}") };
         lines.push(format!("{range} beyond {SINGLE_PAGE_FLUSH_CEILING} pages, {cpus}"));
+    }
+    if let Some((by_page, all)) = sweep.refills(last) {
+        let [by_page, all] = [by_page, all].map(|cycles| unit.show(cycles as f64));
+        lines.push(format!(
+            "walking again for {IN_USE} other pages in use: {by_page} after a flush page by page, {all} after one of everything"
+        ));
     }
     lines
 }
