@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 use mmsim::hardware::litmus::{Budget, Program, Report, explore, read_programs};
+use mmsim::hardware::profile;
 use sim_mmu::Policy;
 
 /// More runs than any program needs.
@@ -32,9 +33,10 @@ fn told(program: &Program, report: &Report) -> String {
     lines + &format!("\n  together {:?}, refused {:?}", report.not_joint, report.refusals)
 }
 
-fn never_shows_what_may_not_be(policy: Policy) {
+fn never_shows_what_may_not_be(policy: Policy, profile: Option<&str>) {
+    let profile = profile.map(|name| profile::open(name).expect("a profile of the project").profile);
     for program in programs() {
-        let report = explore(&program, policy, Budget::Exhaustive(MOST));
+        let report = explore(&program, policy, profile.clone(), Budget::Exhaustive(MOST));
         assert!(report.complete, "{}: more runs than {MOST}", program.name);
         assert_eq!(report.outside(), 0, "{policy:?}\n{}", told(&program, &report));
     }
@@ -42,24 +44,26 @@ fn never_shows_what_may_not_be(policy: Policy) {
 
 #[test]
 fn coherent_caches_are_sound() {
-    never_shows_what_may_not_be(Policy::Coherent);
+    never_shows_what_may_not_be(Policy::Coherent, None);
 }
 
 #[test]
 fn finite_caches_are_sound() {
-    never_shows_what_may_not_be(Policy::Profile);
+    for name in ["zen5", "skylake", "golden-cove"] {
+        never_shows_what_may_not_be(Policy::Profile, Some(name));
+    }
 }
 
 #[test]
 fn the_laziest_caches_are_sound() {
-    never_shows_what_may_not_be(Policy::Laziest);
+    never_shows_what_may_not_be(Policy::Laziest, None);
 }
 
 #[test]
 fn adversarial_caches_are_sound_and_reach_all_that_is_allowed() {
     for program in programs() {
         for duplicates in [false, true] {
-            let report = explore(&program, Policy::Adversarial { duplicates }, Budget::Exhaustive(MOST));
+            let report = explore(&program, Policy::Adversarial { duplicates }, None, Budget::Exhaustive(MOST));
             let (reached, demanded) = report.reached();
             let as_it_should_be = report.complete && report.outside() == 0 && reached == demanded;
             assert!(as_it_should_be, "duplicates {duplicates}\n{}", told(&program, &report));
@@ -72,8 +76,8 @@ fn adversarial_caches_are_sound_and_reach_all_that_is_allowed() {
 fn a_sample_is_a_part() {
     for program in programs() {
         let policy = Policy::Adversarial { duplicates: false };
-        let all = explore(&program, policy, Budget::Exhaustive(MOST));
-        let sample = |first| explore(&program, policy, Budget::Sampled(50, first));
+        let all = explore(&program, policy, None, Budget::Exhaustive(MOST));
+        let sample = |first| explore(&program, policy, None, Budget::Sampled(50, first));
         let (once, again) = (sample(7), sample(7));
         for ((once, again), all) in once.accesses.iter().zip(&again.accesses).zip(&all.accesses) {
             assert_eq!(once.reached, again.reached, "{}", program.name);
@@ -86,7 +90,7 @@ fn a_sample_is_a_part() {
 #[test]
 fn coherent_caches_miss_what_only_staleness_shows() {
     let missing = programs().into_iter().filter(|program| {
-        let report = explore(program, Policy::Coherent, Budget::Exhaustive(MOST));
+        let report = explore(program, Policy::Coherent, None, Budget::Exhaustive(MOST));
         let (reached, demanded) = report.reached();
         reached < demanded
     });

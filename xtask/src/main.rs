@@ -7,7 +7,7 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   ci      what every change must pass: .ci/run
-  bench   the engine against its peers, and the whole stack (docs/performance.md)
+  bench   the engine against its peers, the MMU, and the whole stack (docs/performance.md)
   docs    the API documentation, private items included
 ";
 
@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         ["ci"] => runs("bash", &[concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/run")]),
         ["bench"] => {
             cargo(&["bench", "--package", "sim-core", "--bench", "micro"])
+                && cargo(&["bench", "--package", "sim-mmu", "--bench", "translate"])
+                && cargo(&["bench", "--package", "mmsim", "--bench", "translate"])
                 && cargo(&["run", "--release", "--package", "mmsim", "--", "bench"])
         }
         ["docs"] => cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]),

@@ -9,6 +9,7 @@ use super::{Exit, Failure, Output};
 use crate::cli::input;
 use crate::cli::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
 use crate::hardware::litmus::{Budget, Program, Report, StepReport, explore, read_programs};
+use crate::hardware::profile;
 
 /// Runs programs on the translation caches, and compares what they show with what the architecture
 /// allows.
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// What the caches keep and use.
     #[arg(long, value_enum, default_value_t = PolicyArg::Adversarial)]
     policy: PolicyArg,
+    /// The processor whose caches the policy `profile` has: zen5, skylake, golden-cove, or a file.
+    #[arg(long, default_value = "zen5")]
+    profile: String,
     /// Two entries of one page, size and tag may be cached at once (adversarial).
     #[arg(long)]
     duplicates: bool,
@@ -71,6 +75,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         PolicyArg::Laziest => Policy::Laziest,
         PolicyArg::Adversarial => Policy::Adversarial { duplicates: args.duplicates },
     };
+    let profile = match policy {
+        Policy::Profile => Some(profile::open(&args.profile).map_err(Failure::bad_input)?.profile),
+        _ => None,
+    };
     // The other policies leave nothing to choose: one run is all that there is.
     let adversarial = args.policy == PolicyArg::Adversarial;
     let budget = match args.exhaustive || !adversarial {
@@ -93,7 +101,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         if args.only.as_ref().is_some_and(|only| !program.name.contains(only)) {
             continue;
         }
-        let report = explore(&program, policy, budget);
+        let report = explore(&program, policy, profile.clone(), budget);
         totals.add(&report);
         tell(output, &program, &report, held_to_all);
         documents.push(document(&program, &report));

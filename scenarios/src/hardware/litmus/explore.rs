@@ -2,9 +2,10 @@
 //! that may be were missing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use sim_core::source::{Random, Replay, Source};
-use sim_mmu::Policy;
+use sim_mmu::{Policy, Profile};
 
 use super::machine::{Machine, Run, State};
 use super::program::{Program, Step, What};
@@ -65,9 +66,10 @@ impl Report {
     }
 }
 
-/// Runs a program, as often as the budget and the policy make sense of.
-pub fn explore(program: &Program, policy: Policy, budget: Budget) -> Report {
-    let machine = Machine::new(program, policy);
+/// Runs a program, as often as the budget and the policy make sense of. `profile` is for
+/// [`Policy::Profile`], the processor whose caches it has.
+pub fn explore(program: &Program, policy: Policy, profile: Option<Rc<Profile>>, budget: Budget) -> Report {
+    let machine = Machine::new(program, policy, profile);
     let mut seen = BTreeSet::new();
     let (runs, complete) = match budget {
         Budget::Exhaustive(most) => every_run(&machine, most, &mut seen),

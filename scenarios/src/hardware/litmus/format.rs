@@ -252,7 +252,12 @@ impl RawStep {
             actions.push(What::Store(place(store.pa, store.index)?, store.value.0));
         }
         actions.extend(self.invlpg.map(|va| What::Invlpg(VirtAddr(va.0))));
-        actions.extend(self.mov_cr3.as_ref().map(|load| What::MovCr3(Cr3(load.value.0), load.preserve)));
+        // Bit 63 of the operand is no part of the register, and may stand in either place.
+        actions.extend(
+            self.mov_cr3
+                .as_ref()
+                .map(|load| What::MovCr3(Cr3(load.value.0 << 1 >> 1), load.preserve || load.value.0 >> 63 == 1)),
+        );
         actions.extend(self.mov_cr4.map(|value| What::MovCr4(Cr4(value.0))));
         actions.extend(self.mov_cr0.map(|value| What::MovCr0(Cr0(value.0))));
         actions.extend(self.wrpkru.map(|value| What::Wrpkru(KeyRights(value.0 as u32))));

@@ -1,9 +1,12 @@
 //! The machine that a program runs on: the same walker, caches and instructions as under a kernel.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use sim_core::{Config, CpuId, Loc, MemoryBuilder};
-use sim_mmu::{Cpu, DataOp, Entry, Fault, Geometry, Hardware, Mmu, PhysAddr, Policy, Refused, Rights, VirtAddr};
+use sim_mmu::{
+    Cpu, DataOp, Entry, Fault, Geometry, Hardware, Mmu, PhysAddr, Policy, Profile, Refused, Rights, VirtAddr,
+};
 
 use super::program::{Kind, Program, Step, What};
 
@@ -79,8 +82,8 @@ pub(super) struct Run {
 }
 
 impl<'p> Machine<'p> {
-    /// The machine at the start of `program`.
-    pub fn new(program: &'p Program, policy: Policy) -> Machine<'p> {
+    /// The machine at the start of `program`. Under [`Policy::Profile`] its caches are those of `profile`.
+    pub fn new(program: &'p Program, policy: Policy, profile: Option<Rc<Profile>>) -> Machine<'p> {
         let hardware = Hardware {
             elsewhere: program.frames(),
             controls: program.controls,
@@ -108,6 +111,7 @@ impl<'p> Machine<'p> {
             machine.mmu.preset_cr3(cpu, program.cr3);
         }
         machine.mmu.core.checkpoint();
+        machine.mmu.set_profile(profile);
         machine
     }
 
