@@ -198,7 +198,7 @@ impl Controls {
     /// MOV to CR4.
     ///
     /// # Errors
-    /// #GP(0), in long mode, if PAE is cleared, LA57 changed, or PCIDE set while CR3[11:0] is not
+    /// #GP(0), in long mode, if PAE is cleared, LA57 changed, or PCIDE set while bits 11:0 of CR3 are not
     /// zero; PCIDE outside long mode (SDM 2, MOV to control registers; SDM 4.10.1).
     pub fn load_cr4(self, value: Cr4, cr3: Cr3) -> Result<Controls, Refused> {
         let long_mode = self.efer.has(Efer::LMA);

@@ -9,6 +9,7 @@
 mod access;
 mod addr;
 mod apic;
+mod broadcast;
 mod control;
 mod cpu;
 mod entry;
@@ -25,13 +26,14 @@ mod walker;
 
 pub use access::{Completed, DataOp};
 pub use addr::{Level, Pfn, PhysAddr, VirtAddr, Vpn};
+pub use broadcast::Invlpgb;
 pub use control::{Controls, Cr0, Cr3, Cr4, Efer, KeyRights, Pcid, Refused, Vendor};
 pub use cpu::Cpu;
 pub use entry::Entry;
 pub use event::{Event, Observer, Walker};
 pub use fault::{Fault, PageFault};
 pub use geometry::Geometry;
-pub use invalidate::{Invlpgb, Invpcid};
+pub use invalidate::Invpcid;
 pub use mmu::{Hardware, Mmu};
 pub use paging::{
     Access, AccessKind, Denial, Next, Privilege, Rights, TableMemory, Walk, reserved_bits, translate,

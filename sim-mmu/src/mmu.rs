@@ -6,11 +6,11 @@ use std::rc::Rc;
 use sim_core::{Config, Core, CpuId, Loc, MemoryBuilder};
 
 use crate::addr::{Pfn, VirtAddr};
+use crate::broadcast::Broadcast;
 use crate::control::{Controls, Cr3};
 use crate::entry::Entry;
 use crate::event::Observer;
 use crate::geometry::Geometry;
-use crate::invalidate::Broadcast;
 use crate::phys::PhysMem;
 use crate::timing::{Account, CostTable, FiniteTlb, Profile, Timing};
 use crate::tlb::{Caches, Policy};
