@@ -38,9 +38,12 @@ pub(crate) struct Args {
     /// Also shows what the cycles of an access were spent on.
     #[arg(long)]
     cycles: bool,
-    /// Writes a plot.
+    /// Where to write the plot. `chase-PROFILE-SIZE.svg`, if it is not given, unless the output is JSON.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Writes no plot.
+    #[arg(long, conflicts_with = "svg")]
+    no_svg: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -51,6 +54,19 @@ enum Size {
     /// 2 MiB.
     #[value(name = "2m")]
     Large,
+}
+
+impl Args {
+    fn plot_file(&self, profile: &Profile, by_default: bool) -> Option<PathBuf> {
+        let size = match self.size {
+            Size::Base => "4k",
+            Size::Large => "2m",
+        };
+        // A profile of the user's own may be called anything.
+        let name = profile.name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        let usual = || (by_default && !self.no_svg).then(|| PathBuf::from(format!("chase-{name}-{size}.svg")));
+        self.svg.clone().or_else(usual)
+    }
 }
 
 /// A paging-structure cache, by what its entries are made from.
@@ -108,8 +124,9 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     if args.cycles {
         tell_cycles(&points, output);
     }
-    output.json(&document(args, &about, &profile, size, &capacities, &points));
-    if let Some(file) = &args.svg {
+    let file = args.plot_file(&profile, output.is_text());
+    output.json(&document(file.as_deref(), args.seed, &about, &profile, size, &capacities, &points));
+    if let Some(file) = &file {
         let svg = plot(&about, &profile, size, &capacities, &points).svg();
         let unwritable = |error| Failure::bad_input(format!("{}: {error}", file.display()));
         write(file, &svg).map_err(unwritable)?;
@@ -189,7 +206,8 @@ fn tell_cycles(points: &[Point], output: &mut Output) {
 }
 
 fn document(
-    args: &Args,
+    file: Option<&Path>,
+    seed: u64,
     about: &str,
     profile: &Profile,
     size: PageSize,
@@ -210,10 +228,10 @@ fn document(
         })
     };
     serde_json::json!({
-        "profile": profile.name, "about": about, "mhz": profile.mhz, "page_bytes": size.bytes(), "seed": args.seed,
+        "profile": profile.name, "about": about, "mhz": profile.mhz, "page_bytes": size.bytes(), "seed": seed,
         "capacities": capacities.iter().map(capacity).collect::<Vec<_>>(),
         "points": points.iter().map(point).collect::<Vec<_>>(),
-        "svg": args.svg.as_ref().map(|file| file.display().to_string()),
+        "svg": file.map(|file| file.display().to_string()),
     })
 }
 
