@@ -98,6 +98,11 @@ fn freed_table() {
     check("freed-table");
 }
 
+#[test]
+fn speculative_walk() {
+    check("speculative-walk");
+}
+
 /// Scenarios that show an oracle at work, rather than a race worth knowing.
 #[test]
 fn every_oracle_can_speak() {

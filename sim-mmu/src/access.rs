@@ -2,7 +2,7 @@
 
 use sim_core::{Op, OpKind};
 
-use crate::addr::{Level, PhysAddr, VirtAddr};
+use crate::addr::{PhysAddr, VirtAddr};
 use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::Event;
@@ -146,10 +146,5 @@ impl<'m> Cpu<'m> {
                 value
             }
         }
-    }
-
-    /// The level at which the structures map the address now, by a look that nobody sees.
-    pub fn page_level_now(self, va: VirtAddr) -> Option<Level> {
-        self.mapped_now(&self.seek(va)).map(|(level, ..)| level)
     }
 }

@@ -50,7 +50,7 @@ impl<'m> Cpu<'m> {
             }
             self.spend_on_broadcast(what.as_ref().and_then(|what| what.pages.as_ref()));
             let broadcast = what.take().map(|what| Broadcast { by: self.id, what, at: self.core.steps() });
-            self.mmu.broadcasts.borrow_mut().extend(broadcast);
+            self.mmu.pending_broadcasts.borrow_mut().extend(broadcast);
             Ok(())
         })
     }
@@ -62,8 +62,12 @@ impl<'m> Cpu<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.registers).behind(Gate::AllDrained);
         self.step(op, move |_| {
             self.spend_on(Spent::Tlbsync);
-            let asked: Vec<Broadcast> =
-                self.mmu.broadcasts.borrow_mut().extract_if(.., |broadcast| broadcast.by == self.id).collect();
+            let asked: Vec<Broadcast> = self
+                .mmu
+                .pending_broadcasts
+                .borrow_mut()
+                .extract_if(.., |broadcast| broadcast.by == self.id)
+                .collect();
             for Broadcast { what, at, .. } in &asked {
                 let is_named = |vpn, order, pcid| {
                     what.pages.as_ref().is_none_or(|pages| overlaps(pages, vpn, order))

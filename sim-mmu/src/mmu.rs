@@ -60,7 +60,7 @@ pub struct Mmu {
     pub(crate) registers: Loc,
     pub(crate) next_id: Cell<u32>,
     /// INVLPGBs that no TLBSYNC has waited for yet.
-    pub(crate) broadcasts: RefCell<Vec<Broadcast>>,
+    pub(crate) pending_broadcasts: RefCell<Vec<Broadcast>>,
     /// What the processors walk for on speculation; nothing, as a rule.
     pub(crate) speculated: RefCell<Vec<VirtAddr>>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
@@ -99,7 +99,7 @@ impl Mmu {
             cpus: (0..config.cpus).map(cpu).collect(),
             registers,
             next_id: Cell::new(0),
-            broadcasts: RefCell::default(),
+            pending_broadcasts: RefCell::default(),
             speculated: RefCell::default(),
             observer: RefCell::new(None),
             boot: controls,
@@ -149,7 +149,7 @@ impl Mmu {
             cpu.controls.set(self.boot);
             cpu.loads.set(0);
         }
-        self.broadcasts.borrow_mut().clear();
+        self.pending_broadcasts.borrow_mut().clear();
         self.next_id.set(0);
     }
 

@@ -6,7 +6,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use common::manual::{self, Kind, Mode, Obstacle, Outcome, Registers};
+use common::manual::{self, Kind, Mode, Outcome, Registers};
 use common::random::{self, as_access};
 use common::{Machine, cases, hardware};
 use proptest::bool::weighted;
@@ -118,12 +118,7 @@ fn check(case: &Case, ends: &Ends) -> TestCaseResult {
         }
         Err(obstacle) => {
             let codes = manual::code(&registers, case.mode, case.kind, obstacle).map(Outcome::Fault);
-            let end = match obstacle {
-                Obstacle::NotPresent => "not present",
-                Obstacle::Reserved => "reserved",
-                Obstacle::Rights(_) => "denied",
-            };
-            (end, codes.to_vec())
+            (obstacle.name(), codes.to_vec())
         }
     };
     *ends.borrow_mut().entry(end).or_default() += 1;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use common::manual::{self, Kind, Mode, Obstacle, Outcome, Registers};
+use common::manual::{self, Kind, Mode, Outcome, Registers};
 use common::{Machine, OPEN, cases, hardware, lines, random, step};
 use proptest::bool::weighted;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq};
@@ -104,12 +104,7 @@ fn check(case: &Case, ends: &Ends) -> TestCaseResult {
         }
         Err(obstacle) => {
             let codes = manual::code(&registers, case.mode, case.kind, obstacle).map(Outcome::Fault);
-            let end = match obstacle {
-                Obstacle::NotPresent => "not present",
-                Obstacle::Reserved => "reserved",
-                Obstacle::Rights(_) => "denied",
-            };
-            (end, codes.to_vec())
+            (obstacle.name(), codes.to_vec())
         }
     };
     *ends.borrow_mut().entry(end).or_default() += 1;

@@ -21,10 +21,8 @@ impl<'m> Cpu<'m> {
     ) -> Translation {
         let geometry = self.mmu.geometry;
         let order = geometry.order(level);
-        let id = self.mmu.next_id.get();
-        self.mmu.next_id.set(id + 1);
         let translation = Translation {
-            id,
+            id: self.next_translation(),
             root,
             pcid: seek.pcid,
             // G counts only in an entry that maps a page, and only with CR4.PGE (SDM 4.10.2.4).
@@ -49,10 +47,8 @@ impl<'m> Cpu<'m> {
                 // The processor may as well have cached a piece of a large page (SDM 4.10.2.3).
                 let mut pieces = level.next();
                 while let Some(size) = pieces {
-                    let id = self.mmu.next_id.get();
-                    self.mmu.next_id.set(id + 1);
                     let piece = translation.piece(seek.va.vpn(), geometry.order(size));
-                    caches.insert(Translation { id, ..piece });
+                    caches.insert(Translation { id: self.next_translation(), ..piece });
                     pieces = size.next();
                 }
                 caches.insert(translation);
@@ -61,6 +57,12 @@ impl<'m> Cpu<'m> {
         drop(caches);
         self.report_with(|| Event::Filled(translation));
         translation
+    }
+
+    fn next_translation(self) -> u32 {
+        let id = self.mmu.next_id.get();
+        self.mmu.next_id.set(id + 1);
+        id
     }
 
     /// Caches the way to the table that the walk has just stepped down to.

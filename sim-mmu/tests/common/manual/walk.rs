@@ -149,6 +149,17 @@ pub(crate) enum Obstacle {
     Rights(Asked),
 }
 
+impl Obstacle {
+    /// What it is called where ends of walks are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Obstacle::NotPresent => "not present",
+            Obstacle::Reserved => "reserved",
+            Obstacle::Rights(_) => "denied",
+        }
+    }
+}
+
 /// A walk: the entries that it used, the highest first, and what it came to. The entry that stopped it
 /// is not among them.
 #[derive(Clone, Debug)]
