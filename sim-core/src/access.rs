@@ -35,7 +35,7 @@ impl<'m, T: Word> Perform<'m> for WalkLoad<T> {
 
     #[inline(always)]
     fn perform(&mut self, cpu: Cpu<'m>, op: &Op) -> T {
-        let value = cpu.core.memory.get(op.loc);
+        let value = cpu.core.memory.word(op.loc);
         cpu.core.performed(cpu.id, op, value, value);
         T::from_word(value)
     }
@@ -64,7 +64,7 @@ impl<'m, T: Word, U: FnMut(T) -> T + Unpin> Perform<'m> for Rmw<T, U> {
 
     #[inline(always)]
     fn perform(&mut self, cpu: Cpu<'m>, op: &Op) -> T {
-        let old = cpu.core.memory.get(op.loc);
+        let old = cpu.core.memory.word(op.loc);
         let new = (self.update)(T::from_word(old)).into_word();
         cpu.perform_rmw(op, old, new);
         T::from_word(old)
@@ -133,7 +133,7 @@ impl<'m> Cpu<'m> {
         };
         let op = Op::new(OpKind::Wait, loc).behind(gate);
         self.step(op, move |cpu| {
-            let value = if loc == Loc::NONE { 0 } else { cpu.core.memory.get(loc) };
+            let value = if loc == Loc::NONE { 0 } else { cpu.core.memory.word(loc) };
             cpu.core.performed(cpu.id, &op, value, value);
         })
     }
@@ -148,9 +148,9 @@ impl<'m> Cpu<'m> {
     ) -> Step<'m, impl FnMut(Cpu<'m>) -> R + Unpin + use<'m, 'o, T, R, F>> {
         let op = Op::new(OpKind::Read, object.loc());
         self.step(op, move |cpu| {
-            let version = cpu.core.memory.get(op.loc);
+            let version = cpu.core.memory.word(op.loc);
             cpu.core.performed(cpu.id, &op, version, version);
-            look(&object.peek())
+            look(&object.look(cpu.core))
         })
     }
 
@@ -165,7 +165,7 @@ impl<'m> Cpu<'m> {
     ) -> Step<'m, impl FnMut(Cpu<'m>) -> R + Unpin + use<'m, 'o, T, R, F>> {
         let op = Op::new(OpKind::Rmw, object.loc());
         self.step(op, move |cpu| {
-            let version = cpu.core.memory.get(op.loc);
+            let version = cpu.core.memory.word(op.loc);
             let result = object.poke(cpu.core, &mut change);
             cpu.core.performed(cpu.id, &op, version, version + 1);
             result
@@ -187,7 +187,7 @@ impl<'m> Cpu<'m> {
     /// Performs the load that `op` announced, for an operation of the caller's own making.
     #[inline]
     pub fn perform_load(self, op: &Op) -> u64 {
-        let value = self.forwarded(op.loc).unwrap_or_else(|| self.core.memory.get(op.loc));
+        let value = self.forwarded(op.loc).unwrap_or_else(|| self.core.memory.word(op.loc));
         self.core.performed(self.id, op, value, value);
         value
     }
@@ -195,7 +195,7 @@ impl<'m> Cpu<'m> {
     /// Performs the store that `op` announced, for an operation of the caller's own making.
     #[inline]
     pub fn perform_store(self, op: &Op, value: u64) {
-        let old = self.core.memory.get(op.loc);
+        let old = self.core.memory.word(op.loc);
         self.put(op.loc, value);
         self.core.performed(self.id, op, old, value);
     }
@@ -229,7 +229,9 @@ impl<'m> Cpu<'m> {
 
     #[cold]
     fn buffer(self, loc: Loc, value: u64) {
-        self.state().buffer.borrow_mut().push_back((loc, value));
+        let state = self.state();
+        state.stores.set(state.stores.get() + 1);
+        state.buffer.borrow_mut().push_back((loc, value));
     }
 
     /// Every buffered store reaches memory: what a locked or serialising instruction at the tail of a
@@ -247,7 +249,7 @@ impl<'m> Cpu<'m> {
     pub(crate) fn drain_one(self) {
         let drained = self.state().buffer.borrow_mut().pop_front();
         if let Some((loc, value)) = drained {
-            let old = self.core.memory.get(loc);
+            let old = self.core.memory.word(loc);
             self.core.memory.set(loc, value);
             if self.core.is_costed() {
                 self.note_drained();

@@ -7,11 +7,13 @@ use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 use crate::cost::Timeline;
 use crate::cpu::{CpuId, CpuState};
 use crate::event::{Event, Observer};
+use crate::footprint::Tracker;
 use crate::memory::{Loc, Memory};
 use crate::op::{Op, OpKind};
 use crate::rcu::{Rcu, RcuRules};
 use crate::ready::Ready;
 use crate::source::Source;
+use crate::systematic::Search;
 
 /// The order in which other CPUs see a CPU's stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +74,12 @@ pub struct Core {
     traced: Cell<bool>,
     /// Whether accesses are traced, digested or put to account at all.
     watched: Cell<bool>,
+    /// Whether a search watches this run, and the step from which on it does.
+    searched: Cell<bool>,
+    pub(crate) closely_from: Cell<u64>,
+    pub(crate) tracker: RefCell<Tracker>,
+    /// Places of state that lives outside words.
+    pub(crate) reserved: Cell<u32>,
     digested: Cell<bool>,
     pub(crate) costed: Cell<bool>,
     pub(crate) timeline: RefCell<Option<Timeline>>,
@@ -99,6 +107,10 @@ impl Core {
             observer: RefCell::new(None),
             traced: Cell::new(false),
             watched: Cell::new(false),
+            searched: Cell::new(false),
+            closely_from: Cell::new(u64::MAX),
+            tracker: RefCell::default(),
+            reserved: Cell::new(0),
             digested: Cell::new(false),
             costed: Cell::new(false),
             timeline: RefCell::new(None),
@@ -202,7 +214,8 @@ impl Core {
     }
 
     pub(crate) fn update_watched(&self) {
-        self.watched.set(self.traced.get() || self.digested.get() || self.costed.get());
+        let searched = self.searched.get();
+        self.watched.set(self.traced.get() || self.digested.get() || self.costed.get() || searched);
     }
 
     /// Whether anybody wants to know what an operation does.
@@ -237,11 +250,37 @@ impl Core {
 
     #[cold]
     fn end_watched_step(&self, cpu: CpuId) {
+        if self.searched.get() {
+            self.memory.set_tracked(false);
+        }
         if self.digested.get() && self.steps.get().is_multiple_of(DIGEST_EVERY) {
             self.digests.borrow_mut().push(self.digest.get());
         }
         if self.costed.get() {
             self.note_changes(cpu);
+        }
+    }
+
+    /// Whether a search watches the present step.
+    #[inline]
+    pub(crate) fn is_searched(&self) -> bool {
+        self.watched.get() && self.searched.get()
+    }
+
+    /// A search watches each step from now on, or none.
+    pub(crate) fn set_searched(&self, on: bool) {
+        self.searched.set(on);
+        if !on {
+            self.memory.set_tracked(false);
+        }
+        self.update_watched();
+    }
+
+    /// Asks the search that decides here, if one does.
+    pub(crate) fn with_search<R>(&self, ask: impl FnOnce(&mut Search) -> R) -> Option<R> {
+        match &mut *self.source.borrow_mut() {
+            Source::Systematic(search) => Some(ask(search)),
+            _ => None,
         }
     }
 
@@ -274,10 +313,16 @@ impl Core {
     fn choose(&self, choice: &Choice<'_>) -> usize {
         let chosen = self.source.borrow_mut().choose(choice);
         debug_assert!(chosen < choice.of(), "a source chose {chosen} of {}", choice.of());
+        self.note_decision(choice, chosen);
+        chosen
+    }
+
+    /// Keeps a decision, if decisions are kept.
+    #[inline]
+    pub(crate) fn note_decision(&self, choice: &Choice<'_>, chosen: usize) {
         if self.recording.get() {
             self.record(choice, chosen);
         }
-        chosen
     }
 
     #[cold]
@@ -309,6 +354,10 @@ impl Core {
 
     #[cold]
     fn watch_access(&self, cpu: CpuId, op: &Op, old: u64, new: u64) {
+        // A store does not look at what it replaces.
+        if self.memory.is_tracked() && op.kind != OpKind::Write && op.loc != Loc::NONE {
+            self.memory.note_look(op.loc, old);
+        }
         if self.digested.get() {
             self.mix(cpu, op.kind, op.loc, old, new);
         }

@@ -75,6 +75,8 @@ pub(crate) struct CpuState {
     pub(crate) arrivals: RefCell<[u64; 32]>,
     pub(crate) task: Cell<Option<TaskId>>,
     pub(crate) buffer: RefCell<VecDeque<(Loc, u64)>>,
+    /// Stores that entered the buffer in this run.
+    pub(crate) stores: Cell<u32>,
     pub(crate) routines: RefCell<Vec<&'static str>>,
 }
 
@@ -92,6 +94,7 @@ impl Default for CpuState {
             arrivals: RefCell::default(),
             task: Cell::new(None),
             buffer: RefCell::default(),
+            stores: Cell::new(0),
             routines: RefCell::default(),
         }
     }
@@ -132,18 +135,25 @@ impl CpuState {
         self.cycles.set(0);
         self.task.set(None);
         self.buffer.borrow_mut().clear();
+        self.stores.set(0);
         self.routines.borrow_mut().clear();
     }
 
-    /// The announced operation, if nothing holds it back.
+    /// Whether nothing holds an announced operation back.
     #[inline]
     pub(crate) fn is_enabled(&self, op: &Op, core: &Core) -> bool {
-        let see = |loc| match core.config.memory {
-            MemoryModel::Sc => core.memory.get(loc),
-            MemoryModel::Tso => self.newest_buffered(loc).unwrap_or_else(|| core.memory.get(loc)),
-        };
-        (op.gate == Gate::Open || op.gate.is_open(see, || core.all_drained()))
+        (op.gate == Gate::Open || self.finds_open(op.gate, core))
             && (core.config.memory == MemoryModel::Sc || !op.kind.drains() || self.buffer.borrow().is_empty())
+    }
+
+    /// Whether the CPU finds a gate open.
+    #[inline]
+    pub(crate) fn finds_open(&self, gate: Gate, core: &Core) -> bool {
+        let see = |loc| match core.config.memory {
+            MemoryModel::Sc => core.memory.word(loc),
+            MemoryModel::Tso => self.newest_buffered(loc).unwrap_or_else(|| core.memory.word(loc)),
+        };
+        gate.is_open(see, || core.all_drained())
     }
 }
 
@@ -229,6 +239,8 @@ impl<'m> Cpu<'m> {
 
     /// Makes an interrupt pending on another CPU (or this one). Its cause is the caller's step.
     pub fn raise(self, target: CpuId, vector: Vector) {
+        // One that is pending already is no change, but whether it is pending still is what counts.
+        self.core.touch(self.core.places().pending(target), true);
         let pending = &self.core.cpus[target.index()].pending;
         pending.set(pending.get() | 1 << vector.0);
         self.core.interrupted.set(self.core.interrupted.get() | 1 << target.0);

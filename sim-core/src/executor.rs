@@ -9,9 +9,11 @@ use crate::context::{Below, Lane, Saved, Task, TaskState};
 use crate::core::{Core, MemoryModel};
 use crate::cpu::{Cpu, CpuId, Mode, TaskId, Vector};
 use crate::event::Event;
+use crate::footprint::Step;
 use crate::op::Op;
 use crate::rcu::Seen;
 use crate::ready::Ready;
+use crate::systematic::Search;
 
 /// Simulated code, boxed at the border between the executor and what it runs.
 pub type BoxFuture<'m> = Pin<Box<dyn Future<Output = ()> + 'm>>;
@@ -52,6 +54,8 @@ pub enum Outcome {
     StepBound,
     /// Somebody asked for the end: [`Core::request_stop`].
     Stopped,
+    /// The search that decides has covered everything that could follow.
+    Pruned,
 }
 
 /// The CPUs of a set, in order.
@@ -68,16 +72,18 @@ fn bits(mut set: u64) -> impl Iterator<Item = CpuId> {
 
 /// Runs the contexts of one machine.
 pub struct Executor<'m, P> {
-    core: &'m Core,
+    pub(crate) core: &'m Core,
     platform: &'m P,
-    lanes: Vec<Lane<'m>>,
+    pub(crate) lanes: Vec<Lane<'m>>,
     /// CPUs whose access can happen.
-    ready: Ready,
+    pub(crate) ready: Ready,
     /// What can happen besides accesses.
-    others: Vec<Transition>,
+    pub(crate) others: Vec<Transition>,
     last: CpuId,
     /// CPUs with more than one task.
-    sharing: u64,
+    pub(crate) sharing: u64,
+    /// The step under way, if a search watches it.
+    pub(crate) shown: Option<Step>,
     unfinished: usize,
 }
 
@@ -92,6 +98,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             others: Vec::with_capacity(16),
             last: CpuId(0),
             sharing: 0,
+            shown: None,
             unfinished: 0,
         }
     }
@@ -125,8 +132,20 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         Cpu { core: self.core, id }
     }
 
-    /// Runs until nothing can happen, a stop is asked for, or `bound` steps are taken.
+    /// Runs until nothing can happen, a stop is asked for, `bound` steps are taken, or a search has seen
+    /// enough.
     pub fn run(&mut self, bound: u64) -> Outcome {
+        let closely_from = self.core.with_search(Search::start).unwrap_or(u64::MAX);
+        self.core.closely_from.set(closely_from.min(bound));
+        let outcome = self.run_on(bound);
+        if self.core.is_searched() {
+            self.close_run(&outcome);
+        }
+        self.core.with_search(|search| search.end(&outcome));
+        outcome
+    }
+
+    fn run_on(&mut self, bound: u64) -> Outcome {
         for i in 0..self.lanes.len() {
             let lane = &self.lanes[i];
             if lane.running.is_none()
@@ -143,10 +162,16 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             if self.core.rcu.is_active() {
                 self.note_quiescence();
             }
+            if self.core.is_searched() {
+                self.close_step();
+            }
             self.collect();
             let chosen = match self.ready.len() + self.others.len() {
                 0 => return self.at_rest(),
-                _ if self.core.steps.get() >= bound => return Outcome::StepBound,
+                _ if self.core.steps.get() >= self.core.closely_from.get() => match self.decide_closely(bound) {
+                    Ok(chosen) => chosen,
+                    Err(outcome) => return outcome,
+                },
                 1 => 0,
                 _ => self.core.choose_transition(&self.ready, &self.others),
             };
@@ -389,22 +414,26 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         }
     }
 
+    /// What RCU has to know of a CPU.
+    fn look_at(&self, i: usize) -> Seen {
+        let (lane, state) = (&self.lanes[i], &self.core.cpus[i]);
+        let reads = |task: &Task<'_>| matches!(&task.state, TaskState::Parked(saved) if saved.mode.rcu > 0);
+        Seen {
+            handling: !lane.below.is_empty(),
+            asleep: state.op().is_some_and(|op| op.sleeps && !state.is_enabled(&op, self.core)),
+            preempted_reader: lane.tasks.iter().any(reads),
+        }
+    }
+
+    /// Whether a CPU holds up no grace period.
+    pub(crate) fn is_quiescent(&self, i: usize) -> bool {
+        self.core.rcu.is_quiescent(&self.core.cpus[i], &self.look_at(i))
+    }
+
     #[cold]
     fn note_quiescence(&mut self) {
         let core = self.core;
-        let lanes = &self.lanes;
-        let is_asleep = |i: usize| {
-            let state = &core.cpus[i];
-            state.op().is_some_and(|op| op.sleeps && !state.is_enabled(&op, core))
-        };
-        let ready = core.rcu.note(&core.cpus, |i| Seen {
-            handling: !lanes[i].below.is_empty(),
-            asleep: is_asleep(i),
-            preempted_reader: lanes[i]
-                .tasks
-                .iter()
-                .any(|task| matches!(&task.state, TaskState::Parked(saved) if saved.mode.rcu > 0)),
-        });
+        let ready = core.rcu.note(&core.cpus, |i| self.look_at(i));
         for cpu in CpuId::all(64).filter(|cpu| ready & 1 << cpu.0 != 0) {
             self.cpu(cpu).raise(cpu, self.platform.rcu_vector());
             if core.is_costed() {

@@ -19,6 +19,7 @@ mod cost;
 mod cpu;
 mod event;
 mod executor;
+mod footprint;
 mod gate;
 mod guard;
 mod lock;
@@ -31,6 +32,7 @@ mod rwsem;
 mod seqcount;
 pub mod source;
 mod step;
+pub mod systematic;
 mod word;
 
 pub use self::core::{Config, Core, DIGEST_EVERY, MemoryModel};

@@ -88,6 +88,8 @@ impl MemoryBuilder {
         Memory {
             words: (0..self.next).map(|_| Cell::new(0)).collect(),
             journal: RefCell::new(Vec::with_capacity(256)),
+            tracked: Cell::new(false),
+            looks: RefCell::default(),
             regions: self.regions,
         }
     }
@@ -101,14 +103,60 @@ impl MemoryBuilder {
 pub struct Memory {
     words: Box<[Cell<u64>]>,
     journal: RefCell<Vec<(Loc, u64)>>,
+    /// Whether the present step's footprint is wanted.
+    tracked: Cell<bool>,
+    /// What the present step has looked at, and what was there.
+    looks: RefCell<Vec<(Loc, u64)>>,
     regions: Vec<Region>,
 }
 
 impl Memory {
-    /// The word's value, without telling anyone.
+    /// The word's value, without telling any observer.
     #[inline]
     pub fn get(&self, loc: Loc) -> u64 {
+        let value = self.word(loc);
+        if self.tracked.get() {
+            self.note_look(loc, value);
+        }
+        value
+    }
+
+    /// The same for code that notes the look itself, or whose look no step depends on.
+    #[inline]
+    pub(crate) fn word(&self, loc: Loc) -> u64 {
         self.words[loc.0 as usize].get()
+    }
+
+    /// Adds to the footprint of the present step.
+    #[cold]
+    pub(crate) fn note_look(&self, loc: Loc, value: u64) {
+        self.looks.borrow_mut().push((loc, value));
+    }
+
+    /// From now on looks are noted, or no longer.
+    pub(crate) fn set_tracked(&self, on: bool) {
+        self.tracked.set(on);
+    }
+
+    /// Whether looks are noted.
+    #[inline]
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.tracked.get()
+    }
+
+    /// The looks since the last call.
+    pub(crate) fn take_looks(&self, mut tell: impl FnMut(Loc, u64)) {
+        self.looks.borrow_mut().drain(..).for_each(|(loc, value)| tell(loc, value));
+    }
+
+    /// Number of writes since the last checkpoint.
+    pub(crate) fn writes(&self) -> usize {
+        self.journal.borrow().len()
+    }
+
+    /// Tells each write since there were `from` of them: where, and what was there before.
+    pub(crate) fn writes_since(&self, from: usize, mut tell: impl FnMut(Loc, u64)) {
+        self.journal.borrow()[from..].iter().for_each(|&(loc, old)| tell(loc, old));
     }
 
     /// Writes the word, without telling anyone.

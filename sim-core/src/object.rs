@@ -34,7 +34,13 @@ impl<T: Clone> Object<T> {
         self.loc
     }
 
-    /// The value now. Not an access: for code that performs one, and for oracles.
+    /// The value now. Not an access: for code that performs one.
+    pub fn look(&self, core: &Core) -> Ref<'_, T> {
+        core.touch(self.loc, false);
+        self.now.borrow()
+    }
+
+    /// The value now, for oracles and set-up: no step depends on it.
     pub fn peek(&self) -> Ref<'_, T> {
         self.now.borrow()
     }
@@ -42,7 +48,8 @@ impl<T: Clone> Object<T> {
     /// Changes the value now. Not an access: for code that performs one.
     pub fn poke<R>(&self, core: &Core, change: impl FnOnce(&mut T) -> R) -> R {
         self.changed.set(true);
-        core.memory.set(self.loc, core.memory.get(self.loc) + 1);
+        core.memory.set(self.loc, core.memory.word(self.loc) + 1);
+        core.touch(self.loc, true);
         change(&mut self.now.borrow_mut())
     }
 

@@ -59,6 +59,8 @@ pub struct Rcu {
     waiting: RefCell<Vec<Callback>>,
     queued: RefCell<Vec<Callback>>,
     done: RefCell<Vec<Callback>>,
+    /// Counts changes of any of this.
+    changes: Cell<u64>,
 }
 
 impl Rcu {
@@ -71,6 +73,7 @@ impl Rcu {
             waiting: RefCell::default(),
             queued: RefCell::default(),
             done: RefCell::default(),
+            changes: Cell::new(0),
         }
     }
 
@@ -84,10 +87,20 @@ impl Rcu {
         self.done.borrow_mut().clear();
     }
 
+    fn note_change(&self) {
+        self.changes.set(self.changes.get() + 1);
+    }
+
+    /// Differs from before if anything here has changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
     /// `call_rcu_sched()`: `token` comes back through [`take_done`](Rcu::take_done) on `cpu`, in the
     /// RCU interrupt, after a grace period. The caller's step is the moment it is queued.
     pub fn call(&self, cpu: CpuId, token: u64) {
         self.used.set(true);
+        self.note_change();
         self.queued.borrow_mut().push(Callback { cpu, token });
         self.start();
     }
@@ -101,6 +114,7 @@ impl Rcu {
 
     /// Callbacks of `cpu` whose grace period has ended.
     pub fn take_done(&self, cpu: CpuId) -> Vec<Callback> {
+        self.note_change();
         let mut mine = Vec::new();
         self.done.borrow_mut().retain(|callback| {
             let keep = callback.cpu != cpu;
@@ -118,21 +132,26 @@ impl Rcu {
         self.holdouts.get() != 0
     }
 
+    /// Whether a CPU holds up no grace period. It is a full barrier on every CPU: one with buffered stores
+    /// has not passed it.
+    pub(crate) fn is_quiescent(&self, cpu: &CpuState, seen: &Seen) -> bool {
+        let reads = seen.preempted_reader && self.rules.read_lock_counts;
+        let quiescent = cpu.is_idle() || seen.asleep || self.rules.is_quiescent(cpu.mode.get());
+        quiescent && !reads && !seen.handling && cpu.buffer.borrow().is_empty()
+    }
+
     /// Notes the CPUs that are quiescent now. If the grace period ends with them, answers the CPUs
     /// on which callbacks became ready. `look` tells what the executor sees of a CPU.
-    ///
-    /// A grace period is a full barrier on every CPU: one with buffered stores has not passed it.
     pub(crate) fn note(&self, cpus: &[CpuState], look: impl Fn(usize) -> Seen) -> u64 {
         let mut holdouts = self.holdouts.get();
         for (i, cpu) in cpus.iter().enumerate().filter(|(i, _)| self.holdouts.get() & 1 << i != 0) {
-            let seen = look(i);
-            let reads = seen.preempted_reader && self.rules.read_lock_counts;
-            let quiescent = cpu.is_idle() || seen.asleep || self.rules.is_quiescent(cpu.mode.get());
-            if quiescent && !reads && !seen.handling && cpu.buffer.borrow().is_empty() {
+            if self.is_quiescent(cpu, &look(i)) {
                 holdouts &= !(1 << i);
             }
         }
-        self.holdouts.set(holdouts);
+        if holdouts != self.holdouts.replace(holdouts) {
+            self.note_change();
+        }
         if holdouts != 0 {
             return 0;
         }

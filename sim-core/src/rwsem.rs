@@ -65,7 +65,7 @@ impl RwSem {
     fn enter(&self, cpu: Cpu<'_>, op: Op, write: bool) -> Result<(), u64> {
         let count = cpu.core.memory.get(self.count);
         let free = if write { count == 0 } else { count < WRITER };
-        if free && self.line.peek().1.is_empty() {
+        if free && self.line.look(cpu.core).1.is_empty() {
             cpu.perform_rmw(&op, count, count + if write { WRITER } else { 1 });
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl RwSem {
     fn hand_over(&self, cpu: Cpu<'_>) {
         let memory = &cpu.core.memory;
         loop {
-            let Some(head) = self.line.peek().1.front().copied() else { return };
+            let Some(head) = self.line.look(cpu.core).1.front().copied() else { return };
             let count = memory.get(self.count);
             if if head.write { count != 0 } else { count >= WRITER } {
                 return;

@@ -49,6 +49,10 @@ impl<'m> Cpu<'m> {
                 return Err(Refused);
             }
             self.spend_on_broadcast(what.as_ref().and_then(|what| what.pages.as_ref()));
+            // What a CPU reads from now on is spared.
+            for target in CpuId::all(self.mmu.cpus.len()) {
+                self.core.touch(self.mmu.caches.offset(u32::from(target.0)), true);
+            }
             let broadcast = what.take().map(|what| Broadcast { by: self.id, what, at: self.core.steps() });
             self.mmu.pending_broadcasts.borrow_mut().extend(broadcast);
             Ok(())
@@ -123,6 +127,7 @@ impl<'m> Cpu<'m> {
     ) {
         self.before_change();
         for target in CpuId::all(self.mmu.cpus.len()) {
+            self.core.touch(self.mmu.caches.offset(u32::from(target.0)), true);
             let mut caches = self.mmu.cpus[target.index()].caches.borrow_mut();
             caches.broadcasts += 1;
             let dropped = caches.drop_translations(&translations) | caches.drop_partials(&partials);

@@ -48,6 +48,7 @@ impl<'m> Cpu<'m> {
     /// What this CPU has cached.
     #[inline]
     pub(crate) fn caches(self) -> &'m RefCell<Caches> {
+        self.core.core.touch(self.mmu.caches.offset(u32::from(self.id.0)), false);
         &self.mmu.cpus[self.id.index()].caches
     }
 

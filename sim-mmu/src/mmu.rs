@@ -58,6 +58,8 @@ pub struct Mmu {
     pub(crate) timing: RefCell<Option<Rc<Timing>>>,
     pub(crate) cpus: Vec<CpuState>,
     pub(crate) registers: Loc,
+    /// What each CPU has cached, as places that steps touch: its own look at it, changes by another write it.
+    pub(crate) caches: Loc,
     pub(crate) next_id: Cell<u32>,
     /// INVLPGBs that no TLBSYNC has waited for yet.
     pub(crate) pending_broadcasts: RefCell<Vec<Broadcast>>,
@@ -87,6 +89,7 @@ impl Mmu {
         let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.entries());
         let registers = memory.records("cpu", config.cpus, REGISTERS);
         let core = Core::new(memory.build(), Config { cycles: costs.ops, ..config });
+        let caches = core.reserve_places(config.cpus);
         phys.reset(&core);
         let cpu = |_| CpuState { controls: Cell::new(controls), loads: Cell::new(0), caches: RefCell::default() };
         Mmu {
@@ -98,6 +101,7 @@ impl Mmu {
             timing: RefCell::new(None),
             cpus: (0..config.cpus).map(cpu).collect(),
             registers,
+            caches,
             next_id: Cell::new(0),
             pending_broadcasts: RefCell::default(),
             speculated: RefCell::default(),

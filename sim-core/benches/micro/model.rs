@@ -71,6 +71,7 @@ impl Model {
             }
         }
         for page in 0..self.pages {
+            cpu.forget_all_but(page.into());
             let pte = cpu.load(self.pte(page)).await;
             if pte == 0 {
                 continue;
@@ -102,6 +103,7 @@ impl Model {
 
     async fn zap(&self, cpu: Cpu<'_>) {
         for page in 0..self.pages {
+            cpu.forget_all_but(page.into());
             let pte = cpu.xchg(self.pte(page), 0).await;
             cpu.store(self.flush(), 1).await;
             cpu.load(self.flush()).await;
@@ -113,6 +115,7 @@ impl Model {
 
     async fn alloc(&self, cpu: Cpu<'_>) {
         for frame in 0..self.pages {
+            cpu.forget_all_but(frame.into());
             if cpu.xchg(self.free(frame), 0).await == 1 {
                 cpu.store(self.owner(frame), OTHER).await;
                 cpu.store(self.refs(frame), 1).await;
@@ -121,7 +124,13 @@ impl Model {
     }
 
     /// One execution from the start; `true` if the assertion failed.
+    #[allow(dead_code, reason = "not everyone who shares this file uses it")]
     pub(crate) fn run<'m>(&'m self, executor: &mut Executor<'m, Model>) -> bool {
+        matches!(self.outcome(executor), Outcome::Stopped)
+    }
+
+    /// One execution from the start, and how it ended.
+    pub(crate) fn outcome<'m>(&'m self, executor: &mut Executor<'m, Model>) -> Outcome {
         executor.clear();
         self.core.rewind();
         for id in CpuId::all(self.core.config.cpus) {
@@ -133,7 +142,7 @@ impl Model {
             };
             executor.spawn(id, TaskId(id.0), code);
         }
-        matches!(executor.run(u64::MAX), Outcome::Stopped)
+        executor.run(u64::MAX)
     }
 }
 

@@ -16,6 +16,7 @@ pub use sticky::Sticky;
 pub use timed::Timed;
 
 use crate::choice::{Choice, Chooser};
+use crate::systematic::Search;
 
 /// The sources that the simulator knows.
 // The variants differ in size by a generator's state; one source lives for a whole campaign.
@@ -35,6 +36,10 @@ pub enum Source {
     Timed(Timed),
     /// Decisions read from a record.
     Replay(Replay),
+    /// Every schedule that can matter, run after run.
+    Systematic(Box<Search>),
+    /// A chooser of the caller's own.
+    Custom(Box<dyn Chooser>),
 }
 
 impl Source {
@@ -58,6 +63,8 @@ impl Chooser for Source {
             Source::Pos(pos) => pos.choose(choice),
             Source::Timed(timed) => timed.choose(choice),
             Source::Replay(replay) => replay.choose(choice),
+            Source::Systematic(search) => search.choose(choice),
+            Source::Custom(chooser) => chooser.choose(choice),
         }
     }
 }

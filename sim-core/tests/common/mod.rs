@@ -131,6 +131,11 @@ impl Machine {
         self.registers.borrow().concat()
     }
 
+    /// What each CPU has read.
+    pub(crate) fn registers_by_cpu(&self) -> Vec<Vec<u64>> {
+        self.registers.borrow().clone()
+    }
+
     /// The trace, and how the run ended if not with every task at its end.
     pub(crate) fn trace(&self, outcome: &Outcome) -> String {
         let mut trace = self.said.borrow().clone();
@@ -143,6 +148,7 @@ impl Machine {
             }
             Outcome::StepBound => trace.push("endless".to_owned()),
             Outcome::Stopped => trace.push("stopped".to_owned()),
+            Outcome::Pruned => trace.push("pruned".to_owned()),
         }
         trace.join(" ")
     }

@@ -174,7 +174,7 @@ impl Machine {
         let outcome = executor.run(ENDLESS);
         let ended = match &outcome {
             Outcome::Completed => Ok(()),
-            Outcome::Stopped => Err("stopped".to_owned()),
+            Outcome::Stopped | Outcome::Pruned => Err("stopped".to_owned()),
             Outcome::StepBound => Err(format!("nothing ended within {ENDLESS} steps")),
             Outcome::Deadlock(blocked) => {
                 let waits = |b: &Blocked| format!("{:?} for {}", b.task, core.memory.describe(b.op.loc));

@@ -15,6 +15,7 @@ impl Cpu<'_> {
     pub fn before_change(self) {
         if !self.mmu.speculated.borrow().is_empty() {
             for id in sim_core::CpuId::all(self.mmu.cpus.len()) {
+                self.core.touch(self.mmu.caches.offset(u32::from(id.0)), true);
                 Cpu::new(self.mmu, id).before_own_change();
             }
         }

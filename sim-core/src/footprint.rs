@@ -1,0 +1,361 @@
+//! What a step touches: the state that it depended on, and the state that it changed.
+//!
+//! The promise: two steps of different lanes that touch nothing in common, or only look at what they have
+//! in common, commute: done in the other order they do the same and lead to the same state. Exhaustive
+//! exploration rests on it, so nothing is declared by hand that the machine can tell itself. Looks at words
+//! and writes to them are noted where they happen; what interrupts, grace periods and store buffers did is
+//! seen by comparing them before and after the step. Only state that lives outside words is declared, by
+//! [`Core::touch`].
+
+use crate::core::{Core, MemoryModel};
+use crate::cpu::{Cpu, CpuId};
+use crate::gate::Gate;
+use crate::memory::Loc;
+
+/// How a step touches a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It depends on what is there, or changes it.
+    Plain,
+    /// It can only come after what was last written there: the other order does not exist.
+    After,
+    /// It waits for this gate, which the place decides.
+    Gate {
+        gate: Gate,
+        /// Its CPU can do something else while the gate is closed.
+        or_else: bool,
+    },
+    /// What its CPU could otherwise do waits for this gate, which is closed: what closed it could have come
+    /// after that other thing.
+    Instead(Gate),
+    /// It waits until the store buffer is empty whose back this is.
+    Drained,
+}
+
+/// A place that a step touched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touch {
+    pub(crate) loc: Loc,
+    pub(crate) writes: bool,
+    pub(crate) how: How,
+    /// What was there before. Zero for what is not a word.
+    pub(crate) old: u64,
+}
+
+/// What a search has seen its machine do. What it never does need not be watched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sees {
+    pub(crate) interrupts: bool,
+    pub(crate) grace_periods: bool,
+}
+
+/// Places beyond the words: state of the engine itself that steps of several lanes touch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// The first of them, behind the words and what was reserved.
+    own: u32,
+    cpus: u32,
+}
+
+/// Stores of a CPU that can be told apart.
+const SLOTS: u32 = 1024;
+
+impl Places {
+    fn nth(self, kind: u32, cpu: CpuId) -> Loc {
+        Loc(self.own + kind * self.cpus + u32::from(cpu.0))
+    }
+
+    /// The CPU's pending interrupts.
+    pub(crate) fn pending(self, cpu: CpuId) -> Loc {
+        self.nth(0, cpu)
+    }
+
+    /// Whether the CPU holds up a grace period.
+    fn quiescence(self, cpu: CpuId) -> Loc {
+        self.nth(1, cpu)
+    }
+
+    /// The back of the CPU's store buffer.
+    fn stored(self, cpu: CpuId) -> Loc {
+        self.nth(2, cpu)
+    }
+
+    /// The front of the CPU's store buffer.
+    fn drained(self, cpu: CpuId) -> Loc {
+        self.nth(3, cpu)
+    }
+
+    /// Callbacks and grace periods.
+    fn rcu(self) -> Loc {
+        self.nth(4, CpuId(0))
+    }
+
+    /// The CPU's `n`th store of the run, in its buffer.
+    fn slot(self, cpu: CpuId, n: u32) -> Loc {
+        assert!(n < SLOTS, "simulator defect: {cpu} made more than {SLOTS} buffered stores in a run");
+        Loc(self.nth(5, CpuId(0)).0 + u32::from(cpu.0) * SLOTS + n)
+    }
+
+    /// Number of places, words included.
+    pub(crate) fn count(self, memory: MemoryModel) -> usize {
+        let slots = if memory == MemoryModel::Tso { SLOTS * self.cpus } else { 0 };
+        (self.nth(5, CpuId(0)).0 + slots) as usize
+    }
+}
+
+/// What is compared before and after a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct CpuBefore {
+    pending: u32,
+    quiescent: bool,
+    stores: u32,
+    buffered: u32,
+}
+
+/// Collects the footprint of one step at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    journal: usize,
+    rcu: u64,
+    interrupted: u64,
+    cpus: Vec<CpuBefore>,
+    /// What the step waited for.
+    gate: Option<Gate>,
+    /// What its CPU could do instead waits for these; whether each is open.
+    other_gates: Vec<(Gate, bool)>,
+    /// Touches of state that lives outside words.
+    outside: Vec<(Loc, bool)>,
+    /// What its lane says it has left of all that it knew.
+    pub(crate) forgets: Option<u64>,
+    /// The looks of the step, in order.
+    pub(crate) looks: Vec<(Loc, u64)>,
+    /// The footprint: one entry a place.
+    pub(crate) touches: Vec<Touch>,
+}
+
+/// What a step was, for closing its footprint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) cpu: CpuId,
+    /// The CPU's oldest buffered store reached memory; else its code went on.
+    pub(crate) is_drain: bool,
+    /// Interrupts were taken when it was chosen.
+    pub(crate) irq_on: bool,
+    /// It waited until the store buffer was empty.
+    pub(crate) drains: bool,
+    /// Its CPU could have done, or can do while this one waits, something else: take an interrupt, switch
+    /// to another task.
+    pub(crate) or_else: bool,
+    /// Something that its CPU could do waits until the store buffer is empty.
+    pub(crate) may_drain: bool,
+}
+
+impl Tracker {
+    /// A step begins that waited for `gate`; what its CPU could do instead waits for `other_gates`.
+    pub(crate) fn open(
+        &mut self,
+        core: &Core,
+        sees: Sees,
+        gate: Option<Gate>,
+        other_gates: impl Iterator<Item = (Gate, bool)>,
+        is_quiescent: impl Fn(usize) -> bool,
+    ) {
+        self.journal = core.memory.writes();
+        self.rcu = core.rcu.changes();
+        self.interrupted = core.interrupted.get();
+        self.gate = gate;
+        self.other_gates.clear();
+        self.other_gates.extend(other_gates);
+        self.outside.clear();
+        self.forgets = None;
+        if sees != Sees::default() || self.interrupted != 0 || core.config.memory == MemoryModel::Tso {
+            self.cpus.clear();
+            self.cpus.extend(core.cpus.iter().enumerate().map(|(i, cpu)| CpuBefore {
+                pending: cpu.pending.get(),
+                quiescent: sees.grace_periods && is_quiescent(i),
+                stores: cpu.stores.get(),
+                buffered: cpu.buffer.borrow().len() as u32,
+            }));
+        }
+        core.memory.set_tracked(true);
+    }
+
+    pub(crate) fn touch_outside(&mut self, loc: Loc, writes: bool) {
+        self.outside.push((loc, writes));
+    }
+
+    /// Touches of state that lives outside words, in order.
+    pub(crate) fn outside(&self) -> &[(Loc, bool)] {
+        &self.outside
+    }
+
+    fn add(&mut self, loc: Loc, writes: bool, how: How, old: u64) {
+        match self.touches.iter_mut().find(|touch| touch.loc == loc) {
+            None => self.touches.push(Touch { loc, writes, how, old }),
+            Some(touch) => {
+                // What was there first is what was there before the step.
+                touch.old = if writes && !touch.writes { old } else { touch.old };
+                touch.writes |= writes;
+                if touch.how == How::After {
+                    touch.how = how;
+                }
+            }
+        }
+    }
+
+    /// The step is over: its footprint is in `touches`. Answers what it showed the machine to do.
+    pub(crate) fn close(
+        &mut self,
+        core: &Core,
+        sees: Sees,
+        step: Step,
+        is_quiescent: impl Fn(usize) -> bool,
+    ) -> Sees {
+        let places = core.places();
+        let Step { cpu, .. } = step;
+        self.touches.clear();
+        self.looks.clear();
+        match self.gate {
+            None | Some(Gate::Open) => {}
+            Some(gate @ (Gate::Zero(loc) | Gate::NonZero(loc))) => {
+                self.add(loc, false, How::Gate { gate, or_else: step.or_else }, 0);
+            }
+            Some(Gate::AllDrained) => self.add_buffers(core, places, How::After),
+        }
+        for i in 0..self.other_gates.len() {
+            match self.other_gates[i] {
+                (Gate::Open, _) => {}
+                (gate @ (Gate::Zero(loc) | Gate::NonZero(loc)), is_open) => {
+                    self.add(loc, false, if is_open { How::Plain } else { How::Instead(gate) }, 0);
+                }
+                (Gate::AllDrained, _) => self.add_buffers(core, places, How::Plain),
+            }
+        }
+        let mut looks = std::mem::take(&mut self.looks);
+        core.memory.take_looks(|loc, value| looks.push((loc, value)));
+        looks.iter().for_each(|&(loc, value)| self.add(loc, false, How::Plain, value));
+        self.looks = looks;
+        for i in 0..self.outside.len() {
+            let (loc, writes) = self.outside[i];
+            self.add(loc, writes, How::Plain, 0);
+        }
+        core.memory.writes_since(self.journal, |loc, old| self.add(loc, true, How::Plain, old));
+        let shown = Sees {
+            interrupts: self.interrupted | core.interrupted.get() != 0,
+            grace_periods: self.rcu != core.rcu.changes(),
+        };
+        if sees.interrupts && shown.interrupts {
+            for other in CpuId::all(core.cpus.len()) {
+                if core.cpus[other.index()].pending.get() != self.cpus[other.index()].pending {
+                    self.add(places.pending(other), true, How::Plain, 0);
+                }
+            }
+        }
+        if sees.interrupts && step.irq_on && !step.is_drain {
+            self.add(places.pending(cpu), false, How::Plain, 0);
+        }
+        if sees.grace_periods {
+            for (other, id) in CpuId::all(core.cpus.len()).enumerate() {
+                let changed = self.cpus[other].quiescent != is_quiescent(other);
+                if changed || shown.grace_periods {
+                    self.add(places.quiescence(id), changed, How::Plain, 0);
+                }
+            }
+            if shown.grace_periods {
+                self.add(places.rcu(), true, How::Plain, 0);
+            }
+        }
+        if core.config.memory == MemoryModel::Tso {
+            self.close_buffer(core, places, step);
+        }
+        shown
+    }
+
+    /// It, or something in its place, waits until all store buffers are empty.
+    fn add_buffers(&mut self, core: &Core, places: Places, drained: How) {
+        for cpu in CpuId::all(core.cpus.len()) {
+            self.add(places.stored(cpu), false, How::Drained, 0);
+            self.add(places.drained(cpu), false, drained, 0);
+        }
+    }
+
+    fn close_buffer(&mut self, core: &Core, places: Places, step: Step) {
+        let Step { cpu, is_drain, drains, may_drain, .. } = step;
+        let (before, now) = (self.cpus[cpu.index()], &core.cpus[cpu.index()]);
+        let stores = now.stores.get();
+        for n in before.stores..stores {
+            self.add(places.slot(cpu, n), true, How::Plain, 0);
+            self.add(places.stored(cpu), true, How::Plain, 0);
+        }
+        if is_drain {
+            self.add(places.slot(cpu, before.stores - before.buffered), false, How::After, 0);
+        }
+        let left = now.buffer.borrow().len() as u32;
+        if before.buffered + (stores - before.stores) > left {
+            self.add(places.drained(cpu), true, How::Plain, 0);
+        } else if drains {
+            self.add(places.drained(cpu), false, How::After, 0);
+        }
+        if may_drain {
+            self.add(places.drained(cpu), false, How::Plain, 0);
+        }
+    }
+
+    /// Whether the step itself emptied its CPU's store buffer, that had something in it.
+    pub(crate) fn emptied(&self, core: &Core, cpu: CpuId) -> bool {
+        core.config.memory == MemoryModel::Tso
+            && self.cpus[cpu.index()].buffered > 0
+            && core.cpus[cpu.index()].buffer.borrow().is_empty()
+    }
+}
+
+impl Core {
+    /// The places that steps of this machine can touch.
+    pub(crate) fn places(&self) -> Places {
+        Places { own: self.memory.len() as u32 + self.reserved.get(), cpus: self.cpus.len() as u32 }
+    }
+
+    /// Names for `n` parts of the state that live outside words, the first of them: for
+    /// [`touch`](Core::touch).
+    pub fn reserve_places(&self, n: usize) -> Loc {
+        let first = self.memory.len() as u32 + self.reserved.get();
+        self.reserved.set(self.reserved.get() + n as u32);
+        Loc(first)
+    }
+
+    /// Whether a search wants to know what the present step touches.
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.memory.is_tracked()
+    }
+
+    /// The present step depends on, or changes, state that lives outside words: an object, what a CPU
+    /// has cached, what an oracle remembers. `loc` stands for that state, and for nothing else.
+    #[inline]
+    pub fn touch(&self, loc: Loc, writes: bool) {
+        if self.memory.is_tracked() {
+            self.touch_outside(loc, writes);
+        }
+    }
+
+    #[cold]
+    fn forget(&self, summary: u64) {
+        self.tracker.borrow_mut().forgets = Some(summary);
+    }
+
+    #[cold]
+    fn touch_outside(&self, loc: Loc, writes: bool) {
+        self.tracker.borrow_mut().touch_outside(loc, writes);
+    }
+}
+
+impl Cpu<'_> {
+    /// A promise: of all that this CPU has read, chosen and been interrupted by, what it does from now on
+    /// depends on `summary` alone. A search by states takes for one what differs only in what was forgotten.
+    #[inline]
+    pub fn forget_all_but(self, summary: u64) {
+        if self.core.is_tracked() {
+            self.core.forget(summary);
+        }
+    }
+}

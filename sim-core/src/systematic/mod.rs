@@ -1,0 +1,348 @@
+//! Exhaustive exploration: every schedule that can matter, one run after the other.
+//!
+//! Two schedules that differ only in the order of steps that commute (a *trace* of Mazurkiewicz) lead to
+//! the same end. [`Reduction::Sources`] runs at least one schedule of each trace: dynamic partial-order
+//! reduction with source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014). The races of a
+//! run say in which states another lane has to be tried; sleep sets keep what was covered from being tried
+//! again. Whether steps commute is not declared but seen: [`footprint`](crate::footprint).
+//!
+//! [`Reduction::States`] cuts a run where it comes to a state that was seen before: where many pages are
+//! independent, traces multiply and states do not. [`Reduction::None`] runs every interleaving.
+//!
+//! A run repeats the decisions of the one before up to the state where something is left to try. So far
+//! nothing is watched; from there on each step is.
+
+mod lanes;
+mod node;
+mod show;
+mod trace;
+mod visited;
+
+use lanes::{Lane, Lanes};
+use node::{Node, Path};
+use trace::{Race, Trace};
+use visited::Visited;
+
+use crate::choice::{Choice, Chooser, Enabled, Transition};
+use crate::core::{Core, MemoryModel};
+use crate::cpu::CpuId;
+use crate::executor::Outcome;
+use crate::footprint::{Sees, Tracker};
+use crate::gate::Gate;
+
+/// Which schedules are left out because others stand for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// None: every interleaving is run.
+    None,
+    /// Those of a trace that has been run.
+    Sources,
+    /// Those that come to a state that was seen before.
+    States,
+}
+
+/// What a search has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Schedules run to their end.
+    pub complete: u64,
+    /// Runs given up because everything that could follow had been covered.
+    pub blocked: u64,
+    /// Runs that reached the bound on steps.
+    pub cut: u64,
+    /// Distinct states; zero unless states are what reduces.
+    pub states: u64,
+}
+
+/// A search through the schedules of one machine, from run to run.
+///
+/// It is the [`Source`](crate::source::Source) of the machine's decisions. After each run,
+/// [`advance`](Search::advance) says whether there is another.
+pub struct Search {
+    reduction: Reduction,
+    preemptions: Option<u32>,
+    cpus: usize,
+    path: Path,
+    trace: Trace,
+    visited: Visited,
+    sees: Sees,
+    /// The machine did what it was never seen to do: all has to be watched anew.
+    restart: bool,
+    /// Answers given in this run.
+    given: usize,
+    /// The next step asked for is the one that differs from the run before.
+    at_branch: bool,
+    tally: Tally,
+    pruned: bool,
+}
+
+impl Search {
+    /// A search through the schedules of `core` that preempt at most so often: that leave a CPU which
+    /// could go on, for another.
+    ///
+    /// # Panics
+    /// If preemptions are bounded under [`Reduction::Sources`], which relies on schedules that a bound
+    /// forbids.
+    pub fn new(core: &Core, reduction: Reduction, preemptions: Option<u32>) -> Search {
+        assert!(
+            preemptions.is_none() || reduction != Reduction::Sources,
+            "source sets rely on schedules that a bound on preemptions forbids"
+        );
+        let cpus = core.config.cpus;
+        let lanes = if core.config.memory == MemoryModel::Tso { 2 * cpus } else { cpus };
+        let places = core.places().count(core.config.memory);
+        let visited =
+            if reduction == Reduction::States { Visited::new(lanes, places) } else { Visited::default() };
+        Search {
+            reduction,
+            preemptions,
+            cpus,
+            path: Path::default(),
+            trace: Trace::new(lanes, places),
+            visited,
+            sees: Sees::default(),
+            restart: false,
+            given: 0,
+            at_branch: false,
+            tally: Tally::default(),
+            pruned: false,
+        }
+    }
+
+    /// What was done so far.
+    pub fn tally(&self) -> Tally {
+        Tally { states: self.visited.len(), ..self.tally }
+    }
+
+    /// The decisions of the last run, to replay it: answer and number of answers of each.
+    pub fn answers(&self) -> Vec<(u32, u32)> {
+        self.path.answers.clone()
+    }
+
+    /// About which part of the search is done, 0 to 1. A guess: what is left to try in a state is taken
+    /// to be as much work as what was tried there, and more may turn up.
+    pub fn progress(&self) -> f64 {
+        let (mut done, mut share) = (0.0, 1.0);
+        for node in &self.path.nodes {
+            let known = node.backtrack.without(node.asleep).len().max(1);
+            share /= f64::from(known);
+            done += share * f64::from(node.done.len());
+        }
+        done
+    }
+
+    /// What the machine was seen to do: the rest need not be watched for.
+    pub(crate) fn sees(&self) -> Sees {
+        self.sees
+    }
+
+    /// A run starts; answers the number of its first step that has to be watched.
+    pub(crate) fn start(&mut self) -> u64 {
+        self.given = 0;
+        self.at_branch = !self.path.nodes.is_empty();
+        self.path.nodes.len().saturating_sub(1) as u64
+    }
+
+    /// Decides what happens next in a state that is watched; `None` if nothing new can follow.
+    pub(crate) fn decide(&mut self, core: &Core, enabled: &Enabled<'_>) -> Option<usize> {
+        if self.restart {
+            return None;
+        }
+        if self.at_branch {
+            self.at_branch = false;
+            self.given += usize::from(enabled.len() > 1);
+            return self.path.nodes.last().map(|node| node.current);
+        }
+        let preemptions = self.preemptions_so_far();
+        if self.reduction == Reduction::States {
+            let last = self.preemptions.and_then(|_| self.ran_last(self.path.nodes.len()));
+            if !self.visited.is_new(core, preemptions, last) {
+                return None;
+            }
+        }
+        self.path.push((0..enabled.len()).map(|i| enabled.get(i)), self.cpus, preemptions);
+        let Some(lane) = self.pick(enabled) else {
+            self.path.pop();
+            return None;
+        };
+        self.path.take(lane, 0, self.cpus);
+        self.given = self.path.answers.len();
+        self.path.nodes.last().map(|node| node.current)
+    }
+
+    /// Says which lanes to try in the last node, and which first.
+    fn pick(&mut self, enabled: &Enabled<'_>) -> Option<Lane> {
+        let goes_on = self.goes_on(self.path.nodes.len() - 1);
+        let node = self.path.nodes.last_mut()?;
+        // Going on with what ran last is the simplest.
+        let first = Lane::of(enabled.get(0), self.cpus);
+        if self.reduction == Reduction::Sources {
+            let awake = node.enabled.without(node.asleep);
+            let lane = if awake.has(first) { Some(first) } else { awake.first() };
+            node.backtrack = lane.map_or(Lanes::NONE, Lanes::only);
+            return lane;
+        }
+        let spent = self.preemptions.is_some_and(|most| node.preemptions >= most);
+        node.backtrack = match goes_on {
+            Some(lane) if spent => node.enabled.without(Lanes::below(self.cpus)).with(lane),
+            _ => node.enabled,
+        };
+        if node.backtrack.has(first) { Some(first) } else { node.backtrack.first() }
+    }
+
+    /// The CPU that took the last step before state `at`, store buffers aside.
+    fn ran_last(&self, at: usize) -> Option<Lane> {
+        self.path.nodes[..at].iter().rev().map(|node| node.lane).find(|lane| lane.index() < self.cpus)
+    }
+
+    /// The CPU that ran last before state `at`, if it can go on there.
+    fn goes_on(&self, at: usize) -> Option<Lane> {
+        self.preemptions?;
+        self.ran_last(at).filter(|lane| self.path.options_of(at).contains(&Transition::Step(CpuId(lane.0))))
+    }
+
+    /// Preemptions of the run up to and including the last node's step.
+    fn preemptions_so_far(&self) -> u32 {
+        let (Some(node), Some(_)) = (self.path.nodes.last(), self.preemptions) else { return 0 };
+        let at = self.path.nodes.len() - 1;
+        let leaves = self.goes_on(at).is_some_and(|lane| {
+            let switches = matches!(self.path.options_of(at)[node.current], Transition::Switch(..));
+            node.lane.index() < self.cpus && (node.lane != lane || switches)
+        });
+        node.preemptions + u32::from(leaves)
+    }
+
+    /// The step that was decided on has been taken. `shown` is what it showed the machine to do.
+    pub(crate) fn note(&mut self, core: &Core, step: &Tracker, shown: Sees) {
+        let seen = Sees {
+            interrupts: self.sees.interrupts | shown.interrupts,
+            grace_periods: self.sees.grace_periods | shown.grace_periods,
+        };
+        if seen != self.sees {
+            self.sees = seen;
+            self.restart = true;
+            return;
+        }
+        let Some(node) = self.path.nodes.last() else { return };
+        let (lane, current) = (node.lane, node.current);
+        match self.reduction {
+            Reduction::None => {}
+            Reduction::Sources => {
+                self.path.note(&step.touches);
+                let nodes = &mut self.path.nodes;
+                self.trace.push(lane, &step.touches, |race| reverse(nodes, &race, lane));
+                if lane.index() < self.cpus && step.emptied(core, CpuId(lane.0)) {
+                    // It did itself what the store buffer could have done before it.
+                    let buffer = Lane(self.cpus as u8 + lane.0);
+                    if let Some(node) = self.path.nodes.last_mut().filter(|node| node.enabled.has(buffer)) {
+                        node.backtrack = node.backtrack.with(buffer);
+                    }
+                }
+            }
+            Reduction::States => {
+                let transition = self.path.options()[current];
+                self.visited.note(core, lane, transition, self.path.values(), step);
+            }
+        }
+    }
+
+    /// A CPU cannot go on: what it could do waits for these gates.
+    pub(crate) fn note_blocked(&mut self, cpu: CpuId, gates: &[Gate]) {
+        if self.reduction == Reduction::Sources && !self.restart {
+            let (lane, nodes) = (Lane(cpu.0), &mut self.path.nodes);
+            self.trace.push_blocked(lane, gates, |race| reverse(nodes, &race, lane));
+        }
+    }
+
+    /// The run ended like this.
+    pub(crate) fn end(&mut self, outcome: &Outcome) {
+        self.pruned = matches!(outcome, Outcome::Pruned);
+        match outcome {
+            Outcome::Pruned => self.tally.blocked += 1,
+            Outcome::StepBound => self.tally.cut += 1,
+            Outcome::Completed | Outcome::Deadlock(_) | Outcome::Stopped => self.tally.complete += 1,
+        }
+        if matches!(outcome, Outcome::Stopped | Outcome::StepBound)
+            && let Some(node) = self.path.nodes.last_mut()
+        {
+            // Whatever else could happen did not, because the run ended: it has to come first.
+            node.backtrack = node.backtrack.or(node.enabled);
+        }
+        self.path.return_to_last();
+    }
+
+    /// Whether the last run was given up: what it came to says nothing.
+    pub fn was_pruned(&self) -> bool {
+        self.pruned
+    }
+
+    /// Prepares the next run; `false` if there is none.
+    pub fn advance(&mut self) -> bool {
+        if std::mem::take(&mut self.restart) {
+            self.path = Path::default();
+            self.trace.truncate(0);
+            self.visited.restart();
+            self.tally = Tally::default();
+            return true;
+        }
+        let more = self.backtrack();
+        let steps = self.path.nodes.len().saturating_sub(1);
+        self.trace.truncate(steps);
+        self.visited.truncate(steps);
+        more
+    }
+
+    /// Goes back to the last state in which something is left to try.
+    fn backtrack(&mut self) -> bool {
+        loop {
+            while let Some(&(chosen, of)) = self.path.values().last() {
+                self.path.answers.pop();
+                if chosen + 1 < of {
+                    self.path.answers.push((chosen + 1, of));
+                    return true;
+                }
+            }
+            let Some(node) = self.path.nodes.last() else { return false };
+            let (lane, next) = (node.lane, node.current + 1);
+            if self.path.take(lane, next, self.cpus) {
+                return true;
+            }
+            self.path.put_to_sleep();
+            let left = self.path.nodes.last().and_then(Node::next_lane);
+            if left.is_some_and(|lane| self.path.take(lane, 0, self.cpus)) {
+                return true;
+            }
+            self.path.pop();
+        }
+    }
+}
+
+/// Sees to it that a run is tried in which the second step of a race, that of `second`, comes first.
+fn reverse(nodes: &mut [Node], race: &Race, second: Lane) {
+    let node = &mut nodes[race.first as usize];
+    if !race.initials.and(node.backtrack.or(node.asleep)).is_empty() {
+        return;
+    }
+    let possible = race.initials.and(node.enabled);
+    let lane = if possible.has(second) { Some(second) } else { possible.first() };
+    node.backtrack = match lane {
+        Some(lane) => node.backtrack.with(lane),
+        None if race.is_wide => node.backtrack.or(node.enabled),
+        // It was the first that made the second possible.
+        None => node.backtrack,
+    };
+}
+
+impl Chooser for Search {
+    fn choose(&mut self, choice: &Choice<'_>) -> usize {
+        let answer = match self.path.answers.get(self.given) {
+            Some(&(answer, _)) => answer,
+            None => {
+                self.path.answers.push((0, choice.of() as u32));
+                0
+            }
+        };
+        self.given += 1;
+        answer as usize
+    }
+}

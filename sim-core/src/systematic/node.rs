@@ -1,0 +1,176 @@
+//! The states on the way of the run under way, and what is still to be tried in each.
+
+use super::lanes::{Lane, Lanes};
+use crate::choice::Transition;
+use crate::footprint::Touch;
+use crate::memory::Loc;
+
+/// A state. The step that follows it is transition `current` of its options.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) enabled: Lanes,
+    /// Lanes to try: between them they begin a run of every class.
+    pub(super) backtrack: Lanes,
+    /// Lanes that were tried, with all that each could do.
+    pub(super) done: Lanes,
+    /// Lanes that need not be tried: every run that they begin was covered elsewhere.
+    pub(super) asleep: Lanes,
+    pub(super) lane: Lane,
+    pub(super) current: usize,
+    /// Preemptions that led here.
+    pub(super) preemptions: u32,
+    /// Where its share of the path's lists begins. It ends where that of the next node does.
+    from: Shares,
+    /// Where the prints of its current lane begin.
+    prints: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    options: usize,
+    answers: usize,
+    sleepers: usize,
+    prints: usize,
+}
+
+/// A lane that sleeps, with what its next step touches, whatever it chooses: a part of the path's prints.
+#[derive(Clone, Copy, Debug)]
+struct Sleeper {
+    lane: Lane,
+    prints: (usize, usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Print {
+    loc: Loc,
+    writes: bool,
+}
+
+impl Node {
+    /// A lane that is still to be tried.
+    pub(super) fn next_lane(&self) -> Option<Lane> {
+        self.backtrack.without(self.done).without(self.asleep).first()
+    }
+}
+
+/// The states from the start to the one at hand.
+///
+/// What nodes hold of varying length lies end to end in one list of each kind: only the last node's share
+/// ever grows.
+#[derive(Default)]
+pub(super) struct Path {
+    pub(super) nodes: Vec<Node>,
+    /// Each decision so far: the answer, and how many there were.
+    pub(super) answers: Vec<(u32, u32)>,
+    options: Vec<Transition>,
+    sleepers: Vec<Sleeper>,
+    prints: Vec<Print>,
+    /// Where the sleepers of the state after the last node's step begin.
+    next_sleepers: usize,
+    next_asleep: Lanes,
+}
+
+impl Path {
+    /// Adds the state that the last node's step led to.
+    pub(super) fn push(&mut self, options: impl Iterator<Item = Transition>, cpus: usize, preemptions: u32) {
+        let from = Shares {
+            options: self.options.len(),
+            answers: self.answers.len(),
+            sleepers: self.next_sleepers,
+            prints: self.prints.len(),
+        };
+        self.options.extend(options);
+        let lanes = self.options[from.options..].iter().map(|transition| Lane::of(*transition, cpus));
+        let enabled = lanes.fold(Lanes::NONE, Lanes::with);
+        self.nodes.push(Node {
+            enabled,
+            backtrack: Lanes::NONE,
+            done: Lanes::NONE,
+            asleep: self.next_asleep,
+            lane: Lane(0),
+            current: 0,
+            preemptions,
+            from,
+            prints: from.prints,
+        });
+    }
+
+    /// What can happen in the last node.
+    pub(super) fn options(&self) -> &[Transition] {
+        self.nodes.last().map_or(&[], |node| &self.options[node.from.options..])
+    }
+
+    /// What can happen in node `at`.
+    pub(super) fn options_of(&self, at: usize) -> &[Transition] {
+        let end = self.nodes.get(at + 1).map_or(self.options.len(), |next| next.from.options);
+        &self.options[self.nodes[at].from.options..end]
+    }
+
+    /// The answers that the last node's step was given about values.
+    pub(super) fn values(&self) -> &[(u32, u32)] {
+        let Some(node) = self.nodes.last() else { return &[] };
+        self.answers.get(node.from.answers + usize::from(self.options().len() > 1)..).unwrap_or_default()
+    }
+
+    /// Lets the last node's step be the first transition, from `at` on, of `lane`; `false` if there is none.
+    pub(super) fn take(&mut self, lane: Lane, at: usize, cpus: usize) -> bool {
+        let options = self.options();
+        let (of, found) = (options.len(), options[at..].iter().position(|t| Lane::of(*t, cpus) == lane));
+        let (Some(node), Some(ahead)) = (self.nodes.last_mut(), found) else { return false };
+        (node.lane, node.current) = (lane, at + ahead);
+        self.answers.truncate(node.from.answers);
+        if of > 1 {
+            self.answers.push((node.current as u32, of as u32));
+        }
+        true
+    }
+
+    /// Notes what the last node's step touched, and which lanes sleep on after it.
+    pub(super) fn note(&mut self, touches: &[Touch]) {
+        let Some(node) = self.nodes.last() else { return };
+        for touch in touches {
+            match self.prints[node.prints..].iter_mut().find(|print| print.loc == touch.loc) {
+                Some(print) => print.writes |= touch.writes,
+                None => self.prints.push(Print { loc: touch.loc, writes: touch.writes }),
+            }
+        }
+        self.next_sleepers = self.sleepers.len();
+        self.next_asleep = Lanes::NONE;
+        for i in node.from.sleepers..self.next_sleepers {
+            let sleeper = self.sleepers[i];
+            let (from, to) = sleeper.prints;
+            if sleeper.lane != node.lane && !conflict(&self.prints[from..to], touches) {
+                self.sleepers.push(sleeper);
+                self.next_asleep = self.next_asleep.with(sleeper.lane);
+            }
+        }
+    }
+
+    /// Everything that the last node's lane could do was tried there: it sleeps from now on.
+    pub(super) fn put_to_sleep(&mut self) {
+        let Some(node) = self.nodes.last_mut() else { return };
+        node.done = node.done.with(node.lane);
+        self.sleepers.push(Sleeper { lane: node.lane, prints: (node.prints, self.prints.len()) });
+        node.prints = self.prints.len();
+    }
+
+    /// Forgets the state after the last node's step.
+    pub(super) fn return_to_last(&mut self) {
+        self.sleepers.truncate(self.next_sleepers);
+    }
+
+    /// Leaves the last node.
+    pub(super) fn pop(&mut self) {
+        let Some(node) = self.nodes.pop() else { return };
+        self.options.truncate(node.from.options);
+        self.answers.truncate(node.from.answers);
+        self.sleepers.truncate(node.from.sleepers);
+        self.prints.truncate(node.from.prints);
+        self.next_sleepers = node.from.sleepers;
+    }
+}
+
+fn conflict(prints: &[Print], touches: &[Touch]) -> bool {
+    let conflicts = |print: &Print, touch: &Touch| touch.loc == print.loc && (touch.writes || print.writes);
+    prints.iter().any(|print| touches.iter().any(|touch| conflicts(print, touch)))
+}

@@ -1,0 +1,99 @@
+//! How an executor shows a search what it does, step by step.
+
+use crate::choice::{Choice, Enabled, Transition};
+use crate::context::TaskState;
+use crate::cpu::{CpuId, TaskId};
+use crate::executor::{Executor, Outcome, Platform};
+use crate::footprint::Step;
+use crate::gate::Gate;
+
+impl<'m, P: Platform<'m>> Executor<'m, P> {
+    /// Asks the search what comes next, and watches that step.
+    ///
+    /// # Errors
+    /// How the run ends, if nothing does.
+    #[cold]
+    pub(crate) fn decide_closely(&mut self, bound: u64) -> Result<usize, Outcome> {
+        let core = self.core;
+        if core.steps.get() >= bound {
+            return Err(Outcome::StepBound);
+        }
+        core.set_searched(true);
+        let enabled = Enabled { ready: &self.ready, others: &self.others, cpus: &core.cpus };
+        let chosen = core.with_search(|search| search.decide(core, &enabled)).flatten().ok_or(Outcome::Pruned)?;
+        let (transition, of) = (enabled.get(chosen), enabled.len());
+        if of > 1 {
+            core.note_decision(&Choice::Transition(enabled), chosen);
+        }
+        let cpu = transition.cpu();
+        let state = &core.cpus[cpu.index()];
+        let op = state.op();
+        let sees = core.with_search(|search| search.sees()).unwrap_or_default();
+        let is_drain = matches!(transition, Transition::Drain(_));
+        let irq_on = state.mode.get().irq_on;
+        let shares = self.sharing & 1 << cpu.0 != 0;
+        let or_else = !is_drain && (shares || (sees.interrupts && irq_on));
+        let drains = op.is_some_and(|op| op.kind.drains());
+        self.shown = Some(Step {
+            cpu,
+            is_drain,
+            irq_on,
+            drains: matches!(transition, Transition::Step(_)) && drains,
+            or_else,
+            may_drain: or_else && (shares || drains),
+        });
+        let gate = match transition {
+            Transition::Step(_) => op.map(|op| op.gate),
+            Transition::Switch(_, to) => self.parked(cpu).find(|(task, _)| *task == to).map(|(_, gate)| gate),
+            Transition::Interrupt(..) | Transition::Drain(_) => None,
+        };
+        let others = self.gates_of(cpu).filter(|_| or_else).map(|gate| (gate, self.is_open(cpu, gate)));
+        core.tracker.borrow_mut().open(core, sees, gate, others, |i| self.is_quiescent(i));
+        Ok(chosen)
+    }
+
+    /// Whether a CPU finds a gate open.
+    fn is_open(&self, cpu: CpuId, gate: Gate) -> bool {
+        self.core.cpus[cpu.index()].finds_open(gate, self.core)
+    }
+
+    /// What the parked tasks of a CPU wait for.
+    fn parked(&self, cpu: CpuId) -> impl Iterator<Item = (TaskId, Gate)> {
+        self.lanes[cpu.index()].tasks.iter().filter_map(|task| match &task.state {
+            TaskState::Parked(saved) => Some((task.id, saved.op?.gate)),
+            _ => None,
+        })
+    }
+
+    /// What the contexts of a CPU wait for.
+    fn gates_of(&self, cpu: CpuId) -> impl Iterator<Item = Gate> {
+        let own = self.core.cpus[cpu.index()].op().map(|op| op.gate);
+        self.parked(cpu).map(|(_, gate)| gate).chain(own)
+    }
+
+    /// The step that was watched is over, with all that came of it.
+    #[cold]
+    pub(crate) fn close_step(&mut self) {
+        let (core, Some(step)) = (self.core, self.shown.take()) else { return };
+        let mut tracker = core.tracker.borrow_mut();
+        core.with_search(|search| {
+            let shown = tracker.close(core, search.sees(), step, |i| self.is_quiescent(i));
+            search.note(core, &tracker, shown);
+        });
+    }
+
+    /// The run is over: tells the search of the last step, and of those that cannot go on.
+    pub(crate) fn close_run(&mut self, outcome: &Outcome) {
+        self.close_step();
+        self.core.set_searched(false);
+        if matches!(outcome, Outcome::Completed | Outcome::Pruned) {
+            return;
+        }
+        for cpu in CpuId::all(self.core.cpus.len()) {
+            let gates: Vec<Gate> = self.gates_of(cpu).filter(|gate| *gate != Gate::Open).collect();
+            if !gates.is_empty() {
+                self.core.with_search(|search| search.note_blocked(cpu, &gates));
+            }
+        }
+    }
+}
