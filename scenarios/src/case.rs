@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use sim_mm::KernelConfig;
 
-use crate::explore::{Campaign, Explored, Goal, Trace};
+use crate::explore::{Campaign, Explored, Extent, Goal, Strategy, Trace};
 use crate::oracle::Finding;
 use crate::scenario::{Case, Expect, MachineSpec, Scenario};
 use crate::world::SetupError;
@@ -15,14 +15,20 @@ pub const RUNS_TO_FIND: u64 = 200_000;
 /// Runs that a case gets if it does not say, where none is expected.
 pub const RUNS_TO_TRUST: u64 = 50_000;
 
+/// Runs that a search for all schedules gets if the case does not say.
+pub const RUNS_TO_VERIFY: u64 = 2_000_000;
+
 /// How a case came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// As expected.
     AsExpected,
     /// A violation where none was expected.
     Violation,
-    /// The expected violation was not found within the budget, or somebody asked for the end.
+    /// The expected violation does not exist: every schedule was explored.
+    Absent,
+    /// The budget did not suffice, or somebody asked for the end.
     Inconclusive,
 }
 
@@ -40,14 +46,22 @@ pub struct Report {
 }
 
 /// How much of the budget is the command line's to say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// Runs at the most.
     pub runs: Option<u64>,
     /// The number of the first run.
     pub seed: u64,
+    /// See [`Campaign::stride`].
+    pub stride: u64,
     /// Threads.
     pub jobs: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { runs: None, seed: 0, stride: 1, jobs: 1 }
+    }
 }
 
 /// The machine and the kernel of a case.
@@ -78,13 +92,19 @@ pub fn judge(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, SetupError> {
     let (machine, kernel) = configuration(scenario, case);
-    let usual = if case.expect == Expect::NoViolation { RUNS_TO_TRUST } else { RUNS_TO_FIND };
+    let strategy = Strategy::from(case.explore);
+    let usual = match case.expect {
+        _ if !strategy.samples() => RUNS_TO_VERIFY,
+        Expect::NoViolation => RUNS_TO_TRUST,
+        Expect::Violation { .. } => RUNS_TO_FIND,
+    };
     let campaign = Campaign {
         scenario,
         machine,
         kernel,
-        strategy: case.explore.strategy.into(),
+        strategy,
         seed: budget.seed,
+        stride: budget.stride,
         runs: budget.runs.or(case.explore.runs).unwrap_or(usual),
         jobs: budget.jobs,
     };
@@ -93,9 +113,14 @@ pub fn judge(
     let trace = explored.first.map(|run| campaign.trace(run)).transpose()?;
     let finding = trace.as_ref().and_then(|trace| matching(&case.expect, trace)).cloned();
     let verdict = match (&case.expect, &finding) {
-        (Expect::NoViolation, None) if explored.interrupted => Verdict::Inconclusive,
-        (Expect::NoViolation, None) | (Expect::Violation { .. }, Some(_)) => Verdict::AsExpected,
         (Expect::NoViolation, Some(_)) => Verdict::Violation,
+        (Expect::Violation { .. }, Some(_)) => Verdict::AsExpected,
+        (Expect::NoViolation, None) if explored.interrupted => Verdict::Inconclusive,
+        (Expect::NoViolation, None) => match explored.extent {
+            Extent::Sampled | Extent::Verified(_) => Verdict::AsExpected,
+            Extent::Cut { .. } => Verdict::Inconclusive,
+        },
+        (Expect::Violation { .. }, None) if explored.extent.is_verified() => Verdict::Absent,
         (Expect::Violation { .. }, None) => Verdict::Inconclusive,
     };
     Ok(Report { verdict, explored, trace, finding })

@@ -1,16 +1,22 @@
 //! The simulator as its users see it: scenarios, oracles, exploration, records, explanations.
 //!
 //! The way of a scenario: [`scenario`] reads it, [`world`] builds and sets up its machine, [`explore`]
-//! runs it many times while [`mod@oracle`] watches, [`case`] judges what came of it, [`record`] keeps a
-//! failing run, [`mod@explain`] tells it.
+//! runs it many times while [`mod@oracle`] watches, [`case`] judges what came of it, [`mod@shrink`]
+//! makes a failing run simpler, [`record`] keeps it, [`mod@explain`] tells it.
 
 pub mod case;
 pub mod cli;
+pub mod course;
+pub mod coverage;
 pub mod explain;
 pub mod explore;
 pub mod hardware;
 pub mod library;
+mod number;
 pub mod oracle;
 pub mod record;
 pub mod scenario;
+pub mod shrink;
+pub mod suite;
+mod whole_file;
 pub mod world;

@@ -91,14 +91,14 @@ fn a_record_that_is_none_is_exit_3() {
     fails(folder.path(), &["replay", "missing.json"], 3, "missing.json: No such file");
     write("truncated.json", &written[..written.len() / 2]);
     fails(folder.path(), &["replay", "truncated.json"], 3, "truncated.json:");
-    write("old.json", &written.replace("mmsim-record-1", "mmsim-record-0"));
+    write("old.json", &written.replace("mmsim-record-2", "mmsim-record-0"));
     fails(folder.path(), &["explain", "old.json"], 3, "replay it with the build that wrote it");
     write("other.json", &written.replace("\"pages\": 1", "\"pages\": 2"));
-    fails(folder.path(), &["replay", "other.json"], 3, "its digest differs");
+    fails(folder.path(), &["replay", "other.json"], 3, "a record of another scenario");
     write("unknown.json", &written.replacen("\"gup-pte-recheck\"", "\"gup-pte-rechek\"", 1));
     fails(folder.path(), &["replay", "unknown.json"], 3, "no safeguard `gup-pte-rechek`");
     write("decision.json", &written.replacen("\"0/2 ", "\"7/2 ", 1));
-    fails(folder.path(), &["replay", "decision.json"], 3, "ANSWER/OF LABEL");
+    fails(folder.path(), &["replay", "decision.json"], 3, "answer 7 is out of range, of 2");
     write("list.json", "[]");
     fails(folder.path(), &["replay", "list.json"], 3, "not a record");
     fails(folder.path(), &["replay", "."], 3, "Is a directory");

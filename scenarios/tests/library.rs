@@ -4,9 +4,10 @@ use std::sync::atomic::AtomicBool;
 
 use mmsim::case::{Budget, Verdict, configuration, judge};
 use mmsim::explain::explain;
-use mmsim::explore::{Campaign, simplify};
+use mmsim::explore::Campaign;
 use mmsim::library::{entries, open};
-use mmsim::scenario::{Case, Scenario};
+use mmsim::scenario::{Case, Expect, ExploreSpec, Scenario, StrategyName};
+use mmsim::shrink::simplify;
 
 /// A case that did not come out as expected, with the diagram of what happened instead.
 fn tell(scenario: &Scenario, case: &Case) -> Option<String> {
@@ -20,8 +21,8 @@ fn tell(scenario: &Scenario, case: &Case) -> Option<String> {
         return Some(format!("{head}{} runs found {:?}\n", report.explored.runs, report.explored.found));
     };
     let (machine, kernel) = configuration(scenario, case);
-    let strategy = case.explore.strategy.into();
-    let campaign = Campaign { scenario, machine, kernel, strategy, seed: run, runs: 1, jobs: 1 };
+    let strategy = case.explore.into();
+    let campaign = Campaign { scenario, machine, kernel, strategy, seed: run, stride: 1, runs: 1, jobs: 1 };
     let world = campaign.world().expect("the case was run");
     let mut executor = world.executor();
     trace.put_first(&finding.title());
@@ -36,6 +37,23 @@ fn check(name: &str) {
     assert!(!scenario.cases.is_empty(), "{name} has no cases");
     let failed: Vec<String> = scenario.cases.iter().filter_map(|case| tell(&scenario, case)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// A search that is through has not missed what a sample finds.
+#[test]
+fn no_search_misses_a_race() {
+    const RUNS: u64 = 3_000;
+    for entry in entries() {
+        let scenario = open(entry.name).unwrap_or_else(|error| panic!("{error}")).scenario;
+        for case in scenario.cases.iter().filter(|case| case.expect != Expect::NoViolation) {
+            let mut case = case.clone();
+            case.explore = ExploreSpec { strategy: StrategyName::Exhaustive, runs: Some(RUNS), preemptions: None };
+            let report = judge(&scenario, &case, Budget::default(), &AtomicBool::new(false), &|_| ())
+                .unwrap_or_else(|error| panic!("{}/{}: {error}", scenario.name, case.name));
+            let extent = report.explored.extent;
+            assert_ne!(report.verdict, Verdict::Absent, "{}/{}: {extent}", scenario.name, case.name);
+        }
+    }
 }
 
 #[test]

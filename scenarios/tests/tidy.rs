@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sim_mm::SAFEGUARDS;
+use sim_mm::{SAFEGUARDS, Shape};
 
 /// Every Rust file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -17,7 +17,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn each_safeguard_is_consulted_at_exactly_one_place() {
+fn each_safeguard_is_consulted_at_exactly_one_place_and_decides_at_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = Vec::new();
     for folder in ["sim-mm/src", "sim-gup/src"] {
@@ -32,5 +32,9 @@ fn each_safeguard_is_consulted_at_exactly_one_place() {
         let consulted = format!("has(Safeguard::{:?})", facts.safeguard);
         let places: usize = code.iter().map(|text| text.matches(&consulted).count()).sum();
         assert_eq!(places, 1, "{} is consulted at {places} places", facts.key);
+        // Orders and designs decide where they are reached; a check has to say so.
+        let decided = format!("decided(Safeguard::{:?})", facts.safeguard);
+        let places: usize = code.iter().map(|text| text.matches(&decided).count()).sum();
+        assert_eq!(places, usize::from(facts.shape == Shape::Check), "{} decides at {places} places", facts.key);
     }
 }

@@ -32,9 +32,11 @@ async fn gup_pte_range(
     loop {
         let pte = cpu.read_once(ptep).await;
         if cpu.has(Safeguard::GupPtePermitted) && !pte.access_permitted(write) {
+            cpu.decided(Safeguard::GupPtePermitted);
             return Err(Fallback);
         }
         if cpu.has(Safeguard::GupPteSpecial) && pte.special() {
+            cpu.decided(Safeguard::GupPteSpecial);
             return Err(Fallback);
         }
         let page = Page(pte.pfn());
@@ -66,6 +68,7 @@ async fn ref_then_recheck(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> boo
         return false;
     }
     if cpu.has(Safeguard::GupPteRecheck) && cpu.read_once(ptep).await != pte {
+        cpu.decided(Safeguard::GupPteRecheck);
         if cpu.has(Safeguard::GupRecheckPut) {
             put_page(cpu, head).await;
         }
@@ -95,6 +98,7 @@ async fn gup_pmd_range(
         let pmd = cpu.read_once(pmdp).await;
         let next = geometry.addr_end(Level::Pmd, addr, end);
         if cpu.has(Safeguard::GupPmdPresent) && !pmd.present() {
+            cpu.decided(Safeguard::GupPmdPresent);
             return Err(Fallback);
         }
         gup_pte_range(cpu, pmd, addr, next, write, pages).await?;
@@ -121,6 +125,7 @@ async fn gup_pud_range(
         let pud = cpu.read_once(pudp).await;
         let next = geometry.addr_end(Level::Pud, addr, end);
         if cpu.has(Safeguard::GupPudNone) && pud.none() {
+            cpu.decided(Safeguard::GupPudNone);
             return Err(Fallback);
         }
         gup_pmd_range(cpu, pud, addr, next, write, pages).await?;
@@ -142,6 +147,7 @@ async fn gup_p4d_range(
 ) -> Result<(), Fallback> {
     let p4d = pgd.p4d();
     if cpu.has(Safeguard::GupP4dNone) && p4d.none() {
+        cpu.decided(Safeguard::GupP4dNone);
         return Err(Fallback);
     }
     gup_pud_range(cpu, p4d, addr, end, write, pages).await
@@ -183,6 +189,7 @@ enum Protected<'m> {
 /// Disabled interrupts hold up both the grace period after which tables are freed and the interrupt of
 /// a TLB flush; disabled preemption holds up only the first; `rcu_read_lock()` the first since v4.20.
 fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {
+    cpu.consulted(Safeguard::GupIrqOff);
     match cpu.kernel.config.kernel.gup_protect {
         GupProtect::Irq => Protected::Irq(cpu.irq_save()),
         GupProtect::Preempt => Protected::Preempt(cpu.preempt_disable()),
@@ -194,12 +201,21 @@ fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {
 /// `access_ok()`: the whole range is in the user half.
 fn access_ok(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
     let limit = cpu.mmu.geometry.task_size().0;
-    !cpu.has(Safeguard::GupAccessOk) || start.0.checked_add(len).is_some_and(|end| end <= limit)
+    let below = start.0.checked_add(len).is_some_and(|end| end <= limit);
+    if cpu.has(Safeguard::GupAccessOk) && !below {
+        cpu.decided(Safeguard::GupAccessOk);
+        return false;
+    }
+    true
 }
 
 /// `gup_fast_permitted()`.
 fn gup_fast_permitted(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
-    !cpu.has(Safeguard::GupRangeWraps) || start.0.wrapping_add(len) >= start.0
+    if cpu.has(Safeguard::GupRangeWraps) && start.0.wrapping_add(len) < start.0 {
+        cpu.decided(Safeguard::GupRangeWraps);
+        return false;
+    }
+    true
 }
 
 /// `__get_user_pages_fast()`: like [`get_user_pages_fast`], but never sleeps: what the lockless walk
@@ -257,7 +273,12 @@ pub async fn get_user_pages_fast(
     if nr >= nr_pages || !cpu.has(Safeguard::GupSlowFallback) {
         return Ok(nr);
     }
-    let start = if cpu.has(Safeguard::GupAdvanceStart) { start.plus_pages(nr) } else { start };
+    let start = if cpu.has(Safeguard::GupAdvanceStart) && nr > 0 {
+        cpu.decided(Safeguard::GupAdvanceStart);
+        start.plus_pages(nr)
+    } else {
+        start
+    };
     let flags = if write { FollFlags::WRITE } else { FollFlags::NONE };
     match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
         Ok(more) => Ok(nr + more),

@@ -53,7 +53,12 @@ async fn follow_pmd_mask(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
 /// COW cycle, whose mark is the dirty bit.
 fn can_follow_write_pte(cpu: Cpu<'_>, pte: Pte, flags: FollFlags) -> bool {
     let forced = flags.has(FollFlags::FORCE) || should_force_cow_break(cpu);
-    !cpu.has(Safeguard::FollowPteWrite) || pte.write() || (forced && flags.has(FollFlags::COW) && pte.dirty())
+    let can = pte.write() || (forced && flags.has(FollFlags::COW) && pte.dirty());
+    if cpu.has(Safeguard::FollowPteWrite) && !can {
+        cpu.decided(Safeguard::FollowPteWrite);
+        return false;
+    }
+    true
 }
 
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is
@@ -69,6 +74,7 @@ async fn follow_page_pte(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
         if cpu.has(Safeguard::FollowPtl) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
     if cpu.has(Safeguard::FollowPtePresent) && !pte.present() {
+        cpu.decided(Safeguard::FollowPtePresent);
         return None;
     }
     if flags.has(FollFlags::WRITE) && !can_follow_write_pte(cpu, pte, flags) {

@@ -40,6 +40,7 @@ fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), E
     if gup_flags.has(FollFlags::WRITE) {
         let allowed = vma.flags.any(VmFlags::WRITE) || (force && vma.flags.is_cow_mapping());
         if !allowed && cpu.has(Safeguard::CheckVmaWrite) {
+            cpu.decided(Safeguard::CheckVmaWrite);
             return Err(Errno::Efault);
         }
     } else {

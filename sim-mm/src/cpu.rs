@@ -24,7 +24,20 @@ impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard.
     #[inline]
     pub fn has(self, safeguard: Safeguard) -> bool {
+        self.consulted(safeguard);
         self.kernel.config.kernel.safeguards.has(safeguard)
+    }
+
+    /// Notes that a safeguard is consulted here: by [`has`](Cpu::has), or where a design has its say.
+    #[inline]
+    pub fn consulted(self, safeguard: Safeguard) {
+        self.kernel.heeded.note_consulted(safeguard);
+    }
+
+    /// Notes that a check took effect: without it this code would have gone on another way.
+    #[inline]
+    pub fn decided(self, safeguard: Safeguard) {
+        self.kernel.heeded.note_decided(safeguard);
     }
 
     /// Tells the observer, in every run, of something that happened in this step.

@@ -11,6 +11,7 @@ use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::event::Observer;
 use crate::fork::mm_alloc;
+use crate::heeded::Heeded;
 use crate::mm_types::{MmId, MmStruct};
 use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
 use crate::page::{FIELDS, Page};
@@ -48,6 +49,8 @@ pub struct Kernel {
     pub config: MachineConfig,
     /// The page of zeroes that reads of untouched memory map.
     pub zero_page: Page,
+    /// The safeguards that the present run came to.
+    pub heeded: Heeded,
     pub(crate) init_pgd: Pfn,
     pub(crate) pages: Loc,
     pub(crate) zone: Zone,
@@ -91,6 +94,7 @@ impl Kernel {
             mmu,
             config,
             zero_page: Page(Pfn(0)),
+            heeded: Heeded::default(),
             init_pgd: Pfn(1),
             pages,
             zone,
@@ -223,6 +227,7 @@ impl Kernel {
 
     /// Back to the checkpoint.
     pub fn rewind(&self) {
+        self.heeded.forget();
         self.mmu.rewind();
         for mm in &self.mms {
             mm.rewind();

@@ -9,6 +9,7 @@ mod cpu;
 mod errno;
 mod event;
 mod fork;
+mod heeded;
 mod kernel;
 mod madvise;
 mod memory;
@@ -28,6 +29,7 @@ pub use cpu::Cpu;
 pub use errno::Errno;
 pub use event::{Event, FrameUse, Observer, RefChange};
 pub use fork::{exit_mm, start_task_in, sys_fork};
+pub use heeded::Heeded;
 pub use kernel::{Kernel, MachineConfig};
 pub use madvise::madvise_dontneed;
 pub use memory::{FaultFlags, VmFault, handle_mm_fault};
@@ -41,4 +43,4 @@ pub use platform::{
     CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, SpeculativeWalk, TableFree,
 };
 pub use release::{NotARelease, Release};
-pub use safeguard::{Facts, KernelConfig, SAFEGUARDS, Safeguard, SafeguardSet};
+pub use safeguard::{Facts, KernelConfig, SAFEGUARDS, Safeguard, SafeguardSet, Shape};

@@ -113,6 +113,7 @@ impl<'m> MmuGather<'m> {
         // mm_tlb_flush_nested(): another gather may have cleared entries of this range, and not flushed
         // them yet. Who finds nothing to flush must not rely on that.
         if cpu.has(Safeguard::GatherFlushNested) && cpu.load(self.mm.tlb_flush_pending()).await > 1 {
+            cpu.decided(Safeguard::GatherFlushNested);
             (self.start, self.end) = self.whole;
         }
         self.flush(cpu).await;

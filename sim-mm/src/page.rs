@@ -112,7 +112,11 @@ pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
     let unless_zero = cpu.has(Safeguard::GupRefUnlessZero);
     let take = move |count: u64| if count == 0 && unless_zero { 0 } else { count.wrapping_add(1) };
     let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
-    !(unless_zero && old == 0)
+    if unless_zero && old == 0 {
+        cpu.decided(Safeguard::GupRefUnlessZero);
+        return false;
+    }
+    true
 }
 
 /// `put_page()`: drops a reference; the last one frees the page.

@@ -4,6 +4,18 @@
 use crate::platform::{CowReuse, GupProtect};
 use crate::release::Release;
 
+/// What a safeguard is in the code. So it is known when it decides, which is when the code, without it,
+/// would have done something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A condition. Decides where it takes effect: the code goes back, or does something else.
+    Check,
+    /// Something that is done, or is done first: a lock, a flush, an order. Decides wherever it is reached.
+    Order,
+    /// A rule that other releases have otherwise. Decides wherever it is applied.
+    Design,
+}
+
 /// What is known of a safeguard.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
@@ -13,6 +25,8 @@ pub struct Facts {
     pub key: &'static str,
     /// What it protects, in a sentence.
     pub about: &'static str,
+    /// What it is in the code.
+    pub shape: Shape,
     /// The routine that consults it.
     pub routine: &'static str,
     /// The commit that brought it, where known.
@@ -26,7 +40,7 @@ pub struct Facts {
 }
 
 macro_rules! safeguards {
-    ($($name:ident = $key:literal in $routine:literal since $since:expr $(, until $until:expr)?
+    ($($name:ident = $key:literal $shape:ident in $routine:literal since $since:expr $(, until $until:expr)?
         $(, commit $commit:literal)? $(, cve $cve:literal)? => $about:literal;)*) => {
         /// A named safeguard. Consulted at exactly one place in the code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +52,7 @@ macro_rules! safeguards {
             safeguard: Safeguard::$name,
             key: $key,
             about: $about,
+            shape: safeguards!(@shape $shape),
             routine: $routine,
             commit: safeguards!(@or $($commit)?),
             since: $since,
@@ -45,6 +60,9 @@ macro_rules! safeguards {
             cve: safeguards!(@or $($cve)?),
         }),*];
     };
+    (@shape check) => { Shape::Check };
+    (@shape order) => { Shape::Order };
+    (@shape design) => { Shape::Design };
     (@or $value:expr) => { Some($value) };
     (@or) => { None };
 }
@@ -53,73 +71,77 @@ const FAST_GUP: Release = Release::v26(27);
 
 safeguards! {
     // The lockless path.
-    GupIrqOff = "gup-irq-off" in "get_user_pages_fast" since FAST_GUP, commit "8174c430e445" =>
+    GupIrqOff = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, commit "8174c430e445" =>
         "Interrupts stay off around the lockless walk, so page tables cannot be freed under it.";
-    GupAccessOk = "gup-access-ok" in "get_user_pages_fast" since Release::v26(31), commit "7f8189068726" =>
+    GupAccessOk = "gup-access-ok" check in "get_user_pages_fast" since Release::v26(31),
+        commit "7f8189068726" =>
         "The range must lie in the user half before the lockless walk may trust it.";
-    GupRangeWraps = "gup-range-wraps" in "gup_fast_permitted" since FAST_GUP =>
+    GupRangeWraps = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP =>
         "A range whose end lies below its start is refused: the walk would never meet its end.";
-    GupP4dNone = "gup-p4d-none" in "gup_p4d_range" since FAST_GUP =>
+    GupP4dNone = "gup-p4d-none" check in "gup_p4d_range" since FAST_GUP =>
         "An empty top-level entry ends the walk instead of being followed to frame 0.";
-    GupPudNone = "gup-pud-none" in "gup_pud_range" since FAST_GUP =>
+    GupPudNone = "gup-pud-none" check in "gup_pud_range" since FAST_GUP =>
         "An empty PUD entry ends the walk instead of being followed to frame 0.";
-    GupPmdPresent = "gup-pmd-present" in "gup_pmd_range" since FAST_GUP =>
+    GupPmdPresent = "gup-pmd-present" check in "gup_pmd_range" since FAST_GUP =>
         "A PMD entry that is not present ends the walk instead of being followed to frame 0.";
-    GupPtePermitted = "gup-pte-permitted" in "gup_pte_range" since FAST_GUP =>
+    GupPtePermitted = "gup-pte-permitted" check in "gup_pte_range" since FAST_GUP =>
         "The entry must allow the access from user mode: a write pin needs a writable entry.";
-    GupPteSpecial = "gup-pte-special" in "gup_pte_range" since FAST_GUP =>
+    GupPteSpecial = "gup-pte-special" check in "gup_pte_range" since FAST_GUP =>
         "Special entries (the zero page, raw frames) carry no reference count and are refused.";
-    GupRefUnlessZero = "gup-ref-unless-zero" in "page_cache_get_speculative" since FAST_GUP, commit "e286781d5f2e" =>
+    GupRefUnlessZero = "gup-ref-unless-zero" check in "page_cache_get_speculative" since FAST_GUP,
+        commit "e286781d5f2e" =>
         "A page whose count is zero is free or frozen; a reference is taken only if it is not.";
-    GupPteRecheck = "gup-pte-recheck" in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
+    GupPteRecheck = "gup-pte-recheck" check in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
         "The entry is read again after the reference is taken: the page may have been freed and reused between.";
-    GupRefThenRecheck = "gup-ref-then-recheck" in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
+    GupRefThenRecheck = "gup-ref-then-recheck" order in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
         "First the reference, then the second look: the other order leaves the window open.";
-    GupRecheckPut = "gup-recheck-put" in "gup_pte_range" since FAST_GUP =>
+    GupRecheckPut = "gup-recheck-put" order in "gup_pte_range" since FAST_GUP =>
         "When the second look fails, the reference just taken is dropped.";
-    GupSlowFallback = "gup-slow-fallback" in "get_user_pages_fast" since FAST_GUP =>
+    GupSlowFallback = "gup-slow-fallback" order in "get_user_pages_fast" since FAST_GUP =>
         "What the lockless walk could not pin is pinned by the locked path.";
-    GupMergeResult = "gup-merge-result" in "get_user_pages_fast" since FAST_GUP =>
+    GupMergeResult = "gup-merge-result" order in "get_user_pages_fast" since FAST_GUP =>
         "If the locked path fails after some pages were pinned, their number is returned, not the error.";
-    GupAdvanceStart = "gup-advance-start" in "get_user_pages_fast" since FAST_GUP =>
+    GupAdvanceStart = "gup-advance-start" check in "get_user_pages_fast" since FAST_GUP =>
         "The locked path starts behind the pages that are already pinned.";
-    GupReadBreaksCow = "gup-read-breaks-cow" in "should_force_cow_break" since Release::v(5, 8),
+    GupReadBreaksCow = "gup-read-breaks-cow" design in "should_force_cow_break" since Release::v(5, 8),
         until Release::v(5, 9), commit "17839856fd58", cve "CVE-2020-29374" =>
         "A read pin of private memory breaks COW first, so that no later write can come to share the page.";
 
     // The locked path.
-    FollowPtl = "follow-ptl" in "follow_page_pte" since Release::v26(12) =>
+    FollowPtl = "follow-ptl" order in "follow_page_pte" since Release::v26(12) =>
         "The PTE lock is held from reading the entry until the page has its reference.";
-    FollowPtePresent = "follow-pte-present" in "follow_page_pte" since Release::v26(12) =>
+    FollowPtePresent = "follow-pte-present" check in "follow_page_pte" since Release::v26(12) =>
         "Only a present entry names a frame.";
-    FollowPteWrite = "follow-pte-write" in "can_follow_write_pte" since Release::v26(12) =>
+    FollowPteWrite = "follow-pte-write" check in "can_follow_write_pte" since Release::v26(12) =>
         "A write pin needs a writable entry, or one that a forced write made its own.";
-    CheckVmaWrite = "check-vma-write" in "check_vma_flags" since Release::v26(12) =>
+    CheckVmaWrite = "check-vma-write" check in "check_vma_flags" since Release::v26(12) =>
         "Writing needs a writable mapping, or force on a private one.";
 
     // The memory manager.
-    CowReuseCounts = "cow-reuse-counts" in "do_wp_page" since Release::v(5, 9), commit "09854ba94c6a",
+    CowReuseCounts = "cow-reuse-counts" design in "do_wp_page" since Release::v(5, 9), commit "09854ba94c6a",
         cve "CVE-2020-29374" =>
         "A write fault reuses a page only if nobody else holds a reference, not merely no other mapping.";
-    AnonFaultRecheck = "anon-fault-recheck" in "do_anonymous_page" since Release::v26(12) =>
+    AnonFaultRecheck = "anon-fault-recheck" check in "do_anonymous_page" since Release::v26(12) =>
         "A fault looks again under the PTE lock: another thread may have filled the entry.";
-    WpFaultRecheck = "wp-fault-recheck" in "wp_page_copy" since Release::v26(12) =>
+    WpFaultRecheck = "wp-fault-recheck" check in "wp_page_copy" since Release::v26(12) =>
         "A COW copy is mapped only if the entry is still the one that was copied from.";
-    PteAllocRecheck = "pte-alloc-recheck" in "__pte_alloc" since Release::v26(12) =>
+    PteAllocRecheck = "pte-alloc-recheck" check in "__pte_alloc" since Release::v26(12) =>
         "A new table is linked only if no other thread linked one first.";
-    GatherFlushFirst = "gather-flush-first" in "tlb_flush_mmu" since Release::v26(12) =>
+    GatherFlushFirst = "gather-flush-first" order in "tlb_flush_mmu" since Release::v26(12) =>
         "Pages are freed after the TLB flush that makes them unreachable, not before.";
-    TableInvalidate = "table-invalidate" in "tlb_table_invalidate" since Release::v(4, 19), commit "d86564a2f085" =>
+    TableInvalidate = "table-invalidate" order in "tlb_table_invalidate" since Release::v(4, 19),
+        commit "d86564a2f085" =>
         "Before a page table is freed the paging-structure caches that lead to it are flushed: neither RCU nor an empty interrupt does that.";
-    GatherFlushNested = "gather-flush-nested" in "tlb_finish_mmu" since Release::v(4, 13), commit "99baac21e458" =>
+    GatherFlushNested = "gather-flush-nested" check in "tlb_finish_mmu" since Release::v(4, 13),
+        commit "99baac21e458" =>
         "Who unmaps a range while another does flushes it altogether: the other's flush may be still to come.";
-    FlushWaits = "flush-waits" in "smp_call_function_many" since Release::v26(12) =>
+    FlushWaits = "flush-waits" order in "smp_call_function_many" since Release::v26(12) =>
         "Whoever flushes other CPUs' translations waits until each of them has done it.";
-    ForkFlush = "fork-flush" in "dup_mmap" since Release::v26(12) =>
+    ForkFlush = "fork-flush" order in "dup_mmap" since Release::v26(12) =>
         "After fork write-protected the parent's entries, stale writable translations are flushed.";
-    ForkWriteProtect = "fork-write-protect" in "copy_one_pte" since Release::v26(12) =>
+    ForkWriteProtect = "fork-write-protect" order in "copy_one_pte" since Release::v26(12) =>
         "Fork write-protects private pages in both address spaces.";
-    WpFlush = "wp-flush" in "ptep_clear_flush" since Release::v26(12) =>
+    WpFlush = "wp-flush" order in "ptep_clear_flush" since Release::v26(12) =>
         "Before a COW copy is mapped, translations of the old page are flushed.";
 }
 
@@ -147,6 +169,13 @@ impl Facts {
 pub struct SafeguardSet(u64);
 
 impl SafeguardSet {
+    /// The same set, and the safeguard.
+    #[inline]
+    #[must_use]
+    pub(crate) fn with(self, safeguard: Safeguard) -> SafeguardSet {
+        SafeguardSet(self.0 | 1 << safeguard as u8)
+    }
+
     /// Whether it holds the safeguard.
     #[inline]
     pub fn has(self, safeguard: Safeguard) -> bool {
@@ -202,6 +231,15 @@ impl KernelConfig {
             cow_reuse: cow_reuse.unwrap_or(if counts { by_version } else { CowReuse::Mapcount }),
             gup_protect: gup_protect.unwrap_or(if irq_off { GupProtect::Irq } else { GupProtect::None }),
             rcu_consolidated: version >= Release::v(4, 20),
+        }
+    }
+
+    /// Whether a safeguard is in force: of designs, whether the one that was resolved has it.
+    pub fn is_in_force(&self, safeguard: Safeguard) -> bool {
+        match safeguard {
+            Safeguard::GupIrqOff => self.gup_protect == GupProtect::Irq,
+            Safeguard::CowReuseCounts => self.cow_reuse != CowReuse::Mapcount,
+            _ => self.safeguards.has(safeguard),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask TASK`: what those who work on the project run.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to whoever runs it")]
 
+mod shards;
+
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
@@ -8,6 +10,7 @@ usage: cargo xtask TASK
 
   ci      what every change must pass: .ci/run
   bench   the engine against its peers, the MMU, and the whole stack (docs/performance.md)
+  shards  a suite in one piece, by GNU parallel and by a Slurm array: the same (docs/ci.md)
   docs    the API documentation, private items included
 ";
 
@@ -33,6 +36,10 @@ fn main() -> ExitCode {
                 && cargo(&["bench", "--package", "mmsim", "--bench", "translate"])
                 && cargo(&["run", "--release", "--package", "mmsim", "--", "bench"])
         }
+        ["shards"] => shards::run(env!("CARGO")).unwrap_or_else(|error| {
+            eprintln!("shards: {error}");
+            false
+        }),
         ["docs"] => cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -7,10 +7,10 @@ use super::race::Race;
 use super::run::Args;
 use super::{Exit, Failure, Output};
 use crate::case::{Budget, Report, Verdict, configuration, judge};
-use crate::explore::Campaign;
+use crate::explore::{Campaign, Extent};
 use crate::library::Loaded;
 use crate::oracle::Finding;
-use crate::scenario::{Case, Expect, StrategyName};
+use crate::scenario::{Case, Expect};
 
 /// Runs the cases one after the other. A violation that was not expected is shown in full.
 pub(crate) fn run(
@@ -27,10 +27,14 @@ pub(crate) fn run(
     let mut as_expected = 0;
     let mut documents = Vec::new();
     for &case in cases {
-        let budget =
-            Budget { runs: args.effort.runs, seed: args.effort.seed, jobs: usize::from(args.effort.jobs) };
+        let budget = Budget {
+            runs: args.effort.runs,
+            seed: args.effort.seed,
+            stride: 1,
+            jobs: usize::from(args.effort.jobs),
+        };
         let mut case = case.clone();
-        case.explore.strategy = args.effort.strategy().unwrap_or(case.explore.strategy);
+        args.effort.apply(&mut case.explore)?;
         let bar = output.progress(&case.name, budget.runs.or(case.explore.runs).unwrap_or(0));
         let report = judge(scenario, &case, budget, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
         bar.finish_and_clear();
@@ -40,6 +44,7 @@ pub(crate) fn run(
             Verdict::AsExpected => as_expected += 1,
             Verdict::Inconclusive if worst != Exit::Violation => worst = Exit::Inconclusive,
             Verdict::Inconclusive => {}
+            Verdict::Absent => worst = Exit::Violation,
             Verdict::Violation => {
                 worst = Exit::Violation;
                 shown = show(args, loaded, &case, &report, output)?;
@@ -72,8 +77,9 @@ fn show(
         scenario: &loaded.scenario,
         machine,
         kernel,
-        strategy: case.explore.strategy.into(),
+        strategy: case.explore.into(),
         seed: 0,
+        stride: 1,
         runs: 1,
         jobs: 1,
     };
@@ -87,12 +93,14 @@ fn show(
 /// `  no-recheck   leak in gup_pte_range / do_anonymous_page, run 872   as expected`
 fn line(case: &Case, report: &Report, width: usize) -> String {
     let explored = &report.explored;
-    let what = match (&report.finding, &case.expect) {
+    let nothing = match &case.expect {
+        Expect::NoViolation => "no violation".to_owned(),
+        Expect::Violation { any_of, .. } => format!("no {}", any_of.join(" or ")),
+    };
+    let what = match (&report.finding, explored.extent) {
         (Some(finding), _) => format!("{}, after {} runs", finding.title(), thousands(explored.runs)),
-        (None, Expect::NoViolation) => format!("no violation in {} runs, sampled", thousands(explored.runs)),
-        (None, Expect::Violation { any_of, .. }) => {
-            format!("no {} in {} runs, sampled", any_of.join(" or "), thousands(explored.runs))
-        }
+        (None, Extent::Sampled) => format!("{nothing} in {} runs, sampled", thousands(explored.runs)),
+        (None, extent) => format!("{nothing}, {extent}"),
     };
     let expected: Option<String> = report.finding.as_ref().map(Finding::title);
     let others: Vec<&str> = explored
@@ -106,11 +114,10 @@ fn line(case: &Case, report: &Report, width: usize) -> String {
     let (style, word) = match report.verdict {
         Verdict::AsExpected => (GOOD, "ok"),
         Verdict::Violation => (BAD, "UNEXPECTED"),
+        Verdict::Absent => (BAD, "ABSENT"),
         Verdict::Inconclusive => (DOUBT, "INCONCLUSIVE"),
     };
-    let sampled = if case.explore.strategy == StrategyName::Exhaustive { ", not exhaustively" } else { "" };
-    let sampled = if report.finding.is_none() { sampled } else { "" };
-    format!("  {:width$}  {}  {what}{sampled}{also}", case.name, styled(style, word))
+    format!("  {:width$}  {}  {what}{also}", case.name, styled(style, word))
 }
 
 fn document(case: &Case, report: &Report, shown: serde_json::Value) -> serde_json::Value {
@@ -119,13 +126,15 @@ fn document(case: &Case, report: &Report, shown: serde_json::Value) -> serde_jso
         "verdict": match report.verdict {
             Verdict::AsExpected => "as-expected",
             Verdict::Violation => "violation",
+            Verdict::Absent => "absent",
             Verdict::Inconclusive => "inconclusive",
         },
         "found": report.finding.as_ref().map(Finding::title),
         "seed": report.explored.first,
         "runs": report.explored.runs,
         "steps": report.explored.steps,
-        "sampled": report.finding.is_none(),
+        "sampled": report.finding.is_none() && report.explored.extent == Extent::Sampled,
+        "extent": report.explored.extent.document(),
         "race": shown,
     })
 }

@@ -7,7 +7,8 @@ use sim_mm::{
 };
 
 use super::Failure;
-use crate::scenario::{KernelSpec, MachineChange, PlatformChange, StrategyName};
+use crate::explore::Strategy;
+use crate::scenario::{ExploreSpec, KernelSpec, MachineChange, PlatformChange, StrategyName};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Configure {
@@ -49,8 +50,13 @@ pub(crate) struct Configure {
 pub(crate) struct Effort {
     /// Which schedules to try.
     #[arg(long, value_parser = PossibleValuesParser::new(
-        ["portfolio", "random", "sticky", "pct", "pos", "timed"]), help_heading = "Exploration")]
+        ["portfolio", "random", "sticky", "pct", "pos", "timed", "exhaustive", "states"]), help_heading = "Exploration")]
     pub(crate) strategy: Option<String>,
+    /// Explores every schedule with at most so many preemptions: of a CPU that could have gone on.
+    /// With a strategy that explores every schedule.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000),
+          help_heading = "Exploration")]
+    pub(crate) preemptions: Option<u32>,
     /// Runs at the most.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Exploration")]
     pub(crate) runs: Option<u64>,
@@ -123,5 +129,27 @@ impl Configure {
 impl Effort {
     pub(crate) fn strategy(&self) -> Option<StrategyName> {
         self.strategy.as_ref().and_then(|name| StrategyName::by_name(name))
+    }
+
+    /// Changes how something is explored.
+    pub(crate) fn apply(&self, explore: &mut ExploreSpec) -> Result<(), Failure> {
+        if let Some(strategy) = self.strategy() {
+            *explore = ExploreSpec { strategy, preemptions: None, ..*explore };
+        }
+        if self.preemptions.is_some() && !explore.strategy.is_exhaustive() {
+            return Err(Failure {
+                exit: super::Exit::Usage,
+                message: "--preemptions bounds a search for all schedules: add --strategy exhaustive".to_owned(),
+            });
+        }
+        explore.preemptions = self.preemptions.or(explore.preemptions);
+        Ok(())
+    }
+
+    /// How a scenario without cases is explored.
+    pub(crate) fn explore(&self) -> Result<Strategy, Failure> {
+        let mut explore = ExploreSpec { strategy: StrategyName::Portfolio, runs: None, preemptions: None };
+        self.apply(&mut explore)?;
+        Ok(explore.into())
     }
 }

@@ -5,10 +5,9 @@ use std::sync::atomic::AtomicBool;
 use super::configure::{Configure, Effort};
 use super::output::{BAD, GOOD, styled, thousands};
 use super::{Exit, Failure, Output};
-use crate::case::RUNS_TO_TRUST;
+use crate::case::{RUNS_TO_TRUST, RUNS_TO_VERIFY};
 use crate::explore::{Campaign, Goal};
 use crate::library;
-use crate::scenario::StrategyName;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -25,24 +24,27 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
     args.configure.check()?;
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
     let scenario = &loaded.scenario;
+    let strategy = args.effort.explore()?;
+    let usual = if strategy.samples() { RUNS_TO_TRUST } else { RUNS_TO_VERIFY };
     let campaign = Campaign {
         scenario,
         machine: scenario.machine.changed(&args.configure.machine_change()),
         kernel: scenario.kernel.changed(&args.configure.kernel_change()).resolve(),
-        strategy: args.effort.strategy().unwrap_or(StrategyName::Portfolio).into(),
+        strategy,
         seed: args.effort.seed,
-        runs: args.effort.runs.unwrap_or(RUNS_TO_TRUST),
+        stride: 1,
+        runs: args.effort.runs.unwrap_or(usual),
         jobs: usize::from(args.effort.jobs),
     };
     let bar = output.progress(&scenario.name, campaign.runs);
     let explored = campaign.explore(Goal::All, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
     bar.finish_and_clear();
     output.text(&format!(
-        "{}: {} runs of {} steps on average, sampled by {}{}",
+        "{}: {} runs of {} steps on average, {}{}",
         scenario.name,
         thousands(explored.runs),
         explored.steps.checked_div(explored.runs).unwrap_or(0),
-        campaign.strategy,
+        explored.how(campaign.strategy),
         if explored.interrupted { ", interrupted" } else { "" }
     ));
     for found in &explored.found {
@@ -62,13 +64,14 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         "seed": campaign.seed,
         "runs": explored.runs,
         "steps": explored.steps,
-        "sampled": true,
+        "sampled": strategy.samples(),
+        "extent": explored.extent.document(),
         "interrupted": explored.interrupted,
         "found": explored.found.iter().map(|found| serde_json::json!({
             "title": found.title, "runs": found.times, "seed": found.run,
         })).collect::<Vec<_>>(),
     }));
-    Ok(match (explored.found.is_empty(), explored.interrupted) {
+    Ok(match (explored.found.is_empty(), explored.is_cut()) {
         (false, _) => Exit::Violation,
         (true, true) => Exit::Inconclusive,
         (true, false) => Exit::AsExpected,

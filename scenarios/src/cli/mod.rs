@@ -3,20 +3,26 @@
 mod bench;
 mod cases;
 mod configure;
+mod coverage;
+mod explain;
 mod explore;
 mod input;
 mod list;
+mod merge;
 mod mmu;
 mod output;
 mod race;
 mod replay;
+mod reports;
 mod run;
+mod shrink;
+mod test;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum as _};
 
 pub(crate) use output::Output;
 
@@ -47,6 +53,14 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
+    /// A JSON document a line, as soon as there is one.
+    Jsonl,
+    /// The kernel's test protocol.
+    Ktap,
+    /// JUnit's XML.
+    Junit,
+    /// A finding as a kernel log would report it.
+    Report,
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,17 +69,25 @@ enum Command {
     Run(run::Args),
     /// Explores a scenario and counts its distinct findings.
     Explore(explore::Args),
+    /// Says what exploring covers: safeguards, lines, races, schedules.
+    Coverage(coverage::Args),
+    /// Runs all cases of scenarios, and their records, for CI.
+    Test(test::Args),
+    /// Merges the results of `test --shard`.
+    Merge(merge::Args),
     /// Replays a record, step by step the same.
     Replay(replay::Args),
+    /// Makes the scenario and the schedule of a record as simple as can be.
+    Shrink(shrink::Args),
     /// Tells the race in a record as a diagram.
-    Explain(replay::ExplainArgs),
+    Explain(explain::Args),
     /// Lists the scenarios of the library.
     List,
     /// Describes a scenario: its history, its threads, its cases.
     Describe(list::DescribeArgs),
     /// Lists the safeguards that a kernel can be run without.
     Safeguards,
-    /// Measures runs and steps a second.
+    /// Measures runs and steps a second, or how soon races are found.
     Bench(bench::Args),
     /// The hardware alone: translations, walks, translation caches, cycles.
     Mmu(mmu::Args),
@@ -99,6 +121,7 @@ impl Failure {
 /// Runs the command line; answers the exit code.
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    let format = args.format;
     trace_to_stderr(args.verbose);
     report_defects();
     let stop = Arc::new(AtomicBool::new(false));
@@ -106,11 +129,20 @@ pub fn main() -> ExitCode {
         watch_for_interrupts(stop.clone());
     }
     let mut output = Output::new(args.format, args.color);
+    if !args.command.can_tell(format) {
+        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        output.error(&format!("this command has no `--format {name}`; it has text and json"));
+        return ExitCode::from(Exit::Usage as u8);
+    }
     let result = match &args.command {
         Command::Run(args) => run::run(args, &mut output, &stop),
         Command::Explore(args) => explore::run(args, &mut output, &stop),
+        Command::Coverage(args) => coverage::run(args, &mut output, &stop),
+        Command::Test(args) => test::run(args, format, &mut output, &stop),
+        Command::Merge(args) => merge::run(args, format, &mut output),
         Command::Replay(args) => replay::replay(args, &mut output),
-        Command::Explain(args) => replay::explain(args, &mut output),
+        Command::Shrink(args) => shrink::run(args, &mut output, &stop),
+        Command::Explain(args) => explain::run(args, format, &mut output),
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),
@@ -129,7 +161,19 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Whether an interrupt asks it for what it has so far. The others just end.
     fn ends_gracefully(&self) -> bool {
-        matches!(self, Command::Run(_) | Command::Explore(_))
+        matches!(
+            self,
+            Command::Run(_) | Command::Explore(_) | Command::Coverage(_) | Command::Test(_) | Command::Shrink(_)
+        )
+    }
+
+    /// Whether it has a format.
+    fn can_tell(&self, format: Format) -> bool {
+        match format {
+            Format::Text | Format::Json => true,
+            Format::Jsonl | Format::Ktap | Format::Junit => matches!(self, Command::Test(_) | Command::Merge(_)),
+            Format::Report => matches!(self, Command::Explain(_)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Format;
+pub(crate) use crate::number::thousands;
 
 /// The output of a command.
 pub(crate) struct Output {
@@ -52,6 +53,12 @@ impl Output {
         }
     }
 
+    /// Prints a part of a report in whatever format, as it is but for colours that nobody wants.
+    pub(crate) fn part(&mut self, text: &str) {
+        let written = write!(self.stdout, "{text}").and_then(|()| self.stdout.flush());
+        self.must_be_written(written);
+    }
+
     /// Prints the document for programs.
     pub(crate) fn json(&mut self, value: &serde_json::Value) {
         if self.format == Format::Json {
@@ -93,32 +100,33 @@ impl Output {
         drop(writeln!(self.stderr, "{message}"));
     }
 
+    /// A bar for a search whose end nobody knows, seen only on a terminal: how many candidates, and a message.
+    pub(crate) fn candidates(&self) -> ProgressBar {
+        let bar = self.progress("", u64::MAX);
+        let style = ProgressStyle::with_template("{spinner} {human_pos} candidates, {elapsed}: {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar
+    }
+
     /// A progress bar over `total` runs, seen only on a terminal.
     pub(crate) fn progress(&self, what: &str, total: u64) -> ProgressBar {
+        self.progress_in("runs", what, total)
+    }
+
+    /// A progress bar in some unit.
+    pub(crate) fn progress_in(&self, unit: &str, what: &str, total: u64) -> ProgressBar {
         let target = if std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        let style =
-            ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} runs, {per_sec}, {eta} left");
+        let style = ProgressStyle::with_template(&format!(
+            "{{msg}} {{bar:30}} {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+        ));
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
-}
-
-/// A number with its thousands apart: `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -1,14 +1,15 @@
 //! Showing a race: the diagram, what prevents it, and the record to replay.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::output::{BAD, styled};
 use super::{Failure, Output};
-use crate::explain::{WIDTH, explain, prevented_by};
-use crate::explore::{Campaign, Trace, simplify};
+use crate::explain::{WIDTH, explain, prevented_by, told};
+use crate::explore::{Campaign, Trace};
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::record::{Provenance, Record};
+use crate::shrink::{Schedule, matter, simplify};
 
 /// A race that was found, made simple.
 pub(crate) struct Race<'c> {
@@ -29,42 +30,39 @@ impl Race<'_> {
         output: &mut Output,
     ) -> Result<serde_json::Value, Failure> {
         trace.put_first(&finding.title());
-        let found_with = trace.switches();
+        let found = Schedule::of(&trace);
         let world = self.campaign.world().map_err(Failure::bad_input)?;
         let mut executor = world.executor();
         let trace = simplify(&world, &mut executor, trace);
-        // Names and places are those of the run that is told.
-        let trace = again(&world, &mut executor, trace);
         let Some(finding) = trace.findings.first() else { return Ok(serde_json::Value::Null) };
         let text = explain(&world, &trace, finding);
         let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
         output.text(&styled(BAD, title));
         output.text(rest.trim_end());
-        let prevented = prevented_by(self.campaign, self.run, &finding.title());
-        let keys: Vec<&str> = prevented.iter().map(|safeguard| safeguard.facts().key).collect();
-        if !keys.is_empty() {
-            output.text(&format!("prevented by: {}", keys.join(", ")));
+        let prevented = prevented_by(self.campaign, &trace, finding);
+        let holding = prevented.iter().filter(|prevention| prevention.holds);
+        let keys: Vec<&str> = holding.map(|prevention| prevention.safeguard.facts().key).collect();
+        for line in told(&prevented) {
+            output.text(&line);
         }
         output.text("");
+        let matter = matter(&world, &mut executor, &trace);
         output.text(&format!(
-            "found by {} in run {}; {} switches between CPUs, made {}",
+            "found by {} in run {}, made simpler: {} -> {} switches, {} -> {} steps, {matter}",
             self.campaign.strategy,
             self.run,
-            found_with,
-            trace.switches()
+            found.switches,
+            trace.switches(),
+            found.steps,
+            trace.steps,
         ));
         let provenance =
             Provenance { case: self.case.clone(), strategy: self.campaign.strategy.to_string(), seed: self.run };
-        let record = Record::new(&world, self.campaign.machine, &trace, &self.loaded.text, provenance);
+        let record =
+            Record::new(&world, self.campaign.machine, &trace, &self.loaded.text, provenance).marked(&matter);
         let mut written = None;
         if let Some(folder) = folder {
-            let path = record.write(folder).map_err(|error| Failure {
-                exit: super::Exit::Violation,
-                message: format!(
-                    "the race was found, but its record could not be written to {}: {error}",
-                    folder.display()
-                ),
-            })?;
+            let path = write(&record, folder)?;
             output.text(&format!("record: {}", path.display()));
             output.text(&format!("replay: mmsim replay {}", path.display()));
             written = Some(path.display().to_string());
@@ -83,15 +81,13 @@ impl Race<'_> {
     }
 }
 
-/// The same run once more, as the last that the world did.
-fn again<'m>(
-    world: &'m crate::world::World<'_>,
-    executor: &mut sim_core::Executor<'m, sim_mm::Kernel>,
-    trace: Trace,
-) -> Trace {
-    let source = sim_core::source::Source::Replay(sim_core::source::Replay::strict(trace.answers()));
-    let title = trace.findings.first().map(Finding::title).unwrap_or_default();
-    let mut last = Trace::record(world, executor, source);
-    last.put_first(&title);
-    last
+/// Writes the record of a race that was found; that it was found stays true if it cannot be written.
+pub(super) fn write(record: &Record, folder: &Path) -> Result<PathBuf, Failure> {
+    record.write(folder).map_err(|error| Failure {
+        exit: super::Exit::Violation,
+        message: format!(
+            "the race was found, but its record could not be written to {}: {error}",
+            folder.display()
+        ),
+    })
 }

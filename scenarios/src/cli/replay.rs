@@ -1,54 +1,125 @@
-//! `mmsim replay` and `mmsim explain`.
+//! `mmsim replay`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sim_core::CpuId;
-use sim_mm::Release;
+use clap::builder::PossibleValuesParser;
+use sim_core::{CpuId, Executor};
+use sim_mm::{Kernel, KernelConfig, Knob as _};
 use sim_mmu::Account;
 
-use super::output::{BAD, GOOD, HEAD, styled};
+use super::output::{BAD, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output};
-use crate::explain;
-use crate::explore::{Campaign, Strategy, Trace};
+use crate::explore::{Strategy, Trace};
 use crate::hardware::{account, profile};
-use crate::record::Record;
-use crate::world::World;
+use crate::record::{Prefix, Provenance, Record};
+use crate::scenario::{MachineSpec, Scenario, StrategyName};
+use crate::shrink::simplify;
+use crate::world::{STEP_BOUND, World};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A record that `mmsim run` wrote.
     record: PathBuf,
+    /// Runs twice, and names the first event that differs.
+    #[arg(long, conflicts_with_all = ["prefix", "cycles"])]
+    check_determinism: bool,
     /// Also shows what each CPU's cycles went to, at a processor's prices.
     #[arg(long)]
     cycles: bool,
     /// The processor: zen5, skylake, golden-cove, or the path of a profile.
     #[arg(long, default_value = "zen5", value_name = "NAME|FILE", requires = "cycles")]
     profile: String,
+    /// Replays as far as the record goes, then goes on with a strategy: for a kernel that was changed.
+    #[arg(long, conflicts_with = "cycles", help_heading = "Prefix")]
+    prefix: bool,
+    /// How to go on.
+    #[arg(long, default_value = "portfolio", requires = "prefix", value_parser = PossibleValuesParser::new(
+        ["portfolio", "random", "sticky", "pct", "pos", "timed"]), help_heading = "Prefix")]
+    strategy: String,
+    /// Runs at the most.
+    #[arg(long, default_value_t = 10_000, requires = "prefix", value_parser = clap::value_parser!(u64).range(1..),
+          help_heading = "Prefix")]
+    runs: u64,
+    /// The number of the first run, which is also its seed.
+    #[arg(long, default_value_t = 0, requires = "prefix", value_parser = clap::value_parser!(u64).range(..1 << 48),
+          help_heading = "Prefix")]
+    seed: u64,
+    /// The folder that a new record is written to.
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "prefix", help_heading = "Prefix")]
+    out: PathBuf,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct ExplainArgs {
-    /// A record that `mmsim run` wrote.
-    record: PathBuf,
+/// A record with what it names.
+pub(super) struct Opened {
+    pub(super) file: String,
+    pub(super) record: Record,
+    pub(super) scenario: Scenario,
+    pub(super) machine: MachineSpec,
+    pub(super) kernel: KernelConfig,
+}
+
+impl Opened {
+    pub(super) fn read(path: &Path) -> Result<Opened, Failure> {
+        let file = path.display().to_string();
+        let record = Record::read(path).map_err(Failure::bad_input)?;
+        let (scenario, machine, kernel) = record.open(&file).map_err(Failure::bad_input)?;
+        Ok(Opened { file, record, scenario, machine, kernel })
+    }
+
+    pub(super) fn world(&self) -> Result<World<'_>, Failure> {
+        let failed = |error| Failure::bad_input(format!("{}: {error}", self.file));
+        World::new(&self.scenario, self.machine, self.kernel).map_err(failed)
+    }
+
+    /// The run that the decisions lead to.
+    fn replay(&self, world: &World<'_>) -> Result<Trace, Failure> {
+        let bad = |what| Failure::bad_input(format!("{}: {what}", self.file));
+        let mut executor = world.executor();
+        let mut trace = Trace::record(world, &mut executor, self.record.source().map_err(bad)?);
+        trace.put_first(&self.record.expect);
+        Ok(trace)
+    }
+
+    /// The same, if it is the run that was recorded.
+    pub(super) fn replay_exactly(&self, world: &World<'_>) -> Result<Trace, Failure> {
+        let trace = self.replay(world)?;
+        match self.record.difference(&trace) {
+            None if trace.findings.is_empty() => {
+                Err(Failure::bad_input(format!("{}: the run has no finding", self.file)))
+            }
+            None => Ok(trace),
+            Some(difference) => {
+                let message = format!("{}: diverged: {difference}", self.file);
+                Err(Failure { exit: Exit::Diverged, message })
+            }
+        }
+    }
 }
 
 /// Replays a record: every decision and every digest must be as recorded.
 pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    let file = args.record.display().to_string();
-    let record = Record::read(&args.record).map_err(Failure::bad_input)?;
-    let (scenario, machine, kernel) = record.open(&file).map_err(Failure::bad_input)?;
-    let world = World::new(&scenario, machine, kernel).map_err(Failure::bad_input)?;
+    let opened = Opened::read(&args.record)?;
+    if args.prefix {
+        return prefix(args, &opened, output);
+    }
+    let world = opened.world()?;
     if args.cycles {
         let processor = profile::open(&args.profile).map_err(Failure::bad_input)?;
         world.kernel.mmu.set_profile(Some(processor.profile));
     }
-    let trace = run(&record, &world, &file)?;
+    let trace = opened.replay(&world)?;
+    if args.check_determinism
+        && let Some(difference) = first_difference(&trace, &opened.replay(&opened.world()?)?)
+    {
+        panic!("simulator defect: two replays of {} differ: {difference}", opened.file);
+    }
     let accounts: Vec<(CpuId, Account)> = CpuId::all(world.kernel.config.cpus)
         .filter_map(|cpu| Some((cpu, world.kernel.mmu.account(cpu)?)))
         .collect();
+    let record = &opened.record;
     let difference = record.difference(&trace);
     let mut document = serde_json::json!({
-        "record": file, "expected": record.expect, "steps": trace.steps,
+        "record": opened.file, "expected": record.expect, "steps": trace.steps,
         "digest": trace.digests.last().map(|digest| format!("{digest:016x}")),
         "difference": difference,
     });
@@ -59,6 +130,7 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     output.json(&document);
     if let Some(difference) = difference {
         output.text(&format!("{}: {difference}", styled(BAD, "diverged")));
+        output.text(&format!("to go on from there: mmsim replay --prefix {}", opened.file));
         return Ok(Exit::Diverged);
     }
     output.text(&format!("{}: {}", styled(GOOD, "replayed"), record.expect));
@@ -69,6 +141,9 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
         trace.decisions.len(),
         trace.digests.last().copied().unwrap_or_default()
     ));
+    if args.check_determinism {
+        output.text(&format!("twice the same: {} events", thousands(trace.log.len() as u64)));
+    }
     if args.cycles {
         output.text(&styled(HEAD, &format!("\nwhat each CPU's cycles went to on {}", args.profile)));
         let columns: Vec<_> = accounts.iter().map(|(cpu, spent)| (cpu.to_string(), spent, 1)).collect();
@@ -79,54 +154,77 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     Ok(Exit::AsExpected)
 }
 
-fn run(record: &Record, world: &World<'_>, file: &str) -> Result<Trace, Failure> {
-    let source = record.source().map_err(|what| Failure::bad_input(format!("{file}: {what}")))?;
-    let mut executor = world.executor();
-    let mut trace = Trace::record(world, &mut executor, source);
-    trace.put_first(&record.expect);
-    Ok(trace)
+/// The first event in which two runs differ.
+fn first_difference(one: &Trace, other: &Trace) -> Option<String> {
+    let events = |trace: &Trace| trace.log.iter().map(|entry| format!("{entry:?}")).collect::<Vec<_>>();
+    let (one, other) = (events(one), events(other));
+    let i = (0..one.len().max(other.len())).find(|&i| one.get(i) != other.get(i))?;
+    let at = |list: &[String]| list.get(i).cloned().unwrap_or_else(|| "the end".to_owned());
+    Some(format!("event {i}: {} against {}", at(&one), at(&other)))
 }
 
-/// Draws the run of a record, and says what prevents its finding.
-pub(crate) fn explain(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let file = args.record.display().to_string();
-    let record = Record::read(&args.record).map_err(Failure::bad_input)?;
-    let (scenario, machine, kernel) = record.open(&file).map_err(Failure::bad_input)?;
-    let world = World::new(&scenario, machine, kernel).map_err(Failure::bad_input)?;
-    let trace = run(&record, &world, &file)?;
-    if let Some(difference) = record.difference(&trace) {
-        return Err(Failure { exit: Exit::Diverged, message: format!("{file}: diverged: {difference}") });
+/// Begins as the record does, and goes on by itself.
+fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Failure> {
+    let world = opened.world()?;
+    let mut executor = world.executor();
+    let strategy = Strategy::from(StrategyName::by_name(&args.strategy).unwrap_or(StrategyName::Portfolio));
+    let bar = output.progress(&opened.scenario.name, args.runs);
+    let mut went = 0;
+    for seed in args.seed..args.seed.saturating_add(args.runs) {
+        let (found, taken) = run_from(opened, &world, &mut executor, strategy, seed)?;
+        went = taken;
+        bar.inc(1);
+        let Some(trace) = found else { continue };
+        bar.finish_and_clear();
+        let trace = simplify(&world, &mut executor, trace);
+        let (text, how) = (opened.record.scenario.to_string(), format!("a record, then {strategy}"));
+        let provenance = Provenance { strategy: how, seed, ..opened.record.provenance.clone() };
+        let record = Record::new(&world, opened.machine, &trace, &text, provenance);
+        let runs = seed - args.seed + 1;
+        output.text(&far(went, opened));
+        output.text(&format!("{}: {}, after {} runs", styled(BAD, "found"), record.expect, thousands(runs)));
+        let path = super::race::write(&record, &args.out)?;
+        output.text(&format!("record: {}", path.display()));
+        output.text(&format!("explain: mmsim explain {}", path.display()));
+        output.json(&serde_json::json!({
+            "decisions": opened.record.decisions.len(), "taken": went, "found": record.expect, "runs": runs,
+            "record": path.display().to_string(),
+        }));
+        return Ok(Exit::Violation);
     }
-    let Some(finding) = trace.findings.first() else {
-        return Err(Failure::bad_input(format!("{file}: the run has no finding to explain")));
-    };
-    let text = explain::explain(&world, &trace, finding);
-    let campaign = Campaign {
-        scenario: &scenario,
-        machine,
-        kernel,
-        strategy: Strategy::Portfolio,
-        seed: 0,
-        runs: 1,
-        jobs: 1,
-    };
-    let prevented = explain::prevented_by(&campaign, record.provenance.seed, &record.expect);
-    let keys: Vec<&str> = prevented.iter().map(|safeguard| safeguard.facts().key).collect();
-    let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    output.text(&styled(BAD, title));
-    output.text(rest.trim_end());
-    if !keys.is_empty() {
-        output.text(&format!("prevented by: {}", keys.join(", ")));
-    }
-    for safeguard in &prevented {
-        let facts = safeguard.facts();
-        let since =
-            if facts.since == Release::LATEST { String::new() } else { format!(", since {}", facts.since) };
-        output.text(&format!("  {} in {}(){since}: {}", facts.key, facts.routine, facts.about));
-    }
+    bar.finish_and_clear();
+    output.text(&far(went, opened));
+    output.text(&format!("no violation in {} runs that go on by {strategy}", thousands(args.runs)));
     output.json(&serde_json::json!({
-        "title": record.expect, "message": record.message, "prevented_by": keys,
-        "diagram": text.lines().collect::<Vec<_>>(),
+        "decisions": opened.record.decisions.len(), "taken": went, "found": null, "runs": args.runs,
     }));
     Ok(Exit::AsExpected)
+}
+
+fn far(taken: usize, opened: &Opened) -> String {
+    format!("the record goes {taken} of {} decisions far", opened.record.decisions.len())
+}
+
+/// One run from the prefix on: in full, if it found something; and how many decisions were the record's.
+fn run_from<'m>(
+    opened: &Opened,
+    world: &'m World<'_>,
+    executor: &mut Executor<'m, Kernel>,
+    strategy: Strategy,
+    seed: u64,
+) -> Result<(Option<Trace>, usize), Failure> {
+    let source = || {
+        let then = strategy.source(seed, opened.record.decisions.len() as u64);
+        Prefix::source(&opened.record, then).map_err(|what| Failure::bad_input(format!("{}: {what}", opened.file)))
+    };
+    let (first, taken) = source()?;
+    world.kernel.core().set_source(first);
+    let summary = world.run(executor, STEP_BOUND);
+    if !summary.violation {
+        return Ok((None, taken.decisions()));
+    }
+    let (again, taken) = source()?;
+    let mut trace = Trace::record(world, executor, again);
+    trace.put_first(&opened.record.expect);
+    Ok((Some(trace), taken.decisions()))
 }

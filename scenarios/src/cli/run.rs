@@ -7,10 +7,10 @@ use super::configure::{Configure, Effort};
 use super::output::thousands;
 use super::race::Race;
 use super::{Exit, Failure, Output, cases};
-use crate::case::RUNS_TO_FIND;
+use crate::case::{RUNS_TO_FIND, RUNS_TO_VERIFY};
 use crate::explore::{Campaign, Goal};
 use crate::library::{self, Loaded};
-use crate::scenario::{Case, StrategyName};
+use crate::scenario::Case;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
     cases::run(args, &loaded, &chosen, output, stop)
 }
 
-fn find_case<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Case, Failure> {
+pub(super) fn find_case<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Case, Failure> {
     loaded.scenario.cases.iter().find(|case| case.name == name).ok_or_else(|| {
         let names: Vec<&str> = loaded.scenario.cases.iter().map(|case| case.name.as_str()).collect();
         Failure {
@@ -75,14 +75,16 @@ fn one(
     if let Some(case) = case {
         (machine, kernel) = (machine.changed(&case.machine), kernel.changed(&case.kernel));
     }
-    let strategy = args.effort.strategy().unwrap_or(StrategyName::Portfolio);
+    let strategy = args.effort.explore()?;
+    let usual = if strategy.samples() { RUNS_TO_FIND } else { RUNS_TO_VERIFY };
     let campaign = Campaign {
         scenario,
         machine: machine.changed(&args.configure.machine_change()),
         kernel: kernel.changed(&args.configure.kernel_change()).resolve(),
-        strategy: strategy.into(),
+        strategy,
         seed: args.effort.seed,
-        runs: args.effort.runs.unwrap_or(RUNS_TO_FIND),
+        stride: 1,
+        runs: args.effort.runs.unwrap_or(usual),
         jobs: usize::from(args.effort.jobs),
     };
     let bar = output.progress(&scenario.name, campaign.runs);
@@ -102,15 +104,16 @@ fn one(
     }
     let word = if explored.interrupted { "interrupted after" } else { "no violation in" };
     output.text(&format!(
-        "{}: {word} {} runs of {} steps on average, sampled by {}",
+        "{}: {word} {} runs of {} steps on average, {}",
         scenario.name,
         thousands(explored.runs),
         explored.steps.checked_div(explored.runs).unwrap_or(0),
-        campaign.strategy
+        explored.how(campaign.strategy)
     ));
     output.json(&serde_json::json!({
-        "title": null, "runs": explored.runs, "steps": explored.steps, "sampled": true,
+        "title": null, "runs": explored.runs, "steps": explored.steps,
+        "sampled": campaign.strategy.samples(), "extent": explored.extent.document(),
         "interrupted": explored.interrupted,
     }));
-    Ok(if explored.interrupted { Exit::Inconclusive } else { Exit::AsExpected })
+    Ok(if explored.is_cut() { Exit::Inconclusive } else { Exit::AsExpected })
 }

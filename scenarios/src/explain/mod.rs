@@ -2,9 +2,11 @@
 
 mod diagram;
 mod prevent;
+mod report;
 mod story;
 
-pub use prevent::prevented_by;
+pub use prevent::{Prevention, prevented_by, told};
+pub use report::report;
 
 use crate::explore::Trace;
 use crate::oracle::Finding;
@@ -24,7 +26,7 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding) -> String {
     text.push_str(&diagram::wrap(&story.consequence, WIDTH));
     // What other oracles say of the same step.
     for other in trace.findings.iter().filter(|other| other.oracle != finding.oracle) {
-        let also = format!("{}: {}", other.oracle, story::consequence(world, other));
+        let also = format!("{}: {}", other.oracle, story.also(&story::consequence(world, other)));
         text.push_str(&diagram::wrap(&also, WIDTH));
     }
     text

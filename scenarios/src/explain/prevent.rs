@@ -1,39 +1,74 @@
-//! Which single safeguards, switched on, prevent a finding.
+//! Which single safeguards, switched on, make a finding go away.
+//!
+//! *This very schedule*, under a kernel that takes other steps, is the course of the run ([`Follow`]): each CPU
+//! goes on to the line of code that the course has next for it, in the order of the course. Steps that only the
+//! changed kernel has come when the CPU's next known one is due; steps that it has no more are left out; when
+//! the course has ended, everyone goes on to his end. A safeguard prevents the schedule if that run finds nothing
+//! by the same oracle. This is computed: one run, and no chance in it.
+//!
+//! A safeguard may prevent a schedule and leave the race: another schedule still loses it. So as a second word,
+//! other schedules are sampled. That is no proof.
 
 use std::sync::atomic::AtomicBool;
 
 use sim_mm::{KernelConfig, SAFEGUARDS, Safeguard};
 
-use crate::explore::{Campaign, Goal};
+use crate::course::{Course, Follow};
+use crate::explore::{Campaign, Goal, Strategy, Trace};
+use crate::oracle::Finding;
+use crate::world::World;
 
-/// Runs without the finding that it takes to say "prevented".
+/// Other schedules to look at.
 const RUNS: u64 = 2_000;
 
-/// Steps to spend on a safeguard, about: of longer runs, fewer are asked.
+/// Steps to spend on them for each safeguard, about: of longer runs, fewer are asked.
 const STEPS: u64 = 2_000_000;
 
-/// The safeguards that `campaign`'s kernel lacks and any one of which makes `title` go away: with it
-/// on, the run that found it and a sample of others find nothing of that kind.
-///
-/// A sample, not a proof: a safeguard that only makes the race rarer may be named too.
-pub fn prevented_by(campaign: &Campaign<'_>, run: u64, title: &str) -> Vec<Safeguard> {
-    let steps = campaign.trace(run).map_or(1, |trace| trace.steps.max(1));
-    let runs = RUNS.min(STEPS / steps).max(1);
+/// A safeguard that prevents a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prevention {
+    /// Which.
+    pub safeguard: Safeguard,
+    /// Other schedules that were looked at.
+    pub others: u64,
+    /// Whether none of them ended in the finding either.
+    pub holds: bool,
+}
+
+/// The safeguards that `campaign`'s kernel lacks and any one of which prevents the schedule of `trace` from
+/// ending in a finding by the same oracle.
+pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -> Vec<Prevention> {
+    let course = Course::of(trace);
+    let finds = |trace: &Trace| trace.findings.iter().any(|found| found.oracle == finding.oracle);
+    let this_schedule = |kernel: KernelConfig| {
+        let Ok(world) = World::new(campaign.scenario, campaign.machine, kernel) else { return false };
+        let mut executor = world.executor();
+        let (source, _) = Follow::source(course.clone(), &world);
+        !finds(&Trace::record(&world, &mut executor, source))
+    };
+    let others = |kernel: KernelConfig| {
+        let runs = RUNS.min(STEPS / trace.steps.max(1)).max(1);
+        let changed = Campaign { kernel, runs, seed: 0, jobs: 1, strategy: Strategy::Portfolio, ..*campaign };
+        let explored = changed.explore(Goal::First(&finds), &AtomicBool::new(false), &|_| ());
+        (runs, explored.is_ok_and(|explored| explored.first.is_none()))
+    };
     let lacking = SAFEGUARDS.iter().map(|facts| facts.safeguard);
-    let oracle = title.split(' ').next().unwrap_or(title);
-    lacking
-        .filter_map(|safeguard| switched_on(campaign.kernel, safeguard).map(|kernel| (safeguard, kernel)))
-        .filter(|&(_, kernel)| {
-            let changed = Campaign { kernel, runs, jobs: 1, ..*campaign };
-            let finds = |trace: &crate::explore::Trace| {
-                trace.findings.iter().any(|finding| finding.oracle.name() == oracle)
-            };
-            let this_run = changed.trace(run).is_ok_and(|trace| !finds(&trace));
-            let others = || changed.explore(Goal::First(&finds), &AtomicBool::new(false), &|_| ());
-            this_run && others().is_ok_and(|explored| explored.first.is_none())
-        })
-        .map(|(safeguard, _)| safeguard)
-        .collect()
+    let switched_on = lacking.filter_map(|safeguard| Some((safeguard, switched_on(campaign.kernel, safeguard)?)));
+    let prevent = switched_on.filter(|(_, kernel)| this_schedule(*kernel)).map(|(safeguard, kernel)| {
+        let (others, holds) = others(kernel);
+        Prevention { safeguard, others, holds }
+    });
+    prevent.collect()
+}
+
+/// What to print of it: the safeguards that hold, and those that only prevent this schedule.
+pub fn told(prevented: &[Prevention]) -> Vec<String> {
+    let keys = |holds: bool| {
+        let those = prevented.iter().filter(|prevention| prevention.holds == holds);
+        those.map(|prevention| prevention.safeguard.facts().key).collect::<Vec<_>>().join(", ")
+    };
+    let lines = [("prevented by: ", keys(true)), ("prevented in this schedule, not in others, by: ", keys(false))];
+    lines.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(word, keys)| format!("{word}{keys}")).collect()
 }
 
 /// The kernel with the safeguard on, and with the design that comes with it; `None` if it has it already.

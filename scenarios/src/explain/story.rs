@@ -10,12 +10,14 @@ use sim_mm::{Event as Mm, FrameUse, MmId};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn};
 
 use crate::explore::Trace;
-use crate::oracle::{Finding, Logged, What};
+use crate::oracle::{Finding, Logged, OracleId, What};
 use crate::world::World;
 
 /// One line of the story.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
+    /// The step of the run.
+    step: u64,
     pub(super) cpu: CpuId,
     /// The active routines, outermost first.
     pub(super) stack: Vec<&'static str>,
@@ -47,14 +49,25 @@ impl Story {
                 }
             }
         }
-        // The finding ends the run; what is judged at rest has no bad step.
-        if let Some(line) = lines.last_mut() {
-            line.bad = trace.log.iter().rev().find(|entry| entry.step == last).is_some_and(|e| e.cpu == line.cpu)
-                && finding.site.step <= last
-                && !finding.message.starts_with("at rest");
+        // The finding ends the run. What is judged at rest has no bad step, but for the read of a value that a
+        // check does not allow.
+        let last_cpu = trace.log.iter().rev().find(|entry| entry.step == last).map(|entry| entry.cpu);
+        let bad = match finding.oracle {
+            OracleId::Check => lines.iter().rposition(|line: &Line| line.text.contains("read ")),
+            _ if finding.is_at_rest() || finding.site.step > last => None,
+            _ => lines.len().checked_sub(1).filter(|&i| Some(lines[i].cpu) == last_cpu),
+        };
+        if let Some(bad) = bad {
+            lines[bad].bad = true;
         }
         let heads = world.scenario.threads.iter().rev().map(|t| (CpuId(t.cpu), t.name.clone())).collect();
-        Story { lines, heads, consequence: consequence(world, finding) }
+        let consequence = by_line(&consequence(world, finding), &lines);
+        Story { lines, heads, consequence }
+    }
+
+    /// What another oracle says, with the numbers of the lines.
+    pub(super) fn also(&self, text: &str) -> String {
+        by_line(text, &self.lines)
     }
 }
 
@@ -76,11 +89,39 @@ pub(super) fn consequence(world: &World<'_>, finding: &Finding) -> String {
         .collect();
     let mut text = renamed.join(" ");
     // A routine keeps its spelling, even at the head of a sentence.
-    let names_a_routine = text.split(' ').next().is_some_and(|word| word.contains('_'));
+    let names_a_routine = text.split(' ').next().is_some_and(|word| word.contains(['_', '[']));
     if let Some(first) = text.get(..1).filter(|_| !names_a_routine) {
         text = first.to_uppercase() + &text[1..];
     }
     text + "."
+}
+
+/// A sentence that names steps of the run, with the numbers that the reader sees instead. A step that is not
+/// shown is not named.
+fn by_line(text: &str, lines: &[Line]) -> String {
+    let mut parts = text.split(" at step ");
+    let mut renumbered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (number, rest) = part.split_at(end);
+        let line = lines.iter().position(|line| Ok(line.step) == number.parse());
+        if let Some(line) = line {
+            renumbered.push_str(&format!(" at {}", line + 1));
+        }
+        renumbered.push_str(rest);
+    }
+    renumbered
+}
+
+/// The frame that a check's value was read from: through the last translation that gave it.
+fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
+    let (_, rest) = finding.message.split_once("` is ")?;
+    let checked: u64 = rest.split(',').next()?.parse().ok()?;
+    trace.log.iter().rev().find_map(|entry| match entry.what {
+        What::Hardware(Hardware::Retired { through, value, .. }) if value == checked => Some(through.pfn),
+        What::Mm(Mm::PinTouched { pfn, value, .. }) if value == checked => Some(pfn),
+        _ => None,
+    })
 }
 
 /// Knows what the finding is about, and what locations are called.
@@ -98,7 +139,7 @@ impl<'a> Teller<'a> {
     fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Teller<'a> {
         let mut teller = Teller {
             world,
-            frame: finding.frame,
+            frame: finding.frame.or_else(|| frame_of_check(trace, finding)),
             pages: finding.page.into_iter().collect(),
             entries: BTreeMap::new(),
             flushes: Vec::new(),
@@ -169,7 +210,7 @@ impl<'a> Teller<'a> {
     }
 
     fn line(&self, entry: &Logged, text: String) -> Line {
-        Line { cpu: entry.cpu, stack: entry.stack.clone(), text, bad: false }
+        Line { step: entry.step, cpu: entry.cpu, stack: entry.stack.clone(), text, bad: false }
     }
 
     fn tell_entry(&self, level: Level, table: Pfn, kind: OpKind, loc: Loc, old: u64, new: u64) -> Option<String> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::exhaustive::Extent;
 use super::strategy::Strategy;
 use super::trace::Trace;
 use crate::hardware::profile;
@@ -28,6 +29,8 @@ pub struct Campaign<'s> {
     pub strategy: Strategy,
     /// The number of the first run.
     pub seed: u64,
+    /// From the number of a run to that of the next: 1, or how many machines share the numbers.
+    pub stride: u64,
     /// Runs at the most.
     pub runs: u64,
     /// Threads.
@@ -67,6 +70,23 @@ pub struct Explored {
     pub first: Option<u64>,
     /// Whether somebody asked for the end.
     pub interrupted: bool,
+    /// How much of what there is was covered.
+    pub extent: Extent,
+}
+
+impl Explored {
+    /// Whether there was more to do.
+    pub fn is_cut(&self) -> bool {
+        self.interrupted || matches!(self.extent, Extent::Cut { .. })
+    }
+
+    /// `sampled by portfolio`, or how much of all schedules that was.
+    pub fn how(&self, strategy: Strategy) -> String {
+        match self.extent {
+            Extent::Sampled => format!("sampled by {strategy}"),
+            extent => extent.to_string(),
+        }
+    }
 }
 
 /// The processor whose clock decides when time does.
@@ -99,7 +119,7 @@ impl<'s> Campaign<'s> {
     }
 
     /// About how many decisions a run has: those of the run that always goes on.
-    fn horizon(world: &World<'_>) -> u64 {
+    pub(crate) fn horizon(world: &World<'_>) -> u64 {
         let mut executor = world.executor();
         let core = world.kernel.core();
         core.set_source(Source::First);
@@ -116,6 +136,9 @@ impl<'s> Campaign<'s> {
     /// # Errors
     /// As [`World::new`].
     pub fn trace(&self, number: u64) -> Result<Trace, SetupError> {
+        if let Strategy::Exhaustive(how) = self.strategy {
+            return self.trace_of_all(how, number);
+        }
         let world = self.world()?;
         let horizon = Self::horizon(&world);
         let mut executor = world.executor();
@@ -135,6 +158,9 @@ impl<'s> Campaign<'s> {
         tracing::info!(
             scenario = self.scenario.name, strategy = %self.strategy, runs = self.runs, seed = self.seed, "exploring"
         );
+        if let Strategy::Exhaustive(how) = self.strategy {
+            return self.explore_all(how, goal, stop, progress);
+        }
         let next = AtomicU64::new(0);
         let first = AtomicU64::new(u64::MAX);
         let blocks = Mutex::new(BTreeMap::new());
@@ -172,15 +198,20 @@ impl<'s> Campaign<'s> {
         }
         let blocks = blocks.into_inner().expect("all threads are done");
         let mut explored = merge(blocks, first.into_inner(), stop.load(Ordering::Relaxed));
-        explored.first = explored.first.map(|number| self.seed + number);
+        explored.first = explored.first.map(|number| self.number(number));
         Ok(explored)
+    }
+
+    /// The number of the campaign's run `index`, which is also its seed.
+    pub(crate) fn number(&self, index: u64) -> u64 {
+        self.seed + index * self.stride
     }
 
     fn run_block(&self, world: &World<'_>, horizon: u64, start: u64, goal: Goal<'_>) -> Block {
         let mut executor = world.executor();
         let mut block = Block::default();
         for number in start..(start + BLOCK).min(self.runs) {
-            let source = || self.strategy.source(self.seed + number, horizon);
+            let source = || self.strategy.source(self.number(number), horizon);
             world.kernel.core().set_source(source());
             let summary = world.run(&mut executor, STEP_BOUND);
             block.runs += 1;
@@ -190,9 +221,9 @@ impl<'s> Campaign<'s> {
             }
             let trace = Trace::record(world, &mut executor, source());
             for finding in &trace.findings {
-                tracing::debug!(seed = self.seed + number, title = finding.title(), finding.message);
+                tracing::debug!(seed = self.number(number), title = finding.title(), finding.message);
             }
-            block.found.extend(trace.findings.first().map(|finding| (finding.title(), self.seed + number)));
+            block.found.extend(trace.findings.first().map(|finding| (finding.title(), self.number(number))));
             match goal {
                 Goal::First(accepts) if accepts(&trace) => {
                     block.first = Some(number);

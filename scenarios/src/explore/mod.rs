@@ -1,11 +1,11 @@
 //! Exploring a world: many runs, each a function of its number.
 
 mod campaign;
-mod simplify;
+mod exhaustive;
 mod strategy;
 mod trace;
 
 pub use campaign::{Campaign, Explored, Found, Goal};
-pub use simplify::simplify;
-pub use strategy::Strategy;
+pub use exhaustive::{Bounds, Extent};
+pub use strategy::{Exhaustive, Strategy};
 pub use trace::Trace;

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use sim_core::source::{Pct, Pos, Random, Source, Sticky, Timed};
+use sim_core::systematic::Reduction;
 
-use crate::scenario::StrategyName;
+use crate::scenario::{ExploreSpec, StrategyName};
 
 /// By how many cycles a CPU can be late when time decides: about what a line takes that another has.
 const JITTER: u32 = 100;
@@ -27,9 +28,46 @@ pub enum Strategy {
     Pos,
     /// By the clocks, as it would go on a machine. Run 0 has no jitter.
     Timed,
+    /// Every schedule that can matter.
+    Exhaustive(Exhaustive),
+}
+
+/// How an exhaustive search leaves out what need not be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhaustive {
+    /// By traces, or by states.
+    pub reduction: Reduction,
+    /// The most preemptions of a schedule; `None` for any number.
+    pub preemptions: Option<u32>,
+}
+
+impl Exhaustive {
+    /// One schedule of every trace.
+    pub const TRACES: Exhaustive = Exhaustive { reduction: Reduction::Sources, preemptions: None };
 }
 
 impl Strategy {
+    /// What a scenario or the command line asks for. Source sets need schedules that a bound on preemptions
+    /// forbids: with one, states are what reduces.
+    pub fn named(name: StrategyName, preemptions: Option<u32>) -> Strategy {
+        let by_state = Exhaustive { reduction: Reduction::States, preemptions };
+        match name {
+            StrategyName::Portfolio => Strategy::Portfolio,
+            StrategyName::Random => Strategy::Random,
+            StrategyName::Sticky => Strategy::Sticky,
+            StrategyName::Pct => Strategy::Pct(3),
+            StrategyName::Pos => Strategy::Pos,
+            StrategyName::Timed => Strategy::Timed,
+            StrategyName::Exhaustive if preemptions.is_none() => Strategy::Exhaustive(Exhaustive::TRACES),
+            StrategyName::Exhaustive | StrategyName::States => Strategy::Exhaustive(by_state),
+        }
+    }
+
+    /// Whether its runs are a sample, each a function of its number. Else they are one search.
+    pub fn samples(self) -> bool {
+        !matches!(self, Strategy::Exhaustive(_))
+    }
+
     /// The source of run `number`, which is also its seed. `horizon` is about how many decisions a run has.
     pub fn source(self, number: u64, horizon: u64) -> Source {
         match self {
@@ -40,6 +78,8 @@ impl Strategy {
             Strategy::Pos => Source::Pos(Pos::new(number)),
             Strategy::Timed if number == 0 => Source::Timed(Timed::exact()),
             Strategy::Timed => Source::Timed(Timed::new(number, JITTER).starting_within(START)),
+            // The runs of a search have no meaning one by one.
+            Strategy::Exhaustive(_) => Strategy::Portfolio.source(number, horizon),
         }
     }
 
@@ -48,14 +88,13 @@ impl Strategy {
 
 impl From<StrategyName> for Strategy {
     fn from(name: StrategyName) -> Strategy {
-        match name {
-            StrategyName::Portfolio | StrategyName::Exhaustive => Strategy::Portfolio,
-            StrategyName::Random => Strategy::Random,
-            StrategyName::Sticky => Strategy::Sticky,
-            StrategyName::Pct => Strategy::Pct(3),
-            StrategyName::Pos => Strategy::Pos,
-            StrategyName::Timed => Strategy::Timed,
-        }
+        Strategy::named(name, None)
+    }
+}
+
+impl From<ExploreSpec> for Strategy {
+    fn from(spec: ExploreSpec) -> Strategy {
+        Strategy::named(spec.strategy, spec.preemptions)
     }
 }
 
@@ -68,6 +107,10 @@ impl fmt::Display for Strategy {
             Strategy::Pct(depth) => write!(f, "pct {depth}"),
             Strategy::Pos => f.write_str("pos"),
             Strategy::Timed => f.write_str("timed"),
+            Strategy::Exhaustive(Exhaustive { reduction, preemptions }) => {
+                f.write_str(if *reduction == Reduction::States { "states" } else { "exhaustive" })?;
+                preemptions.map_or(Ok(()), |most| write!(f, ", at most {most} preemptions"))
+            }
         }
     }
 }

@@ -55,7 +55,12 @@ impl Trace {
 
     /// Makes the finding of that title the one to speak of; `false` if there is none.
     pub fn put_first(&mut self, title: &str) -> bool {
-        let place = self.findings.iter().position(|finding| finding.title() == title);
+        self.bring_first(|finding| finding.title() == title)
+    }
+
+    /// Makes the first finding of that kind the one to speak of; `false` if there is none.
+    pub fn bring_first(&mut self, wanted: impl Fn(&Finding) -> bool) -> bool {
+        let place = self.findings.iter().position(wanted);
         if let Some(place) = place {
             self.findings[..=place].rotate_right(1);
         }
@@ -69,14 +74,6 @@ impl Trace {
 
     /// The number of times that another CPU went on than the one before.
     pub fn switches(&self) -> usize {
-        let mut last = None;
-        let mut switches = 0;
-        for entry in &self.log {
-            if last.is_some_and(|cpu| cpu != entry.cpu) {
-                switches += 1;
-            }
-            last = Some(entry.cpu);
-        }
-        switches
+        crate::course::Course::of(self).switches()
     }
 }

@@ -317,6 +317,11 @@ impl Ghost {
         self.flushes.push(Flush { id, mm, range, begun });
     }
 
+    /// The address space of a flush that is not done yet.
+    pub(super) fn flushed_mm(&self, id: u64) -> Option<MmId> {
+        self.flushes.iter().find(|flush| flush.id == id).map(|flush| flush.mm)
+    }
+
     /// The promise of a flush: what was replaced before it began justifies nothing any more.
     pub(super) fn flush_done(&mut self, id: u64) {
         let Some(i) = self.flushes.iter().position(|flush| flush.id == id) else { return };

@@ -5,6 +5,7 @@
 //! Each file says what its oracle checks, and what it does not.
 
 mod cow_broken;
+mod footprint;
 mod frame_use_after_free;
 mod ghost;
 mod leak;
@@ -121,6 +122,18 @@ impl Finding {
             title.push_str(&format!(" / {other}"));
         }
         title
+    }
+
+    /// Whether it is about how a run ended, rather than about the step that ended it.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.oracle, OracleId::Check | OracleId::Deadlock | OracleId::Livelock)
+            || self.message.starts_with("at rest")
+    }
+
+    /// Whether another run found the same: the same title and, of a check, the same value.
+    pub fn is_like(&self, other: &Finding) -> bool {
+        let value = |finding: &Finding| finding.message.split('`').nth(1).map(str::to_owned);
+        self.title() == other.title() && (self.oracle != OracleId::Check || value(self) == value(other))
     }
 
     /// Whether a routine takes part: on either side, at any depth.

@@ -6,6 +6,7 @@ use sim_core::{Core, CpuId};
 use sim_mm::{Event as Mm, Kernel};
 use sim_mmu::Event as Hardware;
 
+use super::footprint::Places;
 use super::ghost::{Ghost, Site};
 use super::{
     Finding, cow_broken, frame_use_after_free, leak, mapcount, page_table_use_after_free, refcount, stale_tlb,
@@ -38,6 +39,7 @@ pub enum What {
 /// Watches one machine.
 pub struct Watch {
     ghost: RefCell<Ghost>,
+    places: Places,
     base: RefCell<Option<Ghost>>,
     findings: RefCell<Vec<Finding>>,
     log: RefCell<Option<Vec<Logged>>>,
@@ -45,10 +47,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over a machine with `frames` frames of `words` words, the first `reserved` taken.
-    pub fn new(frames: u64, words: u32, reserved: u64) -> Watch {
+    /// A watch over a machine with `frames` frames of `words` words, the first `reserved` taken, and so many
+    /// address spaces.
+    pub fn new(core: &Core, frames: u64, words: u32, reserved: u64, mms: usize) -> Watch {
         Watch {
             ghost: RefCell::new(Ghost::new(frames, words, reserved)),
+            places: Places::new(core, frames, mms),
             base: RefCell::new(None),
             findings: RefCell::default(),
             log: RefCell::new(None),
@@ -85,6 +89,12 @@ impl Watch {
     /// The event log of the run.
     pub fn take_log(&self) -> Vec<Logged> {
         self.log.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the event log has from entry `from` on.
+    pub fn log_from(&self, from: usize, mut hear: impl FnMut(&Logged)) {
+        let log = self.log.borrow();
+        log.iter().flat_map(|log| log.iter().skip(from)).for_each(&mut hear);
     }
 
     /// What the oracles found in the run.
@@ -144,6 +154,9 @@ impl sim_mmu::Observer for Watch {
         self.record(cpu.core.steps(), *cpu, || What::Hardware(*event));
         let mut ghost = self.ghost.borrow_mut();
         ghost.tick();
+        if cpu.core.is_tracked() {
+            self.places.touch_hardware(cpu.core, &ghost, event);
+        }
         match *event {
             Hardware::TableAccess { root, level, table, by } => {
                 // The site is costly to make only when the log is on.
@@ -183,6 +196,9 @@ impl sim_mm::Observer for Watch {
         self.record(cpu.core.steps(), **cpu, || What::Mm(event.clone()));
         let mut ghost = self.ghost.borrow_mut();
         ghost.tick();
+        if cpu.core.is_tracked() {
+            self.places.touch_kernel(cpu.core, &ghost, event);
+        }
         let site = site(**cpu);
         match *event {
             Mm::FrameAllocated { pfn, for_use } => ghost.allocated(pfn, for_use),

@@ -34,7 +34,11 @@ pub const ORACLE_IDS: &[&str] = &[
 /// The most runs that a case can ask for.
 const MAX_RUNS: u64 = 1_000_000_000;
 
-const DEFAULT_EXPLORE: ExploreSpec = ExploreSpec { strategy: StrategyName::Portfolio, runs: None };
+/// The most preemptions that a search can be bounded to.
+const MAX_PREEMPTIONS: u32 = 1_000;
+
+const DEFAULT_EXPLORE: ExploreSpec =
+    ExploreSpec { strategy: StrategyName::Portfolio, runs: None, preemptions: None };
 
 impl Knob for StrategyName {
     const NAMES: &'static [(StrategyName, &'static str)] = &[
@@ -45,6 +49,7 @@ impl Knob for StrategyName {
         (StrategyName::Pos, "pos"),
         (StrategyName::Timed, "timed"),
         (StrategyName::Exhaustive, "exhaustive"),
+        (StrategyName::States, "states"),
     ];
 }
 
@@ -72,17 +77,23 @@ pub(super) fn case(node: &Node<'_>) -> Case {
 fn explore(node: &Node<'_>) -> Option<ExploreSpec> {
     let strategy = |node: &Node<'_>| node.named("strategy", StrategyName::NAMES, &[]);
     if node.as_string().is_some() {
-        return Some(ExploreSpec { strategy: strategy(node)?, runs: None });
+        return Some(ExploreSpec { strategy: strategy(node)?, runs: None, preemptions: None });
     }
     if !node.is_object() {
         return node.expected("a strategy or `{\"strategy\": ..., \"runs\": ...}`");
     }
-    let fields = node.object(&["strategy", "runs"])?;
-    let (strategy, runs) = (
+    let fields = node.object(&["strategy", "runs", "preemptions"])?;
+    let (strategy, runs, preemptions) = (
         fields.or("strategy", DEFAULT_EXPLORE.strategy, strategy),
         fields.optional("runs", |node| node.integer(1..=MAX_RUNS)),
+        fields.optional("preemptions", |node| node.integer(0..=MAX_PREEMPTIONS)),
     );
-    Some(ExploreSpec { strategy: strategy?, runs: runs? })
+    let (strategy, preemptions) = (strategy?, preemptions?);
+    if preemptions.is_some() && !strategy.is_exhaustive() {
+        node.error("`preemptions` bounds an exhaustive search; a sample has no such bound".to_owned());
+        return None;
+    }
+    Some(ExploreSpec { strategy, runs: runs?, preemptions })
 }
 
 fn expect(node: &Node<'_>) -> Option<Expect> {

@@ -123,6 +123,8 @@ pub struct ExploreSpec {
     pub strategy: StrategyName,
     /// Runs at the most; the runner's default if not given.
     pub runs: Option<u64>,
+    /// The most preemptions of a schedule, where every schedule is wanted; any number if not given.
+    pub preemptions: Option<u32>,
 }
 
 /// A strategy, as a scenario or the command line names it.
@@ -140,8 +142,17 @@ pub enum StrategyName {
     Pos,
     /// `timed`: the CPU with the earliest clock goes next.
     Timed,
-    /// `exhaustive`: explored by the portfolio, and reported as sampled.
+    /// `exhaustive`: one schedule of every trace.
     Exhaustive,
+    /// `states`: every schedule, as far as it leads to new states.
+    States,
+}
+
+impl StrategyName {
+    /// Whether it is a search for all schedules, not a sample.
+    pub fn is_exhaustive(self) -> bool {
+        matches!(self, StrategyName::Exhaustive | StrategyName::States)
+    }
 }
 
 /// What is expected of a case.

@@ -22,6 +22,9 @@ pub const STEP_BOUND: u64 = 100_000;
 /// Frames that the kernel takes before anything runs.
 const RESERVED_FRAMES: u64 = 2;
 
+/// Kept values that an exhaustive search tells apart.
+const VALUES: u32 = 64;
+
 /// A machine with a scenario's processes set up on it.
 pub struct World<'s> {
     /// What it runs.
@@ -32,6 +35,10 @@ pub struct World<'s> {
     pipes: Vec<(String, Pipe)>,
     /// For each process, a word that says that it exists.
     born: Loc,
+    /// For each process, where its mappings are: a place that steps touch.
+    names: Loc,
+    /// The values that operations keep by name.
+    values: Loc,
     /// Names of the processes: those of the scenario, then those that forks make.
     processes: Vec<String>,
     state: std::cell::RefCell<State>,
@@ -118,8 +125,16 @@ impl<'s> World<'s> {
             kernel,
         };
         let kernel = Kernel::new(memory, config);
-        let watch = Rc::new(Watch::new(machine.frames, geometry.entries(), RESERVED_FRAMES));
+        let watch = Rc::new(Watch::new(
+            kernel.core(),
+            machine.frames,
+            geometry.entries(),
+            RESERVED_FRAMES,
+            processes.len(),
+        ));
         kernel.set_observer(Some(watch.clone()));
+        let names = kernel.core().reserve_places(processes.len());
+        let values = kernel.core().reserve_places(VALUES as usize);
         let state = State::new(processes.len());
         let world = World {
             scenario,
@@ -127,6 +142,8 @@ impl<'s> World<'s> {
             watch,
             pipes,
             born,
+            names,
+            values,
             processes,
             state: std::cell::RefCell::new(state.clone()),
             base: std::cell::RefCell::new(state),
@@ -224,7 +241,7 @@ impl<'s> World<'s> {
     }
 
     /// What watches the machine.
-    pub fn watch(&self) -> &Watch {
+    pub fn watch(&self) -> &Rc<Watch> {
         &self.watch
     }
 
@@ -251,7 +268,7 @@ impl<'s> World<'s> {
         let outcome = executor.run(step_bound);
         let steps = self.kernel.core().steps();
         match outcome {
-            Outcome::Stopped => {}
+            Outcome::Stopped | Outcome::Pruned => {}
             Outcome::Completed => {
                 self.watch.judge_at_rest(&self.kernel);
                 self.check_values();

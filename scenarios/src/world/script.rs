@@ -7,7 +7,7 @@ use sim_mm::arch::fault::user_access;
 use sim_mm::{Cpu, Errno, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap};
 use sim_mmu::{DataOp, VirtAddr};
 
-use super::World;
+use super::{VALUES, World};
 use crate::scenario::{Advice, GupCall, Op, Place, What};
 
 /// Operations of one task, in its process, on its CPU.
@@ -81,11 +81,17 @@ impl<'m> Script<'m> {
         self.cpu.core.memory.set(self.world.born.offset(process as u32), 1);
     }
 
+    /// The present step looks at, or changes, where a process has its mappings.
+    fn touch_names(self, process: usize, changes: bool) {
+        self.cpu.core.touch(self.world.names.offset(process as u32), changes);
+    }
+
     /// The address of a place, and the pages from there to the end of its mapping.
     fn place(self, place: &Place) -> Result<(VirtAddr, u64), Errno> {
         match place {
             Place::Address(va) => Ok((*va, 1)),
             Place::Mapping { name, page } => {
+                self.touch_names(self.process, false);
                 let (start, pages) = self.world.state.borrow().mapping(self.process, name).ok_or(Errno::Efault)?;
                 Ok((start.plus_pages(*page), pages.saturating_sub(*page)))
             }
@@ -94,6 +100,8 @@ impl<'m> Script<'m> {
 
     fn keep(self, name: Option<&str>, value: u64) {
         if let Some(name) = name {
+            let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+            self.cpu.core.touch(self.world.values.offset(sum % VALUES), true);
             self.world.state.borrow_mut().set_value(name, value);
         }
     }
@@ -103,6 +111,7 @@ impl<'m> Script<'m> {
         match &op.what {
             What::Mmap { name, pages, writable, at } => {
                 let start = sys_mmap(cpu, *pages, *writable, *at).await?;
+                self.touch_names(self.process, true);
                 self.world.state.borrow_mut().map(self.process, name, start, *pages);
                 Ok(0)
             }
@@ -195,6 +204,8 @@ impl<'m> Script<'m> {
         let world = self.world;
         let child = world.process(name);
         let mm = sys_fork(self.cpu).await.inspect_err(|_| self.mark_born(child))?;
+        self.touch_names(self.process, false);
+        self.touch_names(child, true);
         world.state.borrow_mut().fork(self.process, child, mm);
         let threads = world.scenario.threads.iter().filter(|thread| thread.process == name).count();
         // A child that set-up made gets its threads when set-up ends.

@@ -126,6 +126,7 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
     }
     let locked = vmf.lock(cpu, ptep).await;
     if cpu.has(Safeguard::AnonFaultRecheck) && !cpu.read_once(ptep).await.none() {
+        cpu.decided(Safeguard::AnonFaultRecheck);
         drop(locked);
         put_page(cpu, page).await;
         return Ok(VmFault::default());
@@ -145,6 +146,7 @@ async fn do_wp_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: Locked<'m>, orig: 
         return wp_page_copy(cpu, vmf, ptep, orig, None).await;
     }
     let page = Page(orig.pfn());
+    cpu.consulted(Safeguard::CowReuseCounts);
     let reuse = match cpu.kernel.config.kernel.cow_reuse {
         CowReuse::Mapcount => reuse_by_mapcount(cpu, page).await,
         CowReuse::Refcount => reuse_by_refcount(cpu, page).await,
@@ -248,6 +250,8 @@ async fn wp_page_copy<'m>(
         if let Some(old) = old {
             page_remove_rmap(cpu, old).await;
         }
+    } else {
+        cpu.decided(Safeguard::WpFaultRecheck);
     }
     drop(locked.ptl);
     // The reference of the entry that is gone, or of the copy that nobody needs.

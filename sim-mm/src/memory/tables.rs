@@ -72,6 +72,7 @@ pub(crate) async fn pte_alloc(cpu: Cpu<'_>, mm: &MmStruct, pmdp: Pmdp) -> Result
         cpu.set_table(pmdp, entry).await;
         return Ok(pmdp.value(entry));
     }
+    cpu.decided(Safeguard::PteAllocRecheck);
     drop(ptl);
     put_page(cpu, new).await;
     Ok(pmd)

@@ -1,28 +1,17 @@
-//! `mmsim bench`: runs and steps a second of the whole stack, with the event log off.
-#![allow(clippy::disallowed_types, reason = "a measurement reads the host's clock; no run does")]
+//! Runs and steps a second of the whole stack, with the event log off.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::output::thousands;
-use super::{Exit, Failure, Output};
 use crate::case::configuration;
+use crate::cli::output::thousands;
+use crate::cli::{Exit, Failure, Output};
 use crate::explore::{Campaign, Goal, Strategy};
 use crate::library;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The scenario, whose first case is run.
-    #[arg(default_value = "spec-ref-vs-reuse")]
-    scenario: String,
-    /// Runs a strategy.
-    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
-    runs: u64,
-}
-
 /// Measures each strategy on one thread.
-pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
+pub(super) fn run(scenario: &str, runs: u64, output: &mut Output) -> Result<Exit, Failure> {
+    let loaded = library::open(scenario).map_err(Failure::bad_input)?;
     let scenario = &loaded.scenario;
     let (machine, kernel) = match scenario.cases.first() {
         Some(case) => configuration(scenario, case),
@@ -33,7 +22,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     for strategy in
         [Strategy::Random, Strategy::Sticky, Strategy::Pct(3), Strategy::Pos, Strategy::Portfolio, Strategy::Timed]
     {
-        let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, runs: args.runs, jobs: 1 };
+        let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, stride: 1, runs, jobs: 1 };
         let start = Instant::now();
         let explored =
             campaign.explore(Goal::All, &AtomicBool::new(false), &|_| ()).map_err(Failure::bad_input)?;

@@ -1,0 +1,124 @@
+//! `mmsim coverage`: what did a campaign explore?
+
+mod document;
+mod table;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::configure::{Configure, Effort};
+use super::{Exit, Failure, Output, run};
+use crate::case::configuration;
+use crate::coverage::{Coverage, Schedules, survey};
+use crate::explore::{Campaign, Strategy};
+use crate::library::{self, Loaded};
+use crate::scenario::MachineSpec;
+use sim_mm::KernelConfig;
+
+/// Traced runs cost some ten times as much as others.
+const RUNS: u64 = 2_000;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Scenarios: paths of files, or names that `mmsim list` shows.
+    #[arg(value_name = "SCENARIO", required_unless_present = "library")]
+    scenarios: Vec<String>,
+    /// Every scenario of the library.
+    #[arg(long, conflicts_with = "scenarios")]
+    library: bool,
+    /// Only this case of each scenario; other options then change it. Without it every case is surveyed, or, if
+    /// other options change the kernel or the machine, the scenario as they make it.
+    #[arg(long)]
+    case: Option<String>,
+    /// Names the lines that were never stepped.
+    #[arg(long)]
+    lines: bool,
+    /// Names every pair of routines that raced, not only the most frequent.
+    #[arg(long)]
+    races: bool,
+    #[command(flatten)]
+    configure: Configure,
+    #[command(flatten)]
+    effort: Effort,
+}
+
+/// One kernel on one machine, to be surveyed.
+struct Subject<'l> {
+    name: String,
+    loaded: &'l Loaded,
+    machine: MachineSpec,
+    kernel: KernelConfig,
+}
+
+/// What became of all subjects.
+struct Surveyed {
+    strategy: Strategy,
+    seed: u64,
+    coverage: Coverage,
+    schedules: Vec<(String, Schedules)>,
+    interrupted: bool,
+}
+
+/// Surveys what the arguments name, one kernel after the other.
+pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
+    args.configure.check()?;
+    let names: Vec<String> = match args.library {
+        true => library::entries().into_iter().map(|entry| entry.name.to_owned()).collect(),
+        false => args.scenarios.clone(),
+    };
+    let opened: Result<Vec<Loaded>, Failure> =
+        names.iter().map(|name| library::open(name).map_err(Failure::bad_input)).collect();
+    let opened = opened?;
+    let subjects: Result<Vec<Vec<Subject<'_>>>, Failure> =
+        opened.iter().map(|loaded| subjects(args, loaded)).collect();
+    let subjects: Vec<Subject<'_>> = subjects?.into_iter().flatten().collect();
+    let runs = args.effort.runs.unwrap_or(RUNS);
+    let strategy = args.effort.strategy().map_or(Strategy::Portfolio, Strategy::from);
+    let seed = args.effort.seed;
+    let mut all =
+        Surveyed { strategy, seed, coverage: Coverage::default(), schedules: Vec::new(), interrupted: false };
+    let bar = output.progress("coverage", runs * subjects.len() as u64);
+    for Subject { name, loaded, machine, kernel } in subjects {
+        let jobs = usize::from(args.effort.jobs);
+        let scenario = &loaded.scenario;
+        let campaign = Campaign { scenario, machine, kernel, strategy, seed, stride: 1, runs, jobs };
+        let surveyed = survey(&campaign, stop, &|runs| bar.inc(runs))
+            .map_err(|error| Failure::bad_input(format!("{name}: {error}")))?;
+        all.coverage.add(&surveyed.coverage);
+        all.schedules.push((name, surveyed.schedules));
+        if stop.load(Ordering::Relaxed) {
+            all.interrupted = true;
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    for line in table::lines(&all, args.lines, args.races) {
+        output.text(&line);
+    }
+    output.json(&document::of(&all));
+    Ok(match (all.coverage.runs, all.interrupted) {
+        (_, true) => Exit::Inconclusive,
+        (0, false) => Exit::NothingRan,
+        _ => Exit::AsExpected,
+    })
+}
+
+/// The kernels and machines that a scenario is to be surveyed with.
+fn subjects<'l>(args: &Args, loaded: &'l Loaded) -> Result<Vec<Subject<'l>>, Failure> {
+    let scenario = &loaded.scenario;
+    let case = args.case.as_deref().map(|name| run::find_case(loaded, name)).transpose()?;
+    if args.configure.changes() || scenario.cases.is_empty() {
+        let (mut machine, mut kernel) = (scenario.machine, scenario.kernel.clone());
+        if let Some(case) = case {
+            (machine, kernel) = (machine.changed(&case.machine), kernel.changed(&case.kernel));
+        }
+        let machine = machine.changed(&args.configure.machine_change());
+        let kernel = kernel.changed(&args.configure.kernel_change()).resolve();
+        return Ok(vec![Subject { name: scenario.name.clone(), loaded, machine, kernel }]);
+    }
+    let cases = scenario.cases.iter().filter(|each| case.is_none_or(|case| case.name == each.name));
+    let subject = |case| {
+        let (machine, kernel) = configuration(scenario, case);
+        Subject { name: format!("{}/{}", scenario.name, case.name), loaded, machine, kernel }
+    };
+    Ok(cases.map(subject).collect())
+}

@@ -1,0 +1,127 @@
+//! Where the outcomes of a suite are told: on stdout, and in files.
+
+use std::path::{Path, PathBuf};
+
+use super::{Exit, Failure, Format, Output};
+use crate::record::Record;
+use crate::suite::report::{At, Json, JsonLines, Junit, Ktap, Report, Text};
+use crate::suite::{Evidence, Judge, Plan, Status, Totals};
+use crate::whole_file::WholeFile;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reports {
+    /// The folder that records of failing runs are written to; made if it is not there.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: Option<PathBuf>,
+    /// Also writes JUnit's XML to a file.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    junit: Option<PathBuf>,
+    /// Also writes KTAP to a file.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    ktap: Option<PathBuf>,
+    /// Also writes a JSON document to a file.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    json: Option<PathBuf>,
+}
+
+/// Tells outcomes in every format that is asked for.
+pub(crate) struct Teller<'p> {
+    places: Vec<At<'p>>,
+    stdout: Box<dyn Report>,
+    files: Vec<ReportFile>,
+}
+
+struct ReportFile {
+    file: WholeFile,
+    report: Box<dyn Report>,
+    text: String,
+}
+
+impl Reports {
+    /// Makes the folder for records.
+    pub(crate) fn make_folder(&self) -> Result<(), Failure> {
+        let Some(folder) = &self.out else { return Ok(()) };
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::bad_input(format!("{}: {error}", folder.display())))
+    }
+
+    /// Begins all reports on a plan. A file that cannot be written is said now, not in the end.
+    pub(crate) fn teller<'p>(&self, plan: &'p Plan, format: Format) -> Result<Teller<'p>, Failure> {
+        let wanted = [(&self.junit, Format::Junit), (&self.ktap, Format::Ktap), (&self.json, Format::Json)];
+        let mut files = Vec::new();
+        for (path, format) in wanted {
+            let Some(path) = path else { continue };
+            let file = WholeFile::begin(path).map_err(|error| unwritable(path, &error))?;
+            files.push(ReportFile { file, report: report(format), text: String::new() });
+        }
+        Ok(Teller { places: At::all(plan).collect(), stdout: report(format), files })
+    }
+}
+
+fn report(format: Format) -> Box<dyn Report> {
+    match format {
+        // A report of one finding is not asked for here.
+        Format::Text | Format::Report => Box::new(Text),
+        Format::Json => Box::new(Json::default()),
+        Format::Jsonl => Box::new(JsonLines),
+        Format::Ktap => Box::new(Ktap::default()),
+        Format::Junit => Box::new(Junit::default()),
+    }
+}
+
+pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::bad_input(format!("{} cannot be written: {error}", path.display()))
+}
+
+/// Writes the record of a finding; answers why it could not be.
+pub(crate) fn write_record(record: &Record, folder: &Path) -> Result<PathBuf, String> {
+    record.write(folder).map_err(|error| {
+        let name = record.file_name();
+        format!("{}: the record of a failing run could not be written: {error}", folder.join(name).display())
+    })
+}
+
+impl Teller<'_> {
+    /// Judges and tells the next item.
+    pub(crate) fn item(
+        &mut self,
+        place: usize,
+        judge: &mut Judge,
+        evidence: Option<&Evidence>,
+        output: &mut Output,
+    ) {
+        let at = self.places[place];
+        let outcome = judge.judge(place, &at.plan.groups[at.group].items[at.item], evidence);
+        output.part(&self.stdout.item(at, &outcome));
+        for file in &mut self.files {
+            file.text.push_str(&file.report.item(at, &outcome));
+        }
+    }
+
+    /// Tells the totals, and puts the files in their places.
+    pub(crate) fn end(mut self, totals: &Totals, output: &mut Output) -> Result<(), Failure> {
+        output.part(&self.stdout.end(totals));
+        for mut file in self.files {
+            file.text.push_str(&file.report.end(totals));
+            let path = file.file.path().to_owned();
+            file.file.finish(&file.text).map_err(|error| unwritable(&path, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The exit code of a suite: a failure counts more than a bad file, and that more than doubt.
+pub(crate) fn exit(totals: &Totals) -> Exit {
+    let any = |statuses: &[Status]| statuses.iter().any(|status| totals.of(*status) > 0);
+    if any(&[Status::Failed, Status::UnexpectedPass]) {
+        Exit::Violation
+    } else if any(&[Status::Error]) {
+        Exit::BadInput
+    } else if any(&[Status::Inconclusive, Status::NotReached]) {
+        Exit::Inconclusive
+    } else if any(&[Status::Passed, Status::ExpectedFailure, Status::Elsewhere]) {
+        Exit::AsExpected
+    } else {
+        Exit::NothingRan
+    }
+}

@@ -1,0 +1,216 @@
+//! `mmsim test`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+#[expect(clippy::disallowed_types, reason = "--time is about the time of whoever waits; no run sees it")]
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+
+use super::configure::Effort;
+use super::reports::{Reports, Teller, exit, unwritable, write_record};
+use super::{Exit, Failure, Format, Output};
+use crate::library;
+use crate::suite::{
+    Brake, Crew, Evidence, Gathered, Item, Journal, Judge, Listener, Options, Part, Selector, Selectors, Shard,
+    gather,
+};
+use crate::whole_file::WholeFile;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// A scenario file (with the records in `regressions/` beside it), a folder that is searched for
+    /// scenarios and such records, a record, or a name that `mmsim list` shows.
+    #[arg(value_name = "PATH", required_unless_present = "library")]
+    paths: Vec<String>,
+    /// Every scenario of the library.
+    #[arg(long)]
+    library: bool,
+    /// Leaves out the cases that a pattern over SCENARIO/CASE names; records are regressions/FILE.
+    #[arg(long, value_name = "PATTERN[: REASON]")]
+    skip: Vec<Selector>,
+    /// Says of cases that they are known to fail; one that passes has failed.
+    #[arg(long, value_name = "PATTERN[: REASON]")]
+    xfail: Vec<Selector>,
+    #[command(flatten)]
+    effort: Effort,
+    /// How long all may take, as `90s` or `2h`; what is not done by then is inconclusive.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Exploration")]
+    time: Option<Duration>,
+    /// Leaves out the rest after so many failures.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
+          help_heading = "Exploration")]
+    max_failures: Option<u64>,
+    /// Does one of N parts; its results go to DIR of --out, for `mmsim merge`.
+    #[arg(long, value_name = "K/N", requires = "out", help_heading = "Exploration")]
+    shard: Option<Shard>,
+    /// Keeps what is done in a journal, and leaves out what it says was done before.
+    #[arg(long, value_name = "FILE", help_heading = "Exploration")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    reports: Reports,
+}
+
+const NOTES: &str = "Exit codes: 1 if a case or record failed; else 3 if a file was bad; else 6 if anything is \
+inconclusive or was not reached; else 4 if nothing ran; else 0. A shard leaves to the merge what it cannot decide alone.";
+
+/// Runs the suite, or a shard of it.
+pub(crate) fn run(
+    args: &Args,
+    format: Format,
+    output: &mut Output,
+    interrupt: &AtomicBool,
+) -> Result<Exit, Failure> {
+    let Gathered { plan, works } = args.gather()?;
+    if plan.is_empty() {
+        let what = format!("nothing to run: no case and no record in {}", args.paths.join(", "));
+        return Err(Failure { exit: Exit::NothingRan, message: what });
+    }
+    args.reports.make_folder()?;
+    let part = match (args.shard, &args.reports.out) {
+        (Some(shard), Some(folder)) => {
+            let path = Part::path(folder, shard);
+            Some((shard, WholeFile::begin(&path).map_err(|error| unwritable(&path, &error))?))
+        }
+        _ => None,
+    };
+    let teller = args.reports.teller(&plan, format)?;
+    let (journal, done) = match &args.resume {
+        Some(path) => {
+            let (journal, done) = Journal::open(path, &plan, args.shard).map_err(Failure::bad_input)?;
+            (Some(journal), done)
+        }
+        None => (None, BTreeMap::new()),
+    };
+    let crew = Crew {
+        plan: &plan,
+        works: &works,
+        shard: args.shard.unwrap_or(Shard::WHOLE),
+        jobs: usize::from(args.effort.jobs),
+        done,
+    };
+    let out = args.reports.out.as_deref();
+    let bar = output.progress_in("cases", "testing", plan.len() as u64);
+    let mut session = Session {
+        teller,
+        judge: Judge::new(plan.options.clone(), args.shard, out),
+        journal,
+        out,
+        evidence: BTreeMap::new(),
+        deadline: args.deadline(),
+        interrupt,
+        bar,
+        output,
+    };
+    crew.run(&Brake::default(), &mut session);
+    session.bar.finish_and_clear();
+    let Session { teller, judge, evidence, .. } = session;
+    let totals = judge.totals();
+    let code = exit(&totals);
+    let written = teller.end(&totals, output).and_then(|()| match part {
+        Some((shard, file)) => {
+            let path = file.path().to_owned();
+            let text = Part::new(plan, shard, evidence).text();
+            file.finish(&text).map_err(|error| unwritable(&path, &error))
+        }
+        None => Ok(()),
+    });
+    match written {
+        Err(failure) if code == Exit::Violation => output.error(&failure.message),
+        written => written?,
+    }
+    if interrupt.load(Ordering::Relaxed) {
+        output.note("interrupted; these are partial results");
+    }
+    if code == Exit::NothingRan {
+        output.note("nothing ran: every case was left out");
+    }
+    Ok(code)
+}
+
+impl Args {
+    fn gather(&self) -> Result<Gathered, Failure> {
+        let mut paths = self.paths.clone();
+        if self.library {
+            paths.extend(library::entries().iter().map(|entry| entry.name.to_owned()));
+        }
+        let options = Options {
+            seed: self.effort.seed,
+            runs: self.effort.runs,
+            strategy: self.effort.strategy.clone(),
+            max_failures: self.max_failures,
+        };
+        let selectors = Selectors { skip: self.skip.clone(), xfail: self.xfail.clone() };
+        gather(&paths, options, self.effort.strategy(), &selectors).map_err(|pattern| Failure {
+            exit: Exit::Usage,
+            message: format!("`{pattern}` names no case; patterns are over SCENARIO/CASE, as in `spec-*/recheck`"),
+        })
+    }
+
+    #[expect(clippy::disallowed_types, reason = "as with the import")]
+    fn deadline(&self) -> Option<Instant> {
+        self.time.and_then(|time| Instant::now().checked_add(time))
+    }
+}
+
+/// A suite under way: what becomes of its results.
+struct Session<'s, 'p> {
+    teller: Teller<'p>,
+    judge: Judge,
+    journal: Option<Journal>,
+    out: Option<&'s Path>,
+    evidence: BTreeMap<usize, Evidence>,
+    #[expect(clippy::disallowed_types, reason = "as with the import")]
+    deadline: Option<Instant>,
+    interrupt: &'s AtomicBool,
+    bar: ProgressBar,
+    output: &'s mut Output,
+}
+
+impl Session<'_, '_> {
+    fn complain(&mut self, message: &str) {
+        self.bar.suspend(|| self.output.error(message));
+    }
+}
+
+impl Listener for Session<'_, '_> {
+    fn arrived(&mut self, place: usize, evidence: &Evidence, before: bool) {
+        if let (Some(folder), Some(record)) = (self.out, evidence.record())
+            && let Err(message) = write_record(record, folder)
+        {
+            self.complain(&message);
+        }
+        if let Some(journal) = self.journal.as_mut().filter(|_| evidence.is_final() && !before)
+            && let Err(error) = journal.keep(place, evidence)
+        {
+            // The results are as good as ever; only a second call would have to do it all again.
+            self.complain(&format!("{error}; the journal ends here"));
+            self.journal = None;
+        }
+    }
+
+    fn next(&mut self, place: usize, _: &Item, evidence: Option<&Evidence>, brake: &Brake) {
+        let Session { teller, judge, output, bar, .. } = self;
+        bar.suspend(|| teller.item(place, judge, evidence, output));
+        bar.inc(1);
+        if let Some(evidence) = evidence {
+            self.evidence.insert(place, evidence.clone());
+        }
+        if let Some(why) = self.judge.has_enough() {
+            brake.pull(&why);
+        }
+    }
+
+    fn tick(&mut self, brake: &Brake) {
+        #[expect(clippy::disallowed_types, reason = "as with the import")]
+        let now = Instant::now();
+        if self.interrupt.load(Ordering::Relaxed) {
+            brake.pull("interrupted");
+        } else if self.deadline.is_some_and(|deadline| now >= deadline) {
+            brake.pull("the time is over");
+        }
+    }
+}

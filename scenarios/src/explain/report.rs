@@ -1,0 +1,84 @@
+//! A finding as a kernel log would report it: title, access, both stacks, versions, and how to see it again.
+
+use std::fmt::Write as _;
+
+use sim_core::Event as Core;
+
+use super::diagram::wrap;
+use super::{WIDTH, consequence};
+use crate::explore::Trace;
+use crate::oracle::{Finding, Logged, Site, What};
+use crate::record::Record;
+use crate::world::World;
+
+/// The report of a record's run. `file` is the record's.
+pub fn report(world: &World<'_>, trace: &Trace, finding: &Finding, record: &Record, file: &str) -> String {
+    let rule = "=".repeat(66);
+    let mut text = format!("{rule}\nBUG: mmsim: {}\n", finding.title());
+    text.push_str(&wrap(&consequence(world, finding), WIDTH));
+    if let Some(access) = last_access(world, trace) {
+        text.push_str(&access);
+    }
+    stack(&mut text, world, trace, "Call trace", &finding.site);
+    if let Some(other) = &finding.other {
+        stack(&mut text, world, trace, "Against", other);
+    }
+    let machine = serde_json::to_value(&record.machine).unwrap_or_default();
+    let knobs = machine.as_object().into_iter().flatten().map(|(name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name}={value}")
+    });
+    let _ = writeln!(text);
+    text.push_str(&wrap(&format!("Machine: {}", knobs.collect::<Vec<_>>().join(" ")), WIDTH));
+    let kernel = world.kernel.config.kernel;
+    text.push_str(&wrap(
+        &format!("Kernel: {} without {}", kernel.version, some_or_nothing(record.kernel.without())),
+        WIDTH,
+    ));
+    let _ = writeln!(text, "Simulator: mmsim {}", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(text, "Scenario: {}, {} steps", world.scenario.name, trace.steps);
+    let _ = writeln!(text, "Record: {}", record.digest());
+    let _ = writeln!(text, "Replay: mmsim replay {file}\n{rule}");
+    text
+}
+
+fn some_or_nothing(keys: &[String]) -> String {
+    if keys.is_empty() { "nothing that it could lack".to_owned() } else { keys.join(", ") }
+}
+
+/// The access of the last step: what it read or wrote, where, and from which line.
+fn last_access(world: &World<'_>, trace: &Trace) -> Option<String> {
+    let entry = trace.log.iter().rev().find(|entry| matches!(entry.what, What::Core(Core::Access { .. })))?;
+    let What::Core(Core::Access { kind, loc, old, new, place }) = entry.what else { return None };
+    let what = world.kernel.core().memory.describe(loc);
+    let values = if old == new { format!("found {old:#x}") } else { format!("{old:#x} -> {new:#x}") };
+    Some(format!(
+        "Last access: {kind:?} of {what} by CPU {}, step {}: {values}\n  at {}:{}\n",
+        entry.cpu.0,
+        entry.step,
+        place.file(),
+        place.line()
+    ))
+}
+
+/// One side's stack, innermost first, with the line of the access where the log has it.
+fn stack(text: &mut String, world: &World<'_>, trace: &Trace, word: &str, site: &Site) {
+    let here = |entry: &&Logged| (entry.step, entry.cpu) == (site.step, site.cpu);
+    // Steps of set-up have numbers of their own.
+    let logged = trace.log.iter().filter(here).any(|entry| entry.stack == site.stack);
+    let thread = world.scenario.threads.iter().find(|thread| thread.cpu == site.cpu.0 && logged);
+    let name = thread.map_or_else(String::new, |thread| format!(" ({})", thread.name));
+    let when = if logged { format!("step {}", site.step) } else { "at rest, or before the run".to_owned() };
+    let _ = writeln!(text, "\n{word}: CPU {}{name}, {when}:", site.cpu.0);
+    let place = trace.log.iter().filter(here).find_map(|entry| match entry.what {
+        What::Core(Core::Access { place, .. }) if logged => Some(format!(" {}:{}", place.file(), place.line())),
+        _ => None,
+    });
+    if site.stack.is_empty() {
+        let _ = writeln!(text, " <user>{}", place.clone().unwrap_or_default());
+    }
+    for (depth, routine) in site.stack.iter().rev().enumerate() {
+        let place = place.as_deref().filter(|_| depth == 0).unwrap_or_default();
+        let _ = writeln!(text, " {routine}{place}");
+    }
+}

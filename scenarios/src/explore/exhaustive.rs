@@ -1,0 +1,209 @@
+//! Exploring all schedules of a world, one search from the first run to the last.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sim_core::Executor;
+use sim_core::source::{Replay, Source};
+use sim_core::systematic::{Search, Tally};
+use sim_mm::Kernel;
+
+use super::campaign::{Campaign, Explored, Found, Goal};
+use super::strategy::Exhaustive;
+use super::trace::Trace;
+use crate::number::thousands;
+use crate::world::{STEP_BOUND, SetupError, World};
+
+/// How much of what there is an exploration has covered.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Extent {
+    /// A sample of the schedules.
+    #[default]
+    Sampled,
+    /// Every schedule, or one that stands for it.
+    Verified(Bounds),
+    /// A search for all schedules that ended before it was through.
+    Cut {
+        /// What was done.
+        bounds: Bounds,
+        /// About which part of the work that was, 0 to 1.
+        progress: f64,
+    },
+}
+
+/// What a search for all schedules has done, and within which bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// What was done.
+    pub tally: Tally,
+    /// The most preemptions that a schedule had, if that was bounded.
+    pub preemptions: Option<u32>,
+}
+
+impl Extent {
+    /// Whether nothing is left to be found within the bounds.
+    pub fn is_verified(self) -> bool {
+        matches!(self, Extent::Verified(_))
+    }
+}
+
+impl Extent {
+    /// The same for programs.
+    pub fn document(self) -> serde_json::Value {
+        let (bounds, progress) = match self {
+            Extent::Sampled => return serde_json::json!({ "sampled": true }),
+            Extent::Verified(bounds) => (bounds, 1.0),
+            Extent::Cut { bounds, progress } => (bounds, progress),
+        };
+        serde_json::json!({
+            "sampled": false,
+            "verified": self.is_verified(),
+            "complete": bounds.tally.complete,
+            "blocked": bounds.tally.blocked,
+            "cut": bounds.tally.cut,
+            "states": bounds.tally.states,
+            "preemptions": bounds.preemptions,
+            "progress": progress,
+        })
+    }
+}
+
+impl fmt::Display for Extent {
+    /// `verified: 815 complete schedules (0 blocked)`; of a sample nothing but that it is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Bounds { tally, preemptions }, reached) = match self {
+            Extent::Sampled => return f.write_str("sampled"),
+            Extent::Verified(bounds) => (bounds, "verified".to_owned()),
+            Extent::Cut { bounds, progress } => {
+                (bounds, format!("not verified, about {:.1} % done", progress * 100.0))
+            }
+        };
+        write!(
+            f,
+            "{reached}: {} complete schedules ({} blocked)",
+            thousands(tally.complete),
+            thousands(tally.blocked)
+        )?;
+        if tally.states > 0 {
+            write!(f, ", {} states", thousands(tally.states))?;
+        }
+        if tally.cut > 0 {
+            write!(f, ", {} reached the bound on steps", thousands(tally.cut))?;
+        }
+        preemptions.map_or(Ok(()), |most| write!(f, ", at most {most} preemptions"))
+    }
+}
+
+/// A search that is under way in a world.
+struct Through<'w, 's> {
+    world: &'w World<'s>,
+    executor: Executor<'w, Kernel>,
+}
+
+/// How one run of a search came out.
+struct Ran {
+    steps: u64,
+    violation: bool,
+}
+
+impl<'w, 's> Through<'w, 's> {
+    /// Begins the search.
+    fn new(world: &'w World<'s>, how: Exhaustive) -> Self {
+        let core = world.kernel.core();
+        core.set_source(Source::Systematic(Box::new(Search::new(core, how.reduction, how.preemptions))));
+        Through { world, executor: world.executor() }
+    }
+
+    fn search<R>(&self, ask: impl FnOnce(&mut Search) -> R) -> R {
+        self.world.kernel.core().with_source(|source| match source {
+            Source::Systematic(search) => ask(search),
+            _ => unreachable!("a search stays the source of its world"),
+        })
+    }
+
+    /// The next run. What a run that was given up came to says nothing.
+    fn run(&mut self) -> Ran {
+        let summary = self.world.run(&mut self.executor, STEP_BOUND);
+        let pruned = self.search(|search| search.was_pruned());
+        Ran { steps: summary.steps, violation: summary.violation && !pruned }
+    }
+
+    /// Prepares the next run; `false` if there is none.
+    fn advance(&mut self) -> bool {
+        self.search(Search::advance)
+    }
+
+    /// The last run in full. The search goes on afterwards as if nothing had been.
+    fn trace(&mut self) -> Trace {
+        let core = self.world.kernel.core();
+        let answers = self.search(|search| search.answers());
+        let search = core.with_source(|source| std::mem::replace(source, Source::First));
+        let replay = Source::Replay(Replay::strict(answers));
+        let trace = Trace::record(self.world, &mut self.executor, replay);
+        core.set_source(search);
+        trace
+    }
+}
+
+impl Campaign<'_> {
+    /// Runs every schedule that can matter, up to the budget of runs.
+    pub(super) fn explore_all(
+        &self,
+        how: Exhaustive,
+        goal: Goal<'_>,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Explored, SetupError> {
+        let world = self.world()?;
+        let mut search = Through::new(&world, how);
+        let mut explored = Explored::default();
+        let mut more = true;
+        while more && explored.runs < self.runs && explored.first.is_none() {
+            if stop.load(Ordering::Relaxed) {
+                explored.interrupted = true;
+                break;
+            }
+            let ran = search.run();
+            if ran.violation {
+                let trace = search.trace();
+                note(&mut explored, &trace);
+                match goal {
+                    Goal::First(accepts) if accepts(&trace) => explored.first = Some(explored.runs),
+                    Goal::First(_) | Goal::All => {}
+                }
+            }
+            explored.runs += 1;
+            explored.steps += ran.steps;
+            progress(1);
+            more = search.advance();
+        }
+        let bounds = Bounds { tally: search.search(|search| search.tally()), preemptions: how.preemptions };
+        explored.extent = if more || bounds.tally.cut > 0 {
+            Extent::Cut { bounds, progress: search.search(|search| search.progress()) }
+        } else {
+            Extent::Verified(bounds)
+        };
+        Ok(explored)
+    }
+
+    /// Run `number` of the search in full: the search takes the same way again.
+    pub(super) fn trace_of_all(&self, how: Exhaustive, number: u64) -> Result<Trace, SetupError> {
+        let world = self.world()?;
+        let mut search = Through::new(&world, how);
+        for _ in 0..number {
+            search.run();
+            search.advance();
+        }
+        search.run();
+        Ok(search.trace())
+    }
+}
+
+fn note(explored: &mut Explored, trace: &Trace) {
+    let Some(finding) = trace.findings.first() else { return };
+    let title = finding.title();
+    match explored.found.iter_mut().find(|found| found.title == title) {
+        Some(found) => found.times += 1,
+        None => explored.found.push(Found { title, run: explored.runs, times: 1 }),
+    }
+}

@@ -1,0 +1,189 @@
+//! Records: a failing run as a file that anyone can replay.
+//!
+//! A record holds the decisions, not the seed: the scenario inline with its digest, machine and kernel
+//! with every choice spelt out, each decision with its label, digests of the machine along the way, and
+//! what is expected. The seed only says where it came from.
+
+mod config;
+mod decisions;
+mod difference;
+mod error;
+
+pub use config::{KernelRecord, MachineRecord};
+pub use decisions::{Prefix, Taken};
+pub use error::RecordError;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sim_mm::KernelConfig;
+
+use crate::explore::Trace;
+use crate::scenario::{MachineSpec, Scenario, load};
+use crate::shrink::Matter;
+use crate::whole_file::WholeFile;
+use crate::world::World;
+
+/// The format that this build writes and reads.
+pub const FORMAT: &str = "mmsim-record-2";
+
+/// A record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The format and its version.
+    pub format: String,
+    /// What is expected of a replay: the title of the finding.
+    pub expect: String,
+    /// The consequence, in a sentence.
+    pub message: String,
+    /// The machine.
+    pub machine: MachineRecord,
+    /// The kernel.
+    pub kernel: KernelRecord,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Steps of the run.
+    pub steps: u64,
+    /// The steps that the finding needs, as ranges from first to last; all of them, if nobody asked.
+    pub matters: Vec<(u64, u64)>,
+    /// `ANSWER/OF LABEL` of each decision.
+    pub decisions: Vec<String>,
+    /// The machine's digest after every 16 steps, and at the end.
+    pub digests: Vec<String>,
+    /// SHA-256 of the scenario.
+    pub scenario_digest: String,
+    /// The scenario.
+    pub scenario: serde_json::Value,
+}
+
+/// Where a record came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The case of the scenario, if it was one.
+    pub case: Option<String>,
+    /// The strategy.
+    pub strategy: String,
+    /// The seed of the run that found it, before it was made simpler.
+    pub seed: u64,
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Record {
+    /// The record of a run that ended in a finding.
+    ///
+    /// # Panics
+    /// If the run found nothing, or `scenario_text` is not the text of a scenario.
+    pub fn new(
+        world: &World<'_>,
+        machine: MachineSpec,
+        trace: &Trace,
+        scenario_text: &str,
+        provenance: Provenance,
+    ) -> Record {
+        let finding = trace.findings.first().expect("a record is made of a run with a finding");
+        let scenario: serde_json::Value =
+            serde_json::from_str(scenario_text).expect("the scenario was loaded from this text");
+        Record {
+            format: FORMAT.to_owned(),
+            expect: finding.title(),
+            message: crate::explain::consequence(world, finding),
+            machine: MachineRecord::of(machine),
+            kernel: KernelRecord::of(world.kernel.config.kernel),
+            provenance,
+            steps: trace.steps,
+            matters: vec![(1, trace.steps)],
+            decisions: trace.decisions.iter().map(ToString::to_string).collect(),
+            digests: trace.digests.iter().map(|digest| format!("{digest:016x}")).collect(),
+            scenario_digest: sha256(scenario.to_string().as_bytes()),
+            scenario,
+        }
+    }
+
+    /// The record with a mark on the steps that matter.
+    #[must_use]
+    pub fn marked(self, matter: &Matter) -> Record {
+        let runs = matter.steps.chunk_by(|a, b| a + 1 == *b);
+        let ranges = runs.filter_map(|run| Some((*run.first()?, *run.last()?)));
+        Record { matters: ranges.collect(), ..self }
+    }
+
+    /// The name of its file: the scenario, the oracle, and what tells runs apart.
+    pub fn file_name(&self) -> String {
+        let name = self.scenario.get("name").and_then(|name| name.as_str()).unwrap_or("scenario");
+        let oracle = self.expect.split(' ').next().unwrap_or("finding");
+        format!("{name}.{oracle}.{}.mmsim.json", &sha256(self.decisions.join("\n").as_bytes())[..4])
+    }
+
+    /// What tells this record from every other: the SHA-256 of all that a replay depends on.
+    pub fn digest(&self) -> String {
+        let parts =
+            serde_json::json!([self.machine, self.kernel, self.decisions, self.digests, self.scenario_digest]);
+        sha256(parts.to_string().as_bytes())
+    }
+
+    /// Writes the record into a folder: whole, or not at all. Answers the file's path.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to; no part of a file is left then.
+    pub fn write(&self, folder: &Path) -> std::io::Result<PathBuf> {
+        let path = folder.join(self.file_name());
+        let text = serde_json::to_string_pretty(self)?;
+        WholeFile::begin(&path)?.finish(&(text + "\n"))?;
+        Ok(path)
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// If the file is no record that this build can replay.
+    pub fn read(path: &Path) -> Result<Record, RecordError> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| RecordError::Unreadable { file: file.clone(), error })?;
+        // The format first, so that a record of another version is refused for that reason.
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| RecordError::Shape { file: file.clone(), error })?;
+        let bad = |what: String| RecordError::Bad { file: file.clone(), what };
+        match value.get("format").map(|format| format.as_str()) {
+            Some(Some(FORMAT)) => {}
+            Some(Some(other)) => return Err(bad(error::of_another_format(other))),
+            Some(None) => return Err(bad("not a record: its `format` is not text".to_owned())),
+            None => return Err(bad("not a record: it has no `format`".to_owned())),
+        }
+        let record: Record =
+            serde_json::from_str(&text).map_err(|error| RecordError::Shape { file: file.clone(), error })?;
+        if sha256(record.scenario.to_string().as_bytes()) != record.scenario_digest {
+            return Err(bad(
+                "a record of another scenario: what it holds has not the digest that it names".to_owned()
+            ));
+        }
+        record.answers().map_err(&bad)?;
+        let in_order = |range: &(u64, u64)| (1..=record.steps).contains(&range.0) && range.0 <= range.1;
+        if !record.matters.iter().all(|range| in_order(range) && range.1 <= record.steps) {
+            return Err(bad(format!("`matters` names steps that a run of {} has not", record.steps)));
+        }
+        Ok(record)
+    }
+
+    /// The scenario, the machine and the kernel of the record.
+    ///
+    /// # Errors
+    /// If it names what this build does not know.
+    pub fn open(&self, file: &str) -> Result<(Scenario, MachineSpec, KernelConfig), RecordError> {
+        let bad = |what: String| RecordError::Bad { file: file.to_owned(), what };
+        let text = serde_json::to_string_pretty(&self.scenario).map_err(|error| bad(error.to_string()))?;
+        let scenario = load(&format!("{file}, `scenario`"), &text).map_err(|errors| bad(errors.to_string()))?;
+        let machine = self.machine.open().map_err(bad)?;
+        if let Some(thread) = scenario.threads.iter().find(|thread| usize::from(thread.cpu) >= machine.cpus) {
+            let what = format!("thread `{}` runs on CPU {} of {}", thread.name, thread.cpu, machine.cpus);
+            return Err(bad(what));
+        }
+        Ok((scenario, machine, self.kernel.open().map_err(bad)?))
+    }
+}

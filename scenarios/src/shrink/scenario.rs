@@ -1,0 +1,119 @@
+//! A simpler scenario, and with it a simpler schedule.
+//!
+//! One thing goes at a time: a thread, a process, an operation, pages, CPUs. The run of what is left is what
+//! the old course says of it; if that does not end in the finding, a short search by the usual strategies
+//! decides. Either way its schedule is made simpler before the two are compared. From the start again after
+//! each success, until no edit helps. Of a finding that a check of the scenario made, only the schedule is
+//! made simpler.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use sim_mm::KernelConfig;
+
+use super::edit::{Edit, edits};
+use super::{Size, simplify};
+use crate::course::{Course, Follow};
+use crate::explore::{Campaign, Goal, Strategy, Trace};
+use crate::oracle::{Finding, OracleId};
+use crate::scenario::{MachineSpec, Scenario, load};
+use crate::world::{SetupError, World};
+
+/// A scenario on one machine under one kernel.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Its JSON.
+    pub json: Value,
+    /// The same, decoded.
+    pub scenario: Scenario,
+    /// The machine.
+    pub machine: MachineSpec,
+    /// The kernel.
+    pub kernel: KernelConfig,
+}
+
+/// A subject with a run of it that ends in a finding.
+#[derive(Clone, Debug)]
+pub struct Shrinking {
+    /// What is run.
+    pub subject: Subject,
+    /// The run.
+    pub trace: Trace,
+    /// How big both are.
+    pub size: Size,
+}
+
+/// Steps that the search for one candidate may take, about.
+const STEPS: u64 = 1_000_000;
+
+/// Runs that the search for one candidate gets, where `shrink` is not told otherwise.
+pub const RUNS: u64 = 2_000;
+
+/// Shrinks a scenario and the run of it that ends in the first finding of `trace`. `runs` is what the search
+/// for one candidate gets at the most; `progress` hears of each candidate: how many, and the size reached.
+///
+/// # Errors
+/// As [`World::new`], for the scenario as it is given.
+pub fn shrink(
+    subject: Subject,
+    trace: Trace,
+    runs: u64,
+    stop: &AtomicBool,
+    progress: &dyn Fn(u64, Size),
+) -> Result<Shrinking, SetupError> {
+    let mut best = {
+        let world = World::new(&subject.scenario, subject.machine, subject.kernel)?;
+        let mut executor = world.executor();
+        let trace = simplify(&world, &mut executor, trace);
+        let size = Size::of(&subject.scenario, subject.machine, &trace);
+        Shrinking { subject: subject.clone(), trace, size }
+    };
+    let mut tried = 0;
+    'again: loop {
+        let Some(finding) = best.trace.findings.first().cloned() else { return Ok(best) };
+        // What a check allows is true of its scenario alone.
+        if finding.oracle == OracleId::Check {
+            return Ok(best);
+        }
+        for edit in edits(&best.subject.json) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(best);
+            }
+            tried += 1;
+            progress(tried, best.size);
+            if let Some(simpler) = attempt(&best, &edit, &finding, runs).filter(|new| new.size < best.size) {
+                best = simpler;
+                continue 'again;
+            }
+        }
+        return Ok(best);
+    }
+}
+
+/// What an edit leads to, if the finding is still there.
+fn attempt(best: &Shrinking, edit: &Edit, finding: &Finding, runs: u64) -> Option<Shrinking> {
+    let scenario = load("scenario", &edit.json.to_string()).ok()?;
+    let machine =
+        MachineSpec { cpus: edit.cpus().unwrap_or(best.subject.machine.cpus).max(1), ..best.subject.machine };
+    let subject = Subject { json: edit.json.clone(), scenario, machine, kernel: best.subject.kernel };
+    let world = World::new(&subject.scenario, subject.machine, subject.kernel).ok()?;
+    let mut executor = world.executor();
+    let wanted = |found: &Finding| found.is_like(finding);
+    let (source, _) = Follow::source(edit.carry(&Course::of(&best.trace)), &world);
+    let mut trace = Trace::record(&world, &mut executor, source);
+    if !trace.bring_first(wanted) {
+        let scenario = &subject.scenario;
+        let runs = runs.min(STEPS / best.trace.steps.max(1)).max(1);
+        let (kernel, strategy) = (subject.kernel, Strategy::Portfolio);
+        let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, stride: 1, runs, jobs: 1 };
+        let found = |trace: &Trace| trace.findings.iter().any(wanted);
+        let explored = campaign.explore(Goal::First(&found), &AtomicBool::new(false), &|_| ()).ok()?;
+        trace = campaign.trace(explored.first?).ok()?;
+        trace.bring_first(wanted);
+    }
+    let trace = simplify(&world, &mut executor, trace);
+    let size = Size::of(&subject.scenario, subject.machine, &trace);
+    drop(executor);
+    drop(world);
+    Some(Shrinking { subject, trace, size })
+}

@@ -1,0 +1,211 @@
+//! A simpler schedule of the same scenario.
+//!
+//! Each candidate is a course. First what does not matter goes, and the rest is put into the order with the
+//! fewest turns; that alone needs one run. Then turns are tried earlier, later and not at all, and choices of
+//! values with the simplest answer, until nothing makes it simpler.
+
+use std::fmt;
+
+use sim_core::Executor;
+use sim_core::source::{Replay, Source};
+use sim_mm::Kernel;
+
+use super::Schedule;
+use crate::course::{Course, Doing, Ending, Follow, Past};
+use crate::explore::Trace;
+use crate::oracle::Finding;
+use crate::world::World;
+
+/// Runs to spend at the most.
+const ATTEMPTS: u64 = 2_000;
+
+/// Steps to spend at the most: a livelock is long, and its log is longer.
+const STEPS: u64 = 400_000;
+
+/// The longest run whose course is looked at.
+const LONGEST: u64 = 5_000;
+
+/// Which steps of a run matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matter {
+    /// The numbers of the steps that do. All, if a run of these alone did not end in the finding.
+    pub steps: Vec<u64>,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl fmt::Display for Matter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let matter = self.steps.len() as u64;
+        match self.of - matter {
+            0 => f.write_str("all of which matter"),
+            _ => write!(f, "of which {matter} matter"),
+        }
+    }
+}
+
+/// Runs of one world on the way to a simpler one.
+struct Search<'m, 'w, 'e> {
+    world: &'m World<'w>,
+    executor: &'e mut Executor<'m, Kernel>,
+    finding: Finding,
+    best: Trace,
+    attempts: u64,
+    steps: u64,
+}
+
+impl<'m> Search<'m, '_, '_> {
+    fn run(&mut self, source: Source) -> Option<Trace> {
+        let mut trace = Trace::record(self.world, self.executor, source);
+        self.attempts += 1;
+        self.steps += trace.steps;
+        trace.bring_first(|finding| finding.is_like(&self.finding)).then_some(trace)
+    }
+
+    fn follow(&mut self, course: Course) -> Option<(Trace, Ending)> {
+        let (source, ending) = Follow::source(course, self.world);
+        self.run(source).map(|trace| (trace, ending))
+    }
+
+    fn is_spent(&self) -> bool {
+        self.attempts >= ATTEMPTS || self.steps >= STEPS
+    }
+
+    /// Takes the run if it is simpler. What it does needlessly goes first.
+    fn take(&mut self, trace: Trace) -> bool {
+        let tidied = self.tidied(&trace);
+        let simplest = tidied.into_iter().chain([trace]).min_by_key(Schedule::of);
+        let better = simplest.filter(|trace| Schedule::of(trace) < Schedule::of(&self.best));
+        let found = better.is_some();
+        self.best = better.unwrap_or_else(|| self.best.clone());
+        found
+    }
+
+    /// What matters of a run, in the fewest turns.
+    fn tidied(&mut self, trace: &Trace) -> Option<Trace> {
+        let course = Course::of(trace);
+        let past = Past::of(trace, &course);
+        let wanted = past.of_finding(trace, &course, trace.findings.first()?);
+        let order = past.in_fewest_turns(&course, &wanted);
+        self.follow(order).map(|(trace, _)| trace)
+    }
+
+    fn attempt(&mut self, course: Course) -> bool {
+        if self.is_spent() {
+            return false;
+        }
+        self.follow(course).is_some_and(|(trace, _)| self.take(trace))
+    }
+
+    /// Turns earlier, later, or not at all.
+    fn fewer_turns(&mut self) -> bool {
+        let mut progress = false;
+        let mut number = 0;
+        loop {
+            let course = Course::of(&self.best);
+            let Some(turn) = course.turns().get(number).cloned() else { return progress };
+            if moved(&course, turn).into_iter().any(|candidate| self.attempt(candidate)) {
+                progress = true;
+            } else {
+                number += 1;
+            }
+        }
+    }
+
+    /// Each choice of a value answered with the simplest.
+    fn simpler_values(&mut self) -> bool {
+        let mut progress = false;
+        let mut at = 0;
+        while at < self.best.decisions.len() {
+            let course = Course::of(&self.best);
+            let step = self.best.decisions[at].step;
+            let chosen = self.best.decisions[at].chosen;
+            let is_value = matches!(self.best.decisions[at].decided, sim_core::Decided::Value(_));
+            let answers = (is_value && chosen != 0).then_some(0..chosen).into_iter().flatten();
+            let mut found = false;
+            for answer in answers {
+                let mut candidate = course.clone();
+                let values = candidate.doings.iter_mut().filter(|doing| doing.step == step);
+                values.flat_map(|doing| &mut doing.values).for_each(|(_, value)| *value = (*value).min(answer));
+                found = self.attempt(candidate);
+                if found {
+                    break;
+                }
+            }
+            progress |= found;
+            at += usize::from(!found);
+        }
+        progress
+    }
+}
+
+/// The course with one turn elsewhere: joined to the next of its CPU, to the one before, cut short, or with
+/// everything that its CPU does from there on left out.
+fn moved(course: &Course, turn: std::ops::Range<usize>) -> Vec<Course> {
+    let doings = &course.doings;
+    let cpu = doings[turn.start].cpu;
+    let (before, within, after) = (&doings[..turn.start], &doings[turn.clone()], &doings[turn.end..]);
+    let mut candidates: Vec<Vec<Doing>> = Vec::new();
+    if let Some(next) = after.iter().position(|doing| doing.cpu == cpu) {
+        candidates.push([before, &after[..next], within, &after[next..]].concat());
+    }
+    if let Some(last) = before.iter().rposition(|doing| doing.cpu == cpu) {
+        candidates.push([&before[..=last], within, &before[last + 1..], after].concat());
+    } else {
+        candidates.push([within, before, after].concat());
+    }
+    let others: Vec<Doing> = after.iter().filter(|doing| doing.cpu != cpu).cloned().collect();
+    candidates.push([before, &others].concat());
+    for cut in [within.len() / 2, within.len().saturating_sub(1)] {
+        candidates.push([before, &within[..cut], &others].concat());
+    }
+    candidates.into_iter().map(|doings| Course { doings }).filter(|candidate| candidate != course).collect()
+}
+
+/// A simpler run of `world` that ends in the first finding of `trace`: no simpler one is near it.
+pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: Trace) -> Trace {
+    let Some(finding) = trace.findings.first().cloned() else { return trace };
+    let mut search = Search { world, executor, finding, best: trace.clone(), attempts: 0, steps: 0 };
+    if trace.steps <= LONGEST {
+        search.take(trace);
+        while !search.is_spent() && (search.fewer_turns() || search.simpler_values()) {}
+    }
+    search.again()
+}
+
+impl Search<'_, '_, '_> {
+    /// The best run once more, so that it is the last that the world did, and its decisions are shown to
+    /// lead there.
+    fn again(mut self) -> Trace {
+        let replay = Source::Replay(Replay::strict(self.best.answers()));
+        let title = self.finding.title();
+        self.run(replay)
+            .unwrap_or_else(|| panic!("simulator defect: the run that found {title} does not find it again"))
+    }
+}
+
+/// Which steps of a run its first finding needs, shown by running these first: where the finding ends the
+/// run, these alone.
+pub fn matter<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: &Trace) -> Matter {
+    let all = Matter { steps: (1..=trace.steps).collect(), of: trace.steps };
+    let Some(finding) = trace.findings.first().filter(|_| trace.steps <= LONGEST) else { return all };
+    let course = Course::of(trace);
+    let wanted = Past::of(trace, &course).of_finding(trace, &course, finding);
+    let pick = |wish: bool| course.doings.iter().zip(&wanted).filter(move |(_, w)| **w == wish).map(|(d, _)| d);
+    if !wanted.contains(&false) {
+        return all;
+    }
+    // A step that the course does not have goes with the one after it.
+    let goes_with = |step: u64| course.doings.partition_point(|doing| doing.step < step);
+    let steps = (1..=trace.steps).filter(|step| wanted.get(goes_with(*step)).copied().unwrap_or(true)).collect();
+    let mut doings: Vec<Doing> = pick(true).cloned().collect();
+    if finding.is_at_rest() {
+        doings.extend(pick(false).cloned());
+    }
+    let mut search =
+        Search { world, executor, finding: finding.clone(), best: trace.clone(), attempts: 0, steps: 0 };
+    match search.follow(Course { doings }) {
+        Some((_, ending)) if !ending.left_course() => Matter { steps, of: trace.steps },
+        _ => all,
+    }
+}

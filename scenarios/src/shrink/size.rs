@@ -1,0 +1,115 @@
+//! What makes one failing run simpler than another.
+
+use std::fmt;
+
+use sim_core::Decided;
+
+use crate::explore::Trace;
+use crate::scenario::{MachineSpec, Op, Place, Scenario, What};
+
+/// The size of a schedule, what weighs most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Schedule {
+    /// How often another CPU goes on than the one before.
+    pub switches: usize,
+    /// Choices of a value that are not the simplest.
+    pub choices: usize,
+    /// Steps.
+    pub steps: u64,
+}
+
+impl Schedule {
+    /// Of a run.
+    pub fn of(trace: &Trace) -> Schedule {
+        let chosen =
+            |decision: &&sim_core::Decision| matches!(decision.decided, Decided::Value(_)) && decision.chosen != 0;
+        Schedule {
+            switches: trace.switches(),
+            choices: trace.decisions.iter().filter(chosen).count(),
+            steps: trace.steps,
+        }
+    }
+}
+
+/// The size of a failing run with its scenario, what weighs most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// Threads.
+    pub threads: usize,
+    /// Operations of threads and of set-up, and processes.
+    pub operations: usize,
+    /// Pages that operations name: lengths, and distances from the start of a mapping.
+    pub pages: u64,
+    /// CPUs of the machine.
+    pub cpus: usize,
+    /// The schedule.
+    pub schedule: Schedule,
+}
+
+impl Size {
+    /// Of a scenario and a run of it.
+    pub fn of(scenario: &Scenario, machine: MachineSpec, trace: &Trace) -> Size {
+        let setups = scenario.processes.iter().map(|process| &process.setup);
+        let runs = scenario.threads.iter().map(|thread| &thread.run);
+        let lists: Vec<&Vec<Op>> = setups.chain(runs).collect();
+        Size {
+            threads: scenario.threads.len(),
+            operations: scenario.processes.len() + lists.iter().map(|ops| ops.len()).sum::<usize>(),
+            pages: lists.iter().flat_map(|ops| ops.iter()).map(pages).sum(),
+            cpus: machine.cpus,
+            schedule: Schedule::of(trace),
+        }
+    }
+
+    /// Each of its numbers with its name.
+    fn numbers(self) -> [(&'static str, u64); 6] {
+        [
+            ("threads", self.threads as u64),
+            ("operations", self.operations as u64),
+            ("pages", self.pages),
+            ("cpus", self.cpus as u64),
+            ("switches", self.schedule.switches as u64),
+            ("steps", self.schedule.steps),
+        ]
+    }
+
+    /// `threads 3 -> 2, operations 7, steps 120 -> 61`.
+    pub fn to(self, after: Size) -> String {
+        let change = |((name, before), (_, after)): ((&str, u64), (&str, u64))| {
+            if before == after { format!("{name} {before}") } else { format!("{name} {before} -> {after}") }
+        };
+        self.numbers().into_iter().zip(after.numbers()).map(change).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same for programs.
+    pub fn json(self) -> serde_json::Value {
+        self.numbers()
+            .into_iter()
+            .map(|(name, number)| (name.to_owned(), serde_json::Value::from(number)))
+            .collect()
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to(*self))
+    }
+}
+
+fn distance(place: &Place) -> u64 {
+    match place {
+        Place::Mapping { page, .. } => *page,
+        Place::Address(_) => 0,
+    }
+}
+
+fn pages(op: &Op) -> u64 {
+    match &op.what {
+        What::Mmap { pages, .. } | What::PipeRead { pages, .. } => *pages,
+        What::Munmap { at, pages } | What::Madvise { at, pages, .. } => distance(at) + pages.unwrap_or(0),
+        What::Write { to: at, .. } | What::Read { from: at, .. } => distance(at),
+        What::Gup { at, pages, .. } | What::Vmsplice { from: at, pages, .. } => distance(at) + pages,
+        What::DeviceRead { page, .. } | What::DeviceWrite { page, .. } => *page,
+        What::Fork { .. } | What::Exit | What::PutPages { .. } => 0,
+    }
+}

@@ -1,0 +1,152 @@
+//! What doing an item brought to light: facts that can be written down, and combined.
+
+use serde::{Deserialize, Serialize};
+
+use crate::case::Verdict;
+use crate::record::Record;
+
+/// What doing an item brought to light.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Evidence {
+    /// A case was explored.
+    Explored(Box<Explored>),
+    /// A record was replayed.
+    Replayed {
+        /// Steps of the replay.
+        steps: u64,
+        /// The first point at which it was not as recorded.
+        difference: Option<String>,
+    },
+    /// It could not be done.
+    Bad {
+        /// Why.
+        error: String,
+    },
+    /// It was not begun.
+    NotReached {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What exploring a case, or a shard's part of it, brought to light.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explored {
+    /// How it came out, by these runs alone.
+    pub verdict: Verdict,
+    /// Runs done.
+    pub runs: u64,
+    /// Each distinct title with the first run that found it, by run.
+    pub found: Vec<(u64, String)>,
+    /// The first run with the finding that decides.
+    pub hit: Option<Hit>,
+    /// Why it ended before its budget did.
+    pub cut: Option<String>,
+    /// What is said of a search through all schedules.
+    pub exhaustive: Option<String>,
+}
+
+/// A finding that decides how a case came out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hit {
+    /// The run, which is also its seed.
+    pub run: u64,
+    /// What was found.
+    pub title: String,
+    /// The consequence, in a sentence.
+    pub message: String,
+    /// The record of the run, if the finding was not expected.
+    pub record: Option<Record>,
+}
+
+impl Evidence {
+    /// Whether a second look at the same item would bring the same to light.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Evidence::Explored(explored) => explored.cut.is_none(),
+            Evidence::Replayed { .. } | Evidence::Bad { .. } => true,
+            Evidence::NotReached { .. } => false,
+        }
+    }
+
+    /// The record of a finding that was not expected.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Evidence::Explored(explored) => explored.hit.as_ref()?.record.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The evidence of all shards on one item, as one machine that began at run `seed` would have found it.
+    pub(super) fn combine(parts: Vec<Evidence>, seed: u64) -> Evidence {
+        let mut explored: Option<Explored> = None;
+        let mut other: Option<Evidence> = None;
+        for part in parts {
+            match part {
+                Evidence::Explored(part) => {
+                    explored = Some(match explored {
+                        Some(sofar) => sofar.and(*part),
+                        None => *part,
+                    });
+                }
+                part => other = Some(other.unwrap_or(part)),
+            }
+        }
+        match (explored, other) {
+            (Some(mut explored), other) => {
+                if let Some(Evidence::NotReached { why }) = other {
+                    explored.lacks(why);
+                }
+                explored.up_to_the_hit(seed);
+                Evidence::Explored(Box::new(explored))
+            }
+            (None, Some(other)) => other,
+            (None, None) => Evidence::NotReached { why: "no shard has it".to_owned() },
+        }
+    }
+}
+
+impl Explored {
+    /// Both together. The earlier hit decides.
+    fn and(self, other: Explored) -> Explored {
+        let runs = self.runs + other.runs;
+        let mut found = [self.found.clone(), other.found.clone()].concat();
+        found.sort();
+        let cut = self.cut.clone().or_else(|| other.cut.clone());
+        let hit_at = |explored: &Explored| explored.hit.as_ref().map_or(u64::MAX, |hit| hit.run);
+        let doubt = |explored: &Explored| explored.verdict == Verdict::Inconclusive;
+        let decides = if hit_at(&self) == hit_at(&other) {
+            if doubt(&self) { self } else { other }
+        } else if hit_at(&self) < hit_at(&other) {
+            self
+        } else {
+            other
+        };
+        Explored { runs, found, cut, ..decides }
+    }
+
+    /// Some of its runs are missing.
+    fn lacks(&mut self, why: String) {
+        if self.hit.is_none() {
+            self.verdict = Verdict::Inconclusive;
+        }
+        self.cut.get_or_insert(why);
+    }
+
+    /// Forgets what runs behind the hit found: one machine alone would have stopped there.
+    fn up_to_the_hit(&mut self, seed: u64) {
+        if let Some(hit) = &self.hit {
+            self.runs = hit.run - seed + 1;
+            self.found.retain(|(run, _)| *run <= hit.run);
+        }
+        let mut seen = Vec::new();
+        self.found.retain(|(_, title)| {
+            let new = !seen.contains(title);
+            seen.push(title.clone());
+            new
+        });
+    }
+}

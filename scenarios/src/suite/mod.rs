@@ -1,0 +1,29 @@
+//! Suites: many cases and records at once, on one machine or on several.
+//!
+//! [`gather`] turns paths into a [`Plan`] and the [`Work`] that it needs; [`run`] does the work and collects
+//! [`Evidence`]; a [`Judge`] makes an [`Outcome`] of each piece, in the order of the plan; [`report`] tells
+//! them. Evidence is plain data that can be written down: a [`Journal`] keeps it for a second
+//! call, a [`Part`] brings it from one of several machines to where all are merged.
+
+mod evidence;
+mod gather;
+mod journal;
+mod outcome;
+mod part;
+mod plan;
+pub mod report;
+mod run;
+mod select;
+mod shard;
+mod work;
+
+pub use evidence::{Evidence, Explored, Hit};
+pub use gather::{Gathered, gather};
+pub use journal::{Journal, JournalError};
+pub use outcome::{Judge, Outcome, Status, Totals};
+pub use part::{Merged, Part, PartError, merge};
+pub use plan::{Group, Item, Kind, Options, Plan};
+pub use run::{Brake, Crew, Listener};
+pub use select::{Selector, Selectors};
+pub use shard::Shard;
+pub use work::Work;

@@ -1,0 +1,59 @@
+//! For programs: one document, or a line an item as soon as it is done.
+
+use serde_json::{Map, Value, json};
+
+use super::{At, Outcome, Report, Totals, word};
+
+/// One JSON document, all at the end.
+#[derive(Debug, Default)]
+pub struct Json {
+    groups: Vec<Value>,
+    items: Vec<Value>,
+}
+
+/// A line an item, then one with the totals.
+#[derive(Debug, Default)]
+pub struct JsonLines;
+
+impl Report for Json {
+    fn item(&mut self, at: At<'_>, outcome: &Outcome) -> String {
+        self.items.push(Value::Object(item(at, outcome)));
+        if at.is_last() {
+            self.groups.push(json!({ "group": at.group().name, "items": std::mem::take(&mut self.items) }));
+        }
+        String::new()
+    }
+
+    fn end(&mut self, sum: &Totals) -> String {
+        format!("{:#}\n", json!({ "groups": self.groups, "totals": totals(sum) }))
+    }
+}
+
+impl Report for JsonLines {
+    fn item(&mut self, at: At<'_>, outcome: &Outcome) -> String {
+        let mut line = item(at, outcome);
+        line.insert("group".to_owned(), at.group().name.clone().into());
+        format!("{}\n", Value::Object(line))
+    }
+
+    fn end(&mut self, sum: &Totals) -> String {
+        format!("{}\n", json!({ "totals": totals(sum) }))
+    }
+}
+
+fn item(at: At<'_>, outcome: &Outcome) -> Map<String, Value> {
+    let mut map = Map::new();
+    map.insert("item".to_owned(), at.name().name.clone().into());
+    map.insert("status".to_owned(), word(outcome.status).into());
+    map.insert("what".to_owned(), outcome.what.clone().into());
+    for (name, value) in &outcome.details {
+        let value = value.parse::<u64>().map_or_else(|_| Value::from(value.as_str()), Value::from);
+        map.insert((*name).to_owned(), value);
+    }
+    map
+}
+
+fn totals(totals: &Totals) -> Value {
+    let counts = totals.present().map(|(status, _, number)| (word(status).to_owned(), Value::from(number)));
+    Value::Object(counts.collect())
+}

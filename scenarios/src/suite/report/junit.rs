@@ -1,0 +1,114 @@
+//! JUnit's XML, as CI servers read it. No times: the same suite gives the same bytes.
+
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+
+use super::{At, Outcome, Report, Status, Totals, word};
+use crate::suite::plan::Plan;
+
+/// JUnit's XML, all at the end.
+#[derive(Debug, Default)]
+pub struct Junit {
+    plan: Option<Plan>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Report for Junit {
+    fn item(&mut self, at: At<'_>, outcome: &Outcome) -> String {
+        self.plan.get_or_insert_with(|| at.plan.clone());
+        self.outcomes.push(outcome.clone());
+        String::new()
+    }
+
+    fn end(&mut self, _: &Totals) -> String {
+        let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
+        self.write(&mut xml).expect("a vector takes all that is written");
+        String::from_utf8(xml.into_inner()).expect("what was text is text") + "\n"
+    }
+}
+
+/// The element that an outcome gives a test case, if it does.
+fn element(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Passed => None,
+        Status::Failed | Status::UnexpectedPass => Some("failure"),
+        Status::Inconclusive | Status::Error => Some("error"),
+        Status::ExpectedFailure | Status::Skipped | Status::NotReached | Status::Elsewhere => Some("skipped"),
+    }
+}
+
+impl Junit {
+    fn write(&self, xml: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        xml.write_event(Event::Start(start("testsuites", &[("name", "mmsim")], &self.outcomes)))?;
+        let mut rest = &self.outcomes[..];
+        for group in self.plan.iter().flat_map(|plan| &plan.groups) {
+            let (outcomes, others) = rest.split_at(group.items.len().min(rest.len()));
+            rest = others;
+            xml.write_event(Event::Start(start("testsuite", &[("name", &group.name)], outcomes)))?;
+            for (item, outcome) in group.items.iter().zip(outcomes) {
+                let case = [("name", item.name.as_str()), ("classname", &group.name)];
+                write_case(xml, start("testcase", &case, &[]), outcome)?;
+            }
+            xml.write_event(Event::End(BytesEnd::new("testsuite")))?;
+        }
+        xml.write_event(Event::End(BytesEnd::new("testsuites")))
+    }
+}
+
+fn write_case(xml: &mut Writer<Vec<u8>>, case: BytesStart<'_>, outcome: &Outcome) -> std::io::Result<()> {
+    let Some(element) = element(outcome.status) else {
+        return xml.write_event(Event::Empty(case));
+    };
+    let first = outcome.what.lines().next().unwrap_or_default();
+    let message = match outcome.status {
+        Status::Failed | Status::Error | Status::Skipped => first.to_owned(),
+        status => format!("{}: {first}", word(status)),
+    };
+    xml.write_event(Event::Start(case))?;
+    let mut start = BytesStart::new(element);
+    start.push_attribute(("message", allowed(&message).as_str()));
+    if element != "skipped" {
+        start.push_attribute(("type", word(outcome.status)));
+    }
+    let mut lines: Vec<String> = outcome.what.lines().map(str::to_owned).collect();
+    lines.extend(outcome.details.iter().map(|(name, value)| format!("{name}: {value}")));
+    if lines.len() == 1 {
+        xml.write_event(Event::Empty(start))?;
+    } else {
+        xml.write_event(Event::Start(start))?;
+        xml.write_event(Event::Text(BytesText::new(&allowed(&lines.join("\n")))))?;
+        xml.write_event(Event::End(BytesEnd::new(element)))?;
+    }
+    xml.write_event(Event::End(BytesEnd::new("testcase")))
+}
+
+/// An element with its attributes and, if it has outcomes, their numbers.
+fn start(element: &'static str, attributes: &[(&str, &str)], outcomes: &[Outcome]) -> BytesStart<'static> {
+    let mut start = BytesStart::new(element);
+    for (name, value) in attributes {
+        start.push_attribute((*name, allowed(value).as_str()));
+    }
+    if element != "testcase" {
+        let of = |wanted| outcomes.iter().filter(|outcome| element_is(outcome, wanted)).count().to_string();
+        start.push_attribute(("tests", outcomes.len().to_string().as_str()));
+        start.push_attribute(("failures", of("failure").as_str()));
+        start.push_attribute(("errors", of("error").as_str()));
+        start.push_attribute(("skipped", of("skipped").as_str()));
+    }
+    start
+}
+
+fn element_is(outcome: &Outcome, wanted: &str) -> bool {
+    element(outcome.status) == Some(wanted)
+}
+
+/// Text without the characters that XML has no way to write.
+fn allowed(text: &str) -> String {
+    let bad = |c: char| match c {
+        '\n' | '\t' => false,
+        '\u{fffe}' | '\u{ffff}' => true,
+        c => c.is_control(),
+    };
+    text.chars().filter(|c| !bad(*c)).collect()
+}

@@ -1,0 +1,135 @@
+//! Doing a plan's items on any number of threads, with one result.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use super::evidence::Evidence;
+use super::plan::{Item, Plan};
+use super::shard::Shard;
+use super::work::Work;
+
+/// How often the one who waits for results looks whether it is time to end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Ends a suite before its last item, for a reason. The first reason counts.
+#[derive(Debug, Default)]
+pub struct Brake {
+    pulled: AtomicBool,
+    why: OnceLock<String>,
+}
+
+impl Brake {
+    /// Ends the suite: what is under way stops where it is.
+    pub fn pull(&self, why: &str) {
+        self.why.get_or_init(|| why.to_owned());
+        self.pulled.store(true, Ordering::Release);
+    }
+
+    /// Whether the suite is to end.
+    pub fn is_pulled(&self) -> bool {
+        self.pulled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.pulled
+    }
+
+    pub(super) fn why(&self) -> String {
+        self.why.get().cloned().unwrap_or_else(|| "interrupted".to_owned())
+    }
+}
+
+/// Who does a plan's items, and what was done of them before.
+#[derive(Debug)]
+pub struct Crew<'p> {
+    /// The plan.
+    pub plan: &'p Plan,
+    /// What its items are made of, in the plan's order.
+    pub works: &'p [Work],
+    /// Which part of it is to be done.
+    pub shard: Shard,
+    /// Threads.
+    pub jobs: usize,
+    /// Items that were done before.
+    pub done: BTreeMap<usize, Evidence>,
+}
+
+/// Who hears of results.
+pub trait Listener {
+    /// An item is done, now or before, in whatever order items become done.
+    fn arrived(&mut self, place: usize, evidence: &Evidence, before: bool);
+    /// It is the next item's turn, in the plan's order. An item of another shard has no evidence.
+    fn next(&mut self, place: usize, item: &Item, evidence: Option<&Evidence>, brake: &Brake);
+    /// Comes by every now and then, for those who watch the clock.
+    fn tick(&mut self, brake: &Brake);
+}
+
+impl Crew<'_> {
+    /// Does what is to be done.
+    pub fn run(&self, brake: &Brake, listener: &mut dyn Listener) {
+        let items: Vec<&Item> = self.plan.items().map(|(_, item)| item).collect();
+        let places: Vec<usize> = (0..items.len()).filter(|&place| self.is_open(place, items[place])).collect();
+        let workers = self.jobs.clamp(1, places.len().max(1));
+        let next = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        let work = |sender: mpsc::Sender<(usize, Evidence)>, jobs: usize| {
+            while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let evidence = if brake.is_pulled() {
+                    Evidence::NotReached { why: brake.why() }
+                } else {
+                    self.works[place].perform(items[place], &self.plan.options, self.shard, jobs, brake)
+                };
+                if sender.send((place, evidence)).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for worker in 0..workers {
+                // Threads that are left over help within a case.
+                let jobs = self.jobs / workers + usize::from(worker < self.jobs % workers);
+                let (sender, work) = (sender.clone(), &work);
+                scope.spawn(move || work(sender, jobs));
+            }
+            drop(sender);
+            self.collect(&items, &receiver, brake, listener);
+        });
+    }
+
+    /// Whether an item is this shard's, and still to do.
+    fn is_open(&self, place: usize, item: &Item) -> bool {
+        let ours = item.is_sampled() || self.shard.owns(place);
+        ours && item.skip.is_none() && !self.done.contains_key(&place)
+    }
+
+    fn collect(
+        &self,
+        items: &[&Item],
+        receiver: &mpsc::Receiver<(usize, Evidence)>,
+        brake: &Brake,
+        listener: &mut dyn Listener,
+    ) {
+        let mut waiting = self.done.clone();
+        for (&place, evidence) in &self.done {
+            listener.arrived(place, evidence, true);
+        }
+        for (place, &item) in items.iter().enumerate() {
+            while self.is_open(place, item) && !waiting.contains_key(&place) {
+                listener.tick(brake);
+                match receiver.recv_timeout(LOOK) {
+                    Ok((place, evidence)) => {
+                        listener.arrived(place, &evidence, false);
+                        waiting.insert(place, evidence);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // A worker panicked: a defect, which the scope passes on.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            listener.next(place, item, waiting.get(&place), brake);
+        }
+    }
+}

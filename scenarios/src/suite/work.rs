@@ -1,0 +1,123 @@
+//! Doing an item: exploring a case, replaying a record.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::evidence::{Evidence, Explored, Hit};
+use super::plan::{Item, Kind, Options};
+use super::run::Brake;
+use super::shard::Shard;
+use crate::case::{Budget, Report, Verdict, configuration, judge};
+use crate::explore::{Campaign, Extent, Trace};
+use crate::library::Loaded;
+use crate::oracle::Finding;
+use crate::record::{Provenance, Record};
+use crate::scenario::Case;
+use crate::shrink::simplify;
+use crate::world::{SetupError, World};
+
+/// What an item of a plan is made of.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A case of a scenario.
+    Case(Arc<Loaded>, Box<Case>),
+    /// A record, and the file that it was read from.
+    Record(PathBuf, Box<Record>),
+    /// Nothing can be done.
+    Nothing,
+}
+
+impl Work {
+    /// Does a shard's part of the item on `jobs` threads.
+    pub(super) fn perform(
+        &self,
+        item: &Item,
+        options: &Options,
+        shard: Shard,
+        jobs: usize,
+        brake: &Brake,
+    ) -> Evidence {
+        let done = match (self, &item.kind) {
+            (_, Kind::Bad { error }) => Err(error.clone()),
+            (Work::Case(loaded, case), kind) => explore(loaded, case, kind, options, shard, jobs, brake),
+            (Work::Record(path, record), _) => replay(record, &path.display().to_string()),
+            (Work::Nothing, _) => Err("there is nothing to do".to_owned()),
+        };
+        done.unwrap_or_else(|error| Evidence::Bad { error })
+    }
+}
+
+fn explore(
+    loaded: &Loaded,
+    case: &Case,
+    kind: &Kind,
+    options: &Options,
+    shard: Shard,
+    jobs: usize,
+    brake: &Brake,
+) -> Result<Evidence, String> {
+    let budget = match kind {
+        Kind::Sampled { runs } => Budget {
+            runs: Some(shard.share(*runs)),
+            seed: options.seed + shard.index() - 1,
+            stride: shard.of(),
+            jobs,
+        },
+        _ => Budget { runs: options.runs, seed: options.seed, stride: 1, jobs },
+    };
+    let report = judge(&loaded.scenario, case, budget, brake.flag(), &|_| ()).map_err(|e| e.to_string())?;
+    let cut = report.explored.interrupted.then(|| brake.why());
+    let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
+    let extent = report.explored.extent;
+    let exhaustive = (extent != Extent::Sampled).then(|| extent.to_string());
+    Ok(Evidence::Explored(Box::new(Explored {
+        verdict: report.verdict,
+        runs: report.explored.runs,
+        found: report.explored.found.into_iter().map(|found| (found.run, found.title)).collect(),
+        hit,
+        cut,
+        exhaustive,
+    })))
+}
+
+/// The finding that decided, with a record if nobody expected it.
+fn hit(loaded: &Loaded, case: &Case, report: &Report) -> Result<Option<Hit>, SetupError> {
+    let (Some(trace), Some(finding), Some(run)) = (&report.trace, &report.finding, report.explored.first) else {
+        return Ok(None);
+    };
+    let unexpected = report.verdict == Verdict::Violation;
+    let record = unexpected.then(|| record(loaded, case, run, trace.clone(), finding)).transpose()?;
+    let message = record.as_ref().map_or_else(|| finding.message.clone(), |record| record.message.clone());
+    Ok(Some(Hit { run, title: finding.title(), message, record }))
+}
+
+/// The record of a run, made simpler.
+fn record(
+    loaded: &Loaded,
+    case: &Case,
+    run: u64,
+    mut trace: Trace,
+    finding: &Finding,
+) -> Result<Record, SetupError> {
+    let (machine, kernel) = configuration(&loaded.scenario, case);
+    let strategy = case.explore.into();
+    let campaign =
+        Campaign { scenario: &loaded.scenario, machine, kernel, strategy, seed: run, stride: 1, runs: 1, jobs: 1 };
+    let world = campaign.world()?;
+    let mut executor = world.executor();
+    trace.put_first(&finding.title());
+    let simple = simplify(&world, &mut executor, trace);
+    let provenance =
+        Provenance { case: Some(case.name.clone()), strategy: campaign.strategy.to_string(), seed: run };
+    Ok(Record::new(&world, machine, &simple, &loaded.text, provenance))
+}
+
+fn replay(record: &Record, file: &str) -> Result<Evidence, String> {
+    let (scenario, machine, kernel) = record.open(file).map_err(|error| error.to_string())?;
+    let source = record.source().map_err(|what| format!("{file}: {what}"))?;
+    let world = World::new(&scenario, machine, kernel).map_err(|error| format!("{file}: {error}"))?;
+    let mut executor = world.executor();
+    let mut trace = Trace::record(&world, &mut executor, source);
+    trace.put_first(&record.expect);
+    Ok(Evidence::Replayed { steps: trace.steps, difference: record.difference(&trace) })
+}

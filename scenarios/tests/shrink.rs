@@ -1,0 +1,108 @@
+//! Shrinking: what comes out replays, is as simple as it gets, and is the same each time.
+
+use std::sync::atomic::AtomicBool;
+
+use mmsim::case::{Budget, configuration, judge};
+use mmsim::course::{Course, Follow};
+use mmsim::explain::{WIDTH, explain};
+use mmsim::explore::Trace;
+use mmsim::library::{entries, open};
+use mmsim::record::{Provenance, Record};
+use mmsim::scenario::{Case, Expect};
+use mmsim::shrink::{Schedule, Size, Subject, matter, shrink, simplify};
+use mmsim::world::World;
+
+/// Runs that the search for each simpler scenario gets here.
+const RUNS: u64 = 100;
+
+fn go(_: u64, _: Size) {}
+
+/// Every case of the library that expects a violation, with the run that was found first.
+fn races(mut look: impl FnMut(&str, &Subject, &Trace)) {
+    let mut seen = 0;
+    for entry in entries() {
+        let loaded = open(entry.name).expect("the library is good");
+        let violated = |case: &&Case| matches!(case.expect, Expect::Violation { .. });
+        for case in loaded.scenario.cases.iter().filter(violated) {
+            let name = format!("{}/{}", entry.name, case.name);
+            let report = judge(
+                &loaded.scenario,
+                case,
+                Budget { jobs: 1, ..Budget::default() },
+                &AtomicBool::new(false),
+                &|_| (),
+            );
+            let report = report.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let (machine, kernel) = configuration(&loaded.scenario, case);
+            let json = serde_json::from_str(&loaded.text).expect("a scenario is JSON");
+            let subject = Subject { json, scenario: loaded.scenario.clone(), machine, kernel };
+            let mut trace = report.trace.unwrap_or_else(|| panic!("{name}: nothing was found"));
+            let finding = report.finding.expect("a run with a finding");
+            trace.put_first(&finding.title());
+            look(&name, &subject, &trace);
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} cases of the library expect a violation");
+}
+
+fn digests(trace: &Trace) -> (u64, Vec<u64>) {
+    (trace.steps, trace.digests.clone())
+}
+
+#[test]
+fn a_course_that_is_followed_is_the_same_run() {
+    races(|name, subject, trace| {
+        let world = World::new(&subject.scenario, subject.machine, subject.kernel).expect("the case was run");
+        let mut executor = world.executor();
+        let (source, _) = Follow::source(Course::of(trace), &world);
+        let followed = Trace::record(&world, &mut executor, source);
+        assert_eq!(digests(&followed), digests(trace), "{name}");
+    });
+}
+
+#[test]
+fn a_schedule_is_made_as_simple_as_it_gets() {
+    races(|name, subject, trace| {
+        let world = World::new(&subject.scenario, subject.machine, subject.kernel).expect("the case was run");
+        let mut executor = world.executor();
+        let simple = simplify(&world, &mut executor, trace.clone());
+        assert_eq!(simple.findings[0].title(), trace.findings[0].title(), "{name}");
+        assert!(Schedule::of(&simple) <= Schedule::of(trace), "{name}");
+        let again = simplify(&world, &mut executor, simple.clone());
+        assert_eq!(digests(&again), digests(&simple), "{name}: to simplify again changes something");
+        let twice = simplify(&world, &mut executor, trace.clone());
+        assert_eq!(digests(&twice), digests(&simple), "{name}: the second time comes to something else");
+    });
+}
+
+#[test]
+fn every_race_shrinks_to_a_record_that_replays_and_explains() {
+    races(|name, subject, trace| {
+        let none = AtomicBool::new(false);
+        let small = shrink(subject.clone(), trace.clone(), RUNS, &none, &go).expect("the case was run");
+        assert!(small.size <= Size::of(&subject.scenario, subject.machine, trace), "{name}");
+        let subject = small.subject.clone();
+        let again = shrink(subject, small.trace.clone(), RUNS, &none, &go).expect("it was run");
+        assert_eq!(again.size, small.size, "{name}: to shrink again changes something");
+        assert_eq!(again.subject.json, small.subject.json, "{name}");
+
+        let subject = &small.subject;
+        let world = World::new(&subject.scenario, subject.machine, subject.kernel).expect("it was run");
+        let mut executor = world.executor();
+        let provenance = Provenance { case: None, strategy: "portfolio".to_owned(), seed: 0 };
+        let matter = matter(&world, &mut executor, &small.trace);
+        let text = subject.json.to_string();
+        let record = Record::new(&world, subject.machine, &small.trace, &text, provenance).marked(&matter);
+        let (scenario, machine, kernel) = record.open(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let world = World::new(&scenario, machine, kernel).expect("the record was just made");
+        let mut executor = world.executor();
+        let mut replayed = Trace::record(&world, &mut executor, record.source().expect("just made"));
+        replayed.put_first(&record.expect);
+        assert_eq!(record.difference(&replayed), None, "{name}");
+
+        let diagram = explain(&world, &replayed, &replayed.findings[0]);
+        let narrow = |line: &str| line.is_ascii() && line.len() <= WIDTH;
+        assert!(diagram.lines().skip(1).all(narrow), "{name}:\n{diagram}");
+    });
+}

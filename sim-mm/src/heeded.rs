@@ -1,0 +1,42 @@
+//! Which safeguards a run came to, and which of them made a difference.
+//!
+//! Beside the machine's state: no simulated code reads it, and no schedule depends on it.
+
+use std::cell::Cell;
+
+use crate::safeguard::{Safeguard, SafeguardSet};
+
+/// What became of the safeguards in the present run.
+#[derive(Debug, Default)]
+pub struct Heeded {
+    consulted: Cell<SafeguardSet>,
+    decided: Cell<SafeguardSet>,
+}
+
+impl Heeded {
+    /// Safeguards that the code asked for, whether the kernel has them or not.
+    pub fn consulted(&self) -> SafeguardSet {
+        self.consulted.get()
+    }
+
+    /// Checks that took effect.
+    pub fn decided(&self) -> SafeguardSet {
+        self.decided.get()
+    }
+
+    #[inline]
+    pub(crate) fn note_consulted(&self, safeguard: Safeguard) {
+        self.consulted.set(self.consulted.get().with(safeguard));
+    }
+
+    #[inline]
+    pub(crate) fn note_decided(&self, safeguard: Safeguard) {
+        self.decided.set(self.decided.get().with(safeguard));
+    }
+
+    /// A run begins.
+    pub(crate) fn forget(&self) {
+        self.consulted.set(SafeguardSet::default());
+        self.decided.set(SafeguardSet::default());
+    }
+}
