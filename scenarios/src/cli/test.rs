@@ -141,6 +141,7 @@ impl Args {
             seed: self.effort.seed,
             runs: self.effort.runs,
             strategy: self.effort.strategy.clone(),
+            preemptions: self.effort.preemptions,
             max_failures: self.max_failures,
         };
         let selectors = Selectors { skip: self.skip.clone(), xfail: self.xfail.clone() };

@@ -13,7 +13,7 @@ use crate::case::{RUNS_TO_FIND, RUNS_TO_TRUST};
 use crate::explore::Strategy;
 use crate::library::{self, Loaded};
 use crate::record::Record;
-use crate::scenario::{Case, Expect, StrategyName};
+use crate::scenario::{Case, Expect, ExploreSpec, StrategyName};
 
 /// How a plan says that nothing is to be found.
 pub(super) const NO_VIOLATION: &str = "no violation";
@@ -143,7 +143,11 @@ impl<'s> Gatherer<'s> {
         let mut group = Group { name: name.to_owned(), items: Vec::new() };
         for case in &loaded.scenario.cases {
             let mut case = case.clone();
-            case.explore.strategy = self.strategy.unwrap_or(case.explore.strategy);
+            if let Some(strategy) = self.strategy {
+                case.explore = ExploreSpec { strategy, preemptions: None, ..case.explore };
+            }
+            let bound = self.gathered.plan.options.preemptions.filter(|_| case.explore.strategy.is_exhaustive());
+            case.explore.preemptions = bound.or(case.explore.preemptions);
             group.items.push(self.item(name, &loaded, &case, digest.clone()));
             self.gathered.works.push(Work::Case(loaded.clone(), Box::new(case)));
         }
@@ -164,7 +168,9 @@ impl<'s> Gatherer<'s> {
         let runs = options.runs.or(case.explore.runs).unwrap_or(usual);
         let kind = if Strategy::from(case.explore).samples() { Kind::Sampled { runs } } else { Kind::Exhaustive };
         let strategy = options.strategy.as_ref().map_or_else(String::new, |name| format!(" --strategy {name}"));
-        let command = format!("mmsim run {} --case {}{strategy}", quoted(file), quoted(&case.name));
+        let bound = options.preemptions.filter(|_| kind == Kind::Exhaustive);
+        let bound = bound.map_or_else(String::new, |most| format!(" --preemptions {most}"));
+        let command = format!("mmsim run {} --case {}{strategy}{bound}", quoted(file), quoted(&case.name));
         Item {
             skip: self.selectors.skip(scenario, &case.name),
             xfail: self.selectors.xfail(scenario, &case.name),

@@ -28,6 +28,8 @@ pub struct Options {
     pub runs: Option<u64>,
     /// The strategy of every case.
     pub strategy: Option<String>,
+    /// The most preemptions of a schedule, in cases that are explored exhaustively.
+    pub preemptions: Option<u32>,
     /// After how many failures the rest is left out.
     pub max_failures: Option<u64>,
 }
@@ -125,6 +127,13 @@ impl Plan {
             .or_else(|| both("--seed differs", ours.seed.to_string(), theirs.seed.to_string()))
             .or_else(|| both("--runs differs", number(ours.runs), number(theirs.runs)))
             .or_else(|| both("--strategy differs", or(ours.strategy.clone()), or(theirs.strategy.clone())))
+            .or_else(|| {
+                both(
+                    "--preemptions differs",
+                    number(ours.preemptions.map(u64::from)),
+                    number(theirs.preemptions.map(u64::from)),
+                )
+            })
             .or_else(|| both("--max-failures differs", number(ours.max_failures), number(theirs.max_failures)))
             .or_else(|| {
                 let name = |(group, item): (&Group, &Item)| format!("{}/{}", group.name, item.name);

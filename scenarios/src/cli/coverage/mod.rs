@@ -72,7 +72,14 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         opened.iter().map(|loaded| subjects(args, loaded)).collect();
     let subjects: Vec<Subject<'_>> = subjects?.into_iter().flatten().collect();
     let runs = args.effort.runs.unwrap_or(RUNS);
-    let strategy = args.effort.strategy().map_or(Strategy::Portfolio, Strategy::from);
+    let strategy = args.effort.explore()?;
+    if !strategy.samples() {
+        return Err(Failure {
+            exit: Exit::Usage,
+            message: "coverage is that of a sample: `mmsim explore` says what a search for all schedules covers"
+                .to_owned(),
+        });
+    }
     let seed = args.effort.seed;
     let mut all =
         Surveyed { strategy, seed, coverage: Coverage::default(), schedules: Vec::new(), interrupted: false };

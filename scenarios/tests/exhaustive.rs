@@ -1,0 +1,95 @@
+//! A search for all schedules finds whatever a sample finds, and says when it is through.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use mmsim::explore::{Campaign, Exhaustive, Explored, Extent, Goal, Strategy};
+use mmsim::library::open;
+use mmsim::scenario::{KernelSpec, MachineChange, PlatformChange};
+use sim_core::systematic::Reduction;
+use sim_mm::{Flush, Safeguard};
+
+/// A kernel that lacks a safeguard, on a machine whose flushes are broadcast or not.
+struct Kernel {
+    scenario: &'static str,
+    without: &'static str,
+    flush: Flush,
+}
+
+const fn kernel(scenario: &'static str, without: &'static str, flush: Flush) -> Kernel {
+    Kernel { scenario, without, flush }
+}
+
+const KERNELS: [Kernel; 7] = [
+    kernel("spec-ref-vs-reuse", "gup-pte-recheck", Flush::NoIpi),
+    kernel("spec-ref-vs-reuse", "gup-ref-unless-zero", Flush::NoIpi),
+    kernel("slow-gup-vs-zap", "follow-ptl", Flush::NoIpi),
+    kernel("vmsplice-child-reads-parent", "cow-reuse-counts", Flush::Ipi),
+    kernel("fork-vs-cached-writes", "fork-flush", Flush::Ipi),
+    kernel("shootdown-acknowledged", "gather-flush-first", Flush::NoIpi),
+    kernel("freed-table", "table-invalidate", Flush::NoIpi),
+];
+
+fn explore(kernel: &Kernel, strategy: Strategy, runs: u64) -> Explored {
+    let scenario = open(kernel.scenario).unwrap_or_else(|error| panic!("{error}")).scenario;
+    let without = vec![Safeguard::by_key(kernel.without).expect("a safeguard")];
+    let platform = PlatformChange { flush: Some(kernel.flush), ..PlatformChange::default() };
+    let campaign = Campaign {
+        scenario: &scenario,
+        machine: scenario.machine.changed(&MachineChange { platform, ..MachineChange::default() }),
+        kernel: scenario.kernel.changed(&KernelSpec { without, ..KernelSpec::default() }).resolve(),
+        strategy,
+        seed: 0,
+        stride: 1,
+        runs,
+        jobs: 1,
+    };
+    campaign.explore(Goal::All, &AtomicBool::new(false), &|_| ()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn titles(explored: &Explored) -> BTreeSet<&str> {
+    explored.found.iter().map(|found| found.title.as_str()).collect()
+}
+
+#[test]
+fn finds_what_a_sample_finds() {
+    for kernel in &KERNELS {
+        let all = explore(kernel, Strategy::Exhaustive(Exhaustive::TRACES), 100_000);
+        assert!(all.extent.is_verified(), "{} without {}: {}", kernel.scenario, kernel.without, all.extent);
+        let sample = explore(kernel, Strategy::Portfolio, 5_000);
+        let missed: Vec<_> = titles(&sample).difference(&titles(&all)).map(ToString::to_string).collect();
+        assert!(missed.is_empty(), "{} without {}: {missed:?}", kernel.scenario, kernel.without);
+    }
+}
+
+/// Two reductions that have little in common find the same.
+#[test]
+fn traces_and_states_agree() {
+    for kernel in KERNELS.iter().filter(|kernel| kernel.scenario == "fork-vs-cached-writes") {
+        let by_state = Strategy::Exhaustive(Exhaustive { reduction: Reduction::States, preemptions: None });
+        let (traces, states) = (
+            explore(kernel, Strategy::Exhaustive(Exhaustive::TRACES), 100_000),
+            explore(kernel, by_state, 500_000),
+        );
+        assert!(states.extent.is_verified(), "{}", states.extent);
+        assert_eq!(titles(&traces), titles(&states), "{} without {}", kernel.scenario, kernel.without);
+    }
+}
+
+/// A budget that does not suffice verifies nothing; more preemptions are more schedules.
+#[test]
+fn bounds() {
+    let kernel = &KERNELS[0];
+    let cut = explore(kernel, Strategy::Exhaustive(Exhaustive::TRACES), 10);
+    assert!(
+        matches!(cut.extent, Extent::Cut { progress, .. } if progress > 0.0 && progress < 1.0),
+        "{}",
+        cut.extent
+    );
+    let with = |preemptions| {
+        let how = Exhaustive { reduction: Reduction::States, preemptions: Some(preemptions) };
+        explore(kernel, Strategy::Exhaustive(how), 100_000)
+    };
+    let found: Vec<usize> = (0..3).map(|preemptions| with(preemptions).found.len()).collect();
+    assert_eq!(found, [0, 1, 2], "findings with 0, 1 and 2 preemptions");
+}
