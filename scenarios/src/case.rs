@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use sim_mm::KernelConfig;
 
-use crate::explore::{Campaign, Explored, Extent, Goal, Strategy, Trace};
+use crate::explore::{Campaign, Explored, Extent, Goal, Trace};
 use crate::oracle::Finding;
 use crate::scenario::{Case, Expect, MachineSpec, Scenario};
 use crate::world::SetupError;
@@ -64,6 +64,18 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    /// Runs that a case gets at the most.
+    pub fn runs_for(&self, case: &Case) -> u64 {
+        let usual = match case.expect {
+            _ if case.explore.strategy.is_exhaustive() => RUNS_TO_VERIFY,
+            Expect::NoViolation => RUNS_TO_TRUST,
+            Expect::Violation { .. } => RUNS_TO_FIND,
+        };
+        self.runs.or(case.explore.runs).unwrap_or(usual)
+    }
+}
+
 /// The machine and the kernel of a case.
 pub fn configuration(scenario: &Scenario, case: &Case) -> (MachineSpec, KernelConfig) {
     (scenario.machine.changed(&case.machine), scenario.kernel.changed(&case.kernel).resolve())
@@ -92,20 +104,14 @@ pub fn judge(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, SetupError> {
     let (machine, kernel) = configuration(scenario, case);
-    let strategy = Strategy::from(case.explore);
-    let usual = match case.expect {
-        _ if !strategy.samples() => RUNS_TO_VERIFY,
-        Expect::NoViolation => RUNS_TO_TRUST,
-        Expect::Violation { .. } => RUNS_TO_FIND,
-    };
     let campaign = Campaign {
         scenario,
         machine,
         kernel,
-        strategy,
+        strategy: case.explore.into(),
         seed: budget.seed,
         stride: budget.stride,
-        runs: budget.runs.or(case.explore.runs).unwrap_or(usual),
+        runs: budget.runs_for(case),
         jobs: budget.jobs,
     };
     let explored =

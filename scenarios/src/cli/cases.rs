@@ -21,6 +21,7 @@ pub(crate) fn run(
     stop: &AtomicBool,
 ) -> Result<Exit, Failure> {
     let scenario = &loaded.scenario;
+    args.effort.check(cases.iter().map(|case| args.effort.apply(case.explore)))?;
     output.text(&styled(HEAD, &scenario.name));
     let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
     let mut worst = if cases.is_empty() { Exit::NothingRan } else { Exit::AsExpected };
@@ -34,8 +35,8 @@ pub(crate) fn run(
             jobs: usize::from(args.effort.jobs),
         };
         let mut case = case.clone();
-        args.effort.apply(&mut case.explore)?;
-        let bar = output.progress(&case.name, budget.runs.or(case.explore.runs).unwrap_or(0));
+        case.explore = args.effort.apply(case.explore);
+        let bar = output.progress_of(case.explore.into(), &case.name, budget.runs_for(&case));
         let report = judge(scenario, &case, budget, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
         bar.finish_and_clear();
         output.text(&line(&case, &report, width));

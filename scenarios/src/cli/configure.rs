@@ -131,25 +131,32 @@ impl Effort {
         self.strategy.as_ref().and_then(|name| StrategyName::by_name(name))
     }
 
-    /// Changes how something is explored.
-    pub(crate) fn apply(&self, explore: &mut ExploreSpec) -> Result<(), Failure> {
-        if let Some(strategy) = self.strategy() {
-            *explore = ExploreSpec { strategy, preemptions: None, ..*explore };
+    /// Changes how something is explored. A bound on preemptions is for searches for all schedules.
+    pub(crate) fn apply(&self, explore: ExploreSpec) -> ExploreSpec {
+        let explore = match self.strategy() {
+            Some(strategy) => ExploreSpec { strategy, preemptions: None, ..explore },
+            None => explore,
+        };
+        let bound = self.preemptions.filter(|_| explore.strategy.is_exhaustive());
+        ExploreSpec { preemptions: bound.or(explore.preemptions), ..explore }
+    }
+
+    /// A bound on preemptions is of use to somebody.
+    pub(crate) fn check(&self, mut explored: impl Iterator<Item = ExploreSpec>) -> Result<(), Failure> {
+        if self.preemptions.is_none() || explored.any(|explore| explore.strategy.is_exhaustive()) {
+            return Ok(());
         }
-        if self.preemptions.is_some() && !explore.strategy.is_exhaustive() {
-            return Err(Failure {
-                exit: super::Exit::Usage,
-                message: "--preemptions bounds a search for all schedules: add --strategy exhaustive".to_owned(),
-            });
-        }
-        explore.preemptions = self.preemptions.or(explore.preemptions);
-        Ok(())
+        Err(Failure {
+            exit: super::Exit::Usage,
+            message: "--preemptions bounds a search for all schedules: add --strategy exhaustive".to_owned(),
+        })
     }
 
     /// How a scenario without cases is explored.
     pub(crate) fn explore(&self) -> Result<Strategy, Failure> {
-        let mut explore = ExploreSpec { strategy: StrategyName::Portfolio, runs: None, preemptions: None };
-        self.apply(&mut explore)?;
+        let usual = ExploreSpec { strategy: StrategyName::Portfolio, runs: None, preemptions: None };
+        let explore = self.apply(usual);
+        self.check([explore].into_iter())?;
         Ok(explore.into())
     }
 }

@@ -8,6 +8,7 @@ use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Format;
+use crate::explore::{Strategy, WHOLE_SEARCH};
 pub(crate) use crate::number::thousands;
 
 /// The output of a command.
@@ -111,6 +112,17 @@ impl Output {
     /// A progress bar over `total` runs, seen only on a terminal.
     pub(crate) fn progress(&self, what: &str, total: u64) -> ProgressBar {
         self.progress_in("runs", what, total)
+    }
+
+    /// A progress bar over `runs`, or over the work of a search for all schedules.
+    pub(crate) fn progress_of(&self, strategy: Strategy, what: &str, runs: u64) -> ProgressBar {
+        if strategy.samples() {
+            return self.progress(what, runs);
+        }
+        let bar = self.progress(what, WHOLE_SEARCH);
+        let style = ProgressStyle::with_template("{msg} {bar:30} about {percent} % of all schedules, {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar
     }
 
     /// A progress bar in some unit.

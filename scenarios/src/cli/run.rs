@@ -87,7 +87,7 @@ fn one(
         runs: args.effort.runs.unwrap_or(usual),
         jobs: usize::from(args.effort.jobs),
     };
-    let bar = output.progress(&scenario.name, campaign.runs);
+    let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
     let explored =
         campaign.explore(Goal::First(&|_| true), stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
     bar.finish_and_clear();

@@ -145,7 +145,8 @@ impl<'s> Campaign<'s> {
         Ok(Trace::record(&world, &mut executor, self.strategy.source(number, horizon)))
     }
 
-    /// Runs the campaign. `progress` hears of runs done, `stop` may end it at any time.
+    /// Runs the campaign. `progress` hears of runs done, of a search for all schedules of how many
+    /// [`WHOLE_SEARCH`](super::WHOLE_SEARCH)ths are; `stop` may end it at any time.
     ///
     /// # Errors
     /// As [`World::new`].

@@ -14,6 +14,12 @@ use super::trace::Trace;
 use crate::number::thousands;
 use crate::world::{STEP_BOUND, SetupError, World};
 
+/// The parts in which a search for all schedules tells how far it is, by its own guess.
+pub const WHOLE_SEARCH: u64 = 10_000;
+
+/// Runs between two guesses.
+const TELL_EVERY: u64 = 256;
+
 /// How much of what there is an exploration has covered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Extent {
@@ -78,14 +84,14 @@ impl fmt::Display for Extent {
                 (bounds, format!("not verified, about {:.1} % done", progress * 100.0))
             }
         };
-        write!(
-            f,
-            "{reached}: {} complete schedules ({} blocked)",
-            thousands(tally.complete),
-            thousands(tally.blocked)
-        )?;
-        if tally.states > 0 {
-            write!(f, ", {} states", thousands(tally.states))?;
+        let (complete, blocked) = (thousands(tally.complete), thousands(tally.blocked));
+        match tally.states {
+            0 => write!(f, "{reached}: {complete} complete schedules ({blocked} blocked)")?,
+            states => write!(
+                f,
+                "{reached}: {} states, {complete} complete schedules ({blocked} came to states seen before)",
+                thousands(states)
+            )?,
         }
         if tally.cut > 0 {
             write!(f, ", {} reached the bound on steps", thousands(tally.cut))?;
@@ -157,7 +163,7 @@ impl Campaign<'_> {
         let world = self.world()?;
         let mut search = Through::new(&world, how);
         let mut explored = Explored::default();
-        let mut more = true;
+        let (mut more, mut told) = (true, 0);
         while more && explored.runs < self.runs && explored.first.is_none() {
             if stop.load(Ordering::Relaxed) {
                 explored.interrupted = true;
@@ -174,8 +180,12 @@ impl Campaign<'_> {
             }
             explored.runs += 1;
             explored.steps += ran.steps;
-            progress(1);
             more = search.advance();
+            if explored.runs.is_multiple_of(TELL_EVERY) {
+                let now = (search.search(|search| search.progress()) * WHOLE_SEARCH as f64) as u64;
+                progress(now.saturating_sub(told));
+                told = told.max(now);
+            }
         }
         let bounds = Bounds { tally: search.search(|search| search.tally()), preemptions: how.preemptions };
         explored.extent = if more || bounds.tally.cut > 0 {

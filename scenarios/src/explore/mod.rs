@@ -6,6 +6,6 @@ mod strategy;
 mod trace;
 
 pub use campaign::{Campaign, Explored, Found, Goal};
-pub use exhaustive::{Bounds, Extent};
+pub use exhaustive::{Bounds, Extent, WHOLE_SEARCH};
 pub use strategy::{Exhaustive, Strategy};
 pub use trace::Trace;
