@@ -27,7 +27,7 @@ fn tell(scenario: &Scenario, case: &Case) -> Option<String> {
     let mut executor = world.executor();
     trace.put_first(&finding.title());
     let trace = simplify(&world, &mut executor, trace);
-    Some(format!("{head}{}", explain(&world, &trace, &trace.findings[0])))
+    Some(format!("{head}{}", explain(&world, &trace, &trace.findings[0], &[(1, trace.steps)])))
 }
 
 fn check(name: &str) {

@@ -7,6 +7,7 @@ use mmsim::course::{Course, Follow};
 use mmsim::explain::{WIDTH, explain};
 use mmsim::explore::Trace;
 use mmsim::library::{entries, open};
+use mmsim::oracle::Site;
 use mmsim::record::{Provenance, Record};
 use mmsim::scenario::{Case, Expect};
 use mmsim::shrink::{Schedule, Size, Subject, matter, shrink, simplify};
@@ -50,6 +51,29 @@ fn digests(trace: &Trace) -> (u64, Vec<u64>) {
     (trace.steps, trace.digests.clone())
 }
 
+/// What a diagram owes its reader: it fits a mail, says nothing twice, names the routines of the finding, and
+/// marks where it goes wrong, or says that this is a matter of the whole run.
+#[track_caller]
+fn check_diagram(name: &str, world: &World<'_>, trace: &Trace, matters: &[(u64, u64)]) {
+    let finding = &trace.findings[0];
+    let text = explain(world, trace, finding, matters);
+    let (title, diagram) = text.split_once('\n').expect("a title above the diagram");
+    assert_eq!(title, finding.title(), "{name}");
+    let narrow = |line: &str| line.is_ascii() && line.len() <= WIDTH;
+    assert!(diagram.lines().all(narrow), "{name}:\n{text}");
+    let without_number = |line: &str| line.get(4..).unwrap_or_default().to_owned();
+    let cells: Vec<String> = diagram.lines().map(without_number).filter(|cell| !cell.is_empty()).collect();
+    assert!(cells.windows(2).all(|pair| pair[0] != pair[1]), "{name} says a thing twice:\n{text}");
+    let whole_run = ["At rest", "not at its end"].iter().any(|words| text.contains(words));
+    assert!(diagram.contains("<--") || whole_run, "{name} has no bad step:\n{text}");
+    let sites = std::iter::once(&finding.site).chain(&finding.other);
+    // What came before the run is not drawn.
+    let of_run = |site: &&Site| trace.log.iter().any(|entry| entry.step == site.step && entry.stack == site.stack);
+    for routine in sites.filter(of_run).filter_map(Site::routine) {
+        assert!(diagram.contains(&format!("{routine}()")), "{name} does not show {routine}:\n{text}");
+    }
+}
+
 #[test]
 fn a_course_that_is_followed_is_the_same_run() {
     races(|name, subject, trace| {
@@ -69,6 +93,7 @@ fn a_schedule_is_made_as_simple_as_it_gets() {
         let simple = simplify(&world, &mut executor, trace.clone());
         assert_eq!(simple.findings[0].title(), trace.findings[0].title(), "{name}");
         assert!(Schedule::of(&simple) <= Schedule::of(trace), "{name}");
+        check_diagram(name, &world, &simple, &[(1, simple.steps)]);
         let again = simplify(&world, &mut executor, simple.clone());
         assert_eq!(digests(&again), digests(&simple), "{name}: to simplify again changes something");
         let twice = simplify(&world, &mut executor, trace.clone());
@@ -101,8 +126,6 @@ fn every_race_shrinks_to_a_record_that_replays_and_explains() {
         replayed.put_first(&record.expect);
         assert_eq!(record.difference(&replayed), None, "{name}");
 
-        let diagram = explain(&world, &replayed, &replayed.findings[0]);
-        let narrow = |line: &str| line.is_ascii() && line.len() <= WIDTH;
-        assert!(diagram.lines().skip(1).all(narrow), "{name}:\n{diagram}");
+        check_diagram(name, &world, &replayed, &record.matters);
     });
 }

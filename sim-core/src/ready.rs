@@ -66,6 +66,11 @@ impl Ready {
         self.last.is_some()
     }
 
+    /// The set, a bit for each CPU.
+    pub(crate) fn cpus(&self) -> u64 {
+        self.set
+    }
+
     /// Whether the CPU is in the set.
     pub(crate) fn contains(&self, cpu: CpuId) -> bool {
         self.set & 1 << cpu.0 != 0

@@ -9,7 +9,7 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   ci      what every change must pass: .ci/run
-  bench   the engine against its peers, the MMU, and the whole stack (docs/performance.md)
+  bench   the engine against its peers, the MMU, the whole stack, how soon races are found (docs/performance.md)
   shards  a suite in one piece, by GNU parallel and by a Slurm array: the same (docs/ci.md)
   docs    the API documentation, private items included
 ";
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
                 && cargo(&["bench", "--package", "sim-mmu", "--bench", "translate"])
                 && cargo(&["bench", "--package", "mmsim", "--bench", "translate"])
                 && cargo(&["run", "--release", "--package", "mmsim", "--", "bench"])
+                && cargo(&["run", "--release", "--package", "mmsim", "--", "bench", "--races"])
         }
         ["shards"] => shards::run(env!("CARGO")).unwrap_or_else(|error| {
             eprintln!("shards: {error}");

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
         output.part(&explain::report(&world, &trace, finding, record, &opened.file));
         return Ok(Exit::AsExpected);
     }
-    let text = explain::explain(&world, &trace, finding);
+    let text = explain::explain(&world, &trace, finding, &record.matters);
     let campaign = Campaign {
         scenario: &opened.scenario,
         machine: opened.machine,

@@ -35,7 +35,12 @@ impl Race<'_> {
         let mut executor = world.executor();
         let trace = simplify(&world, &mut executor, trace);
         let Some(finding) = trace.findings.first() else { return Ok(serde_json::Value::Null) };
-        let text = explain(&world, &trace, finding);
+        let matter = matter(&world, &mut executor, &trace);
+        let provenance =
+            Provenance { case: self.case.clone(), strategy: self.campaign.strategy.to_string(), seed: self.run };
+        let record =
+            Record::new(&world, self.campaign.machine, &trace, &self.loaded.text, provenance).marked(&matter);
+        let text = explain(&world, &trace, finding, &record.matters);
         let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
         output.text(&styled(BAD, title));
         output.text(rest.trim_end());
@@ -46,7 +51,6 @@ impl Race<'_> {
             output.text(&line);
         }
         output.text("");
-        let matter = matter(&world, &mut executor, &trace);
         output.text(&format!(
             "found by {} in run {}, made simpler: {} -> {} switches, {} -> {} steps, {matter}",
             self.campaign.strategy,
@@ -56,10 +60,6 @@ impl Race<'_> {
             found.steps,
             trace.steps,
         ));
-        let provenance =
-            Provenance { case: self.case.clone(), strategy: self.campaign.strategy.to_string(), seed: self.run };
-        let record =
-            Record::new(&world, self.campaign.machine, &trace, &self.loaded.text, provenance).marked(&matter);
         let mut written = None;
         if let Some(folder) = folder {
             let path = write(&record, folder)?;

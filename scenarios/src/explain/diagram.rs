@@ -7,10 +7,15 @@ use sim_core::CpuId;
 
 use super::WIDTH;
 use super::story::{Line, Story};
-use crate::oracle::telling;
 
 /// Columns left of the first CPU's: the step's number.
 const MARGIN: usize = 4;
+
+/// Blanks between two columns.
+const GAP: usize = 3;
+
+/// Routines deeper than this are not indented further.
+const DEEPEST: usize = 3;
 
 /// Draws the story.
 pub(super) fn draw(story: &Story) -> String {
@@ -21,54 +26,88 @@ pub(super) fn draw(story: &Story) -> String {
     if cpus.is_empty() {
         return text;
     }
-    let width = (WIDTH - MARGIN) / cpus.len();
-    head(&mut text, story, &cpus, width);
-    let mut shown: BTreeMap<CpuId, Vec<&str>> = BTreeMap::new();
+    let columns = Columns::of(story, &cpus);
+    head(&mut text, story, &cpus, &columns);
+    let mut shown: BTreeMap<CpuId, Vec<String>> = BTreeMap::new();
     for (number, line) in story.lines.iter().enumerate() {
         let column = cpus.iter().position(|cpu| *cpu == line.cpu).unwrap_or(0);
-        let stack = outline(line);
+        let stack = line.outline();
         let before = shown.entry(line.cpu).or_default();
         let common = before.iter().zip(&stack).take_while(|(a, b)| a == b).count();
         for (depth, routine) in stack.iter().enumerate().skip(common) {
-            cell(&mut text, None, column, width, depth, &format!("{routine}()"));
+            columns.cell(&mut text, None, column, depth, routine);
         }
-        let mark = if line.bad { " <--" } else { "" };
-        cell(&mut text, Some(number + 1), column, width, stack.len(), &format!("{}{mark}", line.text));
+        columns.cell(&mut text, Some(number + 1), column, stack.len(), &said(line));
+        if let Some(remark) = &line.remark {
+            columns.cell(&mut text, None, column, stack.len(), &format!("// {remark}"));
+        }
         *before = stack;
     }
     text
 }
 
-/// The routines to show: the outermost, which is the system call, and the innermost that tells.
-fn outline(line: &Line) -> Vec<&'static str> {
-    let mut shown: Vec<&'static str> = line.stack.first().copied().into_iter().collect();
-    shown.extend(telling(&line.stack).filter(|routine| shown.first() != Some(routine)));
-    shown
+fn said(line: &Line) -> String {
+    format!("{}{}", line.fact, if line.bad { " <--" } else { "" })
 }
 
-fn head(text: &mut String, story: &Story, cpus: &[CpuId], width: usize) {
-    let titles: Vec<String> = cpus
-        .iter()
-        .map(|cpu| match story.heads.get(cpu) {
-            Some(name) => format!("CPU {}: {name}", cpu.0),
-            None => format!("CPU {}", cpu.0),
-        })
-        .map(|title| title.chars().take(width - 2).collect())
-        .collect();
-    for line in [&titles, &titles.iter().map(|title| "-".repeat(title.len())).collect()] {
-        let row: String = line.iter().map(|title| format!("{title:width$}")).collect();
-        let _ = writeln!(text, "{:MARGIN$}{}", "", row.trim_end());
+/// Where each column begins and how wide it is, the gap to the next included.
+struct Columns {
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// As wide as their text, or, where that is too much, the widest cut down.
+    fn of(story: &Story, cpus: &[CpuId]) -> Columns {
+        let natural = |cpu: &CpuId| {
+            let lines = story.lines.iter().filter(|line| line.cpu == *cpu);
+            let texts = lines.flat_map(|line| {
+                let stack = line.outline();
+                let depth = stack.len().min(DEEPEST);
+                let routines = stack.into_iter().enumerate().map(|(depth, routine)| depth + routine.len());
+                let remark = line.remark.iter().map(move |remark| depth + 3 + remark.len());
+                routines.chain([depth + said(line).len()]).chain(remark).collect::<Vec<_>>()
+            });
+            let longest = texts.chain([title(story, *cpu).len()]).max().unwrap_or(0);
+            longest + GAP
+        };
+        let mut widths: Vec<usize> = cpus.iter().map(natural).collect();
+        while widths.iter().sum::<usize>() > WIDTH - MARGIN + GAP {
+            let widest = widths.iter_mut().max_by_key(|width| **width);
+            *widest.expect("there is a column") -= 1;
+        }
+        Columns { widths }
+    }
+
+    /// One cell of one column; text that does not fit goes on below, indented.
+    fn cell(&self, text: &mut String, number: Option<usize>, column: usize, depth: usize, what: &str) {
+        let indent = depth.min(DEEPEST);
+        let start: usize = self.widths[..column].iter().sum();
+        let room = self.widths[column] - indent - GAP;
+        for (i, part) in fold(what, room).into_iter().enumerate() {
+            let number = number.filter(|_| i == 0).map_or_else(String::new, |number| format!("{number:>2}"));
+            let indent = indent + if i > 0 { 2 } else { 0 };
+            let _ = writeln!(text, "{number:MARGIN$}{:pad$}{part}", "", pad = start + indent);
+        }
     }
 }
 
-/// One cell of one column; text that does not fit goes on below, indented.
-fn cell(text: &mut String, number: Option<usize>, column: usize, width: usize, depth: usize, what: &str) {
-    let indent = depth.min(3);
-    let room = width - indent - 2;
-    for (i, part) in fold(what, room).into_iter().enumerate() {
-        let number = number.filter(|_| i == 0).map_or_else(String::new, |number| format!("{number:>2}"));
-        let indent = indent + if i > 0 { 2 } else { 0 };
-        let _ = writeln!(text, "{number:MARGIN$}{:pad$}{part}", "", pad = column * width + indent);
+fn title(story: &Story, cpu: CpuId) -> String {
+    match story.heads.get(&cpu) {
+        Some(name) => format!("CPU {}: {name}", cpu.0),
+        None => format!("CPU {}", cpu.0),
+    }
+}
+
+fn head(text: &mut String, story: &Story, cpus: &[CpuId], columns: &Columns) {
+    let titles = cpus.iter().zip(&columns.widths).map(|(cpu, width)| {
+        let title: String = title(story, *cpu).chars().take(width - GAP).collect();
+        (title, *width)
+    });
+    let titles: Vec<(String, usize)> = titles.collect();
+    let row: String = titles.iter().map(|(title, width)| format!("{title:width$}")).collect();
+    let rule: String = titles.iter().map(|(title, width)| format!("{:width$}", "-".repeat(title.len()))).collect();
+    for line in [row, rule] {
+        let _ = writeln!(text, "{:MARGIN$}{}", "", line.trim_end());
     }
 }
 

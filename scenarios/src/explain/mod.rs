@@ -1,9 +1,15 @@
 //! Telling what happened: the diagram that a kernel commit message would carry.
 
+mod bearing;
 mod diagram;
+mod entries;
+mod fact;
 mod prevent;
+mod remark;
 mod report;
 mod story;
+mod teller;
+mod whole_run;
 
 pub use prevent::{Prevention, prevented_by, told};
 pub use report::report;
@@ -15,9 +21,10 @@ use crate::world::World;
 /// The widest line, so that a diagram survives a mail.
 pub const WIDTH: usize = 75;
 
-/// A finding with its diagram and its consequence, as text of at most [`WIDTH`] columns.
-pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding) -> String {
-    let story = story::Story::of(world, trace, finding);
+/// A finding with its diagram and its consequence, as text of at most [`WIDTH`] columns. Of the steps that are in
+/// none of the ranges `matters`, from first to last, nothing is drawn.
+pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(u64, u64)]) -> String {
+    let story = story::Story::of(world, trace, finding, matters);
     let mut text = format!("{}\n\n", finding.title());
     if !story.lines.is_empty() {
         text.push_str(&diagram::draw(&story));

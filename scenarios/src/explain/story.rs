@@ -1,29 +1,49 @@
-//! Which steps of a run bear on a finding, and what each did.
-//!
-//! A step bears on it if it touches the frame or an entry that leads to it, the page, or a flush of
-//! the page. Everything else is left out.
+//! What happened, line by line, and where it went wrong.
 
 use std::collections::BTreeMap;
 
-use sim_core::{CpuId, Event as Core, Loc, OpKind};
-use sim_mm::{Event as Mm, FrameUse, MmId};
-use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn};
+use sim_core::CpuId;
 
+use super::bearing::bearing;
+use super::fact::{Count, Fact};
+use super::remark::remark;
+use super::teller::Teller;
+use super::whole_run;
 use crate::explore::Trace;
-use crate::oracle::{Finding, Logged, OracleId, What};
+use crate::oracle::{Finding, OracleId, telling};
 use crate::world::World;
+
+/// The handler of interrupts that other CPUs send.
+const HANDLER: &str = "flush_smp_call_function_queue";
 
 /// One line of the story.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     /// The step of the run.
-    step: u64,
+    pub(super) step: u64,
     pub(super) cpu: CpuId,
     /// The active routines, outermost first.
     pub(super) stack: Vec<&'static str>,
-    pub(super) text: String,
+    pub(super) fact: Fact,
+    /// What is established here.
+    pub(super) remark: Option<String>,
     /// This is where it goes wrong.
     pub(super) bad: bool,
+}
+
+impl Line {
+    pub(super) fn new(step: u64, cpu: CpuId, stack: &[&'static str], fact: Fact) -> Line {
+        Line { step, cpu, stack: stack.to_vec(), fact, remark: None, bad: false }
+    }
+
+    /// The routines to show: the outermost, which is the system call or the interrupt, and the innermost that
+    /// tells.
+    pub(super) fn outline(&self) -> Vec<String> {
+        let mut shown: Vec<&str> = self.stack.first().copied().into_iter().collect();
+        shown.extend(telling(&self.stack).filter(|routine| shown.first() != Some(routine)));
+        let name = |routine: &&str| if *routine == HANDLER { "<IRQ>".to_owned() } else { format!("{routine}()") };
+        shown.iter().map(name).collect()
+    }
 }
 
 /// The steps that matter, and what they led to.
@@ -36,33 +56,37 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn of(world: &World<'_>, trace: &Trace, finding: &Finding) -> Story {
+    /// The story of a run; `matters` are the steps that the finding needs, as ranges from first to last.
+    pub(super) fn of(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(u64, u64)]) -> Story {
         let teller = Teller::new(world, trace, finding);
-        let mut lines = Vec::new();
         let last = trace.log.last().map_or(0, |entry| entry.step);
-        for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu) {
-            for line in teller.tell(step) {
-                // The same CPU sees the same again, and nobody did anything in between.
-                let since = lines.iter().rev().take_while(|before: &&Line| before.cpu == line.cpu);
-                if !since.clone().any(|before| before.text == line.text) {
-                    lines.push(line);
-                }
+        let span = whole_run::span(world, trace, finding);
+        let told = |step: u64| {
+            span.as_ref().is_some_and(|span| span.contains(&step))
+                && (step == last || matters.iter().any(|(a, b)| (*a..=*b).contains(&step)))
+        };
+        let mut lines = Vec::new();
+        for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu).filter(|step| told(step[0].step))
+        {
+            let facts = teller.tell(step).into_iter();
+            lines.extend(facts.map(|(entry, fact)| Line::new(entry.step, entry.cpu, &entry.stack, fact)));
+        }
+        let mut lines = bearing(lines, finding, last);
+        lines.extend(whole_run::waits(finding));
+        lines.extend(whole_run::returned(world, trace, finding));
+        if let Some(bad) = bad_line(&lines, finding, last, &teller) {
+            lines[bad].bad = true;
+            if finding.oracle == OracleId::Check {
+                lines.truncate(bad + 1);
             }
         }
-        // The finding ends the run. What is judged at rest has no bad step, but for the read of a value that a
-        // check does not allow.
-        let last_cpu = trace.log.iter().rev().find(|entry| entry.step == last).map(|entry| entry.cpu);
-        let bad = match finding.oracle {
-            OracleId::Check => lines.iter().rposition(|line: &Line| line.text.contains("read ")),
-            _ if finding.is_at_rest() || finding.site.step > last => None,
-            _ => lines.len().checked_sub(1).filter(|&i| Some(lines[i].cpu) == last_cpu),
-        };
-        if let Some(bad) = bad {
-            lines[bad].bad = true;
+        remark(&mut lines, &teller);
+        let mut consequence = by_line(&consequence(world, finding), &lines);
+        if let (OracleId::Livelock, Some(cycle)) = (finding.oracle, span) {
+            let steps = cycle.end() - cycle.start() + 1;
+            consequence.push_str(&format!(" It repeats its last {steps} steps over and over."));
         }
-        let heads = world.scenario.threads.iter().rev().map(|t| (CpuId(t.cpu), t.name.clone())).collect();
-        let consequence = by_line(&consequence(world, finding), &lines);
-        Story { lines, heads, consequence }
+        Story { lines, heads: teller.heads(), consequence }
     }
 
     /// What another oracle says, with the numbers of the lines.
@@ -71,8 +95,45 @@ impl Story {
     }
 }
 
+/// Where it goes wrong. The finding ends the run, but for what is judged at rest: that goes wrong where an
+/// entry is overwritten, or a reference is taken, that nobody gives up.
+fn bad_line(lines: &[Line], finding: &Finding, last: u64, teller: &Teller<'_>) -> Option<usize> {
+    match finding.oracle {
+        OracleId::Livelock => None,
+        OracleId::Deadlock => lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. })),
+        OracleId::Check => whole_run::bad_line(lines, finding),
+        _ if finding.is_at_rest() => {
+            let lost = lines.iter().rposition(|line| match &line.fact {
+                Fact::Entry { old, new, .. } => {
+                    teller.leads_to_frame(*old) && new.is_present() && new.pfn() != old.pfn()
+                }
+                _ => false,
+            });
+            lost.or_else(|| lines.iter().rposition(|line| is_kept(line, lines)))
+        }
+        _ => lines.iter().rposition(|line| line.step == last),
+    }
+}
+
+/// Whether a reference was taken, and its CPU neither hands it out nor gives one up afterwards.
+fn is_kept(line: &Line, lines: &[Line]) -> bool {
+    let change = |line: &Line| match &line.fact {
+        Fact::Count { count: Count::Ref, values, .. } => Some(*values.last()? > *values.first()?),
+        _ => None,
+    };
+    let settles = |later: &&Line| {
+        later.step > line.step
+            && later.cpu == line.cpu
+            && (change(later) == Some(false) || matches!(later.fact, Fact::Pinned { .. }))
+    };
+    change(line) == Some(true) && lines.iter().find(settles).is_none()
+}
+
 /// The finding's message with the scenario's names.
 pub(super) fn consequence(world: &World<'_>, finding: &Finding) -> String {
+    if let Some(text) = whole_run::consequence(world, finding) {
+        return text;
+    }
     let names = world.process_names();
     let page = finding.page.and_then(|(mm, va)| world.page_name(mm, va).map(|name| (va.to_string(), name)));
     let renamed: Vec<String> = finding
@@ -88,9 +149,10 @@ pub(super) fn consequence(world: &World<'_>, finding: &Finding) -> String {
         })
         .collect();
     let mut text = renamed.join(" ");
-    // A routine keeps its spelling, even at the head of a sentence.
-    let names_a_routine = text.split(' ').next().is_some_and(|word| word.contains(['_', '[']));
-    if let Some(first) = text.get(..1).filter(|_| !names_a_routine) {
+    // A name keeps its spelling, even at the head of a sentence.
+    let first = text.split(' ').next().unwrap_or_default();
+    let is_name = first.contains(['_', '[']) || names.iter().any(|(_, name)| name == first);
+    if let Some(first) = text.get(..1).filter(|_| !is_name) {
         text = first.to_uppercase() + &text[1..];
     }
     text + "."
@@ -111,192 +173,4 @@ fn by_line(text: &str, lines: &[Line]) -> String {
         renumbered.push_str(rest);
     }
     renumbered
-}
-
-/// The frame that a check's value was read from: through the last translation that gave it.
-fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
-    let (_, rest) = finding.message.split_once("` is ")?;
-    let checked: u64 = rest.split(',').next()?.parse().ok()?;
-    trace.log.iter().rev().find_map(|entry| match entry.what {
-        What::Hardware(Hardware::Retired { through, value, .. }) if value == checked => Some(through.pfn),
-        What::Mm(Mm::PinTouched { pfn, value, .. }) if value == checked => Some(pfn),
-        _ => None,
-    })
-}
-
-/// Knows what the finding is about, and what locations are called.
-struct Teller<'a> {
-    world: &'a World<'a>,
-    frame: Option<Pfn>,
-    pages: Vec<(MmId, VirtAddr)>,
-    /// Entries whose page is known, by location.
-    entries: BTreeMap<Loc, (MmId, VirtAddr)>,
-    /// Flushes that concern the pages.
-    flushes: Vec<u64>,
-}
-
-impl<'a> Teller<'a> {
-    fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Teller<'a> {
-        let mut teller = Teller {
-            world,
-            frame: finding.frame.or_else(|| frame_of_check(trace, finding)),
-            pages: finding.page.into_iter().collect(),
-            entries: BTreeMap::new(),
-            flushes: Vec::new(),
-        };
-        for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu) {
-            let access = step.iter().find_map(|entry| match entry.what {
-                What::Core(Core::Access { loc, .. }) => Some(loc),
-                _ => None,
-            });
-            for entry in step {
-                if let (What::Mm(Mm::PteChanged { mm, va, old, new }), Some(loc)) = (&entry.what, access) {
-                    teller.entries.insert(loc, (*mm, *va));
-                    if teller.leads_to_frame(*old) || teller.leads_to_frame(*new) {
-                        teller.pages.push((*mm, *va));
-                    }
-                }
-            }
-        }
-        for entry in &trace.log {
-            if let What::Mm(Mm::FlushBegun { id, mm, range }) = &entry.what
-                && teller.pages.iter().any(|(of, va)| of == mm && range.contains(&va.vpn()))
-            {
-                teller.flushes.push(*id);
-            }
-        }
-        teller
-    }
-
-    fn is_frame(&self, pfn: Pfn) -> bool {
-        self.frame == Some(pfn)
-    }
-
-    fn leads_to_frame(&self, entry: Entry) -> bool {
-        entry.is_present() && self.is_frame(entry.pfn())
-    }
-
-    fn page(&self, mm: MmId, va: VirtAddr) -> String {
-        self.world.page_name(mm, va).unwrap_or_else(|| va.to_string())
-    }
-
-    /// The lines of one step.
-    fn tell(&self, step: &[Logged]) -> Vec<Line> {
-        let access = step.iter().find_map(|entry| match entry.what {
-            What::Core(Core::Access { kind, loc, old, new, .. }) => Some((kind, loc, old, new)),
-            _ => None,
-        });
-        let mut told = Vec::new();
-        let mut table = None;
-        for entry in step {
-            let text = match &entry.what {
-                What::Core(event) => self.tell_core(event),
-                What::Hardware(Hardware::TableAccess { level, table: frame, .. }) => {
-                    table = Some((entry, *level, *frame));
-                    None
-                }
-                What::Hardware(event) => self.tell_hardware(event),
-                What::Mm(event) => self.tell_mm(event, &entry.stack),
-            };
-            told.extend(text.map(|text| self.line(entry, text)));
-        }
-        // An entry that was only read, or that leads to a table.
-        if told.is_empty()
-            && let (Some((entry, level, frame)), Some((kind, loc, old, new))) = (table, access)
-        {
-            told.extend(self.tell_entry(level, frame, kind, loc, old, new).map(|text| self.line(entry, text)));
-        }
-        told
-    }
-
-    fn line(&self, entry: &Logged, text: String) -> Line {
-        Line { step: entry.step, cpu: entry.cpu, stack: entry.stack.clone(), text, bad: false }
-    }
-
-    fn tell_entry(&self, level: Level, table: Pfn, kind: OpKind, loc: Loc, old: u64, new: u64) -> Option<String> {
-        let (before, after) = (Entry(old), Entry(new));
-        let known = self.entries.get(&loc).filter(|place| level == Level::Pte && self.pages.contains(place));
-        if known.is_none() && !self.leads_to_frame(before) && !self.leads_to_frame(after) && !self.is_frame(table)
-        {
-            return None;
-        }
-        let name = match known {
-            Some((mm, va)) => format!("{} of {}", level.name(), self.page(*mm, *va)),
-            None => level.name().to_owned(),
-        };
-        Some(if kind.writes() && old != new {
-            format!("{name}: {before} -> {after}")
-        } else if self.is_frame(table) {
-            format!("{name} in {table} = {after}")
-        } else {
-            format!("{name} = {after}")
-        })
-    }
-
-    fn tell_core(&self, event: &Core) -> Option<String> {
-        match event {
-            Core::Raise { target, .. } if !self.flushes.is_empty() => Some(format!("IPI to CPU {}", target.0)),
-            Core::Interrupt(_) if !self.flushes.is_empty() => Some("<interrupt>".to_owned()),
-            _ => None,
-        }
-    }
-
-    fn tell_hardware(&self, event: &Hardware) -> Option<String> {
-        match event {
-            Hardware::Retired { va, access, through, value, .. } if self.is_frame(through.pfn) => {
-                let verb = if access.writes() { "write" } else { "read" };
-                let mm = self.pages.iter().find(|(_, page)| page.vpn() == va.vpn()).map(|(mm, _)| *mm);
-                let page = mm.map_or_else(|| va.to_string(), |mm| self.page(mm, *va));
-                Some(format!("{verb} {page}: {value} [{}]", through.pfn))
-            }
-            Hardware::Began(partial) if self.is_frame(partial.table) => {
-                Some(format!("walk begins with the cached {}: {}", partial.level.name(), partial.table))
-            }
-            Hardware::Filled(found) if self.is_frame(found.pfn) => Some(format!("TLB caches {}", found.pfn)),
-            Hardware::Invalidated { target, page } if self.concerns(page.map(VirtAddr::vpn)) => {
-                Some(format!("TLB of CPU {} dropped", target.0))
-            }
-            _ => None,
-        }
-    }
-
-    fn concerns(&self, page: Option<Vpn>) -> bool {
-        self.pages.iter().any(|(_, va)| page.is_none_or(|vpn| vpn == va.vpn()))
-    }
-
-    fn tell_mm(&self, event: &Mm, stack: &[&str]) -> Option<String> {
-        match event {
-            Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(match for_use {
-                FrameUse::Data => format!("{pfn} allocated"),
-                FrameUse::Root => format!("{pfn} allocated as a root"),
-                FrameUse::Table { level, .. } => format!("{pfn} allocated, for {}s", level.name()),
-            }),
-            Mm::FrameFreed { pfn } if self.is_frame(*pfn) => Some(format!("{pfn} freed")),
-            Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
-                Some(format!("copy {from} to {to}"))
-            }
-            Mm::PteChanged { mm, va, old, new }
-                if self.leads_to_frame(*old) || self.leads_to_frame(*new) || self.pages.contains(&(*mm, *va)) =>
-            {
-                Some(format!("pte of {}: {old} -> {new}", self.page(*mm, *va)))
-            }
-            Mm::RefChanged { pfn, old, new, .. } if self.is_frame(*pfn) => {
-                Some(format!("{pfn} _refcount {old} -> {new}"))
-            }
-            Mm::MapcountChanged { pfn, old, new } if self.is_frame(*pfn) => {
-                Some(format!("{pfn} _mapcount {old} -> {new}"))
-            }
-            Mm::FlushBegun { id, .. } if self.flushes.contains(id) => Some("flush ...".to_owned()),
-            Mm::FlushDone { id } if self.flushes.contains(id) => Some("... flush done".to_owned()),
-            Mm::Pinned { va, mm, pfn, .. } if self.is_frame(*pfn) => {
-                Some(format!("pins {pfn} as {}", self.page(*mm, *va)))
-            }
-            Mm::PinTouched { pfn, value, write, .. } if self.is_frame(*pfn) => {
-                let who = if stack.is_empty() { "DMA " } else { "" };
-                let verb = if *write { "write" } else { "read" };
-                Some(format!("{who}{verb} {pfn}: {value}"))
-            }
-            _ => None,
-        }
-    }
 }

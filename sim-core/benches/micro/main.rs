@@ -6,6 +6,7 @@
 // A benchmark reads the host's clock and prints.
 #![allow(clippy::disallowed_types, clippy::print_stdout)]
 
+mod dpor;
 mod first;
 mod loom;
 mod measure;
@@ -13,10 +14,11 @@ mod model;
 mod program;
 mod shuttle;
 mod twin;
+mod twin_dpor;
 
 use std::time::Duration;
 
-use measure::{Engine, Spread, interleave};
+use measure::{Engine, Spread, interleave, show};
 use model::Model;
 use sim_core::source::{Random, Source};
 use sim_core::{Executor, Loc};
@@ -50,8 +52,8 @@ fn main() {
     println!("Executions a second, guard on. Medians of {rounds} rounds of {slice:?} an engine; the ratios are");
     println!("sim-core's executions a second over the other's, round by round: median (least to greatest).\n");
     println!("pages threads  steps  engine    executions/s  ns/step  sim-core / engine             goal");
+    let verdict = if full { judge } else { |_, goal| format!(">= {goal}: too short to tell") };
     for shape in &SHAPES {
-        let verdict = if full { judge } else { |_, goal| format!(">= {goal}: too short to tell") };
         compare(shape, rounds, slice, verdict);
     }
     println!("\nExecutions to the first violation, guard off, 1 page, 3 threads, {CAMPAIGNS} campaigns.\n");
@@ -60,6 +62,7 @@ fn main() {
         let counts = first::violations(source, CAMPAIGNS);
         println!("{name:<12} {:>8}  {:>8}  {:>8}", counts[counts.len() / 2], counts[0], counts[counts.len() - 1]);
     }
+    dpor::compare(rounds, slice, verdict);
 }
 
 /// The twin must take the same decisions to the same end.
@@ -116,10 +119,6 @@ fn compare(shape: &Shape, rounds: usize, slice: Duration, verdict: fn(Spread, f6
             goal.map_or(String::new(), |goal| verdict(ratio, goal)),
         );
     }
-}
-
-fn show(ratio: Spread) -> String {
-    format!("{:>7.2} ({:.2} to {:.2})", ratio.median, ratio.min, ratio.max)
 }
 
 fn judge(ratio: Spread, goal: f64) -> String {

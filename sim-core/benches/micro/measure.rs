@@ -87,6 +87,16 @@ impl<'a> Engine<'a> {
         let pairs = self.rounds.iter().zip(&other.rounds);
         Spread::of(pairs.map(|(a, b)| a.executions_per_second / b.executions_per_second))
     }
+
+    /// How many times a rate that was measured elsewhere, in executions a second.
+    pub(crate) fn times(&self, rate: f64) -> Spread {
+        Spread::of(self.rounds.iter().map(|round| round.executions_per_second / rate))
+    }
+}
+
+/// The middle, and between which ends.
+pub(crate) fn show(ratio: Spread) -> String {
+    format!("{:>7.2} ({:.2} to {:.2})", ratio.median, ratio.min, ratio.max)
 }
 
 /// Runs every engine for about `slice` in each of `rounds` rounds.

@@ -9,6 +9,21 @@ const FREE: u64 = 0;
 const VICTIM: u64 = 1;
 const OTHER: u64 = 2;
 
+/// One operation, as a search sees it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Access {
+    /// The word, by its place among [`Twin::words`].
+    pub(crate) loc: u8,
+    /// Whether it writes. A compare-and-swap that fails does not, nor an exchange that changes nothing.
+    pub(crate) writes: bool,
+}
+
+impl Access {
+    pub(crate) fn conflicts(self, other: Access) -> bool {
+        self.loc == other.loc && (self.writes || other.writes)
+    }
+}
+
 /// What a thread does next.
 #[derive(Clone, Copy)]
 enum At {
@@ -95,10 +110,43 @@ impl Twin {
         &self.words
     }
 
-    pub(crate) fn run(&mut self, seed: u64) -> Run {
+    pub(crate) fn restart(&mut self) {
         self.words.copy_from_slice(&self.start);
         self.threads.copy_from_slice(&self.fresh);
         self.violated = false;
+    }
+
+    pub(crate) fn violated(&self) -> bool {
+        self.violated
+    }
+
+    /// What a thread that is not at its end does next.
+    pub(crate) fn next_access(&self, id: usize) -> Access {
+        let (pages, words, thread) = (self.pages, &self.words, &self.threads[id]);
+        let (page, frame) = (thread.page, thread.frame);
+        let (flush, pte) = (3, 4 + page);
+        let (refs, owner, free) = (4 + pages + frame, 4 + 2 * pages + frame, 4 + 3 * pages + frame);
+        let taken = 4 + 3 * pages + page;
+        let (loc, writes) = match thread.at {
+            At::Level(level) => (level, false),
+            At::Entry | At::Recheck => (pte, false),
+            At::ReadRefs => (refs, false),
+            At::Get => (refs, words[refs] == thread.refs),
+            At::Assert => (owner, false),
+            At::Clear => (pte, words[pte] != 0),
+            At::Flush => (flush, true),
+            At::Flushed => (flush, false),
+            At::Take => (taken, words[taken] != 0),
+            At::Reown | At::Disown => (owner, true),
+            At::Reref | At::Put => (refs, true),
+            At::Release => (free, true),
+            At::End => unreachable!("thread {id} is at its end"),
+        };
+        Access { loc: loc as u8, writes }
+    }
+
+    pub(crate) fn run(&mut self, seed: u64) -> Run {
+        self.restart();
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
@@ -119,7 +167,7 @@ impl Twin {
     }
 
     /// One atomic operation of a thread; answers whether it was the last.
-    fn step(&mut self, id: usize) -> bool {
+    pub(crate) fn step(&mut self, id: usize) -> bool {
         let pages = self.pages;
         let thread = &mut self.threads[id];
         let (page, frame) = (thread.page, thread.frame);

@@ -33,6 +33,11 @@ impl Lanes {
         Lanes(1 << lane.0)
     }
 
+    /// The lanes of these CPUs, a bit each.
+    pub(super) fn of_cpus(set: u64) -> Lanes {
+        Lanes(set.into())
+    }
+
     /// The first `n` lanes.
     pub(super) fn below(n: usize) -> Lanes {
         Lanes((1 << n) - 1)

@@ -160,7 +160,7 @@ impl Search {
                 return None;
             }
         }
-        self.path.push((0..enabled.len()).map(|i| enabled.get(i)), self.cpus, preemptions);
+        self.path.push(enabled, self.cpus, preemptions);
         let Some(lane) = self.pick(enabled) else {
             self.path.pop();
             return None;

@@ -1,7 +1,7 @@
 //! The states on the way of the run under way, and what is still to be tried in each.
 
 use super::lanes::{Lane, Lanes};
-use crate::choice::Transition;
+use crate::choice::{Enabled, Transition};
 use crate::footprint::Touch;
 use crate::memory::Loc;
 
@@ -72,16 +72,16 @@ pub(super) struct Path {
 
 impl Path {
     /// Adds the state that the last node's step led to.
-    pub(super) fn push(&mut self, options: impl Iterator<Item = Transition>, cpus: usize, preemptions: u32) {
+    pub(super) fn push(&mut self, can_happen: &Enabled<'_>, cpus: usize, preemptions: u32) {
         let from = Shares {
             options: self.options.len(),
             answers: self.answers.len(),
             sleepers: self.next_sleepers,
             prints: self.prints.len(),
         };
-        self.options.extend(options);
-        let lanes = self.options[from.options..].iter().map(|transition| Lane::of(*transition, cpus));
-        let enabled = lanes.fold(Lanes::NONE, Lanes::with);
+        self.options.extend((0..can_happen.len()).map(|i| can_happen.get(i)));
+        let others = can_happen.others.iter().map(|transition| Lane::of(*transition, cpus));
+        let enabled = others.fold(Lanes::of_cpus(can_happen.ready.cpus()), Lanes::with);
         self.nodes.push(Node {
             enabled,
             backtrack: Lanes::NONE,

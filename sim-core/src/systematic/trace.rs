@@ -17,6 +17,8 @@ const NONE: u32 = u32::MAX;
 
 struct Event {
     lane: Lane,
+    /// Its number among those of its lane, from 1.
+    number: u32,
     /// The event of its lane before it.
     previous: u32,
     /// Its first touch.
@@ -108,13 +110,9 @@ impl Trace {
         &self.clocks[event as usize * self.lanes..][..self.lanes]
     }
 
-    /// An event's number among those of its lane, from 1.
-    fn number(&self, event: EventId) -> u32 {
-        self.clock(event)[self.events[event as usize].lane.index()]
-    }
-
     fn happened_before(&self, event: EventId, clock: &[u32]) -> bool {
-        clock[self.events[event as usize].lane.index()] >= self.number(event)
+        let event = &self.events[event as usize];
+        clock[event.lane.index()] >= event.number
     }
 
     /// The clock of the last event of a lane.
@@ -127,29 +125,41 @@ impl Trace {
 
     /// Adds the event of a lane with its touches; tells the races in which it is the second.
     pub(super) fn push(&mut self, lane: Lane, touches: &[Touch], mut tell: impl FnMut(Race)) {
-        self.load_base(lane);
         self.collect(touches);
         let event = self.events.len() as EventId;
-        self.clocks.extend_from_slice(&self.base);
+        match self.last[lane.index()] {
+            NONE => self.clocks.resize(self.clocks.len() + self.lanes, 0),
+            last => {
+                let from = last as usize * self.lanes;
+                self.clocks.extend_from_within(from..from + self.lanes);
+            }
+        }
         // The latest first: what happened before a later one is no race, that one stands between.
-        self.before.sort_unstable_by(|a, b| b.cmp(a));
+        if self.before.len() > 1 {
+            self.before.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        if !self.closers.is_empty() {
+            self.load_base(lane);
+        }
         let mut races = 0;
         for i in 0..self.before.len() {
             let (first, order) = self.before[i];
             let (earlier, clock) = self.clocks.split_at_mut(event as usize * self.lanes);
-            let of_first = &earlier[first as usize * self.lanes..][..self.lanes];
-            let by = self.events[first as usize].lane.index();
-            if clock[by] >= of_first[by] {
+            let Event { lane: by, number, .. } = self.events[first as usize];
+            if clock[by.index()] >= number {
                 continue;
             }
+            let of_first = &earlier[first as usize * self.lanes..][..self.lanes];
             clock.iter_mut().zip(of_first).for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
             if order != Order::Must {
                 self.before[races] = (first, order);
                 races += 1;
             }
         }
-        self.clocks[event as usize * self.lanes + lane.index()] += 1;
-        self.record(lane, touches);
+        let number = &mut self.clocks[event as usize * self.lanes + lane.index()];
+        *number += 1;
+        let number = *number;
+        self.record(lane, number, touches);
         for i in 0..races {
             let (first, order) = self.before[i];
             self.begun.fill(0);
@@ -232,9 +242,10 @@ impl Trace {
         }
     }
 
-    fn record(&mut self, lane: Lane, touches: &[Touch]) {
+    fn record(&mut self, lane: Lane, number: u32, touches: &[Touch]) {
         let event = self.events.len() as EventId;
-        self.events.push(Event { lane, previous: self.last[lane.index()], touches: self.touched.len() as u32 });
+        let previous = self.last[lane.index()];
+        self.events.push(Event { lane, number, previous, touches: self.touched.len() as u32 });
         self.last[lane.index()] = event;
         for touch in touches {
             let head = &mut self.heads[touch.loc.0 as usize];
@@ -264,18 +275,19 @@ impl Trace {
         let waits = |clock: &[u32], begun: &[u32]| {
             clock.iter().zip(begun).any(|(&seen, &begun)| begun != 0 && seen >= begun)
         };
-        for event in first + 1..second.min(self.events.len() as EventId) {
-            let clock = self.clock(event);
-            if self.happened_before(first, clock) {
+        let Event { lane: by_first, number, .. } = self.events[first as usize];
+        let between = first as usize + 1..(second as usize).min(self.events.len());
+        let clocks = self.clocks[between.start * self.lanes..].chunks_exact(self.lanes);
+        for (event, clock) in self.events[between].iter().zip(clocks) {
+            let by = event.lane;
+            // Only the first of each lane can wait for none.
+            if begun[by.index()] != 0 || clock[by_first.index()] >= number {
                 continue;
             }
-            let by = self.events[event as usize].lane;
             if !waits(clock, &begun) {
                 initials = initials.with(by);
             }
-            if begun[by.index()] == 0 {
-                begun[by.index()] = clock[by.index()];
-            }
+            begun[by.index()] = event.number;
         }
         let clock = if happened { self.clock(second) } else { &self.base };
         if !waits(clock, &begun) {

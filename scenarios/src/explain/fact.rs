@@ -1,0 +1,138 @@
+//! What one line of a diagram says.
+
+use std::fmt;
+
+use sim_core::{CpuId, Loc};
+use sim_mmu::{Entry, Level, Pfn};
+
+/// The counts of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    Ref,
+    Map,
+}
+
+/// Something that happened, as far as a reader wants to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// An entry was read, or changed if `old` and `new` differ.
+    Entry { level: Level, of: Option<String>, table: Option<Pfn>, loc: Loc, old: Entry, new: Entry },
+    /// A count had these values one after the other; one value alone was read.
+    Count { count: Count, pfn: Pfn, values: Vec<u64>, freed: bool },
+    /// A frame left the free list; for a table, with the level of its entries.
+    Allocated { pfn: Pfn, level: Option<Level> },
+    /// A frame went to the free list.
+    Freed { pfn: Pfn },
+    /// One frame's contents went to another.
+    Copied { from: Pfn, to: Pfn },
+    /// A page's contents were read or written, by user code through a translation or by a device.
+    Touched { of: String, pfn: Pfn, value: u64, write: bool, through: Option<u32>, device: bool },
+    /// A walk began with a cached entry of an upper level.
+    Began { level: Level, table: Pfn },
+    /// A translation went into the TLB.
+    Filled { id: u32, of: String, leaf: Entry },
+    /// The translations of a page were dropped from the TLB of a CPU.
+    Dropped { target: CpuId },
+    /// An interrupt was sent.
+    Sent { target: CpuId },
+    /// An interrupt was taken; `inside` a routine, not user code.
+    Taken { inside: bool },
+    /// A flush of the page's translations began.
+    FlushBegun { id: u64, of: String },
+    /// It was complete.
+    FlushDone { id: u64, of: String },
+    /// GUP handed out a page.
+    Pinned { id: u64, of: String, pfn: Pfn },
+    /// A task waits for what never comes.
+    Waits { what: String },
+    /// A call returned.
+    Returned { value: String },
+}
+
+impl Fact {
+    /// Whether an entry was read and left as it was.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self, Fact::Entry { old, new, .. } if old == new)
+    }
+
+    /// The frame that it is about.
+    pub(super) fn frame(&self) -> Option<Pfn> {
+        match self {
+            Fact::Count { pfn, .. }
+            | Fact::Allocated { pfn, .. }
+            | Fact::Freed { pfn }
+            | Fact::Touched { pfn, .. }
+            | Fact::Pinned { pfn, .. } => Some(*pfn),
+            Fact::Filled { leaf, .. } => Some(leaf.pfn()),
+            Fact::Began { table, .. } => Some(*table),
+            _ => None,
+        }
+    }
+}
+
+/// Frame and write permission: what tells entries apart that matter here.
+fn brief(level: Level, entry: Entry) -> String {
+    match () {
+        () if entry.is_none() => "none".to_owned(),
+        () if !entry.is_present() => entry.to_string(),
+        () if entry.has(Entry::SPECIAL) => "the zero page".to_owned(),
+        () if level != Level::Pte => entry.pfn().to_string(),
+        () => format!("{} {}", entry.pfn(), if entry.has(Entry::RW) { "rw" } else { "ro" }),
+    }
+}
+
+/// An entry of the lowest level, in short.
+pub(super) fn brief_pte(entry: Entry) -> String {
+    brief(Level::Pte, entry)
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::Entry { level, of, table, old, new, .. } => {
+                let (before, after) = (brief(*level, *old), brief(*level, *new));
+                f.write_str(level.name())?;
+                match (of, table) {
+                    (Some(page), _) => write!(f, " of {page}")?,
+                    (None, Some(table)) => write!(f, " in {table}")?,
+                    (None, None) => {}
+                }
+                match () {
+                    () if old == new => write!(f, " = {after}"),
+                    () if before == after => write!(f, ": {old} -> {new}"),
+                    () => write!(f, ": {before} -> {after}"),
+                }
+            }
+            Fact::Count { pfn, values, freed: true, .. } if values.len() == 2 => {
+                write!(f, "{pfn} freed, count {}", values[1])
+            }
+            Fact::Count { count, pfn, values, freed } => {
+                let name = if *count == Count::Ref { "_refcount" } else { "_mapcount" };
+                let values: Vec<String> = values.iter().map(u64::to_string).collect();
+                let is = if values.len() == 1 { "= " } else { "" };
+                write!(f, "{pfn} {name} {is}{}{}", values.join(" -> "), if *freed { ", freed" } else { "" })
+            }
+            Fact::Allocated { pfn, level: None } => write!(f, "{pfn} allocated"),
+            Fact::Allocated { pfn, level: Some(level) } => write!(f, "{pfn} allocated, for {}s", level.name()),
+            Fact::Freed { pfn } => write!(f, "{pfn} freed"),
+            Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
+            Fact::Touched { of, pfn, value, write, device, .. } => {
+                let verb = if *write { "writes" } else { "reads" };
+                match device {
+                    true => write!(f, "DMA {verb} {pfn}: {value}"),
+                    false => write!(f, "{verb} {of}: {value} ({pfn})"),
+                }
+            }
+            Fact::Began { level, table } => write!(f, "walk begins at the cached {}: {table}", level.name()),
+            Fact::Filled { of, leaf, .. } => write!(f, "TLB caches {of}: {}", brief_pte(*leaf)),
+            Fact::Dropped { target } => write!(f, "TLB of CPU {} flushed", target.0),
+            Fact::Sent { target } => write!(f, "IPI to CPU {}", target.0),
+            Fact::Taken { .. } => f.write_str("takes the IPI"),
+            Fact::FlushBegun { of, .. } => write!(f, "flush of {of} begins"),
+            Fact::FlushDone { of, .. } => write!(f, "flush of {of} done"),
+            Fact::Pinned { of, pfn, .. } => write!(f, "pins {pfn} as {of}"),
+            Fact::Returned { value } => write!(f, "returns {value}"),
+            Fact::Waits { what } => write!(f, "waits for {what}"),
+        }
+    }
+}

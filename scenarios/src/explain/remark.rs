@@ -1,0 +1,132 @@
+//! The remark beside a line: what is established there, and not seen on the line itself.
+
+use std::collections::BTreeMap;
+
+use sim_core::CpuId;
+use sim_mmu::{Entry, Level, Pfn};
+
+use super::fact::{Count, Fact, brief_pte};
+use super::story::Line;
+use super::teller::Teller;
+
+/// What has been established so far, line by line.
+#[derive(Default)]
+struct Known {
+    /// The translations that CPUs cache, and the page of each.
+    cached: BTreeMap<CpuId, (String, Entry)>,
+    /// What CPUs read that leads to the frame, and have yet to make use of.
+    in_hand: BTreeMap<CpuId, Pfn>,
+    /// The entry of each page.
+    entries: BTreeMap<String, Entry>,
+    /// The CPUs that hold pins.
+    pins: Vec<CpuId>,
+    freed: bool,
+    /// The last remark.
+    said: Option<String>,
+    /// That the frame is the zero page has been said.
+    introduced: bool,
+}
+
+/// Adds a remark where something is established.
+pub(super) fn remark(lines: &mut [Line], teller: &Teller<'_>) {
+    let mut known = Known::default();
+    for line in lines {
+        line.remark = known.of(line, teller).filter(|remark| known.said.as_ref() != Some(remark));
+        known.learn(line, teller);
+    }
+}
+
+impl Known {
+    /// The CPU other than `cpu` that goes on with a frame that is gone, and how.
+    fn holds_on(&self, cpu: CpuId) -> Option<String> {
+        let cached = self
+            .cached
+            .iter()
+            .map(|(by, (page, entry))| (by, format!("still caches {page}: {}", brief_pte(*entry))));
+        let in_hand = self.in_hand.iter().map(|(by, pfn)| (by, format!("will use {pfn}")));
+        let other = cached.chain(in_hand).find(|(by, _)| **by != cpu);
+        other.map(|(by, what)| format!("CPU {} {what}", by.0))
+    }
+
+    fn of(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
+        if line.bad && teller.is_at_rest() {
+            return match &line.fact {
+                Fact::Count { .. } => Some("never given up".to_owned()),
+                Fact::Entry { old, .. } => Some(format!("{} is lost", old.pfn())),
+                _ => None,
+            };
+        }
+        let is_first = teller.is_zero_page() && !self.introduced && line.fact.frame() == teller.frame;
+        if let Some(pfn) = teller.frame.filter(|_| is_first) {
+            return Some(format!("{pfn} is the zero page"));
+        }
+        match &line.fact {
+            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.holds_on(line.cpu),
+            Fact::FlushDone { .. } => {
+                let (by, (page, entry)) = self.cached.iter().find(|(by, _)| **by != line.cpu)?;
+                Some(format!("CPU {} still caches {page}: {}", by.0, brief_pte(*entry)))
+            }
+            Fact::Count { count: Count::Ref, pfn, values, .. } if self.freed && values.first() == Some(&0) => {
+                Some(format!("{pfn} is on the free list"))
+            }
+            Fact::Entry { level: Level::Pte, loc, old, new, .. } if teller.leads_to_frame(*new) => {
+                let process = teller.process_at(*loc);
+                if self.freed && !teller.leads_to_frame(*old) {
+                    return process.map(|process| format!("{} is now {process}'s", new.pfn()));
+                }
+                let opens = teller.leads_to_frame(*old) && new.has(Entry::RW) && !old.has(Entry::RW);
+                let other = self.pins.iter().find(|by| **by != line.cpu).filter(|_| opens)?;
+                Some(format!("CPU {} still holds a pin on {}", other.0, new.pfn()))
+            }
+            Fact::Pinned { of, pfn, .. } => {
+                let entry = self.entries.get(of)?;
+                match () {
+                    () if !entry.is_present() => Some(format!("{of} is unmapped")),
+                    () if entry.pfn() != *pfn => Some(format!("{of} maps {} now", entry.pfn())),
+                    () => None,
+                }
+            }
+            Fact::Touched { of, through: Some(_), .. } if line.bad => {
+                let (entry, (_, cached)) = (self.entries.get(of)?, self.cached.get(&line.cpu)?);
+                let differ = brief_pte(*entry) != brief_pte(*cached);
+                differ.then(|| format!("stale TLB: the pte is {}", brief_pte(*entry)))
+            }
+            Fact::Entry { level, new, .. }
+                if line.fact.is_read() && teller.is_zero_page() && new.is_none() && !line.bad =>
+            {
+                let what = if *level == Level::Pte { "page" } else { "table" };
+                Some(format!("not checked: its {what} would be {}", new.pfn()))
+            }
+            _ => None,
+        }
+    }
+
+    fn learn(&mut self, line: &Line, teller: &Teller<'_>) {
+        self.said.clone_from(&line.remark);
+        self.introduced |= line.remark.as_ref().is_some_and(|remark| remark.ends_with("the zero page"));
+        if !matches!(line.fact, Fact::Taken { .. }) {
+            self.in_hand.remove(&line.cpu);
+        }
+        match &line.fact {
+            Fact::Filled { of, leaf, .. } => {
+                self.cached.insert(line.cpu, (of.clone(), *leaf));
+            }
+            Fact::Dropped { target } => {
+                self.cached.remove(target);
+            }
+            Fact::Began { table, .. } => {
+                self.in_hand.insert(line.cpu, *table);
+            }
+            Fact::Entry { level, of, new, .. } => {
+                self.entries.extend(of.clone().map(|of| (of, *new)));
+                let used_next = *level != Level::Pte || !line.stack.is_empty();
+                if line.fact.is_read() && teller.leads_to_frame(*new) && used_next {
+                    self.in_hand.insert(line.cpu, new.pfn());
+                }
+            }
+            Fact::Pinned { .. } => self.pins.push(line.cpu),
+            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.freed = true,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a step did that touches the finding: its frame, an entry that leads to it, its page, a flush of the page.
+
+use std::collections::BTreeMap;
+
+use sim_core::{CpuId, Event as Core, Loc, OpKind};
+use sim_mm::{Event as Mm, FrameUse, MmId, Page};
+use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
+
+use super::entries::{self, TableEntry};
+use super::fact::{Count, Fact};
+use crate::explore::Trace;
+use crate::oracle::{Finding, Logged, OracleId, What};
+use crate::world::World;
+
+/// The frame that a check's value was read from: through the last translation that gave it.
+fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
+    let (_, rest) = finding.message.split_once("` is ")?;
+    let checked: u64 = rest.split(',').next()?.parse().ok()?;
+    trace.log.iter().rev().find_map(|entry| match entry.what {
+        What::Hardware(Hardware::Retired { through, value, .. }) if value == checked => Some(through.pfn),
+        What::Mm(Mm::PinTouched { pfn, value, .. }) if value == checked => Some(pfn),
+        _ => None,
+    })
+}
+
+/// The last step but one in which the CPU of the last step read an entry.
+fn followed(trace: &Trace) -> Option<u64> {
+    let last = trace.log.last()?;
+    let before = trace.log.iter().rev().find(|entry| {
+        entry.cpu == last.cpu
+            && entry.step < last.step
+            && matches!(entry.what, What::Hardware(Hardware::TableAccess { .. }))
+    });
+    before.map(|entry| entry.step)
+}
+
+/// Knows what the finding is about, and what locations are called.
+pub(super) struct Teller<'a> {
+    world: &'a World<'a>,
+    pub(super) frame: Option<Pfn>,
+    oracle: OracleId,
+    at_rest: bool,
+    /// The step in which the walk that took a frame for a table read the entry that it followed.
+    followed: Option<u64>,
+    pages: Vec<(MmId, VirtAddr)>,
+    entries: BTreeMap<Loc, (MmId, VirtAddr)>,
+    /// Flushes that concern the pages, and the page of each.
+    flushes: BTreeMap<u64, String>,
+    /// The page and frame of each pin.
+    pins: BTreeMap<u64, (String, Pfn)>,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Teller<'a> {
+        let mut teller = Teller {
+            world,
+            frame: finding.frame.or_else(|| frame_of_check(trace, finding)),
+            oracle: finding.oracle,
+            at_rest: matches!(finding.oracle, OracleId::Refcount | OracleId::Mapcount) && finding.is_at_rest(),
+            followed: (finding.oracle == OracleId::PageTableUseAfterFree).then(|| followed(trace)).flatten(),
+            pages: finding.page.into_iter().collect(),
+            entries: entries::pages(world, trace),
+            flushes: BTreeMap::new(),
+            pins: BTreeMap::new(),
+        };
+        for entry in &trace.log {
+            match &entry.what {
+                What::Mm(Mm::PteChanged { mm, va, old, new })
+                    if teller.leads_to_frame(*old) || teller.leads_to_frame(*new) =>
+                {
+                    teller.pages.push((*mm, *va));
+                }
+                What::Mm(Mm::Pinned { id, mm, va, pfn, .. }) => {
+                    teller.pins.insert(*id, (teller.page(*mm, *va), *pfn));
+                }
+                _ => {}
+            }
+        }
+        for entry in &trace.log {
+            if let What::Mm(Mm::FlushBegun { id, mm, range }) = &entry.what
+                && let Some((_, va)) = teller.pages.iter().find(|(of, va)| of == mm && range.contains(&va.vpn()))
+            {
+                teller.flushes.insert(*id, teller.page(*mm, *va));
+            }
+        }
+        teller
+    }
+
+    fn is_frame(&self, pfn: Pfn) -> bool {
+        self.frame == Some(pfn)
+    }
+
+    pub(super) fn leads_to_frame(&self, entry: Entry) -> bool {
+        entry.is_present() && self.is_frame(entry.pfn())
+    }
+
+    fn page(&self, mm: MmId, va: VirtAddr) -> String {
+        self.world.page_name(mm, va).unwrap_or_else(|| va.to_string())
+    }
+
+    /// What one step did.
+    pub(super) fn tell<'l>(&self, step: &'l [Logged]) -> Vec<(&'l Logged, Fact)> {
+        let touched = entries::touched(step);
+        let told = step.iter().filter_map(|entry| {
+            let fact = match &entry.what {
+                What::Core(event) => self.tell_core(event, &entry.stack),
+                What::Hardware(Hardware::TableAccess { by, .. }) => {
+                    touched.and_then(|(table_entry, _)| self.tell_entry(table_entry, *by, entry))
+                }
+                What::Hardware(event) => self.tell_hardware(event),
+                What::Mm(event) => self.tell_mm(event, &entry.stack),
+            };
+            fact.map(|fact| (entry, fact))
+        });
+        told.collect()
+    }
+
+    fn tell_entry(&self, entry: TableEntry, by: Walker, at: &Logged) -> Option<Fact> {
+        let TableEntry { level, table, loc, old, new } = entry;
+        let place = self.entries.get(&loc).filter(|_| level == Level::Pte);
+        let in_gup = at.stack.iter().any(|routine| routine.starts_with("gup_pte"));
+        let of_call = match self.oracle {
+            OracleId::Check => in_gup,
+            OracleId::Livelock => by == Walker::Software,
+            _ => false,
+        };
+        let known = place.is_some_and(|place| of_call || self.pages.contains(place));
+        let leads = self.leads_to_frame(old) || self.leads_to_frame(new) || Some(at.step) == self.followed;
+        // That a walk read the entry is seen by what it leads to: a fault, or a translation.
+        let seen_elsewhere = by == Walker::Hardware && level == Level::Pte && old.pfn() == new.pfn();
+        let told = (known || leads) && !seen_elsewhere || self.is_frame(table);
+        told.then(|| Fact::Entry {
+            level,
+            of: place.map(|(mm, va)| self.page(*mm, *va)).filter(|_| !self.is_frame(table)),
+            table: self.is_frame(table).then_some(table),
+            loc,
+            old,
+            new,
+        })
+    }
+
+    fn tell_core(&self, event: &Core, stack: &[&str]) -> Option<Fact> {
+        let frame = Page(self.frame.unwrap_or(Pfn(u64::MAX)));
+        let counts = self.frame.map(|pfn| {
+            let kernel = &self.world.kernel;
+            (pfn, kernel.refcount(frame).loc(), kernel.mapcount(frame).loc())
+        });
+        match (event, counts) {
+            (Core::Raise { target, .. }, _) if !self.flushes.is_empty() => Some(Fact::Sent { target: *target }),
+            (Core::Interrupt(_), _) if !self.flushes.is_empty() => Some(Fact::Taken { inside: !stack.is_empty() }),
+            (Core::Access { kind: OpKind::Read, loc, new, .. }, Some((pfn, refs, maps)))
+                if (*loc == refs || *loc == maps) && stack.contains(&"do_wp_page") =>
+            {
+                let count = if *loc == refs { Count::Ref } else { Count::Map };
+                Some(Fact::Count { count, pfn, values: vec![*new], freed: false })
+            }
+            _ => None,
+        }
+    }
+
+    fn tell_hardware(&self, event: &Hardware) -> Option<Fact> {
+        let named = |va: VirtAddr| {
+            let page = self.pages.iter().find(|(_, page)| page.vpn() == va.vpn());
+            page.map_or_else(|| va.to_string(), |(mm, _)| self.page(*mm, va))
+        };
+        match event {
+            Hardware::Retired { va, access, through, value, .. } if self.is_frame(through.pfn) => {
+                Some(Fact::Touched {
+                    of: named(va.page_base()),
+                    pfn: through.pfn,
+                    value: *value,
+                    write: access.writes(),
+                    through: Some(through.id),
+                    device: false,
+                })
+            }
+            Hardware::Began(partial) if self.is_frame(partial.table) => {
+                Some(Fact::Began { level: partial.level, table: partial.table })
+            }
+            Hardware::Filled(found) if self.is_frame(found.pfn) => {
+                Some(Fact::Filled { id: found.id, of: named(found.vpn.base()), leaf: found.leaf })
+            }
+            Hardware::Invalidated { target, page } if self.concerns(page.map(VirtAddr::vpn)) => {
+                Some(Fact::Dropped { target: *target })
+            }
+            _ => None,
+        }
+    }
+
+    fn concerns(&self, page: Option<Vpn>) -> bool {
+        self.pages.iter().any(|(_, va)| page.is_none_or(|vpn| vpn == va.vpn()))
+    }
+
+    fn tell_mm(&self, event: &Mm, stack: &[&str]) -> Option<Fact> {
+        match event {
+            Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(Fact::Allocated {
+                pfn: *pfn,
+                level: match for_use {
+                    FrameUse::Data => None,
+                    FrameUse::Root => Some(Level::P4d),
+                    FrameUse::Table { level, .. } => Some(*level),
+                },
+            }),
+            Mm::FrameFreed { pfn } if self.is_frame(*pfn) => Some(Fact::Freed { pfn: *pfn }),
+            Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
+                Some(Fact::Copied { from: *from, to: *to })
+            }
+            Mm::RefChanged { pfn, old, new, .. } if self.is_frame(*pfn) => {
+                Some(Fact::Count { count: Count::Ref, pfn: *pfn, values: vec![*old, *new], freed: false })
+            }
+            Mm::MapcountChanged { pfn, old, new } if self.is_frame(*pfn) => {
+                Some(Fact::Count { count: Count::Map, pfn: *pfn, values: vec![*old, *new], freed: false })
+            }
+            Mm::FlushBegun { id, .. } => {
+                self.flushes.get(id).map(|of| Fact::FlushBegun { id: *id, of: of.clone() })
+            }
+            Mm::FlushDone { id } => self.flushes.get(id).map(|of| Fact::FlushDone { id: *id, of: of.clone() }),
+            Mm::Pinned { id, va, mm, pfn, .. } if self.is_frame(*pfn) || self.oracle == OracleId::Check => {
+                Some(Fact::Pinned { id: *id, of: self.page(*mm, *va), pfn: *pfn })
+            }
+            Mm::PinTouched { id, pfn, value, write, .. }
+                if self.is_frame(*pfn) || self.oracle == OracleId::Check =>
+            {
+                Some(Fact::Touched {
+                    of: self.pins.get(id).map_or_else(|| "a pin".to_owned(), |(of, _)| of.clone()),
+                    pfn: *pfn,
+                    value: *value,
+                    write: *write,
+                    through: None,
+                    device: stack.is_empty(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The processes that map the frame by `entry`, at `loc`.
+    pub(super) fn process_at(&self, loc: Loc) -> Option<String> {
+        let (mm, _) = self.entries.get(&loc)?;
+        self.process(*mm)
+    }
+
+    pub(super) fn process(&self, mm: MmId) -> Option<String> {
+        self.world.process_names().into_iter().find(|(of, _)| *of == mm).map(|(_, name)| name)
+    }
+
+    /// Whether the finding is about counts that are wrong in the end.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_rest
+    }
+
+    /// Whether the frame is the zero page.
+    pub(super) fn is_zero_page(&self) -> bool {
+        self.frame == Some(self.world.kernel.zero_page.0)
+    }
+
+    /// The names of the CPUs' first threads.
+    pub(super) fn heads(&self) -> BTreeMap<CpuId, String> {
+        self.world.scenario.threads.iter().rev().map(|t| (CpuId(t.cpu), t.name.clone())).collect()
+    }
+}
