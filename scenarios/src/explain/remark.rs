@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::CpuId;
+use sim_core::{CpuId, Loc};
 use sim_mmu::{Entry, Level, Pfn};
 
 use super::fact::{Count, Fact, brief_pte};
@@ -16,6 +16,8 @@ struct Known {
     cached: BTreeMap<CpuId, (String, Entry)>,
     /// What CPUs read that leads to the frame, and have yet to make use of.
     in_hand: BTreeMap<CpuId, Pfn>,
+    /// What CPUs last read in entries, or put there.
+    read: BTreeMap<(CpuId, Loc), Entry>,
     /// The entry of each page.
     entries: BTreeMap<String, Entry>,
     /// The CPUs that hold pins.
@@ -78,6 +80,10 @@ impl Known {
                 let other = self.pins.iter().find(|by| **by != line.cpu).filter(|_| opens)?;
                 Some(format!("CPU {} still holds a pin on {}", other.0, new.pfn()))
             }
+            Fact::Entry { level: Level::Pte, loc, old, .. } if !line.fact.is_read() => {
+                let read = self.read.get(&(line.cpu, *loc)).filter(|read| brief_pte(**read) != brief_pte(*old))?;
+                Some(format!("CPU {} had read {}", line.cpu.0, brief_pte(*read)))
+            }
             Fact::Pinned { of, pfn, .. } => {
                 let entry = self.entries.get(of)?;
                 match () {
@@ -92,7 +98,7 @@ impl Known {
                 differ.then(|| format!("stale TLB: the pte is {}", brief_pte(*entry)))
             }
             Fact::Entry { level, new, .. }
-                if line.fact.is_read() && teller.is_zero_page() && new.is_none() && !line.bad =>
+                if line.fact.is_read() && teller.follows_none() && new.is_none() && !line.bad =>
             {
                 let what = if *level == Level::Pte { "page" } else { "table" };
                 Some(format!("not checked: its {what} would be {}", new.pfn()))
@@ -117,7 +123,8 @@ impl Known {
             Fact::Began { table, .. } => {
                 self.in_hand.insert(line.cpu, *table);
             }
-            Fact::Entry { level, of, new, .. } => {
+            Fact::Entry { level, of, loc, new, .. } => {
+                self.read.insert((line.cpu, *loc), *new);
                 self.entries.extend(of.clone().map(|of| (of, *new)));
                 let used_next = *level != Level::Pte || !line.stack.is_empty();
                 if line.fact.is_read() && teller.leads_to_frame(*new) && used_next {

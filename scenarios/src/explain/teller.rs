@@ -249,6 +249,11 @@ impl<'a> Teller<'a> {
         self.at_rest
     }
 
+    /// Whether an entry that is none was taken to lead to the frame: to frame 0, the zero page.
+    pub(super) fn follows_none(&self) -> bool {
+        self.is_zero_page() && self.oracle != OracleId::Check
+    }
+
     /// Whether the frame is the zero page.
     pub(super) fn is_zero_page(&self) -> bool {
         self.frame == Some(self.world.kernel.zero_page.0)
