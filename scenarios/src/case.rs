@@ -114,9 +114,9 @@ pub fn judge(
         runs: budget.runs_for(case),
         jobs: budget.jobs,
     };
-    let explored =
+    let mut explored =
         campaign.explore(Goal::First(&|trace| matching(&case.expect, trace).is_some()), stop, progress)?;
-    let trace = explored.first.map(|run| campaign.trace(run)).transpose()?;
+    let trace = campaign.first(&mut explored)?;
     let finding = trace.as_ref().and_then(|trace| matching(&case.expect, trace)).cloned();
     let verdict = match (&case.expect, &finding) {
         (Expect::NoViolation, Some(_)) => Verdict::Violation,

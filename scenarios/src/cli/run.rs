@@ -88,12 +88,13 @@ fn one(
         jobs: usize::from(args.effort.jobs),
     };
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
-    let explored =
+    let mut explored =
         campaign.explore(Goal::First(&|_| true), stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
     bar.finish_and_clear();
     if let Some(run) = explored.first {
-        let trace = campaign.trace(run).map_err(Failure::bad_input)?;
-        let Some(finding) = trace.findings.first().cloned() else {
+        let trace = campaign.first(&mut explored).map_err(Failure::bad_input)?;
+        let found = trace.and_then(|trace| Some((trace.findings.first()?.clone(), trace)));
+        let Some((finding, trace)) = found else {
             panic!("simulator defect: run {run} found something, and does not find it again");
         };
         let case = case.map(|case| case.name.clone());

@@ -68,6 +68,8 @@ pub struct Explored {
     pub found: Vec<Found>,
     /// The first run that reached the goal.
     pub first: Option<u64>,
+    /// That run in full, if a search came to it: its number alone does not lead there.
+    pub trace: Option<Trace>,
     /// Whether somebody asked for the end.
     pub interrupted: bool,
     /// How much of what there is was covered.
@@ -131,14 +133,22 @@ impl<'s> Campaign<'s> {
         decisions
     }
 
+    /// The run that reached the goal, in full. To be asked once.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn first(&self, explored: &mut Explored) -> Result<Option<Trace>, SetupError> {
+        match explored.trace.take() {
+            Some(trace) => Ok(Some(trace)),
+            None => explored.first.map(|number| self.trace(number)).transpose(),
+        }
+    }
+
     /// Run `number` in full.
     ///
     /// # Errors
     /// As [`World::new`].
-    pub fn trace(&self, number: u64) -> Result<Trace, SetupError> {
-        if let Strategy::Exhaustive(how) = self.strategy {
-            return self.trace_of_all(how, number);
-        }
+    fn trace(&self, number: u64) -> Result<Trace, SetupError> {
         let world = self.world()?;
         let horizon = Self::horizon(&world);
         let mut executor = world.executor();

@@ -174,7 +174,10 @@ impl Campaign<'_> {
                 let trace = search.trace();
                 note(&mut explored, &trace);
                 match goal {
-                    Goal::First(accepts) if accepts(&trace) => explored.first = Some(explored.runs),
+                    Goal::First(accepts) if accepts(&trace) => {
+                        explored.first = Some(explored.runs);
+                        explored.trace = Some(trace);
+                    }
                     Goal::First(_) | Goal::All => {}
                 }
             }
@@ -194,18 +197,6 @@ impl Campaign<'_> {
             Extent::Verified(bounds)
         };
         Ok(explored)
-    }
-
-    /// Run `number` of the search in full: the search takes the same way again.
-    pub(super) fn trace_of_all(&self, how: Exhaustive, number: u64) -> Result<Trace, SetupError> {
-        let world = self.world()?;
-        let mut search = Through::new(&world, how);
-        for _ in 0..number {
-            search.run();
-            search.advance();
-        }
-        search.run();
-        Ok(search.trace())
     }
 }
 

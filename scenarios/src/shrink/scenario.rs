@@ -107,8 +107,8 @@ fn attempt(best: &Shrinking, edit: &Edit, finding: &Finding, runs: u64) -> Optio
         let (kernel, strategy) = (subject.kernel, Strategy::Portfolio);
         let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, stride: 1, runs, jobs: 1 };
         let found = |trace: &Trace| trace.findings.iter().any(wanted);
-        let explored = campaign.explore(Goal::First(&found), &AtomicBool::new(false), &|_| ()).ok()?;
-        trace = campaign.trace(explored.first?).ok()?;
+        let mut explored = campaign.explore(Goal::First(&found), &AtomicBool::new(false), &|_| ()).ok()?;
+        trace = campaign.first(&mut explored).ok()??;
         trace.bring_first(wanted);
     }
     let trace = simplify(&world, &mut executor, trace);
