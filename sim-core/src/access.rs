@@ -141,7 +141,7 @@ impl<'m> Cpu<'m> {
     /// Reads an object under one access.
     #[inline]
     #[track_caller]
-    pub fn read<'o, T: Clone, R, F: FnMut(&T) -> R + Unpin>(
+    pub fn read<'o, T: Clone + 'static, R, F: FnMut(&T) -> R + Unpin>(
         self,
         object: &'o Object<T>,
         mut look: F,
@@ -158,7 +158,7 @@ impl<'m> Cpu<'m> {
     /// that the simulated code changes only under a lock, whose release orders it.
     #[inline]
     #[track_caller]
-    pub fn update<'o, T: Clone, R, F: FnMut(&mut T) -> R + Unpin>(
+    pub fn update<'o, T: Clone + 'static, R, F: FnMut(&mut T) -> R + Unpin>(
         self,
         object: &'o Object<T>,
         mut change: F,

@@ -9,6 +9,7 @@ use crate::cpu::{CpuId, CpuState};
 use crate::event::{Event, Observer};
 use crate::footprint::Tracker;
 use crate::memory::{Loc, Memory};
+use crate::object::Changed;
 use crate::op::{Op, OpKind};
 use crate::rcu::{Rcu, RcuRules};
 use crate::ready::Ready;
@@ -67,6 +68,8 @@ pub struct Core {
     pub(crate) gated: Cell<u64>,
     /// CPUs with a pending interrupt.
     pub(crate) interrupted: Cell<u64>,
+    /// The objects that changed since the checkpoint.
+    changed: RefCell<Vec<Rc<dyn Changed>>>,
     source: RefCell<Source>,
     recording: Cell<bool>,
     decisions: RefCell<Vec<Decision>>,
@@ -101,6 +104,7 @@ impl Core {
             open: Cell::new(0),
             gated: Cell::new(0),
             interrupted: Cell::new(0),
+            changed: RefCell::default(),
             source: RefCell::new(Source::First),
             recording: Cell::new(false),
             decisions: RefCell::default(),
@@ -132,20 +136,28 @@ impl Core {
         self.cpus[cpu.index()].cycles.get()
     }
 
-    /// Makes the present memory the state at which every run starts.
+    /// Makes the present state of words and objects the one at which every run starts.
     pub fn checkpoint(&self) {
         if self.costed.get() {
             self.forget_changes();
         }
         self.memory.checkpoint();
+        self.changed.borrow_mut().drain(..).for_each(|object| object.keep());
     }
 
-    /// Back to the checkpoint: memory, CPUs, RCU, counters. Contexts are the executor's to drop first.
+    /// An object changes for the first time since the checkpoint.
+    #[cold]
+    pub(crate) fn note_changed(&self, object: Rc<dyn Changed>) {
+        self.changed.borrow_mut().push(object);
+    }
+
+    /// Back to the checkpoint: words, objects, CPUs, RCU, counters. Contexts are the executor's to drop first.
     pub fn rewind(&self) {
         if self.costed.get() {
             self.restart_time();
         }
         self.memory.rewind();
+        self.changed.borrow_mut().drain(..).for_each(|object| object.restore());
         for cpu in &self.cpus {
             cpu.reset();
         }

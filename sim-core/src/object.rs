@@ -1,31 +1,69 @@
 //! Shared state that does not fit a word: lists, tables, queues.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::fmt;
+use std::rc::Rc;
 
 use crate::core::Core;
 use crate::memory::{Loc, MemoryBuilder};
 
 /// A value of any shape that CPUs share under one location.
 ///
-/// Its location holds a version that every change raises, so an announced access to it, a race on
-/// it and the state digest work as for a word. The value itself goes back to its checkpoint by copy,
-/// and only if the run changed it.
+/// Its location holds a version that every change raises. So an announced access to the object, a race on
+/// it and the state digest work as they do for a word.
+///
+/// Nobody has to remember to restore an object. Its first change after a checkpoint enters it into a list of
+/// the [`Core`], and [`Core::rewind`] takes the objects of that list back. So a run pays for what it changed.
 #[derive(Debug)]
 pub struct Object<T> {
     loc: Loc,
-    now: RefCell<T>,
-    base: RefCell<T>,
-    changed: Cell<bool>,
+    value: Rc<Value<T>>,
 }
 
-impl<T: Clone> Object<T> {
+/// What an object holds, and what it held at the checkpoint.
+struct Value<T> {
+    now: RefCell<T>,
+    base: RefCell<T>,
+    /// Whether the object is in the list of those that changed.
+    listed: Cell<bool>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.now.fmt(f)
+    }
+}
+
+/// State outside words that changed since the checkpoint.
+pub(crate) trait Changed {
+    /// The present state is the new checkpoint.
+    fn keep(&self);
+    /// Back to the checkpoint.
+    fn restore(&self);
+}
+
+impl<T: Clone> Changed for Value<T> {
+    fn keep(&self) {
+        self.base.borrow_mut().clone_from(&self.now.borrow());
+        self.listed.set(false);
+    }
+
+    fn restore(&self) {
+        self.now.borrow_mut().clone_from(&self.base.borrow());
+        self.listed.set(false);
+    }
+}
+
+impl<T: Clone + 'static> Object<T> {
     /// An object named `name` that holds `value`.
     pub fn new(memory: &mut MemoryBuilder, name: impl Into<std::borrow::Cow<'static, str>>, value: T) -> Self {
         Object {
             loc: memory.words(name, 1),
-            now: RefCell::new(value.clone()),
-            base: RefCell::new(value),
-            changed: Cell::new(false),
+            value: Rc::new(Value {
+                now: RefCell::new(value.clone()),
+                base: RefCell::new(value),
+                listed: Cell::new(false),
+            }),
         }
     }
 
@@ -37,33 +75,22 @@ impl<T: Clone> Object<T> {
     /// The value now. Not an access: for code that performs one.
     pub fn look(&self, core: &Core) -> Ref<'_, T> {
         core.touch(self.loc, false);
-        self.now.borrow()
+        self.value.now.borrow()
     }
 
     /// The value now, for oracles and set-up: no step depends on it.
     pub fn peek(&self) -> Ref<'_, T> {
-        self.now.borrow()
+        self.value.now.borrow()
     }
 
     /// Changes the value now. Not an access: for code that performs one.
     pub fn poke<R>(&self, core: &Core, change: impl FnOnce(&mut T) -> R) -> R {
-        self.changed.set(true);
+        if !self.value.listed.replace(true) {
+            core.note_changed(self.value.clone());
+        }
         core.memory.set(self.loc, core.memory.word(self.loc) + 1);
         core.touch(self.loc, true);
-        change(&mut self.now.borrow_mut())
-    }
-
-    /// Makes the present value the one that [`rewind`](Object::rewind) returns to.
-    pub fn checkpoint(&self) {
-        self.base.borrow_mut().clone_from(&self.now.borrow());
-        self.changed.set(false);
-    }
-
-    /// Takes the value back to its checkpoint.
-    pub fn rewind(&self) {
-        if self.changed.replace(false) {
-            self.now.borrow_mut().clone_from(&self.base.borrow());
-        }
+        change(&mut self.value.now.borrow_mut())
     }
 }
 
@@ -81,13 +108,11 @@ mod tests {
         assert_eq!(object.poke(&core, |list| std::mem::replace(list, vec![1, 2])), [1]);
         assert_eq!((version(), object.peek().as_slice()), (1, &[1, 2][..]));
         core.checkpoint();
-        object.checkpoint();
         for _ in 0..2 {
             object.poke(&core, |list| list.push(3));
             object.poke(&core, Vec::clear);
             assert_eq!((version(), object.peek().as_slice()), (3, &[][..]));
             core.rewind();
-            object.rewind();
             assert_eq!((version(), object.peek().as_slice()), (1, &[1, 2][..]));
         }
     }

@@ -42,16 +42,6 @@ impl RwSem {
         }
     }
 
-    /// See [`Object::checkpoint`].
-    pub fn checkpoint(&self) {
-        self.line.checkpoint();
-    }
-
-    /// See [`Object::rewind`].
-    pub fn rewind(&self) {
-        self.line.rewind();
-    }
-
     /// Where the semaphore is: what the event log calls it by.
     pub fn loc(&self) -> Loc {
         self.count

@@ -220,18 +220,12 @@ impl Kernel {
     /// Makes the present state the one at which every run starts.
     pub fn checkpoint(&self) {
         self.core().checkpoint();
-        for mm in &self.mms {
-            mm.checkpoint();
-        }
     }
 
     /// Back to the checkpoint.
     pub fn rewind(&self) {
         self.heeded.forget();
         self.mmu.rewind();
-        for mm in &self.mms {
-            mm.rewind();
-        }
     }
 }
 

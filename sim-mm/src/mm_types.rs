@@ -126,14 +126,4 @@ impl MmStruct {
     pub fn page_table_lock(&self) -> SpinLock {
         SpinLock(self.base.offset(5))
     }
-
-    pub(crate) fn checkpoint(&self) {
-        self.mmap_lock.checkpoint();
-        self.vmas.checkpoint();
-    }
-
-    pub(crate) fn rewind(&self) {
-        self.mmap_lock.rewind();
-        self.vmas.rewind();
-    }
 }

@@ -194,9 +194,6 @@ impl<'s> World<'s> {
         self.state.borrow_mut().forget_results();
         self.base.replace(self.state.borrow().clone());
         self.kernel.checkpoint();
-        for (_, pipe) in &self.pipes {
-            pipe.checkpoint();
-        }
         self.watch.checkpoint();
         Ok(())
     }
@@ -250,9 +247,6 @@ impl<'s> World<'s> {
         self.watch.set_enabled(false);
         executor.clear();
         self.kernel.rewind();
-        for (_, pipe) in &self.pipes {
-            pipe.rewind();
-        }
         self.state.borrow_mut().clone_from(&self.base.borrow());
         self.watch.set_enabled(true);
         self.watch.rewind();

@@ -163,7 +163,6 @@ impl Machine {
     ) -> T {
         executor.clear();
         self.core.rewind();
-        self.sem.rewind();
         self.log.clear();
         self.said.borrow_mut().clear();
         self.registers.replace(vec![Vec::new(); self.core.config.cpus]);

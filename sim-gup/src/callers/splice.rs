@@ -26,16 +26,6 @@ impl Pipe {
             filled: memory.words(format!("pipe.{name}.nrbufs"), 1),
         }
     }
-
-    /// See [`Object::checkpoint`].
-    pub fn checkpoint(&self) {
-        self.buffers.checkpoint();
-    }
-
-    /// See [`Object::rewind`].
-    pub fn rewind(&self) {
-        self.buffers.rewind();
-    }
 }
 
 /// `vmsplice()`: puts references to user pages, not copies, into a pipe. Answers how many.
