@@ -91,7 +91,7 @@ fn a_record_that_is_none_is_exit_3() {
     fails(folder.path(), &["replay", "missing.json"], 3, "missing.json: No such file");
     write("truncated.json", &written[..written.len() / 2]);
     fails(folder.path(), &["replay", "truncated.json"], 3, "truncated.json:");
-    write("old.json", &written.replace("mmsim-record-2", "mmsim-record-0"));
+    write("old.json", &written.replace("mmsim-record-3", "mmsim-record-0"));
     fails(folder.path(), &["explain", "old.json"], 3, "replay it with the build that wrote it");
     write("other.json", &written.replace("\"pages\": 1", "\"pages\": 2"));
     fails(folder.path(), &["replay", "other.json"], 3, "a record of another scenario");

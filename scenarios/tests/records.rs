@@ -37,10 +37,10 @@ fn a_record_replays_to_its_digests_in_any_build_profile() {
 
 /// What is wrong with a record, made wrong by replacing text, and what is said of it.
 const BAD: &[(&str, &str, &str)] = &[
-    ("mmsim-record-2", "mmsim-record-3", "a newer build wrote it; replay it with the build that wrote it"),
-    ("mmsim-record-2", "something-else", "not a record: its format is `something-else`"),
-    ("\"format\": \"mmsim-record-2\"", "\"format\": 2", "its `format` is not text"),
-    ("\"format\": \"mmsim-record-2\",", "", "not a record: it has no `format`"),
+    ("mmsim-record-3", "mmsim-record-4", "a newer build wrote it; replay it with the build that wrote it"),
+    ("mmsim-record-3", "something-else", "not a record: its format is `something-else`"),
+    ("\"format\": \"mmsim-record-3\"", "\"format\": 2", "its `format` is not text"),
+    ("\"format\": \"mmsim-record-3\",", "", "not a record: it has no `format`"),
     ("\"matters\"", "\"matter\"", "unknown field `matter`"),
     ("\"steps\":", "\"steps\": -", "not a record"),
     ("\"name\": \"spec-ref-vs-reuse\"", "\"name\": \"another\"", "a record of another scenario"),

@@ -378,7 +378,7 @@ impl Core {
 
     fn mix(&self, cpu: CpuId, kind: OpKind, loc: Loc, old: u64, new: u64) {
         let mut digest = self.digest.get();
-        for word in [u64::from(cpu.0) << 8 | kind as u64, u64::from(loc.0), old, new] {
+        for word in [u64::from(cpu.0) << 8 | kind as u64, self.memory.name_digest(loc), old, new] {
             digest = (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             digest ^= digest >> 29;
         }

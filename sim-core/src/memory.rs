@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
+use crate::record::{Array, Field, FieldLayout, Record};
+use crate::word::Shared;
+
 /// The place of one word in [`Memory`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Loc(pub u32);
@@ -18,35 +21,59 @@ impl Loc {
     }
 }
 
-/// A named run of words: `count` records of `fields.len()` words each.
+/// A named run of words: `count` records with these fields.
 #[derive(Debug)]
 struct Region {
     name: Cow<'static, str>,
     base: Loc,
     count: u32,
-    fields: &'static [&'static str],
+    fields: &'static [FieldLayout],
+    /// Words a record.
+    width: u32,
 }
 
 impl Region {
     fn len(&self) -> u32 {
-        self.count * self.fields.len() as u32
+        self.count * self.width
+    }
+
+    /// The index of the record that a word belongs to, its field, and which of the field's words it is.
+    fn place(&self, loc: Loc) -> (u32, &'static FieldLayout, u32) {
+        let (index, mut word) = ((loc.0 - self.base.0) / self.width, (loc.0 - self.base.0) % self.width);
+        let field = self.fields.iter().find(|field| {
+            let here = word < field.words;
+            if !here {
+                word -= field.words;
+            }
+            here
+        });
+        (index, field.expect("the fields of a record are as wide as the record"), word)
     }
 
     fn describe(&self, loc: Loc) -> String {
-        let width = self.fields.len() as u32;
-        let (index, field) =
-            ((loc.0 - self.base.0) / width, self.fields[((loc.0 - self.base.0) % width) as usize]);
+        let (index, field, word) = self.place(loc);
         let mut text = self.name.to_string();
         if self.count > 1 {
             text.push_str(&format!("[{index}]"));
         }
-        if !field.is_empty() {
+        if !field.name.is_empty() {
             text.push('.');
-            text.push_str(field);
         }
+        text.push_str(&field.describe(word));
         text
     }
+
+    fn name_digest(&self, loc: Loc) -> u64 {
+        let (index, field, word) = self.place(loc);
+        let name = self.name.bytes().chain([0]).chain(field.name.bytes());
+        let name = name.fold(NO_NAME, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(NAME_PRIME));
+        [index, word].iter().fold(name, |digest, part| (digest ^ u64::from(*part)).wrapping_mul(NAME_PRIME))
+    }
 }
+
+/// FNV-1a, as in RFC 9923: the offset basis and the prime.
+const NO_NAME: u64 = 0xcbf2_9ce4_8422_2325;
+const NAME_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// Lays out the shared words of a machine. Every word has a name before the first run.
 #[derive(Debug, Default)]
@@ -56,31 +83,40 @@ pub struct MemoryBuilder {
 }
 
 impl MemoryBuilder {
-    /// `count` records with the named fields, all words zero; answers the first word.
-    pub fn records(
+    fn region(
         &mut self,
-        name: impl Into<Cow<'static, str>>,
+        name: Cow<'static, str>,
         count: usize,
-        fields: &'static [&'static str],
+        fields: &'static [FieldLayout],
+        width: u32,
     ) -> Loc {
-        assert!(!fields.is_empty(), "a record has at least one word");
-        let region = Region {
-            name: name.into(),
-            base: Loc(self.next),
-            count: count.try_into().expect("fits 32 bits"),
-            fields,
-        };
-        let end = u64::from(self.next) + count as u64 * fields.len() as u64;
+        let end = u64::from(self.next) + count as u64 * u64::from(width);
         assert!(end < u64::from(u32::MAX), "a machine has fewer than 2^32 words");
-        let base = region.base;
+        let base = Loc(self.next);
+        let region = Region { name, base, count: count as u32, fields, width };
         self.next += region.len();
         self.regions.push(region);
         base
     }
 
+    /// `count` records, all words zero.
+    pub fn array<R: Record>(&mut self, name: impl Into<Cow<'static, str>>, count: usize) -> Array<R> {
+        Array::new(self.region(name.into(), count, R::FIELDS, R::WORDS), count as u32)
+    }
+
+    /// One record, all words zero.
+    pub fn record<R: Record>(&mut self, name: impl Into<Cow<'static, str>>) -> R {
+        self.array(name, 1).at(0)
+    }
+
     /// `count` words without fields.
     pub fn words(&mut self, name: impl Into<Cow<'static, str>>, count: usize) -> Loc {
-        self.records(name, count, &[""])
+        self.region(name.into(), count, const { &[FieldLayout::of::<Shared<u64>>("")] }, 1)
+    }
+
+    /// Something that is a field elsewhere, outside any record.
+    pub fn alone<F: Field>(&mut self, name: impl Into<Cow<'static, str>>) -> F {
+        F::at(self.region(name.into(), 1, const { &[FieldLayout::of::<F>("")] }, F::WORDS))
     }
 
     /// The memory, all zero.
@@ -196,7 +232,17 @@ impl Memory {
     pub fn record_of(&self, loc: Loc) -> Loc {
         let after = self.regions.partition_point(|r| r.base <= loc);
         let Some(region) = after.checked_sub(1).map(|i| &self.regions[i]) else { return loc };
-        Loc(loc.0 - (loc.0 - region.base.0) % region.fields.len() as u32)
+        Loc(loc.0 - (loc.0 - region.base.0) % region.width)
+    }
+
+    /// A number that stands for the word's name in digests. It stays the same when other records are added, and
+    /// when fields are added to the word's own record.
+    pub(crate) fn name_digest(&self, loc: Loc) -> u64 {
+        if loc == Loc::NONE {
+            return 0;
+        }
+        let after = self.regions.partition_point(|r| r.base <= loc);
+        self.regions[after - 1].name_digest(loc)
     }
 
     /// The word's name: `page[7]._refcount`.
@@ -213,22 +259,30 @@ impl Memory {
 mod tests {
     use super::*;
 
+    crate::record! {
+        /// Two words.
+        struct Pair {
+            first: Shared<u64> = "first";
+            second: Shared<u64> = "second";
+        }
+    }
+
     #[test]
     fn a_word_has_the_name_of_its_place() {
         let mut memory = MemoryBuilder::default();
         let lock = memory.words("lock", 1);
         memory.words("nothing", 0);
         let slots = memory.words("slot".to_owned(), 3);
-        let page = memory.records("page", 2, &["flags", "_refcount"]);
-        let mm = memory.records("mm", 1, &["pgd", "mm_users"]);
+        let page: Array<Pair> = memory.array("page", 2);
+        let mm: Pair = memory.record("mm");
         let memory = memory.build();
         for (loc, name) in [
             (lock, "lock"),
             (slots, "slot[0]"),
             (slots.offset(2), "slot[2]"),
-            (page.offset(1), "page[0]._refcount"),
-            (page.offset(2), "page[1].flags"),
-            (mm.offset(1), "mm.mm_users"),
+            (page.at(0).second().loc(), "page[0].second"),
+            (page.at(1).first().loc(), "page[1].first"),
+            (mm.second().loc(), "mm.second"),
             (Loc::NONE, ""),
         ] {
             assert_eq!(memory.describe(loc), name, "{loc:?}");

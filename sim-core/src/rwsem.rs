@@ -1,110 +1,132 @@
 //! Reader-writer semaphores: sleeping, fair, with direct hand-over.
 
-use std::collections::VecDeque;
-
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
-use crate::memory::{Loc, MemoryBuilder};
-use crate::object::Object;
+use crate::memory::{Loc, Memory};
 use crate::op::{Op, OpKind};
+use crate::record::Field;
 
 const WRITER: u64 = 1 << 32;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Waiter {
-    ticket: u64,
-    write: bool,
-}
-
-/// `struct rw_semaphore`. Its word counts the readers, and a writer as 2^32.
+/// `struct rw_semaphore`, a few words. Its first word counts the readers, and a writer as 2^32.
 ///
-/// Fair: whoever finds it held in a way that excludes him, or others waiting, waits in line; a
-/// release hands it to the head of the line, and with a reader to the readers right behind.
-#[derive(Debug)]
-pub struct RwSem {
-    count: Loc,
-    /// The ticket that was let in last; a waiter's gate opens when its own slot says so.
-    granted: Loc,
-    line: Object<(u64, VecDeque<Waiter>)>,
+/// The semaphore is fair. Whoever finds it held in a way that excludes him, or finds others waiting, waits in
+/// line. A release hands it to the head of the line, and with a reader to the readers right behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RwSem(Loc);
+
+/// Waiters that one semaphore can tell apart at a time.
+const SLOTS: u32 = 256;
+
+/// What the slot of a waiter holds until it is let in.
+const READS: u64 = 1;
+const WRITES: u64 = 2;
+
+impl Field for RwSem {
+    const WORDS: u32 = 2 + SLOTS;
+    const PARTS: &'static [&'static str] = &["", ".wait_list", ".waiter"];
+
+    #[inline]
+    fn at(loc: Loc) -> Self {
+        RwSem(loc)
+    }
 }
 
-/// Waiters that one semaphore can tell apart at a time: more than there are tasks.
-const SLOTS: u64 = 256;
+/// The line of those who wait: the tickets from `head` up to `next`.
+#[derive(Clone, Copy)]
+struct Line {
+    head: u32,
+    next: u32,
+}
+
+impl Line {
+    fn from_word(word: u64) -> Line {
+        Line { head: (word >> 32) as u32, next: word as u32 }
+    }
+
+    fn into_word(self) -> u64 {
+        u64::from(self.head) << 32 | u64::from(self.next)
+    }
+
+    fn is_empty(self) -> bool {
+        self.head == self.next
+    }
+}
 
 impl RwSem {
-    /// A free semaphore named `name`.
-    pub fn new(memory: &mut MemoryBuilder, name: &str) -> RwSem {
-        RwSem {
-            count: memory.words(name.to_owned(), 1),
-            granted: memory.words(format!("{name}.granted"), SLOTS as usize),
-            line: Object::new(memory, format!("{name}.wait_list"), (0, VecDeque::new())),
-        }
-    }
-
     /// Where the semaphore is: what the event log calls it by.
-    pub fn loc(&self) -> Loc {
-        self.count
+    pub fn loc(self) -> Loc {
+        self.0
     }
 
-    fn slot(&self, ticket: u64) -> Loc {
-        self.granted.offset((ticket % SLOTS) as u32)
+    fn line(self) -> Loc {
+        self.0.offset(1)
+    }
+
+    /// What a ticket waits for; zero when it has been let in, which opens the waiter's gate.
+    fn slot(self, ticket: u32) -> Loc {
+        self.0.offset(2 + ticket % SLOTS)
     }
 
     /// Takes the semaphore if that is allowed now, else a ticket to wait with.
-    fn enter(&self, cpu: Cpu<'_>, op: Op, write: bool) -> Result<(), u64> {
-        let count = cpu.core.memory.get(self.count);
+    fn enter(self, cpu: Cpu<'_>, op: Op, write: bool) -> Result<(), u32> {
+        let memory = &cpu.core.memory;
+        let count = memory.get(self.0);
+        let line = Line::from_word(memory.get(self.line()));
         let free = if write { count == 0 } else { count < WRITER };
-        if free && self.line.look(cpu.core).1.is_empty() {
+        if free && line.is_empty() {
             cpu.perform_rmw(&op, count, count + if write { WRITER } else { 1 });
             return Ok(());
         }
         cpu.perform_rmw(&op, count, count);
-        Err(self.line.poke(cpu.core, |(next, line)| {
-            let ticket = *next;
-            *next += 1;
-            line.push_back(Waiter { ticket, write });
-            ticket
-        }))
+        let ticket = line.next;
+        assert!(ticket - line.head < SLOTS, "simulator defect: more than {SLOTS} wait for one semaphore");
+        memory.set(self.line(), Line { next: ticket + 1, ..line }.into_word());
+        memory.set(self.slot(ticket), if write { WRITES } else { READS });
+        Err(ticket)
     }
 
     /// Takes `amount` back and lets in whoever may come in now.
-    fn leave(&self, cpu: Cpu<'_>, amount: u64) {
+    fn leave(self, cpu: Cpu<'_>, amount: u64) {
         cpu.drain_all();
         let memory = &cpu.core.memory;
-        memory.set(self.count, memory.get(self.count) - amount);
-        self.hand_over(cpu);
-        cpu.core.emit(cpu.id, || Event::Release { loc: self.count });
+        memory.set(self.0, memory.get(self.0) - amount);
+        self.hand_over(memory);
+        cpu.core.emit(cpu.id, || Event::Release { loc: self.0 });
     }
 
-    fn hand_over(&self, cpu: Cpu<'_>) {
-        let memory = &cpu.core.memory;
+    fn hand_over(self, memory: &Memory) {
         loop {
-            let Some(head) = self.line.look(cpu.core).1.front().copied() else { return };
-            let count = memory.get(self.count);
-            if if head.write { count != 0 } else { count >= WRITER } {
+            let line = Line::from_word(memory.get(self.line()));
+            if line.is_empty() {
                 return;
             }
-            memory.set(self.count, count + if head.write { WRITER } else { 1 });
-            memory.set(self.slot(head.ticket), 1);
-            self.line.poke(cpu.core, |(_, line)| line.pop_front());
+            let count = memory.get(self.0);
+            let write = memory.get(self.slot(line.head)) == WRITES;
+            if if write { count != 0 } else { count >= WRITER } {
+                return;
+            }
+            memory.set(self.0, count + if write { WRITER } else { 1 });
+            memory.set(self.slot(line.head), 0);
+            memory.set(self.line(), Line { head: line.head + 1, ..line }.into_word());
         }
     }
 }
 
 impl<'m> Cpu<'m> {
-    async fn down(self, sem: &'m RwSem, write: bool, place: &'static std::panic::Location<'static>) {
-        let op = Op { place, ..Op::new(OpKind::Acquire, sem.count) };
+    async fn down(self, sem: RwSem, write: bool, place: &'static std::panic::Location<'static>) {
+        let op = Op { place, ..Op::new(OpKind::Acquire, sem.0) };
         if let Err(ticket) = self.step(op, |cpu| sem.enter(cpu, op, write)).await {
             let slot = sem.slot(ticket);
-            let wake = Op { place, ..Op::new(OpKind::Wait, slot) }.behind(Gate::NonZero(slot)).sleeping();
-            self.step(wake, |cpu| cpu.perform_rmw(&wake, 1, 0)).await;
+            let wake = Op { place, ..Op::new(OpKind::Wait, slot) }.behind(Gate::Zero(slot)).sleeping();
+            self.step(wake, |cpu| cpu.perform_rmw(&wake, 0, 0)).await;
         }
     }
 
     /// `down_read()`.
     #[track_caller]
-    pub fn down_read(self, sem: &'m RwSem) -> impl Future<Output = ReadHeld<'m>> {
+    pub fn down_read(self, sem: RwSem) -> impl Future<Output = ReadHeld<'m>> {
         let place = std::panic::Location::caller();
         async move {
             self.down(sem, false, place).await;
@@ -114,7 +136,7 @@ impl<'m> Cpu<'m> {
 
     /// `down_write()`.
     #[track_caller]
-    pub fn down_write(self, sem: &'m RwSem) -> impl Future<Output = WriteHeld<'m>> {
+    pub fn down_write(self, sem: RwSem) -> impl Future<Output = WriteHeld<'m>> {
         let place = std::panic::Location::caller();
         async move {
             self.down(sem, true, place).await;
@@ -127,7 +149,7 @@ impl<'m> Cpu<'m> {
 #[must_use]
 pub struct ReadHeld<'m> {
     cpu: Cpu<'m>,
-    sem: Option<&'m RwSem>,
+    sem: Option<RwSem>,
 }
 
 impl Drop for ReadHeld<'_> {
@@ -142,7 +164,7 @@ impl Drop for ReadHeld<'_> {
 #[must_use]
 pub struct WriteHeld<'m> {
     cpu: Cpu<'m>,
-    sem: Option<&'m RwSem>,
+    sem: Option<RwSem>,
 }
 
 impl<'m> WriteHeld<'m> {
@@ -153,9 +175,9 @@ impl<'m> WriteHeld<'m> {
         if let Some(sem) = sem {
             cpu.drain_all();
             let memory = &cpu.core.memory;
-            memory.set(sem.count, memory.get(sem.count) - WRITER + 1);
-            sem.hand_over(cpu);
-            cpu.core.emit(cpu.id, || Event::Release { loc: sem.count });
+            memory.set(sem.0, memory.get(sem.0) - WRITER + 1);
+            sem.hand_over(memory);
+            cpu.core.emit(cpu.id, || Event::Release { loc: sem.0 });
         }
         ReadHeld { cpu, sem }
     }

@@ -105,14 +105,14 @@ fn a_semaphore_is_not_taken_before_it_is_free() {
             Machine::new(sc(2))
                 .task(0, move |m, cpu| {
                     Box::pin(async move {
-                        let held = cpu.down_write(&m.sem).await;
+                        let held = cpu.down_write(m.sem).await;
                         cpu.store(X, 1).await;
                         drop(held);
                     })
                 })
                 .task(1, move |m, cpu| {
                     Box::pin(async move {
-                        drop(cpu.down_read(&m.sem).await);
+                        drop(cpu.down_read(m.sem).await);
                         m.say(m.core.cycles(cpu.id).to_string());
                     })
                 }),
@@ -184,7 +184,7 @@ fn the_model_is_told_of_every_cycle() {
                         cpu.store(X, 1).await;
                         drop(held);
                         cpu.raise(CpuId((cpu.id.0 + 1) % 3), Vector(5));
-                        drop(cpu.down_read(&m.sem).await);
+                        drop(cpu.down_read(m.sem).await);
                     }
                 })
             });

@@ -43,7 +43,7 @@ fn sleeping(config: Config) -> Machine {
         machine.task(n / 2, move |m, cpu| {
             Box::pin(async move {
                 let _kernel = cpu.enter_kernel();
-                let held = cpu.down_write(&m.sem).await;
+                let held = cpu.down_write(m.sem).await;
                 let x = cpu.load(X).await;
                 cpu.store(X, x + 1).await;
                 cpu.raise(CpuId(1 - cpu.id.0), Vector(7));

@@ -42,7 +42,7 @@ fn a_released_semaphore_shows_what_was_done_under_it() {
     let machine = (0..2).fold(Machine::new(tso(2)), |machine, cpu| {
         machine.task(cpu, |m, cpu| {
             Box::pin(async move {
-                let _held = cpu.down_write(&m.sem).await;
+                let _held = cpu.down_write(m.sem).await;
                 let x = cpu.load(X).await;
                 m.say(x.to_string());
                 cpu.store(X, x + 1).await;
@@ -237,7 +237,7 @@ fn getting_a_semaphore_is_an_event() {
         .fold(Machine::new(sc(2)), |machine, cpu| {
             machine.task(cpu, |m, cpu| {
                 Box::pin(async move {
-                    let _held = cpu.down_write(&m.sem).await;
+                    let _held = cpu.down_write(m.sem).await;
                     cpu.load(X).await;
                 })
             })
@@ -362,7 +362,7 @@ fn many_waiters() {
         machine.task(0, move |m, cpu| {
             Box::pin(async move {
                 let _kernel = cpu.enter_kernel();
-                let _held = cpu.down_write(&m.sem).await;
+                let _held = cpu.down_write(m.sem).await;
                 m.say(n.to_string());
                 if n == 0 {
                     // Sleeps inside until all others wait in line.

@@ -47,7 +47,7 @@ fn accesses() {
             cpu.walk_load(X).await;
             cpu.wait(Gate::NonZero(X.loc())).await;
             drop(cpu.lock(SpinLock(W.loc())).await);
-            drop(cpu.down_read(&m.sem).await);
+            drop(cpu.down_read(m.sem).await);
         })
     });
     let expected = [
@@ -144,8 +144,8 @@ fn places() {
                 cpu.wait(Gate::Open).await;
                 drop(cpu.lock(SpinLock(W.loc())).await);
                 drop(cpu.try_lock(SpinLock(W.loc())).await);
-                drop(cpu.down_read(&m.sem).await);
-                drop(cpu.down_write(&m.sem).await);
+                drop(cpu.down_read(m.sem).await);
+                drop(cpu.down_write(m.sem).await);
             })
         })
         .logged();

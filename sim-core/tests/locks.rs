@@ -113,9 +113,9 @@ fn in_roles(roles: &[Role]) -> Machine {
         machine.task(n, move |m, cpu| {
             Box::pin(async move {
                 let _reader = if matches!(role, Reader) {
-                    cpu.down_read(&m.sem).await
+                    cpu.down_read(m.sem).await
                 } else {
-                    let writer = cpu.down_write(&m.sem).await;
+                    let writer = cpu.down_write(m.sem).await;
                     m.say(format!("w{n}+"));
                     cpu.load(X).await;
                     m.say(format!("w{n}-"));
@@ -211,14 +211,14 @@ fn a_downgrade_wakes_readers() {
     let machine = (1..3).fold(Machine::new(sc(3)), |machine, n| {
         machine.task(n, move |m, cpu| {
             Box::pin(async move {
-                let _held = cpu.down_read(&m.sem).await;
+                let _held = cpu.down_read(m.sem).await;
                 cpu.store(word(n.into()), 1).await;
             })
         })
     });
     let machine = machine.task(0, |m, cpu| {
         Box::pin(async move {
-            let writer = cpu.down_write(&m.sem).await;
+            let writer = cpu.down_write(m.sem).await;
             cpu.load(X).await;
             let _reader = writer.downgrade();
             cpu.wait(Gate::NonZero(word(1).loc())).await;
@@ -237,7 +237,7 @@ fn waiter_with_neighbour(sleeping: bool) -> Machine {
                 let _kernel = cpu.enter_kernel();
                 cpu.wait(Gate::NonZero(X.loc())).await;
                 if sleeping {
-                    let _held = cpu.down_read(&m.sem).await;
+                    let _held = cpu.down_read(m.sem).await;
                     m.say("in");
                 } else {
                     let _held = cpu.lock(LOCK).await;
@@ -255,7 +255,7 @@ fn waiter_with_neighbour(sleeping: bool) -> Machine {
             Box::pin(async move {
                 let _kernel = cpu.enter_kernel();
                 if sleeping {
-                    let _held = cpu.down_write(&m.sem).await;
+                    let _held = cpu.down_write(m.sem).await;
                     cpu.store(X, 1).await;
                     cpu.wait(Gate::NonZero(Y.loc())).await;
                     m.say("out");

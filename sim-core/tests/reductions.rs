@@ -69,11 +69,11 @@ async fn act<'m>(m: &'m Machine, cpu: Cpu<'m>, act: Act) {
             }
         }
         Act::SemRead(at) => {
-            let _held = cpu.down_read(&m.sem).await;
+            let _held = cpu.down_read(m.sem).await;
             m.keep(cpu, cpu.load(word(at)).await);
         }
         Act::SemWrite(at) => {
-            let _held = cpu.down_write(&m.sem).await;
+            let _held = cpu.down_write(m.sem).await;
             let old = cpu.load(word(at)).await;
             cpu.store(word(at), old + 10).await;
         }

@@ -117,7 +117,7 @@ pub async fn get_user_pages_unlocked(
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("get_user_pages_unlocked");
     let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-    let _mmap_lock = cpu.down_read(&mm.mmap_lock).await;
+    let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
     let gup_flags = gup_flags.with(FollFlags::TOUCH).with(FollFlags::GET);
     __get_user_pages(cpu, mm, start, nr_pages, gup_flags, pages).await
 }

@@ -46,7 +46,7 @@ pub async fn sys_fork(cpu: Cpu<'_>) -> Result<MmId, Errno> {
 /// `dup_mmap()`. The child's own `mmap_lock` is left out: nobody can see the child yet.
 async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Result<(), Errno> {
     let _routine = cpu.enter("dup_mmap");
-    let _mmap_lock = cpu.down_write(&oldmm.mmap_lock).await;
+    let _mmap_lock = cpu.down_write(oldmm.mmap_lock).await;
     let vmas = cpu.read(&oldmm.vmas, Clone::clone).await;
     let mut copied = Ok(());
     for &vma in &vmas {

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sim_core::{BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector};
+use sim_core::{
+    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector, record,
+};
 use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn};
 
 use crate::arch::tlb::{TlbState, switch_mm_irqs_off};
@@ -14,7 +16,7 @@ use crate::fork::mm_alloc;
 use crate::heeded::Heeded;
 use crate::mm_types::{MmId, MmStruct};
 use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
-use crate::page::{FIELDS, Page};
+use crate::page::{Page, PageDescriptor};
 use crate::page_alloc::Zone;
 use crate::platform::{MemoryOrder, Platform, Preempt};
 use crate::safeguard::KernelConfig;
@@ -41,6 +43,14 @@ pub struct MachineConfig {
     pub kernel: KernelConfig,
 }
 
+record! {
+    /// The next names of what oracles tell apart and the kernel does not.
+    struct Serials {
+        flush: Shared<u64> = "flush";
+        pin: Shared<u64> = "pin";
+    }
+}
+
 /// The kernel.
 pub struct Kernel {
     /// The hardware that it runs on.
@@ -52,16 +62,16 @@ pub struct Kernel {
     /// The safeguards that the present run came to.
     pub heeded: Heeded,
     pub(crate) init_pgd: Pfn,
-    pub(crate) pages: Loc,
+    pub(crate) pages: Array<PageDescriptor>,
     pub(crate) zone: Zone,
-    pub(crate) tlb_state: TlbState,
+    pub(crate) tlb_state: Array<TlbState>,
     pub(crate) call_function: CallFunction,
     pub(crate) rcu_queue: Shared<u64>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
     mms: Vec<MmStruct>,
     task_mms: Loc,
     /// Names for flushes and pins: the oracles', not the kernel's.
-    serials: Loc,
+    serials: Serials,
 }
 
 /// Frames that are taken before anything runs: the zero page and the kernel's own root.
@@ -70,14 +80,14 @@ const BOOT_FRAMES: u64 = 2;
 impl Kernel {
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
-        let pages = memory.records("page", config.frames as usize + 1, FIELDS);
+        let pages = memory.array("page", config.frames as usize + 1);
         let zone = Zone::new(&mut memory, config.frames);
-        let tlb_state = TlbState::new(&mut memory, config.cpus);
+        let tlb_state = memory.array("cpu_tlbstate", config.cpus);
         let call_function = CallFunction::new(&mut memory, config.cpus);
         let rcu_queue = Shared::at(memory.words("rcu.cblist", 1));
         let mms = (0..config.mms as u8).map(|id| MmStruct::new(&mut memory, MmId(id))).collect();
         let task_mms = memory.words("task.mm", config.tasks);
-        let serials = memory.records("serial", 1, &["flush", "pin"]);
+        let serials = memory.record("serial");
         let preempt = config.platform.preempt == Preempt::On;
         let core = Config {
             cpus: config.cpus,
@@ -166,17 +176,17 @@ impl Kernel {
     }
 
     pub(crate) fn next_flush(&self) -> u64 {
-        self.next_serial(self.serials)
+        self.next_serial(self.serials.flush())
     }
 
     /// A name for a reference that GUP hands out.
     pub fn next_pin(&self) -> u64 {
-        self.next_serial(self.serials.offset(1))
+        self.next_serial(self.serials.pin())
     }
 
-    fn next_serial(&self, loc: Loc) -> u64 {
-        let serial = self.core().memory.get(loc);
-        self.core().memory.set(loc, serial + 1);
+    fn next_serial(&self, next: Shared<u64>) -> u64 {
+        let serial = self.core().memory.get(next.loc());
+        self.core().memory.set(next.loc(), serial + 1);
         serial
     }
 
@@ -192,13 +202,13 @@ impl Kernel {
     pub fn preset(&self, cpu: CpuId, task: TaskId) {
         let memory = &self.core().memory;
         let mm = MmId::from_word(memory.get(self.task_mm(task)));
-        memory.set(self.tlb_state.loaded_mm(cpu).loc(), MmId::into_word(mm));
+        memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), MmId::into_word(mm));
         let root = match mm.map(|id| self.mm(id)) {
             None => self.init_pgd,
             Some(mm) => {
                 let mask = mm.cpumask().loc();
                 memory.set(mask, memory.get(mask) | 1 << cpu.0);
-                memory.set(self.tlb_state.tlb_gen(cpu).loc(), memory.get(mm.tlb_gen().loc()));
+                memory.set(self.tlb_state.at(cpu.index()).tlb_gen().loc(), memory.get(mm.tlb_gen().loc()));
                 Pfn(memory.get(mm.pgd().loc()))
             }
         };
@@ -209,7 +219,7 @@ impl Kernel {
     pub fn settle(&self) {
         let memory = &self.core().memory;
         for cpu in CpuId::all(self.config.cpus) {
-            memory.set(self.tlb_state.loaded_mm(cpu).loc(), 0);
+            memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), 0);
             self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
         }
         for mm in &self.mms {
@@ -242,7 +252,7 @@ impl<'m> sim_core::Platform<'m> for Kernel {
     fn switch_to(&'m self, cpu: sim_core::Cpu<'m>, next: TaskId) -> Option<BoxFuture<'m>> {
         let cpu = Cpu::new(self, cpu.id);
         let next = self.core().memory.get(self.task_mm(next));
-        (next != cpu.this_cpu_read(self.tlb_state.loaded_mm(cpu.id))).then(|| -> BoxFuture<'m> {
+        (next != cpu.this_cpu_read(cpu.tlb_state().loaded_mm())).then(|| -> BoxFuture<'m> {
             Box::pin(switch_mm_irqs_off(cpu, MmId::from_word(next).map(|id| self.mm(id))))
         })
     }

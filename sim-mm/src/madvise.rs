@@ -19,7 +19,7 @@ pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> R
     if start.offset() != 0 || end < start {
         return Err(Errno::Einval);
     }
-    let _mmap_lock = cpu.down_read(&mm.mmap_lock).await;
+    let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
     let mut addr = start;
     let mut unmapped = false;
     while addr < end {

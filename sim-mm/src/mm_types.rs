@@ -1,6 +1,6 @@
 //! Address spaces and their mappings: `include/linux/mm_types.h`.
 
-use sim_core::{Loc, MemoryBuilder, Object, RwSem, Shared, SpinLock};
+use sim_core::{MemoryBuilder, Object, RwSem, Shared, SpinLock, record};
 use sim_mmu::{Pfn, VirtAddr};
 
 /// The number of an address space.
@@ -72,58 +72,68 @@ impl Vma {
     }
 }
 
+record! {
+    /// The words of an address space.
+    struct MmWords {
+        pgd: Shared<Pfn> = "pgd";
+        mm_users: Shared<u64> = "mm_users";
+        cpumask: Shared<u64> = "cpumask";
+        tlb_gen: Shared<u64> = "tlb_gen";
+        tlb_flush_pending: Shared<u64> = "tlb_flush_pending";
+        page_table_lock: SpinLock = "page_table_lock";
+    }
+}
+
 /// `struct mm_struct`.
 #[derive(Debug)]
 pub struct MmStruct {
     /// Which it is.
     pub id: MmId,
-    base: Loc,
+    words: MmWords,
     /// `mmap_sem`, renamed `mmap_lock` in v5.8.
     pub mmap_lock: RwSem,
     /// The mappings, in order: `mm_rb` and `mmap`.
     pub vmas: Object<Vec<Vma>>,
 }
 
-const FIELDS: &[&str] = &["pgd", "mm_users", "cpumask", "tlb_gen", "tlb_flush_pending", "page_table_lock"];
-
 impl MmStruct {
     pub(crate) fn new(memory: &mut MemoryBuilder, id: MmId) -> MmStruct {
         let name = format!("mm{}", id.0);
         MmStruct {
             id,
-            base: memory.records(name.clone(), 1, FIELDS),
-            mmap_lock: RwSem::new(memory, &format!("{name}.mmap_lock")),
+            words: memory.record(name.clone()),
+            mmap_lock: memory.alone(format!("{name}.mmap_lock")),
             vmas: Object::new(memory, format!("{name}.mm_rb"), Vec::new()),
         }
     }
 
     /// `pgd`: the frame of the top-level table. Zero while the slot is unused.
     pub fn pgd(&self) -> Shared<Pfn> {
-        Shared::at(self.base)
+        self.words.pgd()
     }
 
     /// `mm_users`.
     pub fn mm_users(&self) -> Shared<u64> {
-        Shared::at(self.base.offset(1))
+        self.words.mm_users()
     }
 
     /// `mm_cpumask()`: the CPUs that may hold translations.
     pub fn cpumask(&self) -> Shared<u64> {
-        Shared::at(self.base.offset(2))
+        self.words.cpumask()
     }
 
     /// `context.tlb_gen`: counts the flushes asked for.
     pub fn tlb_gen(&self) -> Shared<u64> {
-        Shared::at(self.base.offset(3))
+        self.words.tlb_gen()
     }
 
     /// `tlb_flush_pending`: the gathers under way.
     pub fn tlb_flush_pending(&self) -> Shared<u64> {
-        Shared::at(self.base.offset(4))
+        self.words.tlb_flush_pending()
     }
 
     /// `page_table_lock`: guards the entries above the PMD level.
     pub fn page_table_lock(&self) -> SpinLock {
-        SpinLock(self.base.offset(5))
+        self.words.page_table_lock()
     }
 }

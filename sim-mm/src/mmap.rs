@@ -27,7 +27,7 @@ pub async fn sys_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtA
     if writable {
         flags = flags.and(VmFlags::WRITE);
     }
-    let _mmap_lock = cpu.down_write(&mm.mmap_lock).await;
+    let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
     cpu.update(&mm.vmas, |vmas| {
         let start = match at {
             Some(at) if at.offset() != 0 || at.0 == 0 => return Err(Errno::Einval),
@@ -98,7 +98,7 @@ pub async fn sys_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<
     if start.offset() != 0 || end <= start || end > cpu.mmu.geometry.task_size() {
         return Err(Errno::Einval);
     }
-    let mmap_lock = cpu.down_write(&mm.mmap_lock).await;
+    let mmap_lock = cpu.down_write(mm.mmap_lock).await;
     let (detached, floor, ceiling) = cpu.update(&mm.vmas, |vmas| detach(vmas, start, end)).await;
     if detached.is_empty() {
         return Ok(());

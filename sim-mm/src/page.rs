@@ -1,6 +1,6 @@
 //! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
 
-use sim_core::{Op, OpKind, Shared, SpinLock, Step};
+use sim_core::{Op, OpKind, Shared, SpinLock, Step, record};
 use sim_mmu::Pfn;
 
 use crate::cpu::Cpu;
@@ -13,8 +13,35 @@ use crate::safeguard::Safeguard;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page(pub Pfn);
 
-/// The words of a page descriptor. `_mapcount` counts mappings from 0, without the kernel's -1.
-pub(crate) const FIELDS: &[&str] = &["_refcount", "_mapcount", "flags", "compound_head", "ptl"];
+record! {
+    /// `struct page`: each field is a word of its own, where C lays several over each other.
+    pub struct PageDescriptor {
+        /// `_refcount`.
+        pub refcount: Shared<u64> = "_refcount";
+        /// `_mapcount`: the page table entries that map this page, counted from 0, without the kernel's -1.
+        pub mapcount: Shared<u64> = "_mapcount";
+        /// `flags`: see [`PageFlags`].
+        pub flags: Shared<u64> = "flags";
+        /// `compound_head` of a tail page: one more than the head's frame number; zero otherwise.
+        pub compound_head: Shared<u64> = "compound_head";
+        /// `ptl` of a page that is a table: guards the table's entries.
+        pub ptl: SpinLock = "ptl";
+        /// `mapping`: what the page belongs to.
+        pub mapping: Shared<u64> = "mapping";
+        /// `index`: where in it.
+        pub index: Shared<u64> = "index";
+        /// `private`.
+        pub private: Shared<u64> = "private";
+        /// `lru`: the list that the page is on.
+        pub lru: Shared<u64> = "lru";
+        /// `compound_order` of a head page.
+        pub compound_order: Shared<u64> = "compound_order";
+        /// `compound_mapcount` of a head page, `_entire_mapcount` since v6.0: the entries that map all of it.
+        pub entire_mapcount: Shared<u64> = "_entire_mapcount";
+        /// `compound_pincount` of a head page, `_pincount` since v5.18: references by `pin_user_pages()`.
+        pub pincount: Shared<u64> = "_pincount";
+    }
+}
 
 /// Bits of `page->flags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,34 +59,30 @@ impl PageFlags {
 }
 
 impl Kernel {
-    fn page_field(&self, page: Page, field: u32) -> sim_core::Loc {
+    /// The descriptor of a page.
+    pub fn page(&self, page: Page) -> PageDescriptor {
         // A frame number that memory does not have leads to a descriptor that nobody owns: the last.
-        let index = page.0.0.min(self.mmu.phys.frames());
-        self.pages.offset(index as u32 * FIELDS.len() as u32 + field)
+        self.pages.at(page.0.0.min(self.mmu.phys.frames()) as usize)
     }
 
     /// `page->_refcount`.
     pub fn refcount(&self, page: Page) -> Shared<u64> {
-        Shared::at(self.page_field(page, 0))
+        self.page(page).refcount()
     }
 
     /// `page->_mapcount`, counted from 0.
     pub fn mapcount(&self, page: Page) -> Shared<u64> {
-        Shared::at(self.page_field(page, 1))
+        self.page(page).mapcount()
     }
 
     /// `page->flags`.
     pub fn page_flags(&self, page: Page) -> Shared<u64> {
-        Shared::at(self.page_field(page, 2))
-    }
-
-    fn page_compound_head(&self, page: Page) -> Shared<u64> {
-        Shared::at(self.page_field(page, 3))
+        self.page(page).flags()
     }
 
     /// `page->ptl` of a table: guards its entries.
     pub fn ptl(&self, table: Pfn) -> SpinLock {
-        SpinLock(self.page_field(Page(table), 4))
+        self.page(Page(table)).ptl()
     }
 
     /// Keeps a count within the machine's width.
@@ -72,7 +95,7 @@ impl Kernel {
 /// descriptor is read all the same.
 #[track_caller]
 pub fn compound_head<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = Page> + use<'m> {
-    let op = Op::new(OpKind::Read, cpu.kernel.page_compound_head(page).loc());
+    let op = Op::new(OpKind::Read, cpu.kernel.page(page).compound_head().loc());
     cpu.step(op, move |hw| {
         let tail_of = hw.perform_load(&op);
         if tail_of == 0 { page } else { Page(Pfn(tail_of - 1)) }

@@ -5,12 +5,12 @@
 //! in a kernel (buddies, per-CPU lists, colours) depend on everything that ran before. Frames that
 //! were never used are alike, so only the first of them is offered.
 
-use sim_core::{Loc, Op, OpKind};
+use sim_core::{Loc, Op, OpKind, Record};
 use sim_mmu::{Level, Pfn};
 
 use crate::cpu::Cpu;
 use crate::event::{Event, FrameUse};
-use crate::page::Page;
+use crate::page::{Page, PageDescriptor};
 
 /// The zone: a lock word, then a bit for each frame that is free, then one for each that was ever used.
 #[derive(Clone, Copy, Debug)]
@@ -89,12 +89,14 @@ async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
             zone.flip(memory, zone.used, pfn);
         }
         let page = Page(pfn);
-        memory.set(cpu.kernel.refcount(page).loc(), 1);
-        for word in [cpu.kernel.mapcount(page).loc(), cpu.kernel.page_flags(page).loc(), cpu.kernel.ptl(pfn).0] {
+        let descriptor = cpu.kernel.page(page);
+        for word in 1..PageDescriptor::WORDS {
+            let word = descriptor.loc().offset(word);
             if memory.get(word) != 0 {
                 memory.set(word, 0);
             }
         }
+        memory.set(descriptor.refcount().loc(), 1);
         hw.perform_rmw(&op, memory.get(op.loc), pfn.0);
         cpu.note(Event::FrameAllocated { pfn, for_use });
         Some(page)

@@ -1,6 +1,6 @@
 //! Calling functions on other CPUs: `kernel/smp.c`.
 
-use sim_core::{CpuId, Gate, Loc, MemoryBuilder, Shared, Vector};
+use sim_core::{Array, CpuId, Gate, Loc, MemoryBuilder, Shared, Vector, record};
 use sim_mmu::VirtAddr;
 
 use crate::arch::tlb::flush_tlb_func_remote;
@@ -29,26 +29,36 @@ pub(crate) struct FlushTlbInfo {
     pub(crate) new_tlb_gen: u64,
 }
 
+record! {
+    /// What a CPU asks of others, under the protection of the csds of that call.
+    struct CallInfo {
+        /// Zero for [`Call::Nothing`], one for [`Call::Flush`].
+        kind: Shared<u64> = "func";
+        mm: Shared<u8> = "mm";
+        start: Shared<VirtAddr> = "start";
+        end: Shared<VirtAddr> = "end";
+        new_tlb_gen: Shared<u64> = "new_tlb_gen";
+    }
+}
+
 /// The words of function calls between CPUs.
 ///
 /// `call_single_queue` of a CPU holds a bit for each CPU that wants something of it; `csd` of a pair
-/// is set while the call is under way. What is called stands beside, under the protection of the csd.
+/// is set while the call is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallFunction {
     queues: Loc,
     csds: Loc,
-    calls: Loc,
+    calls: Array<CallInfo>,
     cpus: u32,
 }
-
-const CALL_WORDS: u32 = 5;
 
 impl CallFunction {
     pub(crate) fn new(memory: &mut MemoryBuilder, cpus: usize) -> CallFunction {
         CallFunction {
             queues: memory.words("call_single_queue", cpus),
             csds: memory.words("csd", cpus * cpus),
-            calls: memory.words("call_info", cpus * CALL_WORDS as usize),
+            calls: memory.array("call_info", cpus),
             cpus: cpus as u32,
         }
     }
@@ -61,28 +71,29 @@ impl CallFunction {
         Shared::at(self.csds.offset(u32::from(sender.0) * self.cpus + u32::from(target.0)))
     }
 
-    fn call(&self, sender: CpuId) -> [Shared<u64>; 5] {
-        [0, 1, 2, 3, 4].map(|i| Shared::at(self.calls.offset(u32::from(sender.0) * CALL_WORDS + i)))
-    }
-
     fn write(&self, cpu: Cpu<'_>, call: Call) {
-        let words = match call {
-            Call::Nothing => [0; 5],
-            Call::Flush(info) => [1, u64::from(info.mm.0), info.start.0, info.end.0, info.new_tlb_gen],
-        };
-        for (cell, word) in self.call(cpu.id).into_iter().zip(words) {
-            cpu.this_cpu_write(cell, word);
+        let words = self.calls.at(cpu.id.index());
+        match call {
+            Call::Nothing => cpu.this_cpu_write(words.kind(), 0),
+            Call::Flush(info) => {
+                cpu.this_cpu_write(words.kind(), 1);
+                cpu.this_cpu_write(words.mm(), info.mm.0);
+                cpu.this_cpu_write(words.start(), info.start);
+                cpu.this_cpu_write(words.end(), info.end);
+                cpu.this_cpu_write(words.new_tlb_gen(), info.new_tlb_gen);
+            }
         }
     }
 
     fn read(&self, cpu: Cpu<'_>, sender: CpuId) -> Call {
-        match self.call(sender).map(|cell| cpu.this_cpu_read(cell)) {
-            [0, ..] => Call::Nothing,
-            [_, mm, start, end, new_tlb_gen] => Call::Flush(FlushTlbInfo {
-                mm: MmId(mm as u8),
-                start: VirtAddr(start),
-                end: VirtAddr(end),
-                new_tlb_gen,
+        let words = self.calls.at(sender.index());
+        match cpu.this_cpu_read(words.kind()) {
+            0 => Call::Nothing,
+            _ => Call::Flush(FlushTlbInfo {
+                mm: MmId(cpu.this_cpu_read(words.mm())),
+                start: cpu.this_cpu_read(words.start()),
+                end: cpu.this_cpu_read(words.end()),
+                new_tlb_gen: cpu.this_cpu_read(words.new_tlb_gen()),
             }),
         }
     }

@@ -106,6 +106,15 @@ impl fmt::Display for Pfn {
     }
 }
 
+impl Word for VirtAddr {
+    fn into_word(self) -> u64 {
+        self.0
+    }
+    fn from_word(word: u64) -> Self {
+        VirtAddr(word)
+    }
+}
+
 impl Word for Pfn {
     fn into_word(self) -> u64 {
         self.0

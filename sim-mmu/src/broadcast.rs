@@ -42,7 +42,7 @@ impl<'m> Cpu<'m> {
     /// #UD, on a processor that is not AMD's.
     #[track_caller]
     pub fn invlpgb(self, what: Invlpgb) -> impl Future<Output = Result<(), Refused>> + use<'m> {
-        let op = Op::new(OpKind::Serialize, self.mmu.registers);
+        let op = Op::new(OpKind::Serialize, self.mmu.registers.at(0).cr3().loc());
         let mut what = Some(what);
         self.step(op, move |_| {
             if self.controls().vendor != Vendor::Amd {
@@ -63,7 +63,7 @@ impl<'m> Cpu<'m> {
     /// began before them included.
     #[track_caller]
     pub fn tlbsync(self) -> impl Future<Output = ()> + use<'m> {
-        let op = Op::new(OpKind::Serialize, self.mmu.registers).behind(Gate::AllDrained);
+        let op = Op::new(OpKind::Serialize, self.mmu.registers.at(0).cr3().loc()).behind(Gate::AllDrained);
         self.step(op, move |_| {
             self.spend_on(Spent::Tlbsync);
             let asked: Vec<Broadcast> = self
@@ -96,7 +96,7 @@ impl<'m> Cpu<'m> {
     /// or not. Accesses that retired before it are in memory when it completes.
     #[track_caller]
     pub fn broadcast_invalidate(self, root: Pfn, range: Range<Vpn>) -> impl Future<Output = ()> + use<'m> {
-        let op = Op::new(OpKind::Serialize, self.mmu.registers).behind(Gate::AllDrained);
+        let op = Op::new(OpKind::Serialize, self.mmu.registers.at(0).cr3().loc()).behind(Gate::AllDrained);
         self.step(op, move |_| {
             // As INVLPGB and TLBSYNC. Where no address is spared none has to be named.
             let all = Vpn(0)..VirtAddr(1 << self.mmu.geometry.address_bits()).vpn();

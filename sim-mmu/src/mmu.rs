@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sim_core::{Config, Core, CpuId, Loc, MemoryBuilder};
+use sim_core::{Array, Config, Core, CpuId, Loc, MemoryBuilder, Shared, record};
 
 use crate::addr::{Pfn, VirtAddr};
 use crate::broadcast::Broadcast;
@@ -57,7 +57,7 @@ pub struct Mmu {
     pub costs: CostTable,
     pub(crate) timing: RefCell<Option<Rc<Timing>>>,
     pub(crate) cpus: Vec<CpuState>,
-    pub(crate) registers: Loc,
+    pub(crate) registers: Array<Registers>,
     /// What each CPU has cached, as places that steps touch: its own look at it, changes by another write it.
     pub(crate) caches: Loc,
     pub(crate) next_id: Cell<u32>,
@@ -78,8 +78,15 @@ pub(crate) struct CpuState {
     pub(crate) caches: RefCell<Caches>,
 }
 
-/// The words of a CPU: CR3, and the interrupt request register.
-pub(crate) const REGISTERS: &[&str] = &["cr3", "irr"];
+record! {
+    /// The registers of a CPU that others can see, or that an access is announced at.
+    pub(crate) struct Registers {
+        /// CR3.
+        pub(crate) cr3: Shared<u64> = "cr3";
+        /// The interrupt request register of the local APIC.
+        pub(crate) irr: Shared<u64> = "irr";
+    }
+}
 
 impl Mmu {
     /// The hardware. `memory` may hold other words already.
@@ -87,7 +94,7 @@ impl Mmu {
         let Hardware { geometry, frames, elsewhere, controls, policy } = hardware;
         let costs = CostTable::default();
         let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.entries());
-        let registers = memory.records("cpu", config.cpus, REGISTERS);
+        let registers = memory.array("cpu", config.cpus);
         let core = Core::new(memory.build(), Config { cycles: costs.ops, ..config });
         let caches = core.reserve_places(config.cpus);
         phys.reset(&core);
@@ -170,11 +177,11 @@ impl Mmu {
     }
 
     pub(crate) fn cr3_loc(&self, cpu: CpuId) -> Loc {
-        self.registers.offset(u32::from(cpu.0) * REGISTERS.len() as u32)
+        self.registers.at(cpu.index()).cr3().loc()
     }
 
     pub(crate) fn irr_loc(&self, cpu: CpuId) -> Loc {
-        self.cr3_loc(cpu).offset(1)
+        self.registers.at(cpu.index()).irr().loc()
     }
 
     /// Loads CR3 without cost or flush: the state at which a machine starts.

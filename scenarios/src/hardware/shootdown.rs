@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sim_core::source::{Source, Timed};
-use sim_core::{CpuId, Executor, Gate, Loc, MemoryBuilder, Outcome, Shared, TaskId};
+use sim_core::{Array, CpuId, Executor, Gate, MemoryBuilder, Outcome, Shared, TaskId, record};
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
     Cpu, Event, Flush, Kernel, KernelConfig, MachineConfig, MmId, Observer, Platform, Release, madvise_dontneed,
@@ -78,6 +78,14 @@ impl Measured {
     }
 }
 
+record! {
+    /// One measured flush.
+    struct Round {
+        go: Shared<u64> = "go";
+        left: Shared<u64> = "left";
+    }
+}
+
 /// A machine on which flushes of one transport, from one number of CPUs, are measured.
 pub struct Shootdown {
     kernel: Kernel,
@@ -88,7 +96,7 @@ pub struct Shootdown {
     /// The first of those that CPU 0 goes on using.
     in_use: VirtAddr,
     /// Of each round a word that says that the pages are there, and one that counts who has yet to touch them.
-    rounds: Loc,
+    rounds: Array<Round>,
 }
 
 /// The first round warms the caches: what is measured is a flush like many before it.
@@ -104,7 +112,7 @@ impl Shootdown {
     /// A machine of `cpus` CPUs, up to [`MOST_CPUS`].
     pub fn new(transport: Transport, cpus: usize, profile: Rc<Profile>) -> Shootdown {
         let mut memory = MemoryBuilder::default();
-        let rounds = memory.records("round", ROUNDS as usize, &["go", "left"]);
+        let rounds = memory.array("round", ROUNDS as usize);
         let config = MachineConfig {
             cpus,
             geometry: Geometry::default(),
@@ -164,11 +172,11 @@ impl Shootdown {
     }
 
     fn go(&self, round: u32) -> Shared<u64> {
-        Shared::at(self.rounds.offset(2 * round))
+        self.rounds.at(round as usize).go()
     }
 
     fn left(&self, round: u32) -> Shared<u64> {
-        Shared::at(self.rounds.offset(2 * round + 1))
+        self.rounds.at(round as usize).left()
     }
 
     /// Measures a flush of `pages` pages, up to [`MOST_PAGES`].

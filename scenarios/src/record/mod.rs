@@ -26,7 +26,7 @@ use crate::whole_file::WholeFile;
 use crate::world::World;
 
 /// The format that this build writes and reads.
-pub const FORMAT: &str = "mmsim-record-2";
+pub const FORMAT: &str = "mmsim-record-3";
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,7 +63,7 @@ impl Machine {
     pub(crate) fn new(config: Config) -> Machine {
         let mut memory = MemoryBuilder::default();
         memory.words("word", WORDS as usize);
-        let sem = RwSem::new(&mut memory, "sem");
+        let sem = memory.alone("sem");
         let core = Core::new(memory.build(), config);
         core.set_digested(true);
         Machine {

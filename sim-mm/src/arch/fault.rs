@@ -28,7 +28,7 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Errno>
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("do_user_addr_fault");
     let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-    let _mmap_lock = cpu.down_read(&mm.mmap_lock).await;
+    let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
     let vma = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(fault.va)).ok_or(Errno::Efault)?;
     // access_error()
     let needed = if fault.is_write() { VmFlags::WRITE } else { VmFlags::READ };

@@ -4,7 +4,7 @@
 //! did not justify when it began. Changer: change the entry, then read the cpumask. Switcher: set
 //! the cpumask, then load the root.
 
-use sim_core::{CpuId, Loc, MemoryBuilder, Shared};
+use sim_core::{Shared, record};
 use sim_mmu::VirtAddr;
 
 use crate::cpu::Cpu;
@@ -13,23 +13,20 @@ use crate::mm_types::{MmId, MmStruct};
 use crate::platform::Flush;
 use crate::smp::{Call, FlushTlbInfo, smp_call_function_many};
 
-/// `cpu_tlbstate` of every CPU.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TlbState(Loc);
-
-impl TlbState {
-    pub(crate) fn new(memory: &mut MemoryBuilder, cpus: usize) -> TlbState {
-        TlbState(memory.records("cpu_tlbstate", cpus, &["loaded_mm", "tlb_gen"]))
+record! {
+    /// `cpu_tlbstate` of a CPU.
+    pub(crate) struct TlbState {
+        /// The address space that is loaded: one more than its number; zero is `init_mm`.
+        pub(crate) loaded_mm: Shared<u64> = "loaded_mm";
+        /// `ctxs[].tlb_gen`: the flushes that this CPU has caught up with.
+        pub(crate) tlb_gen: Shared<u64> = "tlb_gen";
     }
+}
 
-    /// `loaded_mm`: one more than the number of the address space; zero is `init_mm`.
-    pub(crate) fn loaded_mm(self, cpu: CpuId) -> Shared<u64> {
-        Shared::at(self.0.offset(u32::from(cpu.0) * 2))
-    }
-
-    /// `ctxs[].tlb_gen`: the flushes that this CPU has caught up with.
-    pub(crate) fn tlb_gen(self, cpu: CpuId) -> Shared<u64> {
-        Shared::at(self.0.offset(u32::from(cpu.0) * 2 + 1))
+impl Cpu<'_> {
+    /// `this_cpu_ptr(&cpu_tlbstate)`.
+    pub(crate) fn tlb_state(self) -> TlbState {
+        self.kernel.tlb_state.at(self.id.index())
     }
 }
 
@@ -37,9 +34,9 @@ impl TlbState {
 /// drops every translation of this CPU.
 pub(crate) async fn switch_mm_irqs_off<'m>(cpu: Cpu<'m>, next: Option<&'m MmStruct>) {
     let _routine = cpu.enter("switch_mm_irqs_off");
-    let state = cpu.kernel.tlb_state;
+    let state = cpu.tlb_state();
     let bit = 1_u64 << cpu.id.0;
-    let real_prev = MmId::from_word(cpu.this_cpu_read(state.loaded_mm(cpu.id)));
+    let real_prev = MmId::from_word(cpu.this_cpu_read(state.loaded_mm()));
     if real_prev == next.map(|mm| mm.id) {
         return;
     }
@@ -55,8 +52,8 @@ pub(crate) async fn switch_mm_irqs_off<'m>(cpu: Cpu<'m>, next: Option<&'m MmStru
         }
     };
     cpu.write_cr3(root).await;
-    cpu.this_cpu_write(state.loaded_mm(cpu.id), MmId::into_word(next.map(|mm| mm.id)));
-    cpu.this_cpu_write(state.tlb_gen(cpu.id), tlb_gen);
+    cpu.this_cpu_write(state.loaded_mm(), MmId::into_word(next.map(|mm| mm.id)));
+    cpu.this_cpu_write(state.tlb_gen(), tlb_gen);
 }
 
 /// `flush_tlb_mm_range()`: pages `start` up to `end`.
@@ -78,7 +75,7 @@ async fn flush_by_ipi<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: 
     // inc_mm_tlb_gen(): locked, hence also the barrier between the entry and the mask.
     let new_tlb_gen = cpu.rmw(mm.tlb_gen(), |tlb_gen| tlb_gen + 1).await + 1;
     let info = FlushTlbInfo { mm: mm.id, start, end, new_tlb_gen };
-    if MmId::from_word(cpu.this_cpu_read(cpu.kernel.tlb_state.loaded_mm(cpu.id))) == Some(mm.id) {
+    if MmId::from_word(cpu.this_cpu_read(cpu.tlb_state().loaded_mm())) == Some(mm.id) {
         let _irq = cpu.irq_save();
         flush_tlb_func_common(cpu, info).await;
     }
@@ -112,7 +109,7 @@ pub(crate) async fn flush_tlb_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
 /// `flush_tlb_func_remote()`: the interrupt's side of a flush.
 pub(crate) async fn flush_tlb_func_remote(cpu: Cpu<'_>, info: FlushTlbInfo) {
     let _routine = cpu.enter("flush_tlb_func_remote");
-    if MmId::from_word(cpu.this_cpu_read(cpu.kernel.tlb_state.loaded_mm(cpu.id))) == Some(info.mm) {
+    if MmId::from_word(cpu.this_cpu_read(cpu.tlb_state().loaded_mm())) == Some(info.mm) {
         flush_tlb_func_common(cpu, info).await;
     }
 }
@@ -123,7 +120,7 @@ pub const SINGLE_PAGE_FLUSH_CEILING: u64 = 33;
 /// `flush_tlb_func_common()`: catches up with the address space's generation, page by page if
 /// exactly one flush of a few pages is missing, else altogether.
 async fn flush_tlb_func_common(cpu: Cpu<'_>, info: FlushTlbInfo) {
-    let tlb_gen = cpu.kernel.tlb_state.tlb_gen(cpu.id);
+    let tlb_gen = cpu.tlb_state().tlb_gen();
     let mm_tlb_gen = cpu.load(cpu.kernel.mm(info.mm).tlb_gen()).await;
     let local_tlb_gen = cpu.this_cpu_read(tlb_gen);
     if local_tlb_gen == mm_tlb_gen {

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sim_core::{Costs, CpuId, Loc, Op, OpKind};
+use sim_core::{Array, Costs, CpuId, Loc, Op, OpKind};
 
 use crate::addr::Level;
 use crate::cpu::Cpu;
-use crate::mmu::REGISTERS;
+use crate::mmu::Registers;
 use crate::phys::PhysMem;
 use crate::timing::hierarchy::{Hierarchy, Line};
 use crate::timing::{Account, Profile, Spent};
@@ -20,11 +20,11 @@ pub(crate) struct Timing {
     accounts: Vec<RefCell<Account>>,
     phys: PhysMem,
     /// The words that stand for registers, of `cpus` CPUs: no cache holds them.
-    registers: Loc,
+    registers: Array<Registers>,
 }
 
 impl Timing {
-    pub(crate) fn new(profile: Rc<Profile>, phys: PhysMem, registers: Loc, cpus: usize) -> Timing {
+    pub(crate) fn new(profile: Rc<Profile>, phys: PhysMem, registers: Array<Registers>, cpus: usize) -> Timing {
         Timing {
             caches: RefCell::new(Hierarchy::new(profile.data, cpus)),
             accounts: (0..cpus).map(|_| RefCell::default()).collect(),
@@ -68,12 +68,7 @@ impl Timing {
     }
 
     fn is_register(&self, loc: Loc) -> bool {
-        loc == Loc::NONE
-            || self.phys.is_bus(loc)
-            || loc
-                .0
-                .checked_sub(self.registers.0)
-                .is_some_and(|n| (n as usize) < self.accounts.len() * REGISTERS.len())
+        loc == Loc::NONE || self.phys.is_bus(loc) || self.registers.index_of(loc).is_some()
     }
 
     /// The line of a word. Of what is no physical memory each record begins a line, as the kernel's hot structures
