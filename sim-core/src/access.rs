@@ -175,12 +175,14 @@ impl<'m> Cpu<'m> {
     /// Reads a word that only this CPU uses, or that the caller's step covers: no access of its own.
     #[inline]
     pub fn this_cpu_read<T: Word>(self, cell: Shared<T>) -> T {
+        self.core.check_life(self.id, cell.loc());
         T::from_word(self.core.memory.get(cell.loc()))
     }
 
     /// Writes a word that only this CPU uses, or that the caller's step covers: no access of its own.
     #[inline]
     pub fn this_cpu_write<T: Word>(self, cell: Shared<T>, value: T) {
+        self.core.check_life(self.id, cell.loc());
         self.core.memory.set(cell.loc(), value.into_word());
     }
 

@@ -357,8 +357,25 @@ impl Core {
         }
     }
 
+    /// Tells the observer if a word that is touched belongs to a record that is free.
+    #[inline]
+    pub(crate) fn check_life(&self, cpu: CpuId, loc: Loc) {
+        if self.memory.may_be_in_a_slab(loc) && self.memory.is_dead(loc) {
+            self.note_dead(cpu, loc);
+        }
+    }
+
+    /// A word was touched whose record is free, or is another's by now.
+    #[cold]
+    pub(crate) fn note_dead(&self, cpu: CpuId, loc: Loc) {
+        if let Some(observer) = self.observer.borrow().as_ref() {
+            observer.touched_dead(self, cpu, loc);
+        }
+    }
+
     #[inline]
     pub(crate) fn performed(&self, cpu: CpuId, op: &Op, old: u64, new: u64) {
+        self.check_life(cpu, op.loc);
         if self.watched.get() {
             self.watch_access(cpu, op, old, new);
         }

@@ -60,4 +60,10 @@ pub enum Event {
 pub trait Observer {
     /// An event, at the moment it happens.
     fn observe(&self, core: &Core, cpu: CpuId, event: Event);
+
+    /// Code on `cpu` used a record whose life has ended ([`Slab`](crate::Slab)), at this word or at its first.
+    /// Told in every run, with and without the event log.
+    fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
+        let _ = (core, cpu, loc);
+    }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
 use crate::record::{Array, Field, FieldLayout, Record};
+use crate::slab::SlabLayout;
 use crate::word::Shared;
 
 /// The place of one word in [`Memory`].
@@ -79,6 +80,7 @@ const NAME_PRIME: u64 = 0x0000_0100_0000_01b3;
 #[derive(Debug, Default)]
 pub struct MemoryBuilder {
     regions: Vec<Region>,
+    slabs: Vec<SlabLayout>,
     next: u32,
 }
 
@@ -119,9 +121,18 @@ impl MemoryBuilder {
         F::at(self.region(name.into(), 1, const { &[FieldLayout::of::<F>("")] }, F::WORDS))
     }
 
+    /// Some of the records are a slab's.
+    pub(crate) fn note_slab(&mut self, slab: SlabLayout) {
+        self.slabs.push(slab);
+    }
+
     /// The memory, all zero.
     pub fn build(self) -> Memory {
+        let first = self.slabs.iter().map(|slab| slab.range().0.0).min().unwrap_or(0);
+        let last = self.slabs.iter().map(|slab| slab.range().1.0).max().unwrap_or(0);
         Memory {
+            slab_words: (first, last - first),
+            slabs: self.slabs,
             words: (0..self.next).map(|_| Cell::new(0)).collect(),
             journal: RefCell::new(Vec::with_capacity(256)),
             tracked: Cell::new(false),
@@ -144,6 +155,9 @@ pub struct Memory {
     /// What the present step has looked at, and what was there.
     looks: RefCell<Vec<(Loc, u64)>>,
     regions: Vec<Region>,
+    slabs: Vec<SlabLayout>,
+    /// All slabs lie between these words: the first, and how many.
+    slab_words: (u32, u32),
 }
 
 impl Memory {
@@ -212,6 +226,18 @@ impl Memory {
         for (loc, old) in self.journal.borrow_mut().drain(..).rev() {
             self.words[loc.0 as usize].set(old);
         }
+    }
+
+    /// Whether a word may belong to a record that has a lifetime.
+    #[inline]
+    pub(crate) fn may_be_in_a_slab(&self, loc: Loc) -> bool {
+        loc.0.wrapping_sub(self.slab_words.0) < self.slab_words.1
+    }
+
+    /// Whether a word belongs to a record that is free, and that nobody may touch.
+    pub(crate) fn is_dead(&self, loc: Loc) -> bool {
+        let life = self.slabs.iter().find_map(|slab| slab.life_of(loc));
+        life.is_some_and(|life| self.get(life).is_multiple_of(2))
     }
 
     /// Number of words.

@@ -1,6 +1,9 @@
 //! The locked path: `__get_user_pages()` and its drivers.
 
-use sim_mm::{Cpu, Errno, FaultFlags, MmStruct, Safeguard, VmFlags, Vma, find_vma, handle_mm_fault};
+use sim_core::ReadHeld;
+use sim_mm::{
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, Safeguard, VmFaultError, VmFlags, Vma, find_vma, handle_mm_fault,
+};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
@@ -12,23 +15,39 @@ pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
     cpu.has(Safeguard::GupReadBreaksCow)
 }
 
-/// `faultin_page()`. The fault of an anonymous page never asks for a retry without `mmap_lock`.
+/// How `faultin_page()` ended.
+enum FaultedIn<'m> {
+    /// The page can be looked up again; `mmap_lock` is still held.
+    Done(ReadHeld<'m>),
+    /// An error; `mmap_lock` is still held.
+    Failed(Errno, ReadHeld<'m>),
+    /// `-EBUSY`: the fault let go of `mmap_lock`.
+    Retry,
+}
+
+/// `faultin_page()`.
 async fn faultin_page<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
+    mmap_lock: ReadHeld<'m>,
     vma: Vma,
     address: VirtAddr,
     flags: &mut FollFlags,
-) -> Result<(), Errno> {
+) -> FaultedIn<'m> {
     let _routine = cpu.enter("faultin_page");
     let fault = FaultFlags { write: flags.has(FollFlags::WRITE) };
-    let done = handle_mm_fault(cpu, mm, vma, address, fault).await?;
-    // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
-    // Not where the mapping is writable, for there a later write may break COW once more.
-    if done.write && !vma.flags.any(VmFlags::WRITE) {
-        *flags = flags.with(FollFlags::COW);
+    match handle_mm_fault(cpu, mm, mmap_lock, vma, address, fault).await {
+        MmFault::Done(done, mmap_lock) => {
+            // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
+            // Not where the mapping is writable, for there a later write may break COW once more.
+            if done.write && !vma.flags.any(VmFlags::WRITE) {
+                *flags = flags.with(FollFlags::COW);
+            }
+            FaultedIn::Done(mmap_lock)
+        }
+        MmFault::Failed(VmFaultError::Oom, mmap_lock) => FaultedIn::Failed(Errno::Enomem, mmap_lock),
+        MmFault::Retry => FaultedIn::Retry,
     }
-    Ok(())
 }
 
 /// `check_vma_flags()`.
@@ -52,18 +71,17 @@ fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), E
     Ok(())
 }
 
-/// `__get_user_pages()`: the caller holds `mmap_lock`. Answers how many pages were added to `pages`.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
+/// `__get_user_pages()`: the caller hands `mmap_lock` over, and has it back if no fault had to let go of it.
+/// Answers how many pages were added to `pages`, or the first error, if not a single page could be got.
 async fn __get_user_pages<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
+    mut mmap_lock: ReadHeld<'m>,
     start: VirtAddr,
     nr_pages: u64,
-    gup_flags: FollFlags,
     pages: &mut Pages,
-) -> Result<u64, Errno> {
+    gup_flags: FollFlags,
+) -> (Result<u64, Errno>, Option<ReadHeld<'m>>) {
     let _routine = cpu.enter("__get_user_pages");
     let mut start = start;
     let mut vma: Option<Vma> = None;
@@ -76,9 +94,9 @@ async fn __get_user_pages<'m>(
             Some(vma) => vma,
             None => {
                 let found = find_vma(cpu, mm, start).await.filter(|vma| vma.contains(start));
-                let Some(found) = found else { return stop(Errno::Efault) };
+                let Some(found) = found else { return (stop(Errno::Efault), Some(mmap_lock)) };
                 if let Err(errno) = check_vma_flags(cpu, found, gup_flags) {
-                    return stop(errno);
+                    return (stop(errno), Some(mmap_lock));
                 }
                 found
             }
@@ -90,17 +108,17 @@ async fn __get_user_pages<'m>(
         let page = loop {
             match follow_page_mask(cpu, mm, start, foll_flags).await {
                 Some(page) => break page,
-                None => {
-                    if let Err(errno) = faultin_page(cpu, mm, current, start, &mut foll_flags).await {
-                        return stop(errno);
-                    }
-                }
+                None => match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags).await {
+                    FaultedIn::Done(held) => mmap_lock = held,
+                    FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
+                    FaultedIn::Retry => return (Ok(i), None),
+                },
             }
         };
         pages.push(cpu, page, start, gup_flags.has(FollFlags::WRITE));
         start = start.plus_pages(1);
     }
-    Ok(nr_pages)
+    (Ok(nr_pages), Some(mmap_lock))
 }
 
 /// `get_user_pages_unlocked()`: takes `mmap_lock` for reading. Answers how many pages were added.
@@ -117,7 +135,17 @@ pub async fn get_user_pages_unlocked(
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("get_user_pages_unlocked");
     let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-    let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
     let gup_flags = gup_flags.with(FollFlags::TOUCH).with(FollFlags::GET);
-    __get_user_pages(cpu, mm, start, nr_pages, gup_flags, pages).await
+    let mut done = 0;
+    loop {
+        let mmap_lock = cpu.down_read(mm.mmap_lock).await;
+        let (start, left) = (start.plus_pages(done), nr_pages - done);
+        match __get_user_pages(cpu, mm, mmap_lock, start, left, pages, gup_flags).await {
+            // A fault let go of the lock: go on behind what was got.
+            (Ok(nr), None) if nr < left => done += nr,
+            (Ok(nr), _held) => return Ok(done + nr),
+            (Err(_), _held) if done > 0 => return Ok(done),
+            (Err(errno), _held) => return Err(errno),
+        }
+    }
 }

@@ -61,6 +61,11 @@ pub enum Event {
         /// To where.
         to: Pfn,
     },
+    /// A `BUG_ON()` or `WARN_ON()` of the kernel, or an oops.
+    KernelBug {
+        /// What the kernel says.
+        what: &'static str,
+    },
     /// A page-table entry changed.
     PteChanged {
         /// In which address space.

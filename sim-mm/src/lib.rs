@@ -32,7 +32,7 @@ pub use fork::{exit_mm, start_task_in, sys_fork};
 pub use heeded::Heeded;
 pub use kernel::{Kernel, MachineConfig};
 pub use madvise::madvise_dontneed;
-pub use memory::{FaultFlags, VmFault, handle_mm_fault};
+pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
 pub use mm_types::{MmId, MmStruct, VmFlags, Vma};
 pub use mmap::{find_vma, sys_mmap, sys_munmap};
 pub use page::{

@@ -50,6 +50,11 @@ impl PageFault {
     pub fn is_write(self) -> bool {
         self.code & Self::W != 0
     }
+
+    /// Whether a reserved bit was set in an entry that the walk read.
+    pub fn is_reserved(self) -> bool {
+        self.code & Self::RSVD != 0
+    }
 }
 
 impl fmt::Display for PageFault {

@@ -1,40 +1,112 @@
 //! `arch/x86/mm/fault.c`: from the exception to the handler, and back to the access.
 
+use std::fmt;
+
 use sim_mmu::{DataOp, Fault, PageFault, VirtAddr};
 
 use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::memory::{FaultFlags, handle_mm_fault};
+use crate::event::Event;
+use crate::memory::{FaultFlags, MmFault, VmFaultError, handle_mm_fault};
 use crate::mm_types::VmFlags;
 use crate::mmap::find_vma;
+
+/// A signal that an access of user code ends in: the signal's name with its `si_code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// No mapping contains the address.
+    SegvMaperr,
+    /// The mapping does not allow the access.
+    SegvAccerr,
+    /// A protection key does not allow the access.
+    SegvPkuerr,
+    /// A general protection fault, which names no address: `SI_KERNEL`.
+    SegvKernel,
+    /// The mapping has nothing behind the address: beyond the end of a file.
+    BusAdrerr,
+}
+
+impl Signal {
+    /// Its name, as a trace has it: `SEGV_MAPERR`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::SegvMaperr => "SEGV_MAPERR",
+            Signal::SegvAccerr => "SEGV_ACCERR",
+            Signal::SegvPkuerr => "SEGV_PKUERR",
+            Signal::SegvKernel => "SI_KERNEL",
+            Signal::BusAdrerr => "BUS_ADRERR",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why user code could not go on behind an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// It gets a signal.
+    Signal(Signal),
+    /// No frame was free, and nobody is killed to free one.
+    OutOfMemory,
+    /// The kernel found its own page tables corrupted: `die()`.
+    Oops,
+}
+
+impl From<Killed> for Errno {
+    /// What a system call on the same address would return.
+    fn from(killed: Killed) -> Errno {
+        match killed {
+            Killed::Signal(_) | Killed::Oops => Errno::Efault,
+            Killed::OutOfMemory => Errno::Enomem,
+        }
+    }
+}
 
 /// One load or store of user code: retried until no fault stands in its way.
 ///
 /// # Errors
-/// `EFAULT` where user code would get a signal for it; `ENOMEM`, if no frame is free.
-pub async fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Errno> {
+/// The signal that user code gets for it, or what else ended it.
+pub async fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Killed> {
     loop {
         match cpu.access(va, data).await {
             Ok(value) => return Ok(value),
             Err(Fault::Page(fault)) => do_user_addr_fault(cpu, fault).await?,
-            // Not a page fault, and a signal all the same.
-            Err(Fault::GeneralProtection) => return Err(Errno::Efault),
+            Err(Fault::GeneralProtection) => return Err(Killed::Signal(Signal::SegvKernel)),
         }
     }
 }
 
 /// `do_user_addr_fault()`.
-async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Errno> {
+async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("do_user_addr_fault");
-    let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-    let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
-    let vma = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(fault.va)).ok_or(Errno::Efault)?;
-    // access_error()
-    let needed = if fault.is_write() { VmFlags::WRITE } else { VmFlags::READ };
-    if !vma.flags.any(needed) {
-        return Err(Errno::Efault);
+    // A reserved bit is set in an entry that the kernel wrote: pgtable_bad(). No retry can help.
+    if fault.is_reserved() {
+        cpu.note(Event::KernelBug { what: "a reserved bit is set in a page-table entry" });
+        return Err(Killed::Oops);
     }
-    handle_mm_fault(cpu, mm, vma, fault.va, FaultFlags { write: fault.is_write() }).await?;
-    Ok(())
+    let segv = |signal| Err(Killed::Signal(signal));
+    let Some(mm) = cpu.current_mm() else { return segv(Signal::SegvMaperr) };
+    let mut mmap_lock = cpu.down_read(mm.mmap_lock).await;
+    loop {
+        let Some(vma) = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(fault.va)) else {
+            return segv(Signal::SegvMaperr);
+        };
+        // access_error()
+        let needed = if fault.is_write() { VmFlags::WRITE } else { VmFlags::READ };
+        if !vma.flags.any(needed) {
+            return segv(Signal::SegvAccerr);
+        }
+        let flags = FaultFlags { write: fault.is_write() };
+        match handle_mm_fault(cpu, mm, mmap_lock, vma, fault.va, flags).await {
+            MmFault::Done(_, _held) => return Ok(()),
+            MmFault::Failed(VmFaultError::Oom, _held) => return Err(Killed::OutOfMemory),
+            // The fault let go of the lock to wait for something; the mapping may be another by now.
+            MmFault::Retry => mmap_lock = cpu.down_read(mm.mmap_lock).await,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Page faults: `handle_mm_fault()` and what it calls.
 
-use sim_core::{Held, SpinLock};
+use sim_core::{Held, ReadHeld, SpinLock};
 use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
@@ -31,6 +31,32 @@ pub struct VmFault {
     pub write: bool,
 }
 
+/// Why a fault could not be handled: `VM_FAULT_ERROR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmFaultError {
+    /// `VM_FAULT_OOM`.
+    Oom,
+}
+
+impl From<Errno> for VmFaultError {
+    /// Making a table fails only for want of memory.
+    fn from(_: Errno) -> VmFaultError {
+        VmFaultError::Oom
+    }
+}
+
+/// How [`handle_mm_fault`] ended. It is given `mmap_lock` and may have to let go of it, so the caller has
+/// the lock again only where the answer says so.
+#[must_use]
+pub enum MmFault<'m> {
+    /// The fault is handled; the lock is still held.
+    Done(VmFault, ReadHeld<'m>),
+    /// It could not be handled; the lock is still held.
+    Failed(VmFaultError, ReadHeld<'m>),
+    /// `VM_FAULT_RETRY`: the lock was dropped, and all that was found under it may be gone.
+    Retry,
+}
+
 /// `struct vm_fault`.
 #[derive(Clone, Copy)]
 struct Fault<'m> {
@@ -48,17 +74,30 @@ struct Locked<'m> {
 }
 
 /// `handle_mm_fault()`: makes the page present, and writable if that is asked and allowed.
-///
-/// # Errors
-/// `ENOMEM`, if no frame is free.
 pub async fn handle_mm_fault<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: ReadHeld<'m>,
+    vma: Vma,
+    address: VirtAddr,
+    flags: FaultFlags,
+) -> MmFault<'m> {
+    let _routine = cpu.enter("handle_mm_fault");
+    match __handle_mm_fault(cpu, mm, vma, address, flags).await {
+        Ok(done) => MmFault::Done(done, mmap_lock),
+        Err(error) => MmFault::Failed(error, mmap_lock),
+    }
+}
+
+/// `__handle_mm_fault()`: the tables above the PTE. Anonymous memory is never waited for, so nothing here
+/// lets go of `mmap_lock`.
+async fn __handle_mm_fault<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     vma: Vma,
     address: VirtAddr,
     flags: FaultFlags,
-) -> Result<VmFault, Errno> {
-    let _routine = cpu.enter("handle_mm_fault");
+) -> Result<VmFault, VmFaultError> {
     let address = address.page_base();
     let p4dp = p4d_offset(cpu, mm, address);
     let pudp = pud_alloc(cpu, mm, p4dp, address).await?;
@@ -80,7 +119,7 @@ impl<'m> Fault<'m> {
 }
 
 /// `handle_pte_fault()`.
-async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, Errno> {
+async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
     let pmd = cpu.read_once(vmf.pmdp).await;
     if pmd.none() {
         return do_anonymous_page(cpu, vmf).await;
@@ -106,7 +145,7 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, E
 }
 
 /// `do_anonymous_page()`: the first touch of a page. Reading maps the zero page.
-async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, Errno> {
+async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("do_anonymous_page");
     let Fault { mm, vma, address, .. } = vmf;
     let pmd = pte_alloc(cpu, mm, vmf.pmdp).await?;
@@ -119,7 +158,7 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
         }
         return Ok(VmFault::default());
     }
-    let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(Errno::Enomem)?;
+    let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0);
     if vma.flags.any(VmFlags::WRITE) {
         entry = entry.with(Entry::DIRTY | Entry::RW);
@@ -138,7 +177,12 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
 
 /// `do_wp_page()`: a write to a page that is mapped read-only. Reuses the page if nobody else can
 /// see it, by the rule of the kernel's design; else copies it.
-async fn do_wp_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: Locked<'m>, orig: Pte) -> Result<VmFault, Errno> {
+async fn do_wp_page<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    locked: Locked<'m>,
+    orig: Pte,
+) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("do_wp_page");
     if orig.special() {
         let ptep = locked.ptep;
@@ -224,7 +268,7 @@ async fn wp_page_copy<'m>(
     ptep: Ptep,
     orig: Pte,
     old: Option<Page>,
-) -> Result<VmFault, Errno> {
+) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("wp_page_copy");
     let Fault { mm, vma, address, .. } = vmf;
     let new = match old {
@@ -235,7 +279,7 @@ async fn wp_page_copy<'m>(
         if let Some(old) = old {
             put_page(cpu, old).await;
         }
-        return Err(Errno::Enomem);
+        return Err(VmFaultError::Oom);
     };
     if let Some(old) = old {
         copy_user_highpage(cpu, new, old).await;

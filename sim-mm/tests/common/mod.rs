@@ -272,12 +272,12 @@ impl<'m> Shell<'m> {
 
     /// Reads the first word of a page.
     pub(crate) async fn read(self, page: u64) -> Result<u64, Errno> {
-        user_access(self.cpu, address(page), DataOp::Read).await
+        Ok(user_access(self.cpu, address(page), DataOp::Read).await?)
     }
 
     /// Writes the first word of a page.
     pub(crate) async fn write(self, page: u64, value: u64) -> Result<u64, Errno> {
-        user_access(self.cpu, address(page), DataOp::Write(value)).await
+        Ok(user_access(self.cpu, address(page), DataOp::Write(value)).await?)
     }
 
     pub(crate) async fn fork(self) -> Result<MmId, Errno> {

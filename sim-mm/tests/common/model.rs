@@ -108,9 +108,9 @@ impl Shell<'_> {
             Call::Mmap { page, pages, writable } => self.mmap(pages, writable, page).await,
             Call::Munmap { page, pages } => self.munmap(page, pages).await,
             Call::DontNeed { page, pages } => self.dontneed(page, pages).await,
-            Call::Read { page, word: n } => user_access(self.cpu, word(page, n), DataOp::Read).await,
+            Call::Read { page, word: n } => Ok(user_access(self.cpu, word(page, n), DataOp::Read).await?),
             Call::Write { page, word: n, value } => {
-                user_access(self.cpu, word(page, n), DataOp::Write(value)).await
+                Ok(user_access(self.cpu, word(page, n), DataOp::Write(value)).await?)
             }
         }
     }

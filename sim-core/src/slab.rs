@@ -1,0 +1,287 @@
+//! Records with a lifetime: what kernel code reaches by pointer.
+//!
+//! A slab holds records of one kind. Each allocation of a slot is a life of its own, and a reference ([`Ref`])
+//! knows which life it meant. A use of a record that is free, or that is another's by now, is told to the
+//! observer at the step in which it happens ([`Observer::touched_dead`]). The simulated code notices nothing,
+//! as on a machine.
+//!
+//! Whether a record is freed at once or after a grace period is for the caller to say: it calls
+//! [`Slab::free`] at once, or from the callback of the grace period.
+//!
+//! [`Observer::touched_dead`]: crate::Observer::touched_dead
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::core::Core;
+use crate::cpu::Cpu;
+use crate::memory::{Loc, MemoryBuilder};
+use crate::record::{Array, Record};
+use crate::word::{Shared, Word};
+
+/// What a free slot may still be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFree {
+    /// Nothing: each access to it is a use after the end.
+    Untouchable,
+    /// To be looked at by readers that check afterwards which life they saw: `SLAB_TYPESAFE_BY_RCU`. Only an
+    /// access through a reference to an earlier life is a use after the end.
+    TypeSafe,
+}
+
+/// A slab: so many slots for records of one kind.
+#[derive(Debug)]
+pub struct Slab<R> {
+    records: Array<R>,
+    /// For each slot, the lives that it has begun and ended: odd while it is in use.
+    lives: Loc,
+    /// How many slots were ever in use.
+    used: Shared<u32>,
+}
+
+impl<R> Clone for Slab<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Slab<R> {}
+
+/// A reference to one life of a slot.
+pub struct Ref<R> {
+    index: u32,
+    life: u32,
+    names: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Ref<R> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Ref<R> {}
+
+impl<R> PartialEq for Ref<R> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, self.life) == (other.index, other.life)
+    }
+}
+
+impl<R> Eq for Ref<R> {}
+
+impl<R> fmt::Debug for Ref<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot {}, life {}", self.index, self.life)
+    }
+}
+
+impl<R> Ref<R> {
+    /// The slot.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// A pointer in a word: zero is `NULL`.
+impl<R> Word for Option<Ref<R>> {
+    fn into_word(self) -> u64 {
+        self.map_or(0, |r| u64::from(r.life) << 32 | u64::from(r.index + 1))
+    }
+
+    fn from_word(word: u64) -> Self {
+        let index = (word as u32).checked_sub(1)?;
+        Some(Ref { index, life: (word >> 32) as u32, names: PhantomData })
+    }
+}
+
+/// Where a slab is, for those who only have a location.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlabLayout {
+    base: Loc,
+    end: Loc,
+    width: u32,
+    lives: Loc,
+    when_free: WhenFree,
+}
+
+impl SlabLayout {
+    /// The first word of the slab, and the first behind it.
+    pub(crate) fn range(self) -> (Loc, Loc) {
+        (self.base, self.end)
+    }
+
+    /// The word that tells whether the record of a location is in use; none if no access needs that.
+    pub(crate) fn life_of(self, loc: Loc) -> Option<Loc> {
+        let inside = self.base <= loc && loc < self.end && self.when_free == WhenFree::Untouchable;
+        inside.then(|| self.lives.offset((loc.0 - self.base.0) / self.width))
+    }
+}
+
+impl<R: Record> Slab<R> {
+    /// A slab of `slots` slots, all of them free.
+    pub fn new(memory: &mut MemoryBuilder, name: &'static str, slots: usize, when_free: WhenFree) -> Slab<R> {
+        let records: Array<R> = memory.array(name, slots);
+        let lives = memory.words(format!("{name}.lives"), slots);
+        let used = memory.alone(format!("{name}.used"));
+        if slots > 0 {
+            let base = records.at(0).loc();
+            let end = base.offset(slots as u32 * R::WORDS);
+            memory.note_slab(SlabLayout { base, end, width: R::WORDS, lives, when_free });
+        }
+        Slab { records, lives, used }
+    }
+
+    fn life(self, index: u32) -> Shared<u32> {
+        Shared::at(self.lives.offset(index))
+    }
+
+    /// The record of a slot, whether it is in use or not.
+    pub fn record(self, index: usize) -> R {
+        self.records.at(index)
+    }
+
+    /// Begins a life in a slot that was never in use or, when there is none, in the first that is free. All
+    /// words of the record are zero. `None` if every slot is in use.
+    pub fn alloc(self, core: &Core) -> Option<Ref<R>> {
+        let memory = &core.memory;
+        let used = memory.get(self.used.loc()) as u32;
+        let index = if (used as usize) < self.records.len() {
+            memory.set(self.used.loc(), u64::from(used) + 1);
+            used
+        } else {
+            (0..used).find(|index| memory.get(self.life(*index).loc()).is_multiple_of(2))?
+        };
+        let record = self.records.at(index as usize);
+        for word in (0..R::WORDS).map(|n| record.loc().offset(n)) {
+            if memory.get(word) != 0 {
+                memory.set(word, 0);
+            }
+        }
+        let life = memory.get(self.life(index).loc()) + 1;
+        memory.set(self.life(index).loc(), life);
+        Some(Ref { index, life: life as u32, names: PhantomData })
+    }
+
+    /// Ends a life. Of a life that has ended already it says so, and does nothing.
+    pub fn free(self, core: &Core, r: Ref<R>) -> bool {
+        let live = self.is_live(core, r);
+        if live {
+            core.memory.set(self.life(r.index).loc(), u64::from(r.life) + 1);
+        }
+        live
+    }
+
+    /// Whether a reference still means what it meant.
+    #[inline]
+    pub fn is_live(self, core: &Core, r: Ref<R>) -> bool {
+        core.memory.get(self.life(r.index).loc()) == u64::from(r.life)
+    }
+
+    /// Follows a reference. The observer is told if what it meant is gone.
+    #[inline]
+    pub fn deref(self, cpu: Cpu<'_>, r: Ref<R>) -> R {
+        let record = self.records.at(r.index as usize);
+        if !self.is_live(cpu.core, r) {
+            cpu.core.note_dead(cpu.id, record.loc());
+        }
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::core::Config;
+    use crate::cpu::CpuId;
+    use crate::event::{Event, Observer};
+
+    crate::record! {
+        struct Thing {
+            value: Shared<u64> = "value";
+            other: Shared<u64> = "other";
+        }
+    }
+
+    #[derive(Default)]
+    struct Heard(RefCell<Vec<String>>);
+
+    impl Observer for Heard {
+        fn observe(&self, _core: &Core, _cpu: CpuId, _event: Event) {}
+
+        fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
+            self.0.borrow_mut().push(format!("{cpu} {}", core.memory.describe(loc)));
+        }
+    }
+
+    fn machine(when_free: WhenFree) -> (Core, Slab<Thing>, Rc<Heard>) {
+        let mut memory = MemoryBuilder::default();
+        memory.words("before", 5);
+        let slab = Slab::new(&mut memory, "thing", 2, when_free);
+        let heard = Rc::new(Heard::default());
+        let core = Core::new(memory.build(), Config::default());
+        core.set_observer(Some(heard.clone()));
+        (core, slab, heard)
+    }
+
+    #[test]
+    fn a_use_after_the_end_is_heard_and_changes_nothing() {
+        let (core, slab, heard) = machine(WhenFree::Untouchable);
+        let cpu = Cpu { core: &core, id: CpuId(0) };
+        let first = slab.alloc(&core).expect("a slot is free");
+        let value = slab.deref(cpu, first).value();
+        cpu.this_cpu_write(value, 7);
+        assert!(heard.0.borrow().is_empty(), "{heard:?}", heard = heard.0.borrow());
+        assert!(slab.free(&core, first) && !slab.free(&core, first));
+        assert_eq!(cpu.this_cpu_read(value), 7);
+        slab.deref(cpu, first);
+        assert_eq!(*heard.0.borrow(), ["cpu0 thing[0].value", "cpu0 thing[0].value"]);
+    }
+
+    #[test]
+    fn a_reference_knows_the_life_that_it_meant() {
+        for when_free in [WhenFree::Untouchable, WhenFree::TypeSafe] {
+            let (core, slab, heard) = machine(when_free);
+            let cpu = Cpu { core: &core, id: CpuId(0) };
+            let [first, second] = [(); 2].map(|()| slab.alloc(&core).expect("a slot is free"));
+            assert_eq!(slab.alloc(&core), None);
+            slab.free(&core, second);
+            let third = slab.alloc(&core).expect("a slot is free again");
+            assert_eq!((third.index(), third == second), (1, false));
+            slab.deref(cpu, first);
+            slab.deref(cpu, third);
+            assert!(heard.0.borrow().is_empty());
+            slab.deref(cpu, second);
+            assert_eq!(heard.0.borrow().len(), 1, "slot 1 has another life");
+            assert_eq!(Option::from_word(Some(third).into_word()), Some(third));
+            assert_eq!(Option::<Ref<Thing>>::from_word(0), None);
+        }
+    }
+
+    #[test]
+    fn a_type_safe_slot_may_be_looked_at_while_it_is_free() {
+        let (core, slab, heard) = machine(WhenFree::TypeSafe);
+        let cpu = Cpu { core: &core, id: CpuId(0) };
+        let thing = slab.alloc(&core).expect("a slot is free");
+        let record = slab.deref(cpu, thing);
+        slab.free(&core, thing);
+        cpu.this_cpu_read(record.other());
+        assert!(heard.0.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_rewind_takes_lives_back() {
+        let (core, slab, _) = machine(WhenFree::Untouchable);
+        let kept = slab.alloc(&core).expect("a slot is free");
+        core.checkpoint();
+        slab.free(&core, kept);
+        slab.alloc(&core).expect("a slot is free");
+        core.rewind();
+        assert!(slab.is_live(&core, kept));
+        assert_eq!(slab.alloc(&core).map(Ref::index), Some(1));
+    }
+}
