@@ -164,6 +164,12 @@ impl<R: Record> Slab<R> {
         Some(Ref { index, life: life as u32, names: PhantomData })
     }
 
+    /// A reference to the life that a slot is in now; none if the slot is free.
+    pub fn current(self, core: &Core, index: usize) -> Option<Ref<R>> {
+        let life = core.memory.get(self.life(index as u32).loc());
+        (life % 2 == 1).then_some(Ref { index: index as u32, life: life as u32, names: PhantomData })
+    }
+
     /// Ends a life. Of a life that has ended already it says so, and does nothing.
     pub fn free(self, core: &Core, r: Ref<R>) -> bool {
         let live = self.is_live(core, r);

@@ -40,7 +40,7 @@ async fn faultin_page<'m>(
         MmFault::Done(done, mmap_lock) => {
             // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
             // Not where the mapping is writable, for there a later write may break COW once more.
-            if done.write && !vma.flags.any(VmFlags::WRITE) {
+            if done.write && !vma.flags(cpu).any(VmFlags::WRITE) {
                 *flags = flags.with(FollFlags::COW);
             }
             FaultedIn::Done(mmap_lock)
@@ -52,18 +52,19 @@ async fn faultin_page<'m>(
 
 /// `check_vma_flags()`.
 fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), Errno> {
+    let vm_flags = vma.flags(cpu);
     let force = gup_flags.has(FollFlags::FORCE);
-    if vma.flags.any(VmFlags::IO_OR_PFNMAP) {
+    if vm_flags.any(VmFlags::IO_OR_PFNMAP) {
         return Err(Errno::Efault);
     }
     if gup_flags.has(FollFlags::WRITE) {
-        let allowed = vma.flags.any(VmFlags::WRITE) || (force && vma.flags.is_cow_mapping());
+        let allowed = vm_flags.any(VmFlags::WRITE) || (force && vm_flags.is_cow_mapping());
         if !allowed && cpu.has(Safeguard::CheckVmaWrite) {
             cpu.decided(Safeguard::CheckVmaWrite);
             return Err(Errno::Efault);
         }
     } else {
-        let allowed = vma.flags.any(VmFlags::READ) || (force && vma.flags.any(VmFlags::MAYREAD));
+        let allowed = vm_flags.any(VmFlags::READ) || (force && vm_flags.any(VmFlags::MAYREAD));
         if !allowed {
             return Err(Errno::Efault);
         }
@@ -90,10 +91,10 @@ async fn __get_user_pages<'m>(
         let mut foll_flags = gup_flags;
         let stop = |errno| if i > 0 { Ok(i) } else { Err(errno) };
         // First iteration, or across the end of a mapping.
-        let current = match vma.filter(|vma| start < vma.end) {
+        let current = match vma.filter(|vma| start < vma.end(cpu)) {
             Some(vma) => vma,
             None => {
-                let found = find_vma(cpu, mm, start).await.filter(|vma| vma.contains(start));
+                let found = find_vma(cpu, mm, start).await.filter(|vma| vma.contains(cpu, start));
                 let Some(found) = found else { return (stop(Errno::Efault), Some(mmap_lock)) };
                 if let Err(errno) = check_vma_flags(cpu, found, gup_flags) {
                     return (stop(errno), Some(mmap_lock));
@@ -102,7 +103,7 @@ async fn __get_user_pages<'m>(
             }
         };
         vma = Some(current);
-        if should_force_cow_break(cpu) && current.flags.is_cow_mapping() {
+        if should_force_cow_break(cpu) && current.flags(cpu).is_cow_mapping() {
             foll_flags = foll_flags.with(FollFlags::WRITE);
         }
         let page = loop {

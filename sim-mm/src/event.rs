@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use sim_core::Loc;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use crate::cpu::Cpu;
@@ -60,6 +61,11 @@ pub enum Event {
         from: Pfn,
         /// To where.
         to: Pfn,
+    },
+    /// A record with a lifetime was freed: a mapping, an address space.
+    ObjectFreed {
+        /// Its first word.
+        first: Loc,
     },
     /// A `BUG_ON()` or `WARN_ON()` of the kernel, or an oops.
     KernelBug {

@@ -12,6 +12,7 @@ use crate::mmap::exit_mmap;
 use crate::page::{Page, put_page};
 use crate::page_alloc::pgd_alloc;
 use crate::safeguard::Safeguard;
+use crate::vma::vm_area_dup;
 
 /// `mm_alloc()`: an empty address space.
 pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
@@ -20,6 +21,8 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     }
     let pgd = pgd_alloc(cpu).await.ok_or(Errno::Enomem)?;
     let mm = cpu.kernel.unused_mm().ok_or(Errno::Enomem)?;
+    // The slot after those that were ever used, since ended address spaces are not made anew.
+    cpu.kernel.mm_slab.alloc(cpu.core).ok_or(Errno::Enomem)?;
     cpu.this_cpu_write(mm.pgd(), pgd.0);
     cpu.this_cpu_write(mm.mm_users(), 1);
     cpu.note(Event::MmCreated { mm: mm.id, root: pgd.0, parent });
@@ -50,7 +53,14 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
     let vmas = cpu.read(&oldmm.vmas, Clone::clone).await;
     let mut copied = Ok(());
     for &vma in &vmas {
-        mm.vmas.poke(cpu.core, |list| list.push(vma));
+        let new = match vm_area_dup(cpu, vma) {
+            Ok(new) => new,
+            Err(errno) => {
+                copied = Err(errno);
+                break;
+            }
+        };
+        mm.vmas.poke(cpu.core, |list| list.push(new));
         copied = copy_page_range(cpu, mm, oldmm, vma).await;
         if copied.is_err() {
             break;
@@ -93,4 +103,9 @@ async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     exit_mmap(cpu, mm).await;
     // __mmdrop(): pgd_free()
     put_page(cpu, Page(cpu.this_cpu_read(mm.pgd()))).await;
+    // free_mm()
+    let (slab, first) = (cpu.kernel.mm_slab, mm.pgd().loc());
+    if slab.current(cpu.core, usize::from(mm.id.0)).is_some_and(|mm| slab.free(cpu.core, mm)) {
+        cpu.note(Event::ObjectFreed { first });
+    }
 }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sim_core::{
-    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, TaskId, Vector, record,
+    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, Vector,
+    WhenFree, record,
 };
 use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn};
 
@@ -14,13 +15,14 @@ use crate::errno::Errno;
 use crate::event::Observer;
 use crate::fork::mm_alloc;
 use crate::heeded::Heeded;
-use crate::mm_types::{MmId, MmStruct};
+use crate::mm_types::{MmId, MmStruct, MmWords};
 use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
 use crate::page::{Page, PageDescriptor};
 use crate::page_alloc::Zone;
 use crate::platform::{MemoryOrder, Platform, Preempt};
 use crate::safeguard::KernelConfig;
 use crate::smp::{CALL_FUNCTION_VECTOR, CallFunction, flush_smp_call_function_queue};
+use crate::vma::VmArea;
 
 /// What a machine with a kernel is made with.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,8 @@ pub struct MachineConfig {
     pub refcount_bits: u32,
     /// Address spaces that can exist over a run, ended ones included.
     pub mms: usize,
+    /// Mappings that can exist at a time.
+    pub vmas: usize,
     /// Tasks that can exist.
     pub tasks: usize,
     /// The platform.
@@ -68,6 +72,8 @@ pub struct Kernel {
     pub(crate) call_function: CallFunction,
     pub(crate) rcu_queue: Shared<u64>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
+    pub(crate) vmas: Slab<VmArea>,
+    pub(crate) mm_slab: Slab<MmWords>,
     mms: Vec<MmStruct>,
     task_mms: Loc,
     /// Names for flushes and pins: the oracles', not the kernel's.
@@ -85,7 +91,9 @@ impl Kernel {
         let tlb_state = memory.array("cpu_tlbstate", config.cpus);
         let call_function = CallFunction::new(&mut memory, config.cpus);
         let rcu_queue = Shared::at(memory.words("rcu.cblist", 1));
-        let mms = (0..config.mms as u8).map(|id| MmStruct::new(&mut memory, MmId(id))).collect();
+        let mm_slab = Slab::new(&mut memory, "mm", config.mms, WhenFree::Untouchable);
+        let mms = (0..config.mms as u8).map(|id| MmStruct::new(&mut memory, mm_slab, MmId(id))).collect();
+        let vmas = Slab::new(&mut memory, "vma", config.vmas, WhenFree::Untouchable);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
         let preempt = config.platform.preempt == Preempt::On;
@@ -112,6 +120,8 @@ impl Kernel {
             call_function,
             rcu_queue,
             observer: RefCell::new(None),
+            vmas,
+            mm_slab,
             mms,
             task_mms,
             serials,

@@ -24,6 +24,7 @@ mod release;
 mod rmap;
 mod safeguard;
 mod smp;
+mod vma;
 
 pub use cpu::Cpu;
 pub use errno::Errno;
@@ -33,7 +34,7 @@ pub use heeded::Heeded;
 pub use kernel::{Kernel, MachineConfig};
 pub use madvise::madvise_dontneed;
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
-pub use mm_types::{MmId, MmStruct, VmFlags, Vma};
+pub use mm_types::{MmId, MmStruct, VmFlags};
 pub use mmap::{find_vma, sys_mmap, sys_munmap};
 pub use page::{
     Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced,
@@ -44,3 +45,4 @@ pub use platform::{
 };
 pub use release::{NotARelease, Release};
 pub use safeguard::{Facts, KernelConfig, SAFEGUARDS, Safeguard, SafeguardSet, Shape};
+pub use vma::{Vma, VmaSnapshot};

@@ -23,12 +23,12 @@ pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> R
     let mut addr = start;
     let mut unmapped = false;
     while addr < end {
-        let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start < end) else {
+        let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start(cpu) < end) else {
             return Err(Errno::Enomem);
         };
-        unmapped |= addr < vma.start;
-        let from = addr.max(vma.start);
-        let to = end.min(vma.end);
+        unmapped |= addr < vma.start(cpu);
+        let from = addr.max(vma.start(cpu));
+        let to = end.min(vma.end(cpu));
         zap_page_range(cpu, mm, from, to).await;
         addr = to;
     }

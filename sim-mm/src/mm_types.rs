@@ -1,7 +1,9 @@
 //! Address spaces and their mappings: `include/linux/mm_types.h`.
 
-use sim_core::{MemoryBuilder, Object, RwSem, Shared, SpinLock, record};
-use sim_mmu::{Pfn, VirtAddr};
+use sim_core::{MemoryBuilder, Object, RwSem, Shared, Slab, SpinLock, Word, record};
+use sim_mmu::Pfn;
+
+use crate::vma::Vma;
 
 /// The number of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,27 +56,18 @@ impl VmFlags {
     }
 }
 
-/// `struct vm_area_struct`: pages `start` up to `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vma {
-    /// `vm_start`.
-    pub start: VirtAddr,
-    /// `vm_end`.
-    pub end: VirtAddr,
-    /// `vm_flags`.
-    pub flags: VmFlags,
-}
-
-impl Vma {
-    /// Whether the address is in it.
-    pub fn contains(&self, addr: VirtAddr) -> bool {
-        self.start <= addr && addr < self.end
+impl Word for VmFlags {
+    fn into_word(self) -> u64 {
+        u64::from(self.0)
+    }
+    fn from_word(word: u64) -> Self {
+        VmFlags(word as u32)
     }
 }
 
 record! {
     /// The words of an address space.
-    struct MmWords {
+    pub(crate) struct MmWords {
         pgd: Shared<Pfn> = "pgd";
         mm_users: Shared<u64> = "mm_users";
         cpumask: Shared<u64> = "cpumask";
@@ -93,15 +86,15 @@ pub struct MmStruct {
     /// `mmap_sem`, renamed `mmap_lock` in v5.8.
     pub mmap_lock: RwSem,
     /// The mappings, in order: `mm_rb` and `mmap`.
-    pub vmas: Object<Vec<Vma>>,
+    pub(crate) vmas: Object<Vec<Vma>>,
 }
 
 impl MmStruct {
-    pub(crate) fn new(memory: &mut MemoryBuilder, id: MmId) -> MmStruct {
+    pub(crate) fn new(memory: &mut MemoryBuilder, slab: Slab<MmWords>, id: MmId) -> MmStruct {
         let name = format!("mm{}", id.0);
         MmStruct {
             id,
-            words: memory.record(name.clone()),
+            words: slab.record(usize::from(id.0)),
             mmap_lock: memory.alone(format!("{name}.mmap_lock")),
             vmas: Object::new(memory, format!("{name}.mm_rb"), Vec::new()),
         }

@@ -66,13 +66,13 @@ fn unmapping_the_middle_leaves_two_mappings() {
                 shell.write(page, page).await.expect("it is writable");
             }
             shell.munmap(3, 1).await.expect("it is mapped");
-            assert_eq!(machine.kernel.mm(mm).vmas.peek().len(), 2);
+            assert_eq!(machine.kernel.vma_list(machine.kernel.mm(mm)).len(), 2);
             for page in 1..6 {
                 let expected = if page == 3 { Err(Errno::Efault) } else { Ok(page) };
                 assert_eq!(shell.read(page).await, expected, "page {page} of {entries} entries");
             }
             shell.munmap(1, 6).await.expect("a part of it is mapped");
-            assert!(machine.kernel.mm(mm).vmas.peek().is_empty());
+            assert!(machine.kernel.vma_list(machine.kernel.mm(mm)).is_empty());
             assert_eq!(machine.space(mm).tables, [], "{entries} entries");
             assert_eq!(shell.munmap(1, 6).await, Ok(0), "nothing is there to unmap");
             shell.exit().await;

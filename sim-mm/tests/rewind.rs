@@ -64,7 +64,7 @@ fn run(machine: &Machine, parent: MmId, seed: u64) -> (u64, u64, usize) {
     executor.spawn(CpuId(2), TaskId(2), Box::pin(exits));
     let outcome = executor.run(50_000);
     assert!(matches!(outcome, Outcome::Completed), "{outcome:?}");
-    (core.steps(), core.digest(), machine.kernel.mm(parent).vmas.peek().len())
+    (core.steps(), core.digest(), machine.kernel.vma_list(machine.kernel.mm(parent)).len())
 }
 
 proptest! {

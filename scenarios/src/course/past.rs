@@ -193,6 +193,7 @@ fn touches(entry: &Logged, pages: &BTreeSet<Vpn>) -> Vec<(Thing, Touch)> {
                 let frames = frames.map(|entry| (Thing::Frame(entry.pfn()), Change));
                 frames.chain([(Thing::Page(va.vpn()), Change)]).collect()
             }
+            Mm::KernelBug { .. } | Mm::ObjectFreed { .. } => Vec::new(),
             Mm::RefChanged { pfn, .. } | Mm::MapcountChanged { pfn, .. } => vec![(Thing::Frame(*pfn), Look)],
             Mm::FlushBegun { range, .. } => {
                 pages.range(range.clone()).map(|vpn| (Thing::Page(*vpn), Change)).collect()

@@ -119,6 +119,7 @@ impl Shootdown {
             frames: MOST_PAGES + SPARE_FRAMES,
             refcount_bits: 32,
             mms: 1,
+            vmas: 16,
             tasks: cpus,
             platform: transport.platform(),
             kernel: KernelConfig::new(Release::LATEST, &[], &[], None, None),

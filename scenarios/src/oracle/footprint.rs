@@ -124,7 +124,7 @@ impl Places {
                 look(self.life(mm));
             }
             Mm::MmExited { mm } => change(self.life(mm)),
-            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
+            Mm::KernelBug { .. } | Mm::ObjectFreed { .. } | Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
         }
     }
 }

@@ -233,7 +233,7 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, [shared, uaf]);
             }
             Mm::MmExited { mm } => ghost.exited.push(mm),
-            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
+            Mm::KernelBug { .. } | Mm::ObjectFreed { .. } | Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
         }
     }
 }

@@ -120,6 +120,8 @@ impl<'s> World<'s> {
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
             mms: processes.len(),
+            // Every operation makes at most two more than it found, and a child has what its parent has.
+            vmas: processes.len() * (2 + 2 * all_ops().count()),
             tasks: scenario.threads.len() + scenario.processes.len(),
             platform: machine.platform,
             kernel,

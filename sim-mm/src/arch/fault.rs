@@ -93,12 +93,12 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed
     let Some(mm) = cpu.current_mm() else { return segv(Signal::SegvMaperr) };
     let mut mmap_lock = cpu.down_read(mm.mmap_lock).await;
     loop {
-        let Some(vma) = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(fault.va)) else {
+        let Some(vma) = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(cpu, fault.va)) else {
             return segv(Signal::SegvMaperr);
         };
         // access_error()
         let needed = if fault.is_write() { VmFlags::WRITE } else { VmFlags::READ };
-        if !vma.flags.any(needed) {
+        if !vma.flags(cpu).any(needed) {
             return segv(Signal::SegvAccerr);
         }
         let flags = FaultFlags { write: fault.is_write() };

@@ -5,11 +5,12 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::mm_types::{MmStruct, Vma};
+use crate::mm_types::MmStruct;
 use crate::page::{Page, get_page};
 use crate::pgtable::{P4dp, Pmdp, Ptep, Pudp};
 use crate::rmap::page_dup_rmap;
 use crate::safeguard::Safeguard;
+use crate::vma::Vma;
 
 /// Both address spaces and the mapping that is copied.
 #[derive(Clone, Copy)]
@@ -33,14 +34,14 @@ pub(crate) async fn copy_page_range<'m>(
     let _routine = cpu.enter("copy_page_range");
     let geometry = cpu.mmu.geometry;
     let copy = Copy { dst, src, vma };
-    let mut addr = vma.start;
+    let (mut addr, end) = (vma.start(cpu), vma.end(cpu));
     loop {
-        let next = geometry.addr_end(Level::P4d, addr, vma.end);
+        let next = geometry.addr_end(Level::P4d, addr, end);
         let src_p4dp = p4d_offset(cpu, src, addr);
         if !cpu.read_once(src_p4dp).await.none() {
             copy_pud_range(cpu, copy, src_p4dp, addr, next).await?;
         }
-        if next == vma.end {
+        if next == end {
             return Ok(());
         }
         addr = next;
@@ -128,7 +129,7 @@ async fn copy_one_pte<'m>(cpu: Cpu<'m>, copy: Copy<'m>, dst: Ptep, src: Ptep, ad
         return;
     }
     let mut entry = pte.entry;
-    if copy.vma.flags.is_cow_mapping() && pte.write() && cpu.has(Safeguard::ForkWriteProtect) {
+    if copy.vma.flags(cpu).is_cow_mapping() && pte.write() && cpu.has(Safeguard::ForkWriteProtect) {
         // ptep_set_wrprotect(): locked, so that a D set meanwhile is not lost.
         cpu.update_pte(copy.src, addr, src, |entry| entry.without(Entry::RW)).await;
         entry = entry.without(Entry::RW);

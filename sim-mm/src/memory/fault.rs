@@ -7,7 +7,7 @@ use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::arch::tlb::flush_tlb_page;
 use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::mm_types::{MmStruct, VmFlags, Vma};
+use crate::mm_types::{MmStruct, VmFlags};
 use crate::page::{
     Page, PageFlags, get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page,
 };
@@ -16,6 +16,7 @@ use crate::pgtable::{Pmdp, Pte, Ptep};
 use crate::platform::CowReuse;
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguard::Safeguard;
+use crate::vma::Vma;
 
 /// `FAULT_FLAG_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,7 +161,7 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
     }
     let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0);
-    if vma.flags.any(VmFlags::WRITE) {
+    if vma.flags(cpu).any(VmFlags::WRITE) {
         entry = entry.with(Entry::DIRTY | Entry::RW);
     }
     let locked = vmf.lock(cpu, ptep).await;
@@ -251,13 +252,13 @@ async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
 /// `wp_page_reuse()`: makes the entry writable, as far as the mapping allows.
 async fn wp_page_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>) {
     let _routine = cpu.enter("wp_page_reuse");
-    let flags = Entry::ACCESSED | Entry::DIRTY | maybe_mkwrite(vmf.vma);
+    let flags = Entry::ACCESSED | Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma);
     cpu.update_pte(vmf.mm, vmf.address, locked.ptep, move |entry| entry.with(flags)).await;
 }
 
 /// `maybe_mkwrite()`.
-fn maybe_mkwrite(vma: Vma) -> u64 {
-    if vma.flags.any(VmFlags::WRITE) { Entry::RW } else { 0 }
+fn maybe_mkwrite(cpu: Cpu<'_>, vma: Vma) -> u64 {
+    if vma.flags(cpu).any(VmFlags::WRITE) { Entry::RW } else { 0 }
 }
 
 /// `wp_page_copy()`: maps a copy, if the entry is still the one that was copied from. `old` carries a
@@ -287,7 +288,7 @@ async fn wp_page_copy<'m>(
     let locked = vmf.lock(cpu, ptep).await;
     let same = !cpu.has(Safeguard::WpFaultRecheck) || cpu.read_once(ptep).await == orig;
     if same {
-        let entry = Pte::make(new.0).with(Entry::DIRTY | maybe_mkwrite(vma));
+        let entry = Pte::make(new.0).with(Entry::DIRTY | maybe_mkwrite(cpu, vma));
         ptep_clear_flush(cpu, mm, address, ptep).await;
         page_add_new_anon_rmap(cpu, new).await;
         cpu.set_pte_at(mm, address, ptep, entry).await;

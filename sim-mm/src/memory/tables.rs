@@ -4,12 +4,13 @@ use sim_mmu::{Entry, Geometry, Level, VirtAddr};
 
 use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::mm_types::{MmStruct, Vma};
+use crate::mm_types::MmStruct;
 use crate::mmu_gather::MmuGather;
 use crate::page::put_page;
 use crate::page_alloc::alloc_table;
 use crate::pgtable::{P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, TablePtr, pgd_offset};
 use crate::safeguard::Safeguard;
+use crate::vma::Vma;
 
 /// `p4d_offset(pgd_offset(mm, addr), addr)`.
 pub(crate) fn p4d_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> P4dp {
@@ -111,7 +112,7 @@ pub(crate) async fn free_pgtables<'m>(
     let _routine = cpu.enter("free_pgtables");
     let geometry = cpu.mmu.geometry;
     let between = Between { floor, ceiling };
-    let (mut addr, end) = (vma.start, vma.end);
+    let (mut addr, end) = (vma.start(cpu), vma.end(cpu));
     let mut p4dp = p4d_offset(cpu, tlb.mm, addr);
     loop {
         let next = geometry.addr_end(Level::P4d, addr, end);

@@ -4,11 +4,12 @@ use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::tables::p4d_offset;
 use crate::cpu::Cpu;
-use crate::mm_types::{MmStruct, Vma};
+use crate::mm_types::MmStruct;
 use crate::mmu_gather::MmuGather;
 use crate::page::Page;
 use crate::pgtable::{P4d, Pmd, Pud};
 use crate::rmap::page_remove_rmap;
+use crate::vma::Vma;
 
 /// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
 /// returns. The page tables stay.
@@ -22,7 +23,7 @@ pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: Vi
 /// `unmap_vmas()`.
 pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
     for vma in vmas {
-        unmap_page_range(cpu, tlb, vma.start, vma.end).await;
+        unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu)).await;
     }
 }
 

@@ -135,6 +135,7 @@ impl Machine {
             frames: setup.frames,
             refcount_bits: 16,
             mms: MANY,
+            vmas: 64 * MANY,
             tasks: MANY,
             platform: setup.platform,
             kernel: setup.kernel,
