@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Machine, Setup, every, reusing_by};
+use sim_mm::arch::fault::{Killed, Signal, user_access};
 use sim_mm::{CowReuse, Errno, FrameUse};
-use sim_mmu::Entry;
+use sim_mmu::{DataOp, Entry};
 
 fn data_frames(machine: &Machine) -> usize {
     machine.watch.allocated().iter().filter(|(_, used)| *used == FrameUse::Data).count()
@@ -112,6 +113,46 @@ fn memory_runs_out() {
         }
         shell.dontneed(start, 1).await.expect("it is mapped");
         assert_eq!(shell.write(start, 9).await, Ok(9), "a page that was given back is there to take");
+        shell.exit().await;
+    });
+}
+
+/// A retry cannot help: the walk finds the same bit again.
+#[test]
+fn a_reserved_bit_is_a_bug_of_the_kernel_and_no_endless_fault() {
+    let machine = Machine::new(Setup::default());
+    machine.play(async |shell| {
+        let mm = shell.new_process().await;
+        let page = shell.mmap(1, true, None).await.expect("there is room");
+        shell.write(page, 7).await.expect("it is writable");
+        let memory = &machine.kernel.core().memory;
+        let slot = machine.slot_of(mm, page).expect("it was written");
+        let good = memory.get(slot);
+        // Bit 51 is above MAXPHYADDR of every processor that is modelled here.
+        memory.set(slot, good | 1 << 51);
+        let va = common::address(page);
+        shell.cpu.invlpg(va).await;
+        assert_eq!(user_access(shell.cpu, va, DataOp::Read).await, Err(Killed::Oops));
+        memory.set(slot, good);
+        assert_eq!(shell.read(page).await, Ok(7));
+        shell.exit().await;
+    });
+}
+
+#[test]
+fn an_access_that_is_refused_ends_in_its_signal() {
+    let machine = Machine::new(Setup::default());
+    machine.play(async |shell| {
+        shell.new_process().await;
+        let page = shell.mmap(1, false, None).await.expect("there is room");
+        for (page, data, signal) in [
+            (page, DataOp::Write(1), Signal::SegvAccerr),
+            (page + 1, DataOp::Read, Signal::SegvMaperr),
+            (page - 1, DataOp::Write(1), Signal::SegvMaperr),
+        ] {
+            let va = common::address(page);
+            assert_eq!(user_access(shell.cpu, va, data).await, Err(Killed::Signal(signal)), "{va}: {data:?}");
+        }
         shell.exit().await;
     });
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sim_core::CpuId;
+use sim_core::{CpuId, Loc};
 use sim_mm::{FrameUse, MmId};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
@@ -118,6 +118,8 @@ pub struct Ghost {
     pub(super) pages: Vec<PageHistory>,
     pub(super) pins: Vec<PinState>,
     flushes: Vec<Flush>,
+    /// Kernel objects that were freed: the first word of each, and who did it last.
+    freed_objects: Vec<(Loc, Site)>,
     /// Root frame of each address space that ever was.
     roots: Vec<(Pfn, MmId)>,
     /// Address spaces that were torn down, or are being.
@@ -151,6 +153,7 @@ impl Ghost {
             pages: Vec::new(),
             pins: Vec::new(),
             flushes: Vec::new(),
+            freed_objects: Vec::new(),
             roots: Vec::new(),
             exited: Vec::new(),
             forking: Vec::new(),
@@ -317,6 +320,16 @@ impl Ghost {
         self.flushes.push(Flush { id, mm, range, begun });
     }
 
+    pub(super) fn object_freed(&mut self, first: Loc, site: Site) {
+        self.freed_objects.retain(|(object, _)| *object != first);
+        self.freed_objects.push((first, site));
+    }
+
+    /// Who last freed the object whose first word this is.
+    pub(super) fn freed_object(&self, first: Loc) -> Option<&Site> {
+        self.freed_objects.iter().find(|(object, _)| *object == first).map(|(_, site)| site)
+    }
+
     /// The address space of a flush that is not done yet.
     pub(super) fn flushed_mm(&self, id: u64) -> Option<MmId> {
         self.flushes.iter().find(|flush| flush.id == id).map(|flush| flush.mm)
@@ -338,6 +351,7 @@ impl Ghost {
         self.pages.clone_from(&base.pages);
         self.pins.clone_from(&base.pins);
         self.flushes.clone_from(&base.flushes);
+        self.freed_objects.clone_from(&base.freed_objects);
         self.roots.clone_from(&base.roots);
         self.exited.clone_from(&base.exited);
         self.forking.clone_from(&base.forking);

@@ -8,8 +8,10 @@ mod cow_broken;
 mod footprint;
 mod frame_use_after_free;
 mod ghost;
+mod kernel_bug;
 mod leak;
 mod mapcount;
+mod object_use_after_free;
 mod page_table_use_after_free;
 mod progress;
 mod refcount;
@@ -39,6 +41,10 @@ pub enum OracleId {
     CowBroken,
     /// Bytes written after sharing ended are read by the other side.
     Leak,
+    /// An object (a mapping, an address space) is used after its end.
+    ObjectUseAfterFree,
+    /// A `BUG_ON()` or `WARN_ON()` of the kernel fires.
+    KernelBug,
     /// A reference count differs from the number of holders.
     Refcount,
     /// A mapcount differs from the number of mappings.
@@ -53,12 +59,14 @@ pub enum OracleId {
 
 impl OracleId {
     /// Every oracle that there is.
-    pub const ALL: [OracleId; 10] = [
+    pub const ALL: [OracleId; 12] = [
         OracleId::FrameUseAfterFree,
         OracleId::PageTableUseAfterFree,
         OracleId::StaleTlb,
         OracleId::CowBroken,
         OracleId::Leak,
+        OracleId::ObjectUseAfterFree,
+        OracleId::KernelBug,
         OracleId::Refcount,
         OracleId::Mapcount,
         OracleId::Deadlock,
@@ -74,6 +82,8 @@ impl OracleId {
             OracleId::StaleTlb => "stale-tlb",
             OracleId::CowBroken => "cow-broken",
             OracleId::Leak => "leak",
+            OracleId::ObjectUseAfterFree => "object-use-after-free",
+            OracleId::KernelBug => "kernel-bug",
             OracleId::Refcount => "refcount",
             OracleId::Mapcount => "mapcount",
             OracleId::Deadlock => "deadlock",

@@ -2,14 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim_core::{Core, CpuId};
+use sim_core::{Core, CpuId, Loc};
 use sim_mm::{Event as Mm, Kernel};
 use sim_mmu::Event as Hardware;
 
 use super::footprint::Places;
 use super::ghost::{Ghost, Site};
 use super::{
-    Finding, cow_broken, frame_use_after_free, leak, mapcount, page_table_use_after_free, refcount, stale_tlb,
+    Finding, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount, object_use_after_free,
+    page_table_use_after_free, refcount, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -144,6 +145,14 @@ impl sim_core::Observer for Watch {
             self.record(core.steps(), sim_core::Cpu { core, id: cpu }, || What::Core(event));
         }
     }
+
+    fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
+        if self.enabled.get() {
+            let site = site(sim_core::Cpu { core, id: cpu });
+            let found = object_use_after_free::touched(&self.ghost.borrow(), core, loc, &site);
+            self.report(core, [Some(found)]);
+        }
+    }
 }
 
 impl sim_mmu::Observer for Watch {
@@ -233,7 +242,9 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, [shared, uaf]);
             }
             Mm::MmExited { mm } => ghost.exited.push(mm),
-            Mm::KernelBug { .. } | Mm::ObjectFreed { .. } | Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
+            Mm::KernelBug { what } => self.report(cpu.core, [Some(kernel_bug::said(what, &site))]),
+            Mm::ObjectFreed { first } => ghost.object_freed(first, site),
+            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
         }
     }
 }

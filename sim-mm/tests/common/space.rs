@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sim_core::Loc;
 use sim_mm::{FrameUse, Kernel, MmId, Page, TableFree};
 use sim_mmu::{Entry, Level, Pfn};
 
@@ -66,6 +67,15 @@ impl Machine {
     /// The frame that a page is mapped to.
     pub(crate) fn frame_of(&self, mm: MmId, page: u64) -> Option<Pfn> {
         self.space(mm).leaves.get(&page).map(|entry| entry.pfn())
+    }
+
+    /// The word that holds the PTE of a page, if there is a table for it.
+    pub(crate) fn slot_of(&self, mm: MmId, page: u64) -> Option<Loc> {
+        let space = self.space(mm);
+        let covers =
+            |table: &&Table| table.level == Level::Pte && (table.page..table.page + table.pages).contains(&page);
+        let table = space.tables.iter().find(covers)?;
+        Some(self.kernel.mmu.phys.entry(table.frame, (page - table.page) as u32).loc())
     }
 
     /// `_refcount` of a frame.

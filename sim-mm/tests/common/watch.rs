@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 
-use sim_core::{Core, Cpu, CpuId};
+use sim_core::{Core, Cpu, CpuId, Loc};
 use sim_mm::{Event, FrameUse, RefChange};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn};
 
@@ -176,4 +176,8 @@ impl sim_mmu::Observer for Watch {
 
 impl sim_core::Observer for Watch {
     fn observe(&self, _: &Core, _: CpuId, _: sim_core::Event) {}
+
+    fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
+        self.wrong(Cpu { core, id: cpu }, format!("{} is used after its end", core.memory.describe(loc)));
+    }
 }

@@ -1,0 +1,18 @@
+//! `kernel-bug`: a `BUG_ON()` or `WARN_ON()` of the kernel fires, or the kernel oopses.
+//!
+//! Not checked: assertions of routines that are not modelled.
+
+use super::ghost::Site;
+use super::{Finding, OracleId};
+
+/// The kernel says that this must not be.
+pub(super) fn said(what: &'static str, site: &Site) -> Finding {
+    Finding {
+        oracle: OracleId::KernelBug,
+        site: site.clone(),
+        other: None,
+        message: format!("the kernel stops: {what}"),
+        frame: None,
+        page: None,
+    }
+}

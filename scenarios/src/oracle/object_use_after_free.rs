@@ -1,0 +1,23 @@
+//! `object-use-after-free`: code uses a kernel object (a mapping, an address space) whose life has ended. The
+//! object may be free, or its slot may hold another one by now.
+//!
+//! Not checked: objects that have no lifetime of their own here (pipes, the lists of mappings). A read of an
+//! object that may be looked at while it is free (`SLAB_TYPESAFE_BY_RCU`) is no violation.
+
+use sim_core::{Core, Loc};
+
+use super::ghost::{Ghost, Site};
+use super::{Finding, OracleId};
+
+/// The word was used, and its record is not what the user meant.
+pub(super) fn touched(ghost: &Ghost, core: &Core, loc: Loc, site: &Site) -> Finding {
+    let first = core.memory.record_of(loc);
+    Finding {
+        oracle: OracleId::ObjectUseAfterFree,
+        site: site.clone(),
+        other: ghost.freed_object(first).cloned(),
+        message: format!("{} was used after its end", core.memory.describe(loc)),
+        frame: None,
+        page: None,
+    }
+}
