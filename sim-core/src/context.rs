@@ -3,12 +3,13 @@
 use crate::cpu::{Mode, TaskId};
 use crate::executor::BoxFuture;
 use crate::op::Op;
+use crate::routine::Routine;
 
 /// What a context leaves behind while another runs above or instead of it.
 pub(crate) struct Saved {
     pub(crate) op: Option<Op>,
     pub(crate) mode: Mode,
-    pub(crate) routines: Vec<&'static str>,
+    pub(crate) routines: Vec<Routine>,
 }
 
 /// What an interrupt handler interrupted.

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::gate::Gate;
 use crate::memory::Loc;
 use crate::op::{Op, OpKind};
+use crate::routine::Routine;
 use crate::step::Step;
 
 /// The number of a CPU.
@@ -77,7 +78,7 @@ pub(crate) struct CpuState {
     pub(crate) buffer: RefCell<VecDeque<(Loc, u64)>>,
     /// Stores that entered the buffer in this run.
     pub(crate) stores: Cell<u32>,
-    pub(crate) routines: RefCell<Vec<&'static str>>,
+    pub(crate) routines: RefCell<Vec<Routine>>,
 }
 
 impl Default for CpuState {

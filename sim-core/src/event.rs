@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::cpu::{CpuId, TaskId, Vector};
 use crate::memory::Loc;
 use crate::op::OpKind;
+use crate::routine::Routine;
 
 /// Something that happened on a CPU.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,7 @@ pub enum Event {
         loc: Loc,
     },
     /// A routine began.
-    Enter(&'static str),
+    Enter(Routine),
     /// The innermost routine ended.
     Exit,
     /// An interrupt became pending on `target`.

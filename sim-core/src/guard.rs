@@ -1,7 +1,6 @@
 //! The guards that change a CPU's mode, and put back what was there when they are dropped.
 
 use crate::cpu::{Cpu, Mode};
-use crate::event::Event;
 
 impl<'m> Cpu<'m> {
     fn change(self, change: impl FnOnce(&mut Mode)) {
@@ -41,22 +40,6 @@ impl<'m> Cpu<'m> {
         let from_user = self.state().mode.get().user;
         self.change(|mode| mode.user = false);
         KernelEntry { cpu: self, from_user }
-    }
-
-    /// Names the routine that runs until the guard is dropped. Kept only while tracing.
-    #[inline]
-    pub fn enter(self, routine: &'static str) -> Routine<'m> {
-        if !self.core.is_traced() {
-            return Routine { cpu: None };
-        }
-        self.state().routines.borrow_mut().push(routine);
-        self.core.emit(self.id, || Event::Enter(routine));
-        Routine { cpu: Some(self) }
-    }
-
-    /// The routines that are active in the context on top, outermost first. Empty unless tracing.
-    pub fn routines(self) -> Vec<&'static str> {
-        self.state().routines.borrow().clone()
     }
 }
 
@@ -107,20 +90,5 @@ pub struct KernelEntry<'m> {
 impl Drop for KernelEntry<'_> {
     fn drop(&mut self) {
         self.cpu.change(|mode| mode.user = self.from_user);
-    }
-}
-
-/// A routine is active while this lives.
-#[must_use]
-pub struct Routine<'m> {
-    cpu: Option<Cpu<'m>>,
-}
-
-impl Drop for Routine<'_> {
-    fn drop(&mut self) {
-        if let Some(cpu) = self.cpu {
-            cpu.state().routines.borrow_mut().pop();
-            cpu.core.emit(cpu.id, || Event::Exit);
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! interrupts off: whoever frees a table first waits, by interrupt or grace period, for every CPU that
 //! could be inside.
 
-use sim_core::{IrqGuard, PreemptGuard, RcuReadGuard};
+use sim_core::{IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
     Cpu, Errno, GupProtect, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, Safeguard, compound_head,
     page_cache_get_speculative, pgd_offset, put_page, set_page_referenced,
@@ -228,7 +228,7 @@ pub async fn __get_user_pages_fast(
     pages: &mut Pages,
 ) -> u64 {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("__get_user_pages_fast");
+    let _routine = cpu.enter(Routine::system_call("__get_user_pages_fast"));
     let start = start.page_base();
     let len = nr_pages << 12;
     if nr_pages == 0 || !access_ok(cpu, start, len) {
@@ -255,7 +255,7 @@ pub async fn get_user_pages_fast(
     pages: &mut Pages,
 ) -> Result<u64, Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("get_user_pages_fast");
+    let _routine = cpu.enter(Routine::system_call("get_user_pages_fast"));
     let start = start.page_base();
     let len = nr_pages << 12;
     if nr_pages == 0 {

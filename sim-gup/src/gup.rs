@@ -1,6 +1,6 @@
 //! The locked path: `__get_user_pages()` and its drivers.
 
-use sim_core::ReadHeld;
+use sim_core::{ReadHeld, Routine};
 use sim_mm::{
     Cpu, Errno, FaultFlags, MmFault, MmStruct, Safeguard, VmFaultError, VmFlags, Vma, find_vma, handle_mm_fault,
 };
@@ -134,7 +134,7 @@ pub async fn get_user_pages_unlocked(
     gup_flags: FollFlags,
 ) -> Result<u64, Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("get_user_pages_unlocked");
+    let _routine = cpu.enter(Routine::system_call("get_user_pages_unlocked"));
     let mm = cpu.current_mm().ok_or(Errno::Efault)?;
     let gup_flags = gup_flags.with(FollFlags::TOUCH).with(FollFlags::GET);
     let mut done = 0;

@@ -1,6 +1,6 @@
 //! Making and ending address spaces: `kernel/fork.c`.
 
-use sim_core::TaskId;
+use sim_core::{Routine, TaskId};
 
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
 use crate::cpu::Cpu;
@@ -35,7 +35,7 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
 /// `ENOMEM`, if no frame is free.
 pub async fn sys_fork(cpu: Cpu<'_>) -> Result<MmId, Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("dup_mm");
+    let _routine = cpu.enter(Routine::system_call("dup_mm"));
     let oldmm = cpu.current_mm().ok_or(Errno::Einval)?;
     let mm = mm_alloc(cpu, Some(oldmm.id)).await?;
     if let Err(errno) = dup_mmap(cpu, mm, oldmm).await {
@@ -83,7 +83,7 @@ pub async fn start_task_in<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
 /// `exit_mm()`: the task leaves its address space; the last one tears it down.
 pub async fn exit_mm(cpu: Cpu<'_>, task: TaskId) {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("exit_mm");
+    let _routine = cpu.enter(Routine::system_call("exit_mm"));
     let Some(mm) = cpu.current_mm() else { return };
     cpu.kernel.set_task_mm(task, None);
     {

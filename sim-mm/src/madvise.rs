@@ -1,5 +1,6 @@
 //! `mm/madvise.c`.
 
+use sim_core::Routine;
 use sim_mmu::VirtAddr;
 
 use crate::cpu::Cpu;
@@ -13,7 +14,7 @@ use crate::mmap::find_vma;
 /// `EINVAL` outside any address space or for an unaligned start, `ENOMEM` if a part of the range is not mapped.
 pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("madvise_dontneed");
+    let _routine = cpu.enter(Routine::system_call("madvise_dontneed"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let end = end.page_align();
     if start.offset() != 0 || end < start {

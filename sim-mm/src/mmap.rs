@@ -1,5 +1,6 @@
 //! `mm/mmap.c`: the mappings of an address space.
 
+use sim_core::Routine;
 use sim_mmu::VirtAddr;
 
 use crate::cpu::Cpu;
@@ -20,7 +21,7 @@ pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma
 /// `EINVAL` for an empty or misplaced range, `ENOMEM` if it does not fit.
 pub async fn sys_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtAddr>) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("do_mmap");
+    let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let top = cpu.mmu.geometry.task_size();
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
@@ -94,7 +95,7 @@ fn detach(cpu: Cpu<'_>, vmas: &mut Vec<Vma>, start: VirtAddr, end: VirtAddr) -> 
 /// `EINVAL` for a range that is empty, unaligned at its start, or beyond user space.
 pub async fn sys_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("__do_munmap");
+    let _routine = cpu.enter(Routine::system_call("__do_munmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let end = end.page_align();
     if start.offset() != 0 || end <= start || end > cpu.mmu.geometry.task_size() {

@@ -1,6 +1,6 @@
 //! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
 
-use sim_core::{Op, OpKind, Shared, SpinLock, Step, record};
+use sim_core::{Op, OpKind, Routine, Shared, SpinLock, Step, record};
 use sim_mmu::Pfn;
 
 use crate::cpu::Cpu;
@@ -131,7 +131,7 @@ pub async fn get_page(cpu: Cpu<'_>, page: Page) {
 /// `page_cache_get_speculative()`: a reference, unless the count is zero: then the page is free or
 /// frozen, and its owner must not be disturbed.
 pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
-    let _routine = cpu.enter("page_cache_get_speculative");
+    let _routine = cpu.enter(Routine::helper("page_cache_get_speculative"));
     let unless_zero = cpu.has(Safeguard::GupRefUnlessZero);
     let take = move |count: u64| if count == 0 && unless_zero { 0 } else { count.wrapping_add(1) };
     let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
@@ -144,7 +144,7 @@ pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
 
 /// `put_page()`: drops a reference; the last one frees the page.
 pub async fn put_page(cpu: Cpu<'_>, page: Page) {
-    let _routine = cpu.enter("put_page");
+    let _routine = cpu.enter(Routine::helper("put_page"));
     let head = compound_head(cpu, page).await;
     let (_, count) = change_ref(cpu, head, RefChange::Put, |count| count.wrapping_sub(1)).await;
     if count == 0 {

@@ -5,7 +5,7 @@
 //! in a kernel (buddies, per-CPU lists, colours) depend on everything that ran before. Frames that
 //! were never used are alike, so only the first of them is offered.
 
-use sim_core::{Loc, Op, OpKind, Record};
+use sim_core::{Loc, Op, OpKind, Record, Routine};
 use sim_mmu::{Level, Pfn};
 
 use crate::cpu::Cpu;
@@ -106,7 +106,7 @@ async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
 
 /// `free_unref_page()`: puts a frame back on the free list.
 pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
-    let _routine = cpu.enter("free_unref_page");
+    let _routine = cpu.enter(Routine::helper("free_unref_page"));
     let zone = cpu.kernel.zone;
     let op = Op::new(OpKind::Rmw, zone.lock);
     cpu.step(op, move |hw| {
@@ -123,13 +123,13 @@ pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
 
 /// `alloc_page()`: a frame with whatever it held before.
 pub(crate) async fn alloc_page(cpu: Cpu<'_>) -> Option<Page> {
-    let _routine = cpu.enter("alloc_page");
+    let _routine = cpu.enter(Routine::helper("alloc_page"));
     rmqueue(cpu, FrameUse::Data).await
 }
 
 /// `alloc_zeroed_user_highpage_movable()`.
 pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<Page> {
-    let _routine = cpu.enter("alloc_page");
+    let _routine = cpu.enter(Routine::helper("alloc_page"));
     let page = rmqueue(cpu, FrameUse::Data).await?;
     clear_page(cpu, page.0).await;
     cpu.note(Event::PageCleared { pfn: page.0 });
@@ -138,7 +138,7 @@ pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<P
 
 /// A cleared frame for a table: `pte_alloc_one()` and its kin.
 pub(crate) async fn alloc_table(cpu: Cpu<'_>, level: Level, root: Pfn) -> Option<Page> {
-    let _routine = cpu.enter("alloc_table");
+    let _routine = cpu.enter(Routine::helper("alloc_table"));
     let page = rmqueue(cpu, FrameUse::Table { level, root }).await?;
     clear_page(cpu, page.0).await;
     Some(page)
@@ -170,7 +170,7 @@ async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
 
 /// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
 pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
-    let _routine = cpu.enter("copy_user_highpage");
+    let _routine = cpu.enter(Routine::helper("copy_user_highpage"));
     let phys = &cpu.mmu.phys;
     let read = Op::new(OpKind::Read, phys.word(from.0, 0));
     let contents: Vec<u64> = cpu

@@ -1,6 +1,6 @@
 //! Calling functions on other CPUs: `kernel/smp.c`.
 
-use sim_core::{Array, CpuId, Gate, Loc, MemoryBuilder, Shared, Vector, record};
+use sim_core::{Array, CpuId, Gate, Loc, MemoryBuilder, Routine, Shared, Vector, record};
 use sim_mmu::VirtAddr;
 
 use crate::arch::tlb::flush_tlb_func_remote;
@@ -102,7 +102,7 @@ impl CallFunction {
 /// `smp_call_function_many(mask, call, wait = 1)`: interrupts the CPUs of `mask` but this one, and
 /// returns when all have run the call. Interrupts must be on, or two callers could wait for each other.
 pub(crate) async fn smp_call_function_many(cpu: Cpu<'_>, mask: u64, call: Call) {
-    let _routine = cpu.enter("smp_call_function_many");
+    let _routine = cpu.enter(Routine::helper("smp_call_function_many"));
     let _preempt = cpu.preempt_disable();
     let function = cpu.kernel.call_function;
     let others = |id: &CpuId| *id != cpu.id && mask & 1 << id.0 != 0;
@@ -140,7 +140,7 @@ pub(crate) async fn smp_call_function(cpu: Cpu<'_>, call: Call) {
 
 /// `generic_smp_call_function_interrupt()`: the handler of [`CALL_FUNCTION_VECTOR`].
 pub(crate) async fn flush_smp_call_function_queue(cpu: Cpu<'_>) {
-    let _routine = cpu.enter("flush_smp_call_function_queue");
+    let _routine = cpu.enter(Routine::interrupt("flush_smp_call_function_queue"));
     let function = cpu.kernel.call_function;
     let senders = cpu.xchg(function.queue(cpu.id), 0).await;
     for sender in CpuId::all(64).filter(|id| senders & 1 << id.0 != 0) {

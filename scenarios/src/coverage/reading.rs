@@ -147,7 +147,7 @@ fn level(log: &[Logged]) -> Option<Level> {
 /// Who made an access: the innermost routine; outside the kernel, user code, the page walker or a device.
 fn routine(entry: &Logged, place: Option<&Location<'_>>) -> &'static str {
     match (entry.stack.last(), place.map(Location::file)) {
-        (Some(routine), _) => routine,
+        (Some(routine), _) => routine.name,
         (None, Some(file)) if file.ends_with("sim-mmu/src/access.rs") => "(user access)",
         (None, Some(file)) if file.contains("sim-mmu/src/") => "(page walk)",
         (None, Some(_)) => "(device)",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::CpuId;
+use sim_core::{CpuId, Role, Routine};
 
 use super::bearing::bearing;
 use super::fact::{Count, Fact};
@@ -13,9 +13,6 @@ use crate::explore::Trace;
 use crate::oracle::{Finding, OracleId, telling};
 use crate::world::World;
 
-/// The handler of interrupts that other CPUs send.
-const HANDLER: &str = "flush_smp_call_function_queue";
-
 /// One line of the story.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
@@ -23,7 +20,7 @@ pub(super) struct Line {
     pub(super) step: u64,
     pub(super) cpu: CpuId,
     /// The active routines, outermost first.
-    pub(super) stack: Vec<&'static str>,
+    pub(super) stack: Vec<Routine>,
     pub(super) fact: Fact,
     /// What is established here.
     pub(super) remark: Option<String>,
@@ -32,16 +29,19 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(step: u64, cpu: CpuId, stack: &[&'static str], fact: Fact) -> Line {
+    pub(super) fn new(step: u64, cpu: CpuId, stack: &[Routine], fact: Fact) -> Line {
         Line { step, cpu, stack: stack.to_vec(), fact, remark: None, bad: false }
     }
 
     /// The routines to show: the outermost, which is the system call or the interrupt, and the innermost that
     /// tells.
     pub(super) fn outline(&self) -> Vec<String> {
-        let mut shown: Vec<&str> = self.stack.first().copied().into_iter().collect();
+        let mut shown: Vec<Routine> = self.stack.first().copied().into_iter().collect();
         shown.extend(telling(&self.stack).filter(|routine| shown.first() != Some(routine)));
-        let name = |routine: &&str| if *routine == HANDLER { "<IRQ>".to_owned() } else { format!("{routine}()") };
+        let name = |routine: &Routine| match routine.role {
+            Role::Interrupt => "<IRQ>".to_owned(),
+            Role::SystemCall | Role::Body | Role::Helper => format!("{routine}()"),
+        };
         shown.iter().map(name).collect()
     }
 }

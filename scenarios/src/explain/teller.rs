@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::{CpuId, Event as Core, Loc, OpKind};
+use sim_core::{CpuId, Event as Core, Loc, OpKind, Routine};
 use sim_mm::{Event as Mm, FrameUse, MmId, Page};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
@@ -118,7 +118,7 @@ impl<'a> Teller<'a> {
     fn tell_entry(&self, entry: TableEntry, by: Walker, at: &Logged) -> Option<Fact> {
         let TableEntry { level, table, loc, old, new } = entry;
         let place = self.entries.get(&loc).filter(|_| level == Level::Pte);
-        let in_gup = at.stack.iter().any(|routine| routine.starts_with("gup_pte"));
+        let in_gup = at.stack.iter().any(|routine| routine.name.starts_with("gup_pte"));
         let of_call = match self.oracle {
             OracleId::Check => in_gup,
             OracleId::Livelock => by == Walker::Software,
@@ -139,7 +139,7 @@ impl<'a> Teller<'a> {
         })
     }
 
-    fn tell_core(&self, event: &Core, stack: &[&str]) -> Option<Fact> {
+    fn tell_core(&self, event: &Core, stack: &[Routine]) -> Option<Fact> {
         let frame = Page(self.frame.unwrap_or(Pfn(u64::MAX)));
         let counts = self.frame.map(|pfn| {
             let kernel = &self.world.kernel;
@@ -149,7 +149,7 @@ impl<'a> Teller<'a> {
             (Core::Raise { target, .. }, _) if !self.flushes.is_empty() => Some(Fact::Sent { target: *target }),
             (Core::Interrupt(_), _) if !self.flushes.is_empty() => Some(Fact::Taken { inside: !stack.is_empty() }),
             (Core::Access { kind: OpKind::Read, loc, new, .. }, Some((pfn, refs, maps)))
-                if (*loc == refs || *loc == maps) && stack.contains(&"do_wp_page") =>
+                if (*loc == refs || *loc == maps) && stack.iter().any(|active| *active == "do_wp_page") =>
             {
                 let count = if *loc == refs { Count::Ref } else { Count::Map };
                 Some(Fact::Count { count, pfn, values: vec![*new], freed: false })
@@ -191,7 +191,7 @@ impl<'a> Teller<'a> {
         self.pages.iter().any(|(_, va)| page.is_none_or(|vpn| vpn == va.vpn()))
     }
 
-    fn tell_mm(&self, event: &Mm, stack: &[&str]) -> Option<Fact> {
+    fn tell_mm(&self, event: &Mm, stack: &[Routine]) -> Option<Fact> {
         match event {
             Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(Fact::Allocated {
                 pfn: *pfn,

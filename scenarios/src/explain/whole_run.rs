@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::panic::Location;
 
-use sim_core::{CpuId, Event as Core, Loc};
+use sim_core::{CpuId, Event as Core, Loc, Routine};
 use sim_mm::Errno;
 
 use super::fact::Fact;
@@ -127,7 +127,7 @@ pub(super) fn returned(world: &World<'_>, trace: &Trace, finding: &Finding) -> O
     let (_, rest) = finding.message.split_once(" returned ").filter(|_| finding.oracle == OracleId::Check)?;
     let (call, cpu, steps) = operation(world, trace, finding)?;
     let value = returned_value(rest.split(',').next()?.parse().ok()?);
-    Some(Line::new(*steps.end(), cpu, &[call], Fact::Returned { value }))
+    Some(Line::new(*steps.end(), cpu, &[Routine::system_call(call)], Fact::Returned { value }))
 }
 
 /// What each task of a deadlock waits for, as lines.

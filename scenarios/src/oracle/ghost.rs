@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sim_core::{CpuId, Loc};
+use sim_core::{CpuId, Loc, Role, Routine};
 use sim_mm::{FrameUse, MmId};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
@@ -14,32 +14,19 @@ pub struct Site {
     /// At which step of the run.
     pub step: u64,
     /// The active routines, outermost first.
-    pub stack: Vec<&'static str>,
+    pub stack: Vec<Routine>,
 }
-
-/// Routines that only carry out what their caller decided.
-const HELPERS: [&str; 9] = [
-    "put_page",
-    "copy_user_highpage",
-    "ptep_clear_flush",
-    "smp_call_function_many",
-    "free_unref_page",
-    "alloc_page",
-    "alloc_table",
-    "page_cache_get_speculative",
-    "flush_tlb_mm_range",
-];
 
 impl Site {
     /// The innermost routine that tells what was going on.
     pub fn routine(&self) -> Option<&'static str> {
-        telling(&self.stack)
+        telling(&self.stack).map(|routine| routine.name)
     }
 }
 
 /// The innermost of some active routines that is more than a helper.
-pub(crate) fn telling(stack: &[&'static str]) -> Option<&'static str> {
-    stack.iter().rev().find(|routine| !HELPERS.contains(routine)).or(stack.last()).copied()
+pub(crate) fn telling(stack: &[Routine]) -> Option<Routine> {
+    stack.iter().rev().find(|routine| routine.role != Role::Helper).or(stack.last()).copied()
 }
 
 /// What a frame is.

@@ -148,7 +148,7 @@ impl Finding {
 
     /// Whether a routine takes part: on either side, at any depth.
     pub fn involves(&self, routine: &str) -> bool {
-        let in_stack = |site: &Site| site.stack.contains(&routine);
+        let in_stack = |site: &Site| site.stack.iter().any(|active| active.name == routine);
         in_stack(&self.site) || self.other.as_ref().is_some_and(in_stack)
     }
 }

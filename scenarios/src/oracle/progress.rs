@@ -3,7 +3,7 @@
 //!
 //! Both are judged on the whole run. A livelock is a bound that was reached, not a proof of a cycle.
 
-use sim_core::{Blocked, CpuId};
+use sim_core::{Blocked, CpuId, Routine};
 
 use super::ghost::Site;
 use super::{Finding, OracleId};
@@ -12,7 +12,7 @@ use super::{Finding, OracleId};
 pub fn deadlock(
     blocked: &[Blocked],
     step: u64,
-    stack: impl Fn(CpuId) -> Vec<&'static str>,
+    stack: impl Fn(CpuId) -> Vec<Routine>,
     describe: impl Fn(&Blocked) -> String,
 ) -> Finding {
     let waits: Vec<String> = blocked.iter().map(describe).collect();

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim_core::{Core, CpuId, Loc};
+use sim_core::{Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel};
 use sim_mmu::Event as Hardware;
 
@@ -21,7 +21,7 @@ pub struct Logged {
     /// The CPU that did it.
     pub cpu: CpuId,
     /// The active routines, outermost first.
-    pub stack: Vec<&'static str>,
+    pub stack: Vec<Routine>,
     /// What happened.
     pub what: What,
 }

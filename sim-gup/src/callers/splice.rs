@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sim_core::{Gate, Loc, MemoryBuilder, Object, Op, OpKind};
+use sim_core::{Gate, Loc, MemoryBuilder, Object, Op, OpKind, Routine};
 use sim_mm::{Cpu, Errno, Event, MmId};
 use sim_mmu::VirtAddr;
 
@@ -34,7 +34,7 @@ impl Pipe {
 /// As [`get_user_pages_fast`].
 pub async fn vmsplice(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: u64) -> Result<u64, Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("vmsplice_to_pipe");
+    let _routine = cpu.enter(Routine::system_call("vmsplice_to_pipe"));
     let mut pages = Pages::default();
     let nr = get_user_pages_fast(cpu, start, nr_pages, false, &mut pages).await?;
     let pins = pages.take();
@@ -51,7 +51,7 @@ pub async fn vmsplice(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: u64)
 /// the reference.
 pub async fn pipe_read(cpu: Cpu<'_>, pipe: &Pipe, reader: MmId) -> u64 {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter("pipe_read");
+    let _routine = cpu.enter(Routine::system_call("pipe_read"));
     let pin = loop {
         let op = Op::new(OpKind::Wait, pipe.filled).behind(Gate::NonZero(pipe.filled)).sleeping();
         cpu.step(op, |hw| hw.perform_rmw(&op, hw.core.memory.get(op.loc), hw.core.memory.get(op.loc))).await;

@@ -4,7 +4,7 @@
 //! did not justify when it began. Changer: change the entry, then read the cpumask. Switcher: set
 //! the cpumask, then load the root.
 
-use sim_core::{Shared, record};
+use sim_core::{Routine, Shared, record};
 use sim_mmu::VirtAddr;
 
 use crate::cpu::Cpu;
@@ -58,7 +58,7 @@ pub(crate) async fn switch_mm_irqs_off<'m>(cpu: Cpu<'m>, next: Option<&'m MmStru
 
 /// `flush_tlb_mm_range()`: pages `start` up to `end`.
 pub(crate) async fn flush_tlb_mm_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
-    let _routine = cpu.enter("flush_tlb_mm_range");
+    let _routine = cpu.enter(Routine::helper("flush_tlb_mm_range"));
     let id = cpu.kernel.next_flush();
     cpu.note(Event::FlushBegun { id, mm: mm.id, range: start.vpn()..end.vpn() });
     {

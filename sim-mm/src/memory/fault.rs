@@ -1,6 +1,6 @@
 //! Page faults: `handle_mm_fault()` and what it calls.
 
-use sim_core::{Held, ReadHeld, SpinLock};
+use sim_core::{Held, ReadHeld, Routine, SpinLock};
 use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
@@ -312,7 +312,7 @@ async fn wp_page_copy<'m>(
 
 /// `ptep_clear_flush()`: no CPU uses the old translation when this returns.
 async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) {
-    let _routine = cpu.enter("ptep_clear_flush");
+    let _routine = cpu.enter(Routine::helper("ptep_clear_flush"));
     cpu.update_pte(mm, address, ptep, |_| Entry::NONE).await;
     if cpu.has(Safeguard::WpFlush) {
         flush_tlb_page(cpu, mm, address).await;

@@ -1,0 +1,98 @@
+//! Routines of the simulated code: their names and their roles, both said where the routine begins.
+
+use std::fmt;
+
+use crate::cpu::Cpu;
+use crate::event::Event;
+
+/// What a routine is for whoever reads a call stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Called from outside the kernel, or by a driver on behalf of a process.
+    SystemCall,
+    /// The handler of an interrupt.
+    Interrupt,
+    /// It decides something: where it stands in a stack, it tells what was going on.
+    Body,
+    /// It only carries out what its caller decided.
+    Helper,
+}
+
+/// A routine. A name alone is a body's: `cpu.enter("zap_pte_range")`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routine {
+    /// As the kernel calls it.
+    pub name: &'static str,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl Routine {
+    /// A routine that is called from outside.
+    pub const fn system_call(name: &'static str) -> Routine {
+        Routine { name, role: Role::SystemCall }
+    }
+
+    /// A routine that handles an interrupt.
+    pub const fn interrupt(name: &'static str) -> Routine {
+        Routine { name, role: Role::Interrupt }
+    }
+
+    /// A routine that only carries out what its caller decided.
+    pub const fn helper(name: &'static str) -> Routine {
+        Routine { name, role: Role::Helper }
+    }
+}
+
+impl From<&'static str> for Routine {
+    #[inline]
+    fn from(name: &'static str) -> Routine {
+        Routine { name, role: Role::Body }
+    }
+}
+
+impl PartialEq<&str> for Routine {
+    fn eq(&self, name: &&str) -> bool {
+        self.name == *name
+    }
+}
+
+impl fmt::Display for Routine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl<'m> Cpu<'m> {
+    /// Names the routine that runs until the guard is dropped. Kept only while tracing.
+    #[inline]
+    pub fn enter(self, routine: impl Into<Routine>) -> Entered<'m> {
+        if !self.core.is_traced() {
+            return Entered { cpu: None };
+        }
+        let routine = routine.into();
+        self.state().routines.borrow_mut().push(routine);
+        self.core.emit(self.id, || Event::Enter(routine));
+        Entered { cpu: Some(self) }
+    }
+
+    /// The routines that are active in the context on top, outermost first. Empty unless tracing.
+    pub fn routines(self) -> Vec<Routine> {
+        self.state().routines.borrow().clone()
+    }
+}
+
+/// A routine is active while this lives.
+#[must_use]
+pub struct Entered<'m> {
+    cpu: Option<Cpu<'m>>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if let Some(cpu) = self.cpu {
+            cpu.state().routines.borrow_mut().pop();
+            cpu.core.emit(cpu.id, || Event::Exit);
+        }
+    }
+}
