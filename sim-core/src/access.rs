@@ -232,6 +232,9 @@ impl<'m> Cpu<'m> {
     #[cold]
     fn buffer(self, loc: Loc, value: u64) {
         let state = self.state();
+        if state.buffer_is_full() {
+            self.drain_one();
+        }
         state.stores.set(state.stores.get() + 1);
         state.buffer.borrow_mut().push_back((loc, value));
     }

@@ -360,7 +360,7 @@ impl Core {
     /// Tells the observer if a word that is touched belongs to a record that is free.
     #[inline]
     pub(crate) fn check_life(&self, cpu: CpuId, loc: Loc) {
-        if self.memory.may_be_in_a_slab(loc) && self.memory.is_dead(loc) {
+        if self.memory.is_dead(loc) {
             self.note_dead(cpu, loc);
         }
     }

@@ -81,6 +81,9 @@ pub(crate) struct CpuState {
     pub(crate) routines: RefCell<Vec<Routine>>,
 }
 
+/// Stores that a CPU's buffer holds. Real ones hold some sixty; this is as many as a search can tell apart.
+pub(crate) const STORE_BUFFER: usize = 1024;
+
 impl Default for CpuState {
     fn default() -> Self {
         CpuState {
@@ -111,6 +114,11 @@ impl CpuState {
             sleeps: self.sleeps.get(),
             place: self.place.get(),
         })
+    }
+
+    /// Whether a store has to wait until the oldest one has left the buffer.
+    pub(crate) fn buffer_is_full(&self) -> bool {
+        self.buffer.borrow().len() >= STORE_BUFFER
     }
 
     /// The CPU's own newest buffered store to the word.

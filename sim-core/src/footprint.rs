@@ -8,7 +8,7 @@
 //! [`Core::touch`].
 
 use crate::core::{Core, MemoryModel};
-use crate::cpu::{Cpu, CpuId};
+use crate::cpu::{Cpu, CpuId, STORE_BUFFER};
 use crate::gate::Gate;
 use crate::memory::Loc;
 
@@ -57,8 +57,8 @@ pub(crate) struct Places {
     cpus: u32,
 }
 
-/// Stores of a CPU that can be told apart.
-const SLOTS: u32 = 1024;
+/// Stores of a CPU that can be told apart: as many as are in its buffer at a time.
+const SLOTS: u32 = STORE_BUFFER as u32;
 
 impl Places {
     fn nth(self, kind: u32, cpu: CpuId) -> Loc {
@@ -90,10 +90,10 @@ impl Places {
         self.nth(4, CpuId(0))
     }
 
-    /// The CPU's `n`th store of the run, in its buffer.
+    /// The CPU's `n`th store of the run, in its buffer. When a later store has the same place, this one has left
+    /// the buffer.
     fn slot(self, cpu: CpuId, n: u32) -> Loc {
-        assert!(n < SLOTS, "simulator defect: {cpu} made more than {SLOTS} buffered stores in a run");
-        Loc(self.nth(5, CpuId(0)).0 + u32::from(cpu.0) * SLOTS + n)
+        Loc(self.nth(5, CpuId(0)).0 + u32::from(cpu.0) * SLOTS + n % SLOTS)
     }
 
     /// Number of places, words included.

@@ -130,9 +130,10 @@ impl MemoryBuilder {
     pub fn build(self) -> Memory {
         let first = self.slabs.iter().map(|slab| slab.range().0.0).min().unwrap_or(0);
         let last = self.slabs.iter().map(|slab| slab.range().1.0).max().unwrap_or(0);
+        let life_of = |loc| self.slabs.iter().find_map(|slab| slab.life_of(Loc(loc))).unwrap_or(Loc::NONE);
         Memory {
-            slab_words: (first, last - first),
-            slabs: self.slabs,
+            first_slab_word: first,
+            lives: (first..last).map(life_of).collect(),
             words: (0..self.next).map(|_| Cell::new(0)).collect(),
             journal: RefCell::new(Vec::with_capacity(256)),
             tracked: Cell::new(false),
@@ -155,9 +156,9 @@ pub struct Memory {
     /// What the present step has looked at, and what was there.
     looks: RefCell<Vec<(Loc, u64)>>,
     regions: Vec<Region>,
-    slabs: Vec<SlabLayout>,
-    /// All slabs lie between these words: the first, and how many.
-    slab_words: (u32, u32),
+    first_slab_word: u32,
+    /// For each word from the first of a slab to the last, the word that tells whether its record is in use.
+    lives: Box<[Loc]>,
 }
 
 impl Memory {
@@ -228,16 +229,13 @@ impl Memory {
         }
     }
 
-    /// Whether a word may belong to a record that has a lifetime.
-    #[inline]
-    pub(crate) fn may_be_in_a_slab(&self, loc: Loc) -> bool {
-        loc.0.wrapping_sub(self.slab_words.0) < self.slab_words.1
-    }
-
     /// Whether a word belongs to a record that is free, and that nobody may touch.
+    #[inline]
     pub(crate) fn is_dead(&self, loc: Loc) -> bool {
-        let life = self.slabs.iter().find_map(|slab| slab.life_of(loc));
-        life.is_some_and(|life| self.get(life).is_multiple_of(2))
+        match self.lives.get(loc.0.wrapping_sub(self.first_slab_word) as usize) {
+            None | Some(&Loc::NONE) => false,
+            Some(&life) => self.get(life).is_multiple_of(2),
+        }
     }
 
     /// Number of words.

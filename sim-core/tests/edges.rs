@@ -457,3 +457,28 @@ fn pct_and_pos_reach_each_task() {
         assert_eq!(traces.into_iter().collect::<Vec<_>>(), ["0 1 2", "0 2 1"]);
     }
 }
+
+/// A store buffer is finite: a CPU that stores on and on makes room by draining, and a search copes with it.
+#[test]
+fn more_stores_than_a_buffer_holds() {
+    const STORES: u64 = 2_500;
+    let machine = Machine::new(tso(2))
+        .task(0, |m, cpu| {
+            Box::pin(async move {
+                for value in 1..=STORES {
+                    cpu.store(X, value).await;
+                }
+                let own = cpu.load(X).await;
+                // A locked operation waits until all of them are in memory.
+                cpu.rmw(Y, |y: u64| y + 1).await;
+                m.say(format!("{own} {}", cpu.core.memory.get(X.loc())));
+            })
+        })
+        .task(1, |_, _| Box::pin(async {}));
+    let sources = (0..20).map(|seed| Source::Random(Random::new(seed)));
+    for source in std::iter::once(Source::First).chain(sources) {
+        machine.core.set_source(source);
+        let told = machine.run_at_most(20_000, |m, outcome| m.trace(outcome));
+        assert!(told.contains("2500 2500"), "{told}");
+    }
+}

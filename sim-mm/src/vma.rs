@@ -4,7 +4,7 @@
 //! whoever holds the lock reads them without a step of its own. Whoever uses a mapping that has been freed,
 //! because it let go of the lock or never held it, is seen (`object-use-after-free`).
 
-use sim_core::{Ref, Shared, record};
+use sim_core::{Ref, Shared, Word, record};
 use sim_mmu::VirtAddr;
 
 use crate::cpu::Cpu;
@@ -42,19 +42,24 @@ impl Vma {
         cpu.kernel.vmas.deref(**cpu, self.0)
     }
 
+    /// A field, without a step: for a caller that excludes changes. The reference is checked, not each word.
+    fn get<T: Word>(self, cpu: Cpu<'_>, field: impl Fn(VmArea) -> Shared<T>) -> T {
+        T::from_word(cpu.core.memory.get(field(self.words(cpu)).loc()))
+    }
+
     /// `vm_start`, for a caller that excludes changes.
     pub fn start(self, cpu: Cpu<'_>) -> VirtAddr {
-        cpu.this_cpu_read(self.words(cpu).vm_start())
+        self.get(cpu, VmArea::vm_start)
     }
 
     /// `vm_end`, for a caller that excludes changes.
     pub fn end(self, cpu: Cpu<'_>) -> VirtAddr {
-        cpu.this_cpu_read(self.words(cpu).vm_end())
+        self.get(cpu, VmArea::vm_end)
     }
 
     /// `vm_flags`, for a caller that excludes changes.
     pub fn flags(self, cpu: Cpu<'_>) -> VmFlags {
-        cpu.this_cpu_read(self.words(cpu).vm_flags())
+        self.get(cpu, VmArea::vm_flags)
     }
 
     /// Whether the address is in it.
