@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use mmsim::scenario::{Advice, Expect, GupCall, Place, StrategyName, What, load};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sim_mm::{Flush, Release, Safeguard};
+use sim_gup::safeguards::GUP_PTE_RECHECK;
+use sim_mm::{Flush, Release};
 
 const EXAMPLE: &str = include_str!("good/design-example.json");
 
@@ -79,7 +80,7 @@ fn the_example_loads() {
     let (exhaustive, portfolio) = (StrategyName::Exhaustive, StrategyName::Portfolio);
     assert_eq!(cases, [("recheck", exhaustive), ("no-recheck", portfolio), ("ipi-blocks-the-free", exhaustive)]);
     assert_eq!(scenario.cases[0].expect, Expect::NoViolation);
-    assert_eq!(scenario.cases[1].kernel.without, [Safeguard::GupPteRecheck]);
+    assert_eq!(scenario.cases[1].kernel.without, [GUP_PTE_RECHECK]);
     let any_of = vec!["leak".to_owned(), "frame-use-after-free".to_owned()];
     assert_eq!(scenario.cases[1].expect, Expect::Violation { any_of, routine: Some("gup_pte_range".to_owned()) });
     assert_eq!(scenario.cases[2].machine.platform.flush, Some(Flush::Ipi));

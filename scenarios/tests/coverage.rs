@@ -9,7 +9,8 @@ use mmsim::case::configuration;
 use mmsim::coverage::{Coverage, Survey, survey};
 use mmsim::explore::{Campaign, Strategy};
 use mmsim::library::{entries, open};
-use sim_mm::Safeguard;
+use sim_gup::safeguards::GUP_PTE_RECHECK;
+use sim_mm::safeguards::GUP_IRQ_OFF;
 
 /// Runs of each survey.
 const RUNS: u64 = 500;
@@ -27,17 +28,17 @@ fn surveyed(scenario: &str, case: &str, jobs: usize) -> Survey {
 
 #[test]
 fn a_check_decides_only_in_a_kernel_that_has_it() {
-    let with = surveyed("spec-ref-vs-reuse", "recheck", 1).coverage.safeguards.of(Safeguard::GupPteRecheck);
+    let with = surveyed("spec-ref-vs-reuse", "recheck", 1).coverage.safeguards.of(GUP_PTE_RECHECK);
     assert_eq!((with.in_force, with.missed), (RUNS, 0));
     assert!(0 < with.decided && with.decided < with.consulted, "{with:?}");
-    let without = surveyed("spec-ref-vs-reuse", "no-recheck", 1).coverage.safeguards.of(Safeguard::GupPteRecheck);
+    let without = surveyed("spec-ref-vs-reuse", "no-recheck", 1).coverage.safeguards.of(GUP_PTE_RECHECK);
     assert_eq!((without.in_force, without.consulted, without.decided), (0, 0, 0));
     assert!(without.missed > 0, "{without:?}");
 }
 
 #[test]
 fn a_design_decides_where_it_is_the_one_in_force() {
-    let irq_off = |case| surveyed("gupfast-vs-table-free", case, 1).coverage.safeguards.of(Safeguard::GupIrqOff);
+    let irq_off = |case| surveyed("gupfast-vs-table-free", case, 1).coverage.safeguards.of(GUP_IRQ_OFF);
     let (irq, preempt) = (irq_off("after-flush-irq"), irq_off("after-flush-preempt"));
     assert_eq!((irq.decided, irq.missed), (irq.consulted, 0));
     assert!(irq.decided > 0);

@@ -7,7 +7,8 @@ use mmsim::explore::{Campaign, Exhaustive, Explored, Extent, Goal, Strategy};
 use mmsim::library::open;
 use mmsim::scenario::{KernelSpec, MachineChange, PlatformChange};
 use sim_core::systematic::Reduction;
-use sim_mm::{Flush, Safeguard};
+use sim_gup::CATALOGUE;
+use sim_mm::Flush;
 
 /// A kernel that lacks a safeguard, on a machine whose flushes are broadcast or not.
 struct Kernel {
@@ -32,7 +33,7 @@ const KERNELS: [Kernel; 7] = [
 
 fn explore(kernel: &Kernel, strategy: Strategy, runs: u64) -> Explored {
     let scenario = open(kernel.scenario).unwrap_or_else(|error| panic!("{error}")).scenario;
-    let without = vec![Safeguard::by_key(kernel.without).expect("a safeguard")];
+    let without = vec![CATALOGUE.safeguard(kernel.without).expect("a safeguard")];
     let platform = PlatformChange { flush: Some(kernel.flush), ..PlatformChange::default() };
     let campaign = Campaign {
         scenario: &scenario,

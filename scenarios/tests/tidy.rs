@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sim_mm::{SAFEGUARDS, Shape};
+use sim_gup::CATALOGUE;
+use sim_mm::Shape;
 
 /// Every Rust file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -16,25 +17,55 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-#[test]
-fn each_safeguard_is_consulted_at_exactly_one_place_and_decides_at_one() {
+/// The code of some crates, file by file, without white space and without the tests inside.
+fn code(crates: &[&str]) -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = Vec::new();
-    for folder in ["sim-mm/src", "sim-gup/src"] {
-        sources(&root.join(folder), &mut files);
+    for name in crates {
+        sources(&root.join(name).join("src"), &mut files);
     }
-    let code: Vec<String> = files
-        .iter()
-        .map(|file| std::fs::read_to_string(file).expect("a source file"))
-        .map(|text| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned())
-        .collect();
-    for facts in SAFEGUARDS {
-        let consulted = format!("has(Safeguard::{:?})", facts.safeguard);
-        let places: usize = code.iter().map(|text| text.matches(&consulted).count()).sum();
-        assert_eq!(places, 1, "{} is consulted at {places} places", facts.key);
-        // Orders and designs decide where they are reached; a check has to say so.
-        let decided = format!("decided(Safeguard::{:?})", facts.safeguard);
-        let places: usize = code.iter().map(|text| text.matches(&decided).count()).sum();
-        assert_eq!(places, usize::from(facts.shape == Shape::Check), "{} decides at {places} places", facts.key);
+    files.sort();
+    let read = |file: PathBuf| {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        (file, code.split_whitespace().collect())
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn each_safeguard_is_consulted_at_exactly_one_place_and_decides_at_one() {
+    let code = code(&["sim-mm", "sim-gup"]);
+    let places = |what: String| code.iter().map(|(_, text)| text.matches(&what).count()).sum::<usize>();
+    for safeguard in CATALOGUE.safeguards() {
+        let name = safeguard.key.to_uppercase().replace('-', "_");
+        let checked = places(format!("check!(cpu,{name},"));
+        let asked = places(format!("cpu.has({name})")) + places(format!("cpu.consulted({name})"));
+        assert_eq!(checked + asked, 1, "{} is consulted at {} places", safeguard.key, checked + asked);
+        // Orders and designs decide where they are reached; a check that is no `check!` has to say so.
+        let decided = checked + places(format!("cpu.decided({name})"));
+        let decides = usize::from(safeguard.shape == Shape::Check);
+        assert_eq!(decided, decides, "{} decides at {decided} places", safeguard.key);
     }
+}
+
+#[test]
+fn safeguards_are_numbered_without_gaps_and_their_keys_name_one_each() {
+    let mut ids: Vec<usize> = CATALOGUE.safeguards().map(sim_mm::Safeguard::id).collect();
+    ids.sort_unstable();
+    assert!(ids.iter().copied().eq(0..ids.len()), "{ids:?}");
+    for safeguard in CATALOGUE.safeguards() {
+        assert_eq!(CATALOGUE.safeguard(safeguard.key), Some(safeguard), "{} is given twice", safeguard.key);
+        let sentence = safeguard.about.starts_with(char::is_uppercase) && safeguard.about.ends_with('.');
+        assert!(sentence && !safeguard.routine.is_empty(), "{}", safeguard.key);
+    }
+}
+
+#[test]
+fn a_release_has_the_safeguards_that_came_before_it_and_left_after_it() {
+    let breaks = |version: &str| {
+        let version = version.parse().expect("a release");
+        sim_gup::safeguards::GUP_READ_BREAKS_COW.is_in(version)
+    };
+    assert_eq!(["v5.7", "v5.8", "v5.9"].map(breaks), [false, true, false]);
 }

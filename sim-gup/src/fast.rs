@@ -5,15 +5,21 @@
 //! could be inside.
 
 use sim_core::{IrqGuard, PreemptGuard, RcuReadGuard, Routine};
+use sim_mm::safeguards::GUP_IRQ_OFF;
 use sim_mm::{
-    Cpu, Errno, GupProtect, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, Safeguard, compound_head,
-    page_cache_get_speculative, pgd_offset, put_page, set_page_referenced,
+    Cpu, Errno, GupProtect, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, page_cache_get_speculative,
+    pgd_offset, put_page, set_page_referenced,
 };
 use sim_mmu::{Level, VirtAddr};
 
 use crate::flags::FollFlags;
 use crate::gup::{get_user_pages_unlocked, should_force_cow_break};
 use crate::pages::Pages;
+use crate::safeguards::{
+    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT, GUP_PTE_PERMITTED,
+    GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK,
+    GUP_SLOW_FALLBACK,
+};
 
 /// The lockless walk gives up here; what it has pinned so far stays pinned.
 struct Fallback;
@@ -31,18 +37,16 @@ async fn gup_pte_range(
     let mut ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
     loop {
         let pte = cpu.read_once(ptep).await;
-        if cpu.has(Safeguard::GupPtePermitted) && !pte.access_permitted(write) {
-            cpu.decided(Safeguard::GupPtePermitted);
+        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(write)) {
             return Err(Fallback);
         }
-        if cpu.has(Safeguard::GupPteSpecial) && pte.special() {
-            cpu.decided(Safeguard::GupPteSpecial);
+        if check!(cpu, GUP_PTE_SPECIAL, pte.special()) {
             return Err(Fallback);
         }
         let page = Page(pte.pfn());
         let head = compound_head(cpu, page).await;
 
-        let pinned = if cpu.has(Safeguard::GupRefThenRecheck) {
+        let pinned = if cpu.has(GUP_REF_THEN_RECHECK) {
             ref_then_recheck(cpu, head, ptep, pte).await
         } else {
             recheck_then_ref(cpu, head, ptep, pte).await
@@ -67,9 +71,8 @@ async fn ref_then_recheck(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> boo
     if !page_cache_get_speculative(cpu, head).await {
         return false;
     }
-    if cpu.has(Safeguard::GupPteRecheck) && cpu.read_once(ptep).await != pte {
-        cpu.decided(Safeguard::GupPteRecheck);
-        if cpu.has(Safeguard::GupRecheckPut) {
+    if check!(cpu, GUP_PTE_RECHECK, cpu.read_once(ptep).await != pte) {
+        if cpu.has(GUP_RECHECK_PUT) {
             put_page(cpu, head).await;
         }
         return false;
@@ -97,8 +100,7 @@ async fn gup_pmd_range(
     loop {
         let pmd = cpu.read_once(pmdp).await;
         let next = geometry.addr_end(Level::Pmd, addr, end);
-        if cpu.has(Safeguard::GupPmdPresent) && !pmd.present() {
-            cpu.decided(Safeguard::GupPmdPresent);
+        if check!(cpu, GUP_PMD_PRESENT, !pmd.present()) {
             return Err(Fallback);
         }
         gup_pte_range(cpu, pmd, addr, next, write, pages).await?;
@@ -124,8 +126,7 @@ async fn gup_pud_range(
     loop {
         let pud = cpu.read_once(pudp).await;
         let next = geometry.addr_end(Level::Pud, addr, end);
-        if cpu.has(Safeguard::GupPudNone) && pud.none() {
-            cpu.decided(Safeguard::GupPudNone);
+        if check!(cpu, GUP_PUD_NONE, pud.none()) {
             return Err(Fallback);
         }
         gup_pmd_range(cpu, pud, addr, next, write, pages).await?;
@@ -146,8 +147,7 @@ async fn gup_p4d_range(
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let p4d = pgd.p4d();
-    if cpu.has(Safeguard::GupP4dNone) && p4d.none() {
-        cpu.decided(Safeguard::GupP4dNone);
+    if check!(cpu, GUP_P4D_NONE, p4d.none()) {
         return Err(Fallback);
     }
     gup_pud_range(cpu, p4d, addr, end, write, pages).await
@@ -189,7 +189,7 @@ enum Protected<'m> {
 /// Disabled interrupts hold up both the grace period after which tables are freed and the interrupt of
 /// a TLB flush; disabled preemption holds up only the first; `rcu_read_lock()` the first since v4.20.
 fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {
-    cpu.consulted(Safeguard::GupIrqOff);
+    cpu.consulted(GUP_IRQ_OFF);
     match cpu.kernel.config.kernel.gup_protect {
         GupProtect::Irq => Protected::Irq(cpu.irq_save()),
         GupProtect::Preempt => Protected::Preempt(cpu.preempt_disable()),
@@ -202,8 +202,7 @@ fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {
 fn access_ok(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
     let limit = cpu.mmu.geometry.task_size().0;
     let below = start.0.checked_add(len).is_some_and(|end| end <= limit);
-    if cpu.has(Safeguard::GupAccessOk) && !below {
-        cpu.decided(Safeguard::GupAccessOk);
+    if check!(cpu, GUP_ACCESS_OK, !below) {
         return false;
     }
     true
@@ -211,8 +210,7 @@ fn access_ok(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
 
 /// `gup_fast_permitted()`.
 fn gup_fast_permitted(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
-    if cpu.has(Safeguard::GupRangeWraps) && start.0.wrapping_add(len) < start.0 {
-        cpu.decided(Safeguard::GupRangeWraps);
+    if check!(cpu, GUP_RANGE_WRAPS, start.0.wrapping_add(len) < start.0) {
         return false;
     }
     true
@@ -270,19 +268,14 @@ pub async fn get_user_pages_fast(
         gup_pgd_range(cpu, start, end, write || should_force_cow_break(cpu), pages).await;
     }
     let nr = pages.nr();
-    if nr >= nr_pages || !cpu.has(Safeguard::GupSlowFallback) {
+    if nr >= nr_pages || !cpu.has(GUP_SLOW_FALLBACK) {
         return Ok(nr);
     }
-    let start = if cpu.has(Safeguard::GupAdvanceStart) && nr > 0 {
-        cpu.decided(Safeguard::GupAdvanceStart);
-        start.plus_pages(nr)
-    } else {
-        start
-    };
+    let start = if check!(cpu, GUP_ADVANCE_START, nr > 0) { start.plus_pages(nr) } else { start };
     let flags = if write { FollFlags::WRITE } else { FollFlags::NONE };
     match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
         Ok(more) => Ok(nr + more),
-        Err(_) if nr > 0 && cpu.has(Safeguard::GupMergeResult) => Ok(nr),
+        Err(_) if nr > 0 && cpu.has(GUP_MERGE_RESULT) => Ok(nr),
         Err(errno) => Err(errno),
     }
 }

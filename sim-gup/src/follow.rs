@@ -2,12 +2,13 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, Safeguard, get_page, pgd_offset, set_page_referenced,
+    Cpu, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, check, get_page, pgd_offset, set_page_referenced,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::gup::should_force_cow_break;
+use crate::safeguards::{FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL};
 
 /// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` asks for one.
 /// `None` if the access has to be faulted in.
@@ -54,8 +55,7 @@ async fn follow_pmd_mask(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
 fn can_follow_write_pte(cpu: Cpu<'_>, pte: Pte, flags: FollFlags) -> bool {
     let forced = flags.has(FollFlags::FORCE) || should_force_cow_break(cpu);
     let can = pte.write() || (forced && flags.has(FollFlags::COW) && pte.dirty());
-    if cpu.has(Safeguard::FollowPteWrite) && !can {
-        cpu.decided(Safeguard::FollowPteWrite);
+    if check!(cpu, FOLLOW_PTE_WRITE, !can) {
         return false;
     }
     true
@@ -71,10 +71,9 @@ async fn follow_page_pte(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
     let _ptl: Option<Held<'_>> =
-        if cpu.has(Safeguard::FollowPtl) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
+        if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
-    if cpu.has(Safeguard::FollowPtePresent) && !pte.present() {
-        cpu.decided(Safeguard::FollowPtePresent);
+    if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
         return None;
     }
     if flags.has(FollFlags::WRITE) && !can_follow_write_pte(cpu, pte, flags) {

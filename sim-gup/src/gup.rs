@@ -2,17 +2,18 @@
 
 use sim_core::{ReadHeld, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, Safeguard, VmFaultError, VmFlags, Vma, find_vma, handle_mm_fault,
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, VmFaultError, VmFlags, Vma, check, find_vma, handle_mm_fault,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
 use crate::pages::Pages;
+use crate::safeguards::{CHECK_VMA_WRITE, GUP_READ_BREAKS_COW};
 
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
 pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
-    cpu.has(Safeguard::GupReadBreaksCow)
+    cpu.has(GUP_READ_BREAKS_COW)
 }
 
 /// How `faultin_page()` ended.
@@ -59,8 +60,7 @@ fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), E
     }
     if gup_flags.has(FollFlags::WRITE) {
         let allowed = vm_flags.any(VmFlags::WRITE) || (force && vm_flags.is_cow_mapping());
-        if !allowed && cpu.has(Safeguard::CheckVmaWrite) {
-            cpu.decided(Safeguard::CheckVmaWrite);
+        if check!(cpu, CHECK_VMA_WRITE, !allowed) {
             return Err(Errno::Efault);
         }
     } else {

@@ -9,7 +9,9 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use sim_core::BoxFuture;
-use sim_mm::{Errno, Flush, Platform, Safeguard, TableFree};
+use sim_gup::safeguards::{FOLLOW_PTL, GUP_RECHECK_PUT};
+use sim_mm::safeguards::{GUP_IRQ_OFF, GUP_REF_UNLESS_ZERO};
+use sim_mm::{Errno, Flush, Platform, TableFree};
 
 /// Pages that both threads are about.
 const FIRST: u64 = 2;
@@ -122,15 +124,15 @@ fn a_missing_safeguard_is_noticed() {
     // Without interrupts, only the order of reference and second look protects a page.
     let no_ipi = Platform { flush: Flush::NoIpi, table_free: TableFree::RcuSched, ..Platform::default() };
     for (safeguard, change, platform) in [
-        (Safeguard::GupRefUnlessZero, Change::DontNeed, no_ipi),
-        (Safeguard::GupRecheckPut, Change::DontNeed, no_ipi),
-        (Safeguard::FollowPtl, Change::DontNeed, no_ipi),
-        (Safeguard::GupIrqOff, Change::Munmap, Platform::default()),
+        (GUP_REF_UNLESS_ZERO, Change::DontNeed, no_ipi),
+        (GUP_RECHECK_PUT, Change::DontNeed, no_ipi),
+        (FOLLOW_PTL, Change::DontNeed, no_ipi),
+        (GUP_IRQ_OFF, Change::Munmap, Platform::default()),
     ] {
         let setup = Setup { cpus: 2, platform, kernel: without(safeguard), ..Setup::default() };
         let gups = [Gup::Fast, Gup::Unlocked, Gup::Fast].map(|way| (way, 0, false)).to_vec();
         let case = Case { gups, changes: vec![(change, 0), (Change::Write, 0), (change, 0)] };
         let caught = (0..600).any(|seed| run(setup, &case, seed).is_err());
-        assert!(caught, "600 runs without {}, and nothing is wrong", safeguard.facts().key);
+        assert!(caught, "600 runs without {}, and nothing is wrong", safeguard.key);
     }
 }

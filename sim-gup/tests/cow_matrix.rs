@@ -13,6 +13,7 @@ use proptest::prelude::{any, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use sim_core::{BoxFuture, MemoryBuilder};
+use sim_gup::CATALOGUE;
 use sim_gup::callers::{Pipe, pipe_read, vmsplice};
 use sim_mm::{CowReuse, KernelConfig, MmId};
 
@@ -189,7 +190,7 @@ proptest! {
 fn every_rule_but_that_of_mappings_holds_all_rows() {
     for version in ["v5.0", "latest"] {
         for rule in common::every::<CowReuse>() {
-            let kernel = KernelConfig::new(parse(version), &[], &[], Some(rule), None);
+            let kernel = KernelConfig::new(CATALOGUE, parse(version), &[], &[], Some(rule), None);
             for (row, _) in ROWS {
                 let expected = row == Row::Basic || rule != CowReuse::Mapcount;
                 assert_eq!(holds(kernel, row), expected, "{row:?} on {version} with {rule:?}");

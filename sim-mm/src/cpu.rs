@@ -5,7 +5,7 @@ use std::ops::Deref;
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::mm_types::{MmId, MmStruct};
-use crate::safeguard::Safeguard;
+use crate::registry::safeguard::Safeguard;
 
 /// A CPU as kernel code sees it.
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ impl<'m> Cpu<'m> {
         Cpu { kernel, hw: sim_mmu::Cpu::new(&kernel.mmu, id) }
     }
 
-    /// Whether this kernel has a safeguard.
+    /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
     #[inline]
     pub fn has(self, safeguard: Safeguard) -> bool {
         self.consulted(safeguard);
@@ -31,13 +31,15 @@ impl<'m> Cpu<'m> {
     /// Notes that a safeguard is consulted here: by [`has`](Cpu::has), or where a design has its say.
     #[inline]
     pub fn consulted(self, safeguard: Safeguard) {
-        self.kernel.heeded.note_consulted(safeguard);
+        self.kernel.safeguard_use.note_consulted(safeguard);
     }
 
-    /// Notes that a check took effect: without it this code would have gone on another way.
+    /// Notes that a check took effect: without it this code would have gone on another way. Answers that it did.
+    #[doc(hidden)]
     #[inline]
-    pub fn decided(self, safeguard: Safeguard) {
-        self.kernel.heeded.note_decided(safeguard);
+    pub fn decided(self, safeguard: Safeguard) -> bool {
+        self.kernel.safeguard_use.note_decided(safeguard);
+        true
     }
 
     /// Tells the observer, in every run, of something that happened in this step.

@@ -11,7 +11,7 @@ use crate::mm_types::{MmId, MmStruct};
 use crate::mmap::exit_mmap;
 use crate::page::{Page, put_page};
 use crate::page_alloc::pgd_alloc;
-use crate::safeguard::Safeguard;
+use crate::safeguards::FORK_FLUSH;
 use crate::vma::vm_area_dup;
 
 /// `mm_alloc()`: an empty address space.
@@ -67,7 +67,7 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
         }
     }
     // On every way out: entries of the parent may be write-protected already.
-    if cpu.has(Safeguard::ForkFlush) {
+    if cpu.has(FORK_FLUSH) {
         flush_tlb_mm(cpu, oldmm).await;
     }
     copied

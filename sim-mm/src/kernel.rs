@@ -14,13 +14,13 @@ use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::event::Observer;
 use crate::fork::mm_alloc;
-use crate::heeded::Heeded;
+use crate::kernel_config::KernelConfig;
 use crate::mm_types::{MmId, MmStruct, MmWords};
 use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
 use crate::page::{Page, PageDescriptor};
 use crate::page_alloc::Zone;
 use crate::platform::{MemoryOrder, Platform, Preempt};
-use crate::safeguard::KernelConfig;
+use crate::safeguard_use::SafeguardUse;
 use crate::smp::{CALL_FUNCTION_VECTOR, CallFunction, flush_smp_call_function_queue};
 use crate::vma::VmArea;
 
@@ -64,7 +64,7 @@ pub struct Kernel {
     /// The page of zeroes that reads of untouched memory map.
     pub zero_page: Page,
     /// The safeguards that the present run came to.
-    pub heeded: Heeded,
+    pub safeguard_use: SafeguardUse,
     pub(crate) init_pgd: Pfn,
     pub(crate) pages: Array<PageDescriptor>,
     pub(crate) zone: Zone,
@@ -112,7 +112,7 @@ impl Kernel {
             mmu,
             config,
             zero_page: Page(Pfn(0)),
-            heeded: Heeded::default(),
+            safeguard_use: SafeguardUse::default(),
             init_pgd: Pfn(1),
             pages,
             zone,
@@ -244,7 +244,7 @@ impl Kernel {
 
     /// Back to the checkpoint.
     pub fn rewind(&self) {
-        self.heeded.forget();
+        self.safeguard_use.forget();
         self.mmu.rewind();
     }
 }

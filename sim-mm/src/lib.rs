@@ -9,8 +9,8 @@ mod cpu;
 mod errno;
 mod event;
 mod fork;
-mod heeded;
 mod kernel;
+mod kernel_config;
 mod madvise;
 mod memory;
 mod mm_types;
@@ -20,9 +20,11 @@ mod page;
 mod page_alloc;
 mod pgtable;
 mod platform;
+mod registry;
 mod release;
 mod rmap;
-mod safeguard;
+mod safeguard_use;
+pub mod safeguards;
 mod smp;
 mod vma;
 
@@ -30,8 +32,8 @@ pub use cpu::Cpu;
 pub use errno::Errno;
 pub use event::{Event, FrameUse, Observer, RefChange};
 pub use fork::{exit_mm, start_task_in, sys_fork};
-pub use heeded::Heeded;
 pub use kernel::{Kernel, MachineConfig};
+pub use kernel_config::KernelConfig;
 pub use madvise::madvise_dontneed;
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
 pub use mm_types::{MmId, MmStruct, VmFlags};
@@ -43,6 +45,12 @@ pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePt
 pub use platform::{
     CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, SpeculativeWalk, TableFree,
 };
+pub use registry::Catalogue;
+pub use registry::safeguard::{Facts, Safeguard, SafeguardSet, Shape};
 pub use release::{NotARelease, Release};
-pub use safeguard::{Facts, KernelConfig, SAFEGUARDS, Safeguard, SafeguardSet, Shape};
+pub use safeguard_use::SafeguardUse;
+pub use safeguards::SAFEGUARDS;
 pub use vma::{Vma, VmaSnapshot};
+
+/// What sim-mm itself has of safeguards.
+pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS]);

@@ -4,11 +4,12 @@ use sim_core::Vector;
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::check;
 use crate::cpu::Cpu;
 use crate::mm_types::MmStruct;
 use crate::page::{Page, put_page};
 use crate::platform::TableFree;
-use crate::safeguard::Safeguard;
+use crate::safeguards::{GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, TABLE_INVALIDATE};
 use crate::smp::{Call, smp_call_function};
 
 /// `struct mmu_gather`.
@@ -70,7 +71,7 @@ impl<'m> MmuGather<'m> {
     /// of the paging-structure caches that lead there.
     async fn table_invalidate(&mut self, cpu: Cpu<'m>) {
         let _routine = cpu.enter("tlb_table_invalidate");
-        if cpu.has(Safeguard::TableInvalidate) {
+        if cpu.has(TABLE_INVALIDATE) {
             self.flush_tlbonly(cpu).await;
         }
     }
@@ -99,7 +100,7 @@ impl<'m> MmuGather<'m> {
     /// `tlb_flush_mmu()`: first the flush, then the frees.
     async fn flush(&mut self, cpu: Cpu<'m>) {
         let _routine = cpu.enter("tlb_flush_mmu");
-        if cpu.has(Safeguard::GatherFlushFirst) {
+        if cpu.has(GATHER_FLUSH_FIRST) {
             self.flush_tlbonly(cpu).await;
             self.free(cpu).await;
         } else {
@@ -112,8 +113,7 @@ impl<'m> MmuGather<'m> {
     pub(crate) async fn finish(mut self, cpu: Cpu<'m>) {
         // mm_tlb_flush_nested(): another gather may have cleared entries of this range, and not flushed
         // them yet. Who finds nothing to flush must not rely on that.
-        if cpu.has(Safeguard::GatherFlushNested) && cpu.load(self.mm.tlb_flush_pending()).await > 1 {
-            cpu.decided(Safeguard::GatherFlushNested);
+        if check!(cpu, GATHER_FLUSH_NESTED, cpu.load(self.mm.tlb_flush_pending()).await > 1) {
             (self.start, self.end) = self.whole;
         }
         self.flush(cpu).await;

@@ -7,7 +7,7 @@ use crate::cpu::Cpu;
 use crate::event::{Event, RefChange};
 use crate::kernel::Kernel;
 use crate::page_alloc::free_unref_page;
-use crate::safeguard::Safeguard;
+use crate::safeguards::GUP_REF_UNLESS_ZERO;
 
 /// A page descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +132,11 @@ pub async fn get_page(cpu: Cpu<'_>, page: Page) {
 /// frozen, and its owner must not be disturbed.
 pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
     let _routine = cpu.enter(Routine::helper("page_cache_get_speculative"));
-    let unless_zero = cpu.has(Safeguard::GupRefUnlessZero);
+    let unless_zero = cpu.has(GUP_REF_UNLESS_ZERO);
     let take = move |count: u64| if count == 0 && unless_zero { 0 } else { count.wrapping_add(1) };
     let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
     if unless_zero && old == 0 {
-        cpu.decided(Safeguard::GupRefUnlessZero);
+        cpu.decided(GUP_REF_UNLESS_ZERO);
         return false;
     }
     true

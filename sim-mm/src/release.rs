@@ -12,7 +12,7 @@ impl Release {
     pub const LATEST: Release = Release(u16::MAX, 0, 0);
 
     /// A release of the 2.6 series.
-    pub(crate) const fn v26(sub: u16) -> Release {
+    pub const fn v26(sub: u16) -> Release {
         Release(2, 6, sub)
     }
 

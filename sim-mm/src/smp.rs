@@ -6,7 +6,7 @@ use sim_mmu::VirtAddr;
 use crate::arch::tlb::flush_tlb_func_remote;
 use crate::cpu::Cpu;
 use crate::mm_types::MmId;
-use crate::safeguard::Safeguard;
+use crate::safeguards::FLUSH_WAITS;
 
 /// `CALL_FUNCTION_VECTOR`.
 pub(crate) const CALL_FUNCTION_VECTOR: Vector = Vector(30);
@@ -112,7 +112,7 @@ pub(crate) async fn smp_call_function_many(cpu: Cpu<'_>, mask: u64, call: Call) 
     }
     function.write(cpu, call);
     let mut interrupt = 0_u64;
-    let waits = cpu.has(Safeguard::FlushWaits);
+    let waits = cpu.has(FLUSH_WAITS);
     for target in CpuId::all(cpus).filter(others) {
         // csd_lock(): free already, unless an earlier call did not wait.
         if !waits {

@@ -13,7 +13,7 @@ use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 use sim_core::BoxFuture;
 use sim_core::source::{Random, Source};
-use sim_mm::{Errno, MmId};
+use sim_mm::{CATALOGUE, Errno, MmId};
 
 /// Pages that random calls are about, by slot: they lie around borders of tables of all levels.
 const SLOTS: u64 = 12;

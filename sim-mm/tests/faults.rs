@@ -4,7 +4,7 @@ mod common;
 
 use common::{Machine, Setup, every, reusing_by};
 use sim_mm::arch::fault::{Killed, Signal, user_access};
-use sim_mm::{CowReuse, Errno, FrameUse};
+use sim_mm::{CATALOGUE, CowReuse, Errno, FrameUse};
 use sim_mmu::{DataOp, Entry};
 
 fn data_frames(machine: &Machine) -> usize {

@@ -9,7 +9,9 @@ use common::{Machine, Setup, Shell, cases, every, reusing_by, schedule, setups, 
 use proptest::prelude::{any, proptest};
 use proptest::test_runner::TestCaseError;
 use sim_core::BoxFuture;
-use sim_mm::{CowReuse, Errno, MmId, Page, PageFlags, Safeguard};
+use sim_mm::CATALOGUE;
+use sim_mm::safeguards::{FORK_FLUSH, FORK_WRITE_PROTECT};
+use sim_mm::{CowReuse, Errno, MmId, Page, PageFlags};
 use sim_mmu::{Entry, Pfn};
 
 /// Plays code under every rule by which COW reuses pages.
@@ -260,10 +262,10 @@ fn snapshot(setup: Setup, seed: u64) -> Result<(), String> {
 /// The test sees what it is about: stale writable translations reach the child's memory.
 #[test]
 fn a_fork_without_its_flush_is_noticed() {
-    for safeguard in [Safeguard::ForkFlush, Safeguard::ForkWriteProtect] {
+    for safeguard in [FORK_FLUSH, FORK_WRITE_PROTECT] {
         let setup = Setup { cpus: 3, kernel: without(safeguard), ..Setup::default() };
         let caught = (0..600).any(|seed| snapshot(setup, seed).is_err());
-        assert!(caught, "600 runs without {}, and nothing is wrong", safeguard.facts().key);
+        assert!(caught, "600 runs without {}, and nothing is wrong", safeguard.key);
     }
 }
 

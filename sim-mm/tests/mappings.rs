@@ -9,7 +9,9 @@ use common::{Machine, Setup, Shell, address, cases, schedule, setups, without};
 use proptest::prelude::{any, proptest};
 use proptest::test_runner::TestCaseError;
 use sim_core::BoxFuture;
-use sim_mm::{Errno, Safeguard, madvise_dontneed, sys_mmap, sys_munmap};
+use sim_mm::CATALOGUE;
+use sim_mm::safeguards::GATHER_FLUSH_FIRST;
+use sim_mm::{Errno, madvise_dontneed, sys_mmap, sys_munmap};
 use sim_mmu::VirtAddr;
 
 #[test]
@@ -239,7 +241,7 @@ fn two_flushes(setup: Setup, seed: u64) -> Result<(), String> {
 /// The test sees what it is about: a kernel that frees before it flushes is caught.
 #[test]
 fn freeing_before_the_flush_is_noticed() {
-    let kernel = without(Safeguard::GatherFlushFirst);
+    let kernel = without(GATHER_FLUSH_FIRST);
     let caught = (0..600).any(|seed| {
         let setup = Setup { cpus: 2, kernel, ..Setup::default() };
         taken_away(setup, Taken::ByDontNeed, seed).is_err()

@@ -6,7 +6,7 @@ use common::{Machine, Setup, cases, setups};
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use sim_core::source::{Random, Source};
 use sim_core::{CpuId, Executor, Outcome, TaskId};
-use sim_mm::MmId;
+use sim_mm::{CATALOGUE, MmId};
 
 /// A parent with a few pages, some of them written, and its child; no task runs in them.
 fn set_up(machine: &Machine) -> [MmId; 2] {

@@ -10,7 +10,8 @@ use proptest::prelude::{any, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use sim_core::BoxFuture;
-use sim_mm::Safeguard;
+use sim_mm::CATALOGUE;
+use sim_mm::safeguards::{ANON_FAULT_RECHECK, PTE_ALLOC_RECHECK, WP_FAULT_RECHECK, WP_FLUSH};
 
 /// What the page is before the threads write to it.
 #[derive(Clone, Copy, Debug)]
@@ -104,14 +105,14 @@ proptest! {
 #[test]
 fn a_missing_recheck_is_noticed() {
     for (safeguard, before) in [
-        (Safeguard::AnonFaultRecheck, Before::Untouched),
-        (Safeguard::PteAllocRecheck, Before::Untouched),
-        (Safeguard::WpFaultRecheck, Before::Read),
-        (Safeguard::WpFaultRecheck, Before::Forked),
-        (Safeguard::WpFlush, Before::Forked),
+        (ANON_FAULT_RECHECK, Before::Untouched),
+        (PTE_ALLOC_RECHECK, Before::Untouched),
+        (WP_FAULT_RECHECK, Before::Read),
+        (WP_FAULT_RECHECK, Before::Forked),
+        (WP_FLUSH, Before::Forked),
     ] {
         let setup = Setup { cpus: 3, kernel: without(safeguard), ..Setup::default() };
         let caught = (0..600).any(|seed| both_write(setup, before, seed).is_err());
-        assert!(caught, "600 runs without {}, and nothing is wrong", safeguard.facts().key);
+        assert!(caught, "600 runs without {}, and nothing is wrong", safeguard.key);
     }
 }

@@ -1,10 +1,8 @@
 //! Options that change a scenario's machine, kernel and exploration.
 
 use clap::builder::PossibleValuesParser;
-use sim_mm::{
-    CowReuse, Flush, GupProtect, Knob, MemoryOrder, Preempt, Release, SAFEGUARDS, Safeguard, SpeculativeWalk,
-    TableFree,
-};
+use sim_gup::CATALOGUE;
+use sim_mm::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Preempt, Release, SpeculativeWalk, TableFree};
 
 use super::Failure;
 use crate::explore::Strategy;
@@ -71,7 +69,7 @@ pub(crate) struct Effort {
 }
 
 fn safeguard_keys() -> PossibleValuesParser {
-    PossibleValuesParser::new(SAFEGUARDS.iter().map(|facts| facts.key).collect::<Vec<_>>())
+    PossibleValuesParser::new(CATALOGUE.safeguards().map(|facts| facts.key).collect::<Vec<_>>())
 }
 
 fn names<K: Knob>() -> PossibleValuesParser {
@@ -93,7 +91,7 @@ impl Configure {
     }
 
     pub(crate) fn kernel_change(&self) -> KernelSpec {
-        let safeguards = |keys: &[String]| keys.iter().filter_map(|key| Safeguard::by_key(key)).collect();
+        let safeguards = |keys: &[String]| keys.iter().filter_map(|key| CATALOGUE.safeguard(key)).collect();
         KernelSpec {
             version: self.kernel,
             without: safeguards(&self.without),

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     }
     let keys = |holds: bool| {
         let those = prevented.iter().filter(|prevention| prevention.holds == holds);
-        those.map(|prevention| prevention.safeguard.facts().key).collect::<Vec<_>>()
+        those.map(|prevention| prevention.safeguard.key).collect::<Vec<_>>()
     };
     output.json(&serde_json::json!({
         "title": record.expect, "message": record.message, "prevented_by": keys(true),
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
 }
 
 fn detail(prevention: &Prevention) -> String {
-    let facts = prevention.safeguard.facts();
+    let facts = prevention.safeguard;
     let since = if facts.since == Release::LATEST { String::new() } else { format!(", since {}", facts.since) };
     let others = match prevention.holds {
         true => format!("and {} others that were tried", thousands(prevention.others)),

@@ -1,6 +1,7 @@
 //! `mmsim list`, `mmsim describe` and `mmsim safeguards`.
 
-use sim_mm::{Knob, SAFEGUARDS};
+use sim_gup::CATALOGUE;
+use sim_mm::Knob;
 
 use super::output::{HEAD, styled};
 use super::{Exit, Failure, Output};
@@ -103,7 +104,7 @@ fn machine(machine: MachineSpec) -> String {
 fn changes(kernel: &KernelSpec) -> String {
     let mut text = String::new();
     let mut say = |word: &str, what: String| text.push_str(&format!(", {word} {what}"));
-    let keys = |list: &[sim_mm::Safeguard]| list.iter().map(|s| s.facts().key).collect::<Vec<_>>().join(" ");
+    let keys = |list: &[sim_mm::Safeguard]| list.iter().map(|s| s.key).collect::<Vec<_>>().join(" ");
     if !kernel.without.is_empty() {
         say("without", keys(&kernel.without));
     }
@@ -139,7 +140,7 @@ fn operations(ops: &[Op], output: &mut Output) {
 /// Lists every safeguard.
 pub(crate) fn safeguards(output: &mut Output) -> Result<Exit, Failure> {
     let mut documents = Vec::new();
-    for facts in SAFEGUARDS {
+    for facts in CATALOGUE.safeguards() {
         let until = facts.until.map_or_else(String::new, |until| format!(" until {until}"));
         output.text(&format!("{}  {}(), since {}{until}", styled(HEAD, facts.key), facts.routine, facts.since));
         output.text(&format!("  {}", facts.about));

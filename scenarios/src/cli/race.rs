@@ -46,7 +46,7 @@ impl Race<'_> {
         output.text(rest.trim_end());
         let prevented = prevented_by(self.campaign, &trace, finding);
         let holding = prevented.iter().filter(|prevention| prevention.holds);
-        let keys: Vec<&str> = holding.map(|prevention| prevention.safeguard.facts().key).collect();
+        let keys: Vec<&str> = holding.map(|prevention| prevention.safeguard.key).collect();
         for line in told(&prevented) {
             output.text(&line);
         }

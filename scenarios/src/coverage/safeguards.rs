@@ -1,6 +1,7 @@
 //! Which safeguards the code came to, and which of them made a difference.
 
-use sim_mm::{Kernel, SAFEGUARDS, Safeguard, Shape};
+use sim_gup::CATALOGUE;
+use sim_mm::{Kernel, Safeguard, Shape};
 
 /// In how many runs something became of one safeguard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,18 +22,19 @@ pub struct Safeguards(Vec<Tally>);
 
 impl Default for Safeguards {
     fn default() -> Safeguards {
-        Safeguards(vec![Tally::default(); SAFEGUARDS.len()])
+        Safeguards(vec![Tally::default(); CATALOGUE.safeguards().count()])
     }
 }
 
 impl Safeguards {
     /// Adds the run that the kernel has just done.
     pub(super) fn note(&mut self, kernel: &Kernel) {
-        let (consulted, decided) = (kernel.heeded.consulted(), kernel.heeded.decided());
-        for (facts, tally) in SAFEGUARDS.iter().zip(&mut self.0) {
-            let in_force = kernel.config.kernel.is_in_force(facts.safeguard);
-            let reached = consulted.has(facts.safeguard);
-            let took_effect = facts.shape != Shape::Check || decided.has(facts.safeguard);
+        let (consulted, decided) = (kernel.safeguard_use.consulted(), kernel.safeguard_use.decided());
+        for safeguard in CATALOGUE.safeguards() {
+            let tally = &mut self.0[safeguard.id()];
+            let in_force = kernel.config.kernel.is_in_force(safeguard);
+            let reached = consulted.has(safeguard);
+            let took_effect = safeguard.shape != Shape::Check || decided.has(safeguard);
             tally.in_force += u64::from(in_force);
             tally.consulted += u64::from(in_force && reached);
             tally.decided += u64::from(in_force && reached && took_effect);
@@ -42,7 +44,7 @@ impl Safeguards {
 
     /// What became of a safeguard.
     pub fn of(&self, safeguard: Safeguard) -> Tally {
-        self.0[safeguard as usize]
+        self.0[safeguard.id()]
     }
 
     /// How many safeguards that holds of.

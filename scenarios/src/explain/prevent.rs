@@ -11,7 +11,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use sim_mm::{KernelConfig, SAFEGUARDS, Safeguard};
+use sim_gup::CATALOGUE;
+use sim_mm::safeguards::{COW_REUSE_COUNTS, GUP_IRQ_OFF};
+use sim_mm::{KernelConfig, Safeguard};
 
 use crate::course::{Course, Follow};
 use crate::explore::{Campaign, Goal, Strategy, Trace};
@@ -52,8 +54,8 @@ pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -
         let explored = changed.explore(Goal::First(&finds), &AtomicBool::new(false), &|_| ());
         (runs, explored.is_ok_and(|explored| explored.first.is_none()))
     };
-    let lacking = SAFEGUARDS.iter().map(|facts| facts.safeguard);
-    let switched_on = lacking.filter_map(|safeguard| Some((safeguard, switched_on(campaign.kernel, safeguard)?)));
+    let switched_on =
+        CATALOGUE.safeguards().filter_map(|safeguard| Some((safeguard, switched_on(campaign.kernel, safeguard)?)));
     let prevent = switched_on.filter(|(_, kernel)| this_schedule(*kernel)).map(|(safeguard, kernel)| {
         let (others, holds) = others(kernel);
         Prevention { safeguard, others, holds }
@@ -65,7 +67,7 @@ pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -
 pub fn told(prevented: &[Prevention]) -> Vec<String> {
     let keys = |holds: bool| {
         let those = prevented.iter().filter(|prevention| prevention.holds == holds);
-        those.map(|prevention| prevention.safeguard.facts().key).collect::<Vec<_>>().join(", ")
+        those.map(|prevention| prevention.safeguard.key).collect::<Vec<_>>().join(", ")
     };
     let lines = [("prevented by: ", keys(true)), ("prevented in this schedule, not in others, by: ", keys(false))];
     lines.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(word, keys)| format!("{word}{keys}")).collect()
@@ -73,14 +75,12 @@ pub fn told(prevented: &[Prevention]) -> Vec<String> {
 
 /// The kernel with the safeguard on, and with the design that comes with it; `None` if it has it already.
 fn switched_on(kernel: KernelConfig, safeguard: Safeguard) -> Option<KernelConfig> {
-    let on: Vec<Safeguard> =
-        SAFEGUARDS.iter().map(|facts| facts.safeguard).filter(|s| kernel.safeguards.has(*s)).collect();
-    let off: Vec<Safeguard> = SAFEGUARDS.iter().map(|f| f.safeguard).filter(|s| !on.contains(s)).collect();
+    let (on, off): (Vec<_>, Vec<_>) = CATALOGUE.safeguards().partition(|s| kernel.safeguards.has(*s));
     let with = [&on[..], &[safeguard]].concat();
     let without: Vec<Safeguard> = off.into_iter().filter(|s| *s != safeguard).collect();
-    let plain = KernelConfig::new(kernel.version, &without, &with, None, None);
-    let cow_reuse = if safeguard == Safeguard::CowReuseCounts { plain.cow_reuse } else { kernel.cow_reuse };
-    let gup_protect = if safeguard == Safeguard::GupIrqOff { plain.gup_protect } else { kernel.gup_protect };
+    let plain = KernelConfig::new(CATALOGUE, kernel.version, &without, &with, None, None);
+    let cow_reuse = if safeguard == COW_REUSE_COUNTS { plain.cow_reuse } else { kernel.cow_reuse };
+    let gup_protect = if safeguard == GUP_IRQ_OFF { plain.gup_protect } else { kernel.gup_protect };
     let changed = KernelConfig { cow_reuse, gup_protect, ..plain };
     (changed != kernel).then_some(changed)
 }

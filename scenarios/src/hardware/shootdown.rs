@@ -122,7 +122,7 @@ impl Shootdown {
             vmas: 16,
             tasks: cpus,
             platform: transport.platform(),
-            kernel: KernelConfig::new(Release::LATEST, &[], &[], None, None),
+            kernel: KernelConfig::new(sim_mm::CATALOGUE, Release::LATEST, &[], &[], None, None),
         };
         let mut kernel = Kernel::new(memory, config);
         kernel.mmu.policy = Policy::Profile;

@@ -1,9 +1,10 @@
 //! The machine and the kernel of a record, every choice spelt out.
 
 use serde::{Deserialize, Serialize};
+use sim_gup::CATALOGUE;
 use sim_mm::{
-    CowReuse, Flush, GupProtect, KernelConfig, Knob, MemoryOrder, Platform, Preempt, Release, SAFEGUARDS,
-    Safeguard, SpeculativeWalk, TableFree,
+    CowReuse, Flush, GupProtect, KernelConfig, Knob, MemoryOrder, Platform, Preempt, Release, Safeguard,
+    SpeculativeWalk, TableFree,
 };
 
 use crate::scenario::MachineSpec;
@@ -80,8 +81,8 @@ impl MachineRecord {
 impl KernelRecord {
     pub(super) fn of(kernel: KernelConfig) -> KernelRecord {
         let keys = |on: bool| {
-            let all = SAFEGUARDS.iter().filter(|facts| kernel.safeguards.has(facts.safeguard) == on);
-            all.map(|facts| facts.key.to_owned()).collect()
+            let all = CATALOGUE.safeguards().filter(|safeguard| kernel.safeguards.has(*safeguard) == on);
+            all.map(|safeguard| safeguard.key.to_owned()).collect()
         };
         KernelRecord {
             version: kernel.version.to_string(),
@@ -97,16 +98,16 @@ impl KernelRecord {
             self.version.parse().map_err(|_| format!("kernel.version: no release `{}`", self.version))?;
         let safeguards = |keys: &[String]| -> Result<Vec<Safeguard>, String> {
             let known = |key: &String| {
-                Safeguard::by_key(key).ok_or_else(|| format!("this build knows no safeguard `{key}`"))
+                CATALOGUE.safeguard(key).ok_or_else(|| format!("this build knows no safeguard `{key}`"))
             };
             keys.iter().map(known).collect()
         };
         let (without, with) = (safeguards(&self.without)?, safeguards(&self.with)?);
         let named = |safeguard: &Safeguard| without.contains(safeguard) || with.contains(safeguard);
         if let Some(twice) = without.iter().find(|safeguard| with.contains(safeguard)) {
-            return Err(format!("the record names `{}` as on and as off", twice.facts().key));
+            return Err(format!("the record names `{}` as on and as off", twice.key));
         }
-        if let Some(missing) = SAFEGUARDS.iter().find(|facts| !named(&facts.safeguard)) {
+        if let Some(missing) = CATALOGUE.safeguards().find(|safeguard| !named(safeguard)) {
             return Err(format!(
                 "the record does not say whether the kernel has the safeguard `{}`, which came after it; \
                  replay it with the build that wrote it, or find the race anew with `mmsim run`",
@@ -115,7 +116,7 @@ impl KernelRecord {
         }
         let cow_reuse = knob::<CowReuse>("kernel.cow_reuse", &self.cow_reuse)?;
         let gup_protect = knob::<GupProtect>("kernel.gup_protect", &self.gup_protect)?;
-        Ok(KernelConfig::new(version, &without, &with, Some(cow_reuse), Some(gup_protect)))
+        Ok(KernelConfig::new(CATALOGUE, version, &without, &with, Some(cow_reuse), Some(gup_protect)))
     }
 
     /// The safeguards that it has not, by their keys.

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use sim_mm::{Knob, Release, SAFEGUARDS, Safeguard};
+use sim_gup::CATALOGUE;
+use sim_mm::{Knob, Release, Safeguard};
 
 use super::decode::{Fields, Node};
 use super::fields::MAX_CPUS;
@@ -87,7 +88,7 @@ pub(super) fn kernel(node: &Node<'_>) -> Option<KernelSpec> {
     let with = |node: &Node<'_>| {
         let safeguard = safeguard(node)?;
         if kernel.without.contains(&safeguard) {
-            node.error(format!("safeguard `{}` is in `without` as well", safeguard.facts().key));
+            node.error(format!("safeguard `{}` is in `without` as well", safeguard.key));
         }
         Some(safeguard)
     };
@@ -112,9 +113,9 @@ fn release(node: &Node<'_>) -> Option<Release> {
 
 fn safeguard(node: &Node<'_>) -> Option<Safeguard> {
     let key = node.string()?;
-    let safeguard = Safeguard::by_key(key);
+    let safeguard = CATALOGUE.safeguard(key);
     if safeguard.is_none() {
-        let keys = SAFEGUARDS.iter().map(|facts| facts.key);
+        let keys = CATALOGUE.safeguards().map(|facts| facts.key);
         let meant = did_you_mean(key, keys).map_or(String::new(), |meant| meant + " ");
         let help = format!("{meant}`mmsim safeguards` lists them all");
         node.error_with_help(format!("unknown safeguard {}", quote(key)), Some(help));

@@ -1,5 +1,6 @@
 //! Machines and kernels as scenarios name them, and changes on top.
 
+use sim_gup::CATALOGUE;
 use sim_mm::{
     CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard,
     SpeculativeWalk, TableFree,
@@ -97,7 +98,7 @@ impl KernelSpec {
     /// The kernel that it names.
     pub fn resolve(&self) -> KernelConfig {
         let version = self.version.unwrap_or(Release::v(5, 0));
-        KernelConfig::new(version, &self.without, &self.with, self.cow_reuse, self.gup_protect)
+        KernelConfig::new(CATALOGUE, version, &self.without, &self.with, self.cow_reuse, self.gup_protect)
     }
 }
 

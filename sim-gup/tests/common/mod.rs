@@ -6,6 +6,7 @@
 mod mm;
 
 pub(crate) use mm::*;
+use sim_gup::CATALOGUE;
 use sim_gup::{__get_user_pages_fast, get_user_pages_fast, get_user_pages_unlocked};
 use sim_gup::{FollFlags, Pages, Pin, put_pin};
 use sim_mm::{Errno, Flush, FrameUse, TableFree};

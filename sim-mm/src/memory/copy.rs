@@ -9,7 +9,7 @@ use crate::mm_types::MmStruct;
 use crate::page::{Page, get_page};
 use crate::pgtable::{P4dp, Pmdp, Ptep, Pudp};
 use crate::rmap::page_dup_rmap;
-use crate::safeguard::Safeguard;
+use crate::safeguards::FORK_WRITE_PROTECT;
 use crate::vma::Vma;
 
 /// Both address spaces and the mapping that is copied.
@@ -129,7 +129,7 @@ async fn copy_one_pte<'m>(cpu: Cpu<'m>, copy: Copy<'m>, dst: Ptep, src: Ptep, ad
         return;
     }
     let mut entry = pte.entry;
-    if copy.vma.flags(cpu).is_cow_mapping() && pte.write() && cpu.has(Safeguard::ForkWriteProtect) {
+    if copy.vma.flags(cpu).is_cow_mapping() && pte.write() && cpu.has(FORK_WRITE_PROTECT) {
         // ptep_set_wrprotect(): locked, so that a D set meanwhile is not lost.
         cpu.update_pte(copy.src, addr, src, |entry| entry.without(Entry::RW)).await;
         entry = entry.without(Entry::RW);

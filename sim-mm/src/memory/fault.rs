@@ -5,6 +5,7 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::arch::tlb::flush_tlb_page;
+use crate::check;
 use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::mm_types::{MmStruct, VmFlags};
@@ -15,7 +16,7 @@ use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_use
 use crate::pgtable::{Pmdp, Pte, Ptep};
 use crate::platform::CowReuse;
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
-use crate::safeguard::Safeguard;
+use crate::safeguards::{ANON_FAULT_RECHECK, COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
 use crate::vma::Vma;
 
 /// `FAULT_FLAG_*`.
@@ -165,8 +166,7 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
         entry = entry.with(Entry::DIRTY | Entry::RW);
     }
     let locked = vmf.lock(cpu, ptep).await;
-    if cpu.has(Safeguard::AnonFaultRecheck) && !cpu.read_once(ptep).await.none() {
-        cpu.decided(Safeguard::AnonFaultRecheck);
+    if check!(cpu, ANON_FAULT_RECHECK, !cpu.read_once(ptep).await.none()) {
         drop(locked);
         put_page(cpu, page).await;
         return Ok(VmFault::default());
@@ -191,7 +191,7 @@ async fn do_wp_page<'m>(
         return wp_page_copy(cpu, vmf, ptep, orig, None).await;
     }
     let page = Page(orig.pfn());
-    cpu.consulted(Safeguard::CowReuseCounts);
+    cpu.consulted(COW_REUSE_COUNTS);
     let reuse = match cpu.kernel.config.kernel.cow_reuse {
         CowReuse::Mapcount => reuse_by_mapcount(cpu, page).await,
         CowReuse::Refcount => reuse_by_refcount(cpu, page).await,
@@ -286,7 +286,7 @@ async fn wp_page_copy<'m>(
         copy_user_highpage(cpu, new, old).await;
     }
     let locked = vmf.lock(cpu, ptep).await;
-    let same = !cpu.has(Safeguard::WpFaultRecheck) || cpu.read_once(ptep).await == orig;
+    let same = !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
     if same {
         let entry = Pte::make(new.0).with(Entry::DIRTY | maybe_mkwrite(cpu, vma));
         ptep_clear_flush(cpu, mm, address, ptep).await;
@@ -295,8 +295,6 @@ async fn wp_page_copy<'m>(
         if let Some(old) = old {
             page_remove_rmap(cpu, old).await;
         }
-    } else {
-        cpu.decided(Safeguard::WpFaultRecheck);
     }
     drop(locked.ptl);
     // The reference of the entry that is gone, or of the copy that nobody needs.
@@ -314,7 +312,7 @@ async fn wp_page_copy<'m>(
 async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) {
     let _routine = cpu.enter(Routine::helper("ptep_clear_flush"));
     cpu.update_pte(mm, address, ptep, |_| Entry::NONE).await;
-    if cpu.has(Safeguard::WpFlush) {
+    if cpu.has(WP_FLUSH) {
         flush_tlb_page(cpu, mm, address).await;
     }
 }

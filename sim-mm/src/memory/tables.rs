@@ -2,6 +2,7 @@
 
 use sim_mmu::{Entry, Geometry, Level, VirtAddr};
 
+use crate::check;
 use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::mm_types::MmStruct;
@@ -9,7 +10,7 @@ use crate::mmu_gather::MmuGather;
 use crate::page::put_page;
 use crate::page_alloc::alloc_table;
 use crate::pgtable::{P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, TablePtr, pgd_offset};
-use crate::safeguard::Safeguard;
+use crate::safeguards::PTE_ALLOC_RECHECK;
 use crate::vma::Vma;
 
 /// `p4d_offset(pgd_offset(mm, addr), addr)`.
@@ -68,15 +69,14 @@ pub(crate) async fn pte_alloc(cpu: Cpu<'_>, mm: &MmStruct, pmdp: Pmdp) -> Result
     let new = alloc_table(cpu, Level::Pte, root).await.ok_or(Errno::Enomem)?;
     let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
     let pmd = cpu.read_once(pmdp).await;
-    if pmd.none() || !cpu.has(Safeguard::PteAllocRecheck) {
-        let entry = Entry::new(new.0, PAGE_TABLE);
-        cpu.set_table(pmdp, entry).await;
-        return Ok(pmdp.value(entry));
+    if check!(cpu, PTE_ALLOC_RECHECK, !pmd.none()) {
+        drop(ptl);
+        put_page(cpu, new).await;
+        return Ok(pmd);
     }
-    cpu.decided(Safeguard::PteAllocRecheck);
-    drop(ptl);
-    put_page(cpu, new).await;
-    Ok(pmd)
+    let entry = Entry::new(new.0, PAGE_TABLE);
+    cpu.set_table(pmdp, entry).await;
+    Ok(pmdp.value(entry))
 }
 
 /// The addresses whose tables a level may free, and no others: what lies between the neighbours of

@@ -24,6 +24,7 @@ use sim_mm::{
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
+use super::CATALOGUE;
 use watch::Watch;
 
 /// The same cases each time, and no file of failures: the seed finds them again.
@@ -49,7 +50,7 @@ impl Default for Setup {
 
 /// The kernel of a release.
 pub(crate) fn release(version: &str) -> KernelConfig {
-    KernelConfig::new(parse(version), &[], &[], None, None)
+    KernelConfig::new(CATALOGUE, parse(version), &[], &[], None, None)
 }
 
 pub(crate) fn parse(version: &str) -> Release {
@@ -58,12 +59,12 @@ pub(crate) fn parse(version: &str) -> Release {
 
 /// v5.0 with another rule by which COW reuses pages.
 pub(crate) fn reusing_by(rule: CowReuse) -> KernelConfig {
-    KernelConfig::new(parse("v5.0"), &[], &[], Some(rule), None)
+    KernelConfig::new(CATALOGUE, parse("v5.0"), &[], &[], Some(rule), None)
 }
 
 /// v5.0 less a safeguard.
 pub(crate) fn without(safeguard: Safeguard) -> KernelConfig {
-    KernelConfig::new(parse("v5.0"), &[safeguard], &[], None, None)
+    KernelConfig::new(CATALOGUE, parse("v5.0"), &[safeguard], &[], None, None)
 }
 
 /// Every value of a knob.

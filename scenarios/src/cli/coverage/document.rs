@@ -1,7 +1,7 @@
 //! What was covered, as JSON.
 
 use serde_json::{Value, json};
-use sim_mm::SAFEGUARDS;
+use sim_gup::CATALOGUE;
 
 use super::Surveyed;
 use crate::coverage::{FileLines, RacePair, Schedules};
@@ -15,10 +15,10 @@ pub(super) fn of(all: &Surveyed) -> Value {
         "steps": coverage.steps,
         "violations": coverage.violations,
         "interrupted": all.interrupted,
-        "safeguards": SAFEGUARDS.iter().map(|facts| {
-            let tally = coverage.safeguards.of(facts.safeguard);
+        "safeguards": CATALOGUE.safeguards().map(|safeguard| {
+            let tally = coverage.safeguards.of(safeguard);
             json!({
-                "key": facts.key, "in_force": tally.in_force, "consulted": tally.consulted,
+                "key": safeguard.key, "in_force": tally.in_force, "consulted": tally.consulted,
                 "decided": tally.decided, "missed": tally.missed,
             })
         }).collect::<Vec<_>>(),

@@ -1,6 +1,6 @@
 //! What was covered, for people.
 
-use sim_mm::SAFEGUARDS;
+use sim_gup::CATALOGUE;
 
 use super::Surveyed;
 use crate::cli::output::{HEAD, styled, thousands};
@@ -43,11 +43,11 @@ fn safeguards(safeguards: &Safeguards) -> Vec<String> {
         &format!(
             ": {} of {} decided: without them the code would have done something else",
             safeguards.count(|tally| tally.decided > 0),
-            SAFEGUARDS.len()
+            CATALOGUE.safeguards().count()
         ),
     )];
-    let width = SAFEGUARDS.iter().map(|facts| facts.key.len()).max().unwrap_or(0);
-    let tallies = || SAFEGUARDS.iter().map(|facts| (facts.key, safeguards.of(facts.safeguard)));
+    let width = CATALOGUE.safeguards().map(|safeguard| safeguard.key.len()).max().unwrap_or(0);
+    let tallies = || CATALOGUE.safeguards().map(|safeguard| (safeguard.key, safeguards.of(safeguard)));
     text.push(format!(
         "  {:width$}  {:>9}  {:>9}  {:>9}",
         "runs in which it was", "decisive", "consulted", "missed"

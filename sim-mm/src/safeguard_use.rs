@@ -4,16 +4,16 @@
 
 use std::cell::Cell;
 
-use crate::safeguard::{Safeguard, SafeguardSet};
+use crate::registry::safeguard::{Safeguard, SafeguardSet};
 
 /// What became of the safeguards in the present run.
 #[derive(Debug, Default)]
-pub struct Heeded {
+pub struct SafeguardUse {
     consulted: Cell<SafeguardSet>,
     decided: Cell<SafeguardSet>,
 }
 
-impl Heeded {
+impl SafeguardUse {
     /// Safeguards that the code asked for, whether the kernel has them or not.
     pub fn consulted(&self) -> SafeguardSet {
         self.consulted.get()
@@ -26,12 +26,12 @@ impl Heeded {
 
     #[inline]
     pub(crate) fn note_consulted(&self, safeguard: Safeguard) {
-        self.consulted.set(self.consulted.get().with(safeguard));
+        note(&self.consulted, safeguard);
     }
 
     #[inline]
     pub(crate) fn note_decided(&self, safeguard: Safeguard) {
-        self.decided.set(self.decided.get().with(safeguard));
+        note(&self.decided, safeguard);
     }
 
     /// A run begins.
@@ -39,4 +39,11 @@ impl Heeded {
         self.consulted.set(SafeguardSet::default());
         self.decided.set(SafeguardSet::default());
     }
+}
+
+#[inline]
+fn note(set: &Cell<SafeguardSet>, safeguard: Safeguard) {
+    let mut safeguards = set.get();
+    safeguards.insert(safeguard);
+    set.set(safeguards);
 }

@@ -1,0 +1,48 @@
+//! The safeguards of GUP.
+
+use sim_mm::Release;
+
+const FAST_GUP: Release = Release::v26(27);
+
+sim_mm::safeguards! {
+    above sim_mm::SAFEGUARDS.len();
+    // The lockless path.
+    GUP_ACCESS_OK = "gup-access-ok" check in "get_user_pages_fast" since Release::v26(31), commit "7f8189068726" =>
+        "The range must lie in the user half of the address space before the lockless walk may trust it.";
+    GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP =>
+        "A range whose end lies below its start is refused, because the walk would never reach its end.";
+    GUP_P4D_NONE = "gup-p4d-none" check in "gup_p4d_range" since FAST_GUP =>
+        "An empty top-level entry ends the lockless walk, which would otherwise take frame 0 for a page table.";
+    GUP_PUD_NONE = "gup-pud-none" check in "gup_pud_range" since FAST_GUP =>
+        "An empty PUD entry ends the lockless walk, which would otherwise take frame 0 for a page table.";
+    GUP_PMD_PRESENT = "gup-pmd-present" check in "gup_pmd_range" since FAST_GUP =>
+        "A PMD entry that is not present ends the lockless walk, which would otherwise take some other frame for a page table.";
+    GUP_PTE_PERMITTED = "gup-pte-permitted" check in "gup_pte_range" since FAST_GUP =>
+        "The page-table entry must allow the access from user mode; in particular, pinning a page for writing needs a writable entry.";
+    GUP_PTE_SPECIAL = "gup-pte-special" check in "gup_pte_range" since FAST_GUP =>
+        "The lockless walk refuses special entries (the zero page, raw frames), because their pages are not reference-counted.";
+    GUP_PTE_RECHECK = "gup-pte-recheck" check in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
+        "After the reference is taken the page-table entry is read again, because the page may have been freed and reused before that.";
+    GUP_REF_THEN_RECHECK = "gup-ref-then-recheck" order in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
+        "The reference is taken before the entry is read again; in the other order, the page could still be freed between the two.";
+    GUP_RECHECK_PUT = "gup-recheck-put" order in "gup_pte_range" since FAST_GUP =>
+        "If the entry has changed when it is read again, the reference that was just taken is dropped.";
+    GUP_SLOW_FALLBACK = "gup-slow-fallback" order in "get_user_pages_fast" since FAST_GUP =>
+        "Pages that the lockless walk could not pin are pinned by the locked path.";
+    GUP_MERGE_RESULT = "gup-merge-result" order in "get_user_pages_fast" since FAST_GUP =>
+        "If the locked path fails after some pages were pinned, the caller gets their number and not the error.";
+    GUP_ADVANCE_START = "gup-advance-start" check in "get_user_pages_fast" since FAST_GUP =>
+        "The locked path starts after the pages that are already pinned, so that it pins no page twice.";
+    GUP_READ_BREAKS_COW = "gup-read-breaks-cow" design in "should_force_cow_break" since Release::v(5, 8), until Release::v(5, 9), commit "17839856fd58", cve "CVE-2020-29374" =>
+        "Pinning a private page for reading breaks COW first, so that the page cannot later be shared with a writer.";
+
+    // The locked path.
+    FOLLOW_PTL = "follow-ptl" order in "follow_page_pte" since Release::v26(12) =>
+        "The PTE lock is held from reading the entry until the page has its reference, so that the page cannot be freed in between.";
+    FOLLOW_PTE_PRESENT = "follow-pte-present" check in "follow_page_pte" since Release::v26(12) =>
+        "The entry must be present, because only a present entry names a frame.";
+    FOLLOW_PTE_WRITE = "follow-pte-write" check in "can_follow_write_pte" since Release::v26(12) =>
+        "Pinning a page for writing needs a writable entry, or one for which a forced write has already broken COW.";
+    CHECK_VMA_WRITE = "check-vma-write" check in "check_vma_flags" since Release::v26(12) =>
+        "Pinning a page for writing needs a writable mapping; only a forced write may use a private mapping that is read-only.";
+}

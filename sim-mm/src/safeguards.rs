@@ -1,0 +1,38 @@
+//! The safeguards of the memory manager.
+
+use crate::release::Release;
+
+const FAST_GUP: Release = Release::v26(27);
+
+crate::safeguards! {
+    above 0;
+    // For who looks up pages without a lock; its key is that of the first who did.
+    GUP_REF_UNLESS_ZERO = "gup-ref-unless-zero" check in "page_cache_get_speculative" since FAST_GUP, commit "e286781d5f2e" =>
+        "A reference is taken only if the page's count is not zero, because a page with a count of zero is free or frozen.";
+
+    GUP_IRQ_OFF = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, commit "8174c430e445" =>
+        "Interrupts stay disabled during the lockless walk, so that no page table that it reads can be freed.";
+
+    COW_REUSE_COUNTS = "cow-reuse-counts" design in "do_wp_page" since Release::v(5, 9), commit "09854ba94c6a", cve "CVE-2020-29374" =>
+        "A write fault reuses a page only if nobody else holds a reference to it; that nobody else maps it is not enough.";
+    ANON_FAULT_RECHECK = "anon-fault-recheck" check in "do_anonymous_page" since Release::v26(12) =>
+        "A page fault reads the entry again under the PTE lock, because another thread may have filled it in the meantime.";
+    WP_FAULT_RECHECK = "wp-fault-recheck" check in "wp_page_copy" since Release::v26(12) =>
+        "A COW copy is mapped only if the entry still names the page that was copied.";
+    PTE_ALLOC_RECHECK = "pte-alloc-recheck" check in "__pte_alloc" since Release::v26(12) =>
+        "A new page table is linked only if no other thread has linked one in the meantime.";
+    GATHER_FLUSH_FIRST = "gather-flush-first" order in "tlb_flush_mmu" since Release::v26(12) =>
+        "The TLB is flushed before the unmapped pages are freed, so that no CPU can reach a page that is free.";
+    TABLE_INVALIDATE = "table-invalidate" order in "tlb_table_invalidate" since Release::v(4, 19), commit "d86564a2f085" =>
+        "The paging-structure caches are flushed before a page table is freed, because neither RCU nor an empty interrupt removes the entries that lead to it.";
+    GATHER_FLUSH_NESTED = "gather-flush-nested" check in "tlb_finish_mmu" since Release::v(4, 13), commit "99baac21e458" =>
+        "If two threads unmap at the same time, each flushes its whole range, because the other may have cleared entries there and not flushed them yet.";
+    FLUSH_WAITS = "flush-waits" order in "smp_call_function_many" since Release::v26(12) =>
+        "A CPU that flushes translations on other CPUs waits until each of them has done so.";
+    FORK_FLUSH = "fork-flush" order in "dup_mmap" since Release::v26(12) =>
+        "After fork has write-protected the parent's entries, the writable translations that the TLBs still hold are flushed.";
+    FORK_WRITE_PROTECT = "fork-write-protect" order in "copy_one_pte" since Release::v26(12) =>
+        "Fork write-protects private pages in the parent and in the child, so that the next write copies the page.";
+    WP_FLUSH = "wp-flush" order in "ptep_clear_flush" since Release::v26(12) =>
+        "Translations of the old page are flushed before its COW copy is mapped, so that no CPU goes on reading the old page.";
+}
