@@ -6,6 +6,7 @@
 
 pub mod case;
 pub mod cli;
+pub mod conform;
 pub mod course;
 pub mod coverage;
 pub mod explain;

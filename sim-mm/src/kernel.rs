@@ -1,6 +1,6 @@
 //! The kernel of one machine: its data, its vector table, and the state in which runs start.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sim_core::{
@@ -65,6 +65,8 @@ pub struct Kernel {
     pub zero_page: Page,
     /// The safeguards that the present run came to.
     pub safeguard_use: SafeguardUse,
+    /// `min_flt` of all tasks together: faults that were handled in the present run. Nobody decides by it.
+    pub min_flt: Cell<u64>,
     pub(crate) init_pgd: Pfn,
     pub(crate) pages: Array<PageDescriptor>,
     pub(crate) zone: Zone,
@@ -113,6 +115,7 @@ impl Kernel {
             config,
             zero_page: Page(Pfn(0)),
             safeguard_use: SafeguardUse::default(),
+            min_flt: Cell::new(0),
             init_pgd: Pfn(1),
             pages,
             zone,
@@ -245,6 +248,7 @@ impl Kernel {
     /// Back to the checkpoint.
     pub fn rewind(&self) {
         self.safeguard_use.forget();
+        self.min_flt.set(0);
         self.mmu.rewind();
     }
 }

@@ -36,6 +36,10 @@ impl VmFlags {
     pub const MAYREAD: VmFlags = VmFlags(0x10);
     /// `VM_MAYWRITE`.
     pub const MAYWRITE: VmFlags = VmFlags(0x20);
+    /// `VM_MAYEXEC`.
+    pub const MAYEXEC: VmFlags = VmFlags(0x40);
+    /// `VM_ACCOUNT`: the mapping counts as memory that is committed.
+    pub const ACCOUNT: VmFlags = VmFlags(0x10_0000);
     /// `VM_IO | VM_PFNMAP`.
     pub const IO_OR_PFNMAP: VmFlags = VmFlags(0x4400);
 

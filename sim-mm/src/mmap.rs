@@ -25,9 +25,10 @@ pub async fn sys_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtA
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let top = cpu.mmu.geometry.task_size();
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
-    let mut flags = VmFlags::READ.and(VmFlags::MAYREAD).and(VmFlags::MAYWRITE);
+    let mut flags = VmFlags::READ.and(VmFlags::MAYREAD).and(VmFlags::MAYWRITE).and(VmFlags::MAYEXEC);
     if writable {
-        flags = flags.and(VmFlags::WRITE);
+        // accountable_mapping(): private and writable.
+        flags = flags.and(VmFlags::WRITE).and(VmFlags::ACCOUNT);
     }
     let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
     cpu.update(&mm.vmas, |vmas| {

@@ -76,7 +76,7 @@ fn names<K: Knob>() -> PossibleValuesParser {
     PossibleValuesParser::new(K::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>())
 }
 
-fn release(text: &str) -> Result<Release, String> {
+pub(super) fn release(text: &str) -> Result<Release, String> {
     text.parse().map_err(|_| "expected a release such as v5.0, or latest".to_owned())
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod cases;
 mod configure;
+mod conform;
 mod coverage;
 mod explain;
 mod explore;
@@ -81,6 +82,8 @@ enum Command {
     Shrink(shrink::Args),
     /// Tells the race in a record as a diagram.
     Explain(explain::Args),
+    /// Replays programs that were recorded on a real kernel, and counts in how many the simulated one does the same.
+    Conform(conform::Args),
     /// Lists the scenarios of the library.
     List,
     /// Describes a scenario: its history, its threads, its cases.
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(args, &mut output),
         Command::Shrink(args) => shrink::run(args, &mut output, &stop),
         Command::Explain(args) => explain::run(args, format, &mut output),
+        Command::Conform(args) => conform::run(args, &mut output),
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),

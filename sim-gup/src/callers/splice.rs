@@ -26,6 +26,11 @@ impl Pipe {
             filled: memory.words(format!("pipe.{name}.nrbufs"), 1),
         }
     }
+
+    /// Whether a reader would wait. Not an access: for those who look at the machine between two runs.
+    pub fn is_empty(&self) -> bool {
+        self.buffers.peek().is_empty()
+    }
 }
 
 /// `vmsplice()`: puts references to user pages, not copies, into a pipe. Answers how many.

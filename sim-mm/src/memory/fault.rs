@@ -104,7 +104,10 @@ async fn __handle_mm_fault<'m>(
     let p4dp = p4d_offset(cpu, mm, address);
     let pudp = pud_alloc(cpu, mm, p4dp, address).await?;
     let pmdp = pmd_alloc(cpu, mm, pudp, address).await?;
-    handle_pte_fault(cpu, Fault { mm, vma, address, flags, pmdp }).await
+    let done = handle_pte_fault(cpu, Fault { mm, vma, address, flags, pmdp }).await?;
+    // mm_account_fault(): faults that failed are not counted.
+    cpu.kernel.min_flt.set(cpu.kernel.min_flt.get() + 1);
+    Ok(done)
 }
 
 impl<'m> Fault<'m> {

@@ -1,0 +1,157 @@
+//! `mmsim conform`: programs recorded on real kernels, replayed on the simulated one.
+
+mod show;
+
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use sim_mm::Release;
+
+use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
+use super::{Exit, Failure, Output, input};
+use crate::conform::{Ended, Program, Score, Traces, Verdict, compare_all, read};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// Traces that the recorder wrote on a real kernel; may be compressed with gzip. `-` is stdin.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The release of the simulated kernel: v5.10, or latest. Without it, the release that each trace names.
+    #[arg(long, value_name = "RELEASE", value_parser = super::configure::release)]
+    kernel: Option<Release>,
+    /// Threads; the output does not depend on their number. All processors if it is not given.
+    #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Replays only the program of this number, and shows where it ends: the step, what was recorded, what the
+    /// simulated kernel did, and the state around it.
+    #[arg(long, value_name = "N")]
+    program: Option<u64>,
+}
+
+const NOTES: &str = "Each program is replayed step by step on one CPU. After each step the result, the accesses and \
+signals, the fault count, the mappings with flags and statistics, and the pages with frame, mapcount, marks and \
+contents must be those that were recorded. A program ends at its first step that differs, or at its first operation \
+that is not modelled.\n\n\
+Exit codes: 3 if a line was malformed (the other programs are compared all the same); else 4 if there was no program; \
+else 1 if --program was given and the program diverged; else 0. Without --program a divergence lowers the score, \
+and is no failure.";
+
+/// What is compared, and what came of it.
+struct Compared {
+    programs: Vec<Program>,
+    verdicts: Vec<Verdict>,
+    bad_lines: u64,
+    left_out: u64,
+}
+
+/// Compares the programs of all files.
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let mut programs = Vec::new();
+    let (mut bad_lines, mut left_out) = (0, 0);
+    for file in &args.files {
+        let name = input::name(file);
+        let stream = BufReader::new(input::open(file)?);
+        let Traces { programs: read, left_out: without, bad } =
+            read(stream).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?;
+        for error in &bad {
+            output.error(&format!("{name}:{}: error: {}", error.line, error.message));
+        }
+        bad_lines += bad.len() as u64;
+        left_out += without;
+        programs.extend(read.into_iter().filter(|program| args.program.is_none_or(|n| n == program.number)));
+    }
+    let bar = output.progress_in("programs", "conform", programs.len() as u64);
+    let verdicts = compare_all(&programs, args.kernel, jobs, &|| bar.inc(1));
+    bar.finish_and_clear();
+    let compared = Compared { programs, verdicts, bad_lines, left_out };
+    match args.program {
+        Some(_) => compared.show(output),
+        None => compared.tell(output),
+    }
+    let diverged = compared.verdicts.iter().any(|verdict| matches!(verdict.ended, Ended::Diverged(_)));
+    Ok(match (&compared, args.program) {
+        (Compared { bad_lines: 1.., .. }, _) => Exit::BadInput,
+        (Compared { programs, .. }, _) if programs.is_empty() => Exit::NothingRan,
+        (_, Some(_)) if diverged => Exit::Violation,
+        _ => Exit::AsExpected,
+    })
+}
+
+impl Compared {
+    fn score(&self) -> Score {
+        let mut score = Score::default();
+        self.programs.iter().zip(&self.verdicts).for_each(|(program, verdict)| score.add(program, verdict));
+        score
+    }
+
+    fn show(&self, output: &mut Output) {
+        for (program, verdict) in self.programs.iter().zip(&self.verdicts) {
+            show::text(program, verdict).iter().for_each(|line| output.text(line));
+        }
+        let documents = self.programs.iter().zip(&self.verdicts);
+        output.json(&serde_json::Value::Array(
+            documents.map(|(program, verdict)| show::document(program, verdict)).collect(),
+        ));
+    }
+
+    fn tell(&self, output: &mut Output) {
+        let score = self.score();
+        for line in table(&score) {
+            output.text(&line);
+        }
+        if self.left_out > 0 {
+            output.text(&format!("{} left out: a line of theirs is malformed", programs(self.left_out)));
+        }
+        let mut document = serde_json::to_value(&score).unwrap_or_default();
+        document["bad_lines"] = self.bad_lines.into();
+        document["left_out"] = self.left_out.into();
+        output.json(&document);
+    }
+}
+
+fn programs(number: u64) -> String {
+    format!("{} program{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// The score for people.
+fn table(score: &Score) -> Vec<String> {
+    let mut text = vec![
+        styled(HEAD, &programs(score.programs)),
+        format!("  {}", styled(GOOD, &format!("{:>6} identical to the end", thousands(score.identical)))),
+        format!(
+            "  {}",
+            styled(
+                DOUBT,
+                &format!(
+                    "{:>6} identical up to the first operation that is not modelled",
+                    thousands(score.identical_to_first_unmodelled)
+                )
+            )
+        ),
+        format!("  {}", styled(BAD, &format!("{:>6} diverged", thousands(score.diverged())))),
+        format!("{} of {} steps identical", thousands(score.steps_identical), thousands(score.steps)),
+        String::new(),
+        styled(
+            HEAD,
+            &format!(
+                "  {:12} {:>7} {:>9}  {:>10}  {}",
+                "operation", "steps", "identical", "unmodelled", "diverged by"
+            ),
+        ),
+    ];
+    for (name, operation) in &score.by_operation {
+        let diverged: Vec<String> = operation.diverged.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
+        let line = format!(
+            "  {name:12} {:>7} {:>9}  {:>10}  {}",
+            thousands(operation.steps),
+            thousands(operation.identical),
+            if operation.not_modelled == 0 { "-".to_owned() } else { thousands(operation.not_modelled) },
+            diverged.join(", ")
+        );
+        text.push(line.trim_end().to_owned());
+    }
+    text
+}

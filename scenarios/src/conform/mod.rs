@@ -1,0 +1,20 @@
+//! Programs that were recorded on real kernels, replayed step by step on the simulated one.
+//!
+//! The way of a trace: [`trace`] is its format, [`program`] makes programs of its lines, [`replay`] runs a
+//! program on a machine, an operation at a time, [`observe`] looks at the machine after each, [`compare`] says
+//! how that differs from what was recorded, and [`score`] counts.
+
+pub mod compare;
+pub mod observe;
+pub mod program;
+pub mod replay;
+pub mod run;
+pub mod score;
+pub mod trace;
+mod view;
+
+pub use compare::{Difference, Kind};
+pub use program::{LineError, Program, Traces, read};
+pub use run::{Ended, Verdict, compare_all, compare_one};
+pub use score::Score;
+pub use view::{Observation, PageRun, ProcessView, VmaView};

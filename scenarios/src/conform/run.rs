@@ -1,0 +1,110 @@
+//! Comparing programs, each on its own, by several threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use sim_mm::{KernelConfig, Release};
+
+use super::compare::{Difference, Kind, compare};
+use super::observe::Eye;
+use super::program::Program;
+use super::replay::{Done, FRAMES, Machine, Replay};
+use super::trace::Returned;
+use super::view::Observation;
+
+/// How far a program is identical.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Steps that are identical, from the first on.
+    pub identical: usize,
+    /// Why not more.
+    pub ended: Ended,
+    /// What came of the last step that was replayed: what it returned and what was seen.
+    pub last: Option<(Returned, Observation)>,
+}
+
+/// Why a comparison ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// All that is reproducible is identical.
+    AtTheEnd,
+    /// The next operation is not modelled.
+    NotModelled,
+    /// The next step differs in this.
+    Diverged(Vec<Difference>),
+}
+
+impl Ended {
+    /// The kind that a divergence is counted under.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Ended::Diverged(differences) => differences.first().map(|difference| difference.kind),
+            _ => None,
+        }
+    }
+}
+
+/// Replays a program as far as it is identical.
+pub fn compare_one(machine: &Machine, program: &Program) -> Verdict {
+    let mut replay = Replay::begin(machine, program.setting);
+    let mut eye = Eye::new(program.setting, FRAMES);
+    let mut last = None;
+    for (identical, step) in program.steps[..program.compared].iter().enumerate() {
+        let returned = match replay.step(step) {
+            Done::Returned(returned) => returned,
+            Done::NotModelled => return Verdict { identical, ended: Ended::NotModelled, last },
+            Done::Stuck(simulated) => {
+                let recorded = super::compare::result(&step.returned);
+                let process = Some(step.process);
+                let stuck = Difference { kind: Kind::Stuck, process, recorded, simulated };
+                return Verdict { identical, ended: Ended::Diverged(vec![stuck]), last };
+            }
+        };
+        let seen = eye.look(&machine.kernel, &machine.processes());
+        let differences = compare(step, &returned, &seen);
+        last = Some((returned, seen));
+        if !differences.is_empty() {
+            return Verdict { identical, ended: Ended::Diverged(differences), last };
+        }
+    }
+    Verdict { identical: program.compared, ended: Ended::AtTheEnd, last }
+}
+
+/// Compares programs, in the kernel of `release` or each in that of its trace. The verdicts come in the order
+/// of the programs, whatever the number of threads.
+pub fn compare_all(
+    programs: &[Program],
+    release: Option<Release>,
+    jobs: usize,
+    done: &(impl Fn() + Sync),
+) -> Vec<Verdict> {
+    let next = AtomicUsize::new(0);
+    let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(programs.iter().map(|_| None).collect());
+    let work = || {
+        let mut machine: Option<(Release, Machine)> = None;
+        loop {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            let Some(program) = programs.get(nth) else { return };
+            let kernel = release.unwrap_or(program.setting.kernel);
+            let (_, machine) = match machine.take().filter(|(of, _)| *of == kernel) {
+                Some(same) => machine.insert(same),
+                None => machine.insert((
+                    kernel,
+                    Machine::new(KernelConfig::new(sim_gup::CATALOGUE, kernel, &[], &[], None, None)),
+                )),
+            };
+            let verdict = compare_one(machine, program);
+            verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[nth] = Some(verdict);
+            done();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..jobs.min(programs.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let verdicts = verdicts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    verdicts.into_iter().map(|verdict| verdict.expect("a thread took each program, and none panicked")).collect()
+}
