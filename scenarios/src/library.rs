@@ -4,7 +4,8 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 
-use crate::scenario::{LoadErrors, Scenario, load};
+use crate::json::LoadErrors;
+use crate::scenario::{Scenario, load};
 
 static LIBRARY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/library");
 

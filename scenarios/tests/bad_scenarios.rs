@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use mmsim::scenario::{Advice, Expect, GupCall, Place, StrategyName, What, load};
+use mmsim::scenario::{Expect, StrategyName, load, schema};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sim_gup::safeguards::GUP_PTE_RECHECK;
-use sim_mm::{Flush, Release};
+use sim_mm::{Choices, Flush, Release};
 
 const EXAMPLE: &str = include_str!("good/design-example.json");
 
@@ -36,10 +37,6 @@ fn bad_files_give_the_expected_errors() {
     assert!(checked >= 16, "only {checked} files");
 }
 
-fn page_0(name: &str) -> Place {
-    Place::Mapping { name: name.to_owned(), page: 0 }
-}
-
 #[test]
 fn the_example_loads() {
     let scenario = load("design-example.json", EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
@@ -50,31 +47,25 @@ fn the_example_loads() {
     assert_eq!(scenario.history.cve, None);
     let machine = scenario.machine;
     assert_eq!((machine.cpus, machine.entries_per_table, machine.frames, machine.refcount_bits), (3, 4, 24, 32));
-    assert_eq!(machine.platform.flush, Flush::NoIpi);
+    assert_eq!(machine.platform.get::<Flush>(), Flush::NoIpi);
     assert_eq!(scenario.kernel.version, Some(Release::v(5, 0)));
     assert!(scenario.checks.is_empty());
 
     let setups: Vec<_> = scenario.processes.iter().map(|process| (&*process.name, process.setup.len())).collect();
     assert_eq!(setups, [("victim", 2), ("other", 1)]);
     let setup = &scenario.processes[0].setup;
-    assert_eq!(setup[0].what, What::Mmap { name: "buf".to_owned(), pages: 1, writable: true, at: None });
-    assert_eq!(setup[1].what, What::Write { to: page_0("buf"), value: 1 });
+    assert_eq!(setup[0].to_string(), "mmap 1 page rw as buf");
+    assert_eq!(setup[1].to_string(), "write 1 to buf");
     assert_eq!(setup[1].path, "processes[0].setup[1]");
 
     let threads: Vec<_> = scenario.threads.iter().map(|t| (&*t.name, &*t.process, t.cpu)).collect();
     assert_eq!(threads, [("gup", "victim", 0), ("zap", "victim", 1), ("reuse", "other", 2)]);
-    let run = |thread: usize| scenario.threads[thread].run.iter().map(|op| op.what.clone()).collect::<Vec<_>>();
-    let pin = || "pin".to_owned();
-    assert_eq!(
-        run(0),
-        [
-            What::Gup { call: GupCall::Fast, at: page_0("buf"), pages: 1, write: false, name: pin() },
-            What::DeviceRead { pin: pin(), page: 0, name: None },
-            What::PutPages { pin: pin() },
-        ]
-    );
-    assert_eq!(run(1), [What::Madvise { at: page_0("buf"), pages: Some(1), advice: Advice::DontNeed }]);
-    assert_eq!(run(2), [What::Write { to: page_0("page"), value: 42 }]);
+    let run = |thread: usize| scenario.threads[thread].run.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let gup =
+        ["get_user_pages_fast buf, 1 page, to read, as pin", "device reads page 0 of pin", "put_page each of pin"];
+    assert_eq!(run(0), gup);
+    assert_eq!(run(1), ["madvise buf, 1 page, MADV_DONTNEED"]);
+    assert_eq!(run(2), ["write 42 to page"]);
 
     let cases: Vec<_> = scenario.cases.iter().map(|case| (&*case.name, case.explore.strategy)).collect();
     let (exhaustive, portfolio) = (StrategyName::Exhaustive, StrategyName::Portfolio);
@@ -83,7 +74,7 @@ fn the_example_loads() {
     assert_eq!(scenario.cases[1].kernel.without, [GUP_PTE_RECHECK]);
     let any_of = vec!["leak".to_owned(), "frame-use-after-free".to_owned()];
     assert_eq!(scenario.cases[1].expect, Expect::Violation { any_of, routine: Some("gup_pte_range".to_owned()) });
-    assert_eq!(scenario.cases[2].machine.platform.flush, Some(Flush::Ipi));
+    assert_eq!(scenario.cases[2].machine.platform, Choices::default().with(Flush::Ipi));
 }
 
 /// Every operation in its shortest and its longest form, and the defaults.
@@ -92,8 +83,8 @@ fn every_operation_loads() {
     let text = include_str!("good/every-operation.json");
     let scenario = load("every-operation.json", text).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!((scenario.machine.cpus, scenario.machine.entries_per_table), (3, 512));
-    let exits: Vec<_> = scenario.threads.iter().map(|thread| thread.run.last().map(|op| &op.what)).collect();
-    assert_eq!(exits[1..], [Some(&What::Exit), Some(&What::Exit)]);
+    let exits: Vec<_> = scenario.threads.iter().map(|thread| thread.run.last().map(ToString::to_string)).collect();
+    assert!(exits[1..].iter().all(|last| last.as_deref() == Some("exit")), "{exits:?}");
     assert_eq!(scenario.cases[0].explore.runs, Some(1_000_000_000));
 }
 
@@ -156,14 +147,20 @@ fn replaced(which: prop::sample::Index, patch: &[u8]) -> String {
     format!("{}{}{}", &EXAMPLE[..start], String::from_utf8_lossy(patch), &EXAMPLE[end..])
 }
 
-/// Loads what may be anything: there is a scenario, or errors with their places.
+static SCHEMA: LazyLock<jsonschema::Validator> =
+    LazyLock::new(|| jsonschema::draft202012::new(&schema()).expect("the schema is one"));
+
+/// Loads what may be anything: there is a scenario, of which the schema thinks well, or errors with their places.
 fn load_something(text: &str) {
-    if let Err(errors) = load("f.json", text) {
-        assert!(!errors.errors.is_empty() && errors.to_string().len() < 1 << 20);
-        for error in &errors.errors {
-            let lost = (error.line, error.column) == (1, 1) && !error.path.is_empty();
-            assert!(!lost, "no place is known for {error}");
-        }
+    let Err(errors) = load("f.json", text) else {
+        let instance = serde_json::from_str(text).expect("it loads");
+        assert!(SCHEMA.is_valid(&instance), "the schema refuses what loads: {text}");
+        return;
+    };
+    assert!(!errors.errors.is_empty() && errors.to_string().len() < 1 << 20);
+    for error in &errors.errors {
+        let lost = (error.line, error.column) == (1, 1) && !error.path.is_empty();
+        assert!(!lost, "no place is known for {error}");
     }
 }
 

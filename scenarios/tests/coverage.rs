@@ -9,8 +9,8 @@ use mmsim::case::configuration;
 use mmsim::coverage::{Coverage, Survey, survey};
 use mmsim::explore::{Campaign, Strategy};
 use mmsim::library::{entries, open};
+use sim_gup::safeguards::GUP_IRQ_OFF;
 use sim_gup::safeguards::GUP_PTE_RECHECK;
-use sim_mm::safeguards::GUP_IRQ_OFF;
 
 /// Runs of each survey.
 const RUNS: u64 = 500;

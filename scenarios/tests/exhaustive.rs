@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use mmsim::explore::{Campaign, Exhaustive, Explored, Extent, Goal, Strategy};
 use mmsim::library::open;
-use mmsim::scenario::{KernelSpec, MachineChange, PlatformChange};
+use mmsim::scenario::{KernelSpec, MachineChange};
 use sim_core::systematic::Reduction;
 use sim_gup::CATALOGUE;
-use sim_mm::Flush;
+use sim_mm::{Choices, Flush};
 
 /// A kernel that lacks a safeguard, on a machine whose flushes are broadcast or not.
 struct Kernel {
@@ -34,7 +34,7 @@ const KERNELS: [Kernel; 7] = [
 fn explore(kernel: &Kernel, strategy: Strategy, runs: u64) -> Explored {
     let scenario = open(kernel.scenario).unwrap_or_else(|error| panic!("{error}")).scenario;
     let without = vec![CATALOGUE.safeguard(kernel.without).expect("a safeguard")];
-    let platform = PlatformChange { flush: Some(kernel.flush), ..PlatformChange::default() };
+    let platform = Choices::default().with(kernel.flush);
     let campaign = Campaign {
         scenario: &scenario,
         machine: scenario.machine.changed(&MachineChange { platform, ..MachineChange::default() }),

@@ -275,22 +275,22 @@ fn accounts_add_up_to_the_clocks() {
         let scenario = library::open(name).unwrap_or_else(|error| panic!("{error}")).scenario;
         let (machine, kernel) = configuration(&scenario, &scenario.cases[0]);
         let world = World::new(&scenario, machine, kernel).expect("a good scenario");
-        let core = world.kernel.core();
+        let core = world.kernel().core();
         let mut spent = Account::default();
         for strategy in [Strategy::Random, Strategy::Pct(3)] {
             for seed in 0..20 {
                 let run = |profile| {
-                    world.kernel.mmu.set_profile(profile);
+                    world.kernel().mmu.set_profile(profile);
                     core.set_digested(true);
                     core.set_source(strategy.source(seed, 100));
                     world.run(&mut world.executor(), 10_000);
                     core.digest()
                 };
                 let plain = run(None);
-                assert_eq!(world.kernel.mmu.account(CpuId(0)), None);
+                assert_eq!(world.kernel().mmu.account(CpuId(0)), None);
                 assert_eq!(plain, run(Some(processor("zen5"))), "{name}, {strategy} {seed}");
                 for cpu in CpuId::all(machine.cpus) {
-                    let account = world.kernel.mmu.account(cpu).expect("a profile is installed");
+                    let account = world.kernel().mmu.account(cpu).expect("a profile is installed");
                     assert_eq!(account.total(), core.cycles(cpu), "{name}, {strategy} {seed}, {cpu}: {account:?}");
                     spent = if account.total() > spent.total() { account } else { spent };
                 }

@@ -71,3 +71,18 @@ fn a_release_has_the_safeguards_that_came_before_it_and_left_after_it() {
     };
     assert_eq!(["v5.7", "v5.8", "v5.9"].map(breaks), [false, true, false]);
 }
+
+#[test]
+fn a_setting_is_named_in_its_table_and_nowhere_else() {
+    let code = code(&["sim-mm", "sim-gup", "scenarios"]);
+    for setting in CATALOGUE.settings() {
+        let name = format!("\"{}\"", setting.key);
+        let tables = code.iter().filter(|(_, text)| text.contains(&name));
+        let files: Vec<String> = tables.map(|(path, _)| path.display().to_string()).collect();
+        // Words of everyday life, such as `memory`, name other things as well.
+        let is_word = !setting.key.contains('_');
+        assert!(is_word || files.len() == 1, "`{}` is named in {files:?}", setting.key);
+        let sentence = |text: &str| text.starts_with(|c: char| c.is_uppercase() || c == '`');
+        assert!(sentence(setting.about()) && setting.values.iter().all(|value| sentence(value.about())));
+    }
+}

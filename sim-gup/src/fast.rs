@@ -5,10 +5,9 @@
 //! could be inside.
 
 use sim_core::{IrqGuard, PreemptGuard, RcuReadGuard, Routine};
-use sim_mm::safeguards::GUP_IRQ_OFF;
 use sim_mm::{
-    Cpu, Errno, GupProtect, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, page_cache_get_speculative,
-    pgd_offset, put_page, set_page_referenced,
+    Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, page_cache_get_speculative, pgd_offset,
+    put_page, set_page_referenced,
 };
 use sim_mmu::{Level, VirtAddr};
 
@@ -16,10 +15,11 @@ use crate::flags::FollFlags;
 use crate::gup::{get_user_pages_unlocked, should_force_cow_break};
 use crate::pages::Pages;
 use crate::safeguards::{
-    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT, GUP_PTE_PERMITTED,
-    GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK,
-    GUP_SLOW_FALLBACK,
+    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT,
+    GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT,
+    GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK,
 };
+use crate::settings::GupProtect;
 
 /// The lockless walk gives up here; what it has pinned so far stays pinned.
 struct Fallback;
@@ -190,11 +190,11 @@ enum Protected<'m> {
 /// a TLB flush; disabled preemption holds up only the first; `rcu_read_lock()` the first since v4.20.
 fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {
     cpu.consulted(GUP_IRQ_OFF);
-    match cpu.kernel.config.kernel.gup_protect {
+    match cpu.setting::<GupProtect>() {
         GupProtect::Irq => Protected::Irq(cpu.irq_save()),
         GupProtect::Preempt => Protected::Preempt(cpu.preempt_disable()),
         GupProtect::Rcu => Protected::Rcu(cpu.rcu_read_lock()),
-        GupProtect::None => Protected::Nothing,
+        GupProtect::Nothing => Protected::Nothing,
     }
 }
 

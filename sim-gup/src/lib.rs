@@ -10,12 +10,15 @@ mod follow;
 mod gup;
 mod pages;
 pub mod safeguards;
+mod settings;
 
 pub use fast::{__get_user_pages_fast, get_user_pages_fast};
 pub use flags::FollFlags;
 pub use gup::get_user_pages_unlocked;
 pub use pages::{Pages, Pin, put_pin};
 pub use safeguards::SAFEGUARDS;
+pub use settings::{GupProtect, SETTINGS};
 
-/// What a kernel with GUP has of safeguards: GUP's own, and the memory manager's.
-pub const CATALOGUE: sim_mm::Catalogue = sim_mm::Catalogue::new(&[SAFEGUARDS, sim_mm::SAFEGUARDS]);
+/// What a kernel with GUP has of safeguards and settings: GUP's own, and the memory manager's.
+pub const CATALOGUE: sim_mm::Catalogue =
+    sim_mm::Catalogue::new(&[SAFEGUARDS, sim_mm::SAFEGUARDS], &[SETTINGS, sim_mm::SETTINGS]);

@@ -7,6 +7,8 @@ const FAST_GUP: Release = Release::v26(27);
 sim_mm::safeguards! {
     above sim_mm::SAFEGUARDS.len();
     // The lockless path.
+    GUP_IRQ_OFF = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, commit "8174c430e445" =>
+        "Interrupts stay disabled during the lockless walk, so that no page table that it reads can be freed.";
     GUP_ACCESS_OK = "gup-access-ok" check in "get_user_pages_fast" since Release::v26(31), commit "7f8189068726" =>
         "The range must lie in the user half of the address space before the lockless walk may trust it.";
     GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP =>

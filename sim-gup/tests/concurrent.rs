@@ -9,9 +9,9 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use sim_core::BoxFuture;
-use sim_gup::safeguards::{FOLLOW_PTL, GUP_RECHECK_PUT};
-use sim_mm::safeguards::{GUP_IRQ_OFF, GUP_REF_UNLESS_ZERO};
-use sim_mm::{Errno, Flush, Platform, TableFree};
+use sim_gup::safeguards::{FOLLOW_PTL, GUP_IRQ_OFF, GUP_RECHECK_PUT};
+use sim_mm::safeguards::GUP_REF_UNLESS_ZERO;
+use sim_mm::{Errno, Flush, Settings, TableFree};
 
 /// Pages that both threads are about.
 const FIRST: u64 = 2;
@@ -122,12 +122,12 @@ proptest! {
 #[test]
 fn a_missing_safeguard_is_noticed() {
     // Without interrupts, only the order of reference and second look protects a page.
-    let no_ipi = Platform { flush: Flush::NoIpi, table_free: TableFree::RcuSched, ..Platform::default() };
+    let no_ipi = Settings::default().with(Flush::NoIpi).with(TableFree::RcuSched);
     for (safeguard, change, platform) in [
         (GUP_REF_UNLESS_ZERO, Change::DontNeed, no_ipi),
         (GUP_RECHECK_PUT, Change::DontNeed, no_ipi),
         (FOLLOW_PTL, Change::DontNeed, no_ipi),
-        (GUP_IRQ_OFF, Change::Munmap, Platform::default()),
+        (GUP_IRQ_OFF, Change::Munmap, Settings::default()),
     ] {
         let setup = Setup { cpus: 2, platform, kernel: without(safeguard), ..Setup::default() };
         let gups = [Gup::Fast, Gup::Unlocked, Gup::Fast].map(|way| (way, 0, false)).to_vec();

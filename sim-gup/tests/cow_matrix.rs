@@ -15,7 +15,7 @@ use proptest::test_runner::TestCaseError;
 use sim_core::{BoxFuture, MemoryBuilder};
 use sim_gup::CATALOGUE;
 use sim_gup::callers::{Pipe, pipe_read, vmsplice};
-use sim_mm::{CowReuse, KernelConfig, MmId};
+use sim_mm::{Choices, CowReuse, KernelConfig, MmId};
 
 const RELEASES: [&str; 9] = ["v3.0", "v4.20", "v5.0", "v5.7", "v5.8", "v5.9", "v5.18", "v5.19", "latest"];
 
@@ -190,7 +190,7 @@ proptest! {
 fn every_rule_but_that_of_mappings_holds_all_rows() {
     for version in ["v5.0", "latest"] {
         for rule in common::every::<CowReuse>() {
-            let kernel = KernelConfig::new(CATALOGUE, parse(version), &[], &[], Some(rule), None);
+            let kernel = KernelConfig::new(CATALOGUE, parse(version), &[], &[], &Choices::default().with(rule));
             for (row, _) in ROWS {
                 let expected = row == Row::Basic || rule != CowReuse::Mapcount;
                 assert_eq!(holds(kernel, row), expected, "{row:?} on {version} with {rule:?}");

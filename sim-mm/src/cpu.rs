@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
+use crate::registry::setting::Knob;
 
 /// A CPU as kernel code sees it.
 #[derive(Clone, Copy)]
@@ -40,6 +41,12 @@ impl<'m> Cpu<'m> {
     pub fn decided(self, safeguard: Safeguard) -> bool {
         self.kernel.safeguard_use.note_decided(safeguard);
         true
+    }
+
+    /// The value that this machine and kernel have of a setting.
+    #[inline]
+    pub fn setting<K: Knob>(self) -> K {
+        self.kernel.config.setting()
     }
 
     /// Tells the observer, in every run, of something that happened in this step.

@@ -19,8 +19,9 @@ use crate::mm_types::{MmId, MmStruct, MmWords};
 use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
 use crate::page::{Page, PageDescriptor};
 use crate::page_alloc::Zone;
-use crate::platform::{MemoryOrder, Platform, Preempt};
+use crate::registry::setting::{Group, Knob, Settings};
 use crate::safeguard_use::SafeguardUse;
+use crate::settings::{MemoryOrder, Preempt, RcuFlavor};
 use crate::smp::{CALL_FUNCTION_VECTOR, CallFunction, flush_smp_call_function_queue};
 use crate::vma::VmArea;
 
@@ -41,10 +42,21 @@ pub struct MachineConfig {
     pub vmas: usize,
     /// Tasks that can exist.
     pub tasks: usize,
-    /// The platform.
-    pub platform: Platform,
+    /// The knobs of the platform.
+    pub platform: Settings,
     /// The kernel.
     pub kernel: KernelConfig,
+}
+
+impl MachineConfig {
+    /// The value of a setting: of the platform, or of the kernel.
+    #[inline]
+    pub fn setting<K: Knob>(&self) -> K {
+        match K::SETTING.group() {
+            Group::Platform => self.platform.get(),
+            Group::Design => self.kernel.designs.get(),
+        }
+    }
 }
 
 record! {
@@ -98,14 +110,17 @@ impl Kernel {
         let vmas = Slab::new(&mut memory, "vma", config.vmas, WhenFree::Untouchable);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
-        let preempt = config.platform.preempt == Preempt::On;
+        let preempt = config.setting::<Preempt>() == Preempt::On;
         let core = Config {
             cpus: config.cpus,
-            memory: match config.platform.memory {
+            memory: match config.setting::<MemoryOrder>() {
                 MemoryOrder::Sc => MemoryModel::Sc,
                 MemoryOrder::Tso => MemoryModel::Tso,
             },
-            rcu: sim_core::rcu::RcuRules { read_lock_counts: config.kernel.rcu_consolidated, preempt },
+            rcu: sim_core::rcu::RcuRules {
+                read_lock_counts: config.setting::<RcuFlavor>() == RcuFlavor::Consolidated,
+                preempt,
+            },
             preempt,
             ..Config::default()
         };

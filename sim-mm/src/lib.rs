@@ -19,12 +19,12 @@ mod mmu_gather;
 mod page;
 mod page_alloc;
 mod pgtable;
-mod platform;
 mod registry;
 mod release;
 mod rmap;
 mod safeguard_use;
 pub mod safeguards;
+mod settings;
 mod smp;
 mod vma;
 
@@ -42,15 +42,17 @@ pub use page::{
     Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced,
 };
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
-pub use platform::{
-    CowReuse, Flush, GupProtect, Knob, MemoryOrder, Platform, Preempt, SpeculativeWalk, TableFree,
-};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Facts, Safeguard, SafeguardSet, Shape};
+pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
+pub use settings::{
+    CowReuse, Flush, FlushBatch, HwAd, LazyTlb, MemoryOrder, Preempt, PteRead, RcuFlavor, SETTINGS,
+    SpeculativeWalk, TableFree,
+};
 pub use vma::{Vma, VmaSnapshot};
 
-/// What sim-mm itself has of safeguards.
-pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS]);
+/// What sim-mm itself has of safeguards and settings.
+pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

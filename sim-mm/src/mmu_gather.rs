@@ -8,8 +8,8 @@ use crate::check;
 use crate::cpu::Cpu;
 use crate::mm_types::MmStruct;
 use crate::page::{Page, put_page};
-use crate::platform::TableFree;
 use crate::safeguards::{GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, TABLE_INVALIDATE};
+use crate::settings::TableFree;
 use crate::smp::{Call, smp_call_function};
 
 /// `struct mmu_gather`.
@@ -57,7 +57,7 @@ impl<'m> MmuGather<'m> {
     /// `tlb_remove_table()`, `pte_free_tlb()` and their kin: a table that is unlinked.
     pub(crate) async fn remove_table(&mut self, cpu: Cpu<'m>, table: Pfn, addr: VirtAddr) {
         self.remove_tlb_entry(addr);
-        match cpu.kernel.config.platform.table_free {
+        match cpu.setting::<TableFree>() {
             TableFree::AfterFlush => self.remove_page(Page(table)),
             TableFree::RcuSched => self.tables.push(table),
             TableFree::RcuThenSyncIpi => {

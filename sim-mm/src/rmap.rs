@@ -5,7 +5,7 @@ use sim_core::{Op, OpKind};
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::page::{Page, PageFlags};
-use crate::platform::CowReuse;
+use crate::settings::CowReuse;
 
 #[track_caller]
 fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + Unpin) -> impl Future<Output = ()> {
@@ -20,7 +20,7 @@ fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + U
 
 /// Whether this kernel marks pages that one address space has for itself.
 fn marks_exclusive(cpu: Cpu<'_>) -> bool {
-    cpu.kernel.config.kernel.cow_reuse == CowReuse::Exclusive
+    cpu.setting::<CowReuse>() == CowReuse::Exclusive
 }
 
 /// `page_add_new_anon_rmap()`: the first mapping of a page that nobody else knows.

@@ -9,10 +9,6 @@ crate::safeguards! {
     // For who looks up pages without a lock; its key is that of the first who did.
     GUP_REF_UNLESS_ZERO = "gup-ref-unless-zero" check in "page_cache_get_speculative" since FAST_GUP, commit "e286781d5f2e" =>
         "A reference is taken only if the page's count is not zero, because a page with a count of zero is free or frozen.";
-
-    GUP_IRQ_OFF = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, commit "8174c430e445" =>
-        "Interrupts stay disabled during the lockless walk, so that no page table that it reads can be freed.";
-
     COW_REUSE_COUNTS = "cow-reuse-counts" design in "do_wp_page" since Release::v(5, 9), commit "09854ba94c6a", cve "CVE-2020-29374" =>
         "A write fault reuses a page only if nobody else holds a reference to it; that nobody else maps it is not enough.";
     ANON_FAULT_RECHECK = "anon-fault-recheck" check in "do_anonymous_page" since Release::v26(12) =>

@@ -2,11 +2,13 @@
 
 use clap::builder::PossibleValuesParser;
 use sim_gup::CATALOGUE;
-use sim_mm::{CowReuse, Flush, GupProtect, Knob, MemoryOrder, Preempt, Release, SpeculativeWalk, TableFree};
+use sim_mm::{Group, Release};
 
 use super::Failure;
+use super::setting_options::SettingOptions;
 use crate::explore::Strategy;
-use crate::scenario::{ExploreSpec, KernelSpec, MachineChange, PlatformChange, StrategyName};
+use crate::json::{Named, by_name};
+use crate::scenario::{ExploreSpec, KernelSpec, MachineChange, StrategyName};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Configure {
@@ -21,34 +23,14 @@ pub(crate) struct Configure {
     /// The kernel's release: v2.6.27 to v6.x, or latest.
     #[arg(long, value_name = "RELEASE", value_parser = release, help_heading = "Kernel")]
     kernel: Option<Release>,
-    /// By which rule a write fault reuses a page.
-    #[arg(long, value_parser = names::<CowReuse>(), help_heading = "Kernel")]
-    cow_reuse: Option<String>,
-    /// What lockless GUP disables around its walk.
-    #[arg(long, value_parser = names::<GupProtect>(), help_heading = "Kernel")]
-    gup_protect: Option<String>,
-    /// How other CPUs' translations are flushed.
-    #[arg(long, value_parser = names::<Flush>(), help_heading = "Machine")]
-    flush: Option<String>,
-    /// What keeps page tables alive under lockless walkers.
-    #[arg(long, value_parser = names::<TableFree>(), help_heading = "Machine")]
-    table_free: Option<String>,
-    /// The memory model.
-    #[arg(long, value_parser = names::<MemoryOrder>(), help_heading = "Machine")]
-    memory: Option<String>,
-    /// Whether kernel code can be preempted.
-    #[arg(long, value_parser = names::<Preempt>(), help_heading = "Machine")]
-    preempt: Option<String>,
-    /// Whether the processor walks for addresses that nobody accesses.
-    #[arg(long, value_parser = names::<SpeculativeWalk>(), help_heading = "Machine")]
-    speculative_walk: Option<String>,
+    #[command(flatten)]
+    settings: SettingOptions,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Effort {
     /// Which schedules to try.
-    #[arg(long, value_parser = PossibleValuesParser::new(
-        ["portfolio", "random", "sticky", "pct", "pos", "timed", "exhaustive", "states"]), help_heading = "Exploration")]
+    #[arg(long, value_parser = names::<StrategyName>(), help_heading = "Exploration")]
     pub(crate) strategy: Option<String>,
     /// Explores every schedule with at most so many preemptions: of a CPU that could have gone on.
     /// With a strategy that explores every schedule.
@@ -72,16 +54,12 @@ fn safeguard_keys() -> PossibleValuesParser {
     PossibleValuesParser::new(CATALOGUE.safeguards().map(|facts| facts.key).collect::<Vec<_>>())
 }
 
-fn names<K: Knob>() -> PossibleValuesParser {
-    PossibleValuesParser::new(K::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>())
+fn names<T: Named>() -> PossibleValuesParser {
+    PossibleValuesParser::new(T::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>())
 }
 
 pub(super) fn release(text: &str) -> Result<Release, String> {
     text.parse().map_err(|_| "expected a release such as v5.0, or latest".to_owned())
-}
-
-fn knob<K: Knob>(name: Option<&String>) -> Option<K> {
-    name.and_then(|name| K::by_name(name))
 }
 
 impl Configure {
@@ -96,19 +74,12 @@ impl Configure {
             version: self.kernel,
             without: safeguards(&self.without),
             with: safeguards(&self.with),
-            cow_reuse: knob(self.cow_reuse.as_ref()),
-            gup_protect: knob(self.gup_protect.as_ref()),
+            design: self.settings.of(Group::Design),
         }
     }
 
     pub(crate) fn machine_change(&self) -> MachineChange {
-        let platform = PlatformChange {
-            flush: knob(self.flush.as_ref()),
-            table_free: knob(self.table_free.as_ref()),
-            memory: knob(self.memory.as_ref()),
-            preempt: knob(self.preempt.as_ref()),
-            speculative_walk: knob(self.speculative_walk.as_ref()),
-        };
+        let platform = self.settings.of(Group::Platform);
         MachineChange { platform, ..MachineChange::default() }
     }
 
@@ -126,7 +97,7 @@ impl Configure {
 
 impl Effort {
     pub(crate) fn strategy(&self) -> Option<StrategyName> {
-        self.strategy.as_ref().and_then(|name| StrategyName::by_name(name))
+        self.strategy.as_ref().and_then(|name| by_name(name))
     }
 
     /// Changes how something is explored. A bound on preemptions is for searches for all schedules.

@@ -1,12 +1,13 @@
-//! `mmsim list`, `mmsim describe` and `mmsim safeguards`.
+//! `mmsim list`, `mmsim describe`, `mmsim safeguards` and `mmsim schema`.
 
 use sim_gup::CATALOGUE;
-use sim_mm::Knob;
+use sim_mm::{Choices, Group, Settings};
 
 use super::output::{HEAD, styled};
 use super::{Exit, Failure, Output};
 use crate::library;
-use crate::scenario::{Expect, KernelSpec, MachineSpec, Op, PlatformChange, Scenario};
+use crate::operation::Statement;
+use crate::scenario::{self, Expect, KernelSpec, MachineSpec, Scenario};
 
 /// Lists the library by topic.
 pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
@@ -64,7 +65,7 @@ pub(crate) fn describe(args: &DescribeArgs, output: &mut Output) -> Result<Exit,
                 any_of.join(" or ") + &place
             }
         };
-        let on = platform_changes(&case.machine.platform);
+        let on = chosen(Group::Platform, &case.machine.platform);
         output.text(&format!("  {}: {expect}{}{on}", case.name, changes(&case.kernel)));
         if let Some(about) = &case.about {
             output.text(&format!("    {about}"));
@@ -87,18 +88,26 @@ fn history(scenario: &Scenario) -> Option<String> {
 }
 
 fn machine(machine: MachineSpec) -> String {
-    let platform = machine.platform;
     format!(
-        "machine: {} CPUs, {} frames, {} entries a table, flush {}, table_free {}, memory {}, preempt {}, speculative_walk {}",
+        "machine: {} CPUs, {} frames, {} entries a table{}",
         machine.cpus,
         machine.frames,
         machine.entries_per_table,
-        platform.flush.name(),
-        platform.table_free.name(),
-        platform.memory.name(),
-        platform.preempt.name(),
-        platform.speculative_walk.name()
+        all(Group::Platform, &machine.platform)
     )
+}
+
+/// `, KEY VALUE` of every setting of a group that has more than one value.
+fn all(group: Group, settings: &Settings) -> String {
+    let several = CATALOGUE.settings_of(group).filter(|setting| setting.values.len() > 1);
+    several.map(|setting| format!(", {} {}", setting.key, settings.name(setting))).collect()
+}
+
+/// `, KEY VALUE` of every setting of a group that was chosen.
+fn chosen(group: Group, choices: &Choices) -> String {
+    let settings = CATALOGUE.settings_of(group);
+    let chosen = settings.filter_map(|setting| Some(format!(", {} {}", setting.key, choices.name(setting)?)));
+    chosen.collect()
 }
 
 fn changes(kernel: &KernelSpec) -> String {
@@ -111,29 +120,12 @@ fn changes(kernel: &KernelSpec) -> String {
     if !kernel.with.is_empty() {
         say("with", keys(&kernel.with));
     }
-    if let Some(rule) = kernel.cow_reuse {
-        say("cow_reuse", rule.name().to_owned());
-    }
-    if let Some(protect) = kernel.gup_protect {
-        say("gup_protect", protect.name().to_owned());
-    }
-    text
+    text + &chosen(Group::Design, &kernel.design)
 }
 
-fn platform_changes(change: &PlatformChange) -> String {
-    let parts = [
-        change.flush.map(|knob| ("flush", knob.name())),
-        change.table_free.map(|knob| ("table_free", knob.name())),
-        change.memory.map(|knob| ("memory", knob.name())),
-        change.preempt.map(|knob| ("preempt", knob.name())),
-        change.speculative_walk.map(|knob| ("speculative_walk", knob.name())),
-    ];
-    parts.into_iter().flatten().map(|(name, value)| format!(", {name} {value}")).collect()
-}
-
-fn operations(ops: &[Op], output: &mut Output) {
-    for op in ops {
-        output.text(&format!("  {op}"));
+fn operations(statements: &[Statement], output: &mut Output) {
+    for statement in statements {
+        output.text(&format!("  {statement}"));
     }
 }
 
@@ -158,5 +150,13 @@ pub(crate) fn safeguards(output: &mut Output) -> Result<Exit, Failure> {
         }));
     }
     output.json(&serde_json::Value::Array(documents));
+    Ok(Exit::AsExpected)
+}
+
+/// Prints the schema of scenario files.
+pub(crate) fn schema(output: &mut Output) -> Result<Exit, Failure> {
+    let schema = scenario::schema();
+    output.text(&format!("{schema:#}"));
+    output.json(&schema);
     Ok(Exit::AsExpected)
 }

@@ -16,6 +16,7 @@ mod race;
 mod replay;
 mod reports;
 mod run;
+mod setting_options;
 mod shrink;
 mod test;
 
@@ -90,6 +91,8 @@ enum Command {
     Describe(list::DescribeArgs),
     /// Lists the safeguards that a kernel can be run without.
     Safeguards,
+    /// Prints the JSON schema of scenario files, for editors and other tools.
+    Schema,
     /// Measures runs and steps a second, or how soon races are found.
     Bench(bench::Args),
     /// The hardware alone: translations, walks, translation caches, cycles.
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),
+        Command::Schema => list::schema(&mut output),
         Command::Bench(args) => bench::run(args, &mut output),
         Command::Mmu(args) => mmu::run(args, &mut output),
     };

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use sim_core::{CpuId, Executor};
-use sim_mm::{Kernel, KernelConfig, Knob as _};
+use sim_mm::{Kernel, KernelConfig};
 use sim_mmu::Account;
 
 use super::output::{BAD, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output};
 use crate::explore::{Strategy, Trace};
 use crate::hardware::{account, profile};
+use crate::json::by_name;
 use crate::record::{Prefix, Provenance, Record};
 use crate::scenario::{MachineSpec, Scenario, StrategyName};
 use crate::shrink::simplify;
@@ -105,7 +106,7 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     let world = opened.world()?;
     if args.cycles {
         let processor = profile::open(&args.profile).map_err(Failure::bad_input)?;
-        world.kernel.mmu.set_profile(Some(processor.profile));
+        world.kernel().mmu.set_profile(Some(processor.profile));
     }
     let trace = opened.replay(&world)?;
     if args.check_determinism
@@ -113,8 +114,8 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     {
         panic!("simulator defect: two replays of {} differ: {difference}", opened.file);
     }
-    let accounts: Vec<(CpuId, Account)> = CpuId::all(world.kernel.config.cpus)
-        .filter_map(|cpu| Some((cpu, world.kernel.mmu.account(cpu)?)))
+    let accounts: Vec<(CpuId, Account)> = CpuId::all(world.kernel().config.cpus)
+        .filter_map(|cpu| Some((cpu, world.kernel().mmu.account(cpu)?)))
         .collect();
     let record = &opened.record;
     let difference = record.difference(&trace);
@@ -167,7 +168,7 @@ fn first_difference(one: &Trace, other: &Trace) -> Option<String> {
 fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Failure> {
     let world = opened.world()?;
     let mut executor = world.executor();
-    let strategy = Strategy::from(StrategyName::by_name(&args.strategy).unwrap_or(StrategyName::Portfolio));
+    let strategy = Strategy::from(by_name::<StrategyName>(&args.strategy).unwrap_or_default());
     let bar = output.progress(&opened.scenario.name, args.runs);
     let mut went = 0;
     for seed in args.seed..args.seed.saturating_add(args.runs) {
@@ -218,7 +219,7 @@ fn run_from<'m>(
         Prefix::source(&opened.record, then).map_err(|what| Failure::bad_input(format!("{}: {what}", opened.file)))
     };
     let (first, taken) = source()?;
-    world.kernel.core().set_source(first);
+    world.kernel().core().set_source(first);
     let summary = world.run(executor, STEP_BOUND);
     if !summary.violation {
         return Ok((None, taken.decisions()));

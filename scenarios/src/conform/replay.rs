@@ -12,7 +12,7 @@ use sim_core::{CpuId, Executor, MemoryBuilder, Outcome, TaskId};
 use sim_gup::callers::{Pipe, pipe_read, vmsplice};
 use sim_mm::arch::fault::{Killed, user_access};
 use sim_mm::{
-    Cpu, Errno, Kernel, KernelConfig, MachineConfig, MmId, Platform, exit_mm, madvise_dontneed, start_task_in,
+    Cpu, Errno, Kernel, KernelConfig, MachineConfig, MmId, Settings, exit_mm, madvise_dontneed, start_task_in,
     sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
@@ -58,7 +58,7 @@ impl Machine {
             mms: MMS,
             vmas: VMAS,
             tasks: usize::from(PROCESSES),
-            platform: Platform::default(),
+            platform: Settings::default(),
             kernel,
         };
         let machine = Machine { kernel: Kernel::new(memory, config), pipes, processes: RefCell::default() };

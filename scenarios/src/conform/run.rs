@@ -89,10 +89,9 @@ pub fn compare_all(
             let kernel = release.unwrap_or(program.setting.kernel);
             let (_, machine) = match machine.take().filter(|(of, _)| *of == kernel) {
                 Some(same) => machine.insert(same),
-                None => machine.insert((
-                    kernel,
-                    Machine::new(KernelConfig::new(sim_gup::CATALOGUE, kernel, &[], &[], None, None)),
-                )),
+                None => {
+                    machine.insert((kernel, Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel))))
+                }
             };
             let verdict = compare_one(machine, program);
             verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[nth] = Some(verdict);

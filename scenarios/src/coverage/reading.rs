@@ -24,13 +24,13 @@ pub(super) struct Reader<'w> {
 
 impl<'w> Reader<'w> {
     pub(super) fn new(world: &'w World<'w>) -> Reader<'w> {
-        let buffers = world.kernel.config.platform.memory == MemoryOrder::Tso;
+        let buffers = world.kernel().config.setting::<MemoryOrder>() == MemoryOrder::Tso;
         Reader { world, buffers, names: BTreeMap::new() }
     }
 
     /// Adds a run's lines and races to `coverage`; answers the digest of its order.
     pub(super) fn read(&mut self, log: &[Logged], coverage: &mut Coverage) -> u64 {
-        let mut order = Order::new(self.world.kernel.config.cpus);
+        let mut order = Order::new(self.world.kernel().config.cpus);
         let mut raced = Vec::new();
         for (i, entry) in log.iter().enumerate() {
             match &entry.what {
@@ -42,7 +42,7 @@ impl<'w> Reader<'w> {
                 }
                 // The allocator sets the count in the step that takes the frame.
                 What::Mm(Mm::FrameAllocated { pfn, .. }) => {
-                    let loc = self.world.kernel.refcount(Page(*pfn)).loc();
+                    let loc = self.world.kernel().refcount(Page(*pfn)).loc();
                     let set = Access { writes: true, ..access(entry, loc, pfn.0, None) };
                     order.access(set, &mut raced);
                 }
@@ -104,7 +104,7 @@ impl<'w> Reader<'w> {
     }
 
     fn name(&mut self, loc: Loc) -> &str {
-        self.names.entry(loc).or_insert_with(|| self.world.kernel.core().memory.describe(loc))
+        self.names.entry(loc).or_insert_with(|| self.world.kernel().core().memory.describe(loc))
     }
 
     /// The word of the semaphore, for a word that says to a waiter that he has it.
@@ -122,7 +122,7 @@ impl<'w> Reader<'w> {
     fn object(&mut self, first: &Access, second: &Access) -> String {
         match second.entry.or(first.entry) {
             Some(level) => entry_of(level).to_owned(),
-            None if self.world.kernel.mmu.phys.locate(first.loc).is_some() => "page contents".to_owned(),
+            None if self.world.kernel().mmu.phys.locate(first.loc).is_some() => "page contents".to_owned(),
             None => any_of_its_kind(self.name(first.loc)),
         }
     }

@@ -69,13 +69,13 @@ fn survey_block(campaign: &Campaign<'_>, world: &World<'_>, horizon: u64, start:
     let mut reader = Reader::new(world);
     let mut block = Survey::default();
     for index in start..(start + BLOCK).min(campaign.runs) {
-        world.kernel.core().set_source(campaign.strategy.source(campaign.number(index), horizon));
+        world.kernel().core().set_source(campaign.strategy.source(campaign.number(index), horizon));
         let summary = world.run(&mut executor, STEP_BOUND);
         let Survey { coverage, schedules } = &mut block;
         coverage.runs += 1;
         coverage.steps += summary.steps;
         coverage.violations += u64::from(summary.violation);
-        coverage.safeguards.note(&world.kernel);
+        coverage.safeguards.note(world.kernel());
         schedules.push(reader.read(&world.watch().take_log(), coverage));
     }
     executor.clear();

@@ -39,10 +39,10 @@ pub(super) fn touched(step: &[Logged]) -> Option<(TableEntry, Pfn)> {
 
 /// The pages of entries of the lowest level, by location, as far as the run shows them.
 pub(super) fn pages(world: &World<'_>, trace: &Trace) -> BTreeMap<Loc, (MmId, VirtAddr)> {
-    let (memory, geometry) = (&world.kernel.mmu.phys, world.kernel.mmu.geometry);
-    let core = world.kernel.core();
+    let (memory, geometry) = (&world.kernel().mmu.phys, world.kernel().mmu.geometry);
+    let core = world.kernel().core();
     let mut mms: BTreeMap<Pfn, MmId> =
-        world.kernel.mms().map(|mm| (Pfn(core.memory.get(mm.pgd().loc())), mm.id)).collect();
+        world.kernel().mms().map(|mm| (Pfn(core.memory.get(mm.pgd().loc())), mm.id)).collect();
     let mut places: BTreeMap<(Pfn, Pfn), u64> = BTreeMap::new();
     let mut pages = BTreeMap::new();
     for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu) {

@@ -12,7 +12,6 @@
 use std::sync::atomic::AtomicBool;
 
 use sim_gup::CATALOGUE;
-use sim_mm::safeguards::{COW_REUSE_COUNTS, GUP_IRQ_OFF};
 use sim_mm::{KernelConfig, Safeguard};
 
 use crate::course::{Course, Follow};
@@ -75,12 +74,6 @@ pub fn told(prevented: &[Prevention]) -> Vec<String> {
 
 /// The kernel with the safeguard on, and with the design that comes with it; `None` if it has it already.
 fn switched_on(kernel: KernelConfig, safeguard: Safeguard) -> Option<KernelConfig> {
-    let (on, off): (Vec<_>, Vec<_>) = CATALOGUE.safeguards().partition(|s| kernel.safeguards.has(*s));
-    let with = [&on[..], &[safeguard]].concat();
-    let without: Vec<Safeguard> = off.into_iter().filter(|s| *s != safeguard).collect();
-    let plain = KernelConfig::new(CATALOGUE, kernel.version, &without, &with, None, None);
-    let cow_reuse = if safeguard == COW_REUSE_COUNTS { plain.cow_reuse } else { kernel.cow_reuse };
-    let gup_protect = if safeguard == GUP_IRQ_OFF { plain.gup_protect } else { kernel.gup_protect };
-    let changed = KernelConfig { cow_reuse, gup_protect, ..plain };
+    let changed = kernel.with(CATALOGUE, safeguard);
     (changed != kernel).then_some(changed)
 }

@@ -30,7 +30,7 @@ pub fn report(world: &World<'_>, trace: &Trace, finding: &Finding, record: &Reco
     });
     let _ = writeln!(text);
     text.push_str(&wrap(&format!("Machine: {}", knobs.collect::<Vec<_>>().join(" ")), WIDTH));
-    let kernel = world.kernel.config.kernel;
+    let kernel = world.kernel().config.kernel;
     text.push_str(&wrap(
         &format!("Kernel: {} without {}", kernel.version, some_or_nothing(record.kernel.without())),
         WIDTH,
@@ -50,7 +50,7 @@ fn some_or_nothing(keys: &[String]) -> String {
 fn last_access(world: &World<'_>, trace: &Trace) -> Option<String> {
     let entry = trace.log.iter().rev().find(|entry| matches!(entry.what, What::Core(Core::Access { .. })))?;
     let What::Core(Core::Access { kind, loc, old, new, place }) = entry.what else { return None };
-    let what = world.kernel.core().memory.describe(loc);
+    let what = world.kernel().core().memory.describe(loc);
     let values = if old == new { format!("found {old:#x}") } else { format!("{old:#x} -> {new:#x}") };
     Some(format!(
         "Last access: {kind:?} of {what} by CPU {}, step {}: {values}\n  at {}:{}\n",

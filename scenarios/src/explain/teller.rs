@@ -142,7 +142,7 @@ impl<'a> Teller<'a> {
     fn tell_core(&self, event: &Core, stack: &[Routine]) -> Option<Fact> {
         let frame = Page(self.frame.unwrap_or(Pfn(u64::MAX)));
         let counts = self.frame.map(|pfn| {
-            let kernel = &self.world.kernel;
+            let kernel = &self.world.kernel();
             (pfn, kernel.refcount(frame).loc(), kernel.mapcount(frame).loc())
         });
         match (event, counts) {
@@ -256,7 +256,7 @@ impl<'a> Teller<'a> {
 
     /// Whether the frame is the zero page.
     pub(super) fn is_zero_page(&self) -> bool {
-        self.frame == Some(self.world.kernel.zero_page.0)
+        self.frame == Some(self.world.kernel().zero_page.0)
     }
 
     /// The names of the CPUs' first threads.

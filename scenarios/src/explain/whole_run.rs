@@ -10,7 +10,7 @@ use super::fact::Fact;
 use super::story::Line;
 use crate::explore::Trace;
 use crate::oracle::{Finding, OracleId, What};
-use crate::scenario::{Check, GupCall, What as Doing};
+use crate::scenario::Check;
 use crate::world::World;
 
 /// The longest cycle that is looked for, in accesses.
@@ -52,8 +52,8 @@ fn operation(
 ) -> Option<(&'static str, CpuId, RangeInclusive<u64>)> {
     let Check::Returned { thread, op, .. } = check(world, finding)? else { return None };
     let thread = world.scenario.threads.iter().find(|t| t.name == *thread)?;
-    let routine = routine(&thread.run.get(*op)?.what)?;
-    let before = thread.run[..*op].iter().filter(|op| self::routine(&op.what) == Some(routine)).count();
+    let routine = thread.run.get(*op)?.routine()?;
+    let before = thread.run[..*op].iter().filter(|op| op.routine() == Some(routine)).count();
     let calls = trace.log.iter().enumerate().filter(|(_, entry)| {
         entry.cpu.0 == thread.cpu
             && entry.stack.len() == 1
@@ -68,19 +68,6 @@ fn operation(
 fn check<'w>(world: &World<'w>, finding: &Finding) -> Option<&'w Check> {
     let number = finding.message.strip_prefix("checks[")?.split(']').next()?;
     world.scenario.checks.get(number.parse::<usize>().ok()?)
-}
-
-/// The routine that an operation calls first.
-fn routine(what: &Doing) -> Option<&'static str> {
-    match what {
-        Doing::Gup { call: GupCall::Fast, .. } => Some("get_user_pages_fast"),
-        Doing::Gup { call: GupCall::FastOnly, .. } => Some("__get_user_pages_fast"),
-        Doing::Gup { call: GupCall::Unlocked, .. } => Some("get_user_pages_unlocked"),
-        Doing::Madvise { .. } => Some("madvise_dontneed"),
-        Doing::Munmap { .. } => Some("__do_munmap"),
-        Doing::Vmsplice { .. } => Some("vmsplice_to_pipe"),
-        _ => None,
-    }
 }
 
 /// Where a check fails: the last read of the value, or the end of the operation.
@@ -102,8 +89,8 @@ pub(super) fn consequence(world: &World<'_>, finding: &Finding) -> Option<String
         Check::Returned { thread, op, one_of } => {
             let (_, rest) = finding.message.split_once(" returned ")?;
             let value: i64 = rest.split(',').next()?.parse().ok()?;
-            let operation = &world.scenario.threads.iter().find(|t| t.name == *thread)?.run.get(*op)?.what;
-            let call = routine(operation).map_or_else(|| format!("run[{op}]"), |routine| format!("{routine}()"));
+            let operation = world.scenario.threads.iter().find(|t| t.name == *thread)?.run.get(*op)?;
+            let call = operation.routine().map_or_else(|| format!("run[{op}]"), |routine| format!("{routine}()"));
             let allowed = either(&mut one_of.iter().map(|value| returned_value(*value)));
             Some(format!("{call} of {thread} returned {}, not {allowed}.", returned_value(value)))
         }

@@ -115,7 +115,7 @@ impl<'s> Campaign<'s> {
         let world = World::new(self.scenario, self.machine, self.kernel)?;
         if self.strategy == Strategy::Timed {
             let processor = profile::open(TIMED_ON).expect("a profile of the binary is good");
-            world.kernel.mmu.set_profile(Some(processor.profile));
+            world.kernel().mmu.set_profile(Some(processor.profile));
         }
         Ok(world)
     }
@@ -123,7 +123,7 @@ impl<'s> Campaign<'s> {
     /// About how many decisions a run has: those of the run that always goes on.
     pub(crate) fn horizon(world: &World<'_>) -> u64 {
         let mut executor = world.executor();
-        let core = world.kernel.core();
+        let core = world.kernel().core();
         core.set_source(Source::First);
         core.keep_decisions(true);
         world.run(&mut executor, STEP_BOUND);
@@ -223,7 +223,7 @@ impl<'s> Campaign<'s> {
         let mut block = Block::default();
         for number in start..(start + BLOCK).min(self.runs) {
             let source = || self.strategy.source(self.number(number), horizon);
-            world.kernel.core().set_source(source());
+            world.kernel().core().set_source(source());
             let summary = world.run(&mut executor, STEP_BOUND);
             block.runs += 1;
             block.steps += summary.steps;

@@ -115,13 +115,13 @@ struct Ran {
 impl<'w, 's> Through<'w, 's> {
     /// Begins the search.
     fn new(world: &'w World<'s>, how: Exhaustive) -> Self {
-        let core = world.kernel.core();
+        let core = world.kernel().core();
         core.set_source(Source::Systematic(Box::new(Search::new(core, how.reduction, how.preemptions))));
         Through { world, executor: world.executor() }
     }
 
     fn search<R>(&self, ask: impl FnOnce(&mut Search) -> R) -> R {
-        self.world.kernel.core().with_source(|source| match source {
+        self.world.kernel().core().with_source(|source| match source {
             Source::Systematic(search) => ask(search),
             _ => unreachable!("a search stays the source of its world"),
         })
@@ -141,7 +141,7 @@ impl<'w, 's> Through<'w, 's> {
 
     /// The last run in full. The search goes on afterwards as if nothing had been.
     fn trace(&mut self) -> Trace {
-        let core = self.world.kernel.core();
+        let core = self.world.kernel().core();
         let answers = self.search(|search| search.answers());
         let search = core.with_source(|source| std::mem::replace(source, Source::First));
         let replay = Source::Replay(Replay::strict(answers));

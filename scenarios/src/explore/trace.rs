@@ -27,7 +27,7 @@ pub struct Trace {
 impl Trace {
     /// Runs `world` once with decisions from `source`, with the event log, digests and decisions kept.
     pub fn record<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, source: Source) -> Trace {
-        let core = world.kernel.core();
+        let core = world.kernel().core();
         world.set_traced(true);
         core.set_digested(true);
         core.keep_decisions(true);

@@ -17,7 +17,7 @@ use sim_mmu::{
     StructureCaches, Tlb, TlbArray, Vendor,
 };
 
-use crate::scenario::{Fields, LoadErrors, Node, decode};
+use crate::json::{Fields, LoadErrors, Node, decode};
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 

@@ -14,7 +14,7 @@ use sim_core::source::{Source, Timed};
 use sim_core::{Array, CpuId, Executor, Gate, MemoryBuilder, Outcome, Shared, TaskId, record};
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    Cpu, Event, Flush, Kernel, KernelConfig, MachineConfig, MmId, Observer, Platform, Release, madvise_dontneed,
+    Cpu, Event, Flush, Kernel, KernelConfig, MachineConfig, MmId, Observer, Release, Settings, madvise_dontneed,
     start_task_in, sys_mmap,
 };
 use sim_mmu::{Account, DataOp, Geometry, Policy, Profile, Spent, VirtAddr};
@@ -46,12 +46,12 @@ impl Transport {
         }
     }
 
-    fn platform(self) -> Platform {
+    fn platform(self) -> Settings {
         let flush = match self {
             Transport::Ipi => Flush::Ipi,
             Transport::Invlpgb => Flush::NoIpi,
         };
-        Platform { flush, ..Platform::default() }
+        Settings::default().with(flush)
     }
 }
 
@@ -122,7 +122,7 @@ impl Shootdown {
             vmas: 16,
             tasks: cpus,
             platform: transport.platform(),
-            kernel: KernelConfig::new(sim_mm::CATALOGUE, Release::LATEST, &[], &[], None, None),
+            kernel: KernelConfig::of_release(sim_mm::CATALOGUE, Release::LATEST),
         };
         let mut kernel = Kernel::new(memory, config);
         kernel.mmu.policy = Policy::Profile;

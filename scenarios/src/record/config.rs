@@ -1,36 +1,34 @@
 //! The machine and the kernel of a record, every choice spelt out.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sim_gup::CATALOGUE;
-use sim_mm::{
-    CowReuse, Flush, GupProtect, KernelConfig, Knob, MemoryOrder, Platform, Preempt, Release, Safeguard,
-    SpeculativeWalk, TableFree,
-};
+use sim_mm::{Choices, Group, KernelConfig, Release, Safeguard, Settings};
 
 use crate::scenario::MachineSpec;
 
+/// The names of the values of some settings, by the keys of the settings. A record that is older than a setting
+/// does not name it; its value is then the machine's default, or that of the release.
+type Named = BTreeMap<String, String>;
+
 /// A machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct MachineRecord {
     cpus: usize,
     entries_per_table: u32,
     frames: u64,
     refcount_bits: u32,
-    flush: String,
-    table_free: String,
-    memory: String,
-    preempt: String,
-    speculative_walk: String,
+    #[serde(flatten)]
+    platform: Named,
 }
 
 /// A kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct KernelRecord {
     version: String,
-    cow_reuse: String,
-    gup_protect: String,
+    #[serde(flatten)]
+    designs: Named,
     /// Safeguards that it has not.
     without: Vec<String>,
     /// Safeguards that it has.
@@ -44,11 +42,7 @@ impl MachineRecord {
             entries_per_table: machine.entries_per_table,
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
-            flush: machine.platform.flush.name().to_owned(),
-            table_free: machine.platform.table_free.name().to_owned(),
-            memory: machine.platform.memory.name().to_owned(),
-            preempt: machine.platform.preempt.name().to_owned(),
-            speculative_walk: machine.platform.speculative_walk.name().to_owned(),
+            platform: names(Group::Platform, &machine.platform),
         }
     }
 
@@ -62,19 +56,8 @@ impl MachineRecord {
         number("entries_per_table", entries, "a power of two from 2 to 512")?;
         number("frames", (8..=65_536).contains(&frames), "8 to 65536")?;
         number("refcount_bits", (3..=32).contains(&refcount_bits), "3 to 32")?;
-        Ok(MachineSpec {
-            cpus,
-            entries_per_table,
-            frames,
-            refcount_bits,
-            platform: Platform {
-                flush: knob::<Flush>("machine.flush", &self.flush)?,
-                table_free: knob::<TableFree>("machine.table_free", &self.table_free)?,
-                memory: knob::<MemoryOrder>("machine.memory", &self.memory)?,
-                preempt: knob::<Preempt>("machine.preempt", &self.preempt)?,
-                speculative_walk: knob::<SpeculativeWalk>("machine.speculative_walk", &self.speculative_walk)?,
-            },
-        })
+        let platform = Settings::default().changed(&choices("machine", Group::Platform, &self.platform)?);
+        Ok(MachineSpec { cpus, entries_per_table, frames, refcount_bits, platform })
     }
 }
 
@@ -86,8 +69,7 @@ impl KernelRecord {
         };
         KernelRecord {
             version: kernel.version.to_string(),
-            cow_reuse: kernel.cow_reuse.name().to_owned(),
-            gup_protect: kernel.gup_protect.name().to_owned(),
+            designs: names(Group::Design, &kernel.designs),
             without: keys(false),
             with: keys(true),
         }
@@ -114,9 +96,8 @@ impl KernelRecord {
                 missing.key
             ));
         }
-        let cow_reuse = knob::<CowReuse>("kernel.cow_reuse", &self.cow_reuse)?;
-        let gup_protect = knob::<GupProtect>("kernel.gup_protect", &self.gup_protect)?;
-        Ok(KernelConfig::new(CATALOGUE, version, &without, &with, Some(cow_reuse), Some(gup_protect)))
+        let designs = choices("kernel", Group::Design, &self.designs)?;
+        Ok(KernelConfig::new(CATALOGUE, version, &without, &with, &designs))
     }
 
     /// The safeguards that it has not, by their keys.
@@ -125,6 +106,20 @@ impl KernelRecord {
     }
 }
 
-fn knob<K: Knob>(place: &str, name: &str) -> Result<K, String> {
-    K::by_name(name).ok_or_else(|| format!("{place}: this build knows no value `{name}`"))
+/// The values of all settings of a group that have more than one.
+fn names(group: Group, settings: &Settings) -> Named {
+    let several = CATALOGUE.settings_of(group).filter(|setting| setting.values.len() > 1);
+    several.map(|setting| (setting.key.to_owned(), settings.name(setting).to_owned())).collect()
+}
+
+/// What the names choose.
+fn choices(place: &str, group: Group, names: &Named) -> Result<Choices, String> {
+    let mut choices = Choices::default();
+    for (key, name) in names {
+        let setting = CATALOGUE.settings_of(group).find(|setting| setting.key == key);
+        let setting = setting.ok_or_else(|| format!("{place}: this build knows no setting `{key}`"))?;
+        let value = setting.by_name(name);
+        choices.set(setting, value.ok_or_else(|| format!("{place}.{key}: this build knows no value `{name}`"))?);
+    }
+    Ok(choices)
 }

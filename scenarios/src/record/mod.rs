@@ -94,7 +94,7 @@ impl Record {
             expect: finding.title(),
             message: crate::explain::consequence(world, finding),
             machine: MachineRecord::of(machine),
-            kernel: KernelRecord::of(world.kernel.config.kernel),
+            kernel: KernelRecord::of(world.kernel().config.kernel),
             provenance,
             steps: trace.steps,
             matters: vec![(1, trace.steps)],

@@ -1,12 +1,9 @@
-//! Cases: variants of the scenario, and what is expected of them.
+//! How a case is explored, and what is expected of it.
 
-use sim_mm::Knob;
+use serde_json::{Value, json};
 
-use super::config;
-use super::decode::Node;
-use super::fields::some;
-use super::suggest::quote;
-use super::{Case, Expect, ExploreSpec, KernelSpec, MachineChange, StrategyName};
+use super::{Expect, ExploreSpec, StrategyName};
+use crate::json::{Int, Kind, Named, Node, NonEmpty, fields, quote};
 
 /// The ids of the oracles: what a case can expect to be violated.
 pub const ORACLE_IDS: &[&str] = &[
@@ -31,16 +28,8 @@ pub const ORACLE_IDS: &[&str] = &[
     "check",
 ];
 
-/// The most runs that a case can ask for.
-const MAX_RUNS: u64 = 1_000_000_000;
-
-/// The most preemptions that a search can be bounded to.
-const MAX_PREEMPTIONS: u32 = 1_000;
-
-const DEFAULT_EXPLORE: ExploreSpec =
-    ExploreSpec { strategy: StrategyName::Portfolio, runs: None, preemptions: None };
-
-impl Knob for StrategyName {
+impl Named for StrategyName {
+    const WHAT: &'static str = "strategy";
     const NAMES: &'static [(StrategyName, &'static str)] = &[
         (StrategyName::Portfolio, "portfolio"),
         (StrategyName::Random, "random"),
@@ -53,83 +42,134 @@ impl Knob for StrategyName {
     ];
 }
 
-/// One of the cases.
-pub(super) fn case(node: &Node<'_>) -> Case {
-    let mut case = Case {
-        name: String::new(),
-        about: None,
-        kernel: KernelSpec::default(),
-        machine: MachineChange::default(),
-        explore: DEFAULT_EXPLORE,
-        expect: Expect::NoViolation,
-    };
-    if let Some(fields) = node.object(&["name", "about", "kernel", "machine", "explore", "expect"]) {
-        case.name = fields.required("name", Node::name).unwrap_or_default();
-        case.about = fields.optional("about", Node::text).flatten();
-        case.kernel = fields.optional("kernel", config::kernel).flatten().unwrap_or_default();
-        case.machine = fields.optional("machine", config::machine_change).flatten().unwrap_or_default();
-        case.explore = fields.optional("explore", explore).flatten().unwrap_or(DEFAULT_EXPLORE);
-        case.expect = fields.required("expect", expect).unwrap_or(Expect::NoViolation);
+fields! {
+    /// A strategy with its bounds.
+    struct ExploreFields {
+        /// The strategy.
+        or (StrategyName::default()) "strategy" strategy: StrategyName,
+        /// Runs at the most; of a search, as many as there are.
+        optional "runs" runs: Int<u64, 1, 1_000_000_000>,
+        /// The most preemptions of a schedule, where every schedule is wanted; any number if not given.
+        optional "preemptions" preemptions: Int<u32, 0, 1_000>,
     }
-    case
 }
 
-fn explore(node: &Node<'_>) -> Option<ExploreSpec> {
-    let strategy = |node: &Node<'_>| node.named("strategy", StrategyName::NAMES, &[]);
-    if node.as_string().is_some() {
-        return Some(ExploreSpec { strategy: strategy(node)?, runs: None, preemptions: None });
-    }
-    if !node.is_object() {
-        return node.expected("a strategy or `{\"strategy\": ..., \"runs\": ...}`");
-    }
-    let fields = node.object(&["strategy", "runs", "preemptions"])?;
-    let (strategy, runs, preemptions) = (
-        fields.or("strategy", DEFAULT_EXPLORE.strategy, strategy),
-        fields.optional("runs", |node| node.integer(1..=MAX_RUNS)),
-        fields.optional("preemptions", |node| node.integer(0..=MAX_PREEMPTIONS)),
-    );
-    let (strategy, preemptions) = (strategy?, preemptions?);
-    if preemptions.is_some() && !strategy.is_exhaustive() {
-        node.error("`preemptions` bounds an exhaustive search; a sample has no such bound".to_owned());
-        return None;
-    }
-    Some(ExploreSpec { strategy, runs: runs?, preemptions })
-}
+/// How a case is explored: the name of a strategy, or that and its bounds.
+pub(super) struct Explore;
 
-fn expect(node: &Node<'_>) -> Option<Expect> {
-    if let Some(text) = node.as_string() {
-        if ORACLE_IDS.contains(&text) {
-            let help = format!("write `{{\"violation\": \"{text}\"}}`");
-            node.error_with_help(format!("{} is an oracle, not an expectation", quote(text)), Some(help));
+impl Kind for Explore {
+    type Value = ExploreSpec;
+
+    fn decode(node: &Node<'_>) -> Option<ExploreSpec> {
+        if node.as_string().is_some() {
+            return Some(ExploreSpec { strategy: StrategyName::decode(node)?, ..ExploreSpec::default() });
+        }
+        if !node.is_object() {
+            return node.expected("a strategy or `{\"strategy\": ..., \"runs\": ...}`");
+        }
+        let fields = ExploreFields::read(node)?;
+        let (strategy, preemptions) = (fields.strategy?, fields.preemptions?);
+        if preemptions.is_some() && !strategy.is_exhaustive() {
+            node.error("`preemptions` bounds an exhaustive search; a sample has no such bound".to_owned());
             return None;
         }
-        return node.named("expectation", &[((), "no-violation")], &[]).map(|()| Expect::NoViolation);
+        Some(ExploreSpec { strategy, runs: fields.runs?, preemptions })
     }
-    if !node.is_object() {
-        return node.expected("`\"no-violation\"` or `{\"violation\": ...}`");
+
+    fn schema() -> Value {
+        json!({ "anyOf": [StrategyName::schema(), ExploreFields::schema()] })
     }
-    let fields = node.object(&["violation", "in"])?;
-    let any_of = fields.required("violation", |node| match node.as_string() {
-        Some(_) => oracle(node).map(|id| vec![id]),
-        None => some(node)?.list(oracle),
-    });
-    let routine = fields.optional("in", routine);
-    Some(Expect::Violation { any_of: any_of?, routine: routine? })
 }
 
-fn oracle(node: &Node<'_>) -> Option<String> {
-    let ids: Vec<_> = ORACLE_IDS.iter().map(|id| (*id, *id)).collect();
-    node.named("oracle", &ids, &[]).map(str::to_owned)
+fields! {
+    /// A violation.
+    struct ViolationFields {
+        /// The oracle that finds it, or several of which one does.
+        required "violation" any_of: Oracles,
+        /// The routine in which it is found.
+        optional "in" routine: RoutineName,
+    }
+}
+
+impl Kind for Expect {
+    type Value = Expect;
+
+    fn decode(node: &Node<'_>) -> Option<Expect> {
+        if let Some(text) = node.as_string() {
+            if ORACLE_IDS.contains(&text) {
+                let help = format!("write `{{\"violation\": \"{text}\"}}`");
+                node.error_with_help(format!("{} is an oracle, not an expectation", quote(text)), Some(help));
+                return None;
+            }
+            return node.named("expectation", &[((), "no-violation")], &[]).map(|()| Expect::NoViolation);
+        }
+        if !node.is_object() {
+            return node.expected("`\"no-violation\"` or `{\"violation\": ...}`");
+        }
+        let fields = ViolationFields::read(node)?;
+        Some(Expect::Violation { any_of: fields.any_of?, routine: fields.routine? })
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "const": "no-violation" }, ViolationFields::schema()] })
+    }
+}
+
+/// The id of an oracle.
+struct Oracle;
+
+impl Kind for Oracle {
+    type Value = String;
+
+    fn decode(node: &Node<'_>) -> Option<String> {
+        let ids: Vec<_> = ORACLE_IDS.iter().map(|id| (*id, *id)).collect();
+        node.named("oracle", &ids, &[]).map(str::to_owned)
+    }
+
+    fn schema() -> Value {
+        json!({ "enum": ORACLE_IDS })
+    }
+}
+
+/// One oracle, or several.
+struct Oracles;
+
+impl Kind for Oracles {
+    type Value = Vec<String>;
+
+    fn decode(node: &Node<'_>) -> Option<Vec<String>> {
+        match node.as_string() {
+            Some(_) => Oracle::decode(node).map(|id| vec![id]),
+            None => NonEmpty::<Oracle>::decode(node),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [Oracle::schema(), NonEmpty::<Oracle>::schema()] })
+    }
 }
 
 /// The name of a routine: a C identifier.
-fn routine(node: &Node<'_>) -> Option<String> {
-    let text = node.string()?;
-    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if text.bytes().all(good) && !text.starts_with(|c: char| c.is_ascii_digit()) && (1..=64).contains(&text.len())
-    {
-        return Some(text.to_owned());
+struct RoutineName;
+
+/// The most characters of a routine's name.
+const MAX_ROUTINE: usize = 64;
+
+impl Kind for RoutineName {
+    type Value = String;
+
+    fn decode(node: &Node<'_>) -> Option<String> {
+        let text = node.string()?;
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let named = text.bytes().all(good) && !text.starts_with(|c: char| c.is_ascii_digit());
+        if named && (1..=MAX_ROUTINE).contains(&text.len()) {
+            return Some(text.to_owned());
+        }
+        node.error(format!("{} is not the name of a routine", quote(text)));
+        None
     }
-    node.error(format!("{} is not the name of a routine", quote(text)));
-    None
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": MAX_ROUTINE })
+    }
 }

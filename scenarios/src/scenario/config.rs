@@ -2,135 +2,229 @@
 
 use std::str::FromStr;
 
+use serde_json::{Map, Value, json};
 use sim_gup::CATALOGUE;
-use sim_mm::{Knob, Release, Safeguard};
+use sim_mm::{Choices, Group, Release, Safeguard, Setting};
 
-use super::decode::{Fields, Node};
 use super::fields::MAX_CPUS;
-use super::suggest::{did_you_mean, quote};
-use super::{KernelSpec, MachineChange, PlatformChange};
+use super::{KernelSpec, MachineChange};
+use crate::json::{Int, Kind, List, Node, did_you_mean, fields, quote};
 
-/// Knobs whose first value is the one that is modelled.
-const FIXED_KNOBS: &[(&str, &[&str])] = &[
-    ("flush_batch", &["off", "on"]),
-    ("lazy_tlb", &["off", "on"]),
-    ("hw_ad", &["on", "off"]),
-    ("pte_read", &["atomic", "split_lo_hi"]),
-];
+fields! {
+    /// A machine.
+    struct MachineFields {
+        /// Number of CPUs; as many as threads use, if not given.
+        optional "cpus" cpus: Int<usize, 1, MAX_CPUS>,
+        /// Entries of a table: a power of two.
+        optional "entries_per_table" entries_per_table: Entries,
+        /// Frames of memory.
+        optional "frames" frames: Frames,
+        /// Bits of a page's reference count.
+        optional "refcount_bits" refcount_bits: RefcountBits,
+        /// The knobs of the platform.
+        or (Choices::default()) "platform" platform: PlatformChoices,
+    }
+}
 
-const PLATFORM: &[&str] = &[
-    "flush",
-    "table_free",
-    "memory",
-    "preempt",
-    "speculative_walk",
-    "flush_batch",
-    "lazy_tlb",
-    "hw_ad",
-    "pte_read",
-];
+fields! {
+    /// What a case changes of the machine.
+    struct ChangeFields {
+        /// Entries of a table: a power of two.
+        optional "entries_per_table" entries_per_table: Entries,
+        /// Frames of memory.
+        optional "frames" frames: Frames,
+        /// Bits of a page's reference count.
+        optional "refcount_bits" refcount_bits: RefcountBits,
+        /// The knobs of the platform.
+        or (Choices::default()) "platform" platform: PlatformChoices,
+    }
+}
+
+type Frames = Int<u64, 8, 65_536>;
+type RefcountBits = Int<u32, 3, 32>;
 
 /// The machine of the scenario: its CPUs, if it says how many, and the rest as a change of the default.
-pub(super) fn machine(node: &Node<'_>) -> Option<(Option<usize>, MachineChange)> {
-    let fields = node.object(&["cpus", "entries_per_table", "frames", "refcount_bits", "platform"])?;
-    let cpus = fields.optional("cpus", |node| node.integer(1..=usize::from(MAX_CPUS))).flatten();
-    Some((cpus, change(&fields)))
-}
+pub(super) struct Machine;
 
-/// What a case changes of the machine.
-pub(super) fn machine_change(node: &Node<'_>) -> Option<MachineChange> {
-    let fields = node.object(&["entries_per_table", "frames", "refcount_bits", "platform"])?;
-    Some(change(&fields))
-}
+impl Kind for Machine {
+    type Value = (Option<usize>, MachineChange);
 
-fn change(fields: &Fields<'_>) -> MachineChange {
-    MachineChange {
-        frames: fields.optional("frames", |node| node.integer(8..=65536)).flatten(),
-        entries_per_table: fields.optional("entries_per_table", entries).flatten(),
-        refcount_bits: fields.optional("refcount_bits", |node| node.integer(3..=32)).flatten(),
-        platform: fields.optional("platform", platform).flatten().unwrap_or_default(),
+    fn decode(node: &Node<'_>) -> Option<(Option<usize>, MachineChange)> {
+        let fields = MachineFields::read(node)?;
+        let change = MachineChange {
+            frames: fields.frames.flatten(),
+            entries_per_table: fields.entries_per_table.flatten(),
+            refcount_bits: fields.refcount_bits.flatten(),
+            platform: fields.platform.unwrap_or_default(),
+        };
+        Some((fields.cpus.flatten(), change))
+    }
+
+    fn schema() -> Value {
+        MachineFields::schema()
     }
 }
 
-fn entries(node: &Node<'_>) -> Option<u32> {
-    let entries: u32 = node.integer(2..=512)?;
-    if entries.is_power_of_two() { Some(entries) } else { node.expected("a power of two from 2 to 512") }
-}
+impl Kind for MachineChange {
+    type Value = MachineChange;
 
-fn platform(node: &Node<'_>) -> Option<PlatformChange> {
-    let fields = node.object(PLATFORM)?;
-    for (name, values) in FIXED_KNOBS {
-        let kind = format!("`{name}` value");
-        fields.optional(name, |node| node.named(&kind, &[((), values[0])], &values[1..]));
+    fn decode(node: &Node<'_>) -> Option<MachineChange> {
+        let fields = ChangeFields::read(node)?;
+        Some(MachineChange {
+            frames: fields.frames.flatten(),
+            entries_per_table: fields.entries_per_table.flatten(),
+            refcount_bits: fields.refcount_bits.flatten(),
+            platform: fields.platform.unwrap_or_default(),
+        })
     }
-    Some(PlatformChange {
-        flush: knob(&fields, "flush"),
-        table_free: knob(&fields, "table_free"),
-        memory: knob(&fields, "memory"),
-        preempt: knob(&fields, "preempt"),
-        speculative_walk: knob(&fields, "speculative_walk"),
-    })
+
+    fn schema() -> Value {
+        ChangeFields::schema()
+    }
 }
 
-/// A knob, if it is there and good.
-fn knob<T: Knob>(fields: &Fields<'_>, name: &str) -> Option<T> {
-    fields.optional(name, |node| node.named(&format!("`{name}` value"), T::NAMES, &[])).flatten()
+/// Entries of a table.
+struct Entries;
+
+impl Kind for Entries {
+    type Value = u32;
+
+    fn decode(node: &Node<'_>) -> Option<u32> {
+        let entries: u32 = node.integer(2..=512)?;
+        if entries.is_power_of_two() { Some(entries) } else { node.expected("a power of two from 2 to 512") }
+    }
+
+    fn schema() -> Value {
+        json!({ "enum": [2, 4, 8, 16, 32, 64, 128, 256, 512] })
+    }
 }
 
-/// The kernel of the scenario, or what a case changes of it.
-pub(super) fn kernel(node: &Node<'_>) -> Option<KernelSpec> {
-    let fields = node.object(&["version", "without", "with", "design"])?;
-    let mut kernel = KernelSpec {
-        version: fields.optional("version", release).flatten(),
-        without: fields.or("without", Vec::new(), |node| node.list(safeguard)).unwrap_or_default(),
-        ..KernelSpec::default()
-    };
-    let with = |node: &Node<'_>| {
-        let safeguard = safeguard(node)?;
-        if kernel.without.contains(&safeguard) {
-            node.error(format!("safeguard `{}` is in `without` as well", safeguard.key));
+/// Choices among the settings of a group, as an object.
+fn choices(node: &Node<'_>, group: Group) -> Option<Choices> {
+    let keys: Vec<&'static str> = CATALOGUE.settings_of(group).map(|setting| setting.key).collect();
+    let fields = node.object(&keys)?;
+    let mut choices = Choices::default();
+    for setting in CATALOGUE.settings_of(group) {
+        let names: Vec<(usize, &str)> = setting.values.iter().map(|value| value.name).enumerate().collect();
+        let value = |node: &Node<'_>| node.named(&format!("`{}` value", setting.key), &names, setting.later);
+        if let Some(place) = fields.optional(setting.key, value).flatten() {
+            choices.set(setting, place);
         }
-        Some(safeguard)
-    };
-    kernel.with = fields.or("with", Vec::new(), |node| node.list(with)).unwrap_or_default();
-    let design = |node: &Node<'_>| {
-        let fields = node.object(&["cow_reuse", "gup_protect"])?;
-        Some((knob(&fields, "cow_reuse"), knob(&fields, "gup_protect")))
-    };
-    (kernel.cow_reuse, kernel.gup_protect) = fields.optional("design", design).flatten().unwrap_or_default();
-    Some(kernel)
-}
-
-fn release(node: &Node<'_>) -> Option<Release> {
-    let text = node.string()?;
-    let release = Release::from_str(text).ok();
-    if release.is_none() {
-        let help = "releases are `v2.6.N`, `vX.Y` since `v3.0`, and `latest`".to_owned();
-        node.error_with_help(format!("{} is not a release", quote(text)), Some(help));
     }
-    release
+    Some(choices)
 }
 
-fn safeguard(node: &Node<'_>) -> Option<Safeguard> {
-    let key = node.string()?;
-    let safeguard = CATALOGUE.safeguard(key);
-    if safeguard.is_none() {
-        let keys = CATALOGUE.safeguards().map(|facts| facts.key);
-        let meant = did_you_mean(key, keys).map_or(String::new(), |meant| meant + " ");
-        let help = format!("{meant}`mmsim safeguards` lists them all");
-        node.error_with_help(format!("unknown safeguard {}", quote(key)), Some(help));
+fn choices_schema(group: Group) -> Value {
+    let property = |setting: Setting| {
+        let value = |value: &sim_mm::ValueFacts| json!({ "const": value.name, "description": value.about() });
+        let values: Vec<Value> = setting.values.iter().map(value).collect();
+        (setting.key.to_owned(), json!({ "description": setting.about(), "oneOf": values }))
+    };
+    let properties: Map<String, Value> = CATALOGUE.settings_of(group).map(property).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+/// Choices among the knobs of the platform.
+struct PlatformChoices;
+
+impl Kind for PlatformChoices {
+    type Value = Choices;
+    fn decode(node: &Node<'_>) -> Option<Choices> {
+        choices(node, Group::Platform)
     }
-    safeguard
+    fn schema() -> Value {
+        choices_schema(Group::Platform)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Choices among the designs of the kernel.
+struct DesignChoices;
 
-    #[test]
-    fn every_knob_is_a_field_of_the_platform() {
-        for (name, values) in FIXED_KNOBS {
-            assert!(PLATFORM.contains(name) && values.len() > 1, "{name}");
+impl Kind for DesignChoices {
+    type Value = Choices;
+    fn decode(node: &Node<'_>) -> Option<Choices> {
+        choices(node, Group::Design)
+    }
+    fn schema() -> Value {
+        choices_schema(Group::Design)
+    }
+}
+
+fields! {
+    /// A kernel, or what a case changes of it.
+    struct KernelFields {
+        /// The release to start from; `v5.0` if none is named.
+        optional "version" version: ReleaseName,
+        /// Safeguards that are switched off.
+        or (Vec::new()) "without" without: List<SafeguardKey>,
+        /// Safeguards that are switched on.
+        or (Vec::new()) "with" with: List<SafeguardKey>,
+        /// Designs that are chosen by name instead of by the release.
+        or (Choices::default()) "design" design: DesignChoices,
+    }
+}
+
+impl Kind for KernelSpec {
+    type Value = KernelSpec;
+
+    fn decode(node: &Node<'_>) -> Option<KernelSpec> {
+        let fields = KernelFields::read(node)?;
+        let (without, with) = (fields.without.unwrap_or_default(), fields.with.unwrap_or_default());
+        for item in node.peek("with").iter().flat_map(Node::elements) {
+            let twice = |safeguard: &&Safeguard| item.as_string() == Some(safeguard.key);
+            if let Some(safeguard) = without.iter().find(twice) {
+                item.error(format!("safeguard `{}` is in `without` as well", safeguard.key));
+            }
         }
+        let (version, design) = (fields.version.flatten(), fields.design.unwrap_or_default());
+        Some(KernelSpec { version, without, with, design })
+    }
+
+    fn schema() -> Value {
+        KernelFields::schema()
+    }
+}
+
+/// The name of a release.
+struct ReleaseName;
+
+impl Kind for ReleaseName {
+    type Value = Release;
+
+    fn decode(node: &Node<'_>) -> Option<Release> {
+        let text = node.string()?;
+        let release = Release::from_str(text).ok();
+        if release.is_none() {
+            let help = "releases are `v2.6.N`, `vX.Y` since `v3.0`, and `latest`".to_owned();
+            node.error_with_help(format!("{} is not a release", quote(text)), Some(help));
+        }
+        release
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^(latest|v2[.]6[.][0-9]+|v0*([3-9]|[1-9][0-9])[.][0-9]+)$" })
+    }
+}
+
+/// The key of a safeguard.
+struct SafeguardKey;
+
+impl Kind for SafeguardKey {
+    type Value = Safeguard;
+
+    fn decode(node: &Node<'_>) -> Option<Safeguard> {
+        let key = node.string()?;
+        let safeguard = CATALOGUE.safeguard(key);
+        if safeguard.is_none() {
+            let keys = CATALOGUE.safeguards().map(|facts| facts.key);
+            let meant = did_you_mean(key, keys).map_or(String::new(), |meant| meant + " ");
+            let help = format!("{meant}`mmsim safeguards` lists them all");
+            node.error_with_help(format!("unknown safeguard {}", quote(key)), Some(help));
+        }
+        safeguard
+    }
+
+    fn schema() -> Value {
+        json!({ "enum": CATALOGUE.safeguards().map(|safeguard| safeguard.key).collect::<Vec<_>>() })
     }
 }

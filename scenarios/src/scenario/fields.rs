@@ -2,144 +2,292 @@
 //!
 //! What has errors stands in the result with an empty name, which validation passes over.
 
-use super::case;
-use super::config;
-use super::decode::{Node, Tags};
-use super::op;
-use super::suggest::quote;
-use super::{Check, History, KernelSpec, MachineSpec, Op, Process, Scenario, Thread};
+use serde_json::{Value, json};
 
-const SCENARIO: &[&str] =
-    &["name", "about", "history", "machine", "kernel", "processes", "threads", "checks", "cases"];
+use super::case::Explore;
+use super::config::Machine;
+use super::{Case, Check, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
+use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, Tags, Text, fields, quote};
+use crate::operation::{Statement, Word};
 
 /// The most CPUs of a machine.
-pub(super) const MAX_CPUS: u8 = 16;
+pub(super) const MAX_CPUS: i128 = 16;
+
+fields! {
+    /// A scenario: processes, threads that race, and what is expected of them.
+    pub(super) struct ScenarioFields {
+        /// Its name: lower-case words joined by hyphens.
+        required "name" name: Words,
+        /// What it shows, in a sentence or two.
+        required "about" about: Text,
+        /// Where the race comes from.
+        optional "history" history: History,
+        /// The machine.
+        optional "machine" machine: Machine,
+        /// The kernel.
+        optional "kernel" kernel: KernelSpec,
+        /// Processes with the operations that set them up, run one after the other before every schedule.
+        required "processes" processes: Each<Process>,
+        /// Threads, which the schedule runs.
+        required "threads" threads: Threads,
+        /// What must hold when a run has ended.
+        optional "checks" checks: Each<Check>,
+        /// Variants with what is expected of each.
+        optional "cases" cases: Each<Case>,
+    }
+}
 
 /// The whole file.
 pub(super) fn scenario(node: &Node<'_>) -> Scenario {
-    let mut scenario = Scenario {
-        name: String::new(),
-        about: String::new(),
-        history: History::default(),
-        machine: MachineSpec::default(),
-        kernel: KernelSpec::default(),
-        processes: Vec::new(),
-        threads: Vec::new(),
-        checks: Vec::new(),
-        cases: Vec::new(),
-    };
-    let Some(fields) = node.object(SCENARIO) else {
-        return scenario;
-    };
-    scenario.name = fields.required("name", words).unwrap_or_default();
-    scenario.about = fields.required("about", Node::text).unwrap_or_default();
-    scenario.history = fields.optional("history", history).flatten().unwrap_or_default();
-    scenario.kernel = fields.optional("kernel", config::kernel).flatten().unwrap_or_default();
-    let processes = fields.required("processes", |node| each(node, process));
-    let threads = fields.required("threads", threads);
-    if processes.is_none() || threads.is_none() {
+    let Some(fields) = ScenarioFields::read(node) else { return Scenario::default() };
+    if fields.processes.is_none() || fields.threads.is_none() {
         node.forgive();
     }
-    (scenario.processes, scenario.threads) = (processes.unwrap_or_default(), threads.unwrap_or_default());
-    scenario.checks = fields.optional("checks", |node| each(node, check)).flatten().unwrap_or_default();
-    scenario.cases = fields.optional("cases", |node| each(node, case::case)).flatten().unwrap_or_default();
-    let (cpus, change) = fields.optional("machine", config::machine).flatten().unwrap_or_default();
-    let used = scenario.threads.iter().map(|thread| usize::from(thread.cpu) + 1).max();
-    scenario.machine = MachineSpec::default().changed(&change);
-    scenario.machine.cpus = cpus.or(used).unwrap_or(1);
-    scenario
+    let threads = fields.threads.unwrap_or_default();
+    let (cpus, change) = fields.machine.flatten().unwrap_or_default();
+    let used = threads.iter().map(|thread| usize::from(thread.cpu) + 1).max();
+    let machine = MachineSpec { cpus: cpus.or(used).unwrap_or(1), ..MachineSpec::default().changed(&change) };
+    Scenario {
+        name: fields.name.unwrap_or_default(),
+        about: fields.about.unwrap_or_default(),
+        history: fields.history.flatten().unwrap_or_default(),
+        machine,
+        kernel: fields.kernel.flatten().unwrap_or_default(),
+        processes: fields.processes.unwrap_or_default(),
+        threads,
+        checks: fields.checks.flatten().unwrap_or_default(),
+        cases: fields.cases.flatten().unwrap_or_default(),
+    }
 }
 
 /// Lower-case words joined by hyphens.
-fn words(node: &Node<'_>) -> Option<String> {
-    let text = node.string()?;
-    let good = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if text.split('-').all(good) && text.len() <= 64 {
-        return Some(text.to_owned());
+pub(super) struct Words;
+
+/// The most characters of a scenario's name.
+const MAX_WORDS: usize = 64;
+
+impl Kind for Words {
+    type Value = String;
+
+    fn decode(node: &Node<'_>) -> Option<String> {
+        let text = node.string()?;
+        let good =
+            |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if text.split('-').all(good) && text.len() <= MAX_WORDS {
+            return Some(text.to_owned());
+        }
+        let help = format!(
+            "lower-case letters and digits, in words joined by single hyphens, at most {MAX_WORDS} in all"
+        );
+        node.error_with_help(format!("{} is not the name of a scenario", quote(text)), Some(help));
+        None
     }
-    let help = "lower-case letters and digits, in words joined by single hyphens, at most 64 in all".to_owned();
-    node.error_with_help(format!("{} is not the name of a scenario", quote(text)), Some(help));
-    None
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": MAX_WORDS })
+    }
 }
 
-fn history(node: &Node<'_>) -> Option<History> {
-    let fields = node.object(&["commits", "release", "cve"])?;
-    Some(History {
-        commits: fields.optional("commits", |node| node.list(Node::text)).flatten().unwrap_or_default(),
-        release: fields.optional("release", Node::text).flatten(),
-        cve: fields.optional("cve", Node::text).flatten(),
-    })
+fields! {
+    /// Where a race comes from.
+    struct HistoryFields {
+        /// Commits that brought or fixed it.
+        or (Vec::new()) "commits" commits: List<Text>,
+        /// The release of the fix, or of the safeguard.
+        optional "release" release: Text,
+        /// Its CVE.
+        optional "cve" cve: Text,
+    }
 }
 
-/// One result for each element of an array, so that the places in the list are those in the file.
-fn each<T>(node: &Node<'_>, decode: impl Fn(&Node<'_>) -> T) -> Option<Vec<T>> {
-    Some(node.items()?.iter().map(decode).collect())
+impl Kind for History {
+    type Value = History;
+
+    fn decode(node: &Node<'_>) -> Option<History> {
+        let fields = HistoryFields::read(node)?;
+        Some(History {
+            commits: fields.commits.unwrap_or_default(),
+            release: fields.release.flatten(),
+            cve: fields.cve.flatten(),
+        })
+    }
+
+    fn schema() -> Value {
+        HistoryFields::schema()
+    }
 }
 
-fn process(node: &Node<'_>) -> Process {
-    let mut process = Process { name: String::new(), setup: Vec::new() };
-    if let Some(fields) = node.object(&["name", "setup"]) {
-        process.name = fields.required("name", Node::name).unwrap_or_default();
-        process.setup = fields.optional("setup", operations).flatten().unwrap_or_default();
+fields! {
+    /// A process that exists when the schedules start.
+    struct ProcessFields {
+        /// Its name.
+        required "name" name: Name,
+        /// What it does before the schedules start.
+        or (Vec::new()) "setup" setup: List<Statement>,
     }
-    if process.name.is_empty() {
-        node.forgive();
-    }
-    process
 }
 
-fn threads(node: &Node<'_>) -> Option<Vec<Thread>> {
-    let idle = |thread: &Node<'_>| thread.peek("run").is_some_and(|run| run.is_empty_array());
-    if node.items()?.iter().all(idle) {
-        node.error("no thread has an operation");
+impl Kind for Process {
+    type Value = Process;
+
+    fn decode(node: &Node<'_>) -> Option<Process> {
+        let fields = ProcessFields::read(node);
+        let (name, setup) = fields.map_or((None, None), |fields| (fields.name, fields.setup));
+        if name.is_none() {
+            node.forgive();
+        }
+        Some(Process { name: name.unwrap_or_default(), setup: setup.unwrap_or_default() })
     }
-    each(node, thread)
+
+    fn schema() -> Value {
+        ProcessFields::schema()
+    }
 }
 
-fn thread(node: &Node<'_>) -> Thread {
-    let mut thread = Thread { name: String::new(), process: String::new(), cpu: 0, run: Vec::new() };
-    if let Some(fields) = node.object(&["name", "process", "cpu", "run"]) {
-        thread.name = fields.required("name", Node::name).unwrap_or_default();
-        thread.process = fields.required("process", Node::text).unwrap_or_default();
-        thread.cpu = fields.required("cpu", |node| node.integer(0..=MAX_CPUS - 1)).unwrap_or_default();
-        thread.run = fields.required("run", operations).unwrap_or_default();
+/// The threads, one of which does something.
+pub(super) struct Threads;
+
+impl Kind for Threads {
+    type Value = Vec<Thread>;
+
+    fn decode(node: &Node<'_>) -> Option<Vec<Thread>> {
+        let idle = |thread: &Node<'_>| thread.peek("run").is_some_and(|run| run.is_empty_array());
+        if node.items()?.iter().all(idle) {
+            node.error("no thread has an operation");
+        }
+        Each::<Thread>::decode(node)
     }
-    if thread.name.is_empty() {
-        node.forgive();
+
+    fn schema() -> Value {
+        let mut schema = Each::<Thread>::schema();
+        schema["contains"] = json!({ "properties": { "run": { "minItems": 1 } } });
+        schema
     }
-    thread
 }
 
-fn operations(node: &Node<'_>) -> Option<Vec<Op>> {
-    node.list(op::op)
+fields! {
+    /// A thread of a schedule.
+    struct ThreadFields {
+        /// Its name.
+        required "name" name: Name,
+        /// The process in which it runs: one of `processes`, or one that a `fork` names.
+        required "process" process: Text,
+        /// The CPU on which it runs, counted from 0.
+        required "cpu" cpu: Int<u8, 0, { MAX_CPUS - 1 }>,
+        /// What it does.
+        required "run" run: List<Statement>,
+    }
+}
+
+impl Kind for Thread {
+    type Value = Thread;
+
+    fn decode(node: &Node<'_>) -> Option<Thread> {
+        let thread = ThreadFields::read(node).map_or_else(Thread::default, |fields| Thread {
+            name: fields.name.unwrap_or_default(),
+            process: fields.process.unwrap_or_default(),
+            cpu: fields.cpu.unwrap_or_default(),
+            run: fields.run.unwrap_or_default(),
+        });
+        if thread.name.is_empty() {
+            node.forgive();
+        }
+        Some(thread)
+    }
+
+    fn schema() -> Value {
+        ThreadFields::schema()
+    }
+}
+
+fields! {
+    /// A value that an operation reads is one of these, if the operation is reached.
+    struct ValueCheckFields {
+        /// The `as` of the operation.
+        required "of" of: Text,
+        /// The allowed values.
+        required "in" one_of: NonEmpty<Word>,
+    }
+}
+
+fields! {
+    /// What an operation returns is one of these: a number, or a negative errno.
+    struct ReturnedCheckFields {
+        /// The thread.
+        required "thread" thread: Text,
+        /// The operation's place in the thread's `run`, counted from 0.
+        required "op" op: Int<usize, 0, { u16::MAX as i128 }>,
+        /// The allowed values.
+        required "in" one_of: NonEmpty<Int<i64, { i64::MIN as i128 }, { i64::MAX as i128 }>>,
+    }
 }
 
 const CHECKS: &Tags<Check> = &[("value", value), ("returned", returned)];
 
-fn check(node: &Node<'_>) -> Check {
-    node.tagged("check", CHECKS).unwrap_or(Check::Value { of: String::new(), one_of: Vec::new() })
-}
-
 fn value(node: &Node<'_>) -> Option<Check> {
-    let fields = node.object(&["of", "in"])?;
-    let of = fields.required("of", Node::text);
-    let one_of = fields.required("in", |node| some(node)?.list(op::value));
-    Some(Check::Value { of: of?, one_of: one_of.unwrap_or_default() })
+    let fields = ValueCheckFields::read(node)?;
+    Some(Check::Value { of: fields.of?, one_of: fields.one_of.unwrap_or_default() })
 }
 
 fn returned(node: &Node<'_>) -> Option<Check> {
-    let fields = node.object(&["thread", "op", "in"])?;
-    let thread = fields.required("thread", Node::text);
-    let op = fields.required("op", |node| node.integer(0..=usize::from(u16::MAX)));
-    let one_of = fields.required("in", |node| some(node)?.list(|node| node.integer(i64::MIN..=i64::MAX)));
-    Some(Check::Returned { thread: thread?, op: op?, one_of: one_of.unwrap_or_default() })
+    let fields = ReturnedCheckFields::read(node)?;
+    Some(Check::Returned { thread: fields.thread?, op: fields.op?, one_of: fields.one_of.unwrap_or_default() })
 }
 
-/// An array that is not empty.
-pub(super) fn some<'n, 'a>(node: &'n Node<'a>) -> Option<&'n Node<'a>> {
-    if node.is_empty_array() {
-        node.error("expected at least one value");
-        return None;
+impl Kind for Check {
+    type Value = Check;
+
+    fn decode(node: &Node<'_>) -> Option<Check> {
+        node.tagged("check", CHECKS)
     }
-    Some(node)
+
+    fn schema() -> Value {
+        let tagged = |tag: &str, fields: Value| {
+            json!({
+                "type": "object", "properties": { tag: fields }, "required": [tag], "additionalProperties": false,
+            })
+        };
+        json!({ "oneOf": [
+            tagged("value", ValueCheckFields::schema()),
+            tagged("returned", ReturnedCheckFields::schema()),
+        ] })
+    }
+}
+
+fields! {
+    /// A variant of the scenario, with what is expected of it.
+    struct CaseFields {
+        /// Its name.
+        required "name" name: Name,
+        /// What it shows, if the name does not say it all.
+        optional "about" about: Text,
+        /// What it changes of the kernel; its lists add to the scenario's.
+        optional "kernel" kernel: KernelSpec,
+        /// What it changes of the machine.
+        optional "machine" machine: super::MachineChange,
+        /// How it is explored.
+        optional "explore" explore: Explore,
+        /// What is expected.
+        required "expect" expect: super::Expect,
+    }
+}
+
+impl Kind for Case {
+    type Value = Case;
+
+    fn decode(node: &Node<'_>) -> Option<Case> {
+        let fields = CaseFields::read(node)?;
+        Some(Case {
+            name: fields.name.unwrap_or_default(),
+            about: fields.about.flatten(),
+            kernel: fields.kernel.flatten().unwrap_or_default(),
+            machine: fields.machine.flatten().unwrap_or_default(),
+            explore: fields.explore.flatten().unwrap_or_default(),
+            expect: fields.expect.unwrap_or_default(),
+        })
+    }
+
+    fn schema() -> Value {
+        CaseFields::schema()
+    }
 }

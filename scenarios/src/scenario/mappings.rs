@@ -5,18 +5,18 @@ use std::ops::Range;
 
 use sim_mmu::{Geometry, VirtAddr};
 
-use super::decode::Notes;
-use super::op::tag;
-use super::suggest::{counted, did_you_mean, quote};
-use super::validate::{Parents, Sequence, ancestors, path, unique};
-use super::{Op, Place, Scenario, What};
+use super::Scenario;
+use super::validate::{Parents, Sequence, ancestors, unique};
+use crate::json::{Notes, counted, did_you_mean, quote};
+use crate::operation::{Mention, Noun, Statement};
+use crate::stage::Place;
 
 /// A mapping that an operation makes.
 struct Mapping<'a> {
     name: &'a str,
     pages: u64,
     at: Option<VirtAddr>,
-    op: &'a Op,
+    statement: &'a Statement,
     /// Whether an operation of the process unmaps some of it, so that another can take its place.
     unmapped: bool,
 }
@@ -35,44 +35,49 @@ pub(super) fn validate(scenario: &Scenario, sequences: &[Sequence<'_>], parents:
     let exists = |process: &str| {
         parents.contains_key(process) || scenario.processes.iter().any(|other| other.name == process)
     };
-    for Sequence { process, ops } in sequences.iter().filter(|sequence| exists(sequence.process)) {
+    for Sequence { process, statements } in sequences.iter().filter(|sequence| exists(sequence.process)) {
         let line = ancestors(process, parents);
         let visible: BTreeMap<&str, u64> = (line.iter().flat_map(|process| mappings.get(process)).flatten())
             .map(|mapping| (mapping.name, mapping.pages))
             .collect();
-        for op in *ops {
-            place(op, &visible, &mappings, notes);
+        for statement in *statements {
+            place(statement, &visible, &mappings, notes);
         }
     }
 }
 
 fn collect<'a>(sequences: &[Sequence<'a>]) -> Mappings<'a> {
     let mut mappings = Mappings::new();
-    for Sequence { process, ops } in sequences {
-        for op in *ops {
-            if let What::Mmap { name, pages, at, .. } = &op.what {
-                let mapping = Mapping { name, pages: *pages, at: *at, op, unmapped: false };
+    for Sequence { process, statements } in sequences {
+        for statement in *statements {
+            if let Some((_, name)) = statement.defines(Noun::Mapping) {
+                let pages = statement.pages().unwrap_or(1);
+                let at = statement.mentions().into_iter().find_map(|(_, mention)| match mention {
+                    Mention::Fixed(at) => Some(at),
+                    _ => None,
+                });
+                let mapping = Mapping { name, pages, at, statement, unmapped: false };
                 mappings.entry(*process).or_default().push(mapping);
             }
         }
     }
-    for Sequence { process, ops } in sequences {
-        let gone: Vec<&What> = ops.iter().map(|op| &op.what).filter(|what| tag(what) == "munmap").collect();
+    for Sequence { process, statements } in sequences {
         for mapping in mappings.get_mut(process).into_iter().flatten() {
-            mapping.unmapped |= gone.iter().any(|what| unmaps(what, mapping));
+            mapping.unmapped |= statements.iter().any(|statement| unmaps(statement, mapping));
         }
     }
     mappings
 }
 
 /// Whether an operation unmaps some of a mapping.
-fn unmaps(what: &What, mapping: &Mapping<'_>) -> bool {
-    match what {
-        What::Munmap { at: Place::Mapping { name, .. }, .. } => name == mapping.name,
-        What::Munmap { at: Place::Address(from), pages } => mapping.at.is_some_and(|start| {
-            *from < start.plus_pages(mapping.pages) && start < from.plus_pages(pages.unwrap_or(1))
+fn unmaps(statement: &Statement, mapping: &Mapping<'_>) -> bool {
+    match statement.place().filter(|_| statement.unmaps()) {
+        Some((_, Place::Mapping { name, .. })) => name == mapping.name,
+        Some((_, Place::Address(from))) => mapping.at.is_some_and(|start| {
+            let end = from.plus_pages(statement.pages().unwrap_or(1));
+            *from < start.plus_pages(mapping.pages) && start < end
         }),
-        _ => false,
+        None => false,
     }
 }
 
@@ -83,7 +88,7 @@ fn user_pages(entries_per_table: u32) -> u64 {
 
 /// The names of a process's mappings are unique, those that it inherits included.
 fn names(process: &str, own: &[Mapping<'_>], all: &Mappings<'_>, parents: &Parents<'_>, notes: &Notes) {
-    unique("mapping", own.iter().map(|mapping| (mapping.name, path(mapping.op, "as"))), notes);
+    unique("mapping", own.iter().map(|mapping| (mapping.name, mapping.statement.field("as"))), notes);
     let mut inherited = BTreeMap::new();
     for parent in ancestors(process, parents).into_iter().filter(|parent| *parent != process) {
         for mapping in all.get(parent).into_iter().flatten() {
@@ -94,7 +99,7 @@ fn names(process: &str, own: &[Mapping<'_>], all: &Mappings<'_>, parents: &Paren
         if let Some(parent) = inherited.get(mapping.name) {
             let message =
                 format!("{} is the name of a mapping inherited from {}", quote(mapping.name), quote(parent));
-            notes.error(&path(mapping.op, "as"), message, None);
+            notes.error(&mapping.statement.field("as"), message, None);
         }
     }
 }
@@ -106,7 +111,7 @@ fn layout(process: &str, own: &[Mapping<'_>], user: u64, notes: &Notes) {
         if let Some(at) = mapping.at {
             if at.offset() != 0 {
                 notes.error(
-                    &path(mapping.op, "at"),
+                    &mapping.statement.field("at"),
                     format!("`{at}` is not a multiple of the page size, 0x1000"),
                     None,
                 );
@@ -118,7 +123,7 @@ fn layout(process: &str, own: &[Mapping<'_>], user: u64, notes: &Notes) {
                     "mapping {} would reach beyond the user space, which ends at `{end}`",
                     quote(mapping.name)
                 );
-                notes.error(&path(mapping.op, "at"), message, None);
+                notes.error(&mapping.statement.field("at"), message, None);
                 continue;
             }
         }
@@ -130,7 +135,7 @@ fn layout(process: &str, own: &[Mapping<'_>], user: u64, notes: &Notes) {
                 quote(process),
                 counted(asked.max(mapping.pages), "page")
             );
-            notes.error(&path(mapping.op, "pages"), message, None);
+            notes.error(&mapping.statement.field("pages"), message, None);
         }
     }
     overlaps(own, notes);
@@ -147,7 +152,7 @@ fn overlaps(own: &[Mapping<'_>], notes: &Notes) {
         {
             let message = format!("mapping {} overlaps mapping {}", quote(mapping.name), quote(earlier.name));
             let help = format!("{} is at `{}` to `{}`", quote(earlier.name), taken.start, taken.end);
-            notes.error(&path(mapping.op, "at"), message, Some(help));
+            notes.error(&mapping.statement.field("at"), message, Some(help));
         }
     }
 }
@@ -174,33 +179,24 @@ fn smaller_machines(scenario: &Scenario, mappings: &Mappings<'_>, notes: &Notes)
 }
 
 /// A place names a mapping that its process has, and pages that the mapping has.
-fn place(op: &Op, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Notes) {
-    let (field, place, pages) = match &op.what {
-        What::Munmap { at, pages } | What::Madvise { at, pages, .. } => ("at", at, pages.unwrap_or(1)),
-        What::Gup { at, pages, .. } => ("at", at, *pages),
-        What::Vmsplice { from, pages, .. } => ("from", from, *pages),
-        What::Write { to, .. } => ("to", to, 1),
-        What::Read { from, .. } => ("from", from, 1),
-        _ => return,
-    };
-    let Place::Mapping { name, page } = place else {
-        return;
-    };
+fn place(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Notes) {
+    let Some((field, Place::Mapping { name, page })) = statement.place() else { return };
+    let pages = statement.pages().unwrap_or(1);
     let Some(&length) = visible.get(&**name) else {
         if !notes.forgives(name) {
             let elsewhere = all.iter().find(|(_, own)| own.iter().any(|mapping| mapping.name == name));
             let help = did_you_mean(name, visible.keys().copied())
                 .or_else(|| elsewhere.map(|(process, _)| format!("process {} has it", quote(process))));
-            notes.error(&path(op, field), format!("unknown mapping {}", quote(name)), help);
+            notes.error(&statement.field(field), format!("unknown mapping {}", quote(name)), help);
         }
         return;
     };
     let has = format!("mapping {}, which has {}", quote(name), counted(length, "page"));
     if *page >= length {
-        notes.error(&path(op, field), format!("page {page} is outside of {has}"), None);
+        notes.error(&statement.field(field), format!("page {page} is outside of {has}"), None);
     } else if pages > length - page {
         notes.error(
-            &path(op, "pages"),
+            &statement.field("pages"),
             format!("{} from page {page} reach beyond {has}", counted(pages, "page")),
             None,
         );

@@ -2,28 +2,23 @@
 
 mod case;
 mod config;
-mod decode;
-mod error;
 mod fields;
 mod load;
 mod mappings;
-mod op;
-mod show;
+mod schema;
 mod spec;
-mod suggest;
 mod validate;
-mod what;
 
 pub use case::ORACLE_IDS;
-pub(crate) use decode::{Fields, Node};
-pub use error::{LoadError, LoadErrors};
-pub(crate) use load::decode;
 pub use load::load;
-pub use spec::{KernelSpec, MachineChange, MachineSpec, PlatformChange};
-pub use what::{Advice, GupCall, Op, Place, What};
+pub use schema::schema;
+pub use spec::{KernelSpec, MachineChange, MachineSpec};
+
+pub use crate::json::{LoadError, LoadErrors};
+use crate::operation::Statement;
 
 /// A scenario file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Scenario {
     /// Its name: lower-case words joined by hyphens.
     pub name: String,
@@ -45,6 +40,14 @@ pub struct Scenario {
     pub cases: Vec<Case>,
 }
 
+impl Scenario {
+    /// Every operation: of the set-up of each process, then of each thread.
+    pub fn statements(&self) -> impl Iterator<Item = &Statement> {
+        let setup = self.processes.iter().flat_map(|process| &process.setup);
+        setup.chain(self.threads.iter().flat_map(|thread| &thread.run))
+    }
+}
+
 /// Where a race comes from.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -57,16 +60,16 @@ pub struct History {
 }
 
 /// A process that exists when the schedules start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Its name.
     pub name: String,
     /// What it does before.
-    pub setup: Vec<Op>,
+    pub setup: Vec<Statement>,
 }
 
 /// A thread of a schedule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Thread {
     /// Its name.
     pub name: String,
@@ -75,7 +78,7 @@ pub struct Thread {
     /// Where it runs.
     pub cpu: u8,
     /// What it does.
-    pub run: Vec<Op>,
+    pub run: Vec<Statement>,
 }
 
 /// What must hold when a run has ended.
@@ -99,8 +102,15 @@ pub enum Check {
     },
 }
 
+/// A check with errors.
+impl Default for Check {
+    fn default() -> Check {
+        Check::Value { of: String::new(), one_of: Vec::new() }
+    }
+}
+
 /// A variant of the scenario, with what is expected of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Case {
     /// Its name.
     pub name: String,
@@ -117,7 +127,7 @@ pub struct Case {
 }
 
 /// How a case is explored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExploreSpec {
     /// The strategy.
     pub strategy: StrategyName,
@@ -128,9 +138,10 @@ pub struct ExploreSpec {
 }
 
 /// A strategy, as a scenario or the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StrategyName {
     /// `portfolio`: PCT 2 and 3, POS and sticky in turn.
+    #[default]
     Portfolio,
     /// `random`.
     Random,
@@ -156,9 +167,10 @@ impl StrategyName {
 }
 
 /// What is expected of a case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
     /// No oracle finds anything.
+    #[default]
     NoViolation,
     /// One of these oracles finds something, in this routine if one is named.
     Violation {

@@ -1,10 +1,7 @@
 //! Machines and kernels as scenarios name them, and changes on top.
 
 use sim_gup::CATALOGUE;
-use sim_mm::{
-    CowReuse, Flush, GupProtect, KernelConfig, MemoryOrder, Platform, Preempt, Release, Safeguard,
-    SpeculativeWalk, TableFree,
-};
+use sim_mm::{Choices, KernelConfig, Release, Safeguard, Settings};
 
 /// A machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +14,8 @@ pub struct MachineSpec {
     pub frames: u64,
     /// Bits of a page's reference count, 3 to 32.
     pub refcount_bits: u32,
-    /// The platform.
-    pub platform: Platform,
+    /// The knobs of the platform.
+    pub platform: Settings,
 }
 
 impl Default for MachineSpec {
@@ -28,7 +25,7 @@ impl Default for MachineSpec {
             entries_per_table: 512,
             frames: 64,
             refcount_bits: 32,
-            platform: Platform::default(),
+            platform: Settings::default(),
         }
     }
 }
@@ -42,23 +39,8 @@ pub struct MachineChange {
     pub entries_per_table: Option<u32>,
     /// See [`MachineSpec::refcount_bits`].
     pub refcount_bits: Option<u32>,
-    /// What changes of the platform.
-    pub platform: PlatformChange,
-}
-
-/// What a case, or the command line, changes of the platform.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlatformChange {
-    /// See [`Platform::flush`].
-    pub flush: Option<Flush>,
-    /// See [`Platform::table_free`].
-    pub table_free: Option<TableFree>,
-    /// See [`Platform::memory`].
-    pub memory: Option<MemoryOrder>,
-    /// See [`Platform::preempt`].
-    pub preempt: Option<Preempt>,
-    /// See [`Platform::speculative_walk`].
-    pub speculative_walk: Option<SpeculativeWalk>,
+    /// Knobs of the platform that change.
+    pub platform: Choices,
 }
 
 /// A kernel, as a scenario or a case names it.
@@ -70,10 +52,8 @@ pub struct KernelSpec {
     pub without: Vec<Safeguard>,
     /// Safeguards switched on.
     pub with: Vec<Safeguard>,
-    /// See [`KernelConfig::cow_reuse`].
-    pub cow_reuse: Option<CowReuse>,
-    /// See [`KernelConfig::gup_protect`].
-    pub gup_protect: Option<GupProtect>,
+    /// Designs that are chosen by name.
+    pub design: Choices,
 }
 
 impl KernelSpec {
@@ -90,15 +70,14 @@ impl KernelSpec {
             version: change.version.or(self.version),
             without: joined(&self.without, &change.without, &change.with),
             with: joined(&self.with, &change.with, &change.without),
-            cow_reuse: change.cow_reuse.or(self.cow_reuse),
-            gup_protect: change.gup_protect.or(self.gup_protect),
+            design: self.design.changed(&change.design),
         }
     }
 
     /// The kernel that it names.
     pub fn resolve(&self) -> KernelConfig {
         let version = self.version.unwrap_or(Release::v(5, 0));
-        KernelConfig::new(CATALOGUE, version, &self.without, &self.with, self.cow_reuse, self.gup_protect)
+        KernelConfig::new(CATALOGUE, version, &self.without, &self.with, &self.design)
     }
 }
 
@@ -111,20 +90,7 @@ impl MachineSpec {
             entries_per_table: change.entries_per_table.unwrap_or(self.entries_per_table),
             frames: change.frames.unwrap_or(self.frames),
             refcount_bits: change.refcount_bits.unwrap_or(self.refcount_bits),
-            platform: change.platform.apply(self.platform),
-        }
-    }
-}
-
-impl PlatformChange {
-    /// A platform with the change on top.
-    pub fn apply(&self, to: Platform) -> Platform {
-        Platform {
-            flush: self.flush.unwrap_or(to.flush),
-            table_free: self.table_free.unwrap_or(to.table_free),
-            memory: self.memory.unwrap_or(to.memory),
-            preempt: self.preempt.unwrap_or(to.preempt),
-            speculative_walk: self.speculative_walk.unwrap_or(to.speculative_walk),
+            platform: self.platform.changed(&change.platform),
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::decode::Notes;
-use super::suggest::{counted, did_you_mean, quote};
-use super::{Check, Op, Scenario, What, mappings, op};
+use super::{Check, Scenario, mappings};
+use crate::json::{Notes, counted, did_you_mean, quote};
+use crate::operation::{Mention, Noun, Statement};
 
 /// Operations that run one after the other: a process's setup, or a thread.
 pub(super) struct Sequence<'a> {
     /// The process in which they run.
     pub(super) process: &'a str,
     /// The operations.
-    pub(super) ops: &'a [Op],
+    pub(super) statements: &'a [Statement],
 }
 
 /// The process that forks each child, by the child's name.
@@ -20,8 +20,10 @@ pub(super) type Parents<'a> = BTreeMap<&'a str, &'a str>;
 /// Checks a scenario that was decoded, perhaps with errors.
 pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     let sequences: Vec<Sequence<'_>> = (scenario.processes.iter())
-        .map(|process| Sequence { process: &process.name, ops: &process.setup })
-        .chain(scenario.threads.iter().map(|thread| Sequence { process: &thread.process, ops: &thread.run }))
+        .map(|process| Sequence { process: &process.name, statements: &process.setup })
+        .chain(
+            scenario.threads.iter().map(|thread| Sequence { process: &thread.process, statements: &thread.run }),
+        )
         .collect();
     let parents = processes(scenario, &sequences, notes);
     threads(scenario, &parents, notes);
@@ -33,11 +35,6 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     checks(scenario, &sequences, notes);
     unique("case", scenario.cases.iter().enumerate().map(|(i, c)| (&*c.name, format!("cases[{i}].name"))), notes);
     mappings::validate(scenario, &sequences, &parents, notes);
-}
-
-/// The path of a field of an operation.
-pub(super) fn path(op: &Op, field: &str) -> String {
-    format!("{}.{}.{field}", op.path, op::tag(&op.what))
 }
 
 /// Reports names that are given twice; each comes with its path.
@@ -71,10 +68,10 @@ pub(super) fn known<'a>(
 fn processes<'a>(scenario: &'a Scenario, sequences: &[Sequence<'a>], notes: &Notes) -> Parents<'a> {
     let mut parents = Parents::new();
     let mut forked = Vec::new();
-    for Sequence { process, ops } in sequences {
-        for op in *ops {
-            if let What::Fork { name } = &op.what {
-                forked.push((&**name, path(op, "as")));
+    for Sequence { process, statements } in sequences {
+        for statement in *statements {
+            if let Some((key, name)) = statement.defines(Noun::Process) {
+                forked.push((name, statement.field(key)));
                 parents.entry(name).or_insert(*process);
             }
         }
@@ -123,55 +120,48 @@ pub(super) fn ancestors<'a>(process: &'a str, parents: &Parents<'a>) -> Vec<&'a 
 /// Pins are used behind the operation that takes them, in the same sequence.
 fn pins(sequence: &Sequence<'_>, notes: &Notes) {
     let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
-    for op in sequence.ops {
-        let (pin, page) = match &op.what {
-            What::Gup { name, pages, .. } => {
-                taken.insert(name, *pages);
-                continue;
+    for statement in sequence.statements {
+        if let Some((_, name)) = statement.defines(Noun::Pin) {
+            taken.insert(name, statement.pages().unwrap_or(1));
+        }
+        let Some((key, pin)) = statement.uses(Noun::Pin) else { continue };
+        known("pin", pin, || statement.field(key), taken.keys().copied(), notes);
+        let Some(&pages) = taken.get(pin) else { continue };
+        for (key, mention) in statement.mentions() {
+            if let Mention::Page(page) = mention
+                && page >= pages
+            {
+                let message =
+                    format!("page {page} is outside of pin {}, which has {}", quote(pin), counted(pages, "page"));
+                notes.error(&statement.field(key), message, None);
             }
-            What::PutPages { pin } => (pin, 0),
-            What::DeviceRead { pin, page, .. } | What::DeviceWrite { pin, page, .. } => (pin, *page),
-            _ => continue,
-        };
-        known("pin", pin, || path(op, "pin"), taken.keys().copied(), notes);
-        if let Some(&pages) = taken.get(&**pin)
-            && page >= pages
-        {
-            let message =
-                format!("page {page} is outside of pin {}, which has {}", quote(pin), counted(pages, "page"));
-            notes.error(&path(op, "page"), message, None);
         }
     }
 }
 
 fn exit_is_last(sequence: &Sequence<'_>, notes: &Notes) {
-    for (op, next) in sequence.ops.iter().zip(sequence.ops.iter().skip(1)) {
-        if op.what == What::Exit {
-            notes.error(&next.path, "nothing can run after `exit`".to_owned(), None);
+    for (statement, next) in sequence.statements.iter().zip(sequence.statements.iter().skip(1)) {
+        if statement.is_last() {
+            notes.error(&next.path, format!("nothing can run after `{}`", statement.tag()), None);
         }
     }
 }
 
 fn pipes(sequences: &[Sequence<'_>], notes: &Notes) {
-    let ops = || sequences.iter().flat_map(|sequence| sequence.ops);
-    let filled: Vec<&str> = ops()
-        .filter_map(|op| if let What::Vmsplice { pipe, .. } = &op.what { Some(&**pipe) } else { None })
-        .collect();
-    for op in ops() {
-        if let What::PipeRead { pipe, .. } = &op.what {
-            known("pipe", pipe, || path(op, "pipe"), filled.iter().copied(), notes);
+    let statements = || sequences.iter().flat_map(|sequence| sequence.statements);
+    let filled: Vec<&str> = statements().filter_map(|statement| Some(statement.defines(Noun::Pipe)?.1)).collect();
+    for statement in statements() {
+        if let Some((key, pipe)) = statement.uses(Noun::Pipe) {
+            known("pipe", pipe, || statement.field(key), filled.iter().copied(), notes);
         }
     }
 }
 
 fn checks(scenario: &Scenario, sequences: &[Sequence<'_>], notes: &Notes) {
     let mut values = Vec::new();
-    for op in sequences.iter().flat_map(|sequence| sequence.ops) {
-        if let What::Read { name: Some(name), .. }
-        | What::DeviceRead { name: Some(name), .. }
-        | What::PipeRead { name: Some(name), .. } = &op.what
-        {
-            values.push((&**name, path(op, "as")));
+    for statement in sequences.iter().flat_map(|sequence| sequence.statements) {
+        if let Some((key, name)) = statement.defines(Noun::Value) {
+            values.push((name, statement.field(key)));
         }
     }
     for (i, check) in scenario.checks.iter().enumerate() {

@@ -6,6 +6,8 @@ use serde_json::Value;
 use sim_core::{CpuId, TaskId};
 
 use crate::course::{Act, Course};
+use crate::operation::Mention;
+use crate::scenario::Scenario;
 
 /// A scenario with something less.
 #[derive(Clone, Debug)]
@@ -43,8 +45,8 @@ impl Edit {
     }
 }
 
-/// Every edit of a scenario by one thing, those that take the most away first.
-pub(super) fn edits(json: &Value) -> Vec<Edit> {
+/// Every edit of a scenario by one thing, of which `json` is the file, those that take the most away first.
+pub(super) fn edits(scenario: &Scenario, json: &Value) -> Vec<Edit> {
     let mut edits = Vec::new();
     let edit = |json: Value| Edit { json, thread: None, cpus: None };
     for i in 0..len(json, "/threads") {
@@ -68,7 +70,7 @@ pub(super) fn edits(json: &Value) -> Vec<Edit> {
             }));
         }
     }
-    edits.extend(fewer_pages(json).into_iter().map(edit));
+    edits.extend(fewer_pages(scenario, json).into_iter().map(edit));
     let mut fewer_cpus = json.clone();
     let cpus = count_cpus(&mut fewer_cpus);
     edits.push(Edit { json: fewer_cpus, thread: None, cpus: Some(cpus) });
@@ -111,64 +113,31 @@ fn count_cpus(json: &mut Value) -> BTreeMap<u64, u64> {
 
 /// For each number of pages and each distance from a mapping's start: one less, and as few as can be. Then
 /// all of them at once, for lengths and distances hang together.
-fn fewer_pages(json: &Value) -> Vec<Value> {
-    let mut places = Vec::new();
-    for section in ["threads", "processes"] {
-        if let Some(list) = json.get(section) {
-            numbers(list, &format!("/{section}"), &mut places);
+fn fewer_pages(scenario: &Scenario, json: &Value) -> Vec<Value> {
+    let fields = scenario.statements().flat_map(|statement| {
+        let smaller = |(key, mention): (&str, Mention<'_>)| Some((statement.field(key), mention.smaller()?));
+        statement.mentions().into_iter().filter_map(smaller).collect::<Vec<_>>()
+    });
+    let fields: Vec<(String, [Value; 2])> = fields.map(|(path, smaller)| (pointer(&path), smaller)).collect();
+    let put = |json: &mut Value, (pointer, value): (&str, &Value)| {
+        if let Some(place) = json.pointer_mut(pointer) {
+            *place = value.clone();
         }
-    }
-    let least = |number: &Number| Number { value: number.least, ..number.clone() };
-    let one_less = |number: &Number| Number { value: number.value - 1, ..number.clone() };
-    let all: Vec<Number> = places.iter().map(least).collect();
-    let single = places.iter().flat_map(|number| [vec![least(number)], vec![one_less(number)]]);
-    let lists = std::iter::once(all).chain(single).filter(|list| !list.is_empty());
-    lists.map(|list| list.iter().fold(json.clone(), |json, number| number.put_into(json))).collect()
-}
-
-/// A number of pages in a scenario that could be less.
-#[derive(Clone, Debug)]
-struct Number {
-    pointer: String,
-    value: u64,
-    least: u64,
-    /// The mapping whose start it is a distance from, if it is one.
-    mapping: Option<String>,
-}
-
-impl Number {
-    fn put_into(&self, mut json: Value) -> Value {
-        if let Some(place) = json.pointer_mut(&self.pointer) {
-            *place = match &self.mapping {
-                None => self.value.into(),
-                Some(mapping) if self.value == 0 => mapping.clone().into(),
-                Some(mapping) => format!("{mapping}+{}", self.value).into(),
-            };
-        }
-        json
-    }
-}
-
-fn numbers(json: &Value, pointer: &str, found: &mut Vec<Number>) {
-    let children: Vec<(String, &Value)> = match json {
-        Value::Array(list) => list.iter().enumerate().map(|(i, child)| (i.to_string(), child)).collect(),
-        Value::Object(fields) => fields.iter().map(|(name, child)| (name.clone(), child)).collect(),
-        _ => return,
     };
-    for (name, child) in children {
-        let pointer = format!("{pointer}/{name}");
-        let (value, least, mapping) = match (name.as_str(), child) {
-            ("pages", Value::Number(pages)) => (pages.as_u64().unwrap_or(1), 1, None),
-            ("page", Value::Number(page)) => (page.as_u64().unwrap_or(0), 0, None),
-            ("at" | "to" | "from", Value::String(place)) => match place.split_once('+') {
-                Some((mapping, page)) => (page.parse().unwrap_or(0), 0, Some(mapping.to_owned())),
-                None => (0, 0, None),
-            },
-            _ => (0, 0, None),
-        };
-        if value > least {
-            found.push(Number { pointer: pointer.clone(), value, least, mapping });
-        }
-        numbers(child, &pointer, found);
-    }
+    let changed = |changes: &[(&str, &Value)]| {
+        let mut less = json.clone();
+        changes.iter().for_each(|change| put(&mut less, *change));
+        less
+    };
+    let all: Vec<_> = fields.iter().map(|(pointer, [least, _])| (&**pointer, least)).collect();
+    let single =
+        fields.iter().flat_map(|(pointer, smaller)| smaller.iter().map(|value| changed(&[(pointer, value)])));
+    let together = (!all.is_empty()).then(|| changed(&all));
+    together.into_iter().chain(single).collect()
+}
+
+/// The JSON pointer of a path: `/threads/0/run/1/read/from` of `threads[0].run[1].read.from`.
+fn pointer(path: &str) -> String {
+    let parts = path.split(['.', '[']).map(|part| part.trim_end_matches(']'));
+    parts.map(|part| format!("/{part}")).collect()
 }

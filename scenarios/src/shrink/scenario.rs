@@ -75,7 +75,7 @@ pub fn shrink(
         if finding.oracle == OracleId::Check {
             return Ok(best);
         }
-        for edit in edits(&best.subject.json) {
+        for edit in edits(&best.subject.scenario, &best.subject.json) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(best);
             }

@@ -5,7 +5,8 @@ use std::fmt;
 use sim_core::Decided;
 
 use crate::explore::Trace;
-use crate::scenario::{MachineSpec, Op, Place, Scenario, What};
+use crate::operation::Statement;
+use crate::scenario::{MachineSpec, Scenario};
 
 /// The size of a schedule, what weighs most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,13 +50,13 @@ pub struct Size {
 impl Size {
     /// Of a scenario and a run of it.
     pub fn of(scenario: &Scenario, machine: MachineSpec, trace: &Trace) -> Size {
-        let setups = scenario.processes.iter().map(|process| &process.setup);
-        let runs = scenario.threads.iter().map(|thread| &thread.run);
-        let lists: Vec<&Vec<Op>> = setups.chain(runs).collect();
+        let weight = |statement: &Statement| -> u64 {
+            statement.mentions().into_iter().map(|(_, mention)| mention.weight()).sum()
+        };
         Size {
             threads: scenario.threads.len(),
-            operations: scenario.processes.len() + lists.iter().map(|ops| ops.len()).sum::<usize>(),
-            pages: lists.iter().flat_map(|ops| ops.iter()).map(pages).sum(),
+            operations: scenario.processes.len() + scenario.statements().count(),
+            pages: scenario.statements().map(weight).sum(),
             cpus: machine.cpus,
             schedule: Schedule::of(trace),
         }
@@ -93,23 +94,5 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to(*self))
-    }
-}
-
-fn distance(place: &Place) -> u64 {
-    match place {
-        Place::Mapping { page, .. } => *page,
-        Place::Address(_) => 0,
-    }
-}
-
-fn pages(op: &Op) -> u64 {
-    match &op.what {
-        What::Mmap { pages, .. } | What::PipeRead { pages, .. } => *pages,
-        What::Munmap { at, pages } | What::Madvise { at, pages, .. } => distance(at) + pages.unwrap_or(0),
-        What::Write { to: at, .. } | What::Read { from: at, .. } => distance(at),
-        What::Gup { at, pages, .. } | What::Vmsplice { from: at, pages, .. } => distance(at) + pages,
-        What::DeviceRead { page, .. } | What::DeviceWrite { page, .. } => *page,
-        What::Fork { .. } | What::Exit | What::PutPages { .. } => 0,
     }
 }

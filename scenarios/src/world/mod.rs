@@ -1,20 +1,19 @@
 //! A scenario on a machine: built and set up once, run many times.
 
 mod script;
-mod state;
 
 use std::rc::Rc;
 
 use sim_core::source::Source;
-use sim_core::{CpuId, Executor, Loc, MemoryBuilder, Outcome, TaskId};
-use sim_gup::callers::Pipe;
+use sim_core::{CpuId, Executor, Outcome, TaskId};
 use sim_mm::{Kernel, KernelConfig, MachineConfig, SpeculativeWalk};
 use sim_mmu::Geometry;
 
-use crate::oracle::{Finding, Watch, deadlock, livelock};
-use crate::scenario::{Check, MachineSpec, Scenario, What};
+use crate::operation::Noun;
+use crate::oracle::{Finding, OracleId, Site, Watch, deadlock, livelock};
+use crate::scenario::{Check, MachineSpec, Scenario};
+use crate::stage::{Cast, Stage};
 use script::Script;
-use state::State;
 
 /// Steps after which a run counts as a livelock.
 pub const STEP_BOUND: u64 = 100_000;
@@ -22,27 +21,12 @@ pub const STEP_BOUND: u64 = 100_000;
 /// Frames that the kernel takes before anything runs.
 const RESERVED_FRAMES: u64 = 2;
 
-/// Kept values that an exhaustive search tells apart.
-const VALUES: u32 = 64;
-
 /// A machine with a scenario's processes set up on it.
 pub struct World<'s> {
     /// What it runs.
     pub scenario: &'s Scenario,
-    /// The machine.
-    pub kernel: Kernel,
+    stage: Stage,
     watch: Rc<Watch>,
-    pipes: Vec<(String, Pipe)>,
-    /// For each process, a word that says that it exists.
-    born: Loc,
-    /// For each process, where its mappings are: a place that steps touch.
-    names: Loc,
-    /// The values that operations keep by name.
-    values: Loc,
-    /// Names of the processes: those of the scenario, then those that forks make.
-    processes: Vec<String>,
-    state: std::cell::RefCell<State>,
-    base: std::cell::RefCell<State>,
 }
 
 /// Why a scenario could not be set up.
@@ -97,81 +81,44 @@ impl<'s> World<'s> {
         machine: MachineSpec,
         kernel: KernelConfig,
     ) -> Result<World<'s>, SetupError> {
-        let all_ops = || {
-            let setup = scenario.processes.iter().flat_map(|process| &process.setup);
-            setup.chain(scenario.threads.iter().flat_map(|thread| &thread.run))
-        };
-        let mut processes: Vec<String> = scenario.processes.iter().map(|process| process.name.clone()).collect();
-        let mut pipe_names: Vec<&str> = Vec::new();
-        for op in all_ops() {
-            match &op.what {
-                What::Fork { name } => processes.push(name.clone()),
-                What::Vmsplice { pipe, .. } if !pipe_names.contains(&pipe.as_str()) => pipe_names.push(pipe),
-                _ => {}
-            }
-        }
-        let mut memory = MemoryBuilder::default();
-        let pipes = pipe_names.iter().map(|name| ((*name).to_owned(), Pipe::new(&mut memory, name))).collect();
-        let born = memory.words("process.born", processes.len());
+        let cast = cast(scenario);
+        let statements = scenario.statements().count();
         let geometry = Geometry::new(machine.entries_per_table).unwrap_or_default();
         let config = MachineConfig {
             cpus: machine.cpus,
             geometry,
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
-            mms: processes.len(),
+            mms: cast.processes.len(),
             // Every operation makes at most two more than it found, and a child has what its parent has.
-            vmas: processes.len() * (2 + 2 * all_ops().count()),
+            vmas: cast.processes.len() * (2 + 2 * statements),
             tasks: scenario.threads.len() + scenario.processes.len(),
             platform: machine.platform,
             kernel,
         };
-        let kernel = Kernel::new(memory, config);
-        let watch = Rc::new(Watch::new(
-            kernel.core(),
-            machine.frames,
-            geometry.entries(),
-            RESERVED_FRAMES,
-            processes.len(),
-        ));
-        kernel.set_observer(Some(watch.clone()));
-        let names = kernel.core().reserve_places(processes.len());
-        let values = kernel.core().reserve_places(VALUES as usize);
-        let state = State::new(processes.len());
-        let world = World {
-            scenario,
-            kernel,
-            watch,
-            pipes,
-            born,
-            names,
-            values,
-            processes,
-            state: std::cell::RefCell::new(state.clone()),
-            base: std::cell::RefCell::new(state),
-        };
+        let processes = cast.processes.len();
+        let stage = Stage::new(cast, config);
+        let core = stage.kernel.core();
+        let watch = Rc::new(Watch::new(core, machine.frames, geometry.entries(), RESERVED_FRAMES, processes));
+        stage.kernel.set_observer(Some(watch.clone()));
+        let world = World { scenario, stage, watch };
         world.set_up()?;
         Ok(world)
     }
 
-    fn process(&self, name: &str) -> usize {
-        let index = self.processes.iter().position(|process| process == name);
-        index.expect("the loader checked the names of processes")
-    }
-
-    fn pipe(&self, name: &str) -> &Pipe {
-        let found = self.pipes.iter().find(|(pipe, _)| pipe == name);
-        &found.expect("the loader checked the names of pipes").1
+    /// The machine.
+    pub fn kernel(&self) -> &Kernel {
+        &self.stage.kernel
     }
 
     fn set_up(&self) -> Result<(), SetupError> {
-        self.kernel.core().set_source(Source::First);
+        self.kernel().core().set_source(Source::First);
         // Names of routines, so that what a finding says of the time before the runs is as full.
-        self.kernel.core().set_traced(true);
+        self.kernel().core().set_traced(true);
         for (index, process) in self.scenario.processes.iter().enumerate() {
-            let script = Script::setup(self, index, &process.setup);
+            let script = Script::setup(&self.stage, index, &process.setup);
             self.set_up_one(&script)?;
-            let failed = self.state.borrow().failure(script.task);
+            let failed = self.stage.failure(script.task.id);
             if let Some((op, errno)) = failed {
                 return Err(SetupError::Failed {
                     path: process.setup[op].path.clone(),
@@ -187,26 +134,24 @@ impl<'s> World<'s> {
                 });
             }
         }
-        self.kernel.core().set_traced(false);
-        self.enlist_threads();
-        self.kernel.settle();
-        if self.kernel.config.platform.speculative_walk == SpeculativeWalk::On {
-            self.kernel.mmu.speculate_for(self.state.borrow().pages());
+        self.kernel().core().set_traced(false);
+        self.stage.enlist_threads();
+        self.kernel().settle();
+        if self.kernel().config.setting::<SpeculativeWalk>() == SpeculativeWalk::On {
+            self.kernel().mmu.speculate_for(self.stage.pages());
         }
-        self.state.borrow_mut().forget_results();
-        self.base.replace(self.state.borrow().clone());
-        self.kernel.checkpoint();
+        self.stage.checkpoint();
         self.watch.checkpoint();
         Ok(())
     }
 
     fn set_up_one(&self, script: &Script<'_>) -> Result<(), SetupError> {
-        let mut executor = Executor::new(self.kernel.core(), &self.kernel);
-        executor.spawn(CpuId(0), script.task, Box::pin(script.run_setup()));
+        let mut executor = self.executor();
+        executor.spawn(CpuId(0), script.task.id, Box::pin(script.run_setup()));
         let outcome = executor.run(STEP_BOUND);
-        if !matches!(outcome, Outcome::Completed | Outcome::Stopped) || !script.made_process() {
+        if !matches!(outcome, Outcome::Completed | Outcome::Stopped) || script.task.mm().is_err() {
             return Err(SetupError::TooSmall {
-                frames: self.kernel.config.frames,
+                frames: self.kernel().config.frames,
                 processes: self.scenario.processes.len(),
             });
         }
@@ -214,28 +159,14 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    /// Gives every thread the address space of its process, if that exists already.
-    fn enlist_threads(&self) {
-        for (process, name) in self.processes.iter().enumerate() {
-            let Some(mm) = self.state.borrow().mms[process] else { continue };
-            let threads = self.scenario.threads.iter().enumerate().filter(|(_, thread)| thread.process == *name);
-            for (nth, (thread, _)) in threads.enumerate() {
-                self.kernel.set_task_mm(TaskId(thread as u8), Some(mm));
-                if nth > 0 {
-                    self.kernel.adopt(mm);
-                }
-            }
-        }
-    }
-
     /// An executor for runs of this world.
     pub fn executor(&self) -> Executor<'_, Kernel> {
-        Executor::new(self.kernel.core(), &self.kernel)
+        Executor::new(self.kernel().core(), self.kernel())
     }
 
     /// Turns the event log on or off for the runs to come.
     pub fn set_traced(&self, on: bool) {
-        self.kernel.core().set_traced(on);
+        self.kernel().core().set_traced(on);
         self.watch.keep_log(on);
     }
 
@@ -248,8 +179,7 @@ impl<'s> World<'s> {
     pub fn run<'m>(&'m self, executor: &mut Executor<'m, Kernel>, step_bound: u64) -> RunSummary {
         self.watch.set_enabled(false);
         executor.clear();
-        self.kernel.rewind();
-        self.state.borrow_mut().clone_from(&self.base.borrow());
+        self.stage.rewind();
         self.watch.set_enabled(true);
         self.watch.rewind();
         let mut started = 0_u64;
@@ -257,16 +187,16 @@ impl<'s> World<'s> {
             let (cpu, task) = (CpuId(thread.cpu), TaskId(index as u8));
             if started & 1 << thread.cpu == 0 {
                 started |= 1 << thread.cpu;
-                self.kernel.preset(cpu, task);
+                self.kernel().preset(cpu, task);
             }
-            executor.spawn(cpu, task, Box::pin(Script::thread(self, index, cpu).run()));
+            executor.spawn(cpu, task, Box::pin(Script::thread(&self.stage, index, cpu, &thread.run).run()));
         }
         let outcome = executor.run(step_bound);
-        let steps = self.kernel.core().steps();
+        let steps = self.kernel().core().steps();
         match outcome {
             Outcome::Stopped | Outcome::Pruned => {}
             Outcome::Completed => {
-                self.watch.judge_at_rest(&self.kernel);
+                self.watch.judge_at_rest(self.kernel());
                 self.check_values();
             }
             Outcome::Deadlock(blocked) => {
@@ -275,7 +205,7 @@ impl<'s> World<'s> {
                     Some(task) => self.scenario.threads.get(usize::from(task.0)).map_or("a task", |t| &t.name),
                     None => "a task",
                 };
-                let core = self.kernel.core();
+                let core = self.kernel().core();
                 let stack = |cpu: CpuId| sim_core::Cpu { core, id: cpu }.routines();
                 let describe = |blocked: &sim_core::Blocked| {
                     let what = core.memory.describe(blocked.op.loc);
@@ -294,16 +224,14 @@ impl<'s> World<'s> {
     }
 
     fn check_values(&self) {
-        let state = self.state.borrow();
         for (index, check) in self.scenario.checks.iter().enumerate() {
             let message = match check {
-                Check::Value { of, one_of } => state
-                    .value(of)
+                Check::Value { of, one_of } => (self.stage.value(of))
                     .filter(|value| !one_of.contains(value))
                     .map(|value| format!("`{of}` is {value}, not one of {one_of:?}")),
                 Check::Returned { thread, op, one_of } => {
                     let task = self.scenario.threads.iter().position(|t| t.name == *thread);
-                    task.and_then(|task| state.returned(TaskId(task as u8), *op))
+                    task.and_then(|task| self.stage.returned(TaskId(task as u8), *op))
                         .filter(|value| !one_of.contains(value))
                         .map(|value| {
                             format!("operation {op} of `{thread}` returned {value}, not one of {one_of:?}")
@@ -311,27 +239,54 @@ impl<'s> World<'s> {
                 }
             };
             if let Some(message) = message {
-                self.watch.add(state::check_failed(index, message, self.kernel.core().steps()));
+                self.watch.add(check_failed(index, message, self.kernel().core().steps()));
             }
         }
     }
 
     /// The address space that a process got, and its name: for those who tell what happened.
     pub fn process_names(&self) -> Vec<(sim_mm::MmId, String)> {
-        let state = self.state.borrow();
-        let named = self.processes.iter().zip(&state.mms);
-        named.filter_map(|(name, mm)| mm.map(|mm| (mm, name.clone()))).collect()
+        self.stage.process_names()
     }
 
     /// What a scenario calls a page of an address space: `buf+1`.
     pub fn page_name(&self, mm: sim_mm::MmId, va: sim_mmu::VirtAddr) -> Option<String> {
-        self.state.borrow().page_name(mm, va)
+        self.stage.page_name(mm, va)
     }
 }
 
 impl Drop for World<'_> {
     fn drop(&mut self) {
         self.watch.set_enabled(false);
-        self.kernel.set_observer(None);
+        self.kernel().set_observer(None);
+    }
+}
+
+/// What the operations of a scenario name.
+fn cast(scenario: &Scenario) -> Cast {
+    let given = scenario.processes.iter().map(|process| &*process.name);
+    let made = scenario.statements().filter_map(|statement| Some(statement.defines(Noun::Process)?.1));
+    let processes: Vec<String> = given.chain(made).map(str::to_owned).collect();
+    let mut pipes: Vec<String> = Vec::new();
+    for (_, pipe) in scenario.statements().filter_map(|statement| statement.defines(Noun::Pipe)) {
+        if !pipes.iter().any(|other| other == pipe) {
+            pipes.push(pipe.to_owned());
+        }
+    }
+    let process = |name: &str| processes.iter().position(|process| process == name);
+    let threads = scenario.threads.iter().map(|thread| process(&thread.process));
+    let threads = threads.map(|process| process.expect("the loader checked the names of processes")).collect();
+    Cast { processes, threads, pipes }
+}
+
+/// A check of the scenario's own failed.
+fn check_failed(index: usize, message: String, step: u64) -> Finding {
+    Finding {
+        oracle: OracleId::Check,
+        site: Site { cpu: CpuId(0), step, stack: Vec::new() },
+        other: None,
+        message: format!("checks[{index}]: {message}"),
+        frame: None,
+        page: None,
     }
 }

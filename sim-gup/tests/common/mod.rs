@@ -15,8 +15,10 @@ impl Setup {
     /// The same where the lockless walk is safe: a flush that interrupts nobody keeps no table from
     /// being freed, so who has such a flush frees tables by RCU.
     pub(crate) fn sound(mut self) -> Setup {
-        if self.platform.flush == Flush::NoIpi && self.platform.table_free == TableFree::AfterFlush {
-            self.platform.table_free = TableFree::RcuSched;
+        if self.platform.get::<Flush>() == Flush::NoIpi
+            && self.platform.get::<TableFree>() == TableFree::AfterFlush
+        {
+            self.platform = self.platform.with(TableFree::RcuSched);
         }
         self
     }

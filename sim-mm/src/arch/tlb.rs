@@ -10,7 +10,7 @@ use sim_mmu::VirtAddr;
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::mm_types::{MmId, MmStruct};
-use crate::platform::Flush;
+use crate::settings::Flush;
 use crate::smp::{Call, FlushTlbInfo, smp_call_function_many};
 
 record! {
@@ -63,7 +63,7 @@ pub(crate) async fn flush_tlb_mm_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start
     cpu.note(Event::FlushBegun { id, mm: mm.id, range: start.vpn()..end.vpn() });
     {
         let _preempt = cpu.preempt_disable();
-        match cpu.kernel.config.platform.flush {
+        match cpu.setting::<Flush>() {
             Flush::Ipi => flush_by_ipi(cpu, mm, start, end).await,
             Flush::NoIpi => broadcast_tlb_flush(cpu, mm, start, end).await,
         }

@@ -14,9 +14,9 @@ use crate::page::{
 };
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
 use crate::pgtable::{Pmdp, Pte, Ptep};
-use crate::platform::CowReuse;
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguards::{ANON_FAULT_RECHECK, COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
+use crate::settings::CowReuse;
 use crate::vma::Vma;
 
 /// `FAULT_FLAG_*`.
@@ -195,7 +195,7 @@ async fn do_wp_page<'m>(
     }
     let page = Page(orig.pfn());
     cpu.consulted(COW_REUSE_COUNTS);
-    let reuse = match cpu.kernel.config.kernel.cow_reuse {
+    let reuse = match cpu.setting::<CowReuse>() {
         CowReuse::Mapcount => reuse_by_mapcount(cpu, page).await,
         CowReuse::Refcount => reuse_by_refcount(cpu, page).await,
         CowReuse::Exclusive => reuse_by_exclusive(cpu, page).await,

@@ -18,9 +18,9 @@ use sim_core::{
 };
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    CowReuse, Cpu, Errno, Flush, Kernel, KernelConfig, Knob, MachineConfig, MemoryOrder, MmId, Platform, Preempt,
-    Release, Safeguard, SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap,
-    sys_munmap,
+    Choices, CowReuse, Cpu, Errno, Flush, Kernel, KernelConfig, Knob, MachineConfig, MemoryOrder, MmId, Preempt,
+    Release, Safeguard, Settings, SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork,
+    sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -38,19 +38,19 @@ pub(crate) struct Setup {
     pub(crate) cpus: usize,
     pub(crate) entries: u32,
     pub(crate) frames: u64,
-    pub(crate) platform: Platform,
+    pub(crate) platform: Settings,
     pub(crate) kernel: KernelConfig,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { cpus: 1, entries: 4, frames: 64, platform: Platform::default(), kernel: release("v5.0") }
+        Setup { cpus: 1, entries: 4, frames: 64, platform: Settings::default(), kernel: release("v5.0") }
     }
 }
 
 /// The kernel of a release.
 pub(crate) fn release(version: &str) -> KernelConfig {
-    KernelConfig::new(CATALOGUE, parse(version), &[], &[], None, None)
+    KernelConfig::of_release(CATALOGUE, parse(version))
 }
 
 pub(crate) fn parse(version: &str) -> Release {
@@ -59,17 +59,17 @@ pub(crate) fn parse(version: &str) -> Release {
 
 /// v5.0 with another rule by which COW reuses pages.
 pub(crate) fn reusing_by(rule: CowReuse) -> KernelConfig {
-    KernelConfig::new(CATALOGUE, parse("v5.0"), &[], &[], Some(rule), None)
+    KernelConfig::new(CATALOGUE, parse("v5.0"), &[], &[], &Choices::default().with(rule))
 }
 
 /// v5.0 less a safeguard.
 pub(crate) fn without(safeguard: Safeguard) -> KernelConfig {
-    KernelConfig::new(CATALOGUE, parse("v5.0"), &[safeguard], &[], None, None)
+    KernelConfig::new(CATALOGUE, parse("v5.0"), &[safeguard], &[], &Choices::default())
 }
 
 /// Every value of a knob.
 pub(crate) fn every<K: Knob>() -> impl Iterator<Item = K> {
-    K::NAMES.iter().map(|(value, _)| *value)
+    K::VALUES.iter().copied()
 }
 
 fn knob<K: Knob + std::fmt::Debug>() -> impl Strategy<Value = K> {
@@ -78,13 +78,15 @@ fn knob<K: Knob + std::fmt::Debug>() -> impl Strategy<Value = K> {
 
 /// Machines of every shape and platform.
 pub(crate) fn setups(cpus: usize) -> impl Strategy<Value = Setup> {
-    let knobs = (knob::<Flush>(), knob::<TableFree>(), knob::<MemoryOrder>(), knob::<Preempt>(), knob());
-    let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk)| Platform {
-        flush,
-        table_free,
-        memory,
-        preempt,
-        speculative_walk,
+    let knobs = (
+        knob::<Flush>(),
+        knob::<TableFree>(),
+        knob::<MemoryOrder>(),
+        knob::<Preempt>(),
+        knob::<SpeculativeWalk>(),
+    );
+    let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk)| {
+        Settings::default().with(flush).with(table_free).with(memory).with(preempt).with(speculative_walk)
     });
     (select(vec![2, 4, 8, 512]), platform, knob::<CowReuse>()).prop_map(move |(entries, platform, rule)| Setup {
         cpus,
@@ -142,7 +144,7 @@ impl Machine {
             kernel: setup.kernel,
         };
         let kernel = Kernel::new(memory, config);
-        if setup.platform.speculative_walk == SpeculativeWalk::On {
+        if setup.platform.get::<SpeculativeWalk>() == SpeculativeWalk::On {
             let top = kernel.mmu.geometry.task_size().vpn().0;
             kernel.mmu.speculate_for((top - 4..top).chain(0..4).map(address).collect());
         }

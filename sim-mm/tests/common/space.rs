@@ -115,7 +115,7 @@ impl Machine {
         let made: Vec<_> = self.watch.allocated();
         let (data, others): (Vec<_>, Vec<_>) = made.into_iter().partition(|(_, used)| *used == FrameUse::Data);
         // Tables whose grace period is not over are still allocated.
-        let wait = self.kernel.config.platform.table_free == TableFree::RcuSched;
+        let wait = self.kernel.config.setting::<TableFree>() == TableFree::RcuSched;
         if others.len() < tables || others.len() > tables && !wait {
             return Err(format!("{tables} tables are in use, but these are allocated: {others:?}"));
         }

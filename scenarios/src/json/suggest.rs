@@ -4,7 +4,7 @@
 const CLIP: usize = 48;
 
 /// The text between backticks, on one line and clipped.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut shown: String = text.chars().take(CLIP).map(|c| if c.is_control() { '?' } else { c }).collect();
     if text.chars().nth(CLIP).is_some() {
         shown.push_str("...");
@@ -13,12 +13,12 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// All of them, separated by commas.
-pub(super) fn quote_all(names: &[&str]) -> String {
+pub(crate) fn quote_all(names: &[&str]) -> String {
     names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// The candidate that was probably meant: at most a third of its letters differ.
-pub(super) fn similar<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn similar<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (text.chars().take(CLIP).count() / 3).max(1);
     let text = text.to_lowercase();
     candidates
@@ -31,18 +31,18 @@ pub(super) fn similar<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// ``did you mean `x`?``, if a candidate is similar.
-pub(super) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     similar(text, candidates).map(|candidate| format!("did you mean {}?", quote(candidate)))
 }
 
 /// The same of a closed set, which is listed if nothing is similar.
-pub(super) fn did_you_mean_one_of(text: &str, names: &[&str]) -> Option<String> {
+pub(crate) fn did_you_mean_one_of(text: &str, names: &[&str]) -> Option<String> {
     let all = || format!("expected {}{}", if names.len() > 1 { "one of " } else { "" }, quote_all(names));
     did_you_mean(text, names.iter().copied()).or_else(|| (!names.is_empty()).then(all))
 }
 
 /// `1 page`, `2 pages`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -1,13 +1,11 @@
-//! What the threads of a run know: where things are mapped, what was pinned, read and returned.
+//! The names of a run: where things are mapped, what was pinned, read and returned.
 
 use std::rc::Rc;
 
-use sim_core::{CpuId, TaskId};
+use sim_core::TaskId;
 use sim_gup::Pin;
 use sim_mm::MmId;
 use sim_mmu::VirtAddr;
-
-use crate::oracle::{Finding, OracleId, Site};
 
 #[derive(Clone, Debug)]
 struct Mapping {
@@ -17,9 +15,9 @@ struct Mapping {
     pages: u64,
 }
 
-/// The state of the scenario's own names.
+/// What the names of a scenario stand for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
+pub(super) struct Names {
     /// The address space of each process, once it exists.
     pub(super) mms: Vec<Option<MmId>>,
     mappings: Vec<Mapping>,
@@ -28,9 +26,9 @@ pub(super) struct State {
     returned: Vec<(TaskId, usize, i64)>,
 }
 
-impl State {
-    pub(super) fn new(processes: usize) -> State {
-        State { mms: vec![None; processes], ..State::default() }
+impl Names {
+    pub(super) fn new(processes: usize) -> Names {
+        Names { mms: vec![None; processes], ..Names::default() }
     }
 
     /// After set-up: what operations returned there is nobody's concern any more.
@@ -112,17 +110,5 @@ impl State {
             let page = va.vpn().0.checked_sub(mapping.start.vpn().0).filter(|page| *page < mapping.pages)?;
             Some(if page == 0 { mapping.name.to_string() } else { format!("{}+{page}", mapping.name) })
         })
-    }
-}
-
-/// A check of the scenario's own failed.
-pub(super) fn check_failed(index: usize, message: String, step: u64) -> Finding {
-    Finding {
-        oracle: OracleId::Check,
-        site: Site { cpu: CpuId(0), step, stack: Vec::new() },
-        other: None,
-        message: format!("checks[{index}]: {message}"),
-        frame: None,
-        page: None,
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a scenario file, and where.
+//! What is wrong with a file, and where.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,7 +9,7 @@ const LINE: usize = 120;
 /// Everything that is wrong with a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadErrors {
-    /// The file, as it was named to [`load`](super::load()).
+    /// The file, as it was named to the one that read it.
     pub file: String,
     /// The errors: at least one.
     pub errors: Vec<LoadError>,
@@ -43,16 +43,16 @@ struct Excerpt {
 
 /// An error as the decoder notes it: with the bytes of the file that it is about.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) range: Range<usize>,
-    pub(super) path: String,
-    pub(super) message: String,
-    pub(super) help: Option<String>,
+pub(crate) struct Problem {
+    pub(crate) range: Range<usize>,
+    pub(crate) path: String,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
 }
 
 impl LoadErrors {
     /// Finds the lines and columns of the problems, in one pass over the text.
-    pub(super) fn locate(file: &str, text: &str, mut problems: Vec<Problem>) -> LoadErrors {
+    pub(crate) fn locate(file: &str, text: &str, mut problems: Vec<Problem>) -> LoadErrors {
         problems.sort_by_key(|problem| problem.range.start);
         let (mut line, mut column, mut seen) = (1, 1, 0);
         let mut errors = Vec::with_capacity(problems.len());

@@ -13,7 +13,7 @@ use super::suggest::{did_you_mean_one_of, quote, quote_all};
 
 /// What decoding has found out beside the values.
 #[derive(Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     problems: RefCell<Vec<Problem>>,
     /// Where each value that was looked at stands, by its path.
     spots: RefCell<BTreeMap<String, Range<usize>>>,
@@ -31,19 +31,19 @@ pub(crate) struct Node<'a> {
 /// An object with known fields.
 pub(crate) struct Fields<'a> {
     object: &'a Object<'a>,
-    known: &'static [&'static str],
+    known: Vec<&'static str>,
     path: String,
     notes: &'a Notes,
 }
 
 /// Decoders of `{"tag": body}` by tag.
-pub(super) type Tags<T> = [(&'static str, fn(&Node<'_>) -> Option<T>)];
+pub(crate) type Tags<T> = [(&'static str, fn(&Node<'_>) -> Option<T>)];
 
 static EMPTY: Value<'static> = Value::Object(Object { range: Span { start: 0, end: 0 }, properties: Vec::new() });
 
 impl Notes {
     /// Notes an error of the value at a path.
-    pub(super) fn error(&self, path: &str, message: String, help: Option<String>) {
+    pub(crate) fn error(&self, path: &str, message: String, help: Option<String>) {
         let range = self.spots.borrow().get(path).cloned().unwrap_or_default();
         self.error_at(range, path.to_owned(), message, help);
     }
@@ -53,23 +53,23 @@ impl Notes {
     }
 
     /// Whether the file has a value at a path, good or not.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.spots.borrow().contains_key(path)
     }
 
     /// Whether nothing should be said of a name, for an error that is already noted may be the reason.
-    pub(super) fn forgives(&self, name: &str) -> bool {
+    pub(crate) fn forgives(&self, name: &str) -> bool {
         name.is_empty() || self.forgiven.borrow().contains(name)
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 }
 
 impl<'a> Node<'a> {
     /// The whole file.
-    pub(super) fn root(value: &'a Value<'a>, notes: &'a Notes) -> Node<'a> {
+    pub(crate) fn root(value: &'a Value<'a>, notes: &'a Notes) -> Node<'a> {
         Node::new(value, String::new(), notes)
     }
 
@@ -109,7 +109,7 @@ impl<'a> Node<'a> {
     }
 
     /// An object of these fields; others are errors, and so are duplicates.
-    pub(crate) fn object(&self, known: &'static [&'static str]) -> Option<Fields<'a>> {
+    pub(crate) fn object(&self, known: &[&'static str]) -> Option<Fields<'a>> {
         let Value::Object(object) = self.value else {
             return self.expected("an object");
         };
@@ -125,7 +125,7 @@ impl<'a> Node<'a> {
             let range = property.name.range();
             self.notes.error_at(range.start..range.end, join(&self.path, name), message, help);
         }
-        Some(Fields { object, known, path: self.path.clone(), notes: self.notes })
+        Some(Fields { object, known: known.to_vec(), path: self.path.clone(), notes: self.notes })
     }
 
     /// The elements of an array.
@@ -137,13 +137,18 @@ impl<'a> Node<'a> {
         Some(array.elements.iter().enumerate().map(item).collect())
     }
 
+    /// The elements, if it is an array.
+    pub(crate) fn elements(&self) -> Vec<Node<'a>> {
+        if self.value.as_array().is_some() { self.items().unwrap_or_default() } else { Vec::new() }
+    }
+
     /// The good elements of an array.
     pub(crate) fn list<T>(&self, decode: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         Some(self.items()?.iter().filter_map(decode).collect())
     }
 
     /// `{"tag": body}`, or `"tag"`, which stands for `{"tag": {}}`.
-    pub(super) fn tagged<T>(&self, kind: &str, tags: &Tags<T>) -> Option<T> {
+    pub(crate) fn tagged<T>(&self, kind: &str, tags: &Tags<T>) -> Option<T> {
         let (tag, range, body) = match self.value {
             Value::StringLit(text) => (&*text.value, text.range, None),
             Value::Object(object) => match &object.properties[..] {
@@ -266,6 +271,12 @@ impl<'a> Node<'a> {
         None
     }
 
+    /// Notes that the text of this string is not what it should be.
+    pub(crate) fn malformed<T>(&self, text: &str, expected: &str) -> Option<T> {
+        self.error(format!("expected {expected}, found {}", quote(text)));
+        None
+    }
+
     /// Notes that the value is not what it should be.
     pub(crate) fn expected<T>(&self, what: &str) -> Option<T> {
         let found = match self.value {
@@ -282,7 +293,7 @@ impl<'a> Node<'a> {
 }
 
 /// The most characters of a name: diagrams have 75 columns.
-const MAX_NAME: usize = 48;
+pub(crate) const MAX_NAME: usize = 48;
 
 impl<'a> Fields<'a> {
     /// The value of a field.

@@ -1,0 +1,106 @@
+//! Objects, declared once: the decoder and the schema of an object follow from the list of its fields.
+
+use serde_json::{Map, Value, json};
+
+/// What a schema says of a field.
+pub(crate) struct FieldFacts {
+    /// Its key.
+    pub(crate) key: &'static str,
+    /// What it is, in plain words.
+    pub(crate) about: &'static str,
+    /// Whether it must be there.
+    pub(crate) required: bool,
+    /// The schema of its value.
+    pub(crate) schema: fn() -> Value,
+}
+
+/// The schema of an object of some fields and no others.
+pub(crate) fn object_schema(about: &str, fields: &[FieldFacts]) -> Value {
+    let property = |field: &FieldFacts| {
+        let mut schema = (field.schema)();
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("description".to_owned(), sentence(field.about).into());
+        }
+        (field.key.to_owned(), schema)
+    };
+    let properties: Map<String, Value> = fields.iter().map(property).collect();
+    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.key).collect();
+    json!({
+        "description": sentence(about), "type": "object", "properties": properties, "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// The lines of a doc comment as one.
+fn sentence(about: &str) -> String {
+    about.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+/// Declares the fields of an object: for each its key, the member that holds it, and its [`Kind`](super::Kind).
+///
+/// The struct holds what could be read: a member is `None` where a required field is missing or any field has
+/// errors. A field is `required`, `optional` (its member is `Some(None)` where it is not there), or has a value
+/// that stands in for it, `or (EXPRESSION)`.
+///
+/// ```ignore
+/// fields! {
+///     /// A process that exists when the schedules start.
+///     struct ProcessFields {
+///         /// Its name.
+///         required "name" name: Name,
+///         /// What it does before the schedules start.
+///         or (Vec::new()) "setup" setup: List<Statement>,
+///     }
+/// }
+/// ```
+macro_rules! fields {
+    (
+        #[doc = $about:literal] $(#[doc = $more:literal])*
+        $vis:vis struct $object:ident {
+            $($(#[doc = $doc:literal])+ $how:ident $(($default:expr))? $key:literal $member:ident: $kind:ty),* $(,)?
+        }
+    ) => {
+        #[doc = $about]
+        $(#[doc = $more])*
+        $vis struct $object {
+            $($(#[doc = $doc])+ pub(crate) $member:
+                Option<$crate::json::fields!(@type $how <$kind as $crate::json::Kind>::Value)>,)*
+        }
+
+        impl $object {
+            /// Reads the object; `None` if it is none.
+            $vis fn read(node: &$crate::json::Node<'_>) -> Option<$object> {
+                let fields = node.object(&[$($key),*])?;
+                Some($object { $($member:
+                    $crate::json::fields!(@read $how $(($default))? fields, $key, $kind),)* })
+            }
+
+            /// The schema of the object.
+            $vis fn schema() -> serde_json::Value {
+                $crate::json::object_schema($about, &[$($crate::json::FieldFacts {
+                    key: $key,
+                    about: concat!($($doc, "\n"),+),
+                    required: $crate::json::fields!(@required $how),
+                    schema: <$kind as $crate::json::Kind>::schema,
+                }),*])
+            }
+        }
+    };
+    (@type required $value:ty) => { $value };
+    (@type optional $value:ty) => { Option<$value> };
+    (@type or $value:ty) => { $value };
+    (@read required $fields:ident, $key:literal, $kind:ty) => {
+        $fields.required($key, <$kind as $crate::json::Kind>::decode)
+    };
+    (@read optional $fields:ident, $key:literal, $kind:ty) => {
+        $fields.optional($key, <$kind as $crate::json::Kind>::decode)
+    };
+    (@read or ($default:expr) $fields:ident, $key:literal, $kind:ty) => {
+        $fields.or($key, $default, <$kind as $crate::json::Kind>::decode)
+    };
+    (@required required) => { true };
+    (@required optional) => { false };
+    (@required or) => { false };
+}
+
+pub(crate) use fields;

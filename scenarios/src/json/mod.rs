@@ -1,0 +1,18 @@
+//! JSON files that people write: read with all their errors and places, and described by a schema.
+//!
+//! A [`Kind`] is a kind of value: how it is read, and what a schema says of it. [`fields!`] declares an
+//! object once; its decoder, its errors and its part of the schema follow from that.
+
+mod error;
+mod field;
+mod kind;
+mod node;
+mod parse;
+mod suggest;
+
+pub use error::{LoadError, LoadErrors};
+pub(crate) use field::{FieldFacts, fields, object_schema};
+pub(crate) use kind::{Bool, Each, Int, Kind, List, Name, Named, NonEmpty, Text, by_name, hex, name_of};
+pub(crate) use node::{Fields, Node, Notes, Tags};
+pub(crate) use parse::{decode, decode_with_notes};
+pub(crate) use suggest::{counted, did_you_mean, quote};

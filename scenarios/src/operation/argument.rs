@@ -1,0 +1,276 @@
+//! Arguments of operations: the kinds of their fields, and what each says to the rest of the scenario.
+
+use std::marker::PhantomData;
+
+use serde_json::{Value, json};
+use sim_mmu::VirtAddr;
+
+use crate::json::{Bool, Int, Kind, Name, Node, Text, hex};
+use crate::stage::Place;
+
+/// What operations give names to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Noun {
+    /// A mapping of a process.
+    Mapping,
+    /// The pages that a pin holds.
+    Pin,
+    /// A process.
+    Process,
+    /// A pipe.
+    Pipe,
+    /// A value that was read, for checks.
+    Value,
+}
+
+/// What a field of an operation says to the rest of the scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mention<'a> {
+    /// It gives something a name.
+    Defines(Noun, &'a str),
+    /// It uses something by the name that another operation gave it.
+    Uses(Noun, &'a str),
+    /// It names the page where the operation begins.
+    At(&'a Place),
+    /// It says where the operation's mapping must be.
+    Fixed(VirtAddr),
+    /// It says how many pages the operation concerns.
+    Pages(u64),
+    /// It picks one of the pages of a pin.
+    Page(u64),
+}
+
+impl Mention<'_> {
+    /// What it weighs when scenarios are made smaller: the pages that it names.
+    pub(crate) fn weight(self) -> u64 {
+        match self {
+            Mention::At(place) => place.distance(),
+            Mention::Pages(pages) => pages,
+            Mention::Page(page) => page,
+            Mention::Defines(..) | Mention::Uses(..) | Mention::Fixed(_) => 0,
+        }
+    }
+
+    /// Values that could stand in its place and weigh less: the least one, and one less.
+    pub(crate) fn smaller(self) -> Option<[Value; 2]> {
+        let least = if let Mention::Pages(_) = self { 1 } else { 0 };
+        let weight = self.weight();
+        let value = |weight: u64| match self {
+            Mention::At(Place::Mapping { name, .. }) => {
+                Place::Mapping { name: name.clone(), page: weight }.to_string().into()
+            }
+            _ => weight.into(),
+        };
+        (weight > least).then(|| [value(least), value(weight - 1)])
+    }
+}
+
+/// A kind of value that fields of operations have.
+pub(crate) trait Argument: Kind {
+    /// What a value of it says to the rest of the scenario.
+    fn mention(_value: &Self::Value) -> Option<Mention<'_>> {
+        None
+    }
+}
+
+impl Argument for Bool {}
+
+impl Argument for Place {
+    fn mention(value: &Place) -> Option<Mention<'_>> {
+        Some(Mention::At(value))
+    }
+}
+
+/// Declares kinds of names: each is read like another kind, and says something of its own.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident like $kind:ty => $mention:ident($noun:ident);)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl Kind for $name {
+            type Value = String;
+            fn decode(node: &Node<'_>) -> Option<String> {
+                <$kind>::decode(node)
+            }
+            fn schema() -> Value {
+                <$kind>::schema()
+            }
+        }
+
+        impl Argument for $name {
+            fn mention(value: &String) -> Option<Mention<'_>> {
+                Some(Mention::$mention(Noun::$noun, value))
+            }
+        }
+    )*};
+}
+
+names! {
+    /// The name of a mapping that the operation makes.
+    NewMapping like Name => Defines(Mapping);
+    /// The name of a pin that the operation takes.
+    NewPin like Name => Defines(Pin);
+    /// A pin that another operation of the thread took.
+    OldPin like Text => Uses(Pin);
+    /// The name of a process that the operation makes.
+    NewProcess like Name => Defines(Process);
+    /// The name of a pipe that the operation fills.
+    FilledPipe like Name => Defines(Pipe);
+    /// A pipe that some operation fills.
+    OldPipe like Text => Uses(Pipe);
+    /// The name under which checks find the value that the operation read.
+    NewValue like Name => Defines(Value);
+}
+
+/// Declares kinds of numbers of pages.
+macro_rules! pages {
+    ($($(#[$doc:meta])* $name:ident from $least:literal to $most:expr => $mention:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl Kind for $name {
+            type Value = u64;
+            fn decode(node: &Node<'_>) -> Option<u64> {
+                Int::<u64, $least, { $most as i128 }>::decode(node)
+            }
+            fn schema() -> Value {
+                Int::<u64, $least, { $most as i128 }>::schema()
+            }
+        }
+
+        impl Argument for $name {
+            fn mention(value: &u64) -> Option<Mention<'_>> {
+                Some(Mention::$mention(*value))
+            }
+        }
+    )*};
+}
+
+/// The most pages of a range of addresses: the user space of the largest geometry.
+const MAX_RANGE: u64 = 1 << 35;
+
+/// The most pages of a pin or a pipe: the memory of the largest machine.
+const MAX_PINNED: u64 = 65_536;
+
+pages! {
+    /// The length of a range of addresses, in pages.
+    RangePages from 1 to MAX_RANGE => Pages;
+    /// How many pages are pinned, or put into a pipe.
+    PinnedPages from 1 to MAX_PINNED => Pages;
+    /// One of the pages of a pin, counted from 0.
+    PageOfPin from 0 to (MAX_PINNED - 1) => Page;
+}
+
+/// What a word of memory holds: a number, or a string with a hex number.
+pub(crate) struct Word;
+
+impl Kind for Word {
+    type Value = u64;
+    fn decode(node: &Node<'_>) -> Option<u64> {
+        match node.as_string() {
+            Some(text) => hex(text).or_else(|| node.malformed(text, "a value: a number or, as a string, hex")),
+            None => node.integer(0..=u64::MAX),
+        }
+    }
+    fn schema() -> Value {
+        json!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": u64::MAX },
+            { "type": "string", "pattern": "^0x0*[0-9A-Fa-f]{1,16}$" },
+        ] })
+    }
+}
+
+impl Argument for Word {}
+
+/// The address at which a mapping must be.
+pub(crate) struct FixedAddress;
+
+impl Kind for FixedAddress {
+    type Value = VirtAddr;
+    fn decode(node: &Node<'_>) -> Option<VirtAddr> {
+        let text = node.string()?;
+        hex(text).map(VirtAddr).or_else(|| node.malformed(text, "an address: `0x` and up to 16 hex digits"))
+    }
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^0x0*[0-9A-Fa-f]{1,16}$" })
+    }
+}
+
+impl Argument for FixedAddress {
+    fn mention(value: &VirtAddr) -> Option<Mention<'_>> {
+        Some(Mention::Fixed(*value))
+    }
+}
+
+/// Some names out of a fixed list, all of which must be given: flags of which only one combination is modelled.
+pub(crate) trait AllOf {
+    /// What is wrong if one of them is missing, after its name.
+    const WHY: &'static str;
+    /// The names that must be given.
+    const NAMES: &'static [((), &'static str)];
+    /// Names that exist and are not modelled yet.
+    const LATER: &'static [&'static str];
+}
+
+/// The flags of `T`.
+pub(crate) struct Flags<T>(PhantomData<T>);
+
+impl<T: AllOf> Kind for Flags<T> {
+    type Value = ();
+    fn decode(node: &Node<'_>) -> Option<()> {
+        let items = node.items()?;
+        let decode = |item: &Node<'_>| {
+            let text = item.as_string().map(str::to_owned);
+            item.named("flag", T::NAMES, T::LATER).and(text)
+        };
+        let given: Vec<String> = items.iter().filter_map(decode).collect();
+        if given.len() < items.len() {
+            return None;
+        }
+        for (_, flag) in T::NAMES {
+            if !given.iter().any(|other| other == flag) {
+                node.error(format!("`flags` lacks `{flag}`: {}", T::WHY));
+                return None;
+            }
+        }
+        Some(())
+    }
+    fn schema() -> Value {
+        let names: Vec<&str> = T::NAMES.iter().map(|(_, name)| *name).collect();
+        let contains: Vec<Value> = names.iter().map(|name| json!({ "contains": { "const": name } })).collect();
+        json!({ "type": "array", "items": { "enum": names }, "allOf": contains })
+    }
+}
+
+impl<T: AllOf> Argument for Flags<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::decode;
+
+    #[test]
+    fn words_are_numbers_or_hex() {
+        for (json, expected) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            (r#""0x2a""#, Some(42)),
+            ("-1", None),
+            ("1.0", None),
+            ("1e3", None),
+            (r#""42""#, None),
+        ] {
+            assert_eq!(decode("f.json", json, Word::decode).ok(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_weighs_something_can_weigh_less() {
+        let place = Place::Mapping { name: "buf".to_owned(), page: 2 };
+        assert_eq!(Mention::At(&place).smaller(), Some([json!("buf"), json!("buf+1")]));
+        assert_eq!(Mention::Pages(3).smaller(), Some([json!(1), json!(2)]));
+        assert_eq!(Mention::Pages(1).smaller(), None);
+        assert_eq!(Mention::Page(1).smaller(), Some([json!(0), json!(0)]));
+        assert_eq!(Mention::Uses(Noun::Pin, "pin").smaller(), None);
+    }
+}

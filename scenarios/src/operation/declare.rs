@@ -1,0 +1,76 @@
+//! The declaration of an operation.
+
+/// Declares an operation: its name in a scenario, and its fields as [`fields!`](crate::json::fields!) has them.
+///
+/// Each field's kind is an [`Argument`](super::Argument), so that it tells what it defines, uses and weighs. A
+/// rule between two fields is a function of the fields and the operation, behind `where`; it notes what is wrong
+/// and answers `None`.
+///
+/// ```ignore
+/// operation! {
+///     /// Unmaps pages.
+///     "munmap" Munmap {
+///         /// The first page.
+///         required "at" at: Place,
+///         /// How many; all up to the end of the mapping if not given.
+///         optional "pages" pages: RangePages,
+///     }
+///     where needs_pages_at_an_address
+/// }
+/// ```
+macro_rules! operation {
+    (
+        $(#[doc = $about:literal])+
+        $tag:literal $operation:ident {
+            $($(#[doc = $doc:literal])+ $how:ident $(($default:expr))? $key:literal $member:ident: $kind:ty),* $(,)?
+        }
+        $(where $rule:path)?
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub(crate) struct $operation {
+            $($(#[doc = $doc])+ $member: $crate::json::fields!(@type $how <$kind as $crate::json::Kind>::Value),)*
+        }
+
+        impl $crate::operation::Declared for $operation {
+            const TAG: &'static str = $tag;
+
+            fn read(node: &$crate::json::Node<'_>) -> Option<$operation> {
+                let _fields = node.object(&[$($key),*])?;
+                // All fields before the first error counts, so that each says what is wrong with it.
+                $(let $member = $crate::json::fields!(@read $how $(($default))? _fields, $key, $kind);)*
+                let operation = $operation { $($member: $member?),* };
+                $($rule(&_fields, &operation)?;)?
+                Some(operation)
+            }
+
+            fn schema() -> serde_json::Value {
+                $crate::json::object_schema(concat!($($about, "\n"),+), &[$($crate::json::FieldFacts {
+                    key: $key,
+                    about: concat!($($doc, "\n"),+),
+                    required: $crate::json::fields!(@required $how),
+                    schema: <$kind as $crate::json::Kind>::schema,
+                }),*])
+            }
+        }
+
+        impl $crate::operation::Members for $operation {
+            fn tag(&self) -> &'static str {
+                $tag
+            }
+
+            fn mentions(&self) -> Vec<(&'static str, $crate::operation::Mention<'_>)> {
+                let mentions: [(&'static str, Option<$crate::operation::Mention<'_>>); _] = [$(($key,
+                    $crate::operation::operation!(@mention $how &self.$member, $kind))),*];
+                mentions.into_iter().filter_map(|(key, mention)| Some((key, mention?))).collect()
+            }
+        }
+    };
+    (@mention required $value:expr, $kind:ty) => { <$kind as $crate::operation::Argument>::mention($value) };
+    (@mention or $value:expr, $kind:ty) => { <$kind as $crate::operation::Argument>::mention($value) };
+    (@mention optional $value:expr, $kind:ty) => {
+        $value.as_ref().and_then(<$kind as $crate::operation::Argument>::mention)
+    };
+}
+
+pub(crate) use operation;

@@ -1,0 +1,32 @@
+//! `exit`.
+
+use std::fmt;
+
+use sim_mm::exit_mm;
+
+use super::{Operation, Running, operation};
+use crate::stage::Task;
+
+operation! {
+    /// The process ends, or this thread of it.
+    "exit" Exit {}
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("exit")
+    }
+}
+
+impl Operation for Exit {
+    fn is_last(&self) -> bool {
+        true
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            exit_mm(task.cpu, task.id).await;
+            Ok(0)
+        })
+    }
+}

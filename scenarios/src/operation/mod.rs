@@ -1,0 +1,129 @@
+//! The operations of a scenario: one file each, and one row of the table below.
+//!
+//! A file declares the fields of its operation once, with [`operation!`]: the decoder, its errors, the JSON
+//! schema, what the shrinker may make smaller, and what the operation says of names and places follow from
+//! that. Beside the fields stand the operation's line of text and what it runs. Nobody outside this folder knows
+//! one operation from another.
+
+mod argument;
+mod declare;
+mod range;
+mod statement;
+
+pub(crate) use argument::{Argument, Mention, Noun, Word};
+pub(crate) use declare::operation;
+pub use statement::Statement;
+
+use std::fmt;
+use std::pin::Pin;
+
+use serde_json::{Value, json};
+use sim_mm::Errno;
+
+use crate::json::Node;
+use crate::stage::Task;
+
+/// Declares the table: the modules, and a row for each operation, in the order in which help names them.
+macro_rules! operations {
+    ($($module:ident: $($operation:ident),+;)*) => {
+        $(mod $module;)*
+
+        /// Every operation.
+        const OPERATIONS: &[Row] = &[$($(Row {
+            tag: <$module::$operation as Declared>::TAG,
+            read: |node| <$module::$operation as Declared>::read(node).map(|o| Box::new(o) as Box<dyn Operation>),
+            schema: <$module::$operation as Declared>::schema,
+        }),+),*];
+    };
+}
+
+operations! {
+    mmap: Mmap;
+    munmap: Munmap;
+    access: Write, Read;
+    madvise: Madvise;
+    fork: Fork;
+    exit: Exit;
+    gup: GupFast, GupFastOnly, Gup;
+    put_pages: PutPages;
+    device: DeviceRead, DeviceWrite;
+    pipe: Vmsplice, PipeRead;
+}
+
+/// A row of the table of operations.
+struct Row {
+    tag: &'static str,
+    read: fn(&Node<'_>) -> Option<Box<dyn Operation>>,
+    schema: fn() -> Value,
+}
+
+/// What [`operation!`] makes of the declaration of an operation.
+pub(crate) trait Declared: Sized {
+    /// Its name in a scenario.
+    const TAG: &'static str;
+
+    /// Reads its fields; `None` if one of them has an error.
+    fn read(node: &Node<'_>) -> Option<Self>;
+
+    /// The schema of its fields.
+    fn schema() -> Value;
+}
+
+/// What [`operation!`] makes of the fields of an operation, for those who know it only as an operation.
+pub(crate) trait Members {
+    /// Its name in a scenario.
+    fn tag(&self) -> &'static str;
+
+    /// What each of its fields says, by its key.
+    fn mentions(&self) -> Vec<(&'static str, Mention<'_>)>;
+}
+
+/// What an operation returns: a number, as its system call does, or an error.
+pub(crate) type Running<'m> = Pin<Box<dyn Future<Output = Result<i64, Errno>> + 'm>>;
+
+/// What a scenario can have a thread do. Its `Display` is its line in descriptions and diagrams.
+pub(crate) trait Operation: Members + fmt::Debug + fmt::Display + Send + Sync {
+    /// The kernel routine that it calls first, if a check of its return value should name it.
+    fn routine(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether what it names by its place is no longer mapped afterwards.
+    fn unmaps(&self) -> bool {
+        false
+    }
+
+    /// Whether nothing can run in its thread after it.
+    fn is_last(&self) -> bool {
+        false
+    }
+
+    /// Performs it, as a task of a simulated CPU.
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m>;
+}
+
+/// The schema of an operation: an object with its name as the one key, or the name alone if no field must be there.
+pub(crate) fn schema() -> Value {
+    let tagged = |row: &Row| {
+        let fields = (row.schema)();
+        let about = fields.get("description").cloned().unwrap_or_default();
+        json!({
+            "description": about, "type": "object", "properties": { row.tag: fields }, "required": [row.tag],
+            "additionalProperties": false,
+        })
+    };
+    let alone = |row: &&Row| (row.schema)().get("required").is_some_and(|required| *required == json!([]));
+    let names: Vec<&str> = OPERATIONS.iter().filter(alone).map(|row| row.tag).collect();
+    let objects = OPERATIONS.iter().map(tagged);
+    json!({ "oneOf": objects.chain([json!({ "enum": names })]).collect::<Vec<_>>() })
+}
+
+/// `1 page`, `3 pages`.
+pub(super) fn pages_text(pages: u64) -> String {
+    crate::json::counted(pages, "page")
+}
+
+/// ` as NAME`, if the operation's value has a name.
+pub(super) fn as_text(name: Option<&String>) -> String {
+    name.map_or_else(String::new, |name| format!(" as {name}"))
+}

@@ -1,0 +1,26 @@
+//! Operations on a range of pages, which the name of a mapping alone can stand for.
+
+use super::pages_text;
+use crate::json::Fields;
+use crate::stage::Place;
+
+/// An operation on a range of pages.
+pub(super) trait Range {
+    /// The first page, and how many; all up to the end of the mapping if that is not given.
+    fn range(&self) -> (&Place, Option<u64>);
+
+    /// `buf+1, 2 pages`.
+    fn range_text(&self) -> String {
+        let (at, pages) = self.range();
+        format!("{at}, {}", pages.map_or_else(|| "to its end".to_owned(), pages_text))
+    }
+}
+
+/// Only a mapping says by itself how many pages there are.
+pub(super) fn needs_pages_at_an_address(fields: &Fields<'_>, operation: &impl Range) -> Option<()> {
+    if let (Place::Address(_), None) = operation.range() {
+        fields.missing("pages");
+        return None;
+    }
+    Some(())
+}

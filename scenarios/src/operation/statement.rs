@@ -1,0 +1,111 @@
+//! An operation and where in the file it stands.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Mention, Noun, OPERATIONS, Operation, Running};
+use crate::json::{Kind, Node};
+use crate::stage::{Place, Task};
+
+/// An operation and where in the file it stands.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Its JSON path: `threads[0].run[1]`.
+    pub path: String,
+    operation: Arc<dyn Operation>,
+}
+
+impl Statement {
+    /// Its name in a scenario.
+    pub fn tag(&self) -> &'static str {
+        self.operation.tag()
+    }
+
+    /// The path of one of its fields.
+    pub(crate) fn field(&self, key: &str) -> String {
+        format!("{}.{}.{key}", self.path, self.tag())
+    }
+
+    /// What each of its fields says, by its key.
+    pub(crate) fn mentions(&self) -> Vec<(&'static str, Mention<'_>)> {
+        self.operation.mentions()
+    }
+
+    /// What it gives a name to, with the key of the field that does.
+    pub(crate) fn defines(&self, noun: Noun) -> Option<(&'static str, &str)> {
+        self.mentions().into_iter().find_map(|(key, mention)| match mention {
+            Mention::Defines(defined, name) if defined == noun => Some((key, name)),
+            _ => None,
+        })
+    }
+
+    /// What it uses by name, with the key of the field that does.
+    pub(crate) fn uses(&self, noun: Noun) -> Option<(&'static str, &str)> {
+        self.mentions().into_iter().find_map(|(key, mention)| match mention {
+            Mention::Uses(used, name) if used == noun => Some((key, name)),
+            _ => None,
+        })
+    }
+
+    /// The page where it begins, with the key of the field that says so.
+    pub(crate) fn place(&self) -> Option<(&'static str, &Place)> {
+        self.mentions().into_iter().find_map(|(key, mention)| match mention {
+            Mention::At(place) => Some((key, place)),
+            _ => None,
+        })
+    }
+
+    /// How many pages it concerns, if it says so.
+    pub(crate) fn pages(&self) -> Option<u64> {
+        self.mentions().into_iter().find_map(|(_, mention)| match mention {
+            Mention::Pages(pages) => Some(pages),
+            _ => None,
+        })
+    }
+
+    /// See [`Operation::routine`].
+    pub(crate) fn routine(&self) -> Option<&'static str> {
+        self.operation.routine()
+    }
+
+    /// See [`Operation::unmaps`].
+    pub(crate) fn unmaps(&self) -> bool {
+        self.operation.unmaps()
+    }
+
+    /// See [`Operation::is_last`].
+    pub(crate) fn is_last(&self) -> bool {
+        self.operation.is_last()
+    }
+
+    /// See [`Operation::run`].
+    pub(crate) fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        self.operation.run(task)
+    }
+}
+
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operation.fmt(f)
+    }
+}
+
+impl Kind for Statement {
+    type Value = Statement;
+
+    /// What an operation with errors defines is forgiven.
+    fn decode(node: &Node<'_>) -> Option<Statement> {
+        let tags: Vec<_> = OPERATIONS.iter().map(|row| (row.tag, row.read)).collect();
+        let operation = node.tagged("operation", &tags);
+        if operation.is_none() {
+            node.forgive();
+        }
+        Some(Statement { path: node.path().to_owned(), operation: operation?.into() })
+    }
+
+    fn schema() -> Value {
+        serde_json::json!({ "$ref": "#/$defs/operation" })
+    }
+}

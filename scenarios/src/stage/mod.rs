@@ -1,0 +1,133 @@
+//! The stage: a simulated machine, and what the operations of a scenario call the things on it.
+
+mod names;
+mod place;
+mod task;
+
+pub(crate) use place::Place;
+pub(crate) use task::Task;
+
+use std::cell::RefCell;
+
+use sim_core::{Loc, MemoryBuilder, TaskId};
+use sim_gup::callers::Pipe;
+use sim_mm::{Kernel, MachineConfig, MmId};
+use sim_mmu::VirtAddr;
+
+use names::Names;
+
+/// Kept values that an exhaustive search tells apart.
+const VALUES: u32 = 64;
+
+/// What the operations of a scenario name, before anything runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cast {
+    /// Names of the processes: those that set-up makes, then those that operations make.
+    pub(crate) processes: Vec<String>,
+    /// For each thread, which of the processes it runs in.
+    pub(crate) threads: Vec<usize>,
+    /// Names of the pipes.
+    pub(crate) pipes: Vec<String>,
+}
+
+/// A simulated machine, and what operations call the things on it.
+pub(crate) struct Stage {
+    /// The machine.
+    pub kernel: Kernel,
+    cast: Cast,
+    pipes: Vec<Pipe>,
+    /// For each process, a word that says that it exists.
+    born: Loc,
+    /// For each process, where its mappings are: a place that steps touch.
+    mappings: Loc,
+    /// The values that operations keep by name: places that steps touch.
+    values: Loc,
+    names: RefCell<Names>,
+    /// The names at the start of every run.
+    base: RefCell<Names>,
+}
+
+impl Stage {
+    /// Builds the machine.
+    pub(crate) fn new(cast: Cast, config: MachineConfig) -> Stage {
+        let mut memory = MemoryBuilder::default();
+        let pipes = cast.pipes.iter().map(|name| Pipe::new(&mut memory, name)).collect();
+        let born = memory.words("process.born", cast.processes.len());
+        let kernel = Kernel::new(memory, config);
+        let mappings = kernel.core().reserve_places(cast.processes.len());
+        let values = kernel.core().reserve_places(VALUES as usize);
+        let names = Names::new(cast.processes.len());
+        let base = RefCell::new(names.clone());
+        Stage { kernel, cast, pipes, born, mappings, values, names: RefCell::new(names), base }
+    }
+
+    /// The number of the process of a name.
+    fn process(&self, name: &str) -> usize {
+        let index = self.cast.processes.iter().position(|process| process == name);
+        index.expect("the loader checked the names of processes")
+    }
+
+    /// The address space of a process, once it exists.
+    pub(crate) fn mm(&self, process: usize) -> Option<MmId> {
+        self.names.borrow().mms[process]
+    }
+
+    /// The processes that exist, by address space.
+    pub(crate) fn process_names(&self) -> Vec<(MmId, String)> {
+        let names = self.names.borrow();
+        let named = self.cast.processes.iter().zip(&names.mms);
+        named.filter_map(|(name, mm)| mm.map(|mm| (mm, name.clone()))).collect()
+    }
+
+    /// What the scenario calls a page of an address space: `buf+1`.
+    pub(crate) fn page_name(&self, mm: MmId, va: VirtAddr) -> Option<String> {
+        self.names.borrow().page_name(mm, va)
+    }
+
+    /// Every page that is mapped, in any address space.
+    pub(crate) fn pages(&self) -> Vec<VirtAddr> {
+        self.names.borrow().pages()
+    }
+
+    /// The value that an operation kept under a name.
+    pub(crate) fn value(&self, name: &str) -> Option<u64> {
+        self.names.borrow().value(name)
+    }
+
+    /// What an operation of a task returned.
+    pub(crate) fn returned(&self, task: TaskId, op: usize) -> Option<i64> {
+        self.names.borrow().returned(task, op)
+    }
+
+    /// The first operation of a task that failed, and what it returned.
+    pub(crate) fn failure(&self, task: TaskId) -> Option<(usize, i64)> {
+        self.names.borrow().failure(task)
+    }
+
+    /// Gives every thread the address space of its process, if that exists already.
+    pub(crate) fn enlist_threads(&self) {
+        for process in 0..self.cast.processes.len() {
+            let Some(mm) = self.mm(process) else { continue };
+            let threads = self.cast.threads.iter().enumerate().filter(|(_, of)| **of == process);
+            for (nth, (thread, _)) in threads.enumerate() {
+                self.kernel.set_task_mm(TaskId(thread as u8), Some(mm));
+                if nth > 0 {
+                    self.kernel.adopt(mm);
+                }
+            }
+        }
+    }
+
+    /// What runs start from: the machine and the names as they are, without what operations returned until now.
+    pub(crate) fn checkpoint(&self) {
+        self.names.borrow_mut().forget_results();
+        self.base.replace(self.names.borrow().clone());
+        self.kernel.checkpoint();
+    }
+
+    /// Back to the checkpoint.
+    pub(crate) fn rewind(&self) {
+        self.kernel.rewind();
+        self.names.borrow_mut().clone_from(&self.base.borrow());
+    }
+}

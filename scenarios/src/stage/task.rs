@@ -1,0 +1,166 @@
+//! A task of a scenario, as the operations see it that it performs.
+
+use std::ops::Range;
+
+use sim_core::{CpuId, Gate, Op, OpKind, TaskId};
+use sim_gup::Pin;
+use sim_gup::callers::Pipe;
+use sim_mm::{Cpu, Errno, MmId, start_task_in};
+use sim_mmu::VirtAddr;
+
+use super::{Place, Stage, VALUES};
+
+/// A task of a scenario, on its CPU, in its process.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'m> {
+    stage: &'m Stage,
+    /// The CPU that it runs on.
+    pub(crate) cpu: Cpu<'m>,
+    /// Its number: threads come first, then the set-up of each process.
+    pub(crate) id: TaskId,
+    process: usize,
+}
+
+impl<'m> Task<'m> {
+    /// The task of a thread.
+    pub(crate) fn of_thread(stage: &'m Stage, thread: usize, cpu: CpuId) -> Task<'m> {
+        let process = stage.cast.threads[thread];
+        Task { stage, cpu: Cpu::new(&stage.kernel, cpu), id: TaskId(thread as u8), process }
+    }
+
+    /// The task that sets a process up.
+    pub(crate) fn of_setup(stage: &'m Stage, process: usize) -> Task<'m> {
+        let id = TaskId((stage.cast.threads.len() + process) as u8);
+        Task { stage, cpu: Cpu::new(&stage.kernel, CpuId(0)), id, process }
+    }
+
+    /// Makes its process. If there is no frame for it, the process never exists.
+    pub(crate) async fn make_process(self) {
+        let Ok(mm) = self.stage.kernel.new_process(self.cpu.id).await else { return };
+        self.stage.names.borrow_mut().mms[self.process] = Some(mm);
+        self.mark_born(self.process);
+        self.stage.kernel.set_task_mm(self.id, Some(mm));
+        start_task_in(self.cpu, self.stage.kernel.mm(mm)).await;
+    }
+
+    /// Waits for its process to be made, if it is yet to be. Whether there is one then: a fork may have failed.
+    pub(crate) async fn wait_for_process(self) -> bool {
+        let born = self.stage.born.offset(self.process as u32);
+        if self.cpu.core.memory.get(born) == 0 {
+            let op = Op::new(OpKind::Wait, born).behind(Gate::NonZero(born)).sleeping();
+            self.cpu.step(op, |_| ()).await;
+            let Some(mm) = self.stage.mm(self.process) else { return false };
+            self.stage.kernel.set_task_mm(self.id, Some(mm));
+            start_task_in(self.cpu, self.stage.kernel.mm(mm)).await;
+        }
+        true
+    }
+
+    /// Its address space.
+    pub(crate) fn mm(self) -> Result<MmId, Errno> {
+        self.stage.mm(self.process).ok_or(Errno::Efault)
+    }
+
+    /// The present step looks at, or changes, where a process has its mappings.
+    fn touch_mappings(self, process: usize, changes: bool) {
+        self.cpu.core.touch(self.stage.mappings.offset(process as u32), changes);
+    }
+
+    /// Where a place is, and the pages from there to the end of its mapping.
+    fn find(self, place: &Place) -> Result<(VirtAddr, u64), Errno> {
+        match place {
+            Place::Address(va) => Ok((*va, 1)),
+            Place::Mapping { name, page } => {
+                self.touch_mappings(self.process, false);
+                let (start, pages) = self.stage.names.borrow().mapping(self.process, name).ok_or(Errno::Efault)?;
+                Ok((start.plus_pages(*page), pages.saturating_sub(*page)))
+            }
+        }
+    }
+
+    /// The address of a place.
+    ///
+    /// # Errors
+    /// `EFAULT` if it names a mapping that the process does not have now.
+    pub(crate) fn address(self, place: &Place) -> Result<VirtAddr, Errno> {
+        self.find(place).map(|(va, _)| va)
+    }
+
+    /// The addresses of some pages from a place on: all up to the end of its mapping if no number is given.
+    ///
+    /// # Errors
+    /// As [`address`](Task::address).
+    pub(crate) fn range(self, place: &Place, pages: Option<u64>) -> Result<Range<VirtAddr>, Errno> {
+        let (start, rest) = self.find(place)?;
+        Ok(start..start.plus_pages(pages.unwrap_or(rest)))
+    }
+
+    /// From now on its process has a mapping of that name.
+    pub(crate) fn map(self, name: &str, start: VirtAddr, pages: u64) {
+        self.touch_mappings(self.process, true);
+        self.stage.names.borrow_mut().map(self.process, name, start, pages);
+    }
+
+    /// Keeps a value for checks, if it has a name.
+    pub(crate) fn keep(self, name: Option<&str>, value: u64) {
+        if let Some(name) = name {
+            let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+            self.cpu.core.touch(self.stage.values.offset(sum % VALUES), true);
+            self.stage.names.borrow_mut().set_value(name, value);
+        }
+    }
+
+    /// From now on the task has a pin of that name.
+    pub(crate) fn pin(self, name: &str, pins: Vec<Pin>) {
+        self.stage.names.borrow_mut().pin(self.id, name, pins);
+    }
+
+    /// One of the pages of a pin of the task.
+    ///
+    /// # Errors
+    /// `EFAULT` if fewer pages were pinned.
+    pub(crate) fn pinned(self, name: &str, page: u64) -> Result<Pin, Errno> {
+        self.stage.names.borrow().pinned(self.id, name, page).ok_or(Errno::Efault)
+    }
+
+    /// All pages of a pin of the task, which has it no longer then.
+    pub(crate) fn take_pin(self, name: &str) -> Vec<Pin> {
+        self.stage.names.borrow_mut().take_pin(self.id, name)
+    }
+
+    /// The pipe of a name.
+    pub(crate) fn pipe(self, name: &str) -> &'m Pipe {
+        let index = self.stage.cast.pipes.iter().position(|pipe| pipe == name);
+        &self.stage.pipes[index.expect("the loader checked the names of pipes")]
+    }
+
+    /// The process of that name is a child of the task's process, and has its mappings.
+    pub(crate) fn adopt_child(self, name: &str, mm: MmId) {
+        let stage = self.stage;
+        let child = stage.process(name);
+        self.touch_mappings(self.process, false);
+        self.touch_mappings(child, true);
+        stage.names.borrow_mut().fork(self.process, child, mm);
+        // A child that set-up made gets its threads when set-up ends.
+        if usize::from(self.id.0) < stage.cast.threads.len() {
+            let threads = stage.cast.threads.iter().filter(|process| **process == child).count();
+            for _ in 1..threads {
+                stage.kernel.adopt(mm);
+            }
+        }
+    }
+
+    /// Lets the threads of a process go on that wait for it to be made.
+    pub(crate) fn start_threads_of(self, process: &str) {
+        self.mark_born(self.stage.process(process));
+    }
+
+    fn mark_born(self, process: usize) {
+        self.cpu.core.memory.set(self.stage.born.offset(process as u32), 1);
+    }
+
+    /// Says what an operation of the task returned.
+    pub(crate) fn set_returned(self, op: usize, value: i64) {
+        self.stage.names.borrow_mut().set_returned(self.id, op, value);
+    }
+}
