@@ -5,11 +5,11 @@
 
 use std::marker::PhantomData;
 
-use crate::core::MemoryModel;
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
-use crate::memory::Loc;
+use crate::loc::Loc;
+use crate::machine::MemoryModel;
 use crate::object::Object;
 use crate::op::{Op, OpKind};
 use crate::step::{Perform, Step};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::cpu::{CpuId, CpuState, TaskId, Vector};
+use crate::cpu_state::CpuState;
+use crate::id::{CpuId, TaskId, Vector};
 use crate::op::Op;
 use crate::ready::Ready;
 

@@ -1,9 +1,15 @@
 //! What runs on a CPU: a task at the bottom, interrupt handlers above it.
 
-use crate::cpu::{Mode, TaskId};
-use crate::executor::BoxFuture;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::cpu_state::Mode;
+use crate::id::TaskId;
 use crate::op::Op;
 use crate::routine::Routine;
+
+/// Simulated code, boxed at the border between the executor and what it runs.
+pub type BoxFuture<'m> = Pin<Box<dyn Future<Output = ()> + 'm>>;
 
 /// What a context leaves behind while another runs above or instead of it.
 pub(crate) struct Saved {

@@ -1,50 +1,54 @@
 //! The state that all parts of a run share.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
-use crate::cost::Timeline;
-use crate::cpu::{CpuId, CpuState};
-use crate::event::{Event, Observer};
+use crate::event::Event;
 use crate::footprint::Tracker;
-use crate::memory::{Loc, Memory};
-use crate::object::Changed;
+use crate::id::CpuId;
+use crate::loc::Loc;
+use crate::machine::{Config, Machine};
+use crate::memory::Memory;
 use crate::op::{Op, OpKind};
-use crate::rcu::{Rcu, RcuRules};
 use crate::ready::Ready;
 use crate::source::Source;
 use crate::systematic::Search;
+use crate::timeline::Timeline;
 
-/// The order in which other CPUs see a CPU's stores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MemoryModel {
-    /// At once.
-    #[default]
-    Sc,
-    /// Through a first-in first-out store buffer for each CPU (x86-TSO).
-    Tso,
-}
+/// Whoever keeps the event log.
+pub trait Observer {
+    /// An event, at the moment it happens.
+    fn observe(&self, core: &Core, cpu: CpuId, event: Event);
 
-/// What a machine is made with.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Number of CPUs, 1 to 64.
-    pub cpus: usize,
-    /// The memory model.
-    pub memory: MemoryModel,
-    /// When a CPU counts as quiescent for a grace period.
-    pub rcu: RcuRules,
-    /// Whether a task may be preempted between two accesses of preemptible kernel code.
-    pub preempt: bool,
-    /// Cycles of each [`OpKind`], in its order.
-    pub cycles: [u32; 7],
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config { cpus: 1, memory: MemoryModel::Sc, rcu: RcuRules::default(), preempt: false, cycles: [1; 7] }
+    /// Code on `cpu` used a record whose life has ended ([`Slab`](crate::Slab)), at this word or at its first.
+    /// Told in every run, with and without the event log.
+    fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
+        let _ = (core, cpu, loc);
     }
+}
+
+/// A model of what things cost, in cycles. It is told of every cycle that a clock advances by, so that
+/// it can keep account: what it answers, and what a CPU waited. Who calls [`Cpu::spend`](crate::Cpu::spend) tells it himself.
+pub trait Costs {
+    /// Of an announced operation, which `cpu` performs right after.
+    fn operation(&self, core: &Core, cpu: CpuId, op: &Op) -> u64;
+
+    /// From the raising of an interrupt on another CPU to the moment at which it can be taken there.
+    fn flight(&self) -> u64;
+
+    /// Of taking an interrupt, up to the first instruction of its handler.
+    fn interrupt(&self, cpu: CpuId) -> u64;
+
+    /// Of the return from an interrupt.
+    fn interrupt_return(&self, cpu: CpuId) -> u64;
+
+    /// The CPU's clock advances by `cycles` in which it waited for another.
+    fn waited(&self, cpu: CpuId, cycles: u64);
+
+    /// A run begins: clocks are at zero.
+    fn reset(&self);
 }
 
 /// The digest of no access.
@@ -53,23 +57,10 @@ const NO_DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
 /// Steps between two digests that a record keeps.
 pub const DIGEST_EVERY: u64 = 16;
 
-/// Shared memory, CPU states, the door for decisions, and the observers of one machine.
+/// A [`Machine`] with the door for its decisions, its observers and its clocks. The machine's own fields and
+/// methods are reached through it.
 pub struct Core {
-    /// The shared words.
-    pub memory: Memory,
-    /// What the machine was made with.
-    pub config: Config,
-    /// RCU-sched: callbacks and grace periods.
-    pub rcu: Rcu,
-    pub(crate) cpus: Vec<CpuState>,
-    /// CPUs whose announced operation nothing can hold back.
-    pub(crate) open: Cell<u64>,
-    /// CPUs whose announced operation is behind a gate, or waits for the store buffer.
-    pub(crate) gated: Cell<u64>,
-    /// CPUs with a pending interrupt.
-    pub(crate) interrupted: Cell<u64>,
-    /// The objects that changed since the checkpoint.
-    changed: RefCell<Vec<Rc<dyn Changed>>>,
+    machine: Machine,
     source: RefCell<Source>,
     recording: Cell<bool>,
     decisions: RefCell<Vec<Decision>>,
@@ -81,10 +72,9 @@ pub struct Core {
     searched: Cell<bool>,
     pub(crate) closely_from: Cell<u64>,
     pub(crate) tracker: RefCell<Tracker>,
-    /// Places of state that lives outside words.
-    pub(crate) reserved: Cell<u32>,
     digested: Cell<bool>,
     pub(crate) costed: Cell<bool>,
+    pub(crate) costs: RefCell<Option<Rc<dyn Costs>>>,
     pub(crate) timeline: RefCell<Option<Timeline>>,
     digest: Cell<u64>,
     digests: RefCell<Vec<u64>>,
@@ -92,19 +82,20 @@ pub struct Core {
     stop: Cell<bool>,
 }
 
+impl Deref for Core {
+    type Target = Machine;
+
+    #[inline(always)]
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
 impl Core {
     /// A machine at rest.
     pub fn new(memory: Memory, config: Config) -> Core {
-        assert!((1..=64).contains(&config.cpus), "1 to 64 CPUs, not {}", config.cpus);
         Core {
-            memory,
-            rcu: Rcu::new(config.rcu, config.cpus),
-            cpus: (0..config.cpus).map(|_| CpuState::default()).collect(),
-            config,
-            open: Cell::new(0),
-            gated: Cell::new(0),
-            interrupted: Cell::new(0),
-            changed: RefCell::default(),
+            machine: Machine::new(memory, config),
             source: RefCell::new(Source::First),
             recording: Cell::new(false),
             decisions: RefCell::default(),
@@ -114,9 +105,9 @@ impl Core {
             searched: Cell::new(false),
             closely_from: Cell::new(u64::MAX),
             tracker: RefCell::default(),
-            reserved: Cell::new(0),
             digested: Cell::new(false),
             costed: Cell::new(false),
+            costs: RefCell::new(None),
             timeline: RefCell::new(None),
             digest: Cell::new(NO_DIGEST),
             digests: RefCell::default(),
@@ -131,24 +122,12 @@ impl Core {
         self.steps.get()
     }
 
-    /// Cycles that a CPU has spent in the present run.
-    pub fn cycles(&self, cpu: CpuId) -> u64 {
-        self.cpus[cpu.index()].cycles.get()
-    }
-
     /// Makes the present state of words and objects the one at which every run starts.
     pub fn checkpoint(&self) {
         if self.costed.get() {
             self.forget_changes();
         }
-        self.memory.checkpoint();
-        self.changed.borrow_mut().drain(..).for_each(|object| object.keep());
-    }
-
-    /// An object changes for the first time since the checkpoint.
-    #[cold]
-    pub(crate) fn note_changed(&self, object: Rc<dyn Changed>) {
-        self.changed.borrow_mut().push(object);
+        self.machine.keep();
     }
 
     /// Back to the checkpoint: words, objects, CPUs, RCU, counters. Contexts are the executor's to drop first.
@@ -156,18 +135,10 @@ impl Core {
         if self.costed.get() {
             self.restart_time();
         }
-        self.memory.rewind();
-        self.changed.borrow_mut().drain(..).for_each(|object| object.restore());
-        for cpu in &self.cpus {
-            cpu.reset();
-        }
+        self.machine.restore();
         if self.costed.get() {
             self.start_clocks();
         }
-        self.open.set(0);
-        self.gated.set(0);
-        self.interrupted.set(0);
-        self.rcu.reset();
         self.steps.set(0);
         self.digest.set(NO_DIGEST);
         if self.watched.get() {

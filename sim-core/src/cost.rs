@@ -5,70 +5,25 @@
 //! waiting: a CPU that passes a gate is not behind the one that opened it, and takes an interrupt not
 //! before it has arrived. Exploring runs have no model, and pay one predicted branch for it.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::core::Core;
-use crate::cpu::{Cpu, CpuId, Vector};
+use crate::core::{Core, Costs};
+use crate::cpu::Cpu;
 use crate::gate::Gate;
-use crate::memory::Loc;
+use crate::id::{CpuId, Vector};
 use crate::op::{Op, OpKind};
 use crate::source::Source;
-
-/// A model of what things cost, in cycles. It is told of every cycle that a clock advances by, so that
-/// it can keep account: what it answers, and what a CPU waited. Who calls [`Cpu::spend`] tells it himself.
-pub trait Costs {
-    /// Of an announced operation, which `cpu` performs right after.
-    fn operation(&self, cpu: Cpu<'_>, op: &Op) -> u64;
-
-    /// From the raising of an interrupt on another CPU to the moment at which it can be taken there.
-    fn flight(&self) -> u64;
-
-    /// Of taking an interrupt, up to the first instruction of its handler.
-    fn interrupt(&self, cpu: CpuId) -> u64;
-
-    /// Of the return from an interrupt.
-    fn interrupt_return(&self, cpu: CpuId) -> u64;
-
-    /// The CPU's clock advances by `cycles` in which it waited for another.
-    fn waited(&self, cpu: CpuId, cycles: u64);
-
-    /// A run begins: clocks are at zero.
-    fn reset(&self);
-}
+use crate::timeline::Timeline;
 
 /// Cycles to the tick in which a CPU finds that a grace period is over: 1 ms, at 4 GHz.
 const TICK: u64 = 4_000_000;
 
-/// What is kept beside the clocks while a cost model is installed.
-pub(crate) struct Timeline {
-    costs: Rc<dyn Costs>,
-    /// The time of each word's last change.
-    changed: RefCell<Vec<u64>>,
-    /// Entries of the memory's journal whose time is noted.
-    noted: Cell<usize>,
-    /// The time of the last store that left a store buffer.
-    drained: Cell<u64>,
-}
-
-impl Timeline {
-    /// The time of a word's last change; zero if it did not change in this run.
-    fn changed_at(&self, loc: Loc) -> u64 {
-        self.changed.borrow().get(loc.0 as usize).copied().unwrap_or_default()
-    }
-}
-
 impl Core {
     /// Installs a cost model, or takes it away. To be called between runs.
     pub fn set_costs(&self, costs: Option<Rc<dyn Costs>>) {
-        let timeline = costs.map(|costs| Timeline {
-            costs,
-            changed: RefCell::new(vec![0; self.memory.len()]),
-            noted: Cell::new(0),
-            drained: Cell::new(0),
-        });
-        self.costed.set(timeline.is_some());
-        self.timeline.replace(timeline);
+        self.costed.set(costs.is_some());
+        self.timeline.replace(costs.as_ref().map(|_| Timeline::new(self.memory.len())));
+        self.costs.replace(costs);
         self.update_watched();
         for cpu in &self.cpus {
             cpu.cycles.set(0);
@@ -86,6 +41,10 @@ impl Core {
         self.timeline.borrow().as_ref().map(tell)
     }
 
+    fn with_costs<R>(&self, ask: impl FnOnce(&dyn Costs) -> R) -> Option<R> {
+        self.costs.borrow().as_deref().map(ask)
+    }
+
     /// A run begins. To be called before memory goes back.
     #[cold]
     pub(crate) fn restart_time(&self) {
@@ -93,7 +52,7 @@ impl Core {
         for cpu in &self.cpus {
             cpu.arrivals.borrow_mut().fill(0);
         }
-        self.with_timeline(|timeline| timeline.costs.reset());
+        self.with_costs(|costs| costs.reset());
     }
 
     /// The clocks start when the source says. To be called when they are at zero.
@@ -154,7 +113,7 @@ impl Core {
         let waits = time.saturating_sub(self.cycles(cpu));
         if waits > 0 {
             Cpu { core: self, id: cpu }.spend(waits);
-            self.with_timeline(|timeline| timeline.costs.waited(cpu, waits));
+            self.with_costs(|costs| costs.waited(cpu, waits));
         }
     }
 }
@@ -167,14 +126,14 @@ impl Cpu<'_> {
             let released = self.core.with_timeline(|timeline| timeline.changed_at(op.loc));
             self.core.advance_to(self.id, released.unwrap_or_default());
         }
-        let cycles = self.core.with_timeline(|timeline| timeline.costs.operation(self, op));
+        let cycles = self.core.with_costs(|costs| costs.operation(self.core, self.id, op));
         self.spend(cycles.unwrap_or_default());
     }
 
     /// An interrupt is under way to `target`.
     #[cold]
     pub(crate) fn note_raised(self, target: CpuId, vector: Vector) {
-        let flight = self.core.with_timeline(|timeline| timeline.costs.flight()).unwrap_or_default();
+        let flight = self.core.with_costs(|costs| costs.flight()).unwrap_or_default();
         let arrival = self.core.cycles(self.id) + if target == self.id { 0 } else { flight };
         self.core.set_arrival(target, vector, arrival);
     }
@@ -191,13 +150,13 @@ impl Cpu<'_> {
     #[cold]
     pub(crate) fn charge_interrupt(self, vector: Vector) {
         self.core.advance_to(self.id, self.state().arrival(vector));
-        let cycles = self.core.with_timeline(|timeline| timeline.costs.interrupt(self.id));
+        let cycles = self.core.with_costs(|costs| costs.interrupt(self.id));
         self.spend(cycles.unwrap_or_default());
     }
 
     #[cold]
     pub(crate) fn charge_return(self) {
-        let cycles = self.core.with_timeline(|timeline| timeline.costs.interrupt_return(self.id));
+        let cycles = self.core.with_costs(|costs| costs.interrupt_return(self.id));
         self.spend(cycles.unwrap_or_default());
     }
 

@@ -2,9 +2,8 @@
 
 use std::panic::Location;
 
-use crate::core::Core;
-use crate::cpu::{CpuId, TaskId, Vector};
-use crate::memory::Loc;
+use crate::id::{CpuId, TaskId, Vector};
+use crate::loc::Loc;
 use crate::op::OpKind;
 use crate::routine::Routine;
 
@@ -55,16 +54,4 @@ pub enum Event {
     Return,
     /// Another task runs.
     Switch(TaskId),
-}
-
-/// Whoever keeps the event log.
-pub trait Observer {
-    /// An event, at the moment it happens.
-    fn observe(&self, core: &Core, cpu: CpuId, event: Event);
-
-    /// Code on `cpu` used a record whose life has ended ([`Slab`](crate::Slab)), at this word or at its first.
-    /// Told in every run, with and without the event log.
-    fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
-        let _ = (core, cpu, loc);
-    }
 }

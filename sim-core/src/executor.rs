@@ -1,22 +1,20 @@
 //! CPUs as stacks of contexts, and the loop that runs them one transition at a time.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context as PollContext, Poll, Waker};
 
 use crate::choice::Transition;
-use crate::context::{Below, Lane, Saved, Task, TaskState};
-use crate::core::{Core, MemoryModel};
-use crate::cpu::{Cpu, CpuId, Mode, TaskId, Vector};
+use crate::context::{Below, BoxFuture, Lane, Saved, Task, TaskState};
+use crate::core::Core;
+use crate::cpu::Cpu;
+use crate::cpu_state::Mode;
 use crate::event::Event;
 use crate::footprint::Step;
-use crate::op::Op;
+use crate::id::{CpuId, TaskId, Vector};
+use crate::machine::MemoryModel;
+use crate::outcome::{Blocked, Outcome};
 use crate::rcu::Seen;
 use crate::ready::Ready;
 use crate::systematic::Search;
-
-/// Simulated code, boxed at the border between the executor and what it runs.
-pub type BoxFuture<'m> = Pin<Box<dyn Future<Output = ()> + 'm>>;
 
 /// What the machine above provides: the interrupt vector table, and the code between two tasks.
 pub trait Platform<'m> {
@@ -28,34 +26,6 @@ pub trait Platform<'m> {
 
     /// The interrupt in which RCU callbacks run.
     fn rcu_vector(&self) -> Vector;
-}
-
-/// What waits when nothing can happen any more.
-#[derive(Clone, Copy, Debug)]
-pub struct Blocked {
-    /// Where it would run.
-    pub cpu: CpuId,
-    /// The task; of a handler, the one below it, if there is one.
-    pub task: Option<TaskId>,
-    /// Whether an interrupt handler, or the code between two tasks, is what waits.
-    pub in_handler: bool,
-    /// What it waits to do.
-    pub op: Op,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Every task ran to its end, and nothing is pending.
-    Completed,
-    /// Nothing can happen, and these contexts are not at their end. Tasks that never began are not named.
-    Deadlock(Vec<Blocked>),
-    /// The bound on steps was reached.
-    StepBound,
-    /// Somebody asked for the end: [`Core::request_stop`].
-    Stopped,
-    /// The search that decides has covered everything that could follow.
-    Pruned,
 }
 
 /// The CPUs of a set, in order.

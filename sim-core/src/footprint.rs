@@ -5,12 +5,13 @@
 //! exploration rests on it, so nothing is declared by hand that the machine can tell itself. Looks at words
 //! and writes to them are noted where they happen; what interrupts, grace periods and store buffers did is
 //! seen by comparing them before and after the step. Only state that lives outside words is declared, by
-//! [`Core::touch`].
+//! [`Core::touch`](crate::Core::touch).
 
-use crate::core::{Core, MemoryModel};
-use crate::cpu::{Cpu, CpuId, STORE_BUFFER};
 use crate::gate::Gate;
-use crate::memory::Loc;
+use crate::id::CpuId;
+use crate::loc::Loc;
+use crate::machine::{Machine, MemoryModel};
+use crate::places::Places;
 
 /// How a step touches a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,60 +48,6 @@ pub(crate) struct Touch {
 pub(crate) struct Sees {
     pub(crate) interrupts: bool,
     pub(crate) grace_periods: bool,
-}
-
-/// Places beyond the words: state of the engine itself that steps of several lanes touch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Places {
-    /// The first of them, behind the words and what was reserved.
-    own: u32,
-    cpus: u32,
-}
-
-/// Stores of a CPU that can be told apart: as many as are in its buffer at a time.
-const SLOTS: u32 = STORE_BUFFER as u32;
-
-impl Places {
-    fn nth(self, kind: u32, cpu: CpuId) -> Loc {
-        Loc(self.own + kind * self.cpus + u32::from(cpu.0))
-    }
-
-    /// The CPU's pending interrupts.
-    pub(crate) fn pending(self, cpu: CpuId) -> Loc {
-        self.nth(0, cpu)
-    }
-
-    /// Whether the CPU holds up a grace period.
-    fn quiescence(self, cpu: CpuId) -> Loc {
-        self.nth(1, cpu)
-    }
-
-    /// The back of the CPU's store buffer.
-    fn stored(self, cpu: CpuId) -> Loc {
-        self.nth(2, cpu)
-    }
-
-    /// The front of the CPU's store buffer.
-    fn drained(self, cpu: CpuId) -> Loc {
-        self.nth(3, cpu)
-    }
-
-    /// Callbacks and grace periods.
-    fn rcu(self) -> Loc {
-        self.nth(4, CpuId(0))
-    }
-
-    /// The CPU's `n`th store of the run, in its buffer. When a later store has the same place, this one has left
-    /// the buffer.
-    fn slot(self, cpu: CpuId, n: u32) -> Loc {
-        Loc(self.nth(5, CpuId(0)).0 + u32::from(cpu.0) * SLOTS + n % SLOTS)
-    }
-
-    /// Number of places, words included.
-    pub(crate) fn count(self, memory: MemoryModel) -> usize {
-        let slots = if memory == MemoryModel::Tso { SLOTS * self.cpus } else { 0 };
-        (self.nth(5, CpuId(0)).0 + slots) as usize
-    }
 }
 
 /// What is compared before and after a step.
@@ -154,30 +101,30 @@ impl Tracker {
     /// A step begins that waited for `gate`; what its CPU could do instead waits for `other_gates`.
     pub(crate) fn open(
         &mut self,
-        core: &Core,
+        machine: &Machine,
         sees: Sees,
         gate: Option<Gate>,
         other_gates: impl Iterator<Item = (Gate, bool)>,
         is_quiescent: impl Fn(usize) -> bool,
     ) {
-        self.journal = core.memory.writes();
-        self.rcu = core.rcu.changes();
-        self.interrupted = core.interrupted.get();
+        self.journal = machine.memory.writes();
+        self.rcu = machine.rcu.changes();
+        self.interrupted = machine.interrupted.get();
         self.gate = gate;
         self.other_gates.clear();
         self.other_gates.extend(other_gates);
         self.outside.clear();
         self.forgets = None;
-        if sees != Sees::default() || self.interrupted != 0 || core.config.memory == MemoryModel::Tso {
+        if sees != Sees::default() || self.interrupted != 0 || machine.config.memory == MemoryModel::Tso {
             self.cpus.clear();
-            self.cpus.extend(core.cpus.iter().enumerate().map(|(i, cpu)| CpuBefore {
+            self.cpus.extend(machine.cpus.iter().enumerate().map(|(i, cpu)| CpuBefore {
                 pending: cpu.pending.get(),
                 quiescent: sees.grace_periods && is_quiescent(i),
                 stores: cpu.stores.get(),
                 buffered: cpu.buffer.borrow().len() as u32,
             }));
         }
-        core.memory.set_tracked(true);
+        machine.memory.set_tracked(true);
     }
 
     pub(crate) fn touch_outside(&mut self, loc: Loc, writes: bool) {
@@ -206,12 +153,12 @@ impl Tracker {
     /// The step is over: its footprint is in `touches`. Answers what it showed the machine to do.
     pub(crate) fn close(
         &mut self,
-        core: &Core,
+        machine: &Machine,
         sees: Sees,
         step: Step,
         is_quiescent: impl Fn(usize) -> bool,
     ) -> Sees {
-        let places = core.places();
+        let places = machine.places();
         let Step { cpu, .. } = step;
         self.touches.clear();
         self.looks.clear();
@@ -220,7 +167,7 @@ impl Tracker {
             Some(gate @ (Gate::Zero(loc) | Gate::NonZero(loc))) => {
                 self.add(loc, false, How::Gate { gate, or_else: step.or_else }, 0);
             }
-            Some(Gate::AllDrained) => self.add_buffers(core, places, How::After),
+            Some(Gate::AllDrained) => self.add_buffers(machine, places, How::After),
         }
         for i in 0..self.other_gates.len() {
             match self.other_gates[i] {
@@ -228,25 +175,25 @@ impl Tracker {
                 (gate @ (Gate::Zero(loc) | Gate::NonZero(loc)), is_open) => {
                     self.add(loc, false, if is_open { How::Plain } else { How::Instead(gate) }, 0);
                 }
-                (Gate::AllDrained, _) => self.add_buffers(core, places, How::Plain),
+                (Gate::AllDrained, _) => self.add_buffers(machine, places, How::Plain),
             }
         }
         let mut looks = std::mem::take(&mut self.looks);
-        core.memory.take_looks(|loc, value| looks.push((loc, value)));
+        machine.memory.take_looks(|loc, value| looks.push((loc, value)));
         looks.iter().for_each(|&(loc, value)| self.add(loc, false, How::Plain, value));
         self.looks = looks;
         for i in 0..self.outside.len() {
             let (loc, writes) = self.outside[i];
             self.add(loc, writes, How::Plain, 0);
         }
-        core.memory.writes_since(self.journal, |loc, old| self.add(loc, true, How::Plain, old));
+        machine.memory.writes_since(self.journal, |loc, old| self.add(loc, true, How::Plain, old));
         let shown = Sees {
-            interrupts: self.interrupted | core.interrupted.get() != 0,
-            grace_periods: self.rcu != core.rcu.changes(),
+            interrupts: self.interrupted | machine.interrupted.get() != 0,
+            grace_periods: self.rcu != machine.rcu.changes(),
         };
         if sees.interrupts && shown.interrupts {
-            for other in CpuId::all(core.cpus.len()) {
-                if core.cpus[other.index()].pending.get() != self.cpus[other.index()].pending {
+            for other in CpuId::all(machine.cpus.len()) {
+                if machine.cpus[other.index()].pending.get() != self.cpus[other.index()].pending {
                     self.add(places.pending(other), true, How::Plain, 0);
                 }
             }
@@ -255,7 +202,7 @@ impl Tracker {
             self.add(places.pending(cpu), false, How::Plain, 0);
         }
         if sees.grace_periods {
-            for (other, id) in CpuId::all(core.cpus.len()).enumerate() {
+            for (other, id) in CpuId::all(machine.cpus.len()).enumerate() {
                 let changed = self.cpus[other].quiescent != is_quiescent(other);
                 if changed || shown.grace_periods {
                     self.add(places.quiescence(id), changed, How::Plain, 0);
@@ -265,23 +212,23 @@ impl Tracker {
                 self.add(places.rcu(), true, How::Plain, 0);
             }
         }
-        if core.config.memory == MemoryModel::Tso {
-            self.close_buffer(core, places, step);
+        if machine.config.memory == MemoryModel::Tso {
+            self.close_buffer(machine, places, step);
         }
         shown
     }
 
     /// It, or something in its place, waits until all store buffers are empty.
-    fn add_buffers(&mut self, core: &Core, places: Places, drained: How) {
-        for cpu in CpuId::all(core.cpus.len()) {
+    fn add_buffers(&mut self, machine: &Machine, places: Places, drained: How) {
+        for cpu in CpuId::all(machine.cpus.len()) {
             self.add(places.stored(cpu), false, How::Drained, 0);
             self.add(places.drained(cpu), false, drained, 0);
         }
     }
 
-    fn close_buffer(&mut self, core: &Core, places: Places, step: Step) {
+    fn close_buffer(&mut self, machine: &Machine, places: Places, step: Step) {
         let Step { cpu, is_drain, drains, may_drain, .. } = step;
-        let (before, now) = (self.cpus[cpu.index()], &core.cpus[cpu.index()]);
+        let (before, now) = (self.cpus[cpu.index()], &machine.cpus[cpu.index()]);
         let stores = now.stores.get();
         for n in before.stores..stores {
             self.add(places.slot(cpu, n), true, How::Plain, 0);
@@ -302,60 +249,9 @@ impl Tracker {
     }
 
     /// Whether the step itself emptied its CPU's store buffer, that had something in it.
-    pub(crate) fn emptied(&self, core: &Core, cpu: CpuId) -> bool {
-        core.config.memory == MemoryModel::Tso
+    pub(crate) fn emptied(&self, machine: &Machine, cpu: CpuId) -> bool {
+        machine.config.memory == MemoryModel::Tso
             && self.cpus[cpu.index()].buffered > 0
-            && core.cpus[cpu.index()].buffer.borrow().is_empty()
-    }
-}
-
-impl Core {
-    /// The places that steps of this machine can touch.
-    pub(crate) fn places(&self) -> Places {
-        Places { own: self.memory.len() as u32 + self.reserved.get(), cpus: self.cpus.len() as u32 }
-    }
-
-    /// Names for `n` parts of the state that live outside words, the first of them: for
-    /// [`touch`](Core::touch).
-    pub fn reserve_places(&self, n: usize) -> Loc {
-        let first = self.memory.len() as u32 + self.reserved.get();
-        self.reserved.set(self.reserved.get() + n as u32);
-        Loc(first)
-    }
-
-    /// Whether a search wants to know what the present step touches.
-    #[inline]
-    pub fn is_tracked(&self) -> bool {
-        self.memory.is_tracked()
-    }
-
-    /// The present step depends on, or changes, state that lives outside words: an object, what a CPU
-    /// has cached, what an oracle remembers. `loc` stands for that state, and for nothing else.
-    #[inline]
-    pub fn touch(&self, loc: Loc, writes: bool) {
-        if self.memory.is_tracked() {
-            self.touch_outside(loc, writes);
-        }
-    }
-
-    #[cold]
-    fn forget(&self, summary: u64) {
-        self.tracker.borrow_mut().forgets = Some(summary);
-    }
-
-    #[cold]
-    fn touch_outside(&self, loc: Loc, writes: bool) {
-        self.tracker.borrow_mut().touch_outside(loc, writes);
-    }
-}
-
-impl Cpu<'_> {
-    /// A promise: of all that this CPU has read, chosen and been interrupted by, what it does from now on
-    /// depends on `summary` alone. A search by states takes for one what differs only in what was forgotten.
-    #[inline]
-    pub fn forget_all_but(self, summary: u64) {
-        if self.core.is_tracked() {
-            self.core.forget(summary);
-        }
+            && machine.cpus[cpu.index()].buffer.borrow().is_empty()
     }
 }

@@ -1,6 +1,6 @@
 //! Conditions that hold an operation back. Nothing spins: a closed gate disables the transition.
 
-use crate::memory::Loc;
+use crate::loc::Loc;
 
 /// What must hold before an announced operation can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

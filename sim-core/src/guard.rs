@@ -1,6 +1,7 @@
 //! The guards that change a CPU's mode, and put back what was there when they are dropped.
 
-use crate::cpu::{Cpu, Mode};
+use crate::cpu::Cpu;
+use crate::cpu_state::Mode;
 
 impl<'m> Cpu<'m> {
     fn change(self, change: impl FnOnce(&mut Mode)) {

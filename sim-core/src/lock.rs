@@ -4,13 +4,21 @@ use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
 use crate::guard::PreemptGuard;
-use crate::memory::Loc;
+use crate::loc::Loc;
 use crate::op::{Op, OpKind};
+use crate::record::Field;
 use crate::step::Step;
 
 /// `spinlock_t`: the word is zero, or one more than the number of the CPU that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpinLock(pub Loc);
+
+impl Field for SpinLock {
+    #[inline]
+    fn at(loc: Loc) -> Self {
+        SpinLock(loc)
+    }
+}
 
 impl<'m> Cpu<'m> {
     /// `spin_lock()`: takes the lock, with preemption off until it is released.

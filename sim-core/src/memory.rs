@@ -3,24 +3,10 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
+use crate::life::SlabLayout;
+use crate::loc::Loc;
 use crate::record::{Array, Field, FieldLayout, Record};
-use crate::slab::SlabLayout;
 use crate::word::Shared;
-
-/// The place of one word in [`Memory`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Loc(pub u32);
-
-impl Loc {
-    /// No word: the location of an access that touches none (a wait, a serialising instruction).
-    pub const NONE: Loc = Loc(u32::MAX);
-
-    /// The word `n` places on.
-    #[inline]
-    pub const fn offset(self, n: u32) -> Loc {
-        Loc(self.0 + n)
-    }
-}
 
 /// A named run of words: `count` records with these fields.
 #[derive(Debug)]

@@ -5,7 +5,9 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::core::Core;
-use crate::memory::{Loc, MemoryBuilder};
+use crate::loc::Loc;
+use crate::machine::Changed;
+use crate::memory::MemoryBuilder;
 
 /// A value of any shape that CPUs share under one location.
 ///
@@ -32,14 +34,6 @@ impl<T: fmt::Debug> fmt::Debug for Value<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.now.fmt(f)
     }
-}
-
-/// State outside words that changed since the checkpoint.
-pub(crate) trait Changed {
-    /// The present state is the new checkpoint.
-    fn keep(&self);
-    /// Back to the checkpoint.
-    fn restore(&self);
 }
 
 impl<T: Clone> Changed for Value<T> {
@@ -97,7 +91,7 @@ impl<T: Clone + 'static> Object<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Config;
+    use crate::machine::Config;
 
     #[test]
     fn a_rewind_restores_the_checkpoint() {

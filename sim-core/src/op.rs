@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use crate::gate::Gate;
-use crate::memory::Loc;
+use crate::loc::Loc;
 
 /// The kind of an announced operation. It decides what the operation races with and, under TSO,
 /// whether it waits for the store buffer.

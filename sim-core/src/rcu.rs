@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::cpu::{CpuId, CpuState, Mode};
+use crate::cpu_state::{CpuState, Mode};
+use crate::id::CpuId;
 
 /// What counts as a read-side critical section of the grace periods here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The CPUs that can step, kept from one step to the next because they seldom change.
 
-use crate::cpu::CpuId;
+use crate::id::CpuId;
 
 /// A set of CPUs in the order of their simplicity: the one that ran last, then the others by number.
 ///

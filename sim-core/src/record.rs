@@ -5,9 +5,7 @@
 
 use std::marker::PhantomData;
 
-use crate::lock::SpinLock;
-use crate::memory::Loc;
-use crate::seqcount::SeqCount;
+use crate::loc::Loc;
 use crate::word::Shared;
 
 /// What a record can have as a field: a handle to one word or several.
@@ -25,20 +23,6 @@ impl<T> Field for Shared<T> {
     #[inline]
     fn at(loc: Loc) -> Self {
         Shared::at(loc)
-    }
-}
-
-impl Field for SpinLock {
-    #[inline]
-    fn at(loc: Loc) -> Self {
-        SpinLock(loc)
-    }
-}
-
-impl Field for SeqCount {
-    #[inline]
-    fn at(loc: Loc) -> Self {
-        SeqCount(Shared::at(loc))
     }
 }
 
@@ -199,6 +183,7 @@ macro_rules! record {
 mod tests {
     use super::*;
     use crate::memory::MemoryBuilder;
+    use crate::lock::SpinLock;
     use crate::rwsem::RwSem;
 
     record! {

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use crate::cpu::Cpu;
-use crate::event::Event;
-
 /// What a routine is for whoever reads a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -60,39 +57,5 @@ impl PartialEq<&str> for Routine {
 impl fmt::Display for Routine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
-    }
-}
-
-impl<'m> Cpu<'m> {
-    /// Names the routine that runs until the guard is dropped. Kept only while tracing.
-    #[inline]
-    pub fn enter(self, routine: impl Into<Routine>) -> Entered<'m> {
-        if !self.core.is_traced() {
-            return Entered { cpu: None };
-        }
-        let routine = routine.into();
-        self.state().routines.borrow_mut().push(routine);
-        self.core.emit(self.id, || Event::Enter(routine));
-        Entered { cpu: Some(self) }
-    }
-
-    /// The routines that are active in the context on top, outermost first. Empty unless tracing.
-    pub fn routines(self) -> Vec<Routine> {
-        self.state().routines.borrow().clone()
-    }
-}
-
-/// A routine is active while this lives.
-#[must_use]
-pub struct Entered<'m> {
-    cpu: Option<Cpu<'m>>,
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        if let Some(cpu) = self.cpu {
-            cpu.state().routines.borrow_mut().pop();
-            cpu.core.emit(cpu.id, || Event::Exit);
-        }
     }
 }

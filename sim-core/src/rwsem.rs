@@ -3,7 +3,8 @@
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
-use crate::memory::{Loc, Memory};
+use crate::loc::Loc;
+use crate::memory::Memory;
 use crate::op::{Op, OpKind};
 use crate::record::Field;
 

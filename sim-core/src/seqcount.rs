@@ -1,12 +1,21 @@
 //! Sequence counts: a reader that overlaps a writer learns of it and retries or gives up.
 
 use crate::cpu::Cpu;
+use crate::loc::Loc;
+use crate::record::Field;
 use crate::step::{Perform, Step};
 use crate::word::Shared;
 
 /// `seqcount_t`: odd while a writer is inside. Writers exclude each other by other means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeqCount(pub Shared<u64>);
+
+impl Field for SeqCount {
+    #[inline]
+    fn at(loc: Loc) -> Self {
+        SeqCount(Shared::at(loc))
+    }
+}
 
 impl<'m> Cpu<'m> {
     /// `raw_write_seqcount_begin()`.

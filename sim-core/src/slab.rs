@@ -15,19 +15,11 @@ use std::marker::PhantomData;
 
 use crate::core::Core;
 use crate::cpu::Cpu;
-use crate::memory::{Loc, MemoryBuilder};
+use crate::life::{SlabLayout, WhenFree};
+use crate::loc::Loc;
+use crate::memory::MemoryBuilder;
 use crate::record::{Array, Record};
 use crate::word::{Shared, Word};
-
-/// What a free slot may still be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFree {
-    /// Nothing: each access to it is a use after the end.
-    Untouchable,
-    /// To be looked at by readers that check afterwards which life they saw: `SLAB_TYPESAFE_BY_RCU`. Only an
-    /// access through a reference to an earlier life is a use after the end.
-    TypeSafe,
-}
 
 /// A slab: so many slots for records of one kind.
 #[derive(Debug)]
@@ -93,29 +85,6 @@ impl<R> Word for Option<Ref<R>> {
     fn from_word(word: u64) -> Self {
         let index = (word as u32).checked_sub(1)?;
         Some(Ref { index, life: (word >> 32) as u32, names: PhantomData })
-    }
-}
-
-/// Where a slab is, for those who only have a location.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SlabLayout {
-    base: Loc,
-    end: Loc,
-    width: u32,
-    lives: Loc,
-    when_free: WhenFree,
-}
-
-impl SlabLayout {
-    /// The first word of the slab, and the first behind it.
-    pub(crate) fn range(self) -> (Loc, Loc) {
-        (self.base, self.end)
-    }
-
-    /// The word that tells whether the record of a location is in use; none if no access needs that.
-    pub(crate) fn life_of(self, loc: Loc) -> Option<Loc> {
-        let inside = self.base <= loc && loc < self.end && self.when_free == WhenFree::Untouchable;
-        inside.then(|| self.lives.offset((loc.0 - self.base.0) / self.width))
     }
 }
 
@@ -202,9 +171,10 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::core::Config;
-    use crate::cpu::CpuId;
-    use crate::event::{Event, Observer};
+    use crate::core::Observer;
+    use crate::event::Event;
+    use crate::id::CpuId;
+    use crate::machine::Config;
 
     crate::record! {
         struct Thing {

@@ -58,3 +58,11 @@ impl<'m, P: Perform<'m>> Future for Step<'m, P> {
         Poll::Ready(step.perform.perform(step.cpu, &step.op))
     }
 }
+
+impl<'m> Cpu<'m> {
+    /// An operation of the caller's own making: announced as `op`, then `perform`ed at once.
+    #[inline]
+    pub fn step<R, F: FnMut(Cpu<'m>) -> R + Unpin>(self, op: Op, perform: F) -> Step<'m, F> {
+        Step::new(self, op, perform)
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::memory::Loc;
+use crate::loc::Loc;
 
 /// A value that one word of shared memory can hold.
 pub trait Word: Copy {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use common::{Machine, W, X, Y, Z, sc, tso};
 use sim_core::source::{Random, Source};
-use sim_core::{Config, Costs, Cpu, CpuId, Gate, Op, OpKind, SpinLock, Vector};
+use sim_core::{Config, Core, Costs, Cpu, CpuId, Gate, Op, OpKind, SpinLock, Vector};
 
 /// Every operation costs 100 cycles, waiting nothing; interrupts arrive after 1000.
 #[derive(Default)]
@@ -26,8 +26,8 @@ impl Flat {
 }
 
 impl Costs for Flat {
-    fn operation(&self, cpu: Cpu<'_>, op: &Op) -> u64 {
-        self.tell(cpu.id, if op.kind == OpKind::Wait { 0 } else { 100 })
+    fn operation(&self, _: &Core, cpu: CpuId, op: &Op) -> u64 {
+        self.tell(cpu, if op.kind == OpKind::Wait { 0 } else { 100 })
     }
 
     fn flight(&self) -> u64 {

@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use common::{Machine, RCU, W, X, Y, Z, sc, tso};
 use sim_core::source::{Source, Timed};
-use sim_core::{Config, Costs, Cpu, CpuId, Gate, Op, SpinLock, Vector};
+use sim_core::{Config, Core, Costs, Cpu, CpuId, Gate, Op, SpinLock, Vector};
 
 /// Each operation takes a cycle, an interrupt 50 to arrive, 20 to be taken and 10 to return from.
 struct Simple;
 
 impl Costs for Simple {
-    fn operation(&self, _: Cpu<'_>, _: &Op) -> u64 {
+    fn operation(&self, _: &Core, _: CpuId, _: &Op) -> u64 {
         1
     }
     fn flight(&self) -> u64 {

@@ -34,7 +34,7 @@ impl Chooser for Sticky {
 mod tests {
     use super::*;
     use crate::choice::Enabled;
-    use crate::cpu::CpuId;
+    use crate::id::CpuId;
     use crate::ready::Ready;
 
     /// If the first of the transitions stays, the top three bits of the draw decide on that, and the

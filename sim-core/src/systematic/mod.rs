@@ -14,7 +14,6 @@
 
 mod lanes;
 mod node;
-mod show;
 mod trace;
 mod visited;
 
@@ -24,11 +23,11 @@ use trace::{Race, Trace};
 use visited::Visited;
 
 use crate::choice::{Choice, Chooser, Enabled, Transition};
-use crate::core::{Core, MemoryModel};
-use crate::cpu::CpuId;
-use crate::executor::Outcome;
 use crate::footprint::{Sees, Tracker};
 use crate::gate::Gate;
+use crate::id::CpuId;
+use crate::machine::{Machine, MemoryModel};
+use crate::outcome::Outcome;
 
 /// Which schedules are left out because others stand for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,20 +76,20 @@ pub struct Search {
 }
 
 impl Search {
-    /// A search through the schedules of `core` that preempt at most so often: that leave a CPU which
+    /// A search through the schedules of `machine` that preempt at most so often: that leave a CPU which
     /// could go on, for another.
     ///
     /// # Panics
     /// If preemptions are bounded under [`Reduction::Sources`], which relies on schedules that a bound
     /// forbids.
-    pub fn new(core: &Core, reduction: Reduction, preemptions: Option<u32>) -> Search {
+    pub fn new(machine: &Machine, reduction: Reduction, preemptions: Option<u32>) -> Search {
         assert!(
             preemptions.is_none() || reduction != Reduction::Sources,
             "source sets rely on schedules that a bound on preemptions forbids"
         );
-        let cpus = core.config.cpus;
-        let lanes = if core.config.memory == MemoryModel::Tso { 2 * cpus } else { cpus };
-        let places = core.places().count(core.config.memory);
+        let cpus = machine.config.cpus;
+        let lanes = if machine.config.memory == MemoryModel::Tso { 2 * cpus } else { cpus };
+        let places = machine.places().count(machine.config.memory);
         let visited =
             if reduction == Reduction::States { Visited::new(lanes, places) } else { Visited::default() };
         Search {
@@ -144,7 +143,7 @@ impl Search {
     }
 
     /// Decides what happens next in a state that is watched; `None` if nothing new can follow.
-    pub(crate) fn decide(&mut self, core: &Core, enabled: &Enabled<'_>) -> Option<usize> {
+    pub(crate) fn decide(&mut self, machine: &Machine, enabled: &Enabled<'_>) -> Option<usize> {
         if self.restart {
             return None;
         }
@@ -156,7 +155,7 @@ impl Search {
         let preemptions = self.preemptions_so_far();
         if self.reduction == Reduction::States {
             let last = self.preemptions.and_then(|_| self.ran_last(self.path.nodes.len()));
-            if !self.visited.is_new(core, preemptions, last) {
+            if !self.visited.is_new(machine, preemptions, last) {
                 return None;
             }
         }
@@ -213,7 +212,7 @@ impl Search {
     }
 
     /// The step that was decided on has been taken. `shown` is what it showed the machine to do.
-    pub(crate) fn note(&mut self, core: &Core, step: &Tracker, shown: Sees) {
+    pub(crate) fn note(&mut self, machine: &Machine, step: &Tracker, shown: Sees) {
         let seen = Sees {
             interrupts: self.sees.interrupts | shown.interrupts,
             grace_periods: self.sees.grace_periods | shown.grace_periods,
@@ -231,7 +230,7 @@ impl Search {
                 self.path.note(&step.touches);
                 let nodes = &mut self.path.nodes;
                 self.trace.push(lane, &step.touches, |race| reverse(nodes, &race, lane));
-                if lane.index() < self.cpus && step.emptied(core, CpuId(lane.0)) {
+                if lane.index() < self.cpus && step.emptied(machine, CpuId(lane.0)) {
                     // It did itself what the store buffer could have done before it.
                     let buffer = Lane(self.cpus as u8 + lane.0);
                     if let Some(node) = self.path.nodes.last_mut().filter(|node| node.enabled.has(buffer)) {
@@ -241,7 +240,7 @@ impl Search {
             }
             Reduction::States => {
                 let transition = self.path.options()[current];
-                self.visited.note(core, lane, transition, self.path.values(), step);
+                self.visited.note(machine, lane, transition, self.path.values(), step);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::lanes::{Lane, Lanes};
 use crate::choice::{Enabled, Transition};
 use crate::footprint::Touch;
-use crate::memory::Loc;
+use crate::loc::Loc;
 
 /// A state. The step that follows it is transition `current` of its options.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@
 use super::lanes::{Lane, Lanes};
 use crate::footprint::{How, Touch};
 use crate::gate::Gate;
-use crate::memory::Loc;
+use crate::loc::Loc;
 
 /// The number of an event, from 0: the steps taken before it.
 pub(super) type EventId = u32;

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use super::lanes::Lane;
 use crate::choice::Transition;
-use crate::core::Core;
-use crate::cpu::CpuId;
 use crate::footprint::{Touch, Tracker};
-use crate::memory::Loc;
+use crate::id::CpuId;
+use crate::loc::Loc;
+use crate::machine::Machine;
 
 type Digest = u128;
 
@@ -64,7 +64,7 @@ impl Visited {
     /// A step of a lane was taken, with these answers about values.
     pub(super) fn note(
         &mut self,
-        core: &Core,
+        machine: &Machine,
         lane: Lane,
         transition: Transition,
         values: &[(u32, u32)],
@@ -87,7 +87,7 @@ impl Visited {
             knows = mix(mix(knows, u64::from(loc.0)), value);
         }
         // An object's word holds only the number of its changes.
-        let words = core.memory.len() as u32;
+        let words = machine.memory.len() as u32;
         let objects = step.outside().iter().filter(|(loc, _)| loc.0 < words);
         for &(loc, _) in objects.clone() {
             knows = self.learn(knows, loc);
@@ -103,7 +103,7 @@ impl Visited {
             self.write_outside(loc, knows);
         }
         for touch in step.touches.iter().filter(|touch| touch.writes) {
-            self.write(core, words, touch, knows);
+            self.write(machine, words, touch, knows);
         }
         if let Some(summary) = step.forgets {
             self.lanes[lane.index()] = digest_of([!0, summary]);
@@ -115,12 +115,12 @@ impl Visited {
         mix(mix(mix(knows, u64::from(loc.0)), history as u64), (history >> 64) as u64)
     }
 
-    fn write(&mut self, core: &Core, words: u32, touch: &Touch, knows: Digest) {
+    fn write(&mut self, machine: &Machine, words: u32, touch: &Touch, knows: Digest) {
         if touch.loc.0 >= words {
             self.write_outside(touch.loc, knows);
             return;
         }
-        let (at, now) = (u64::from(touch.loc.0), core.memory.word(touch.loc));
+        let (at, now) = (u64::from(touch.loc.0), machine.memory.word(touch.loc));
         self.shared ^= digest_of([at, touch.old]) ^ digest_of([at, now]);
     }
 
@@ -135,13 +135,13 @@ impl Visited {
 
     /// Whether the state at hand is new, or was never reached with so few preemptions. Who ran last is part
     /// of it where preemptions count.
-    pub(super) fn is_new(&mut self, core: &Core, preemptions: u32, last: Option<Lane>) -> bool {
+    pub(super) fn is_new(&mut self, machine: &Machine, preemptions: u32, last: Option<Lane>) -> bool {
         let mut state = self.shared;
         for (lane, &knows) in self.lanes.iter().enumerate() {
             state ^= mix(mix(knows, lane as u64), 1);
         }
-        for cpu in CpuId::all(core.cpus.len()) {
-            state = mix(state, u64::from(core.cpus[cpu.index()].pending.get()));
+        for cpu in CpuId::all(machine.cpus.len()) {
+            state = mix(state, u64::from(machine.cpus[cpu.index()].pending.get()));
         }
         state = mix(state, last.map_or(u64::MAX, |lane| u64::from(lane.0)));
         let before = self.seen.get(&state).copied();

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sim_core::{Array, Costs, CpuId, Loc, Op, OpKind};
+use sim_core::{Array, Core, Costs, CpuId, Loc, Op, OpKind};
 
 use crate::addr::Level;
 use crate::cpu::Cpu;
@@ -99,7 +99,8 @@ impl Timing {
 }
 
 impl Costs for Timing {
-    fn operation(&self, cpu: sim_core::Cpu<'_>, op: &Op) -> u64 {
+    fn operation(&self, core: &Core, id: CpuId, op: &Op) -> u64 {
+        let cpu = sim_core::Cpu { core, id };
         if self.is_register(op.loc) {
             return 0;
         }

@@ -2,10 +2,11 @@
 
 use crate::choice::{Choice, Enabled, Transition};
 use crate::context::TaskState;
-use crate::cpu::{CpuId, TaskId};
-use crate::executor::{Executor, Outcome, Platform};
+use crate::executor::{Executor, Platform};
 use crate::footprint::Step;
 use crate::gate::Gate;
+use crate::id::{CpuId, TaskId};
+use crate::outcome::Outcome;
 
 impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// Asks the search what comes next, and watches that step.

@@ -1,0 +1,129 @@
+//! What a CPU is between two steps: what it announced, its mode, its interrupts, its store buffer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::Location;
+
+use crate::gate::Gate;
+use crate::id::{TaskId, Vector};
+use crate::loc::Loc;
+use crate::op::{Op, OpKind};
+use crate::routine::Routine;
+
+/// What an interrupt saves and the return from it restores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    pub(crate) irq_on: bool,
+    pub(crate) user: bool,
+    pub(crate) preempt: u16,
+    pub(crate) rcu: u16,
+}
+
+impl Mode {
+    /// A task in user mode, and a CPU that idles.
+    pub(crate) const USER: Mode = Mode { irq_on: true, user: true, preempt: 0, rcu: 0 };
+    /// An interrupt handler.
+    pub(crate) const HANDLER: Mode = Mode { irq_on: false, user: false, preempt: 1, rcu: 0 };
+}
+
+#[derive(Debug)]
+pub(crate) struct CpuState {
+    /// The announced operation of the context on top, field by field: written and read whole it
+    /// would stall on every step. Without a kind there is none.
+    kind: Cell<Option<OpKind>>,
+    loc: Cell<Loc>,
+    place: Cell<&'static Location<'static>>,
+    sleeps: Cell<bool>,
+    gate: Cell<Gate>,
+    pub(crate) mode: Cell<Mode>,
+    pub(crate) pending: Cell<u32>,
+    pub(crate) cycles: Cell<u64>,
+    /// When each pending interrupt can be taken. Known only under a cost model.
+    pub(crate) arrivals: RefCell<[u64; 32]>,
+    pub(crate) task: Cell<Option<TaskId>>,
+    pub(crate) buffer: RefCell<VecDeque<(Loc, u64)>>,
+    /// Stores that entered the buffer in this run.
+    pub(crate) stores: Cell<u32>,
+    pub(crate) routines: RefCell<Vec<Routine>>,
+}
+
+/// Stores that a CPU's buffer holds. Real ones hold some sixty; this is as many as a search can tell apart.
+pub(crate) const STORE_BUFFER: usize = 1024;
+
+impl Default for CpuState {
+    fn default() -> Self {
+        CpuState {
+            kind: Cell::new(None),
+            loc: Cell::new(Loc::NONE),
+            place: Cell::new(Location::caller()),
+            sleeps: Cell::new(false),
+            gate: Cell::new(Gate::Open),
+            mode: Cell::new(Mode::USER),
+            pending: Cell::new(0),
+            cycles: Cell::new(0),
+            arrivals: RefCell::default(),
+            task: Cell::new(None),
+            buffer: RefCell::default(),
+            stores: Cell::new(0),
+            routines: RefCell::default(),
+        }
+    }
+}
+
+impl CpuState {
+    /// The announced operation of the context on top, if there is one.
+    pub(crate) fn op(&self) -> Option<Op> {
+        Some(Op {
+            kind: self.kind.get()?,
+            loc: self.loc.get(),
+            gate: self.gate.get(),
+            sleeps: self.sleeps.get(),
+            place: self.place.get(),
+        })
+    }
+
+    /// Replaces what the context on top has announced.
+    #[inline]
+    pub(crate) fn announce(&self, op: Option<&Op>) {
+        self.kind.set(op.map(|op| op.kind));
+        let Some(op) = op else { return };
+        self.loc.set(op.loc);
+        self.place.set(op.place);
+        self.sleeps.set(op.sleeps);
+        if op.gate != self.gate.get() {
+            self.gate.set(op.gate);
+        }
+    }
+
+    /// Whether a store has to wait until the oldest one has left the buffer.
+    pub(crate) fn buffer_is_full(&self) -> bool {
+        self.buffer.borrow().len() >= STORE_BUFFER
+    }
+
+    /// The CPU's own newest buffered store to the word.
+    #[cold]
+    pub(crate) fn newest_buffered(&self, loc: Loc) -> Option<u64> {
+        self.buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
+    }
+
+    /// When a pending interrupt can be taken: zero without a cost model.
+    pub(crate) fn arrival(&self, vector: Vector) -> u64 {
+        self.arrivals.borrow()[usize::from(vector.0)]
+    }
+
+    /// Whether no context has announced anything: the CPU idles.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.kind.get().is_none()
+    }
+
+    pub(crate) fn reset(&self) {
+        self.kind.set(None);
+        self.mode.set(Mode::USER);
+        self.pending.set(0);
+        self.cycles.set(0);
+        self.task.set(None);
+        self.buffer.borrow_mut().clear();
+        self.stores.set(0);
+        self.routines.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,36 @@
+//! Which words belong to records with a lifetime, and which word tells whether a record is in use.
+
+use crate::loc::Loc;
+
+/// What a free slot may still be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFree {
+    /// Nothing: each access to it is a use after the end.
+    Untouchable,
+    /// To be looked at by readers that check afterwards which life they saw: `SLAB_TYPESAFE_BY_RCU`. Only an
+    /// access through a reference to an earlier life is a use after the end.
+    TypeSafe,
+}
+
+/// Where a slab is, for those who only have a location.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlabLayout {
+    pub(crate) base: Loc,
+    pub(crate) end: Loc,
+    pub(crate) width: u32,
+    pub(crate) lives: Loc,
+    pub(crate) when_free: WhenFree,
+}
+
+impl SlabLayout {
+    /// The first word of the slab, and the first behind it.
+    pub(crate) fn range(self) -> (Loc, Loc) {
+        (self.base, self.end)
+    }
+
+    /// The word that tells whether the record of a location is in use; none if no access needs that.
+    pub(crate) fn life_of(self, loc: Loc) -> Option<Loc> {
+        let inside = self.base <= loc && loc < self.end && self.when_free == WhenFree::Untouchable;
+        inside.then(|| self.lives.offset((loc.0 - self.base.0) / self.width))
+    }
+}

@@ -1,0 +1,75 @@
+//! Names for state that is in no word.
+
+use crate::cpu_state::STORE_BUFFER;
+use crate::id::CpuId;
+use crate::loc::Loc;
+use crate::machine::{Machine, MemoryModel};
+
+/// Places beyond the words: state of the engine itself that steps of several lanes touch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// The first of them, behind the words and what was reserved.
+    own: u32,
+    cpus: u32,
+}
+
+/// Stores of a CPU that can be told apart: as many as are in its buffer at a time.
+const SLOTS: u32 = STORE_BUFFER as u32;
+
+impl Places {
+    fn nth(self, kind: u32, cpu: CpuId) -> Loc {
+        Loc(self.own + kind * self.cpus + u32::from(cpu.0))
+    }
+
+    /// The CPU's pending interrupts.
+    pub(crate) fn pending(self, cpu: CpuId) -> Loc {
+        self.nth(0, cpu)
+    }
+
+    /// Whether the CPU holds up a grace period.
+    pub(crate) fn quiescence(self, cpu: CpuId) -> Loc {
+        self.nth(1, cpu)
+    }
+
+    /// The back of the CPU's store buffer.
+    pub(crate) fn stored(self, cpu: CpuId) -> Loc {
+        self.nth(2, cpu)
+    }
+
+    /// The front of the CPU's store buffer.
+    pub(crate) fn drained(self, cpu: CpuId) -> Loc {
+        self.nth(3, cpu)
+    }
+
+    /// Callbacks and grace periods.
+    pub(crate) fn rcu(self) -> Loc {
+        self.nth(4, CpuId(0))
+    }
+
+    /// The CPU's `n`th store of the run, in its buffer. When a later store has the same place, this one has left
+    /// the buffer.
+    pub(crate) fn slot(self, cpu: CpuId, n: u32) -> Loc {
+        Loc(self.nth(5, CpuId(0)).0 + u32::from(cpu.0) * SLOTS + n % SLOTS)
+    }
+
+    /// Number of places, words included.
+    pub(crate) fn count(self, memory: MemoryModel) -> usize {
+        let slots = if memory == MemoryModel::Tso { SLOTS * self.cpus } else { 0 };
+        (self.nth(5, CpuId(0)).0 + slots) as usize
+    }
+}
+
+impl Machine {
+    /// The places that steps of this machine can touch.
+    pub(crate) fn places(&self) -> Places {
+        Places { own: self.memory.len() as u32 + self.reserved.get(), cpus: self.cpus.len() as u32 }
+    }
+
+    /// Names for `n` parts of the state that live outside words, the first of them: for
+    /// [`touch`](crate::Core::touch).
+    pub fn reserve_places(&self, n: usize) -> Loc {
+        let first = self.memory.len() as u32 + self.reserved.get();
+        self.reserved.set(self.reserved.get() + n as u32);
+        Loc(first)
+    }
+}

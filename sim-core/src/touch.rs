@@ -1,0 +1,43 @@
+//! What a step touches besides words, told by the code that does it.
+
+use crate::core::Core;
+use crate::cpu::Cpu;
+use crate::loc::Loc;
+
+impl Core {
+    /// Whether a search wants to know what the present step touches.
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.memory.is_tracked()
+    }
+
+    /// The present step depends on, or changes, state that lives outside words: an object, what a CPU
+    /// has cached, what an oracle remembers. `loc` stands for that state, and for nothing else.
+    #[inline]
+    pub fn touch(&self, loc: Loc, writes: bool) {
+        if self.memory.is_tracked() {
+            self.touch_outside(loc, writes);
+        }
+    }
+
+    #[cold]
+    fn forget(&self, summary: u64) {
+        self.tracker.borrow_mut().forgets = Some(summary);
+    }
+
+    #[cold]
+    fn touch_outside(&self, loc: Loc, writes: bool) {
+        self.tracker.borrow_mut().touch_outside(loc, writes);
+    }
+}
+
+impl Cpu<'_> {
+    /// A promise: of all that this CPU has read, chosen and been interrupted by, what it does from now on
+    /// depends on `summary` alone. A search by states takes for one what differs only in what was forgotten.
+    #[inline]
+    pub fn forget_all_but(self, summary: u64) {
+        if self.core.is_tracked() {
+            self.core.forget(summary);
+        }
+    }
+}
