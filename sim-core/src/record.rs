@@ -182,8 +182,8 @@ macro_rules! record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryBuilder;
     use crate::lock::SpinLock;
+    use crate::memory::MemoryBuilder;
     use crate::rwsem::RwSem;
 
     record! {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use common::{Machine, W, X, Y, Z, sc, tso};
 use sim_core::source::{Random, Source};
-use sim_core::{Config, Core, Costs, Cpu, CpuId, Gate, Op, OpKind, SpinLock, Vector};
+use sim_core::{Config, Core, Costs, CpuId, Gate, Op, OpKind, SpinLock, Vector};
 
 /// Every operation costs 100 cycles, waiting nothing; interrupts arrive after 1000.
 #[derive(Default)]

@@ -12,7 +12,8 @@ use sim_mm::{
 use sim_mmu::{Level, VirtAddr};
 
 use crate::flags::FollFlags;
-use crate::gup::{get_user_pages_unlocked, should_force_cow_break};
+use crate::follow::should_force_cow_break;
+use crate::gup::get_user_pages_unlocked;
 use crate::pages::Pages;
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT,

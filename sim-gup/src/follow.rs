@@ -7,8 +7,12 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::gup::should_force_cow_break;
-use crate::safeguards::{FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL};
+use crate::safeguards::{FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL, GUP_READ_BREAKS_COW};
+
+/// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
+pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
+    cpu.has(GUP_READ_BREAKS_COW)
+}
 
 /// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` asks for one.
 /// `None` if the access has to be faulted in.

@@ -7,14 +7,9 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::follow::follow_page_mask;
+use crate::follow::{follow_page_mask, should_force_cow_break};
 use crate::pages::Pages;
-use crate::safeguards::{CHECK_VMA_WRITE, GUP_READ_BREAKS_COW};
-
-/// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
-pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
-    cpu.has(GUP_READ_BREAKS_COW)
-}
+use crate::safeguards::CHECK_VMA_WRITE;
 
 /// How `faultin_page()` ended.
 enum FaultedIn<'m> {

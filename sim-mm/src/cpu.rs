@@ -1,27 +1,12 @@
-//! A CPU in the kernel.
-
-use std::ops::Deref;
+//! What kernel code asks of the CPU that it runs on.
 
 use crate::event::Event;
-use crate::kernel::Kernel;
+use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
 
-/// A CPU as kernel code sees it.
-#[derive(Clone, Copy)]
-pub struct Cpu<'m> {
-    /// The kernel that runs here.
-    pub kernel: &'m Kernel,
-    hw: sim_mmu::Cpu<'m>,
-}
-
 impl<'m> Cpu<'m> {
-    /// CPU `id` of a machine.
-    pub fn new(kernel: &'m Kernel, id: sim_core::CpuId) -> Cpu<'m> {
-        Cpu { kernel, hw: sim_mmu::Cpu::new(&kernel.mmu, id) }
-    }
-
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
     #[inline]
     pub fn has(self, safeguard: Safeguard) -> bool {
@@ -61,12 +46,5 @@ impl<'m> Cpu<'m> {
         let task = self.task()?;
         let word = self.core.memory.get(self.kernel.task_mm(task));
         MmId::from_word(word).map(|id| self.kernel.mm(id))
-    }
-}
-
-impl<'m> Deref for Cpu<'m> {
-    type Target = sim_mmu::Cpu<'m>;
-    fn deref(&self) -> &Self::Target {
-        &self.hw
     }
 }

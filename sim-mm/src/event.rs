@@ -5,7 +5,6 @@ use std::ops::Range;
 use sim_core::Loc;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
-use crate::cpu::Cpu;
 use crate::mm_types::MmId;
 
 /// What a frame is allocated for.
@@ -177,10 +176,4 @@ pub enum Event {
         /// Whether it was a write.
         write: bool,
     },
-}
-
-/// Whoever watches the kernel.
-pub trait Observer: sim_core::Observer + sim_mmu::Observer {
-    /// An event, at the moment it happens, caused by `cpu`.
-    fn kernel(&self, cpu: Cpu<'_>, event: &Event);
 }

@@ -1,15 +1,15 @@
 //! Making and ending address spaces: `kernel/fork.c`.
 
-use sim_core::{Routine, TaskId};
+use sim_core::{CpuId, Routine, TaskId};
 
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
-use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::kernel::{Cpu, Kernel};
 use crate::memory::copy_page_range;
-use crate::mm_types::{MmId, MmStruct};
+use crate::mm_types::{MmId, MmStruct, Page};
 use crate::mmap::exit_mmap;
-use crate::page::{Page, put_page};
+use crate::page::put_page;
 use crate::page_alloc::pgd_alloc;
 use crate::safeguards::FORK_FLUSH;
 use crate::vma::vm_area_dup;
@@ -27,6 +27,16 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     cpu.this_cpu_write(mm.mm_users(), 1);
     cpu.note(Event::MmCreated { mm: mm.id, root: pgd.0, parent });
     Ok(mm)
+}
+
+impl Kernel {
+    /// A new process, for setting up a machine.
+    ///
+    /// # Errors
+    /// `ENOMEM`, if there is no frame or no slot for it.
+    pub async fn new_process(&self, cpu: CpuId) -> Result<MmId, Errno> {
+        mm_alloc(Cpu::new(self, cpu), None).await.map(|mm| mm.id)
+    }
 }
 
 /// `fork()`: a copy of the caller's address space, for a process that is not running yet.

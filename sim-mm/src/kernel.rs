@@ -1,29 +1,23 @@
-//! The kernel of one machine: its data, its vector table, and the state in which runs start.
+//! The kernel of one machine: its data, the state in which runs start, and a CPU that it runs on.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 
 use sim_core::{
-    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, Vector,
-    WhenFree, record,
+    Array, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, WhenFree, record,
 };
 use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn};
 
-use crate::arch::tlb::{TlbState, switch_mm_irqs_off};
-use crate::cpu::Cpu;
-use crate::errno::Errno;
-use crate::event::Observer;
-use crate::fork::mm_alloc;
+use crate::arch::tlbflush::TlbState;
+use crate::event::Event;
 use crate::kernel_config::KernelConfig;
-use crate::mm_types::{MmId, MmStruct, MmWords};
-use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
-use crate::page::{Page, PageDescriptor};
-use crate::page_alloc::Zone;
+use crate::mm_types::{MmId, MmStruct, MmWords, Page, PageDescriptor, VmArea};
+use crate::mmzone::Zone;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{MemoryOrder, Preempt, RcuFlavor};
-use crate::smp::{CALL_FUNCTION_VECTOR, CallFunction, flush_smp_call_function_queue};
-use crate::vma::VmArea;
+use crate::smp_types::CallFunction;
 
 /// What a machine with a kernel is made with.
 #[derive(Clone, Copy, Debug)]
@@ -218,14 +212,6 @@ impl Kernel {
         serial
     }
 
-    /// A new process, for setting up a machine.
-    ///
-    /// # Errors
-    /// `ENOMEM`, if there is no frame or no slot for it.
-    pub async fn new_process(&self, cpu: CpuId) -> Result<MmId, Errno> {
-        mm_alloc(Cpu::new(self, cpu), None).await.map(|mm| mm.id)
-    }
-
     /// Has `cpu` start with the address space of `task` loaded, as if it had run there before.
     pub fn preset(&self, cpu: CpuId, task: TaskId) {
         let memory = &self.core().memory;
@@ -268,25 +254,30 @@ impl Kernel {
     }
 }
 
-impl<'m> sim_core::Platform<'m> for Kernel {
-    fn interrupt(&'m self, cpu: sim_core::Cpu<'m>, vector: Vector) -> BoxFuture<'m> {
-        let cpu = Cpu::new(self, cpu.id);
-        match vector {
-            CALL_FUNCTION_VECTOR => Box::pin(flush_smp_call_function_queue(cpu)),
-            RCU_VECTOR => Box::pin(tlb_remove_table_rcu(cpu)),
-            Vector(number) => panic!("simulator defect: no handler for vector {number}"),
-        }
-    }
+/// A CPU as kernel code sees it.
+#[derive(Clone, Copy)]
+pub struct Cpu<'m> {
+    /// The kernel that runs here.
+    pub kernel: &'m Kernel,
+    hw: sim_mmu::Cpu<'m>,
+}
 
-    fn switch_to(&'m self, cpu: sim_core::Cpu<'m>, next: TaskId) -> Option<BoxFuture<'m>> {
-        let cpu = Cpu::new(self, cpu.id);
-        let next = self.core().memory.get(self.task_mm(next));
-        (next != cpu.this_cpu_read(cpu.tlb_state().loaded_mm())).then(|| -> BoxFuture<'m> {
-            Box::pin(switch_mm_irqs_off(cpu, MmId::from_word(next).map(|id| self.mm(id))))
-        })
+impl<'m> Cpu<'m> {
+    /// CPU `id` of a machine.
+    pub fn new(kernel: &'m Kernel, id: CpuId) -> Cpu<'m> {
+        Cpu { kernel, hw: sim_mmu::Cpu::new(&kernel.mmu, id) }
     }
+}
 
-    fn rcu_vector(&self) -> Vector {
-        RCU_VECTOR
+impl<'m> Deref for Cpu<'m> {
+    type Target = sim_mmu::Cpu<'m>;
+    fn deref(&self) -> &Self::Target {
+        &self.hw
     }
+}
+
+/// Whoever watches the kernel.
+pub trait Observer: sim_core::Observer + sim_mmu::Observer {
+    /// An event, at the moment it happens, caused by `cpu`.
+    fn kernel(&self, cpu: Cpu<'_>, event: &Event);
 }

@@ -12,10 +12,12 @@ mod fork;
 mod kernel;
 mod kernel_config;
 mod madvise;
+mod mem_map;
 mod memory;
 mod mm_types;
 mod mmap;
 mod mmu_gather;
+mod mmzone;
 mod page;
 mod page_alloc;
 mod pgtable;
@@ -26,21 +28,20 @@ mod safeguard_use;
 pub mod safeguards;
 mod settings;
 mod smp;
+mod smp_types;
+mod vm_flags;
 mod vma;
 
-pub use cpu::Cpu;
 pub use errno::Errno;
-pub use event::{Event, FrameUse, Observer, RefChange};
+pub use event::{Event, FrameUse, RefChange};
 pub use fork::{exit_mm, start_task_in, sys_fork};
-pub use kernel::{Kernel, MachineConfig};
+pub use kernel::{Cpu, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use madvise::madvise_dontneed;
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
-pub use mm_types::{MmId, MmStruct, VmFlags};
+pub use mm_types::{MmId, MmStruct, Page, Vma};
 pub use mmap::{find_vma, sys_mmap, sys_munmap};
-pub use page::{
-    Page, PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced,
-};
+pub use page::{PageFlags, compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced};
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Facts, Safeguard, SafeguardSet, Shape};
@@ -52,7 +53,8 @@ pub use settings::{
     CowReuse, Flush, FlushBatch, HwAd, LazyTlb, MemoryOrder, Preempt, PteRead, RcuFlavor, SETTINGS,
     SpeculativeWalk, TableFree,
 };
-pub use vma::{Vma, VmaSnapshot};
+pub use vm_flags::VmFlags;
+pub use vma::VmaSnapshot;
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

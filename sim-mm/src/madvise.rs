@@ -3,8 +3,8 @@
 use sim_core::Routine;
 use sim_mmu::VirtAddr;
 
-use crate::cpu::Cpu;
 use crate::errno::Errno;
+use crate::kernel::Cpu;
 use crate::memory::zap_page_range;
 use crate::mmap::find_vma;
 

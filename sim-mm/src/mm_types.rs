@@ -1,9 +1,56 @@
-//! Address spaces and their mappings: `include/linux/mm_types.h`.
+//! Pages, mappings and address spaces: `include/linux/mm_types.h`.
 
-use sim_core::{MemoryBuilder, Object, RwSem, Shared, Slab, SpinLock, Word, record};
-use sim_mmu::Pfn;
+use sim_core::{MemoryBuilder, Object, Ref, RwSem, Shared, Slab, SpinLock, record};
+use sim_mmu::{Pfn, VirtAddr};
 
-use crate::vma::Vma;
+use crate::vm_flags::VmFlags;
+
+/// A page descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page(pub Pfn);
+
+record! {
+    /// `struct page`: each field is a word of its own, where C lays several over each other.
+    pub struct PageDescriptor {
+        /// `_refcount`.
+        pub refcount: Shared<u64> = "_refcount";
+        /// `_mapcount`: the page table entries that map this page, counted from 0, without the kernel's -1.
+        pub mapcount: Shared<u64> = "_mapcount";
+        /// `flags`: see [`PageFlags`](crate::PageFlags).
+        pub flags: Shared<u64> = "flags";
+        /// `compound_head` of a tail page: one more than the head's frame number; zero otherwise.
+        pub compound_head: Shared<u64> = "compound_head";
+        /// `ptl` of a page that is a table: guards the table's entries.
+        pub ptl: SpinLock = "ptl";
+        /// `mapping`: what the page belongs to.
+        pub mapping: Shared<u64> = "mapping";
+        /// `index`: where in it.
+        pub index: Shared<u64> = "index";
+        /// `private`.
+        pub private: Shared<u64> = "private";
+        /// `lru`: the list that the page is on.
+        pub lru: Shared<u64> = "lru";
+        /// `compound_order` of a head page.
+        pub compound_order: Shared<u64> = "compound_order";
+        /// `compound_mapcount` of a head page, `_entire_mapcount` since v6.0: the entries that map all of it.
+        pub entire_mapcount: Shared<u64> = "_entire_mapcount";
+        /// `compound_pincount` of a head page, `_pincount` since v5.18: references by `pin_user_pages()`.
+        pub pincount: Shared<u64> = "_pincount";
+    }
+}
+
+record! {
+    /// The words of a mapping.
+    pub(crate) struct VmArea {
+        pub(crate) vm_start: Shared<VirtAddr> = "vm_start";
+        pub(crate) vm_end: Shared<VirtAddr> = "vm_end";
+        pub(crate) vm_flags: Shared<VmFlags> = "vm_flags";
+    }
+}
+
+/// A pointer to a mapping: `struct vm_area_struct *`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vma(pub(crate) Ref<VmArea>);
 
 /// The number of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,54 +65,6 @@ impl MmId {
     /// The word that names the address space.
     pub(crate) fn into_word(id: Option<MmId>) -> u64 {
         id.map_or(0, |id| u64::from(id.0) + 1)
-    }
-}
-
-/// `vm_flags`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VmFlags(pub u32);
-
-impl VmFlags {
-    /// `VM_READ`.
-    pub const READ: VmFlags = VmFlags(0x01);
-    /// `VM_WRITE`.
-    pub const WRITE: VmFlags = VmFlags(0x02);
-    /// `VM_SHARED`.
-    pub const SHARED: VmFlags = VmFlags(0x08);
-    /// `VM_MAYREAD`.
-    pub const MAYREAD: VmFlags = VmFlags(0x10);
-    /// `VM_MAYWRITE`.
-    pub const MAYWRITE: VmFlags = VmFlags(0x20);
-    /// `VM_MAYEXEC`.
-    pub const MAYEXEC: VmFlags = VmFlags(0x40);
-    /// `VM_ACCOUNT`: the mapping counts as memory that is committed.
-    pub const ACCOUNT: VmFlags = VmFlags(0x10_0000);
-    /// `VM_IO | VM_PFNMAP`.
-    pub const IO_OR_PFNMAP: VmFlags = VmFlags(0x4400);
-
-    /// Both sets.
-    #[must_use]
-    pub const fn and(self, other: VmFlags) -> VmFlags {
-        VmFlags(self.0 | other.0)
-    }
-
-    /// Whether any flag of `flags` is set.
-    pub const fn any(self, flags: VmFlags) -> bool {
-        self.0 & flags.0 != 0
-    }
-
-    /// `is_cow_mapping()`: private, and may become writable.
-    pub const fn is_cow_mapping(self) -> bool {
-        self.0 & (Self::SHARED.0 | Self::MAYWRITE.0) == Self::MAYWRITE.0
-    }
-}
-
-impl Word for VmFlags {
-    fn into_word(self) -> u64 {
-        u64::from(self.0)
-    }
-    fn from_word(word: u64) -> Self {
-        VmFlags(word as u32)
     }
 }
 

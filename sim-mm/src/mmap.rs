@@ -3,12 +3,13 @@
 use sim_core::Routine;
 use sim_mmu::VirtAddr;
 
-use crate::cpu::Cpu;
 use crate::errno::Errno;
+use crate::kernel::Cpu;
 use crate::memory::{free_pgtables, unmap_vmas};
-use crate::mm_types::{MmStruct, VmFlags};
+use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::vma::{NewPart, Vma, VmaSnapshot, split_vma, vm_area_alloc, vm_area_free};
+use crate::vm_flags::VmFlags;
+use crate::vma::{NewPart, VmaSnapshot, split_vma, vm_area_alloc, vm_area_free};
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
 pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma> {

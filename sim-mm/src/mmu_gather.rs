@@ -5,9 +5,9 @@ use sim_mmu::{Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::check;
-use crate::cpu::Cpu;
-use crate::mm_types::MmStruct;
-use crate::page::{Page, put_page};
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page};
+use crate::page::put_page;
 use crate::safeguards::{GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, TABLE_INVALIDATE};
 use crate::settings::TableFree;
 use crate::smp::{Call, smp_call_function};

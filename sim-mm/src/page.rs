@@ -1,47 +1,13 @@
 //! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
 
-use sim_core::{Op, OpKind, Routine, Shared, SpinLock, Step, record};
+use sim_core::{Op, OpKind, Routine, Step};
 use sim_mmu::Pfn;
 
-use crate::cpu::Cpu;
 use crate::event::{Event, RefChange};
-use crate::kernel::Kernel;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
 use crate::page_alloc::free_unref_page;
 use crate::safeguards::GUP_REF_UNLESS_ZERO;
-
-/// A page descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page(pub Pfn);
-
-record! {
-    /// `struct page`: each field is a word of its own, where C lays several over each other.
-    pub struct PageDescriptor {
-        /// `_refcount`.
-        pub refcount: Shared<u64> = "_refcount";
-        /// `_mapcount`: the page table entries that map this page, counted from 0, without the kernel's -1.
-        pub mapcount: Shared<u64> = "_mapcount";
-        /// `flags`: see [`PageFlags`].
-        pub flags: Shared<u64> = "flags";
-        /// `compound_head` of a tail page: one more than the head's frame number; zero otherwise.
-        pub compound_head: Shared<u64> = "compound_head";
-        /// `ptl` of a page that is a table: guards the table's entries.
-        pub ptl: SpinLock = "ptl";
-        /// `mapping`: what the page belongs to.
-        pub mapping: Shared<u64> = "mapping";
-        /// `index`: where in it.
-        pub index: Shared<u64> = "index";
-        /// `private`.
-        pub private: Shared<u64> = "private";
-        /// `lru`: the list that the page is on.
-        pub lru: Shared<u64> = "lru";
-        /// `compound_order` of a head page.
-        pub compound_order: Shared<u64> = "compound_order";
-        /// `compound_mapcount` of a head page, `_entire_mapcount` since v6.0: the entries that map all of it.
-        pub entire_mapcount: Shared<u64> = "_entire_mapcount";
-        /// `compound_pincount` of a head page, `_pincount` since v5.18: references by `pin_user_pages()`.
-        pub pincount: Shared<u64> = "_pincount";
-    }
-}
 
 /// Bits of `page->flags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,39 +22,6 @@ impl PageFlags {
     pub const ANON_EXCLUSIVE: PageFlags = PageFlags(1 << 2);
     /// `PG_dirty`.
     pub const DIRTY: PageFlags = PageFlags(1 << 3);
-}
-
-impl Kernel {
-    /// The descriptor of a page.
-    pub fn page(&self, page: Page) -> PageDescriptor {
-        // A frame number that memory does not have leads to a descriptor that nobody owns: the last.
-        self.pages.at(page.0.0.min(self.mmu.phys.frames()) as usize)
-    }
-
-    /// `page->_refcount`.
-    pub fn refcount(&self, page: Page) -> Shared<u64> {
-        self.page(page).refcount()
-    }
-
-    /// `page->_mapcount`, counted from 0.
-    pub fn mapcount(&self, page: Page) -> Shared<u64> {
-        self.page(page).mapcount()
-    }
-
-    /// `page->flags`.
-    pub fn page_flags(&self, page: Page) -> Shared<u64> {
-        self.page(page).flags()
-    }
-
-    /// `page->ptl` of a table: guards its entries.
-    pub fn ptl(&self, table: Pfn) -> SpinLock {
-        self.page(Page(table)).ptl()
-    }
-
-    /// Keeps a count within the machine's width.
-    pub(crate) fn wrap_refcount(&self, count: u64) -> u64 {
-        count & (u64::MAX >> (64 - self.config.refcount_bits))
-    }
 }
 
 /// `compound_head()`: the page that carries the count. All pages are base pages here, but the

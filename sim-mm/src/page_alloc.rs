@@ -5,72 +5,12 @@
 //! in a kernel (buddies, per-CPU lists, colours) depend on everything that ran before. Frames that
 //! were never used are alike, so only the first of them is offered.
 
-use sim_core::{Loc, Op, OpKind, Record, Routine};
+use sim_core::{Op, OpKind, Record, Routine};
 use sim_mmu::{Level, Pfn};
 
-use crate::cpu::Cpu;
 use crate::event::{Event, FrameUse};
-use crate::page::{Page, PageDescriptor};
-
-/// The zone: a lock word, then a bit for each frame that is free, then one for each that was ever used.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Zone {
-    lock: Loc,
-    free: Loc,
-    used: Loc,
-    words: u32,
-}
-
-impl Zone {
-    pub(crate) fn new(memory: &mut sim_core::MemoryBuilder, frames: u64) -> Zone {
-        let words = frames.div_ceil(64) as u32;
-        Zone {
-            lock: memory.words("zone.free_list", 1),
-            free: memory.words("zone.free_bits", words as usize),
-            used: memory.words("zone.used_bits", words as usize),
-            words,
-        }
-    }
-
-    /// Frees every frame. Once, when the machine is built.
-    pub(crate) fn fill(&self, memory: &sim_core::Memory, frames: u64) {
-        for pfn in 0..frames {
-            self.flip(memory, self.free, Pfn(pfn));
-        }
-    }
-
-    /// Takes a frame that must never be handed out. Once, when the machine is built.
-    pub(crate) fn reserve(&self, memory: &sim_core::Memory, pfn: Pfn) {
-        self.flip(memory, self.free, pfn);
-        self.flip(memory, self.used, pfn);
-    }
-
-    fn flip(&self, memory: &sim_core::Memory, bits: Loc, pfn: Pfn) {
-        let word = bits.offset((pfn.0 / 64) as u32);
-        memory.set(word, memory.get(word) ^ 1 << (pfn.0 % 64));
-    }
-
-    fn is_set(&self, memory: &sim_core::Memory, bits: Loc, pfn: Pfn) -> bool {
-        memory.get(bits.offset((pfn.0 / 64) as u32)) & 1 << (pfn.0 % 64) != 0
-    }
-
-    /// The free frames to choose from: the first that was never used, then those that were.
-    fn candidates<'a>(&'a self, memory: &'a sim_core::Memory) -> impl Iterator<Item = Pfn> + Clone + 'a {
-        let select = |of: fn(u64, u64) -> u64| {
-            (0..self.words).flat_map(move |w| {
-                let mut set = of(memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
-                std::iter::from_fn(move || {
-                    let bit = set.trailing_zeros();
-                    (set != 0).then(|| {
-                        set &= set - 1;
-                        Pfn(u64::from(w) * 64 + u64::from(bit))
-                    })
-                })
-            })
-        };
-        select(|free, used| free & !used).take(1).chain(select(|free, used| free & used))
-    }
-}
+use crate::kernel::Cpu;
+use crate::mm_types::{Page, PageDescriptor};
 
 /// Takes a frame off the free list, with a reference count of one.
 async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {

@@ -9,8 +9,8 @@ use std::fmt;
 use sim_core::{Op, OpKind, Step};
 use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Walker};
 
-use crate::cpu::Cpu;
 use crate::event::Event;
+use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
 
 /// A pointer to an entry.

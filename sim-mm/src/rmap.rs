@@ -2,9 +2,10 @@
 
 use sim_core::{Op, OpKind};
 
-use crate::cpu::Cpu;
 use crate::event::Event;
-use crate::page::{Page, PageFlags};
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::PageFlags;
 use crate::settings::CowReuse;
 
 #[track_caller]

@@ -4,27 +4,14 @@
 //! whoever holds the lock reads them without a step of its own. Whoever uses a mapping that has been freed,
 //! because it let go of the lock or never held it, is seen (`object-use-after-free`).
 
-use sim_core::{Ref, Shared, Word, record};
+use sim_core::{Shared, Word};
 use sim_mmu::VirtAddr;
 
-use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::event::Event;
-use crate::kernel::Kernel;
-use crate::mm_types::{MmStruct, VmFlags};
-
-record! {
-    /// The words of a mapping.
-    pub(crate) struct VmArea {
-        vm_start: Shared<VirtAddr> = "vm_start";
-        vm_end: Shared<VirtAddr> = "vm_end";
-        vm_flags: Shared<VmFlags> = "vm_flags";
-    }
-}
-
-/// A pointer to a mapping: `struct vm_area_struct *`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vma(Ref<VmArea>);
+use crate::kernel::{Cpu, Kernel};
+use crate::mm_types::{MmStruct, VmArea, Vma};
+use crate::vm_flags::VmFlags;
 
 /// What a mapping says at one moment, for those who only look: pages `start` up to `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

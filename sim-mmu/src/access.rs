@@ -3,10 +3,10 @@
 use sim_core::{Op, OpKind};
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::Event;
 use crate::fault::Fault;
+use crate::mmu::Cpu;
 use crate::paging::{Access, AccessKind, Privilege};
 use crate::phys::UNWRITTEN;
 use crate::timing::Spent;

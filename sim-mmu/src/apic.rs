@@ -2,7 +2,7 @@
 
 use sim_core::{CpuId, Op, OpKind, Vector};
 
-use crate::cpu::Cpu;
+use crate::mmu::Cpu;
 use crate::timing::Spent;
 
 impl<'m> Cpu<'m> {

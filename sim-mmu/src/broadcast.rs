@@ -6,33 +6,12 @@ use std::ops::Range;
 use sim_core::{CpuId, Gate, Op, OpKind};
 
 use crate::addr::{Pfn, VirtAddr, Vpn};
-use crate::control::{Pcid, Refused, Vendor};
-use crate::cpu::Cpu;
+use crate::control::{Refused, Vendor};
 use crate::event::Event;
+use crate::invlpgb::{Broadcast, Invlpgb};
+use crate::mmu::Cpu;
 use crate::timing::Spent;
 use crate::tlb::{Partial, Translation};
-
-/// What an INVLPGB names (AMD APM volume 3, INVLPGB): rAX, ECX and EDX.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invlpgb {
-    /// The pages; `None` for every address.
-    pub pages: Option<Range<Vpn>>,
-    /// The PCID; `None` for every one.
-    pub pcid: Option<Pcid>,
-    /// Global translations too.
-    pub include_global: bool,
-    /// Translations only: the caches of upper-level entries may keep what they have.
-    pub final_only: bool,
-}
-
-/// An INVLPGB that is under way until the CPU that executed it executes TLBSYNC.
-#[derive(Clone, Debug)]
-pub(crate) struct Broadcast {
-    by: CpuId,
-    what: Invlpgb,
-    /// The step at which it was executed: what was read later it need not drop.
-    at: u64,
-}
 
 impl<'m> Cpu<'m> {
     /// INVLPGB: asks every CPU to drop translations. It does not wait for them: until this CPU executes

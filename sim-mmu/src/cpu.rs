@@ -1,27 +1,13 @@
-//! A CPU with its MMU.
+//! What a CPU with its MMU has: registers, and caches of translations.
 
 use std::cell::RefCell;
-use std::ops::Deref;
 
 use crate::control::{Controls, Cr3};
 use crate::event::Event;
-use crate::mmu::Mmu;
+use crate::mmu::Cpu;
 use crate::tlb::{Caches, Partial, Translation};
 
-/// A CPU as the code that runs on it sees it, with paging.
-#[derive(Clone, Copy)]
-pub struct Cpu<'m> {
-    /// The hardware that it is part of.
-    pub mmu: &'m Mmu,
-    core: sim_core::Cpu<'m>,
-}
-
 impl<'m> Cpu<'m> {
-    /// CPU `id` of a machine.
-    pub fn new(mmu: &'m Mmu, id: sim_core::CpuId) -> Cpu<'m> {
-        Cpu { mmu, core: sim_core::Cpu { core: &mmu.core, id } }
-    }
-
     /// CR3.
     #[inline]
     pub fn cr3(self) -> Cr3 {
@@ -48,7 +34,7 @@ impl<'m> Cpu<'m> {
     /// What this CPU has cached.
     #[inline]
     pub(crate) fn caches(self) -> &'m RefCell<Caches> {
-        self.core.core.touch(self.mmu.caches.offset(u32::from(self.id.0)), false);
+        self.core.touch(self.mmu.caches.offset(u32::from(self.id.0)), false);
         &self.mmu.cpus[self.id.index()].caches
     }
 
@@ -63,12 +49,5 @@ impl<'m> Cpu<'m> {
         if let Some(observer) = self.mmu.observer.borrow().as_ref() {
             observer.hardware(self, &event());
         }
-    }
-}
-
-impl<'m> Deref for Cpu<'m> {
-    type Target = sim_core::Cpu<'m>;
-    fn deref(&self) -> &Self::Target {
-        &self.core
     }
 }

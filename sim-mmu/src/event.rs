@@ -1,7 +1,6 @@
 //! What the hardware does that an oracle or a reader must know.
 
 use crate::addr::{Level, Pfn, VirtAddr};
-use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::fault::PageFault;
 use crate::paging::Access;
@@ -63,10 +62,4 @@ pub enum Event {
         /// The page, or everything.
         page: Option<VirtAddr>,
     },
-}
-
-/// Whoever watches the hardware.
-pub trait Observer {
-    /// An event, at the moment it happens, caused by `cpu`.
-    fn hardware(&self, cpu: Cpu<'_>, event: &Event);
 }

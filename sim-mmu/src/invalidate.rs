@@ -7,8 +7,8 @@ use sim_core::{Loc, Op, OpKind};
 
 use crate::addr::{Pfn, VirtAddr, Vpn};
 use crate::control::{Controls, Cr0, Cr3, Cr4, Efer, KeyRights, Pcid, Refused, Vendor};
-use crate::cpu::Cpu;
 use crate::event::Event;
+use crate::mmu::Cpu;
 use crate::timing::Spent;
 use crate::tlb::{Partial, Seek, Translation};
 

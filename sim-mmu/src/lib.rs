@@ -17,24 +17,25 @@ mod event;
 mod fault;
 mod geometry;
 mod invalidate;
+mod invlpgb;
 mod mmu;
 mod paging;
 mod phys;
+mod registers;
 mod timing;
 mod tlb;
 mod walker;
 
 pub use access::{Completed, DataOp};
 pub use addr::{Level, Pfn, PhysAddr, VirtAddr, Vpn};
-pub use broadcast::Invlpgb;
 pub use control::{Controls, Cr0, Cr3, Cr4, Efer, KeyRights, Pcid, Refused, Vendor};
-pub use cpu::Cpu;
 pub use entry::Entry;
-pub use event::{Event, Observer, Walker};
+pub use event::{Event, Walker};
 pub use fault::{Fault, PageFault};
 pub use geometry::Geometry;
 pub use invalidate::Invpcid;
-pub use mmu::{Hardware, Mmu};
+pub use invlpgb::Invlpgb;
+pub use mmu::{Cpu, Hardware, Mmu, Observer};
 pub use paging::{
     Access, AccessKind, Denial, Next, Privilege, Rights, TableMemory, Walk, reserved_bits, translate,
 };

@@ -1,17 +1,19 @@
 //! The hardware of one machine.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 
-use sim_core::{Array, Config, Core, CpuId, Loc, MemoryBuilder, Shared, record};
+use sim_core::{Array, Config, Core, CpuId, Loc, MemoryBuilder};
 
 use crate::addr::{Pfn, VirtAddr};
-use crate::broadcast::Broadcast;
 use crate::control::{Controls, Cr3};
 use crate::entry::Entry;
-use crate::event::Observer;
+use crate::event::Event;
 use crate::geometry::Geometry;
+use crate::invlpgb::Broadcast;
 use crate::phys::PhysMem;
+use crate::registers::Registers;
 use crate::timing::{Account, CostTable, FiniteTlb, Profile, Timing};
 use crate::tlb::{Caches, Policy};
 
@@ -69,6 +71,34 @@ pub struct Mmu {
     boot: Controls,
 }
 
+/// A CPU as the code that runs on it sees it, with paging.
+#[derive(Clone, Copy)]
+pub struct Cpu<'m> {
+    /// The hardware that it is part of.
+    pub mmu: &'m Mmu,
+    core: sim_core::Cpu<'m>,
+}
+
+impl<'m> Cpu<'m> {
+    /// CPU `id` of a machine.
+    pub fn new(mmu: &'m Mmu, id: sim_core::CpuId) -> Cpu<'m> {
+        Cpu { mmu, core: sim_core::Cpu { core: &mmu.core, id } }
+    }
+}
+
+impl<'m> Deref for Cpu<'m> {
+    type Target = sim_core::Cpu<'m>;
+    fn deref(&self) -> &Self::Target {
+        &self.core
+    }
+}
+
+/// Whoever watches the hardware.
+pub trait Observer {
+    /// An event, at the moment it happens, caused by `cpu`.
+    fn hardware(&self, cpu: Cpu<'_>, event: &Event);
+}
+
 /// What only the CPU itself can see.
 #[derive(Debug)]
 pub(crate) struct CpuState {
@@ -76,16 +106,6 @@ pub(crate) struct CpuState {
     /// Counts the loads of control registers: an access that was looked up before one begins anew.
     pub(crate) loads: Cell<u64>,
     pub(crate) caches: RefCell<Caches>,
-}
-
-record! {
-    /// The registers of a CPU that others can see, or that an access is announced at.
-    pub(crate) struct Registers {
-        /// CR3.
-        pub(crate) cr3: Shared<u64> = "cr3";
-        /// The interrupt request register of the local APIC.
-        pub(crate) irr: Shared<u64> = "irr";
-    }
 }
 
 impl Mmu {

@@ -4,10 +4,10 @@
 use sim_core::{IrqGuard, Op, OpKind, Shared};
 
 use crate::addr::VirtAddr;
-use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::{Event, Walker};
 use crate::fault::PageFault;
+use crate::mmu::Cpu;
 use crate::paging::{Access, Next, Rights, Walk};
 use crate::timing::Spent;
 use crate::tlb::{Partial, Policy, Seek, Through};

@@ -27,30 +27,20 @@ struct Source {
 }
 
 /// The modules of one crate.
-pub struct Crate {
+pub(crate) struct Crate {
     modules: BTreeMap<Module, Source>,
 }
 
 impl Crate {
-    /// Reads the crate whose sources are below `src`.
-    pub fn read(src: &Path, files: &[std::path::PathBuf]) -> Crate {
-        let mut texts = BTreeMap::new();
-        for file in files {
-            let path = file.strip_prefix(src).expect("a file of the crate").with_extension("");
-            let mut module: Module = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-            if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
-                module.pop();
-            }
-            // The root of the binary only calls the library's.
-            if !file.ends_with("src/main.rs") {
-                texts.insert(module, std::fs::read_to_string(file).expect("a source file"));
-            }
-        }
+    /// Reads a crate: the text of each file, by its path below `src`.
+    pub(crate) fn read<'a>(files: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Crate {
+        let texts: BTreeMap<Module, &str> =
+            files.into_iter().map(|(path, text)| (module_of(path), text)).collect();
         let children = |module: &Module| -> BTreeSet<String> {
             let inside = |other: &&Module| other.len() == module.len() + 1 && other.starts_with(module);
             texts.keys().filter(inside).filter_map(|child| child.last().cloned()).collect()
         };
-        let read = |(module, text): (&Module, &String)| {
+        let read = |(module, text): (&Module, &&str)| {
             let tokens: TokenStream = text.parse().expect("Rust");
             let mut reader = Reader { module, children: children(module), source: Source::default() };
             reader.code(&tokens.into_iter().collect::<Vec<_>>());
@@ -81,7 +71,7 @@ impl Crate {
     }
 
     /// The circles: each as the modules that reach one another, with one way round.
-    pub fn circles(&self) -> Vec<Circle> {
+    pub(crate) fn circles(&self) -> Vec<Circle> {
         let uses = self.uses();
         let reached = |from: &Module| -> BTreeSet<&Module> {
             let (mut seen, mut next) = (BTreeSet::new(), uses[from].iter().copied().collect::<Vec<_>>());
@@ -107,10 +97,19 @@ impl Crate {
 }
 
 /// Modules that reach one another.
-pub struct Circle {
-    pub members: Vec<String>,
+pub(crate) struct Circle {
+    pub(crate) members: Vec<String>,
     /// A shortest way from one of them back to it.
-    pub way: String,
+    pub(crate) way: String,
+}
+
+fn module_of(file: &Path) -> Module {
+    let mut module: Module =
+        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        module.pop();
+    }
+    module
 }
 
 fn name(module: &Module) -> String {
@@ -175,7 +174,7 @@ impl Reader<'_> {
                     let goes_on = before.is_some_and(|t| is_punct(t, ':') || is_punct(t, '$') || is_word(t, "in"));
                     if !goes_on && is_path(rest) {
                         let words = path(&tokens[at..]);
-                        self.source.named.extend(self.from_root(&words));
+                        self.source.named.extend(self.rooted(&words));
                     }
                 }
                 _ => {}
@@ -200,7 +199,7 @@ impl Reader<'_> {
         }
         let renamed = tokens.iter().position(|token| is_word(token, "as")).and_then(|at| tokens.get(at + 1));
         let known_as = renamed.map(ToString::to_string).or_else(|| words.last().cloned());
-        let Some(full) = self.from_root(&words) else { return };
+        let Some(full) = self.rooted(&words) else { return };
         self.source.imported.extend(known_as.map(|name| (name, full.clone())));
         if !exports {
             self.source.named.push(full);
@@ -208,7 +207,7 @@ impl Reader<'_> {
     }
 
     /// A path from the root of the crate; none if it leads out of the crate.
-    fn from_root(&self, words: &[String]) -> Option<Module> {
+    fn rooted(&self, words: &[String]) -> Option<Module> {
         let mut from = match words.first()?.as_str() {
             "crate" => Vec::new(),
             "self" | "super" => self.module.clone(),

@@ -4,12 +4,12 @@ use std::fmt;
 
 use sim_mmu::{DataOp, Fault, PageFault, VirtAddr};
 
-use crate::cpu::Cpu;
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::kernel::Cpu;
 use crate::memory::{FaultFlags, MmFault, VmFaultError, handle_mm_fault};
-use crate::mm_types::VmFlags;
 use crate::mmap::find_vma;
+use crate::vm_flags::VmFlags;
 
 /// A signal that an access of user code ends in: the signal's name with its `si_code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,7 @@
-//! `arch/x86/mm`.
+//! `arch/x86`.
 
 pub mod fault;
+mod idt;
+mod smp;
 pub mod tlb;
+pub(crate) mod tlbflush;

@@ -4,24 +4,15 @@
 //! did not justify when it began. Changer: change the entry, then read the cpumask. Switcher: set
 //! the cpumask, then load the root.
 
-use sim_core::{Routine, Shared, record};
+use sim_core::Routine;
 use sim_mmu::VirtAddr;
 
-use crate::cpu::Cpu;
+use crate::arch::tlbflush::{FlushTlbInfo, TlbState};
 use crate::event::Event;
+use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::settings::Flush;
-use crate::smp::{Call, FlushTlbInfo, smp_call_function_many};
-
-record! {
-    /// `cpu_tlbstate` of a CPU.
-    pub(crate) struct TlbState {
-        /// The address space that is loaded: one more than its number; zero is `init_mm`.
-        pub(crate) loaded_mm: Shared<u64> = "loaded_mm";
-        /// `ctxs[].tlb_gen`: the flushes that this CPU has caught up with.
-        pub(crate) tlb_gen: Shared<u64> = "tlb_gen";
-    }
-}
+use crate::smp::{Call, smp_call_function_many};
 
 impl Cpu<'_> {
     /// `this_cpu_ptr(&cpu_tlbstate)`.

@@ -3,14 +3,13 @@
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
-use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::mm_types::MmStruct;
-use crate::page::{Page, get_page};
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::get_page;
 use crate::pgtable::{P4dp, Pmdp, Ptep, Pudp};
 use crate::rmap::page_dup_rmap;
 use crate::safeguards::FORK_WRITE_PROTECT;
-use crate::vma::Vma;
 
 /// Both address spaces and the mapping that is copied.
 #[derive(Clone, Copy)]

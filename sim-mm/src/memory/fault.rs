@@ -6,18 +6,16 @@ use sim_mmu::{Entry, VirtAddr};
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
-use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::mm_types::{MmStruct, VmFlags};
-use crate::page::{
-    Page, PageFlags, get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page,
-};
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::{PageFlags, get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
 use crate::pgtable::{Pmdp, Pte, Ptep};
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguards::{ANON_FAULT_RECHECK, COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
 use crate::settings::CowReuse;
-use crate::vma::Vma;
+use crate::vm_flags::VmFlags;
 
 /// `FAULT_FLAG_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,15 +3,14 @@
 use sim_mmu::{Entry, Geometry, Level, VirtAddr};
 
 use crate::check;
-use crate::cpu::Cpu;
 use crate::errno::Errno;
-use crate::mm_types::MmStruct;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::put_page;
 use crate::page_alloc::alloc_table;
 use crate::pgtable::{P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, TablePtr, pgd_offset};
 use crate::safeguards::PTE_ALLOC_RECHECK;
-use crate::vma::Vma;
 
 /// `p4d_offset(pgd_offset(mm, addr), addr)`.
 pub(crate) fn p4d_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> P4dp {

@@ -3,13 +3,11 @@
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::tables::p4d_offset;
-use crate::cpu::Cpu;
-use crate::mm_types::MmStruct;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::page::Page;
 use crate::pgtable::{P4d, Pmd, Pud};
 use crate::rmap::page_remove_rmap;
-use crate::vma::Vma;
 
 /// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
 /// returns. The page tables stay.

@@ -5,10 +5,8 @@ use std::rc::Rc;
 
 use sim_core::{Array, Core, Costs, CpuId, Loc, Op, OpKind};
 
-use crate::addr::Level;
-use crate::cpu::Cpu;
-use crate::mmu::Registers;
 use crate::phys::PhysMem;
+use crate::registers::Registers;
 use crate::timing::hierarchy::{Hierarchy, Line};
 use crate::timing::{Account, Profile, Spent};
 
@@ -39,13 +37,13 @@ impl Timing {
     }
 
     /// Puts cycles to account, and answers them.
-    fn put(&self, cpu: CpuId, what: Spent, cycles: u64) -> u64 {
+    pub(super) fn put(&self, cpu: CpuId, what: Spent, cycles: u64) -> u64 {
         self.accounts[cpu.index()].borrow_mut().add(what, cycles);
         cycles
     }
 
     /// What an instruction or an event costs beyond the memory that it touches.
-    fn price(&self, what: Spent) -> u64 {
+    pub(super) fn price(&self, what: Spent) -> u64 {
         let latency = &self.profile.latency;
         match what {
             Spent::Store => latency.store,
@@ -73,41 +71,40 @@ impl Timing {
 
     /// The line of a word. Of what is no physical memory each record begins a line, as the kernel's hot structures
     /// do: no two of them share one.
-    fn line(&self, cpu: sim_core::Cpu<'_>, loc: Loc) -> Line {
+    fn line(&self, core: &Core, loc: Loc) -> Line {
         match self.phys.locate(loc) {
             Some((pfn, word)) => Line(pfn.0 << 6 | u64::from(word / 8)),
             None => {
-                let record = cpu.core.memory.record_of(loc);
+                let record = core.memory.record_of(loc);
                 Line(1 << 60 | u64::from(record.0 + (loc.0 - record.0) / 8))
             }
         }
     }
 
-    fn read(&self, cpu: sim_core::Cpu<'_>, loc: Loc, on: Option<Spent>) -> u64 {
-        let line = self.line(cpu, loc);
+    pub(super) fn read(&self, core: &Core, cpu: CpuId, loc: Loc, on: Option<Spent>) -> u64 {
+        let line = self.line(core, loc);
         let mut caches = self.caches.borrow_mut();
-        let found = caches.read(cpu.id, line);
-        self.put(cpu.id, on.unwrap_or(found.spent()), caches.cycles(found))
+        let found = caches.read(cpu, line);
+        self.put(cpu, on.unwrap_or(found.spent()), caches.cycles(found))
     }
 
-    fn write(&self, cpu: sim_core::Cpu<'_>, loc: Loc, beyond: Spent) -> u64 {
-        let line = self.line(cpu, loc);
+    fn write(&self, core: &Core, cpu: CpuId, loc: Loc, beyond: Spent) -> u64 {
+        let line = self.line(core, loc);
         let mut caches = self.caches.borrow_mut();
-        let found = caches.write(cpu.id, line);
-        self.put(cpu.id, found.spent(), caches.cycles(found)) + self.put(cpu.id, beyond, self.price(beyond))
+        let found = caches.write(cpu, line);
+        self.put(cpu, found.spent(), caches.cycles(found)) + self.put(cpu, beyond, self.price(beyond))
     }
 }
 
 impl Costs for Timing {
-    fn operation(&self, core: &Core, id: CpuId, op: &Op) -> u64 {
-        let cpu = sim_core::Cpu { core, id };
+    fn operation(&self, core: &Core, cpu: CpuId, op: &Op) -> u64 {
         if self.is_register(op.loc) {
             return 0;
         }
         match op.kind {
-            OpKind::Read | OpKind::Wait => self.read(cpu, op.loc, None),
-            OpKind::Write => self.write(cpu, op.loc, Spent::Store),
-            OpKind::Rmw | OpKind::Acquire => self.write(cpu, op.loc, Spent::Atomic),
+            OpKind::Read | OpKind::Wait => self.read(core, cpu, op.loc, None),
+            OpKind::Write => self.write(core, cpu, op.loc, Spent::Store),
+            OpKind::Rmw | OpKind::Acquire => self.write(core, cpu, op.loc, Spent::Atomic),
             // The instruction and the walker charge by themselves: they know which and what for.
             OpKind::Serialize | OpKind::Walk => 0,
         }
@@ -133,40 +130,6 @@ impl Costs for Timing {
         self.caches.borrow_mut().clear();
         for account in &self.accounts {
             account.replace(Account::default());
-        }
-    }
-}
-
-impl Cpu<'_> {
-    /// The CPU spends the price of an instruction or an event: by the profile, else by the flat costs.
-    #[inline]
-    pub(crate) fn spend_on(self, what: Spent) {
-        if self.core.is_costed() {
-            self.spend_by_profile(what, 1);
-        } else {
-            self.spend(self.mmu.costs.beyond_kind(what));
-        }
-    }
-
-    #[cold]
-    pub(crate) fn spend_by_profile(self, what: Spent, times: u64) {
-        if let Some(timing) = &*self.mmu.timing.borrow() {
-            self.spend((0..times).map(|_| timing.put(self.id, what, timing.price(what))).sum());
-        }
-    }
-
-    /// The CPU's walker has loaded an entry of a level.
-    #[inline]
-    pub(crate) fn spend_on_walk(self, level: Level, entry: Loc) {
-        if self.core.is_costed() {
-            self.spend_on_walk_by_profile(level, entry);
-        }
-    }
-
-    #[cold]
-    fn spend_on_walk_by_profile(self, level: Level, entry: Loc) {
-        if let Some(timing) = &*self.mmu.timing.borrow() {
-            self.spend(timing.read(*self, entry, Some(Spent::walk(level))));
         }
     }
 }

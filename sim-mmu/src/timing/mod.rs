@@ -14,6 +14,7 @@ mod flat;
 mod hierarchy;
 mod profile;
 mod set_assoc;
+mod spend;
 
 pub use account::{Account, Spent};
 pub(crate) use charge::Timing;

@@ -2,9 +2,9 @@
 
 use crate::addr::{Level, Pfn};
 use crate::control::Cr4;
-use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::event::Event;
+use crate::mmu::Cpu;
 use crate::paging::{Rights, Walk};
 use crate::tlb::{Partial, Policy, Seek, Translation};
 

@@ -1,14 +1,14 @@
 //! Which cached translation an access uses, and where a walk begins.
 
-use crate::addr::{Level, Pfn, VirtAddr};
+use crate::addr::{Level, VirtAddr};
 use crate::control::{Controls, Cr0, Cr3, Pcid};
-use crate::cpu::Cpu;
 use crate::entry::Entry;
 use crate::fault::PageFault;
 use crate::geometry::Geometry;
+use crate::mmu::Cpu;
 use crate::paging::{Access, Next, Rights, Walk};
 use crate::timing::{Hit, Spent};
-use crate::tlb::{Partial, Policy, Translation};
+use crate::tlb::{Partial, Policy, Through, Translation};
 
 /// What the TLB has to say of an access.
 pub(crate) enum Lookup {
@@ -22,15 +22,6 @@ pub(crate) enum Lookup {
     Untranslated,
     /// The address is not canonical, which comes before anything is looked up (SDM 4.5.3).
     NotCanonical,
-}
-
-/// The translation that an access goes through: what the access needs of it until it retires.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Through {
-    /// Which of those that are cached.
-    pub(crate) id: u32,
-    /// The frame behind the address.
-    pub(crate) frame: Pfn,
 }
 
 /// What is looked up, under the registers of this moment.

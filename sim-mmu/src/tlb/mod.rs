@@ -11,8 +11,9 @@ mod speculate;
 mod translation;
 
 pub(crate) use caches::Caches;
-pub(crate) use look_up::{Lookup, Seek, Through};
+pub(crate) use look_up::{Lookup, Seek};
 pub use partial::Partial;
+pub(crate) use translation::Through;
 pub use translation::Translation;
 
 /// What a processor keeps in its translation caches, and what it uses of that.

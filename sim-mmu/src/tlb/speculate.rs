@@ -5,7 +5,7 @@
 //! it would leave a trace, an A bit, whether it takes place is a choice.
 
 use crate::addr::VirtAddr;
-use crate::cpu::Cpu;
+use crate::mmu::Cpu;
 use crate::paging::Next;
 use crate::tlb::{Partial, Policy, Seek};
 

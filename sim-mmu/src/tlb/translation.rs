@@ -5,7 +5,6 @@ use crate::control::{Controls, Pcid};
 use crate::entry::Entry;
 use crate::fault::PageFault;
 use crate::paging::{Access, Obstacle, Rights};
-use crate::tlb::Through;
 
 /// A cached translation, with its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +36,15 @@ pub struct Translation {
     pub since: u64,
     /// The run's step at which it was made.
     pub filled_at: u64,
+}
+
+/// The translation that an access goes through: what the access needs of it until it retires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Through {
+    /// Which of those that are cached.
+    pub(crate) id: u32,
+    /// The frame behind the address.
+    pub(crate) frame: Pfn,
 }
 
 impl Translation {

@@ -1,0 +1,33 @@
+//! `arch/x86/kernel/idt.c`: which handler an interrupt has. And the code between two tasks.
+
+use sim_core::{BoxFuture, TaskId, Vector};
+
+use crate::arch::smp::flush_smp_call_function_queue;
+use crate::arch::tlb::switch_mm_irqs_off;
+use crate::kernel::{Cpu, Kernel};
+use crate::mm_types::MmId;
+use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
+use crate::smp::CALL_FUNCTION_VECTOR;
+
+impl<'m> sim_core::Platform<'m> for Kernel {
+    fn interrupt(&'m self, cpu: sim_core::Cpu<'m>, vector: Vector) -> BoxFuture<'m> {
+        let cpu = Cpu::new(self, cpu.id);
+        match vector {
+            CALL_FUNCTION_VECTOR => Box::pin(flush_smp_call_function_queue(cpu)),
+            RCU_VECTOR => Box::pin(tlb_remove_table_rcu(cpu)),
+            Vector(number) => panic!("simulator defect: no handler for vector {number}"),
+        }
+    }
+
+    fn switch_to(&'m self, cpu: sim_core::Cpu<'m>, next: TaskId) -> Option<BoxFuture<'m>> {
+        let cpu = Cpu::new(self, cpu.id);
+        let next = self.core().memory.get(self.task_mm(next));
+        (next != cpu.this_cpu_read(cpu.tlb_state().loaded_mm())).then(|| -> BoxFuture<'m> {
+            Box::pin(switch_mm_irqs_off(cpu, MmId::from_word(next).map(|id| self.mm(id))))
+        })
+    }
+
+    fn rcu_vector(&self) -> Vector {
+        RCU_VECTOR
+    }
+}
