@@ -100,10 +100,9 @@ const CIRCLES: &[(&str, usize)] = &[
     ("explain/bearing", 4),
     ("explore/campaign", 2),
     ("record", 2),
-    ("scenario/case", 3),
+    ("scenario/config", 2),
     ("scenario/mappings", 2),
     ("suite/run", 2),
-    ("world", 2),
 ];
 
 fn circles(name: &str) -> Vec<Circle> {
