@@ -86,7 +86,7 @@ pub fn matching<'t>(expect: &Expect, trace: &'t Trace) -> Option<&'t Finding> {
     match expect {
         Expect::NoViolation => trace.findings.first(),
         Expect::Violation { any_of, routine } => trace.findings.iter().find(|finding| {
-            any_of.iter().any(|id| id == finding.oracle.name())
+            any_of.iter().any(|id| id == finding.oracle().name())
                 && routine.as_ref().is_none_or(|routine| finding.involves(routine))
         }),
     }

@@ -11,6 +11,8 @@ pub enum Role {
     Interrupt,
     /// It decides something: where it stands in a stack, it tells what was going on.
     Body,
+    /// It decides by entries that it reads without the lock which guards them: what it read is part of the story.
+    Lockless,
     /// It only carries out what its caller decided.
     Helper,
 }
@@ -33,6 +35,11 @@ impl Routine {
     /// A routine that handles an interrupt.
     pub const fn interrupt(name: &'static str) -> Routine {
         Routine { name, role: Role::Interrupt }
+    }
+
+    /// A routine that decides by entries which it reads without their lock.
+    pub const fn lockless(name: &'static str) -> Routine {
+        Routine { name, role: Role::Lockless }
     }
 
     /// A routine that only carries out what its caller decided.

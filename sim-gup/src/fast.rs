@@ -34,7 +34,7 @@ async fn gup_pte_range(
     write: bool,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
-    let _routine = cpu.enter("gup_pte_range");
+    let _routine = cpu.enter(Routine::lockless("gup_pte_range"));
     let mut ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
     loop {
         let pte = cpu.read_once(ptep).await;

@@ -69,7 +69,7 @@ impl Race<'_> {
         }
         Ok(serde_json::json!({
             "title": finding.title(),
-            "oracle": finding.oracle.name(),
+            "oracle": finding.oracle().name(),
             "message": record.message,
             "seed": self.run,
             "steps": trace.steps,

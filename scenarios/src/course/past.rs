@@ -110,7 +110,7 @@ impl Past {
                 || (i + 1 == course.doings.len() && !at_rest);
         }
         if at_rest {
-            let concerns = |entry: &&Logged| finding.frame.is_none_or(|frame| changes_frame(entry, frame));
+            let concerns = |entry: &&Logged| finding.frame().is_none_or(|frame| changes_frame(entry, frame));
             let steps: BTreeSet<u64> = trace.log.iter().filter(concerns).map(|entry| entry.step).collect();
             for (wanted, doing) in wanted.iter_mut().zip(&course.doings) {
                 *wanted |= steps.contains(&doing.step);

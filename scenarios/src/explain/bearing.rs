@@ -12,18 +12,18 @@ use crate::oracle::{Finding, OracleId};
 pub(super) fn bearing(mut lines: Vec<Line>, finding: &Finding, last: u64) -> Vec<Line> {
     drop_where(&mut lines, last, |lines, i| is_content_of_table(&lines[i].fact));
     drop_where(&mut lines, last, |lines, i| is_told_by_the_change(lines, i) || is_known_already(lines, i));
-    drop_where(&mut lines, last, |lines, i| decides_nothing(lines, i, finding.oracle));
-    if finding.oracle != OracleId::Refcount {
+    drop_where(&mut lines, last, |lines, i| decides_nothing(lines, i, finding.oracle()));
+    if finding.oracle() != OracleId::Refcount {
         drop_pairs(&mut lines);
     }
-    drop_where(&mut lines, last, |lines, i| is_plain_access(&lines[i].fact, finding.oracle));
+    drop_where(&mut lines, last, |lines, i| is_plain_access(&lines[i].fact, finding.oracle()));
     drop_where(&mut lines, last, is_harmless_fill);
     let cached = caching(&lines);
     if cached.is_empty() && !waits_for_flush(finding) {
         drop_where(&mut lines, last, |lines, i| is_of_flush(&lines[i].fact));
     }
     drop_where(&mut lines, last, |lines, i| is_idle_interrupt(lines, i, &cached));
-    if finding.is_at_rest() && finding.oracle != OracleId::Check {
+    if finding.is_at_rest() && finding.oracle() != OracleId::Check {
         drop_afterwards(&mut lines, finding);
     }
     merge(lines)
@@ -153,7 +153,7 @@ fn is_harmless_fill(lines: &[Line], i: usize) -> bool {
 
 /// Whether it is part of the finding that a frame is given away only after a flush.
 fn waits_for_flush(finding: &Finding) -> bool {
-    match finding.oracle {
+    match finding.oracle() {
         OracleId::FrameUseAfterFree | OracleId::StaleTlb | OracleId::Leak => true,
         OracleId::Refcount => !finding.is_at_rest(),
         _ => false,
@@ -196,9 +196,9 @@ fn is_idle_interrupt(lines: &[Line], i: usize, cached: &[CpuId]) -> bool {
 fn drop_afterwards(lines: &mut Vec<Line>, finding: &Finding) {
     let about = |line: &Line| match &line.fact {
         Fact::Entry { old, new, .. } => {
-            [old, new].into_iter().any(|entry| entry.is_present() && Some(entry.pfn()) == finding.frame)
+            [old, new].into_iter().any(|entry| entry.is_present() && Some(entry.pfn()) == finding.frame())
         }
-        fact => fact.frame().is_some() && fact.frame() == finding.frame,
+        fact => fact.frame().is_some() && fact.frame() == finding.frame(),
     };
     let Some(end) = lines.iter().rposition(about) else { return };
     let afterwards = lines.split_off(end + 1);

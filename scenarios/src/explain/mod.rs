@@ -1,6 +1,7 @@
 //! Telling what happened: the diagram that a kernel commit message would carry.
 
 mod bearing;
+mod called;
 mod diagram;
 mod entries;
 mod fact;
@@ -13,6 +14,8 @@ mod whole_run;
 
 pub use prevent::{Prevention, prevented_by, told};
 pub use report::report;
+
+use called::Called;
 
 use crate::explore::Trace;
 use crate::oracle::Finding;
@@ -32,8 +35,8 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(
     }
     text.push_str(&diagram::wrap(&story.consequence, WIDTH));
     // What other oracles say of the same step.
-    for other in trace.findings.iter().filter(|other| other.oracle != finding.oracle) {
-        let also = format!("{}: {}", other.oracle, story.also(&story::consequence(world, other)));
+    for other in trace.findings.iter().filter(|other| other.oracle() != finding.oracle()) {
+        let also = format!("{}: {}", other.oracle(), story.also(world, other));
         text.push_str(&diagram::wrap(&also, WIDTH));
     }
     text
@@ -41,5 +44,5 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(
 
 /// The sentence on what went wrong, with the scenario's names for processes and pages.
 pub fn consequence(world: &World<'_>, finding: &Finding) -> String {
-    story::consequence(world, finding)
+    finding.violation.sentence(&Called::of(world, finding, None))
 }

@@ -40,7 +40,7 @@ pub struct Prevention {
 /// ending in a finding by the same oracle.
 pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -> Vec<Prevention> {
     let course = Course::of(trace);
-    let finds = |trace: &Trace| trace.findings.iter().any(|found| found.oracle == finding.oracle);
+    let finds = |trace: &Trace| trace.findings.iter().any(|found| found.oracle() == finding.oracle());
     let this_schedule = |kernel: KernelConfig| {
         let Ok(world) = World::new(campaign.scenario, campaign.machine, kernel) else { return false };
         let mut executor = world.executor();

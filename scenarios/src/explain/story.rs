@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sim_core::{CpuId, Role, Routine};
 
 use super::bearing::bearing;
+use super::called::Called;
 use super::fact::{Count, Fact};
 use super::remark::remark;
 use super::teller::Teller;
@@ -40,7 +41,7 @@ impl Line {
         shown.extend(telling(&self.stack).filter(|routine| shown.first() != Some(routine)));
         let name = |routine: &Routine| match routine.role {
             Role::Interrupt => "<IRQ>".to_owned(),
-            Role::SystemCall | Role::Body | Role::Helper => format!("{routine}()"),
+            Role::SystemCall | Role::Body | Role::Lockless | Role::Helper => format!("{routine}()"),
         };
         shown.iter().map(name).collect()
     }
@@ -76,13 +77,13 @@ impl Story {
         lines.extend(whole_run::returned(world, trace, finding));
         if let Some(bad) = bad_line(&lines, finding, last, &teller) {
             lines[bad].bad = true;
-            if finding.oracle == OracleId::Check {
+            if finding.oracle() == OracleId::Check {
                 lines.truncate(bad + 1);
             }
         }
         remark(&mut lines, &teller);
-        let mut consequence = by_line(&consequence(world, finding), &lines);
-        if let (OracleId::Livelock, Some(cycle)) = (finding.oracle, span) {
+        let mut consequence = finding.violation.sentence(&Called::of(world, finding, Some(&lines)));
+        if let (OracleId::Livelock, Some(cycle)) = (finding.oracle(), span) {
             let steps = cycle.end() - cycle.start() + 1;
             consequence.push_str(&format!(" It repeats its last {steps} steps over and over."));
         }
@@ -90,15 +91,15 @@ impl Story {
     }
 
     /// What another oracle says, with the numbers of the lines.
-    pub(super) fn also(&self, text: &str) -> String {
-        by_line(text, &self.lines)
+    pub(super) fn also(&self, world: &World<'_>, finding: &Finding) -> String {
+        finding.violation.sentence(&Called::of(world, finding, Some(&self.lines)))
     }
 }
 
 /// Where it goes wrong. The finding ends the run, but for what is judged at rest: that goes wrong where an
 /// entry is overwritten, or a reference is taken, that nobody gives up.
 fn bad_line(lines: &[Line], finding: &Finding, last: u64, teller: &Teller<'_>) -> Option<usize> {
-    match finding.oracle {
+    match finding.oracle() {
         OracleId::Livelock => None,
         OracleId::Deadlock => lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. })),
         OracleId::Check => whole_run::bad_line(lines, finding),
@@ -127,50 +128,4 @@ fn is_kept(line: &Line, lines: &[Line]) -> bool {
             && (change(later) == Some(false) || matches!(later.fact, Fact::Pinned { .. }))
     };
     change(line) == Some(true) && lines.iter().find(settles).is_none()
-}
-
-/// The finding's message with the scenario's names.
-pub(super) fn consequence(world: &World<'_>, finding: &Finding) -> String {
-    if let Some(text) = whole_run::consequence(world, finding) {
-        return text;
-    }
-    let names = world.process_names();
-    let page = finding.page.and_then(|(mm, va)| world.page_name(mm, va).map(|name| (va.to_string(), name)));
-    let renamed: Vec<String> = finding
-        .message
-        .split(' ')
-        .map(|word| {
-            let core = word.trim_end_matches([',', '.', ';']);
-            let tail = &word[core.len()..];
-            let process =
-                names.iter().find(|(mm, _)| core == format!("mm{}", mm.0)).map(|(_, name)| name.as_str());
-            let place = page.as_ref().filter(|(va, _)| va == core).map(|(_, name)| name.as_str());
-            format!("{}{tail}", process.or(place).unwrap_or(core))
-        })
-        .collect();
-    let mut text = renamed.join(" ");
-    // A name keeps its spelling, even at the head of a sentence.
-    let first = text.split(' ').next().unwrap_or_default();
-    let is_name = first.contains(['_', '[']) || names.iter().any(|(_, name)| name == first);
-    if let Some(first) = text.get(..1).filter(|_| !is_name) {
-        text = first.to_uppercase() + &text[1..];
-    }
-    text + "."
-}
-
-/// A sentence that names steps of the run, with the numbers that the reader sees instead. A step that is not
-/// shown is not named.
-fn by_line(text: &str, lines: &[Line]) -> String {
-    let mut parts = text.split(" at step ");
-    let mut renumbered = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-        let (number, rest) = part.split_at(end);
-        let line = lines.iter().position(|line| Ok(line.step) == number.parse());
-        if let Some(line) = line {
-            renumbered.push_str(&format!(" at {}", line + 1));
-        }
-        renumbered.push_str(rest);
-    }
-    renumbered
 }

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::{CpuId, Event as Core, Loc, OpKind, Routine};
+use sim_core::{CpuId, Event as Core, Loc, OpKind, Role, Routine};
 use sim_mm::{Event as Mm, FrameUse, MmId, Page};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
 use super::entries::{self, TableEntry};
 use super::fact::{Count, Fact};
 use crate::explore::Trace;
-use crate::oracle::{Finding, Logged, OracleId, What};
+use crate::oracle::{Finding, Logged, OracleId, Violation, What};
 use crate::world::World;
 
 /// The frame that a check's value was read from: through the last translation that gave it.
 fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
-    let (_, rest) = finding.message.split_once("` is ")?;
-    let checked: u64 = rest.split(',').next()?.parse().ok()?;
+    let Violation::Value { is: checked, .. } = finding.violation else { return None };
     trace.log.iter().rev().find_map(|entry| match entry.what {
         What::Hardware(Hardware::Retired { through, value, .. }) if value == checked => Some(through.pfn),
         What::Mm(Mm::PinTouched { pfn, value, .. }) if value == checked => Some(pfn),
@@ -54,11 +53,11 @@ impl<'a> Teller<'a> {
     pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Teller<'a> {
         let mut teller = Teller {
             world,
-            frame: finding.frame.or_else(|| frame_of_check(trace, finding)),
-            oracle: finding.oracle,
-            at_rest: matches!(finding.oracle, OracleId::Refcount | OracleId::Mapcount) && finding.is_at_rest(),
-            followed: (finding.oracle == OracleId::PageTableUseAfterFree).then(|| followed(trace)).flatten(),
-            pages: finding.page.into_iter().collect(),
+            frame: finding.frame().or_else(|| frame_of_check(trace, finding)),
+            oracle: finding.oracle(),
+            at_rest: matches!(finding.oracle(), OracleId::Refcount | OracleId::Mapcount) && finding.is_at_rest(),
+            followed: (finding.oracle() == OracleId::PageTableUseAfterFree).then(|| followed(trace)).flatten(),
+            pages: finding.page().into_iter().collect(),
             entries: entries::pages(world, trace),
             flushes: BTreeMap::new(),
             pins: BTreeMap::new(),
@@ -118,9 +117,9 @@ impl<'a> Teller<'a> {
     fn tell_entry(&self, entry: TableEntry, by: Walker, at: &Logged) -> Option<Fact> {
         let TableEntry { level, table, loc, old, new } = entry;
         let place = self.entries.get(&loc).filter(|_| level == Level::Pte);
-        let in_gup = at.stack.iter().any(|routine| routine.name.starts_with("gup_pte"));
+        let lockless = at.stack.iter().any(|routine| routine.role == Role::Lockless);
         let of_call = match self.oracle {
-            OracleId::Check => in_gup,
+            OracleId::Check => lockless,
             OracleId::Livelock => by == Walker::Software,
             _ => false,
         };
@@ -149,7 +148,7 @@ impl<'a> Teller<'a> {
             (Core::Raise { target, .. }, _) if !self.flushes.is_empty() => Some(Fact::Sent { target: *target }),
             (Core::Interrupt(_), _) if !self.flushes.is_empty() => Some(Fact::Taken { inside: !stack.is_empty() }),
             (Core::Access { kind: OpKind::Read, loc, new, .. }, Some((pfn, refs, maps)))
-                if (*loc == refs || *loc == maps) && stack.iter().any(|active| *active == "do_wp_page") =>
+                if *loc == refs || *loc == maps =>
             {
                 let count = if *loc == refs { Count::Ref } else { Count::Map };
                 Some(Fact::Count { count, pfn, values: vec![*new], freed: false })

@@ -232,7 +232,7 @@ impl<'s> Campaign<'s> {
             }
             let trace = Trace::record(world, &mut executor, source());
             for finding in &trace.findings {
-                tracing::debug!(seed = self.number(number), title = finding.title(), finding.message);
+                tracing::debug!(seed = self.number(number), title = finding.title(), message = %finding.violation);
             }
             block.found.extend(trace.findings.first().map(|finding| (finding.title(), self.number(number))));
             match goal {

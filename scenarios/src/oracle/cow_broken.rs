@@ -8,29 +8,17 @@ use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
 
 use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Violation};
 
 /// A write by, or for, an address space.
 pub(super) fn wrote(ghost: &Ghost, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Site) -> Option<Finding> {
     let frame = ghost.frame(pfn)?;
-    let finding = |message: String, other: Option<Site>| Finding {
-        oracle: OracleId::CowBroken,
-        site: site.clone(),
-        other,
-        message,
-        frame: Some(pfn),
-        page: Some((mm, va)),
-    };
     if frame.state == FrameState::Reserved {
-        return Some(finding(format!("a write at {va} changed the zero page"), None));
+        let violation = Violation::ZeroPageWritten { mm, va, pfn };
+        return Some(Finding { violation, site: site.clone(), other: None });
     }
     let &(other, at) = frame.mappings.iter().find(|(other, _)| *other != mm && !ghost.is_forking(mm, *other))?;
     let mapped = frame.mapped_by.iter().find(|(by, _)| *by == other).map(|(_, site)| site.clone());
-    let message = format!(
-        "a write by mm{} at {va} changed {pfn}, which mm{} maps as its private page {}",
-        mm.0,
-        other.0,
-        at.base()
-    );
-    Some(finding(message, mapped))
+    let violation = Violation::PrivatePageWritten { mm, va, pfn, other, at: at.base() };
+    Some(Finding { violation, site: site.clone(), other: mapped })
 }

@@ -9,7 +9,7 @@ use sim_mm::MmId;
 use sim_mmu::{Translation, VirtAddr};
 
 use super::ghost::{FrameState, Ghost, PinState, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Lost, Violation};
 
 /// An access that retired through a translation.
 pub(super) fn retired(
@@ -21,23 +21,17 @@ pub(super) fn retired(
 ) -> Option<Finding> {
     let frame = ghost.frame(through.pfn)?;
     let freed_since = frame.freed.as_ref().filter(|freed| freed.step > through.filled_at);
-    let wrong = match frame.state {
-        FrameState::Free => "is free",
-        FrameState::Table { .. } => "is a page table",
-        FrameState::Data | FrameState::Reserved if freed_since.is_some() => "was freed and has a new owner",
+    let lost = match frame.state {
+        FrameState::Free => Lost::Free,
+        FrameState::Table { .. } => Lost::Table,
+        FrameState::Data | FrameState::Reserved if freed_since.is_some() => Lost::NewOwner,
         FrameState::Data | FrameState::Reserved => return None,
     };
     let installed = ghost.page(mm, va.vpn()).and_then(|page| page.changed.clone());
     Some(Finding {
-        oracle: OracleId::FrameUseAfterFree,
+        violation: Violation::LostFrameUsed { mm, va, filled_at: through.filled_at, pfn: through.pfn, lost },
         site: installed.unwrap_or_else(|| site.clone()),
         other: frame.freed.clone(),
-        message: format!(
-            "user code at {va} used a translation cached at step {} to {}, which {wrong}",
-            through.filled_at, through.pfn
-        ),
-        frame: Some(through.pfn),
-        page: Some((mm, va)),
     })
 }
 
@@ -45,27 +39,17 @@ pub(super) fn retired(
 pub(super) fn touched(ghost: &Ghost, pin: &PinState, write: bool) -> Option<Finding> {
     let frame = ghost.frame(pin.pfn);
     let freed = frame.and_then(|frame| frame.freed.clone());
-    let wrong = match frame {
-        None => "does not exist",
-        Some(frame) if frame.state == FrameState::Free => "is free",
-        Some(frame) if matches!(frame.state, FrameState::Table { .. }) => "is a page table",
-        Some(_) if freed.as_ref().is_some_and(|freed| freed.step > pin.taken.step) => {
-            "was freed under the reference and has a new owner"
-        }
-        Some(_) if pin.stranger => "was never behind that address since it was last allocated",
+    let lost = match frame {
+        None => Lost::NoFrame,
+        Some(frame) if frame.state == FrameState::Free => Lost::Free,
+        Some(frame) if matches!(frame.state, FrameState::Table { .. }) => Lost::Table,
+        Some(_) if freed.as_ref().is_some_and(|freed| freed.step > pin.taken.step) => Lost::NewOwner,
+        Some(_) if pin.stranger => Lost::NeverThere,
         Some(_) => return None,
     };
     Some(Finding {
-        oracle: OracleId::FrameUseAfterFree,
+        violation: Violation::LostPinTouched { mm: pin.mm, va: pin.va, pfn: pin.pfn, write, lost },
         site: pin.taken.clone(),
         other: freed,
-        message: format!(
-            "{} through a pin of {} touched {}, which {wrong}",
-            if write { "a write" } else { "a read" },
-            pin.va,
-            pin.pfn
-        ),
-        frame: Some(pin.pfn),
-        page: Some((pin.mm, pin.va)),
     })
 }

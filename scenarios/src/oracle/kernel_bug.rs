@@ -3,16 +3,9 @@
 //! Not checked: assertions of routines that are not modelled.
 
 use super::ghost::Site;
-use super::{Finding, OracleId};
+use super::{Finding, Violation};
 
 /// The kernel says that this must not be.
 pub(super) fn said(what: &'static str, site: &Site) -> Finding {
-    Finding {
-        oracle: OracleId::KernelBug,
-        site: site.clone(),
-        other: None,
-        message: format!("the kernel stops: {what}"),
-        frame: None,
-        page: None,
-    }
+    Finding { violation: Violation::KernelStops { what }, site: site.clone(), other: None }
 }

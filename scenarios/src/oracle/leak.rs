@@ -9,7 +9,7 @@ use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
 
 use super::ghost::{Ghost, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Violation};
 
 /// A read by, or for, an address space.
 pub(super) fn read(
@@ -25,13 +25,9 @@ pub(super) fn read(
         return None;
     }
     let owner = ghost.frame(pfn).and_then(|frame| frame.mapped_by.iter().rev().find(|(by, _)| *by != mm));
-    let whose = owner.map_or_else(|| "somebody else".to_owned(), |(by, _)| format!("mm{}", by.0));
     Some(Finding {
-        oracle: OracleId::Leak,
+        violation: Violation::ForeignRead { mm, va, pfn, value, owner: owner.map(|(by, _)| *by) },
         site: site.clone(),
         other: owner.map(|(_, site)| site.clone()),
-        message: format!("mm{} read {value} from {pfn}, which {whose} wrote for itself alone", mm.0),
-        frame: Some(pfn),
-        page: Some((mm, va)),
     })
 }

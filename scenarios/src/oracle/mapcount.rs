@@ -7,19 +7,16 @@ use sim_mm::{Kernel, Page};
 use sim_mmu::Pfn;
 
 use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Violation};
 
 /// A frame goes to the free list.
 pub(super) fn freed(ghost: &Ghost, pfn: Pfn, site: &Site) -> Option<Finding> {
     let frame = ghost.frame(pfn)?;
     let &(mm, vpn) = frame.mappings.first()?;
     Some(Finding {
-        oracle: OracleId::Mapcount,
+        violation: Violation::FreedUnderMapping { pfn, mm, va: vpn.base() },
         site: site.clone(),
         other: frame.mapped_by.iter().find(|(by, _)| *by == mm).map(|(_, site)| site.clone()),
-        message: format!("{pfn} was freed while mm{} maps it at {}", mm.0, vpn.base()),
-        frame: Some(pfn),
-        page: Some((mm, vpn.base())),
     })
 }
 
@@ -30,12 +27,9 @@ pub(super) fn at_rest(ghost: &Ghost, kernel: &Kernel, site: &Site) -> Option<Fin
         let count = kernel.core().memory.get(kernel.mapcount(Page(pfn)).loc());
         let mappings = frame.mappings.len() as u64;
         (frame.state == FrameState::Data && count != mappings).then(|| Finding {
-            oracle: OracleId::Mapcount,
+            violation: Violation::MapcountAtRest { pfn, count, mappings },
             site: frame.mapped_by.last().map_or_else(|| site.clone(), |(_, site)| site.clone()),
             other: None,
-            message: format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it"),
-            frame: Some(pfn),
-            page: None,
         })
     })
 }

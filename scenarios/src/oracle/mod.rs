@@ -4,10 +4,12 @@
 //! know nothing of scenarios and safeguards: they see frames, entries, references and accesses.
 //! Each file says what its oracle checks, and what it does not.
 
+mod check;
 mod cow_broken;
 mod footprint;
 mod frame_use_after_free;
 mod ghost;
+mod id;
 mod kernel_bug;
 mod leak;
 mod mapcount;
@@ -16,115 +18,51 @@ mod page_table_use_after_free;
 mod progress;
 mod refcount;
 mod stale_tlb;
+mod violation;
 mod watch;
 
+pub use check::check_failed;
 pub(crate) use ghost::telling;
 pub use ghost::{Ghost, Site};
+pub use id::OracleId;
 pub use progress::{deadlock, livelock};
+pub(crate) use violation::returned_value;
+pub use violation::{Found, Lost, Names, Violation, Wait};
 pub use watch::{Logged, Watch, What};
-
-use std::fmt;
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
 
-/// Which oracle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OracleId {
-    /// A CPU, a walker, a device or a pin holder touches a frame that is free or has another owner.
-    FrameUseAfterFree,
-    /// A walk reads a frame that is not now a table of that level and address space.
-    PageTableUseAfterFree,
-    /// An access retires through a translation that nothing has justified since the last flush.
-    StaleTlb,
-    /// A write becomes visible through private memory that was not shared.
-    CowBroken,
-    /// Bytes written after sharing ended are read by the other side.
-    Leak,
-    /// An object (a mapping, an address space) is used after its end.
-    ObjectUseAfterFree,
-    /// A `BUG_ON()` or `WARN_ON()` of the kernel fires.
-    KernelBug,
-    /// A reference count differs from the number of holders.
-    Refcount,
-    /// A mapcount differs from the number of mappings.
-    Mapcount,
-    /// Nothing can happen, and not everyone is at his end.
-    Deadlock,
-    /// No end within the bound on steps.
-    Livelock,
-    /// A check that the scenario states about its own values failed.
-    Check,
-}
-
-impl OracleId {
-    /// Every oracle that there is.
-    pub const ALL: [OracleId; 12] = [
-        OracleId::FrameUseAfterFree,
-        OracleId::PageTableUseAfterFree,
-        OracleId::StaleTlb,
-        OracleId::CowBroken,
-        OracleId::Leak,
-        OracleId::ObjectUseAfterFree,
-        OracleId::KernelBug,
-        OracleId::Refcount,
-        OracleId::Mapcount,
-        OracleId::Deadlock,
-        OracleId::Livelock,
-        OracleId::Check,
-    ];
-
-    /// Its name in scenarios, records and output.
-    pub fn name(self) -> &'static str {
-        match self {
-            OracleId::FrameUseAfterFree => "frame-use-after-free",
-            OracleId::PageTableUseAfterFree => "page-table-use-after-free",
-            OracleId::StaleTlb => "stale-tlb",
-            OracleId::CowBroken => "cow-broken",
-            OracleId::Leak => "leak",
-            OracleId::ObjectUseAfterFree => "object-use-after-free",
-            OracleId::KernelBug => "kernel-bug",
-            OracleId::Refcount => "refcount",
-            OracleId::Mapcount => "mapcount",
-            OracleId::Deadlock => "deadlock",
-            OracleId::Livelock => "livelock",
-            OracleId::Check => "check",
-        }
-    }
-
-    /// The oracle of a name.
-    pub fn by_name(name: &str) -> Option<OracleId> {
-        OracleId::ALL.into_iter().find(|id| id.name() == name)
-    }
-}
-
-impl fmt::Display for OracleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A violation.
+/// A violation, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which oracle found it.
-    pub oracle: OracleId,
+    /// What is wrong.
+    pub violation: Violation,
     /// Where it happened, or where what was wrong came from: the pin, the entry.
     pub site: Site,
     /// What on the other side made it wrong: the free, the change, the write.
     pub other: Option<Site>,
-    /// What is wrong, in a sentence with the values.
-    pub message: String,
-    /// The frame that it is about.
-    pub frame: Option<Pfn>,
-    /// The page of an address space that it is about.
-    pub page: Option<(MmId, VirtAddr)>,
 }
 
 impl Finding {
+    /// Which oracle found it.
+    pub fn oracle(&self) -> OracleId {
+        self.violation.oracle()
+    }
+
+    /// The frame that it is about.
+    pub fn frame(&self) -> Option<Pfn> {
+        self.violation.frame()
+    }
+
+    /// The page of an address space that it is about.
+    pub fn page(&self) -> Option<(MmId, VirtAddr)> {
+        self.violation.page()
+    }
+
     /// What a mail would have as its subject: `leak in gup_pte_range / do_anonymous_page`.
     pub fn title(&self) -> String {
-        let mut title = self.oracle.to_string();
+        let mut title = self.oracle().to_string();
         if let Some(routine) = self.site.routine() {
             title.push_str(&format!(" in {routine}"));
         }
@@ -136,14 +74,12 @@ impl Finding {
 
     /// Whether it is about how a run ended, rather than about the step that ended it.
     pub fn is_at_rest(&self) -> bool {
-        matches!(self.oracle, OracleId::Check | OracleId::Deadlock | OracleId::Livelock)
-            || self.message.starts_with("at rest")
+        self.violation.is_at_rest()
     }
 
     /// Whether another run found the same: the same title and, of a check, the same value.
     pub fn is_like(&self, other: &Finding) -> bool {
-        let value = |finding: &Finding| finding.message.split('`').nth(1).map(str::to_owned);
-        self.title() == other.title() && (self.oracle != OracleId::Check || value(self) == value(other))
+        self.title() == other.title() && self.violation.subject() == other.violation.subject()
     }
 
     /// Whether a routine takes part: on either side, at any depth.

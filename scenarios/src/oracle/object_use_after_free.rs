@@ -7,17 +7,14 @@
 use sim_core::{Core, Loc};
 
 use super::ghost::{Ghost, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Violation};
 
 /// The word was used, and its record is not what the user meant.
 pub(super) fn touched(ghost: &Ghost, core: &Core, loc: Loc, site: &Site) -> Finding {
     let first = core.memory.record_of(loc);
     Finding {
-        oracle: OracleId::ObjectUseAfterFree,
+        violation: Violation::ObjectUsed { word: core.memory.describe(loc) },
         site: site.clone(),
         other: ghost.freed_object(first).cloned(),
-        message: format!("{} was used after its end", core.memory.describe(loc)),
-        frame: None,
-        page: None,
     }
 }

@@ -7,7 +7,7 @@
 use sim_mmu::{Level, Pfn, Walker};
 
 use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Found, Violation};
 
 /// An entry was read or written.
 pub(super) fn accessed(
@@ -18,31 +18,20 @@ pub(super) fn accessed(
     by: Walker,
     site: &Site,
 ) -> Option<Finding> {
-    let wrong = match ghost.frame(table) {
-        None => "does not exist".to_owned(),
+    let found = match ghost.frame(table) {
+        None => Found::NoFrame,
         Some(frame) => match frame.state {
             FrameState::Table { level: is, root: of } if is == level && of == root => return None,
             FrameState::Reserved if table == root => return None,
-            FrameState::Reserved => "is the zero page".to_owned(),
-            FrameState::Free => "is free".to_owned(),
-            FrameState::Data => "holds user data".to_owned(),
-            FrameState::Table { level: is, root: of } => {
-                format!("is a table of {} entries {}", is.name(), if of == root { "" } else { "of another mm" })
-            }
+            FrameState::Reserved => Found::ZeroPage,
+            FrameState::Free => Found::Free,
+            FrameState::Data => Found::Data,
+            FrameState::Table { level, root: of } => Found::Table { level, of_another: of != root },
         },
     };
-    let walker = match by {
-        Walker::Hardware => "the page walker",
-        Walker::Software => site.routine().unwrap_or("a software walk"),
-    };
     Some(Finding {
-        oracle: OracleId::PageTableUseAfterFree,
+        violation: Violation::NoSuchTable { by, routine: site.routine(), table, level, found },
         site: site.clone(),
         other: ghost.frame(table).and_then(|frame| frame.freed.clone()),
-        message: format!("{walker} took {table} for a table of {} entries, but it {wrong}", level.name())
-            .trim_end()
-            .to_owned(),
-        frame: Some(table),
-        page: None,
     })
 }

@@ -9,11 +9,7 @@ use sim_mm::{Kernel, Page, RefChange};
 use sim_mmu::Pfn;
 
 use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, OracleId};
-
-fn finding(pfn: Pfn, message: String, site: Site, other: Option<Site>) -> Finding {
-    Finding { oracle: OracleId::Refcount, site, other, message, frame: Some(pfn), page: None }
-}
+use super::{Finding, Violation};
 
 /// A count changed.
 pub(super) fn changed(
@@ -24,34 +20,28 @@ pub(super) fn changed(
     new: u64,
     site: &Site,
 ) -> Option<Finding> {
-    let freed = ghost.frame(pfn).and_then(|frame| frame.freed.clone());
-    let message = match how {
-        RefChange::Put if old == 0 => format!("the count of {pfn} fell below zero"),
-        RefChange::Get | RefChange::Speculative if old == 0 => {
-            format!("a reference was taken on {pfn}, whose count was zero")
-        }
-        RefChange::Get | RefChange::Speculative if new < old => {
-            format!("the count of {pfn} wrapped from {old} to {new}")
-        }
+    let violation = match how {
+        RefChange::Put if old == 0 => Violation::CountBelowZero { pfn },
+        RefChange::Get | RefChange::Speculative if old == 0 => Violation::CountFromZero { pfn },
+        RefChange::Get | RefChange::Speculative if new < old => Violation::CountWrapped { pfn, old, new },
         _ => return None,
     };
-    Some(finding(pfn, message, site.clone(), freed))
+    let freed = ghost.frame(pfn).and_then(|frame| frame.freed.clone());
+    Some(Finding { violation, site: site.clone(), other: freed })
 }
 
 /// A frame goes to the free list.
 pub(super) fn freed(ghost: &Ghost, pfn: Pfn, site: &Site) -> Option<Finding> {
-    let Some(frame) = ghost.frame(pfn) else {
-        return Some(finding(pfn, format!("{pfn} was freed, but memory has no such frame"), site.clone(), None));
-    };
+    let found = |violation, other| Some(Finding { violation, site: site.clone(), other });
+    let Some(frame) = ghost.frame(pfn) else { return found(Violation::NoFrameFreed { pfn }, None) };
     if frame.state == FrameState::Free {
-        return Some(finding(pfn, format!("{pfn} was freed twice"), site.clone(), frame.freed.clone()));
+        return found(Violation::FreedTwice { pfn }, frame.freed.clone());
     }
     if frame.state == FrameState::Reserved {
-        return Some(finding(pfn, format!("{pfn}, the zero page, was freed"), site.clone(), None));
+        return found(Violation::ZeroPageFreed { pfn }, None);
     }
     let pin = ghost.pins_on(pfn).next()?;
-    let message = format!("{pfn} was freed while the pin of {} holds it", pin.va);
-    Some(finding(pfn, message, site.clone(), Some(pin.taken.clone())))
+    found(Violation::FreedUnderPin { pfn, va: pin.va }, Some(pin.taken.clone()))
 }
 
 /// A run has ended: every count against the holders that are left.
@@ -67,17 +57,14 @@ pub(super) fn at_rest(ghost: &Ghost, kernel: &Kernel, site: &Site) -> Option<Fin
         let count = kernel.core().memory.get(kernel.refcount(Page(pfn)).loc());
         let by = frame.mapped_by.last().map(|(_, site)| site.clone());
         if count != holders {
-            let message = format!(
-                "at rest the count of {pfn} is {count}, but it has {holders} holders \
-                 ({mappings} mappings, {pins} pins)"
-            );
-            return Some(finding(pfn, message, by.unwrap_or_else(|| site.clone()), None));
+            let violation = Violation::CountAtRest { pfn, count, holders, mappings, pins };
+            return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match frame.state {
             FrameState::Data => frame.mappings.iter().all(|(mm, _)| ghost.exited.contains(mm)) && pins == 0,
             FrameState::Table { root, .. } => ghost.mm_of_root(root).is_some_and(|mm| ghost.exited.contains(&mm)),
             FrameState::Free | FrameState::Reserved => false,
         };
-        lost.then(|| finding(pfn, format!("at rest nobody can reach {pfn}, but it is not free"), site.clone(), by))
+        lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })
     })
 }

@@ -8,7 +8,7 @@ use sim_mm::MmId;
 use sim_mmu::{Access, Translation, VirtAddr};
 
 use super::ghost::{Ghost, Site};
-use super::{Finding, OracleId};
+use super::{Finding, Violation};
 
 /// An access that retired through a translation.
 pub(super) fn retired(
@@ -28,16 +28,14 @@ pub(super) fn retired(
     }
     let changed = page.and_then(|page| page.changed.clone());
     Some(Finding {
-        oracle: OracleId::StaleTlb,
+        violation: Violation::StaleTranslation {
+            mm,
+            va,
+            write: access.writes(),
+            pfn: through.pfn,
+            filled_at: through.filled_at,
+        },
         site: changed.unwrap_or_else(|| site.clone()),
         other: None,
-        message: format!(
-            "a {} at {va} used a translation to {} cached at step {}, though a flush of it was complete",
-            if access.writes() { "write" } else { "read" },
-            through.pfn,
-            through.filled_at
-        ),
-        frame: Some(through.pfn),
-        page: Some((mm, va)),
     })
 }

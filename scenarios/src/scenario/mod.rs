@@ -9,7 +9,6 @@ mod schema;
 mod spec;
 mod validate;
 
-pub use case::ORACLE_IDS;
 pub use load::load;
 pub use schema::schema;
 pub use spec::{KernelSpec, MachineChange, MachineSpec};

@@ -72,7 +72,7 @@ pub fn shrink(
     'again: loop {
         let Some(finding) = best.trace.findings.first().cloned() else { return Ok(best) };
         // What a check allows is true of its scenario alone.
-        if finding.oracle == OracleId::Check {
+        if finding.oracle() == OracleId::Check {
             return Ok(best);
         }
         for edit in edits(&best.subject.scenario, &best.subject.json) {

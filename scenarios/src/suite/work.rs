@@ -87,7 +87,7 @@ fn hit(loaded: &Loaded, case: &Case, report: &Report) -> Result<Option<Hit>, Set
     };
     let unexpected = report.verdict == Verdict::Violation;
     let record = unexpected.then(|| record(loaded, case, run, trace.clone(), finding)).transpose()?;
-    let message = record.as_ref().map_or_else(|| finding.message.clone(), |record| record.message.clone());
+    let message = record.as_ref().map_or_else(|| finding.violation.to_string(), |record| record.message.clone());
     Ok(Some(Hit { run, title: finding.title(), message, record }))
 }
 

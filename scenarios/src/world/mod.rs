@@ -10,7 +10,7 @@ use sim_mm::{Kernel, KernelConfig, MachineConfig, SpeculativeWalk};
 use sim_mmu::Geometry;
 
 use crate::operation::Noun;
-use crate::oracle::{Finding, OracleId, Site, Watch, deadlock, livelock};
+use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, livelock};
 use crate::scenario::{Check, MachineSpec, Scenario};
 use crate::stage::{Cast, Stage};
 use script::Script;
@@ -130,7 +130,7 @@ impl<'s> World<'s> {
                 return Err(SetupError::Violation {
                     index,
                     process: process.name.clone(),
-                    finding: finding.message.clone(),
+                    finding: finding.violation.to_string(),
                 });
             }
         }
@@ -207,11 +207,12 @@ impl<'s> World<'s> {
                 };
                 let core = self.kernel().core();
                 let stack = |cpu: CpuId| sim_core::Cpu { core, id: cpu }.routines();
-                let describe = |blocked: &sim_core::Blocked| {
-                    let what = core.memory.describe(blocked.op.loc);
-                    format!("{} on {} waits for {what}", name(blocked), blocked.cpu)
+                let wait = |blocked: &sim_core::Blocked| Wait {
+                    who: name(blocked).to_owned(),
+                    cpu: blocked.cpu,
+                    what: core.memory.describe(blocked.op.loc),
                 };
-                self.watch.add(deadlock(&blocked, steps, stack, describe));
+                self.watch.add(deadlock(&blocked, steps, stack, wait));
             }
             Outcome::StepBound => self.watch.add(livelock(step_bound)),
         }
@@ -225,21 +226,27 @@ impl<'s> World<'s> {
 
     fn check_values(&self) {
         for (index, check) in self.scenario.checks.iter().enumerate() {
-            let message = match check {
-                Check::Value { of, one_of } => (self.stage.value(of))
-                    .filter(|value| !one_of.contains(value))
-                    .map(|value| format!("`{of}` is {value}, not one of {one_of:?}")),
+            let failed = match check {
+                Check::Value { of, one_of } => {
+                    let failed =
+                        |is| Violation::Value { check: index, of: of.clone(), is, one_of: one_of.clone() };
+                    self.stage.value(of).filter(|value| !one_of.contains(value)).map(failed)
+                }
                 Check::Returned { thread, op, one_of } => {
                     let task = self.scenario.threads.iter().position(|t| t.name == *thread);
                     task.and_then(|task| self.stage.returned(TaskId(task as u8), *op))
                         .filter(|value| !one_of.contains(value))
-                        .map(|value| {
-                            format!("operation {op} of `{thread}` returned {value}, not one of {one_of:?}")
+                        .map(|value| Violation::Returned {
+                            check: index,
+                            thread: thread.clone(),
+                            op: *op,
+                            value,
+                            one_of: one_of.clone(),
                         })
                 }
             };
-            if let Some(message) = message {
-                self.watch.add(check_failed(index, message, self.kernel().core().steps()));
+            if let Some(violation) = failed {
+                self.watch.add(check_failed(violation, self.kernel().core().steps()));
             }
         }
     }
@@ -277,16 +284,4 @@ fn cast(scenario: &Scenario) -> Cast {
     let threads = scenario.threads.iter().map(|thread| process(&thread.process));
     let threads = threads.map(|process| process.expect("the loader checked the names of processes")).collect();
     Cast { processes, threads, pipes }
-}
-
-/// A check of the scenario's own failed.
-fn check_failed(index: usize, message: String, step: u64) -> Finding {
-    Finding {
-        oracle: OracleId::Check,
-        site: Site { cpu: CpuId(0), step, stack: Vec::new() },
-        other: None,
-        message: format!("checks[{index}]: {message}"),
-        frame: None,
-        page: None,
-    }
 }

@@ -4,8 +4,8 @@ mod modules;
 
 use std::path::{Path, PathBuf};
 
+use mmsim::oracle::OracleId;
 use modules::{Circle, Crate};
-
 use sim_gup::CATALOGUE;
 use sim_mm::Shape;
 
@@ -168,4 +168,17 @@ fn a_circle_is_found_where_there_is_one() {
     assert_eq!(ways(&[("lib.rs", "mod a;"), ("a/mod.rs", calls), child, d]), ["a -> a/c -> a"]);
     let passes_on = "mod c; mod d; pub use c::c; pub use d::D; pub struct A;";
     assert_eq!(ways(&[("lib.rs", "mod a;"), ("a/mod.rs", passes_on), child, d]), [""; 0]);
+}
+#[test]
+fn every_oracle_has_a_name_a_sentence_and_a_place_in_the_readme() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README is there");
+    let (_, listed) = readme.split_once("**Oracles**").expect("the README lists the oracles");
+    let listed = listed.split('.').next().unwrap_or_default();
+    for oracle in OracleId::ALL.iter().filter(|oracle| **oracle != OracleId::Check) {
+        assert!(listed.contains(oracle.name()), "the README does not name {oracle}");
+        let about = oracle.about();
+        assert!(about.starts_with(char::is_uppercase) && about.ends_with('.'), "{oracle}: {about}");
+        assert_eq!(OracleId::by_name(oracle.name()), Some(*oracle));
+    }
 }

@@ -1,0 +1,11 @@
+//! `check`: what a scenario states about its own values does not hold at the end of a run.
+
+use sim_core::CpuId;
+
+use super::ghost::Site;
+use super::{Finding, Violation};
+
+/// A check of the scenario's own failed, in a run of so many steps.
+pub fn check_failed(violation: Violation, step: u64) -> Finding {
+    Finding { violation, site: Site { cpu: CpuId(0), step, stack: Vec::new() }, other: None }
+}

@@ -1,0 +1,74 @@
+//! The table of the oracles: a row each.
+
+use std::fmt;
+
+/// Makes [`OracleId`] of rows: what the oracle checks, in a sentence; its name in code; its name in scenarios,
+/// records and output.
+macro_rules! oracles {
+    ($(#[doc = $about:literal] $id:ident = $name:literal;)*) => {
+        /// Which oracle.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum OracleId {
+            $(#[doc = $about] $id,)*
+        }
+
+        impl OracleId {
+            /// Every oracle that there is.
+            pub const ALL: &[OracleId] = &[$(OracleId::$id),*];
+
+            /// Its name in scenarios, records and output.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(OracleId::$id => $name,)*
+                }
+            }
+
+            /// What it checks, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(OracleId::$id => $about.trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+
+oracles! {
+    /// A CPU, a walker, a device or a pin holder touches a frame that is free or has another owner.
+    FrameUseAfterFree = "frame-use-after-free";
+    /// A walk reads a frame that is not now a table of that level and address space.
+    PageTableUseAfterFree = "page-table-use-after-free";
+    /// An access retires through a translation that nothing has justified since the last flush.
+    StaleTlb = "stale-tlb";
+    /// A write becomes visible through private memory that was not shared.
+    CowBroken = "cow-broken";
+    /// Bytes written after sharing ended are read by the other side.
+    Leak = "leak";
+    /// An object (a mapping, an address space) is used after its end.
+    ObjectUseAfterFree = "object-use-after-free";
+    /// A `BUG_ON()` or `WARN_ON()` of the kernel fires.
+    KernelBug = "kernel-bug";
+    /// A reference count differs from the number of holders.
+    Refcount = "refcount";
+    /// A mapcount differs from the number of mappings.
+    Mapcount = "mapcount";
+    /// Nothing can happen, and not everyone is at his end.
+    Deadlock = "deadlock";
+    /// No end within the bound on steps.
+    Livelock = "livelock";
+    /// A check that the scenario states about its own values failed.
+    Check = "check";
+}
+
+impl OracleId {
+    /// The oracle of a name.
+    pub fn by_name(name: &str) -> Option<OracleId> {
+        OracleId::ALL.iter().copied().find(|id| id.name() == name)
+    }
+}
+
+impl fmt::Display for OracleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,384 @@
+//! What is wrong, with its values, and the one place that makes sentences of it.
+
+use std::fmt;
+
+use sim_core::CpuId;
+use sim_mm::{Errno, MmId};
+use sim_mmu::{Level, Pfn, VirtAddr, Walker};
+
+use super::OracleId;
+
+/// A violation: which rule, and the values that break it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the sentence at a variant says what its values are")]
+pub enum Violation {
+    /// `frame-use-after-free`: user code used a translation of `va`, cached at step `filled_at`.
+    LostFrameUsed { mm: MmId, va: VirtAddr, filled_at: u64, pfn: Pfn, lost: Lost },
+    /// `frame-use-after-free`: a touch through a reference that was handed out for `va`.
+    LostPinTouched { mm: MmId, va: VirtAddr, pfn: Pfn, write: bool, lost: Lost },
+    /// `page-table-use-after-free`: a walk took a frame for a table of that level.
+    NoSuchTable { by: Walker, routine: Option<&'static str>, table: Pfn, level: Level, found: Found },
+    /// `stale-tlb`: an access used a translation that a complete flush should have dropped.
+    StaleTranslation { mm: MmId, va: VirtAddr, write: bool, pfn: Pfn, filled_at: u64 },
+    /// `cow-broken`: the zero page was written.
+    ZeroPageWritten { mm: MmId, va: VirtAddr, pfn: Pfn },
+    /// `cow-broken`: a write for `mm` changed a private page of `other`.
+    PrivatePageWritten { mm: MmId, va: VirtAddr, pfn: Pfn, other: MmId, at: VirtAddr },
+    /// `leak`: `mm` read what it must not, written by `owner` if anybody maps the frame.
+    ForeignRead { mm: MmId, va: VirtAddr, pfn: Pfn, value: u64, owner: Option<MmId> },
+    /// `object-use-after-free`: this word of a kernel object was used after the object's end.
+    ObjectUsed { word: String },
+    /// `kernel-bug`: the kernel says that this must not be.
+    KernelStops { what: &'static str },
+    /// `refcount`: a reference was dropped that nobody had.
+    CountBelowZero { pfn: Pfn },
+    /// `refcount`: a reference was taken on a page that had none.
+    CountFromZero { pfn: Pfn },
+    /// `refcount`: a count became too large for its word.
+    CountWrapped { pfn: Pfn, old: u64, new: u64 },
+    /// `refcount`: a frame was freed that memory does not have.
+    NoFrameFreed { pfn: Pfn },
+    /// `refcount`: a free frame was freed.
+    FreedTwice { pfn: Pfn },
+    /// `refcount`: the zero page was freed.
+    ZeroPageFreed { pfn: Pfn },
+    /// `refcount`: a frame was freed under a pin of `va`.
+    FreedUnderPin { pfn: Pfn, va: VirtAddr },
+    /// `refcount`, at rest: the count is not the number of holders.
+    CountAtRest { pfn: Pfn, count: u64, holders: u64, mappings: u64, pins: u64 },
+    /// `refcount`, at rest: a frame that is not free has no holder that could give it back.
+    LostAtRest { pfn: Pfn },
+    /// `mapcount`: a frame was freed that an entry maps.
+    FreedUnderMapping { pfn: Pfn, mm: MmId, va: VirtAddr },
+    /// `mapcount`, at rest: the count is not the number of entries.
+    MapcountAtRest { pfn: Pfn, count: u64, mappings: u64 },
+    /// `deadlock`: these tasks wait for ever.
+    Deadlock { waits: Vec<Wait> },
+    /// `livelock`: a run has not ended within its bound.
+    Livelock { bound: u64 },
+    /// `check`: a value that a thread read is none that check number `check` allows.
+    Value { check: usize, of: String, is: u64, one_of: Vec<u64> },
+    /// `check`: an operation returned what check number `check` does not allow.
+    Returned { check: usize, thread: String, op: usize, value: i64, one_of: Vec<i64> },
+}
+
+/// Why a frame is not what its user takes it for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Memory has no such frame.
+    NoFrame,
+    /// It is on the free list.
+    Free,
+    /// It is a table now.
+    Table,
+    /// It was freed in between, and belongs to somebody else.
+    NewOwner,
+    /// It was not behind that address since it was last allocated.
+    NeverThere,
+}
+
+/// What a walk found where it took a frame for a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Memory has no such frame.
+    NoFrame,
+    /// The zero page.
+    ZeroPage,
+    /// A frame on the free list.
+    Free,
+    /// Contents of user memory.
+    Data,
+    /// A table of another level, or under another root.
+    Table {
+        /// The level of its entries.
+        level: Level,
+        /// It belongs to another address space.
+        of_another: bool,
+    },
+}
+
+/// A task that waits for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The name of the task.
+    pub who: String,
+    /// Its CPU.
+    pub cpu: CpuId,
+    /// The word that it waits for.
+    pub what: String,
+}
+
+/// What things are called in a sentence. What is not overridden is called as the machine knows it.
+pub trait Names {
+    /// An address space.
+    fn mm(&self, mm: MmId) -> String {
+        format!("mm{}", mm.0)
+    }
+
+    /// A page, or a place in it.
+    fn page(&self, va: VirtAddr) -> String {
+        va.to_string()
+    }
+
+    /// The part of a sentence that says at which step something was; it begins with a blank, or is empty.
+    fn at_step(&self, step: u64) -> String {
+        format!(" at step {step}")
+    }
+
+    /// An operation of a thread.
+    fn operation(&self, _thread: &str, op: usize) -> String {
+        format!("run[{op}]")
+    }
+}
+
+struct Plain;
+
+impl Names for Plain {}
+
+impl Violation {
+    /// The oracle that judges it.
+    pub fn oracle(&self) -> OracleId {
+        match self {
+            Violation::LostFrameUsed { .. } | Violation::LostPinTouched { .. } => OracleId::FrameUseAfterFree,
+            Violation::NoSuchTable { .. } => OracleId::PageTableUseAfterFree,
+            Violation::StaleTranslation { .. } => OracleId::StaleTlb,
+            Violation::ZeroPageWritten { .. } | Violation::PrivatePageWritten { .. } => OracleId::CowBroken,
+            Violation::ForeignRead { .. } => OracleId::Leak,
+            Violation::ObjectUsed { .. } => OracleId::ObjectUseAfterFree,
+            Violation::KernelStops { .. } => OracleId::KernelBug,
+            Violation::CountBelowZero { .. }
+            | Violation::CountFromZero { .. }
+            | Violation::CountWrapped { .. }
+            | Violation::NoFrameFreed { .. }
+            | Violation::FreedTwice { .. }
+            | Violation::ZeroPageFreed { .. }
+            | Violation::FreedUnderPin { .. }
+            | Violation::CountAtRest { .. }
+            | Violation::LostAtRest { .. } => OracleId::Refcount,
+            Violation::FreedUnderMapping { .. } | Violation::MapcountAtRest { .. } => OracleId::Mapcount,
+            Violation::Deadlock { .. } => OracleId::Deadlock,
+            Violation::Livelock { .. } => OracleId::Livelock,
+            Violation::Value { .. } | Violation::Returned { .. } => OracleId::Check,
+        }
+    }
+
+    /// The frame that it is about.
+    pub fn frame(&self) -> Option<Pfn> {
+        match *self {
+            Violation::LostFrameUsed { pfn, .. }
+            | Violation::LostPinTouched { pfn, .. }
+            | Violation::NoSuchTable { table: pfn, .. }
+            | Violation::StaleTranslation { pfn, .. }
+            | Violation::ZeroPageWritten { pfn, .. }
+            | Violation::PrivatePageWritten { pfn, .. }
+            | Violation::ForeignRead { pfn, .. }
+            | Violation::CountBelowZero { pfn }
+            | Violation::CountFromZero { pfn }
+            | Violation::CountWrapped { pfn, .. }
+            | Violation::NoFrameFreed { pfn }
+            | Violation::FreedTwice { pfn }
+            | Violation::ZeroPageFreed { pfn }
+            | Violation::FreedUnderPin { pfn, .. }
+            | Violation::CountAtRest { pfn, .. }
+            | Violation::LostAtRest { pfn }
+            | Violation::FreedUnderMapping { pfn, .. }
+            | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
+            Violation::ObjectUsed { .. }
+            | Violation::KernelStops { .. }
+            | Violation::Deadlock { .. }
+            | Violation::Livelock { .. }
+            | Violation::Value { .. }
+            | Violation::Returned { .. } => None,
+        }
+    }
+
+    /// The page of an address space that it is about.
+    pub fn page(&self) -> Option<(MmId, VirtAddr)> {
+        match *self {
+            Violation::LostFrameUsed { mm, va, .. }
+            | Violation::LostPinTouched { mm, va, .. }
+            | Violation::StaleTranslation { mm, va, .. }
+            | Violation::ZeroPageWritten { mm, va, .. }
+            | Violation::PrivatePageWritten { mm, va, .. }
+            | Violation::ForeignRead { mm, va, .. }
+            | Violation::FreedUnderMapping { mm, va, .. } => Some((mm, va)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about how a run ended, rather than about the step that ended it.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(
+            self,
+            Violation::CountAtRest { .. }
+                | Violation::LostAtRest { .. }
+                | Violation::MapcountAtRest { .. }
+                | Violation::Deadlock { .. }
+                | Violation::Livelock { .. }
+                | Violation::Value { .. }
+                | Violation::Returned { .. }
+        )
+    }
+
+    /// What a check is about: a value, or a thread.
+    pub(super) fn subject(&self) -> Option<&str> {
+        match self {
+            Violation::Value { of: subject, .. } | Violation::Returned { thread: subject, .. } => Some(subject),
+            _ => None,
+        }
+    }
+
+    /// The message: what is wrong, in a clause with the values.
+    fn message(&self, names: &dyn Names) -> String {
+        match self {
+            Violation::LostFrameUsed { va, filled_at, pfn, lost, .. } => {
+                let (page, when) = (names.page(*va), names.at_step(*filled_at));
+                let wrong = lost.told("was freed");
+                format!("user code at {page} used a translation cached{when} to {pfn}, which {wrong}")
+            }
+            Violation::LostPinTouched { va, pfn, write, lost, .. } => {
+                let wrong = lost.told("was freed under the reference");
+                format!("a {} through a pin of {} touched {pfn}, which {wrong}", verb(*write), names.page(*va))
+            }
+            Violation::NoSuchTable { by, routine, table, level, found } => {
+                let walker = match by {
+                    Walker::Hardware => "the page walker",
+                    Walker::Software => routine.unwrap_or("a software walk"),
+                };
+                format!("{walker} took {table} for a table of {} entries, but it {found}", level.name())
+            }
+            Violation::StaleTranslation { va, write, pfn, filled_at, .. } => format!(
+                "a {} at {} used a translation to {pfn} cached{}, though a flush of it was complete",
+                verb(*write),
+                names.page(*va),
+                names.at_step(*filled_at)
+            ),
+            Violation::ZeroPageWritten { va, .. } => {
+                format!("a write at {} changed the zero page", names.page(*va))
+            }
+            Violation::PrivatePageWritten { mm, va, pfn, other, at } => format!(
+                "a write by {} at {} changed {pfn}, which {} maps as its private page {}",
+                names.mm(*mm),
+                names.page(*va),
+                names.mm(*other),
+                names.page(*at)
+            ),
+            Violation::ForeignRead { mm, pfn, value, owner, .. } => {
+                let whose = owner.map_or_else(|| "somebody else".to_owned(), |owner| names.mm(owner));
+                format!("{} read {value} from {pfn}, which {whose} wrote for itself alone", names.mm(*mm))
+            }
+            Violation::ObjectUsed { word } => format!("{word} was used after its end"),
+            Violation::KernelStops { what } => format!("the kernel stops: {what}"),
+            Violation::CountBelowZero { pfn } => format!("the count of {pfn} fell below zero"),
+            Violation::CountFromZero { pfn } => format!("a reference was taken on {pfn}, whose count was zero"),
+            Violation::CountWrapped { pfn, old, new } => format!("the count of {pfn} wrapped from {old} to {new}"),
+            Violation::NoFrameFreed { pfn } => format!("{pfn} was freed, but memory has no such frame"),
+            Violation::FreedTwice { pfn } => format!("{pfn} was freed twice"),
+            Violation::ZeroPageFreed { pfn } => format!("{pfn}, the zero page, was freed"),
+            Violation::FreedUnderPin { pfn, va } => {
+                format!("{pfn} was freed while the pin of {} holds it", names.page(*va))
+            }
+            Violation::CountAtRest { pfn, count, holders, mappings, pins } => format!(
+                "at rest the count of {pfn} is {count}, but it has {holders} holders \
+                 ({mappings} mappings, {pins} pins)"
+            ),
+            Violation::LostAtRest { pfn } => format!("at rest nobody can reach {pfn}, but it is not free"),
+            Violation::FreedUnderMapping { pfn, mm, va } => {
+                format!("{pfn} was freed while {} maps it at {}", names.mm(*mm), names.page(*va))
+            }
+            Violation::MapcountAtRest { pfn, count, mappings } => {
+                format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it")
+            }
+            Violation::Deadlock { waits } => {
+                let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
+                format!("nothing can happen any more: {}", waits.join("; "))
+            }
+            Violation::Livelock { bound } => format!("the run is not at its end after {bound} steps"),
+            Violation::Value { check, of, is, one_of } => {
+                format!("checks[{check}]: `{of}` is {is}, not one of {one_of:?}")
+            }
+            Violation::Returned { check, thread, op, value, one_of } => {
+                format!("checks[{check}]: operation {op} of `{thread}` returned {value}, not one of {one_of:?}")
+            }
+        }
+    }
+
+    /// The whole sentence, with such names.
+    pub fn sentence(&self, names: &dyn Names) -> String {
+        let either = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(" or ");
+        match self {
+            Violation::Value { of, is, one_of, .. } => {
+                format!("The value `{of}` is {is}, not {}.", either(&mut one_of.iter().map(u64::to_string)))
+            }
+            Violation::Returned { thread, op, value, one_of, .. } => {
+                let (call, value) = (names.operation(thread, *op), returned_value(*value));
+                let allowed = either(&mut one_of.iter().map(|value| returned_value(*value)));
+                format!("{call} of {thread} returned {value}, not {allowed}.")
+            }
+            _ => {
+                let text = self.message(names);
+                // A name keeps its spelling, even at the head of a sentence.
+                let first = text.split(' ').next().unwrap_or_default();
+                let is_name = first.contains(['_', '[']) || matches!(self, Violation::ForeignRead { .. });
+                match text.get(..1).filter(|_| !is_name) {
+                    Some(first) => format!("{}{}.", first.to_uppercase(), &text[1..]),
+                    None => text + ".",
+                }
+            }
+        }
+    }
+}
+
+fn verb(write: bool) -> &'static str {
+    if write { "write" } else { "read" }
+}
+
+/// A count, or the name of an error.
+pub(crate) fn returned_value(value: i64) -> String {
+    let errors = [Errno::Enomem, Errno::Efault, Errno::Einval];
+    let error = errors.into_iter().find(|errno| errno.code() == value);
+    error.map_or_else(|| value.to_string(), |errno| format!("-{errno}"))
+}
+
+impl Lost {
+    fn told(self, freed: &str) -> String {
+        match self {
+            Lost::NoFrame => "does not exist".to_owned(),
+            Lost::Free => "is free".to_owned(),
+            Lost::Table => "is a page table".to_owned(),
+            Lost::NewOwner => format!("{freed} and has a new owner"),
+            Lost::NeverThere => "was never behind that address since it was last allocated".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message(&Plain))
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Found::NoFrame => f.write_str("does not exist"),
+            Found::ZeroPage => f.write_str("is the zero page"),
+            Found::Free => f.write_str("is free"),
+            Found::Data => f.write_str("holds user data"),
+            Found::Table { level, of_another } => {
+                write!(
+                    f,
+                    "is a table of {} entries{}",
+                    level.name(),
+                    if *of_another { " of another mm" } else { "" }
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {} waits for {}", self.who, self.cpu, self.what)
+    }
+}
