@@ -2,8 +2,7 @@
 
 use sim_core::CpuId;
 
-use super::ghost::Site;
-use super::{Finding, Violation};
+use super::{Finding, Site, Violation};
 
 /// A check of the scenario's own failed, in a run of so many steps.
 pub fn check_failed(violation: Violation, step: u64) -> Finding {

@@ -7,18 +7,18 @@
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
 
-use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, Violation};
+use super::ghost::{FrameState, Seen};
+use super::{Finding, Site, Violation};
 
 /// A write by, or for, an address space.
-pub(super) fn wrote(ghost: &Ghost, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Site) -> Option<Finding> {
-    let frame = ghost.frame(pfn)?;
-    if frame.state == FrameState::Reserved {
+pub(super) fn wrote(ghost: Seen<'_>, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Site) -> Option<Finding> {
+    if ghost.life(pfn)?.state == FrameState::Reserved {
         let violation = Violation::ZeroPageWritten { mm, va, pfn };
         return Some(Finding { violation, site: site.clone(), other: None });
     }
-    let &(other, at) = frame.mappings.iter().find(|(other, _)| *other != mm && !ghost.is_forking(mm, *other))?;
-    let mapped = frame.mapped_by.iter().find(|(by, _)| *by == other).map(|(_, site)| site.clone());
+    let &(other, at) =
+        ghost.mappings(pfn).iter().find(|(other, _)| *other != mm && !ghost.is_forking(mm, *other))?;
+    let mapped = ghost.mapped_by(pfn).iter().find(|(by, _)| *by == other).map(|(_, site)| site.clone());
     let violation = Violation::PrivatePageWritten { mm, va, pfn, other, at: at.base() };
     Some(Finding { violation, site: site.clone(), other: mapped })
 }

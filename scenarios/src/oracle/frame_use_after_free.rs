@@ -8,48 +8,46 @@
 use sim_mm::MmId;
 use sim_mmu::{Translation, VirtAddr};
 
-use super::ghost::{FrameState, Ghost, PinState, Site};
-use super::{Finding, Lost, Violation};
+use super::ghost::{FrameState, PinState, Seen};
+use super::{Finding, Lost, Site, Violation};
 
 /// An access that retired through a translation.
 pub(super) fn retired(
-    ghost: &Ghost,
+    ghost: Seen<'_>,
     mm: MmId,
     va: VirtAddr,
     through: &Translation,
     site: &Site,
 ) -> Option<Finding> {
-    let frame = ghost.frame(through.pfn)?;
-    let freed_since = frame.freed.as_ref().filter(|freed| freed.step > through.filled_at);
-    let lost = match frame.state {
+    let life = ghost.life(through.pfn)?;
+    let freed_since = life.freed.as_ref().filter(|freed| freed.step > through.filled_at);
+    let lost = match life.state {
         FrameState::Free => Lost::Free,
         FrameState::Table { .. } => Lost::Table,
         FrameState::Data | FrameState::Reserved if freed_since.is_some() => Lost::NewOwner,
         FrameState::Data | FrameState::Reserved => return None,
     };
-    let installed = ghost.page(mm, va.vpn()).and_then(|page| page.changed.clone());
     Some(Finding {
         violation: Violation::LostFrameUsed { mm, va, filled_at: through.filled_at, pfn: through.pfn, lost },
-        site: installed.unwrap_or_else(|| site.clone()),
-        other: frame.freed.clone(),
+        site: ghost.changed(mm, va.vpn()).unwrap_or(site).clone(),
+        other: life.freed.clone(),
     })
 }
 
 /// A touch through a reference.
-pub(super) fn touched(ghost: &Ghost, pin: &PinState, write: bool) -> Option<Finding> {
-    let frame = ghost.frame(pin.pfn);
-    let freed = frame.and_then(|frame| frame.freed.clone());
-    let lost = match frame {
+pub(super) fn touched(ghost: Seen<'_>, pin: &PinState, write: bool) -> Option<Finding> {
+    let life = ghost.life(pin.pfn);
+    let lost = match life {
         None => Lost::NoFrame,
-        Some(frame) if frame.state == FrameState::Free => Lost::Free,
-        Some(frame) if matches!(frame.state, FrameState::Table { .. }) => Lost::Table,
-        Some(_) if freed.as_ref().is_some_and(|freed| freed.step > pin.taken.step) => Lost::NewOwner,
+        Some(life) if life.state == FrameState::Free => Lost::Free,
+        Some(life) if matches!(life.state, FrameState::Table { .. }) => Lost::Table,
+        Some(life) if life.frees != pin.frees => Lost::NewOwner,
         Some(_) if pin.stranger => Lost::NeverThere,
         Some(_) => return None,
     };
     Some(Finding {
         violation: Violation::LostPinTouched { mm: pin.mm, va: pin.va, pfn: pin.pfn, write, lost },
         site: pin.taken.clone(),
-        other: freed,
+        other: life.and_then(|life| life.freed.clone()),
     })
 }

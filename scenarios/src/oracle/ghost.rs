@@ -1,40 +1,27 @@
 //! What the oracles remember: the truth about frames, entries and references, kept beside the machine.
+//!
+//! Each part of it has a [place](Places) that is touched where the part is read or changed. A part that is given the
+//! value which it has already is only looked at.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sim_core::{CpuId, Loc, Role, Routine};
+use sim_core::{Core, Loc};
 use sim_mm::{FrameUse, MmId};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
-/// Where something happened. Without the event log, the stack is empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
-    /// On which CPU.
-    pub cpu: CpuId,
-    /// At which step of the run.
-    pub step: u64,
-    /// The active routines, outermost first.
-    pub stack: Vec<Routine>,
-}
-
-impl Site {
-    /// The innermost routine that tells what was going on.
-    pub fn routine(&self) -> Option<&'static str> {
-        telling(&self.stack).map(|routine| routine.name)
-    }
-}
-
-/// The innermost of some active routines that is more than a helper.
-pub(crate) fn telling(stack: &[Routine]) -> Option<Routine> {
-    stack.iter().rev().find(|routine| routine.role != Role::Helper).or(stack.last()).copied()
-}
+use super::Site;
+use super::kept::Kept;
+use super::places::{OfFrame, OfMm, Places};
+use super::readers::{Readers, bit};
 
 /// What a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum FrameState {
     /// Taken before anything ran: the zero page, the kernel's own root.
     Reserved,
     /// On the free list.
+    #[default]
     Free,
     /// Contents of user memory.
     Data,
@@ -42,311 +29,453 @@ pub(super) enum FrameState {
     Table { level: Level, root: Pfn },
 }
 
-/// What is known of a frame.
-#[derive(Clone, Debug)]
-pub(super) struct Frame {
+/// What a frame is, and how it came to be that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
     pub(super) state: FrameState,
     /// When it last went to the free list.
     pub(super) freed: Option<Site>,
+    /// How often it went there.
+    pub(super) frees: u32,
+}
+
+/// What is known of a frame.
+#[derive(Clone, Debug, Default)]
+struct Frame {
+    life: Life,
     /// The entries that map it now, special ones left out.
-    pub(super) mappings: Vec<(MmId, Vpn)>,
+    mappings: Vec<(MmId, Vpn)>,
     /// The pages that it was ever behind since it was last allocated.
-    pub(super) homes: Vec<(MmId, Vpn)>,
+    homes: Vec<(MmId, Vpn)>,
     /// Who last made an entry lead to it, for each address space that did.
-    pub(super) mapped_by: Vec<(MmId, Site)>,
+    mapped_by: Vec<(MmId, Site)>,
+    readers: Readers,
+    /// The address space whose root it was last.
+    root_of: Option<MmId>,
 }
 
 /// A value that an entry had, and whether it still has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Justified {
-    pub(super) pfn: Pfn,
-    pub(super) write: bool,
-    /// The moment at which it was replaced.
-    pub(super) until: Option<u64>,
+struct Justified {
+    pfn: Pfn,
+    write: bool,
+    /// The number of flushes that had begun when it was replaced.
+    until: Option<u32>,
 }
 
 /// A page of an address space: the values that justify a translation of it.
-#[derive(Clone, Debug)]
-pub(super) struct PageHistory {
-    pub(super) mm: MmId,
-    pub(super) vpn: Vpn,
-    pub(super) values: Vec<Justified>,
+#[derive(Clone, Debug, Default)]
+struct PageHistory {
+    values: Vec<Justified>,
     /// Who changed the entry last.
-    pub(super) changed: Option<Site>,
+    changed: Option<Site>,
 }
 
 /// A reference that GUP handed out.
 #[derive(Clone, Debug)]
 pub(super) struct PinState {
-    pub(super) id: u64,
+    id: u64,
     pub(super) mm: MmId,
     pub(super) va: VirtAddr,
     pub(super) pfn: Pfn,
     pub(super) taken: Site,
+    /// How often the frame had been freed then.
+    pub(super) frees: u32,
     /// The frame was never behind that address since it was last allocated.
     pub(super) stranger: bool,
 }
 
+/// A flush of some pages: the `nth` of its address space to begin.
 #[derive(Clone, Debug)]
 struct Flush {
     id: u64,
     mm: MmId,
     range: Range<Vpn>,
-    begun: u64,
+    nth: u32,
 }
 
-/// The memory of the oracles.
-#[derive(Clone, Debug)]
-pub struct Ghost {
-    pub(super) frames: Vec<Frame>,
-    /// For each word of memory, the address spaces that may read what it holds: a bit each.
-    readers: Vec<u64>,
-    words: u32,
-    pub(super) pages: Vec<PageHistory>,
-    pub(super) pins: Vec<PinState>,
+/// What is known of an address space.
+#[derive(Clone, Debug, Default)]
+struct Mm {
+    /// From whom it is being forked.
+    parent: Option<MmId>,
+    /// Who is being forked from it.
+    children: Vec<MmId>,
+    exited: bool,
+    /// Flushes that have begun.
+    begun: u32,
+    /// Those that are done: what they covered, and which they were.
+    done: Vec<(Range<Vpn>, u32)>,
+}
+
+/// What is in no table: little, and copied for each run.
+#[derive(Clone, Debug, Default)]
+struct Loose {
+    /// In the order of their ids.
+    pins: Vec<PinState>,
+    /// Those under way, at most one a CPU.
     flushes: Vec<Flush>,
     /// Kernel objects that were freed: the first word of each, and who did it last.
     freed_objects: Vec<(Loc, Site)>,
-    /// Root frame of each address space that ever was.
-    roots: Vec<(Pfn, MmId)>,
-    /// Address spaces that were torn down, or are being.
-    pub(super) exited: Vec<MmId>,
-    /// Forks under way: parent and child.
-    pub(super) forking: Vec<(MmId, MmId)>,
-    /// Counts events: the moments that `until` and `begun` speak of.
-    moment: u64,
 }
 
-const EVERYONE: u64 = u64::MAX;
-
-fn bit(mm: MmId) -> u64 {
-    1 << (mm.0 % 64)
+/// The memory of the oracles.
+#[derive(Debug)]
+pub struct Ghost {
+    places: Places,
+    frames: Kept<Frame>,
+    mms: Kept<Mm>,
+    pages: Kept<PageHistory>,
+    /// The number of each page that was ever told of.
+    page_numbers: BTreeMap<(MmId, Vpn), usize>,
+    loose: Loose,
+    base: Loose,
 }
 
-impl Ghost {
-    /// A machine with `frames` frames of `words` words, of which the first `reserved` are taken.
-    pub(super) fn new(frames: u64, words: u32, reserved: u64) -> Ghost {
-        let frame = |pfn| Frame {
-            state: if pfn < reserved { FrameState::Reserved } else { FrameState::Free },
-            freed: None,
-            mappings: Vec::new(),
-            homes: Vec::new(),
-            mapped_by: Vec::new(),
-        };
-        Ghost {
-            frames: (0..frames).map(frame).collect(),
-            readers: vec![EVERYONE; frames as usize * words as usize],
-            words,
-            pages: Vec::new(),
-            pins: Vec::new(),
-            flushes: Vec::new(),
-            freed_objects: Vec::new(),
-            roots: Vec::new(),
-            exited: Vec::new(),
-            forking: Vec::new(),
-            moment: 0,
-        }
+/// The memory of the oracles in a step: what is read through this is touched.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    core: &'a Core,
+    ghost: &'a Ghost,
+}
+
+impl<'a> Seen<'a> {
+    fn frame(self, pfn: Pfn, part: OfFrame) -> Option<&'a Frame> {
+        self.core.touch(self.ghost.places.frame(pfn, part), false);
+        self.ghost.frames.get(pfn.0 as usize)
     }
 
-    pub(super) fn frame(&self, pfn: Pfn) -> Option<&Frame> {
-        self.frames.get(pfn.0 as usize)
+    fn mm(self, mm: MmId, part: OfMm) -> Option<&'a Mm> {
+        self.core.touch(self.ghost.places.mm(mm, part), false);
+        self.ghost.mms.get(mm.0.into())
     }
 
-    fn frame_mut(&mut self, pfn: Pfn) -> Option<&mut Frame> {
-        self.frames.get_mut(pfn.0 as usize)
+    fn page(self, mm: MmId, vpn: Vpn) -> Option<&'a PageHistory> {
+        self.core.touch(self.ghost.places.page(mm, vpn), false);
+        self.ghost.pages.get(*self.ghost.page_numbers.get(&(mm, vpn))?)
     }
 
-    pub(super) fn mm_of_root(&self, root: Pfn) -> Option<MmId> {
-        self.roots.iter().rev().find(|(r, _)| *r == root).map(|(_, mm)| *mm)
+    /// How many frames memory has.
+    pub(super) fn frames(self) -> u64 {
+        self.ghost.frames.iter().count() as u64
     }
 
-    pub(super) fn page(&self, mm: MmId, vpn: Vpn) -> Option<&PageHistory> {
-        self.pages.iter().find(|page| page.mm == mm && page.vpn == vpn)
+    /// What a frame is; `None` if memory has no such frame.
+    pub(super) fn life(self, pfn: Pfn) -> Option<&'a Life> {
+        self.frame(pfn, OfFrame::Life).map(|frame| &frame.life)
     }
 
-    pub(super) fn pin(&self, id: u64) -> Option<&PinState> {
-        self.pins.iter().find(|pin| pin.id == id)
+    /// The entries that map a frame now, special ones left out.
+    pub(super) fn mappings(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
+        self.frame(pfn, OfFrame::Mappings).map(|frame| frame.mappings.as_slice()).unwrap_or_default()
+    }
+
+    /// Who last made an entry lead to a frame, for each address space that did, the latest last.
+    pub(super) fn mapped_by(self, pfn: Pfn) -> &'a [(MmId, Site)] {
+        self.frame(pfn, OfFrame::MappedBy).map(|frame| frame.mapped_by.as_slice()).unwrap_or_default()
     }
 
     /// Whether an address space may read a word.
-    pub(super) fn may_read(&self, mm: MmId, pfn: Pfn, word: u32) -> bool {
-        self.readers
-            .get(pfn.0 as usize * self.words as usize + word as usize)
-            .is_none_or(|readers| readers & bit(mm) != 0)
+    pub(super) fn may_read(self, mm: MmId, pfn: Pfn, word: u32) -> bool {
+        self.frame(pfn, OfFrame::Readers).is_none_or(|frame| frame.readers.of(word) & bit(mm) != 0)
+    }
+
+    /// The address space whose root a frame is, or was last.
+    pub(super) fn mm_of_root(self, root: Pfn) -> Option<MmId> {
+        self.frame(root, OfFrame::Root)?.root_of
     }
 
     /// Whether one of the two is being forked from the other.
-    pub(super) fn is_forking(&self, a: MmId, b: MmId) -> bool {
-        self.forking.iter().any(|&(parent, child)| (parent, child) == (a, b) || (parent, child) == (b, a))
+    pub(super) fn is_forking(self, a: MmId, b: MmId) -> bool {
+        self.mm(a, OfMm::Forks).is_some_and(|mm| mm.parent == Some(b) || mm.children.contains(&b))
     }
 
-    pub(super) fn tick(&mut self) {
-        self.moment += 1;
+    /// Whether an address space is torn down, or is being.
+    pub(super) fn has_exited(self, mm: MmId) -> bool {
+        self.mm(mm, OfMm::Exit).is_some_and(|mm| mm.exited)
     }
 
-    fn readers_of(&mut self, pfn: Pfn) -> &mut [u64] {
-        let words = self.words as usize;
-        let start = pfn.0 as usize * words;
-        self.readers.get_mut(start..start + words).unwrap_or_default()
+    /// Who changed the entry of a page last.
+    pub(super) fn changed(self, mm: MmId, vpn: Vpn) -> Option<&'a Site> {
+        self.page(mm, vpn)?.changed.as_ref()
+    }
+
+    /// Whether the entry of a page allows such a translation, or did when the last complete flush of it began.
+    pub(super) fn justifies(self, mm: MmId, vpn: Vpn, pfn: Pfn, write: bool) -> bool {
+        let Some(page) = self.page(mm, vpn) else { return false };
+        let mut values = page.values.iter().filter(|value| value.pfn == pfn && (value.write || !write));
+        values.clone().any(|value| value.until.is_none())
+            || values.any(|value| {
+                let done = self.mm(mm, OfMm::Done).map(|mm| mm.done.as_slice()).unwrap_or_default();
+                !done
+                    .iter()
+                    .any(|(range, nth)| range.contains(&vpn) && value.until.is_some_and(|until| until < *nth))
+            })
+    }
+
+    /// A reference that is not given up yet.
+    pub(super) fn pin(self, id: u64) -> Option<&'a PinState> {
+        let pin = self.ghost.pin(id)?;
+        self.core.touch(self.ghost.places.frame(pin.pfn, OfFrame::Pins), false);
+        Some(pin)
+    }
+
+    /// Pins that hold a frame now.
+    pub(super) fn pins_on(self, pfn: Pfn) -> impl Iterator<Item = &'a PinState> {
+        self.core.touch(self.ghost.places.frame(pfn, OfFrame::Pins), false);
+        self.ghost.loose.pins.iter().filter(move |pin| pin.pfn == pfn)
+    }
+
+    /// Who last freed the object whose first word this is.
+    pub(super) fn freed_object(self, first: Loc) -> Option<&'a Site> {
+        self.ghost.loose.freed_objects.iter().find(|(object, _)| *object == first).map(|(_, site)| site)
+    }
+}
+
+impl Ghost {
+    /// A machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
+    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Ghost {
+        let frame = |pfn| {
+            let state = if pfn < reserved { FrameState::Reserved } else { FrameState::Free };
+            Frame { life: Life { state, ..Life::default() }, ..Frame::default() }
+        };
+        Ghost {
+            places: Places::new(core, frames, mms),
+            frames: Kept::new((0..frames).map(frame).collect()),
+            mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
+            pages: Kept::default(),
+            page_numbers: BTreeMap::new(),
+            loose: Loose::default(),
+            base: Loose::default(),
+        }
+    }
+
+    /// For a step of `core`.
+    pub(super) fn seen<'a>(&'a self, core: &'a Core) -> Seen<'a> {
+        Seen { core, ghost: self }
+    }
+
+    /// Makes the present state the one that runs start with.
+    pub(super) fn checkpoint(&mut self) {
+        self.frames.checkpoint();
+        self.mms.checkpoint();
+        self.pages.checkpoint();
+        self.base.clone_from(&self.loose);
+    }
+
+    /// Back to the checkpoint.
+    pub(super) fn rewind(&mut self) {
+        self.frames.rewind();
+        self.mms.rewind();
+        self.pages.rewind();
+        self.loose.pins.clone_from(&self.base.pins);
+        self.loose.flushes.clone_from(&self.base.flushes);
+        self.loose.freed_objects.clone_from(&self.base.freed_objects);
+    }
+
+    fn pin(&self, id: u64) -> Option<&PinState> {
+        let place = self.loose.pins.binary_search_by_key(&id, |pin| pin.id).ok()?;
+        self.loose.pins.get(place)
+    }
+
+    /// Part of what is known of a frame, which changes if `differs` says so of the present state.
+    fn frame(
+        &mut self,
+        core: &Core,
+        pfn: Pfn,
+        part: OfFrame,
+        differs: impl FnOnce(&Frame) -> bool,
+    ) -> Option<&mut Frame> {
+        let changes = self.frames.get(pfn.0 as usize).is_some_and(differs);
+        core.touch(self.places.frame(pfn, part), changes);
+        if changes { self.frames.change(pfn.0 as usize) } else { None }
+    }
+
+    /// Part of what is known of an address space, which changes.
+    fn mm(&mut self, core: &Core, mm: MmId, part: OfMm) -> Option<&mut Mm> {
+        core.touch(self.places.mm(mm, part), true);
+        self.mms.change(mm.0.into())
+    }
+
+    /// A translation to a frame was cached, and remembers at which step: it tells frees before from frees after it.
+    pub(super) fn filled(&self, core: &Core, pfn: Pfn) {
+        core.touch(self.places.frame(pfn, OfFrame::Life), false);
     }
 
     /// An address space wrote a word: only it may read it, and whoever is being forked from it.
-    pub(super) fn wrote(&mut self, mm: MmId, pfn: Pfn, word: u32) {
-        let forked = self.forking.iter().filter(|(parent, _)| *parent == mm).fold(0, |set, (_, c)| set | bit(*c));
-        if let Some(readers) = self.readers_of(pfn).get_mut(word as usize) {
-            *readers = bit(mm) | forked;
+    pub(super) fn wrote(&mut self, core: &Core, mm: MmId, pfn: Pfn, word: u32) {
+        let children = self.seen(core).mm(mm, OfMm::Forks).map(|mm| mm.children.as_slice()).unwrap_or_default();
+        let set = children.iter().fold(bit(mm), |set, child| set | bit(*child));
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers.of(word) != set) {
+            frame.readers.set(word, set);
         }
     }
 
-    pub(super) fn cleared(&mut self, pfn: Pfn) {
-        self.readers_of(pfn).fill(EVERYONE);
+    pub(super) fn cleared(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| !frame.readers.is_everyones()) {
+            frame.readers.clear();
+        }
     }
 
-    pub(super) fn copied(&mut self, from: Pfn, to: Pfn) {
-        let source = self.readers_of(from).to_vec();
-        self.readers_of(to).copy_from_slice(&source);
+    pub(super) fn copied(&mut self, core: &Core, from: Pfn, to: Pfn) {
+        let Some(source) = self.seen(core).frame(from, OfFrame::Readers) else { return };
+        let readers = source.readers.clone();
+        if let Some(frame) = self.frame(core, to, OfFrame::Readers, |frame| frame.readers != readers) {
+            frame.readers = readers;
+        }
     }
 
-    pub(super) fn allocated(&mut self, pfn: Pfn, for_use: FrameUse) {
-        let Some(frame) = self.frame_mut(pfn) else { return };
-        frame.state = match for_use {
-            FrameUse::Data => FrameState::Data,
-            FrameUse::Root => FrameState::Table { level: Level::P4d, root: pfn },
-            FrameUse::Table { level, root } => FrameState::Table { level, root },
-        };
-        frame.mappings.clear();
-        frame.homes.clear();
-        frame.mapped_by.clear();
+    pub(super) fn allocated(&mut self, core: &Core, pfn: Pfn, for_use: FrameUse) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |_| true) {
+            frame.life.state = match for_use {
+                FrameUse::Data => FrameState::Data,
+                FrameUse::Root => FrameState::Table { level: Level::P4d, root: pfn },
+                FrameUse::Table { level, root } => FrameState::Table { level, root },
+            };
+        }
+        let was_mapped = |frame: &Frame| !(frame.mappings.is_empty() && frame.homes.is_empty());
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, was_mapped) {
+            frame.mappings.clear();
+            frame.homes.clear();
+        }
+        if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
+            frame.mapped_by.clear();
+        }
         if for_use != FrameUse::Data {
-            self.cleared(pfn);
+            self.cleared(core, pfn);
         }
     }
 
-    pub(super) fn freed(&mut self, pfn: Pfn, site: Site) {
-        if let Some(frame) = self.frame_mut(pfn) {
-            frame.state = FrameState::Free;
-            frame.freed = Some(site);
+    pub(super) fn freed(&mut self, core: &Core, pfn: Pfn, site: Site) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |_| true) {
+            frame.life = Life { state: FrameState::Free, freed: Some(site), frees: frame.life.frees + 1 };
         }
     }
 
-    pub(super) fn mm_created(&mut self, mm: MmId, root: Pfn, parent: Option<MmId>) {
-        self.roots.push((root, mm));
-        self.forking.extend(parent.map(|parent| (parent, mm)));
+    pub(super) fn mm_created(&mut self, core: &Core, mm: MmId, root: Pfn, parent: Option<MmId>) {
+        if let Some(frame) = self.frame(core, root, OfFrame::Root, |_| true) {
+            frame.root_of = Some(mm);
+        }
+        if let Some(mm) = self.mm(core, mm, OfMm::Forks) {
+            mm.parent = parent;
+        }
+        if let Some(parent) = parent.and_then(|parent| self.mm(core, parent, OfMm::Forks)) {
+            parent.children.push(mm);
+        }
     }
 
-    pub(super) fn fork_done(&mut self, parent: MmId, child: MmId) {
-        self.forking.retain(|fork| *fork != (parent, child));
+    pub(super) fn fork_done(&mut self, core: &Core, parent: MmId, child: MmId) {
+        if let Some(child) = self.mm(core, child, OfMm::Forks) {
+            child.parent = None;
+        }
+        if let Some(parent) = self.mm(core, parent, OfMm::Forks) {
+            parent.children.retain(|of| *of != child);
+        }
     }
 
-    pub(super) fn pte_changed(&mut self, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
+    pub(super) fn exited(&mut self, core: &Core, mm: MmId) {
+        if let Some(mm) = self.mm(core, mm, OfMm::Exit) {
+            mm.exited = true;
+        }
+    }
+
+    pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
         let vpn = va.vpn();
-        if old.is_present()
-            && old.pfn() != new.pfn()
-            && let Some(frame) = self.frame_mut(old.pfn())
-            && let Some(i) = frame.mappings.iter().position(|m| *m == (mm, vpn))
-        {
-            frame.mappings.swap_remove(i);
+        let stays = old.is_present() && new.is_present() && old.pfn() == new.pfn();
+        if old.is_present() && !stays {
+            let maps = |frame: &Frame| frame.mappings.contains(&(mm, vpn));
+            if let Some(frame) = self.frame(core, old.pfn(), OfFrame::Mappings, maps)
+                && let Some(place) = frame.mappings.iter().position(|mapping| *mapping == (mm, vpn))
+            {
+                frame.mappings.swap_remove(place);
+            }
         }
         if new.is_present() {
-            self.mapped(mm, vpn, old, new, &site);
-        } else if old.is_present()
-            && let Some(frame) = self.frame_mut(old.pfn())
-        {
-            frame.mappings.retain(|m| *m != (mm, vpn));
-        }
-        let moment = self.moment;
-        let page = match self.pages.iter().position(|page| page.mm == mm && page.vpn == vpn) {
-            Some(i) => &mut self.pages[i],
-            None => {
-                self.pages.push(PageHistory { mm, vpn, values: Vec::new(), changed: None });
-                self.pages.last_mut().expect("just pushed")
+            self.share_with_child(core, mm, new.pfn());
+            if !stays {
+                let special = new.has(Entry::SPECIAL);
+                let is_new = |frame: &Frame| !special || !frame.homes.contains(&(mm, vpn));
+                if let Some(frame) = self.frame(core, new.pfn(), OfFrame::Mappings, is_new) {
+                    if !special {
+                        frame.mappings.push((mm, vpn));
+                    }
+                    if !frame.homes.contains(&(mm, vpn)) {
+                        frame.homes.push((mm, vpn));
+                    }
+                }
             }
+            if let Some(frame) = self.frame(core, new.pfn(), OfFrame::MappedBy, |_| true) {
+                frame.mapped_by.retain(|(by, _)| *by != mm);
+                frame.mapped_by.push((mm, site.clone()));
+            }
+        }
+        self.replaced(core, mm, vpn, new, site);
+    }
+
+    /// While a child is being forked, it may read whatever its parent may read of what it maps.
+    fn share_with_child(&mut self, core: &Core, child: MmId, pfn: Pfn) {
+        if let Some(parent) = self.seen(core).mm(child, OfMm::Forks).and_then(|mm| mm.parent) {
+            let keeps = |frame: &Frame| frame.readers.keeps_from(child, parent);
+            if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, keeps) {
+                frame.readers.share(child, parent);
+            }
+        }
+    }
+
+    /// The entry of a page has a new value: the old ones justify a translation until a flush that begins later is done.
+    fn replaced(&mut self, core: &Core, mm: MmId, vpn: Vpn, new: Entry, site: Site) {
+        core.touch(self.places.page(mm, vpn), true);
+        let number = *self.page_numbers.entry((mm, vpn)).or_insert_with(|| self.pages.add());
+        let is_open = |page: &PageHistory| page.values.iter().any(|value| value.until.is_none());
+        let begun = if self.pages.get(number).is_some_and(is_open) {
+            self.seen(core).mm(mm, OfMm::Begun).map_or(0, |mm| mm.begun)
+        } else {
+            0
         };
+        let page = self.pages.change(number).expect("a page has the number of a history");
         page.changed = Some(site);
         for value in page.values.iter_mut().filter(|value| value.until.is_none()) {
-            value.until = Some(moment);
+            value.until = Some(begun);
         }
         if new.is_present() {
             page.values.push(Justified { pfn: new.pfn(), write: new.has(Entry::RW), until: None });
         }
     }
 
-    fn mapped(&mut self, mm: MmId, vpn: Vpn, old: Entry, new: Entry, site: &Site) {
-        let parent = self.forking.iter().find(|(_, child)| *child == mm).map(|(parent, _)| *parent);
-        if let Some(parent) = parent {
-            for readers in self.readers_of(new.pfn()) {
-                if *readers & bit(parent) != 0 {
-                    *readers |= bit(mm);
-                }
-            }
-        }
-        let Some(frame) = self.frame_mut(new.pfn()) else { return };
-        if !(old.is_present() && old.pfn() == new.pfn()) {
-            if !new.has(Entry::SPECIAL) {
-                frame.mappings.push((mm, vpn));
-            }
-            if !frame.homes.contains(&(mm, vpn)) {
-                frame.homes.push((mm, vpn));
-            }
-        }
-        frame.mapped_by.retain(|(by, _)| *by != mm);
-        frame.mapped_by.push((mm, site.clone()));
-    }
-
-    pub(super) fn pinned(&mut self, id: u64, mm: MmId, va: VirtAddr, pfn: Pfn, taken: Site) {
-        let stranger = self.frame(pfn).is_none_or(|frame| !frame.homes.contains(&(mm, va.vpn())));
-        self.pins.push(PinState { id, mm, va, pfn, taken, stranger });
-    }
-
-    pub(super) fn unpinned(&mut self, id: u64) {
-        self.pins.retain(|pin| pin.id != id);
-    }
-
-    pub(super) fn flush_begun(&mut self, id: u64, mm: MmId, range: Range<Vpn>) {
-        let begun = self.moment;
-        self.flushes.push(Flush { id, mm, range, begun });
-    }
-
-    pub(super) fn object_freed(&mut self, first: Loc, site: Site) {
-        self.freed_objects.retain(|(object, _)| *object != first);
-        self.freed_objects.push((first, site));
-    }
-
-    /// Who last freed the object whose first word this is.
-    pub(super) fn freed_object(&self, first: Loc) -> Option<&Site> {
-        self.freed_objects.iter().find(|(object, _)| *object == first).map(|(_, site)| site)
-    }
-
-    /// The address space of a flush that is not done yet.
-    pub(super) fn flushed_mm(&self, id: u64) -> Option<MmId> {
-        self.flushes.iter().find(|flush| flush.id == id).map(|flush| flush.mm)
+    pub(super) fn flush_begun(&mut self, core: &Core, id: u64, mm: MmId, range: Range<Vpn>) {
+        let Some(of) = self.mm(core, mm, OfMm::Begun) else { return };
+        of.begun += 1;
+        let nth = of.begun;
+        self.loose.flushes.push(Flush { id, mm, range, nth });
     }
 
     /// The promise of a flush: what was replaced before it began justifies nothing any more.
-    pub(super) fn flush_done(&mut self, id: u64) {
-        let Some(i) = self.flushes.iter().position(|flush| flush.id == id) else { return };
-        let Flush { mm, range, begun, .. } = self.flushes.swap_remove(i);
-        for page in self.pages.iter_mut().filter(|page| page.mm == mm && range.contains(&page.vpn)) {
-            page.values.retain(|value| value.until.is_none_or(|until| until > begun));
+    pub(super) fn flush_done(&mut self, core: &Core, id: u64) {
+        let Some(place) = self.loose.flushes.iter().position(|flush| flush.id == id) else { return };
+        let Flush { mm, range, nth, .. } = self.loose.flushes.swap_remove(place);
+        if let Some(mm) = self.mm(core, mm, OfMm::Done) {
+            mm.done.push((range, nth));
         }
     }
 
-    /// Becomes a copy of `base`, keeping what memory it has.
-    pub(super) fn rewind_to(&mut self, base: &Ghost) {
-        self.frames.clone_from(&base.frames);
-        self.readers.clone_from(&base.readers);
-        self.pages.clone_from(&base.pages);
-        self.pins.clone_from(&base.pins);
-        self.flushes.clone_from(&base.flushes);
-        self.freed_objects.clone_from(&base.freed_objects);
-        self.roots.clone_from(&base.roots);
-        self.exited.clone_from(&base.exited);
-        self.forking.clone_from(&base.forking);
-        self.moment = base.moment;
+    pub(super) fn pinned(&mut self, core: &Core, id: u64, mm: MmId, va: VirtAddr, pfn: Pfn, taken: Site) {
+        let home = self.seen(core).frame(pfn, OfFrame::Mappings);
+        let stranger = home.is_none_or(|frame| !frame.homes.contains(&(mm, va.vpn())));
+        let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
+        core.touch(self.places.frame(pfn, OfFrame::Pins), true);
+        let place = self.loose.pins.partition_point(|pin| pin.id < id);
+        self.loose.pins.insert(place, PinState { id, mm, va, pfn, taken, frees, stranger });
     }
 
-    /// Pins that hold a frame now.
-    pub(super) fn pins_on(&self, pfn: Pfn) -> impl Iterator<Item = &PinState> {
-        self.pins.iter().filter(move |pin| pin.pfn == pfn)
+    pub(super) fn unpinned(&mut self, core: &Core, id: u64) {
+        if let Ok(place) = self.loose.pins.binary_search_by_key(&id, |pin| pin.id) {
+            let pin = self.loose.pins.remove(place);
+            core.touch(self.places.frame(pin.pfn, OfFrame::Pins), true);
+        }
+    }
+
+    pub(super) fn object_freed(&mut self, first: Loc, site: Site) {
+        self.loose.freed_objects.retain(|(object, _)| *object != first);
+        self.loose.freed_objects.push((first, site));
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! Not checked: assertions of routines that are not modelled.
 
-use super::ghost::Site;
-use super::{Finding, Violation};
+use super::{Finding, Site, Violation};
 
 /// The kernel says that this must not be.
 pub(super) fn said(what: &'static str, site: &Site) -> Finding {

@@ -8,12 +8,12 @@
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
 
-use super::ghost::{Ghost, Site};
-use super::{Finding, Violation};
+use super::ghost::Seen;
+use super::{Finding, Site, Violation};
 
 /// A read by, or for, an address space.
 pub(super) fn read(
-    ghost: &Ghost,
+    ghost: Seen<'_>,
     mm: MmId,
     va: VirtAddr,
     pfn: Pfn,
@@ -24,7 +24,7 @@ pub(super) fn read(
     if ghost.may_read(mm, pfn, word) {
         return None;
     }
-    let owner = ghost.frame(pfn).and_then(|frame| frame.mapped_by.iter().rev().find(|(by, _)| *by != mm));
+    let owner = ghost.mapped_by(pfn).iter().rev().find(|(by, _)| *by != mm);
     Some(Finding {
         violation: Violation::ForeignRead { mm, va, pfn, value, owner: owner.map(|(by, _)| *by) },
         site: site.clone(),

@@ -6,29 +6,27 @@
 use sim_mm::{Kernel, Page};
 use sim_mmu::Pfn;
 
-use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, Violation};
+use super::ghost::{FrameState, Seen};
+use super::{Finding, Site, Violation};
 
 /// A frame goes to the free list.
-pub(super) fn freed(ghost: &Ghost, pfn: Pfn, site: &Site) -> Option<Finding> {
-    let frame = ghost.frame(pfn)?;
-    let &(mm, vpn) = frame.mappings.first()?;
+pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
+    let &(mm, vpn) = ghost.mappings(pfn).first()?;
     Some(Finding {
         violation: Violation::FreedUnderMapping { pfn, mm, va: vpn.base() },
         site: site.clone(),
-        other: frame.mapped_by.iter().find(|(by, _)| *by == mm).map(|(_, site)| site.clone()),
+        other: ghost.mapped_by(pfn).iter().find(|(by, _)| *by == mm).map(|(_, site)| site.clone()),
     })
 }
 
 /// A run has ended.
-pub(super) fn at_rest(ghost: &Ghost, kernel: &Kernel, site: &Site) -> Option<Finding> {
-    ghost.frames.iter().enumerate().find_map(|(i, frame)| {
-        let pfn = Pfn(i as u64);
+pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
+    (0..ghost.frames()).map(Pfn).find_map(|pfn| {
         let count = kernel.core().memory.get(kernel.mapcount(Page(pfn)).loc());
-        let mappings = frame.mappings.len() as u64;
-        (frame.state == FrameState::Data && count != mappings).then(|| Finding {
+        let mappings = ghost.mappings(pfn).len() as u64;
+        (ghost.life(pfn)?.state == FrameState::Data && count != mappings).then(|| Finding {
             violation: Violation::MapcountAtRest { pfn, count, mappings },
-            site: frame.mapped_by.last().map_or_else(|| site.clone(), |(_, site)| site.clone()),
+            site: ghost.mapped_by(pfn).last().map_or_else(|| site.clone(), |(_, site)| site.clone()),
             other: None,
         })
     })

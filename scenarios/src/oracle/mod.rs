@@ -6,26 +6,30 @@
 
 mod check;
 mod cow_broken;
-mod footprint;
 mod frame_use_after_free;
 mod ghost;
 mod id;
+mod kept;
 mod kernel_bug;
 mod leak;
 mod mapcount;
 mod object_use_after_free;
 mod page_table_use_after_free;
+mod places;
 mod progress;
+mod readers;
 mod refcount;
+mod site;
 mod stale_tlb;
 mod violation;
 mod watch;
 
 pub use check::check_failed;
-pub(crate) use ghost::telling;
-pub use ghost::{Ghost, Site};
+pub use ghost::Ghost;
 pub use id::OracleId;
 pub use progress::{deadlock, livelock};
+pub use site::Site;
+pub(crate) use site::telling;
 pub(crate) use violation::returned_value;
 pub use violation::{Found, Lost, Names, Violation, Wait};
 pub use watch::{Logged, Watch, What};

@@ -6,11 +6,11 @@
 
 use sim_core::{Core, Loc};
 
-use super::ghost::{Ghost, Site};
-use super::{Finding, Violation};
+use super::ghost::Seen;
+use super::{Finding, Site, Violation};
 
 /// The word was used, and its record is not what the user meant.
-pub(super) fn touched(ghost: &Ghost, core: &Core, loc: Loc, site: &Site) -> Finding {
+pub(super) fn touched(ghost: Seen<'_>, core: &Core, loc: Loc, site: &Site) -> Finding {
     let first = core.memory.record_of(loc);
     Finding {
         violation: Violation::ObjectUsed { word: core.memory.describe(loc) },

@@ -6,21 +6,22 @@
 
 use sim_mmu::{Level, Pfn, Walker};
 
-use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, Found, Violation};
+use super::ghost::{FrameState, Seen};
+use super::{Finding, Found, Site, Violation};
 
 /// An entry was read or written.
 pub(super) fn accessed(
-    ghost: &Ghost,
+    ghost: Seen<'_>,
     root: Pfn,
     level: Level,
     table: Pfn,
     by: Walker,
     site: &Site,
 ) -> Option<Finding> {
-    let found = match ghost.frame(table) {
+    let life = ghost.life(table);
+    let found = match life {
         None => Found::NoFrame,
-        Some(frame) => match frame.state {
+        Some(life) => match life.state {
             FrameState::Table { level: is, root: of } if is == level && of == root => return None,
             FrameState::Reserved if table == root => return None,
             FrameState::Reserved => Found::ZeroPage,
@@ -32,6 +33,6 @@ pub(super) fn accessed(
     Some(Finding {
         violation: Violation::NoSuchTable { by, routine: site.routine(), table, level, found },
         site: site.clone(),
-        other: ghost.frame(table).and_then(|frame| frame.freed.clone()),
+        other: life.and_then(|life| life.freed.clone()),
     })
 }

@@ -5,8 +5,7 @@
 
 use sim_core::{Blocked, CpuId, Routine};
 
-use super::ghost::Site;
-use super::{Finding, Violation, Wait};
+use super::{Finding, Site, Violation, Wait};
 
 /// These tasks wait for ever. `stack` tells the routines of a CPU, `wait` who waits for what.
 pub fn deadlock(

@@ -8,12 +8,12 @@
 use sim_mm::{Kernel, Page, RefChange};
 use sim_mmu::Pfn;
 
-use super::ghost::{FrameState, Ghost, Site};
-use super::{Finding, Violation};
+use super::ghost::{FrameState, Seen};
+use super::{Finding, Site, Violation};
 
 /// A count changed.
 pub(super) fn changed(
-    ghost: &Ghost,
+    ghost: Seen<'_>,
     pfn: Pfn,
     how: RefChange,
     old: u64,
@@ -26,18 +26,18 @@ pub(super) fn changed(
         RefChange::Get | RefChange::Speculative if new < old => Violation::CountWrapped { pfn, old, new },
         _ => return None,
     };
-    let freed = ghost.frame(pfn).and_then(|frame| frame.freed.clone());
+    let freed = ghost.life(pfn).and_then(|life| life.freed.clone());
     Some(Finding { violation, site: site.clone(), other: freed })
 }
 
 /// A frame goes to the free list.
-pub(super) fn freed(ghost: &Ghost, pfn: Pfn, site: &Site) -> Option<Finding> {
+pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
     let found = |violation, other| Some(Finding { violation, site: site.clone(), other });
-    let Some(frame) = ghost.frame(pfn) else { return found(Violation::NoFrameFreed { pfn }, None) };
-    if frame.state == FrameState::Free {
-        return found(Violation::FreedTwice { pfn }, frame.freed.clone());
+    let Some(life) = ghost.life(pfn) else { return found(Violation::NoFrameFreed { pfn }, None) };
+    if life.state == FrameState::Free {
+        return found(Violation::FreedTwice { pfn }, life.freed.clone());
     }
-    if frame.state == FrameState::Reserved {
+    if life.state == FrameState::Reserved {
         return found(Violation::ZeroPageFreed { pfn }, None);
     }
     let pin = ghost.pins_on(pfn).next()?;
@@ -45,24 +45,24 @@ pub(super) fn freed(ghost: &Ghost, pfn: Pfn, site: &Site) -> Option<Finding> {
 }
 
 /// A run has ended: every count against the holders that are left.
-pub(super) fn at_rest(ghost: &Ghost, kernel: &Kernel, site: &Site) -> Option<Finding> {
-    ghost.frames.iter().enumerate().find_map(|(i, frame)| {
-        let pfn = Pfn(i as u64);
-        let (mappings, pins) = (frame.mappings.len() as u64, ghost.pins_on(pfn).count() as u64);
-        let holders = match frame.state {
+pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
+    (0..ghost.frames()).map(Pfn).find_map(|pfn| {
+        let state = ghost.life(pfn)?.state;
+        let (mappings, pins) = (ghost.mappings(pfn).len() as u64, ghost.pins_on(pfn).count() as u64);
+        let holders = match state {
             FrameState::Free => 0,
             FrameState::Reserved | FrameState::Table { .. } => 1 + pins,
             FrameState::Data => mappings + pins,
         };
         let count = kernel.core().memory.get(kernel.refcount(Page(pfn)).loc());
-        let by = frame.mapped_by.last().map(|(_, site)| site.clone());
+        let by = ghost.mapped_by(pfn).last().map(|(_, site)| site.clone());
         if count != holders {
             let violation = Violation::CountAtRest { pfn, count, holders, mappings, pins };
             return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
         }
-        let lost = match frame.state {
-            FrameState::Data => frame.mappings.iter().all(|(mm, _)| ghost.exited.contains(mm)) && pins == 0,
-            FrameState::Table { root, .. } => ghost.mm_of_root(root).is_some_and(|mm| ghost.exited.contains(&mm)),
+        let lost = match state {
+            FrameState::Data => ghost.mappings(pfn).iter().all(|(mm, _)| ghost.has_exited(*mm)) && pins == 0,
+            FrameState::Table { root, .. } => ghost.mm_of_root(root).is_some_and(|mm| ghost.has_exited(mm)),
             FrameState::Free | FrameState::Reserved => false,
         };
         lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })

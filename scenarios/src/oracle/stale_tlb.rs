@@ -7,26 +7,21 @@
 use sim_mm::MmId;
 use sim_mmu::{Access, Translation, VirtAddr};
 
-use super::ghost::{Ghost, Site};
-use super::{Finding, Violation};
+use super::ghost::Seen;
+use super::{Finding, Site, Violation};
 
 /// An access that retired through a translation.
 pub(super) fn retired(
-    ghost: &Ghost,
+    ghost: Seen<'_>,
     mm: MmId,
     va: VirtAddr,
     access: Access,
     through: &Translation,
     site: &Site,
 ) -> Option<Finding> {
-    let page = ghost.page(mm, va.vpn());
-    let justified = page.is_some_and(|page| {
-        page.values.iter().any(|value| value.pfn == through.pfn && (value.write || !access.writes()))
-    });
-    if justified {
+    if ghost.justifies(mm, va.vpn(), through.pfn, access.writes()) {
         return None;
     }
-    let changed = page.and_then(|page| page.changed.clone());
     Some(Finding {
         violation: Violation::StaleTranslation {
             mm,
@@ -35,7 +30,7 @@ pub(super) fn retired(
             pfn: through.pfn,
             filled_at: through.filled_at,
         },
-        site: changed.unwrap_or_else(|| site.clone()),
+        site: ghost.changed(mm, va.vpn()).unwrap_or(site).clone(),
         other: None,
     })
 }

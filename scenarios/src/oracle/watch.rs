@@ -6,10 +6,9 @@ use sim_core::{Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel};
 use sim_mmu::Event as Hardware;
 
-use super::footprint::Places;
-use super::ghost::{Ghost, Site};
+use super::ghost::Ghost;
 use super::{
-    Finding, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount, object_use_after_free,
+    Finding, Site, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount, object_use_after_free,
     page_table_use_after_free, refcount, stale_tlb,
 };
 
@@ -40,21 +39,16 @@ pub enum What {
 /// Watches one machine.
 pub struct Watch {
     ghost: RefCell<Ghost>,
-    places: Places,
-    base: RefCell<Option<Ghost>>,
     findings: RefCell<Vec<Finding>>,
     log: RefCell<Option<Vec<Logged>>>,
     enabled: Cell<bool>,
 }
 
 impl Watch {
-    /// A watch over a machine with `frames` frames of `words` words, the first `reserved` taken, and so many
-    /// address spaces.
-    pub fn new(core: &Core, frames: u64, words: u32, reserved: u64, mms: usize) -> Watch {
+    /// A watch over a machine with `frames` frames, the first `reserved` taken, and so many address spaces.
+    pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Watch {
         Watch {
-            ghost: RefCell::new(Ghost::new(frames, words, reserved)),
-            places: Places::new(core, frames, mms),
-            base: RefCell::new(None),
+            ghost: RefCell::new(Ghost::new(core, frames, reserved, mms)),
             findings: RefCell::default(),
             log: RefCell::new(None),
             enabled: Cell::new(true),
@@ -63,14 +57,12 @@ impl Watch {
 
     /// Makes the present ghost state the one that runs start with.
     pub fn checkpoint(&self) {
-        self.base.replace(Some(self.ghost.borrow().clone()));
+        self.ghost.borrow_mut().checkpoint();
     }
 
     /// Back to the checkpoint.
     pub fn rewind(&self) {
-        if let Some(base) = self.base.borrow().as_ref() {
-            self.ghost.borrow_mut().rewind_to(base);
-        }
+        self.ghost.borrow_mut().rewind();
         self.findings.borrow_mut().clear();
         if let Some(log) = self.log.borrow_mut().as_mut() {
             log.clear();
@@ -116,8 +108,9 @@ impl Watch {
     /// Judges what can only be judged when everything is at rest.
     pub fn judge_at_rest(&self, kernel: &Kernel) {
         let ghost = self.ghost.borrow();
+        let ghost = ghost.seen(kernel.core());
         let site = Site { cpu: CpuId(0), step: kernel.core().steps(), stack: Vec::new() };
-        let found = [refcount::at_rest(&ghost, kernel, &site), mapcount::at_rest(&ghost, kernel, &site)];
+        let found = [refcount::at_rest(ghost, kernel, &site), mapcount::at_rest(ghost, kernel, &site)];
         self.findings.borrow_mut().extend(found.into_iter().flatten());
     }
 
@@ -149,7 +142,7 @@ impl sim_core::Observer for Watch {
     fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
         if self.enabled.get() {
             let site = site(sim_core::Cpu { core, id: cpu });
-            let found = object_use_after_free::touched(&self.ghost.borrow(), core, loc, &site);
+            let found = object_use_after_free::touched(self.ghost.borrow().seen(core), core, loc, &site);
             self.report(core, [Some(found)]);
         }
     }
@@ -162,34 +155,32 @@ impl sim_mmu::Observer for Watch {
         }
         self.record(cpu.core.steps(), *cpu, || What::Hardware(*event));
         let mut ghost = self.ghost.borrow_mut();
-        ghost.tick();
-        if cpu.core.is_tracked() {
-            self.places.touch_hardware(cpu.core, &ghost, event);
-        }
+        let core = cpu.core;
         match *event {
             Hardware::TableAccess { root, level, table, by } => {
                 // The site is costly to make only when the log is on.
-                let found = page_table_use_after_free::accessed(&ghost, root, level, table, by, &site(*cpu));
+                let found =
+                    page_table_use_after_free::accessed(ghost.seen(core), root, level, table, by, &site(*cpu));
                 self.report(cpu.core, [found]);
             }
             Hardware::Retired { va, access, through, word, value } => {
-                let Some(mm) = ghost.mm_of_root(through.root) else { return };
+                let seen = ghost.seen(core);
+                let Some(mm) = seen.mm_of_root(through.root) else { return };
                 let site = site(*cpu);
-                let entry = ghost.page(mm, va.vpn()).and_then(|page| page.changed.clone());
-                let installed = entry.unwrap_or_else(|| site.clone());
-                let uaf = frame_use_after_free::retired(&ghost, mm, va, &through, &site);
-                let stale = stale_tlb::retired(&ghost, mm, va, access, &through, &site);
+                let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
+                let stale = stale_tlb::retired(seen, mm, va, access, &through, &site);
+                let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
                 let shared = if access.writes() {
-                    let broken = cow_broken::wrote(&ghost, mm, va, through.pfn, &installed);
-                    ghost.wrote(mm, through.pfn, word);
+                    let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
+                    ghost.wrote(core, mm, through.pfn, word);
                     broken
                 } else {
-                    leak::read(&ghost, mm, va, through.pfn, word, value, &installed)
+                    leak::read(seen, mm, va, through.pfn, word, value, installed)
                 };
                 self.report(cpu.core, [uaf, stale, shared]);
             }
-            Hardware::Filled(_)
-            | Hardware::Began(_)
+            Hardware::Filled(translation) => ghost.filled(core, translation.pfn),
+            Hardware::Began(_)
             | Hardware::Faulted(_)
             | Hardware::SetFlags { .. }
             | Hardware::Invalidated { .. } => {}
@@ -204,44 +195,42 @@ impl sim_mm::Observer for Watch {
         }
         self.record(cpu.core.steps(), **cpu, || What::Mm(event.clone()));
         let mut ghost = self.ghost.borrow_mut();
-        ghost.tick();
-        if cpu.core.is_tracked() {
-            self.places.touch_kernel(cpu.core, &ghost, event);
-        }
+        let core: &Core = cpu.core;
         let site = site(**cpu);
         match *event {
-            Mm::FrameAllocated { pfn, for_use } => ghost.allocated(pfn, for_use),
+            Mm::FrameAllocated { pfn, for_use } => ghost.allocated(core, pfn, for_use),
             Mm::FrameFreed { pfn } => {
-                let found = [mapcount::freed(&ghost, pfn, &site), refcount::freed(&ghost, pfn, &site)];
-                ghost.freed(pfn, site);
+                let found =
+                    [mapcount::freed(ghost.seen(core), pfn, &site), refcount::freed(ghost.seen(core), pfn, &site)];
+                ghost.freed(core, pfn, site);
                 self.report(cpu.core, found);
             }
-            Mm::PageCleared { pfn } => ghost.cleared(pfn),
-            Mm::PageCopied { from, to } => ghost.copied(from, to),
-            Mm::PteChanged { mm, va, old, new } => ghost.pte_changed(mm, va, old, new, site),
+            Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
+            Mm::PageCopied { from, to } => ghost.copied(core, from, to),
+            Mm::PteChanged { mm, va, old, new } => ghost.pte_changed(core, mm, va, old, new, site),
             Mm::RefChanged { pfn, how, old, new } => {
-                self.report(cpu.core, [refcount::changed(&ghost, pfn, how, old, new, &site)]);
+                self.report(cpu.core, [refcount::changed(ghost.seen(core), pfn, how, old, new, &site)]);
             }
-            Mm::FlushBegun { id, mm, ref range } => ghost.flush_begun(id, mm, range.clone()),
-            Mm::FlushDone { id } => ghost.flush_done(id),
-            Mm::MmCreated { mm, root, parent } => ghost.mm_created(mm, root, parent),
-            Mm::ForkDone { parent, child } => ghost.fork_done(parent, child),
-            Mm::Pinned { id, mm, va, pfn, .. } => ghost.pinned(id, mm, va, pfn, site),
-            Mm::Unpinned { id } => ghost.unpinned(id),
+            Mm::FlushBegun { id, mm, ref range } => ghost.flush_begun(core, id, mm, range.clone()),
+            Mm::FlushDone { id } => ghost.flush_done(core, id),
+            Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
+            Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
+            Mm::Pinned { id, mm, va, pfn, .. } => ghost.pinned(core, id, mm, va, pfn, site),
+            Mm::Unpinned { id } => ghost.unpinned(core, id),
             Mm::PinTouched { id, mm, pfn, word, value, write } => {
-                let Some(pin) = ghost.pin(id) else { return };
-                let uaf = frame_use_after_free::touched(&ghost, pin, write);
-                let (va, taken) = (pin.va, pin.taken.clone());
+                let seen = ghost.seen(core);
+                let Some(pin) = seen.pin(id) else { return };
+                let uaf = frame_use_after_free::touched(seen, pin, write);
                 let shared = if write {
-                    let broken = cow_broken::wrote(&ghost, mm, va, pfn, &taken);
-                    ghost.wrote(mm, pfn, word);
+                    let broken = cow_broken::wrote(seen, mm, pin.va, pfn, &pin.taken);
+                    ghost.wrote(core, mm, pfn, word);
                     broken
                 } else {
-                    leak::read(&ghost, mm, va, pfn, word, value, &taken)
+                    leak::read(seen, mm, pin.va, pfn, word, value, &pin.taken)
                 };
                 self.report(cpu.core, [shared, uaf]);
             }
-            Mm::MmExited { mm } => ghost.exited.push(mm),
+            Mm::MmExited { mm } => ghost.exited(core, mm),
             Mm::KernelBug { what } => self.report(cpu.core, [Some(kernel_bug::said(what, &site))]),
             Mm::ObjectFreed { first } => ghost.object_freed(first, site),
             Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}

@@ -99,7 +99,7 @@ impl<'s> World<'s> {
         let processes = cast.processes.len();
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
-        let watch = Rc::new(Watch::new(core, machine.frames, geometry.entries(), RESERVED_FRAMES, processes));
+        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes));
         stage.kernel.set_observer(Some(watch.clone()));
         let world = World { scenario, stage, watch };
         world.set_up()?;

@@ -1,0 +1,83 @@
+//! Where the memory of the oracles is, for those who ask what a step touched.
+//!
+//! An exhaustive search takes two steps to commute if they touch nothing in common. A verdict may hang on
+//! an order that the machine itself does not care about: that a pin was used before its frame was freed, or
+//! after. So what an oracle remembers is state like any other, and each part of it has a place, which
+//! [`Ghost`](super::Ghost) touches where it reads or changes that part.
+
+use sim_core::{Core, Loc};
+use sim_mm::MmId;
+use sim_mmu::{Pfn, Vpn};
+
+/// Pages of an address space that are told apart.
+const PAGES: u32 = 64;
+
+/// The parts of what is known of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfFrame {
+    /// What it is, and when it was freed.
+    Life,
+    /// The entries that map it, and did since it was allocated.
+    Mappings,
+    /// Who made them.
+    MappedBy,
+    /// The references that GUP handed out.
+    Pins,
+    /// Who may read what it holds.
+    Readers,
+    /// The address space whose root it is.
+    Root,
+}
+
+const PER_FRAME: u32 = 6;
+
+/// The parts of what is known of an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfMm {
+    /// From whom it is being forked, and who from it.
+    Forks,
+    /// Its flushes that have begun.
+    Begun,
+    /// Its flushes that are done.
+    Done,
+    /// Whether it has exited.
+    Exit,
+}
+
+const PER_MM: u32 = 4 + PAGES;
+
+/// The places of the memory of the oracles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    base: Loc,
+    frames: u32,
+    mms: u32,
+}
+
+impl Places {
+    /// For a machine of so many frames and address spaces.
+    pub(super) fn new(core: &Core, frames: u64, mms: usize) -> Places {
+        // One more, for what the machine does not have.
+        let (frames, mms) = (frames as u32 + 1, mms as u32 + 1);
+        Places { base: core.reserve_places((frames * PER_FRAME + mms * PER_MM) as usize), frames, mms }
+    }
+
+    pub(super) fn frame(self, pfn: Pfn, part: OfFrame) -> Loc {
+        let frame = u32::try_from(pfn.0).map_or(self.frames - 1, |pfn| pfn.min(self.frames - 1));
+        self.base.offset(frame * PER_FRAME + part as u32)
+    }
+
+    fn of_mm(self, mm: MmId, part: u32) -> Loc {
+        let mm = u32::from(mm.0).min(self.mms - 1);
+        self.base.offset(self.frames * PER_FRAME + mm * PER_MM + part)
+    }
+
+    pub(super) fn mm(self, mm: MmId, part: OfMm) -> Loc {
+        self.of_mm(mm, part as u32)
+    }
+
+    /// What justifies a translation of a page.
+    pub(super) fn page(self, mm: MmId, vpn: Vpn) -> Loc {
+        self.of_mm(mm, PER_MM - PAGES + vpn.0 as u32 % PAGES)
+    }
+}

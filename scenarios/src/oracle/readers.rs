@@ -1,0 +1,69 @@
+//! Who may read what the words of a frame hold.
+
+use sim_mm::MmId;
+
+/// A set of address spaces.
+type Set = u64;
+
+const EVERYONE: Set = Set::MAX;
+
+pub(super) fn bit(mm: MmId) -> Set {
+    1 << (mm.0 % 64)
+}
+
+/// For each word of a frame, the address spaces that may read it. Only words that somebody wrote have a set of
+/// their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Readers {
+    /// Of the words without one of their own.
+    all: Set,
+    /// By word.
+    own: Vec<(u32, Set)>,
+}
+
+impl Default for Readers {
+    fn default() -> Readers {
+        Readers { all: EVERYONE, own: Vec::new() }
+    }
+}
+
+impl Readers {
+    pub(super) fn of(&self, word: u32) -> Set {
+        self.own.iter().find(|(of, _)| *of == word).map_or(self.all, |(_, set)| *set)
+    }
+
+    pub(super) fn set(&mut self, word: u32, set: Set) {
+        match self.own.iter_mut().find(|(of, _)| *of == word) {
+            Some((_, own)) => *own = set,
+            None => self.own.push((word, set)),
+        }
+    }
+
+    /// Everyone may read every word.
+    pub(super) fn clear(&mut self) {
+        self.all = EVERYONE;
+        self.own.clear();
+    }
+
+    /// Whether everyone may read every word.
+    pub(super) fn is_everyones(&self) -> bool {
+        self.all == EVERYONE && self.own.is_empty()
+    }
+
+    /// Whether there is a word that `parent` may read and `child` may not.
+    pub(super) fn keeps_from(&self, child: MmId, parent: MmId) -> bool {
+        self.sets().any(|set| set & bit(parent) != 0 && set & bit(child) == 0)
+    }
+
+    fn sets(&self) -> impl Iterator<Item = Set> {
+        std::iter::once(self.all).chain(self.own.iter().map(|(_, set)| *set))
+    }
+
+    /// From here on `child` may read what `parent` may read.
+    pub(super) fn share(&mut self, child: MmId, parent: MmId) {
+        let own = self.own.iter_mut().map(|(_, set)| set);
+        for set in std::iter::once(&mut self.all).chain(own).filter(|set| **set & bit(parent) != 0) {
+            *set |= bit(child);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Where something happened.
+
+use sim_core::{CpuId, Role, Routine};
+
+/// Where something happened. Without the event log, the stack is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// On which CPU.
+    pub cpu: CpuId,
+    /// At which step of the run.
+    pub step: u64,
+    /// The active routines, outermost first.
+    pub stack: Vec<Routine>,
+}
+
+impl Site {
+    /// The innermost routine that tells what was going on.
+    pub fn routine(&self) -> Option<&'static str> {
+        telling(&self.stack).map(|routine| routine.name)
+    }
+}
+
+/// The innermost of some active routines that is more than a helper.
+pub(crate) fn telling(stack: &[Routine]) -> Option<Routine> {
+    stack.iter().rev().find(|routine| routine.role != Role::Helper).or(stack.last()).copied()
+}
