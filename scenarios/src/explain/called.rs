@@ -3,8 +3,6 @@
 use sim_mm::MmId;
 use sim_mmu::VirtAddr;
 
-use super::story::Line;
-use super::whole_run;
 use crate::operation::Statement;
 use crate::oracle::{Finding, Names};
 use crate::world::World;
@@ -14,12 +12,12 @@ pub(super) struct Called<'a> {
     world: &'a World<'a>,
     /// The place that the finding is about, and what the scenario calls it.
     place: Option<(VirtAddr, String)>,
-    /// The diagram beside the sentence, if there is one.
-    lines: Option<&'a [Line]>,
+    /// The step of each line of the diagram beside the sentence, if there is one.
+    lines: Option<Vec<u64>>,
 }
 
 impl<'a> Called<'a> {
-    pub(super) fn of(world: &'a World<'a>, finding: &Finding, lines: Option<&'a [Line]>) -> Called<'a> {
+    pub(super) fn of(world: &'a World<'a>, finding: &Finding, lines: Option<Vec<u64>>) -> Called<'a> {
         let place = finding.page().and_then(|(mm, va)| Some((va, world.page_name(mm, va)?)));
         Called { world, place, lines }
     }
@@ -38,17 +36,22 @@ impl Names for Called<'_> {
 
     /// The reader sees the numbers of lines. A step that is not shown is not named.
     fn at_step(&self, step: u64) -> String {
-        match self.lines {
+        match &self.lines {
             None => format!(" at step {step}"),
             Some(lines) => {
-                let line = lines.iter().position(|line| line.step == step);
+                let line = lines.iter().position(|line| *line == step);
                 line.map_or_else(String::new, |line| format!(" at {}", line + 1))
             }
         }
     }
 
     fn operation(&self, thread: &str, op: usize) -> String {
-        let routine = whole_run::operation(self.world, thread, op).and_then(Statement::routine);
+        let routine = operation(self.world, thread, op).and_then(Statement::routine);
         routine.map_or_else(|| format!("run[{op}]"), |routine| format!("{routine}()"))
     }
+}
+
+/// An operation of a thread.
+pub(super) fn operation<'w>(world: &World<'w>, thread: &str, op: usize) -> Option<&'w Statement> {
+    world.scenario.threads.iter().find(|t| t.name == thread)?.run.get(op)
 }

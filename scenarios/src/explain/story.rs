@@ -82,7 +82,7 @@ impl Story {
             }
         }
         remark(&mut lines, &teller);
-        let mut consequence = finding.violation.sentence(&Called::of(world, finding, Some(&lines)));
+        let mut consequence = finding.violation.sentence(&Called::of(world, finding, Some(steps(&lines))));
         if let (OracleId::Livelock, Some(cycle)) = (finding.oracle(), span) {
             let steps = cycle.end() - cycle.start() + 1;
             consequence.push_str(&format!(" It repeats its last {steps} steps over and over."));
@@ -92,8 +92,13 @@ impl Story {
 
     /// What another oracle says, with the numbers of the lines.
     pub(super) fn also(&self, world: &World<'_>, finding: &Finding) -> String {
-        finding.violation.sentence(&Called::of(world, finding, Some(&self.lines)))
+        finding.violation.sentence(&Called::of(world, finding, Some(steps(&self.lines))))
     }
+}
+
+/// The step of each line.
+fn steps(lines: &[Line]) -> Vec<u64> {
+    lines.iter().map(|line| line.step).collect()
 }
 
 /// Where it goes wrong. The finding ends the run, but for what is judged at rest: that goes wrong where an

@@ -5,10 +5,10 @@ use std::panic::Location;
 
 use sim_core::{CpuId, Event as Core, Loc, Routine};
 
+use super::called::operation;
 use super::fact::Fact;
 use super::story::Line;
 use crate::explore::Trace;
-use crate::operation::Statement;
 use crate::oracle::{Finding, OracleId, Violation, What, returned_value};
 use crate::world::World;
 
@@ -61,11 +61,6 @@ fn call(
     let (at, call) = calls.clone().nth(before)?;
     let end = trace.log[at..].iter().find(|entry| entry.cpu == call.cpu && entry.stack.is_empty());
     Some((routine, call.cpu, call.step..=end.map_or(u64::MAX, |end| end.step)))
-}
-
-/// An operation of a thread.
-pub(super) fn operation<'w>(world: &World<'w>, thread: &str, op: usize) -> Option<&'w Statement> {
-    world.scenario.threads.iter().find(|t| t.name == thread)?.run.get(op)
 }
 
 /// Where a check fails: the last read of the value, or the end of the operation.

@@ -169,6 +169,7 @@ fn a_circle_is_found_where_there_is_one() {
     let passes_on = "mod c; mod d; pub use c::c; pub use d::D; pub struct A;";
     assert_eq!(ways(&[("lib.rs", "mod a;"), ("a/mod.rs", passes_on), child, d]), [""; 0]);
 }
+
 #[test]
 fn every_oracle_has_a_name_a_sentence_and_a_place_in_the_readme() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
