@@ -5,6 +5,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
+use crate::settings::DebugVm;
 
 impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
@@ -32,6 +33,13 @@ impl<'m> Cpu<'m> {
     #[inline]
     pub fn setting<K: Knob>(self) -> K {
         self.kernel.config.setting()
+    }
+
+    /// `VM_BUG_ON()`: in a kernel with `CONFIG_DEBUG_VM`, says `what` if the condition holds.
+    pub(crate) fn vm_bug_on(self, condition: bool, what: &'static str) {
+        if condition && self.setting::<DebugVm>() == DebugVm::On {
+            self.note(Event::KernelBug { what });
+        }
     }
 
     /// Tells the observer, in every run, of something that happened in this step.

@@ -50,7 +50,7 @@ pub use release::{NotARelease, Release};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    CowReuse, Flush, FlushBatch, HwAd, LazyTlb, MemoryOrder, Preempt, PteRead, RcuFlavor, SETTINGS,
+    CowReuse, DebugVm, Flush, FlushBatch, HwAd, LazyTlb, MemoryOrder, Preempt, PteRead, RcuFlavor, SETTINGS,
     SpeculativeWalk, TableFree,
 };
 pub use vm_flags::VmFlags;

@@ -7,6 +7,7 @@ use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::memory::zap_page_range;
 use crate::mmap::find_vma;
+use crate::safeguards::MADVISE_MMAP_LOCK;
 
 /// `madvise(start, end, MADV_DONTNEED)`: the pages' contents are gone; the mapping stays.
 ///
@@ -20,7 +21,7 @@ pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> R
     if start.offset() != 0 || end < start {
         return Err(Errno::Einval);
     }
-    let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
+    let _mmap_lock = if cpu.has(MADVISE_MMAP_LOCK) { Some(cpu.down_read(mm.mmap_lock).await) } else { None };
     let mut addr = start;
     let mut unmapped = false;
     while addr < end {
@@ -31,7 +32,8 @@ pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> R
         let from = addr.max(vma.start(cpu));
         let to = end.min(vma.end(cpu));
         zap_page_range(cpu, mm, from, to).await;
-        addr = to;
+        // The mapping is looked at once more: only `mmap_lock` says that it still exists.
+        addr = to.max(vma.end(cpu).min(end));
     }
     if unmapped { Err(Errno::Enomem) } else { Ok(()) }
 }

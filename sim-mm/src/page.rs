@@ -46,6 +46,12 @@ fn change_ref<'m>(
     let op = Op::new(OpKind::Rmw, cpu.kernel.refcount(page).loc());
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);
+        // The assertions of get_page() and put_page_testzero() look at the count right before it is changed.
+        match how {
+            RefChange::Get => cpu.vm_bug_on(old == 0, "VM_BUG_ON_PAGE(page_ref_count(page) <= 0)"),
+            RefChange::Put => cpu.vm_bug_on(old == 0, "VM_BUG_ON_PAGE(page_ref_count(page) == 0)"),
+            _ => {}
+        }
         let new = cpu.kernel.wrap_refcount(update(old));
         hw.perform_rmw(&op, old, new);
         if new != old {

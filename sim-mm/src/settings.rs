@@ -49,6 +49,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether the kernel checks its own assertions: `CONFIG_DEBUG_VM`.
+    DebugVm = platform "debug_vm" {
+        /// It does not.
+        Off = "off",
+        /// A `VM_BUG_ON()` that does not hold is reported.
+        On = "on",
+    }
+
     /// Whether unmapping for reclaim gathers its flushes.
     FlushBatch = platform "flush_batch" {
         /// Every flush is done at once.
