@@ -93,14 +93,14 @@ fn machine(machine: MachineSpec) -> String {
         machine.cpus,
         machine.frames,
         machine.entries_per_table,
-        all(Group::Platform, &machine.platform)
+        unusual(Group::Platform, &machine.platform)
     )
 }
 
-/// `, KEY VALUE` of every setting of a group that has more than one value.
-fn all(group: Group, settings: &Settings) -> String {
-    let several = CATALOGUE.settings_of(group).filter(|setting| setting.values.len() > 1);
-    several.map(|setting| format!(", {} {}", setting.key, settings.name(setting))).collect()
+/// `, KEY VALUE` of every setting of a group that is not what it usually is.
+fn unusual(group: Group, settings: &Settings) -> String {
+    let unusual = CATALOGUE.settings_of(group).filter(|setting| settings.place(*setting) != 0);
+    unusual.map(|setting| format!(", {} {}", setting.key, settings.name(setting))).collect()
 }
 
 /// `, KEY VALUE` of every setting of a group that was chosen.
