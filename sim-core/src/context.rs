@@ -8,8 +8,9 @@ use crate::id::TaskId;
 use crate::op::Op;
 use crate::routine::Routine;
 
-/// Simulated code, boxed at the border between the executor and what it runs.
-pub type BoxFuture<'m> = Pin<Box<dyn Future<Output = ()> + 'm>>;
+/// Simulated code, boxed at a border: between the executor and what it runs, and where one crate calls a large part
+/// of another. Async code is compiled where it is first polled, so a border also keeps it in its own crate.
+pub type BoxFuture<'m, T = ()> = Pin<Box<dyn Future<Output = T> + 'm>>;
 
 /// What a context leaves behind while another runs above or instead of it.
 pub(crate) struct Saved {

@@ -4,7 +4,7 @@
 //! interrupts off: whoever frees a table first waits, by interrupt or grace period, for every CPU that
 //! could be inside.
 
-use sim_core::{IrqGuard, PreemptGuard, RcuReadGuard, Routine};
+use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
     Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, page_cache_get_speculative, pgd_offset,
     put_page, set_page_referenced,
@@ -219,13 +219,17 @@ fn gup_fast_permitted(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
 
 /// `__get_user_pages_fast()`: like [`get_user_pages_fast`], but never sleeps: what the lockless walk
 /// cannot pin stays unpinned. Answers how many pages were pinned.
-pub async fn __get_user_pages_fast(
-    cpu: Cpu<'_>,
+pub fn __get_user_pages_fast<'m>(
+    cpu: Cpu<'m>,
     start: VirtAddr,
     nr_pages: u64,
     write: bool,
-    pages: &mut Pages,
-) -> u64 {
+    pages: &'m mut Pages,
+) -> BoxFuture<'m, u64> {
+    Box::pin(fast_only(cpu, start, nr_pages, write, pages))
+}
+
+async fn fast_only(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pages: &mut Pages) -> u64 {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("__get_user_pages_fast"));
     let start = start.page_base();
@@ -246,13 +250,17 @@ pub async fn __get_user_pages_fast(
 ///
 /// # Errors
 /// `EFAULT` or `ENOMEM`, if not a single page could be pinned.
-pub async fn get_user_pages_fast(
-    cpu: Cpu<'_>,
+pub fn get_user_pages_fast<'m>(
+    cpu: Cpu<'m>,
     start: VirtAddr,
     nr_pages: u64,
     write: bool,
-    pages: &mut Pages,
-) -> Result<u64, Errno> {
+    pages: &'m mut Pages,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(fast(cpu, start, nr_pages, write, pages))
+}
+
+async fn fast(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pages: &mut Pages) -> Result<u64, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("get_user_pages_fast"));
     let start = start.page_base();

@@ -1,6 +1,6 @@
 //! The locked path: `__get_user_pages()` and its drivers.
 
-use sim_core::{ReadHeld, Routine};
+use sim_core::{BoxFuture, ReadHeld, Routine};
 use sim_mm::{
     Cpu, Errno, FaultFlags, MmFault, MmStruct, VmFaultError, VmFlags, Vma, check, find_vma, handle_mm_fault,
 };
@@ -121,7 +121,17 @@ async fn __get_user_pages<'m>(
 ///
 /// # Errors
 /// The first error, if not a single page could be got.
-pub async fn get_user_pages_unlocked(
+pub fn get_user_pages_unlocked<'m>(
+    cpu: Cpu<'m>,
+    start: VirtAddr,
+    nr_pages: u64,
+    pages: &'m mut Pages,
+    gup_flags: FollFlags,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(unlocked(cpu, start, nr_pages, pages, gup_flags))
+}
+
+async fn unlocked(
     cpu: Cpu<'_>,
     start: VirtAddr,
     nr_pages: u64,

@@ -1,5 +1,6 @@
 //! The array of pages that GUP fills.
 
+use sim_core::BoxFuture;
 use sim_mm::{Cpu, Event, MmId, Page, put_page};
 use sim_mmu::VirtAddr;
 
@@ -46,7 +47,11 @@ impl Pages {
 }
 
 /// `put_page()` by a holder that got the page from GUP.
-pub async fn put_pin(cpu: Cpu<'_>, pin: Pin) {
+pub fn put_pin(cpu: Cpu<'_>, pin: Pin) -> BoxFuture<'_, ()> {
+    Box::pin(do_put_pin(cpu, pin))
+}
+
+async fn do_put_pin(cpu: Cpu<'_>, pin: Pin) {
     cpu.note(Event::Unpinned { id: pin.id });
     put_page(cpu, pin.page).await;
 }

@@ -1,6 +1,6 @@
 //! Making and ending address spaces: `kernel/fork.c`.
 
-use sim_core::{CpuId, Routine, TaskId};
+use sim_core::{BoxFuture, CpuId, Routine, TaskId};
 
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
 use crate::errno::Errno;
@@ -34,8 +34,8 @@ impl Kernel {
     ///
     /// # Errors
     /// `ENOMEM`, if there is no frame or no slot for it.
-    pub async fn new_process(&self, cpu: CpuId) -> Result<MmId, Errno> {
-        mm_alloc(Cpu::new(self, cpu), None).await.map(|mm| mm.id)
+    pub fn new_process(&self, cpu: CpuId) -> BoxFuture<'_, Result<MmId, Errno>> {
+        Box::pin(async move { mm_alloc(Cpu::new(self, cpu), None).await.map(|mm| mm.id) })
     }
 }
 
@@ -43,7 +43,11 @@ impl Kernel {
 ///
 /// # Errors
 /// `ENOMEM`, if no frame is free.
-pub async fn sys_fork(cpu: Cpu<'_>) -> Result<MmId, Errno> {
+pub fn sys_fork(cpu: Cpu<'_>) -> BoxFuture<'_, Result<MmId, Errno>> {
+    Box::pin(dup_mm(cpu))
+}
+
+async fn dup_mm(cpu: Cpu<'_>) -> Result<MmId, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("dup_mm"));
     let oldmm = cpu.current_mm().ok_or(Errno::Einval)?;
@@ -84,14 +88,22 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
 }
 
 /// A new task's first step into its address space: what `schedule_tail()` finds already loaded.
-pub async fn start_task_in<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
+pub fn start_task_in<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()> {
+    Box::pin(schedule_tail(cpu, mm))
+}
+
+async fn schedule_tail<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _kernel = cpu.enter_kernel();
     let _irq = cpu.irq_save();
     switch_mm_irqs_off(cpu, Some(mm)).await;
 }
 
 /// `exit_mm()`: the task leaves its address space; the last one tears it down.
-pub async fn exit_mm(cpu: Cpu<'_>, task: TaskId) {
+pub fn exit_mm(cpu: Cpu<'_>, task: TaskId) -> BoxFuture<'_, ()> {
+    Box::pin(do_exit_mm(cpu, task))
+}
+
+async fn do_exit_mm(cpu: Cpu<'_>, task: TaskId) {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("exit_mm"));
     let Some(mm) = cpu.current_mm() else { return };

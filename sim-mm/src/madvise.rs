@@ -1,6 +1,6 @@
 //! `mm/madvise.c`.
 
-use sim_core::Routine;
+use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
@@ -13,7 +13,11 @@ use crate::safeguards::MADVISE_MMAP_LOCK;
 ///
 /// # Errors
 /// `EINVAL` outside any address space or for an unaligned start, `ENOMEM` if a part of the range is not mapped.
-pub async fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+pub fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(do_madvise(cpu, start, end))
+}
+
+async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("madvise_dontneed"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;

@@ -1,6 +1,6 @@
 //! `mm/mmap.c`: the mappings of an address space.
 
-use sim_core::Routine;
+use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
@@ -20,7 +20,16 @@ pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma
 ///
 /// # Errors
 /// `EINVAL` for an empty or misplaced range, `ENOMEM` if it does not fit.
-pub async fn sys_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtAddr>) -> Result<VirtAddr, Errno> {
+pub fn sys_mmap(
+    cpu: Cpu<'_>,
+    pages: u64,
+    writable: bool,
+    at: Option<VirtAddr>,
+) -> BoxFuture<'_, Result<VirtAddr, Errno>> {
+    Box::pin(do_mmap(cpu, pages, writable, at))
+}
+
+async fn do_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtAddr>) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
@@ -95,7 +104,11 @@ fn detach(cpu: Cpu<'_>, vmas: &mut Vec<Vma>, start: VirtAddr, end: VirtAddr) -> 
 ///
 /// # Errors
 /// `EINVAL` for a range that is empty, unaligned at its start, or beyond user space.
-pub async fn sys_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+pub fn sys_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(__do_munmap(cpu, start, end))
+}
+
+async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("__do_munmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;

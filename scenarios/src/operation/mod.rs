@@ -15,9 +15,9 @@ pub(crate) use declare::operation;
 pub use statement::Statement;
 
 use std::fmt;
-use std::pin::Pin;
 
 use serde_json::{Value, json};
+use sim_core::BoxFuture;
 use sim_mm::Errno;
 
 use crate::json::Node;
@@ -79,7 +79,7 @@ pub(crate) trait Members {
 }
 
 /// What an operation returns: a number, as its system call does, or an error.
-pub(crate) type Running<'m> = Pin<Box<dyn Future<Output = Result<i64, Errno>> + 'm>>;
+pub(crate) type Running<'m> = BoxFuture<'m, Result<i64, Errno>>;
 
 /// What a scenario can have a thread do. Its `Display` is its line in descriptions and diagrams.
 pub(crate) trait Operation: Members + fmt::Debug + fmt::Display + Send + Sync {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sim_core::{Gate, Loc, MemoryBuilder, Object, Op, OpKind, Routine};
+use sim_core::{BoxFuture, Gate, Loc, MemoryBuilder, Object, Op, OpKind, Routine};
 use sim_mm::{Cpu, Errno, Event, MmId};
 use sim_mmu::VirtAddr;
 
@@ -37,7 +37,16 @@ impl Pipe {
 ///
 /// # Errors
 /// As [`get_user_pages_fast`].
-pub async fn vmsplice(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: u64) -> Result<u64, Errno> {
+pub fn vmsplice<'m>(
+    cpu: Cpu<'m>,
+    pipe: &'m Pipe,
+    start: VirtAddr,
+    nr_pages: u64,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(vmsplice_to_pipe(cpu, pipe, start, nr_pages))
+}
+
+async fn vmsplice_to_pipe(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: u64) -> Result<u64, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("vmsplice_to_pipe"));
     let mut pages = Pages::default();
@@ -54,7 +63,11 @@ pub async fn vmsplice(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: u64)
 
 /// `read()` from a pipe: waits for a buffer, copies the first word of its page to the reader, drops
 /// the reference.
-pub async fn pipe_read(cpu: Cpu<'_>, pipe: &Pipe, reader: MmId) -> u64 {
+pub fn pipe_read<'m>(cpu: Cpu<'m>, pipe: &'m Pipe, reader: MmId) -> BoxFuture<'m, u64> {
+    Box::pin(read_one(cpu, pipe, reader))
+}
+
+async fn read_one(cpu: Cpu<'_>, pipe: &Pipe, reader: MmId) -> u64 {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("pipe_read"));
     let pin = loop {

@@ -1,5 +1,6 @@
 //! `arch/x86/mm/fault.c`: from the exception to the handler, and back to the access.
 
+use sim_core::BoxFuture;
 use std::fmt;
 
 use sim_mmu::{DataOp, Fault, PageFault, VirtAddr};
@@ -70,7 +71,11 @@ impl From<Killed> for Errno {
 ///
 /// # Errors
 /// The signal that user code gets for it, or what else ended it.
-pub async fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Killed> {
+pub fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> BoxFuture<'_, Result<u64, Killed>> {
+    Box::pin(access_until_done(cpu, va, data))
+}
+
+async fn access_until_done(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Killed> {
     loop {
         match cpu.access(va, data).await {
             Ok(value) => return Ok(value),

@@ -1,6 +1,6 @@
 //! Page faults: `handle_mm_fault()` and what it calls.
 
-use sim_core::{Held, ReadHeld, Routine, SpinLock};
+use sim_core::{BoxFuture, Held, ReadHeld, Routine, SpinLock};
 use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
@@ -74,7 +74,18 @@ struct Locked<'m> {
 }
 
 /// `handle_mm_fault()`: makes the page present, and writable if that is asked and allowed.
-pub async fn handle_mm_fault<'m>(
+pub fn handle_mm_fault<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: ReadHeld<'m>,
+    vma: Vma,
+    address: VirtAddr,
+    flags: FaultFlags,
+) -> BoxFuture<'m, MmFault<'m>> {
+    Box::pin(do_handle_mm_fault(cpu, mm, mmap_lock, vma, address, flags))
+}
+
+async fn do_handle_mm_fault<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     mmap_lock: ReadHeld<'m>,
