@@ -6,10 +6,10 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, page_cache_get_speculative, pgd_offset,
-    put_page, set_page_referenced,
+    Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, entries, page_cache_get_speculative,
+    pgd_offset, put_page, set_page_referenced,
 };
-use sim_mmu::{Level, VirtAddr};
+use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::follow::should_force_cow_break;
@@ -29,56 +29,47 @@ struct Fallback;
 async fn gup_pte_range(
     cpu: Cpu<'_>,
     pmd: Pmd,
-    mut addr: VirtAddr,
+    addr: VirtAddr,
     end: VirtAddr,
     write: bool,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let _routine = cpu.enter(Routine::lockless("gup_pte_range"));
-    let mut ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
-    loop {
+    let geometry = cpu.mmu.geometry;
+    for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
         let pte = cpu.read_once(ptep).await;
+        // Not modelled yet: an entry for NUMA hinting, which gives up here.
         if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(write)) {
             return Err(Fallback);
         }
+        // Not modelled yet: an entry of a device page, which takes a reference to its device map here, gives it
+        // back at the end, and undoes what was pinned if there is no map any more.
         if check!(cpu, GUP_PTE_SPECIAL, pte.special()) {
             return Err(Fallback);
         }
         let page = Page(pte.pfn());
         let head = compound_head(cpu, page).await;
 
-        let pinned = if cpu.has(GUP_REF_THEN_RECHECK) {
-            ref_then_recheck(cpu, head, ptep, pte).await
-        } else {
-            recheck_then_ref(cpu, head, ptep, pte).await
-        };
-        if !pinned {
+        if cpu.has(GUP_REF_THEN_RECHECK) {
+            // The reference keeps the page from being freed. The second look tells whether it was freed before
+            // the reference was there, and perhaps became another's.
+            if !page_cache_get_speculative(cpu, head).await {
+                return Err(Fallback);
+            }
+            if check!(cpu, GUP_PTE_RECHECK, cpu.read_once(ptep).await != pte) {
+                if cpu.has(GUP_RECHECK_PUT) {
+                    put_page(cpu, head).await;
+                }
+                return Err(Fallback);
+            }
+        } else if !recheck_then_ref(cpu, head, ptep, pte).await {
             return Err(Fallback);
         }
 
         set_page_referenced(cpu, page).await;
         pages.push(cpu, page, addr, write);
-
-        (ptep, addr) = (ptep.next(), addr.plus_pages(1));
-        if addr == end {
-            return Ok(());
-        }
     }
-}
-
-/// The reference keeps the page from being freed; the second look tells whether it was freed, and
-/// perhaps became another's, before the reference was there.
-async fn ref_then_recheck(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> bool {
-    if !page_cache_get_speculative(cpu, head).await {
-        return false;
-    }
-    if check!(cpu, GUP_PTE_RECHECK, cpu.read_once(ptep).await != pte) {
-        if cpu.has(GUP_RECHECK_PUT) {
-            put_page(cpu, head).await;
-        }
-        return false;
-    }
-    true
+    Ok(())
 }
 
 /// The wrong order: between the second look and the reference, the page may be freed and reused.
@@ -90,52 +81,44 @@ async fn recheck_then_ref(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> boo
 async fn gup_pmd_range(
     cpu: Cpu<'_>,
     pud: Pud,
-    mut addr: VirtAddr,
+    addr: VirtAddr,
     end: VirtAddr,
     write: bool,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let _routine = cpu.enter("gup_pmd_range");
     let geometry = cpu.mmu.geometry;
-    let mut pmdp = pud.pmd_offset(geometry, addr);
-    loop {
+    for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, end) {
         let pmd = cpu.read_once(pmdp).await;
-        let next = geometry.addr_end(Level::Pmd, addr, end);
         if check!(cpu, GUP_PMD_PRESENT, !pmd.present()) {
             return Err(Fallback);
         }
+        // Not modelled yet: an entry that maps a huge page, which gup_huge_pmd() pins.
         gup_pte_range(cpu, pmd, addr, next, write, pages).await?;
-        (pmdp, addr) = (pmdp.next(), next);
-        if addr == end {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 /// `gup_pud_range()`.
 async fn gup_pud_range(
     cpu: Cpu<'_>,
     p4d: P4d,
-    mut addr: VirtAddr,
+    addr: VirtAddr,
     end: VirtAddr,
     write: bool,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let _routine = cpu.enter("gup_pud_range");
     let geometry = cpu.mmu.geometry;
-    let mut pudp = p4d.pud_offset(geometry, addr);
-    loop {
+    for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, addr), addr, end) {
         let pud = cpu.read_once(pudp).await;
-        let next = geometry.addr_end(Level::Pud, addr, end);
         if check!(cpu, GUP_PUD_NONE, pud.none()) {
             return Err(Fallback);
         }
+        // Not modelled yet: an entry that maps a huge page, which gup_huge_pud() pins.
         gup_pmd_range(cpu, pud, addr, next, write, pages).await?;
-        (pudp, addr) = (pudp.next(), next);
-        if addr == end {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 /// `gup_p4d_range()`. Folded: the entry is the one that [`gup_pgd_range`] read.
@@ -156,22 +139,15 @@ async fn gup_p4d_range(
 
 /// `gup_pgd_range()`: the tables of `current->mm`, for only they are loaded on this CPU, so that a
 /// flush of theirs interrupts it.
-async fn gup_pgd_range(cpu: Cpu<'_>, mut addr: VirtAddr, end: VirtAddr, write: bool, pages: &mut Pages) {
+async fn gup_pgd_range(cpu: Cpu<'_>, addr: VirtAddr, end: VirtAddr, write: bool, pages: &mut Pages) {
     let _routine = cpu.enter("gup_pgd_range");
-    let geometry = cpu.mmu.geometry;
     let Some(mm) = cpu.current_mm() else { return };
-    let mut pgdp = pgd_offset(cpu, mm, addr);
-    loop {
+    for (pgdp, addr, next) in entries(cpu.mmu.geometry, pgd_offset(cpu, mm, addr), addr, end) {
         let pgd = cpu.read_once(pgdp).await;
-        let next = geometry.addr_end(Level::P4d, addr, end);
         if pgd.none() {
             return;
         }
         if gup_p4d_range(cpu, pgd, addr, next, write, pages).await.is_err() {
-            return;
-        }
-        (pgdp, addr) = (pgdp.next(), next);
-        if addr == end {
             return;
         }
     }
@@ -219,6 +195,10 @@ fn gup_fast_permitted(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
 
 /// `__get_user_pages_fast()`: like [`get_user_pages_fast`], but never sleeps: what the lockless walk
 /// cannot pin stays unpinned. Answers how many pages were pinned.
+///
+/// It does not look at `nr_pages`, which is signed in C. A negative number is a range that wraps, and is refused.
+/// For none the walk begins all the same, past the end of its range, and pins what it finds up to the first entry
+/// that it cannot.
 pub fn __get_user_pages_fast<'m>(
     cpu: Cpu<'m>,
     start: VirtAddr,
@@ -234,7 +214,7 @@ async fn fast_only(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pa
     let _routine = cpu.enter(Routine::system_call("__get_user_pages_fast"));
     let start = start.page_base();
     let len = nr_pages << 12;
-    if nr_pages == 0 || !access_ok(cpu, start, len) {
+    if !access_ok(cpu, start, len) {
         return 0;
     }
     if gup_fast_permitted(cpu, start, len) {
@@ -246,7 +226,8 @@ async fn fast_only(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pa
 
 /// `get_user_pages_fast()`: pins pages without a lock, and what is left with one.
 ///
-/// Answers the number of pages pinned, which may be fewer than asked for.
+/// Answers the number of pages pinned, which may be fewer than asked for. For none, and for a negative number, it
+/// is none.
 ///
 /// # Errors
 /// `EFAULT` or `ENOMEM`, if not a single page could be pinned.
@@ -265,7 +246,7 @@ async fn fast(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pages: 
     let _routine = cpu.enter(Routine::system_call("get_user_pages_fast"));
     let start = start.page_base();
     let len = nr_pages << 12;
-    if nr_pages == 0 {
+    if nr_pages.cast_signed() <= 0 {
         return Ok(0);
     }
     if !access_ok(cpu, start, len) {

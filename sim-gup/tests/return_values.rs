@@ -251,11 +251,45 @@ fn nothing_is_asked_for_or_nobody_asks() {
         assert_eq!(__get_user_pages_fast(shell.cpu, nobody, 1, false, &mut pages).await, 0);
         process_with(shell, 5, 1).await;
         for way in WAYS {
-            assert_eq!(shell.gup(way, 5, 0, true).await.result, Ok(0), "{way:?}");
             assert_eq!(shell.gup(way, 9, 0, true).await.result, Ok(0), "{way:?}");
+        }
+        for way in [Gup::Fast, Gup::Unlocked] {
+            assert_eq!(shell.gup(way, 5, 0, true).await.result, Ok(0), "{way:?}");
         }
         shell.exit().await;
     });
+}
+
+/// The number of pages is signed, and less than none is none.
+#[test]
+fn less_than_nothing_is_asked_for() {
+    let machine = Machine::new(Setup::default());
+    machine.play(async |shell| {
+        process_with(shell, 5, 1).await;
+        for (way, nr) in [Gup::Fast, Gup::FastOnly].into_iter().flat_map(|way| [-1_i64, -3].map(|nr| (way, nr))) {
+            assert_eq!(shell.gup(way, 5, nr.cast_unsigned(), true).await.result, Ok(0), "{nr} by {way:?}");
+        }
+        shell.exit().await;
+    });
+}
+
+/// `__get_user_pages_fast()` walks before it looks at the end of its range. So without a page to get it gets what
+/// there is, up to the first entry that it cannot use, or to the end of the table.
+#[test]
+fn the_lockless_way_alone_begins_to_walk_even_for_nothing() {
+    let machine = Machine::new(Setup::default());
+    let entries = u64::from(machine.kernel.mmu.geometry.entries());
+    for (first, mapped, pinned) in [(5, 2, 2), (2 * entries - 2, 4, 2)] {
+        machine.play(async |shell| {
+            let mm = process_with(shell, first, mapped).await;
+            let got = shell.gup(Gup::FastOnly, first, 0, true).await;
+            assert_eq!(got.result, Ok(pinned), "from {first}");
+            let behind = (first..first + pinned).map(|page| machine.frame_of(mm, page).expect("it was written"));
+            assert_eq!(frames(&got), behind.collect::<Vec<_>>());
+            shell.put(got).await;
+            shell.exit().await;
+        });
+    }
 }
 
 /// The lockless ways start at the page that an address is in.

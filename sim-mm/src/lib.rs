@@ -6,6 +6,7 @@
 
 pub mod arch;
 mod cpu;
+mod entries;
 mod errno;
 mod event;
 mod fork;
@@ -32,6 +33,7 @@ mod smp_types;
 mod vm_flags;
 mod vma;
 
+pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, RefChange};
 pub use fork::{exit_mm, start_task_in, sys_fork};

@@ -23,6 +23,9 @@ pub trait TablePtr: Copy + Unpin {
     fn slot(self) -> Slot;
     /// An entry read through it.
     fn value(self, entry: Entry) -> Self::Value;
+    /// A pointer to the entry at the next index of the same table. Behind the table's end nothing is.
+    #[must_use]
+    fn next(self) -> Self;
 }
 
 /// Where an entry is: under which root, in which table, at which index.
@@ -59,15 +62,13 @@ macro_rules! levels {
             fn value(self, entry: Entry) -> $value {
                 $value { entry, root: self.0.root }
             }
+            #[inline]
+            fn next(self) -> $ptr {
+                $ptr(Slot { index: self.0.index + 1, ..self.0 })
+            }
         }
 
         impl $ptr {
-            /// The entry at the next index of the same table.
-            #[must_use]
-            pub fn next(self) -> $ptr {
-                $ptr(Slot { index: self.0.index + 1, ..self.0 })
-            }
-
             /// The frame of the table.
             pub fn table(self) -> Pfn {
                 self.0.table

@@ -1,8 +1,9 @@
 //! Copying page tables at fork: `copy_page_range()`.
 
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
@@ -31,20 +32,14 @@ pub(crate) async fn copy_page_range<'m>(
     vma: Vma,
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("copy_page_range");
-    let geometry = cpu.mmu.geometry;
     let copy = Copy { dst, src, vma };
-    let (mut addr, end) = (vma.start(cpu), vma.end(cpu));
-    loop {
-        let next = geometry.addr_end(Level::P4d, addr, end);
-        let src_p4dp = p4d_offset(cpu, src, addr);
+    let (start, end) = (vma.start(cpu), vma.end(cpu));
+    for (src_p4dp, addr, next) in entries(cpu.mmu.geometry, p4d_offset(cpu, src, start), start, end) {
         if !cpu.read_once(src_p4dp).await.none() {
             copy_pud_range(cpu, copy, src_p4dp, addr, next).await?;
         }
-        if next == end {
-            return Ok(());
-        }
-        addr = next;
     }
+    Ok(())
 }
 
 /// `copy_pud_range()`.
@@ -56,18 +51,13 @@ async fn copy_pud_range<'m>(
     end: VirtAddr,
 ) -> Result<(), Errno> {
     let geometry = cpu.mmu.geometry;
-    let mut src_pudp = cpu.read_once(src_p4dp).await.pud_offset(geometry, start);
-    let mut addr = start;
-    loop {
-        let next = geometry.addr_end(Level::Pud, addr, end);
+    let src_pudp = cpu.read_once(src_p4dp).await.pud_offset(geometry, start);
+    for (src_pudp, addr, next) in entries(geometry, src_pudp, start, end) {
         if !cpu.read_once(src_pudp).await.none() {
             copy_pmd_range(cpu, copy, src_pudp, addr, next).await?;
         }
-        if next == end {
-            return Ok(());
-        }
-        (src_pudp, addr) = (src_pudp.next(), next);
     }
+    Ok(())
 }
 
 /// `copy_pmd_range()`.
@@ -79,20 +69,15 @@ async fn copy_pmd_range<'m>(
     end: VirtAddr,
 ) -> Result<(), Errno> {
     let geometry = cpu.mmu.geometry;
-    let mut src_pmdp = cpu.read_once(src_pudp).await.pmd_offset(geometry, start);
-    let mut addr = start;
-    loop {
-        let next = geometry.addr_end(Level::Pmd, addr, end);
+    let src_pmdp = cpu.read_once(src_pudp).await.pmd_offset(geometry, start);
+    for (src_pmdp, addr, next) in entries(geometry, src_pmdp, start, end) {
         if !cpu.read_once(src_pmdp).await.none() {
             let dst_pudp = pud_alloc(cpu, copy.dst, p4d_offset(cpu, copy.dst, addr), addr).await?;
             let dst_pmdp = pmd_alloc(cpu, copy.dst, dst_pudp, addr).await?;
             copy_pte_range(cpu, copy, dst_pmdp, src_pmdp, addr, next).await?;
         }
-        if next == end {
-            return Ok(());
-        }
-        (src_pmdp, addr) = (src_pmdp.next(), next);
     }
+    Ok(())
 }
 
 /// `copy_pte_range()`: both page tables' locks are held, the child's first.
@@ -106,19 +91,15 @@ async fn copy_pte_range<'m>(
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("copy_pte_range");
     let geometry = cpu.mmu.geometry;
-    let mut dst = pte_alloc(cpu, copy.dst, dst_pmdp).await?.pte_offset(geometry, start);
-    let mut src = cpu.read_once(src_pmdp).await.pte_offset(geometry, start);
+    let dst = pte_alloc(cpu, copy.dst, dst_pmdp).await?.pte_offset(geometry, start);
+    let src = cpu.read_once(src_pmdp).await.pte_offset(geometry, start);
     let _dst_ptl = cpu.lock(cpu.kernel.ptl(dst.table())).await;
     let _src_ptl = cpu.lock(cpu.kernel.ptl(src.table())).await;
-    let mut addr = start;
-    loop {
+    let children = entries(geometry, dst, start, end).map(|(dst, ..)| dst);
+    for ((src, addr, _), dst) in entries(geometry, src, start, end).zip(children) {
         copy_one_pte(cpu, copy, dst, src, addr).await;
-        addr = addr.plus_pages(1);
-        if addr == end {
-            return Ok(());
-        }
-        (dst, src) = (dst.next(), src.next());
     }
+    Ok(())
 }
 
 /// `copy_one_pte()`.

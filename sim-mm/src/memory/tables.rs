@@ -3,6 +3,7 @@
 use sim_mmu::{Entry, Geometry, Level, VirtAddr};
 
 use crate::check;
+use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
@@ -109,19 +110,12 @@ pub(crate) async fn free_pgtables<'m>(
     ceiling: VirtAddr,
 ) {
     let _routine = cpu.enter("free_pgtables");
-    let geometry = cpu.mmu.geometry;
     let between = Between { floor, ceiling };
-    let (mut addr, end) = (vma.start(cpu), vma.end(cpu));
-    let mut p4dp = p4d_offset(cpu, tlb.mm, addr);
-    loop {
-        let next = geometry.addr_end(Level::P4d, addr, end);
+    let (start, end) = (vma.start(cpu), vma.end(cpu));
+    for (p4dp, addr, next) in entries(cpu.mmu.geometry, p4d_offset(cpu, tlb.mm, start), start, end) {
         if !cpu.read_once(p4dp).await.none() {
             free_pud_range(cpu, tlb, p4dp, addr, next, between).await;
         }
-        if next == end {
-            return;
-        }
-        (p4dp, addr) = (p4dp.next(), next);
     }
 }
 
@@ -136,17 +130,10 @@ async fn free_pud_range<'m>(
 ) {
     let geometry = cpu.mmu.geometry;
     let p4d = cpu.read_once(p4dp).await;
-    let mut pudp = p4d.pud_offset(geometry, start);
-    let mut addr = start;
-    loop {
-        let next = geometry.addr_end(Level::Pud, addr, end);
+    for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, start), start, end) {
         if !cpu.read_once(pudp).await.none() {
             free_pmd_range(cpu, tlb, pudp, addr, next, between).await;
         }
-        if next == end {
-            break;
-        }
-        (pudp, addr) = (pudp.next(), next);
     }
     if between.covers(geometry, Level::P4d, start, end) {
         cpu.set_table(p4dp, Entry::NONE).await;
@@ -165,18 +152,11 @@ async fn free_pmd_range<'m>(
 ) {
     let geometry = cpu.mmu.geometry;
     let pud = cpu.read_once(pudp).await;
-    let mut pmdp = pud.pmd_offset(geometry, start);
-    let mut addr = start;
-    loop {
-        let next = geometry.addr_end(Level::Pmd, addr, end);
+    for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.none() && between.covers(geometry, Level::Pmd, addr, next) {
             free_pte_range(cpu, tlb, pmdp, addr).await;
         }
-        if next == end {
-            break;
-        }
-        (pmdp, addr) = (pmdp.next(), next);
     }
     if between.covers(geometry, Level::Pud, start, end) {
         cpu.set_table(pudp, Entry::NONE).await;

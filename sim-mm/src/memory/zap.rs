@@ -1,8 +1,9 @@
 //! Removing mappings: `zap_page_range()`, `unmap_vmas()`.
 
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::p4d_offset;
+use crate::entries::entries;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -25,48 +26,36 @@ pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: 
     }
 }
 
-/// `unmap_page_range()`.
+/// `unmap_page_range()`, of a range that is not empty.
 async fn unmap_page_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, start: VirtAddr, end: VirtAddr) {
-    let geometry = cpu.mmu.geometry;
-    let mut p4dp = p4d_offset(cpu, tlb.mm, start);
-    let mut addr = start;
-    while addr != end {
-        let next = geometry.addr_end(Level::P4d, addr, end);
+    let p4dp = p4d_offset(cpu, tlb.mm, start);
+    for (p4dp, addr, next) in entries(cpu.mmu.geometry, p4dp, start, end) {
         let p4d = cpu.read_once(p4dp).await;
         if !p4d.none() {
             zap_pud_range(cpu, tlb, p4d, addr, next).await;
         }
-        (p4dp, addr) = (p4dp.next(), next);
     }
 }
 
 /// `zap_pud_range()`.
 async fn zap_pud_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, p4d: P4d, start: VirtAddr, end: VirtAddr) {
     let geometry = cpu.mmu.geometry;
-    let mut pudp = p4d.pud_offset(geometry, start);
-    let mut addr = start;
-    while addr != end {
-        let next = geometry.addr_end(Level::Pud, addr, end);
+    for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, start), start, end) {
         let pud = cpu.read_once(pudp).await;
         if !pud.none() {
             zap_pmd_range(cpu, tlb, pud, addr, next).await;
         }
-        (pudp, addr) = (pudp.next(), next);
     }
 }
 
 /// `zap_pmd_range()`.
 async fn zap_pmd_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pud: Pud, start: VirtAddr, end: VirtAddr) {
     let geometry = cpu.mmu.geometry;
-    let mut pmdp = pud.pmd_offset(geometry, start);
-    let mut addr = start;
-    while addr != end {
-        let next = geometry.addr_end(Level::Pmd, addr, end);
+    for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.none() {
             zap_pte_range(cpu, tlb, pmd, addr, next).await;
         }
-        (pmdp, addr) = (pmdp.next(), next);
     }
 }
 
@@ -74,10 +63,10 @@ async fn zap_pmd_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pud: Pud, star
 /// which frees them only after it flushed.
 async fn zap_pte_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pmd: Pmd, start: VirtAddr, end: VirtAddr) {
     let _routine = cpu.enter("zap_pte_range");
-    let mut ptep = pmd.pte_offset(cpu.mmu.geometry, start);
+    let geometry = cpu.mmu.geometry;
+    let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-    let mut addr = start;
-    while addr != end {
+    for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
@@ -89,6 +78,5 @@ async fn zap_pte_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pmd: Pmd, star
                 tlb.remove_page(page);
             }
         }
-        (ptep, addr) = (ptep.next(), addr.plus_pages(1));
     }
 }
