@@ -57,8 +57,8 @@ async fn follow_pmd_mask(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
 /// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only after a
 /// COW cycle, whose mark is the dirty bit.
 fn can_follow_write_pte(cpu: Cpu<'_>, pte: Pte, flags: FollFlags) -> bool {
-    let forced = flags.has(FollFlags::FORCE) || should_force_cow_break(cpu);
-    let can = pte.write() || (forced && flags.has(FollFlags::COW) && pte.dirty());
+    let forced = flags.contains(FollFlags::FORCE) || should_force_cow_break(cpu);
+    let can = pte.write() || (forced && flags.contains(FollFlags::COW) && pte.dirty());
     if check!(cpu, FOLLOW_PTE_WRITE, !can) {
         return false;
     }
@@ -80,18 +80,18 @@ async fn follow_page_pte(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
         return None;
     }
-    if flags.has(FollFlags::WRITE) && !can_follow_write_pte(cpu, pte, flags) {
+    if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, pte, flags) {
         return None;
     }
     // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
     let page = Page(pte.pfn());
-    if flags.has(FollFlags::GET) {
+    if flags.contains(FollFlags::GET) {
         get_page(cpu, page).await;
     }
-    if flags.has(FollFlags::TOUCH) {
-        if flags.has(FollFlags::WRITE) && !pte.dirty() {
+    if flags.contains(FollFlags::TOUCH) {
+        if flags.contains(FollFlags::WRITE) && !pte.dirty() {
             // set_page_dirty()
-            cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::DIRTY.0).await;
+            cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::DIRTY).await;
         }
         // mark_page_accessed(), rather than rewriting the entry and losing a hardware dirty bit.
         set_page_referenced(cpu, page).await;

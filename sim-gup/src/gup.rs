@@ -31,13 +31,13 @@ async fn faultin_page<'m>(
     flags: &mut FollFlags,
 ) -> FaultedIn<'m> {
     let _routine = cpu.enter("faultin_page");
-    let fault = FaultFlags { write: flags.has(FollFlags::WRITE) };
+    let fault = if flags.contains(FollFlags::WRITE) { FaultFlags::WRITE } else { FaultFlags::empty() };
     match handle_mm_fault(cpu, mm, mmap_lock, vma, address, fault).await {
         MmFault::Done(done, mmap_lock) => {
             // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
             // Not where the mapping is writable, for there a later write may break COW once more.
-            if done.write && !vma.flags(cpu).any(VmFlags::WRITE) {
-                *flags = flags.with(FollFlags::COW);
+            if done.write && !vma.flags(cpu).contains(VmFlags::WRITE) {
+                *flags |= FollFlags::COW;
             }
             FaultedIn::Done(mmap_lock)
         }
@@ -49,17 +49,17 @@ async fn faultin_page<'m>(
 /// `check_vma_flags()`.
 fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), Errno> {
     let vm_flags = vma.flags(cpu);
-    let force = gup_flags.has(FollFlags::FORCE);
-    if vm_flags.any(VmFlags::IO_OR_PFNMAP) {
+    let force = gup_flags.contains(FollFlags::FORCE);
+    if vm_flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
         return Err(Errno::Efault);
     }
-    if gup_flags.has(FollFlags::WRITE) {
-        let allowed = vm_flags.any(VmFlags::WRITE) || (force && vm_flags.is_cow_mapping());
+    if gup_flags.contains(FollFlags::WRITE) {
+        let allowed = vm_flags.contains(VmFlags::WRITE) || (force && vm_flags.is_cow_mapping());
         if check!(cpu, CHECK_VMA_WRITE, !allowed) {
             return Err(Errno::Efault);
         }
     } else {
-        let allowed = vm_flags.any(VmFlags::READ) || (force && vm_flags.any(VmFlags::MAYREAD));
+        let allowed = vm_flags.contains(VmFlags::READ) || (force && vm_flags.contains(VmFlags::MAYREAD));
         if !allowed {
             return Err(Errno::Efault);
         }
@@ -99,7 +99,7 @@ async fn __get_user_pages<'m>(
         };
         vma = Some(current);
         if should_force_cow_break(cpu) && current.flags(cpu).is_cow_mapping() {
-            foll_flags = foll_flags.with(FollFlags::WRITE);
+            foll_flags |= FollFlags::WRITE;
         }
         let page = loop {
             match follow_page_mask(cpu, mm, start, foll_flags).await {
@@ -111,7 +111,7 @@ async fn __get_user_pages<'m>(
                 },
             }
         };
-        pages.push(cpu, page, start, gup_flags.has(FollFlags::WRITE));
+        pages.push(cpu, page, start, gup_flags.contains(FollFlags::WRITE));
         start = start.plus_pages(1);
     }
     (Ok(nr_pages), Some(mmap_lock))
@@ -141,7 +141,7 @@ async fn unlocked(
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("get_user_pages_unlocked"));
     let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-    let gup_flags = gup_flags.with(FollFlags::TOUCH).with(FollFlags::GET);
+    let gup_flags = gup_flags | FollFlags::TOUCH | FollFlags::GET;
     let mut done = 0;
     loop {
         let mmap_lock = cpu.down_read(mm.mmap_lock).await;

@@ -138,7 +138,7 @@ fn a_write_reference_is_to_a_page_of_ones_own() {
 /// The entry stays read-only.
 #[test]
 fn a_forced_write_breaks_cow_under_a_read_only_mapping() {
-    let force = FollFlags::WRITE.with(FollFlags::FORCE);
+    let force = FollFlags::WRITE | FollFlags::FORCE;
     for rule in every::<CowReuse>() {
         let machine = Machine::new(Setup { kernel: reusing_by(rule), ..Setup::default() });
         machine.play(async |shell| {

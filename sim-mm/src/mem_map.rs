@@ -5,6 +5,7 @@ use sim_mmu::Pfn;
 
 use crate::kernel::Kernel;
 use crate::mm_types::{Page, PageDescriptor};
+use crate::page_flags::PageFlags;
 
 impl Kernel {
     /// The descriptor of a page.
@@ -24,7 +25,7 @@ impl Kernel {
     }
 
     /// `page->flags`.
-    pub fn page_flags(&self, page: Page) -> Shared<u64> {
+    pub fn page_flags(&self, page: Page) -> Shared<PageFlags> {
         self.page(page).flags()
     }
 

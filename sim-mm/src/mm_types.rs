@@ -3,6 +3,7 @@
 use sim_core::{MemoryBuilder, Object, Ref, RwSem, Shared, Slab, SpinLock, record};
 use sim_mmu::{Pfn, VirtAddr};
 
+use crate::page_flags::PageFlags;
 use crate::vm_flags::VmFlags;
 
 /// A page descriptor.
@@ -16,8 +17,8 @@ record! {
         pub refcount: Shared<u64> = "_refcount";
         /// `_mapcount`: the page table entries that map this page, counted from 0, without the kernel's -1.
         pub mapcount: Shared<u64> = "_mapcount";
-        /// `flags`: see [`PageFlags`](crate::PageFlags).
-        pub flags: Shared<u64> = "flags";
+        /// `flags`: see [`PageFlags`].
+        pub flags: Shared<PageFlags> = "flags";
         /// `compound_head` of a tail page: one more than the head's frame number; zero otherwise.
         pub compound_head: Shared<u64> = "compound_head";
         /// `ptl` of a page that is a table: guards the table's entries.

@@ -35,10 +35,10 @@ async fn do_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtAddr>)
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let top = cpu.mmu.geometry.task_size();
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
-    let mut flags = VmFlags::READ.and(VmFlags::MAYREAD).and(VmFlags::MAYWRITE).and(VmFlags::MAYEXEC);
+    let mut flags = VmFlags::READ | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
     if writable {
         // accountable_mapping(): private and writable.
-        flags = flags.and(VmFlags::WRITE).and(VmFlags::ACCOUNT);
+        flags |= VmFlags::WRITE | VmFlags::ACCOUNT;
     }
     let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
     cpu.update(&mm.vmas, |vmas| {

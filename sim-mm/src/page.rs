@@ -7,22 +7,8 @@ use crate::event::{Event, RefChange};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page_alloc::free_unref_page;
+use crate::page_flags::PageFlags;
 use crate::safeguards::GUP_REF_UNLESS_ZERO;
-
-/// Bits of `page->flags`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageFlags(pub u64);
-
-impl PageFlags {
-    /// `PG_locked`.
-    pub const LOCKED: PageFlags = PageFlags(1 << 0);
-    /// `PG_referenced`.
-    pub const REFERENCED: PageFlags = PageFlags(1 << 1);
-    /// `PG_anon_exclusive`.
-    pub const ANON_EXCLUSIVE: PageFlags = PageFlags(1 << 2);
-    /// `PG_dirty`.
-    pub const DIRTY: PageFlags = PageFlags(1 << 3);
-}
 
 /// `compound_head()`: the page that carries the count. All pages are base pages here, but the
 /// descriptor is read all the same.
@@ -98,20 +84,20 @@ pub(crate) fn test_and_set_flags<'m>(
     page: Page,
     flags: PageFlags,
 ) -> impl Future<Output = bool> + use<'m> {
-    let set = cpu.rmw(cpu.kernel.page_flags(page), move |old| old | flags.0);
-    async move { set.await & flags.0 != flags.0 }
+    let set = cpu.rmw(cpu.kernel.page_flags(page), move |old| old | flags);
+    async move { !set.await.contains(flags) }
 }
 
 /// `SetPageReferenced()`: a hint for reclaim, by a plain locked bit.
 #[track_caller]
-pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
-    cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::REFERENCED.0)
+pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::REFERENCED)
 }
 
 /// `unlock_page()`.
 #[track_caller]
-pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
-    cpu.rmw(cpu.kernel.page_flags(page), |old| old & !PageFlags::LOCKED.0)
+pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |old| old - PageFlags::LOCKED)
 }
 
 /// `page_count()`.

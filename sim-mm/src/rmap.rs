@@ -5,7 +5,7 @@ use sim_core::{Op, OpKind};
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::PageFlags;
+use crate::page_flags::PageFlags;
 use crate::settings::CowReuse;
 
 #[track_caller]
@@ -35,14 +35,14 @@ pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page) {
 /// `page_move_anon_rmap()`: the page belongs to this address space alone from now on.
 pub(crate) async fn page_move_anon_rmap(cpu: Cpu<'_>, page: Page) {
     if marks_exclusive(cpu) {
-        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::ANON_EXCLUSIVE.0).await;
+        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::ANON_EXCLUSIVE).await;
     }
 }
 
 /// `page_dup_rmap()`, `page_try_dup_anon_rmap()` since v5.19: one more mapping, by fork.
 pub(crate) async fn page_dup_rmap(cpu: Cpu<'_>, page: Page) {
     if marks_exclusive(cpu) {
-        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags & !PageFlags::ANON_EXCLUSIVE.0).await;
+        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
     }
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
 }

@@ -136,7 +136,7 @@ impl Kernel {
             VmaSnapshot {
                 start: VirtAddr(word(words.vm_start().loc())),
                 end: VirtAddr(word(words.vm_end().loc())),
-                flags: VmFlags(word(words.vm_flags().loc()) as u32),
+                flags: VmFlags::from_word(word(words.vm_flags().loc())),
             }
         };
         mm.vmas.peek().iter().map(snapshot).collect()

@@ -33,7 +33,7 @@ async fn process_with_a_page(shell: Shell<'_>, value: u64) -> (MmId, u64, Pfn) {
 
 fn is_exclusive(machine: &Machine, pfn: Pfn) -> bool {
     let flags = machine.kernel.core().memory.get(machine.kernel.page_flags(Page(pfn)).loc());
-    flags & PageFlags::ANON_EXCLUSIVE.0 != 0
+    PageFlags::from_bits_retain(flags).contains(PageFlags::ANON_EXCLUSIVE)
 }
 
 #[test]

@@ -185,7 +185,8 @@ fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64) -> PageRun {
         return PageRun { page, pages: 1, flags: "Zp".to_owned(), present: Some((0, 0, 0)) };
     }
     let mapcount = memory.get(kernel.mapcount(Page(frame)).loc());
-    let exclusive = memory.get(kernel.page_flags(Page(frame)).loc()) & PageFlags::ANON_EXCLUSIVE.0 != 0;
+    let exclusive = PageFlags::from_bits_retain(memory.get(kernel.page_flags(Page(frame)).loc()))
+        .contains(PageFlags::ANON_EXCLUSIVE);
     let marks = [('A', true), ('H', huge), ('T', huge), ('e', exclusive), ('p', true), ('x', mapcount == 1)];
     let flags = marks.iter().filter(|(_, set)| *set).map(|(mark, _)| *mark).collect();
     let byte = memory.get(kernel.mmu.phys.word(frame, 0)) as u8;
@@ -196,8 +197,8 @@ fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64) -> PageRun {
 fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Setting) -> VmaView {
     let flags: BTreeSet<String> =
         VM_CODES.iter().filter(|(flag, _)| vma.flags.any(*flag)).map(|(_, code)| (*code).to_owned()).collect();
-    let letter = |flag: VmFlags, letter| if vma.flags.any(flag) { letter } else { '-' };
-    let share = if vma.flags.any(VmFlags::SHARED) { 's' } else { 'p' };
+    let letter = |flag: VmFlags, letter| if vma.flags.contains(flag) { letter } else { '-' };
+    let share = if vma.flags.contains(VmFlags::SHARED) { 's' } else { 'p' };
     let (page, pages) = (setting.page(vma.start), vma.end.vpn().0 - vma.start.vpn().0);
     let first = entries.partition_point(|mapped| mapped.page < page);
     let within = entries[first..].iter().take_while(|mapped| mapped.page < page + pages);

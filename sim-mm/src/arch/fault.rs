@@ -103,10 +103,10 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed
         };
         // access_error()
         let needed = if fault.is_write() { VmFlags::WRITE } else { VmFlags::READ };
-        if !vma.flags(cpu).any(needed) {
+        if !vma.flags(cpu).contains(needed) {
             return segv(Signal::SegvAccerr);
         }
-        let flags = FaultFlags { write: fault.is_write() };
+        let flags = if fault.is_write() { FaultFlags::WRITE } else { FaultFlags::empty() };
         match handle_mm_fault(cpu, mm, mmap_lock, vma, fault.va, flags).await {
             MmFault::Done(_, _held) => return Ok(()),
             MmFault::Failed(VmFaultError::Oom, _held) => return Err(Killed::OutOfMemory),

@@ -1,5 +1,6 @@
 //! Page faults: `handle_mm_fault()` and what it calls.
 
+use bitflags::bitflags;
 use sim_core::{BoxFuture, Held, ReadHeld, Routine, SpinLock};
 use sim_mmu::{Entry, VirtAddr};
 
@@ -9,19 +10,22 @@ use crate::check;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::{PageFlags, get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
+use crate::page::{get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
+use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmdp, Pte, Ptep};
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguards::{ANON_FAULT_RECHECK, COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
 use crate::settings::CowReuse;
 use crate::vm_flags::VmFlags;
 
-/// `FAULT_FLAG_*`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FaultFlags {
-    /// `FAULT_FLAG_WRITE`.
-    pub write: bool,
+bitflags! {
+    /// `FAULT_FLAG_*`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct FaultFlags: u32 {
+        /// `FAULT_FLAG_WRITE`: the access is a write.
+        const WRITE = 0x01;
+    }
 }
 
 /// What a fault that could be handled did: `vm_fault_t`.
@@ -147,11 +151,11 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
     if cpu.read_once(ptep).await != orig {
         return Ok(VmFault::default());
     }
-    if vmf.flags.write && !orig.write() {
+    if vmf.flags.contains(FaultFlags::WRITE) && !orig.write() {
         return do_wp_page(cpu, vmf, locked, orig).await;
     }
     // A spurious fault: the entry allows the access. The fault itself dropped the stale translation.
-    let young = Entry::ACCESSED | if vmf.flags.write { Entry::DIRTY } else { 0 };
+    let young = Entry::ACCESSED | if vmf.flags.contains(FaultFlags::WRITE) { Entry::DIRTY } else { 0 };
     if !orig.entry.has(young) {
         cpu.update_pte(vmf.mm, vmf.address, ptep, move |entry| entry.with(young)).await;
     }
@@ -164,7 +168,7 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
     let Fault { mm, vma, address, .. } = vmf;
     let pmd = pte_alloc(cpu, mm, vmf.pmdp).await?;
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    if !vmf.flags.write {
+    if !vmf.flags.contains(FaultFlags::WRITE) {
         let entry = Pte::make(cpu.kernel.zero_page.0).with(Entry::SPECIAL);
         let _locked = vmf.lock(cpu, ptep).await;
         if cpu.read_once(ptep).await.none() {
@@ -174,7 +178,7 @@ async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, 
     }
     let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0);
-    if vma.flags(cpu).any(VmFlags::WRITE) {
+    if vma.flags(cpu).contains(VmFlags::WRITE) {
         entry = entry.with(Entry::DIRTY | Entry::RW);
     }
     let locked = vmf.lock(cpu, ptep).await;
@@ -247,7 +251,7 @@ async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
 /// because nobody else holds a reference.
 async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
-    if flags & PageFlags::ANON_EXCLUSIVE.0 != 0 {
+    if flags.contains(PageFlags::ANON_EXCLUSIVE) {
         return true;
     }
     if page_count(cpu, page).await > 1 || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
@@ -270,7 +274,7 @@ async fn wp_page_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>) {
 
 /// `maybe_mkwrite()`.
 fn maybe_mkwrite(cpu: Cpu<'_>, vma: Vma) -> u64 {
-    if vma.flags(cpu).any(VmFlags::WRITE) { Entry::RW } else { 0 }
+    if vma.flags(cpu).contains(VmFlags::WRITE) { Entry::RW } else { 0 }
 }
 
 /// `wp_page_copy()`: maps a copy, if the entry is still the one that was copied from. `old` carries a

@@ -1,0 +1,30 @@
+//! `include/linux/page-flags.h`: the bits of `page->flags`.
+
+use bitflags::bitflags;
+use sim_core::Word;
+
+bitflags! {
+    /// Bits of `page->flags`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct PageFlags: u64 {
+        /// `PG_locked`.
+        const LOCKED = 1 << 0;
+        /// `PG_referenced`.
+        const REFERENCED = 1 << 1;
+        /// `PG_anon_exclusive`.
+        const ANON_EXCLUSIVE = 1 << 2;
+        /// `PG_dirty`.
+        const DIRTY = 1 << 3;
+    }
+}
+
+impl Word for PageFlags {
+    #[inline]
+    fn into_word(self) -> u64 {
+        self.bits()
+    }
+    #[inline]
+    fn from_word(word: u64) -> Self {
+        PageFlags::from_bits_retain(word)
+    }
+}
