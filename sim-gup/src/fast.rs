@@ -262,7 +262,7 @@ async fn fast(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pages: 
         return Ok(nr);
     }
     let start = if check!(cpu, GUP_ADVANCE_START, nr > 0) { start.plus_pages(nr) } else { start };
-    let flags = if write { FollFlags::WRITE } else { FollFlags::NONE };
+    let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
     match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
         Ok(more) => Ok(nr + more),
         Err(_) if nr > 0 && cpu.has(GUP_MERGE_RESULT) => Ok(nr),

@@ -18,8 +18,3 @@ bitflags! {
         const COW = 0x4000;
     }
 }
-
-impl FollFlags {
-    /// None.
-    pub const NONE: FollFlags = FollFlags::empty();
-}

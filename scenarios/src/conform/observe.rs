@@ -195,8 +195,11 @@ fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64) -> PageRun {
 
 /// A mapping as `smaps` tells it.
 fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Setting) -> VmaView {
-    let flags: BTreeSet<String> =
-        VM_CODES.iter().filter(|(flag, _)| vma.flags.any(*flag)).map(|(_, code)| (*code).to_owned()).collect();
+    let flags: BTreeSet<String> = VM_CODES
+        .iter()
+        .filter(|(flag, _)| vma.flags.intersects(*flag))
+        .map(|(_, code)| (*code).to_owned())
+        .collect();
     let letter = |flag: VmFlags, letter| if vma.flags.contains(flag) { letter } else { '-' };
     let share = if vma.flags.contains(VmFlags::SHARED) { 's' } else { 'p' };
     let (page, pages) = (setting.page(vma.start), vma.end.vpn().0 - vma.start.vpn().0);

@@ -80,7 +80,7 @@ gup! {
     #[doc = "Pins pages by `get_user_pages_unlocked()`, which takes `mmap_lock` itself."]
     "gup" Gup: "get_user_pages_unlocked",
     |cpu, start, nr, write, pages| {
-        let flags = if write { FollFlags::WRITE } else { FollFlags::NONE };
+        let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
         get_user_pages_unlocked(cpu, start, nr, pages, flags).await
     }
 }

@@ -54,7 +54,7 @@ impl Shell<'_> {
             Gup::Fast => get_user_pages_fast(self.cpu, start, nr, write, &mut pages).await,
             Gup::FastOnly => Ok(__get_user_pages_fast(self.cpu, start, nr, write, &mut pages).await),
             Gup::Unlocked => {
-                let flags = if write { FollFlags::WRITE } else { FollFlags::NONE };
+                let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
                 get_user_pages_unlocked(self.cpu, start, nr, &mut pages, flags).await
             }
         };
