@@ -5,6 +5,7 @@
 //! modelled is left out, not stubbed: anonymous private memory in base pages is all there is.
 
 pub mod arch;
+mod check;
 mod cpu;
 mod entries;
 mod errno;
@@ -34,6 +35,7 @@ mod smp_types;
 mod vm_flags;
 mod vma;
 
+pub use check::Miscount;
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, RefChange};

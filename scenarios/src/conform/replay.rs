@@ -12,8 +12,8 @@ use sim_core::{CpuId, Executor, MemoryBuilder, Outcome, TaskId};
 use sim_gup::callers::{Pipe, pipe_read, vmsplice};
 use sim_mm::arch::fault::{Killed, user_access};
 use sim_mm::{
-    Cpu, Errno, Kernel, KernelConfig, MachineConfig, MmId, Settings, exit_mm, madvise_dontneed, start_task_in,
-    sys_fork, sys_mmap, sys_munmap,
+    Cpu, Errno, Kernel, KernelConfig, MachineConfig, MmId, Page, Settings, exit_mm, madvise_dontneed,
+    start_task_in, sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -65,6 +65,11 @@ impl Machine {
         machine.kernel.core().set_source(Source::First);
         machine.kernel.checkpoint();
         machine
+    }
+
+    /// References to a page that wait in a pipe.
+    fn in_pipes(&self, page: Page) -> u64 {
+        self.pipes.iter().map(|pipe| pipe.references(page)).sum()
     }
 
     /// The processes that are alive.
@@ -134,9 +139,10 @@ impl<'m> Replay<'m> {
         let outcome = self.executor.run(kernel.core().steps() + STEP_BOUND);
         self.executor.clear();
         match (outcome, returned.take()) {
-            (Outcome::Completed, Some(returned)) => {
-                Done::Returned(Returned { minflt: kernel.min_flt.get() - faults, ..returned })
-            }
+            (Outcome::Completed, Some(returned)) => match kernel.check(|page| self.machine.in_pipes(page)) {
+                Ok(()) => Done::Returned(Returned { minflt: kernel.min_flt.get() - faults, ..returned }),
+                Err(wrong) => Done::Stuck(format!("its books do not add up afterwards: {wrong}")),
+            },
             (Outcome::Deadlock(blocked), _) => {
                 let what = blocked.first().map(|blocked| kernel.core().memory.describe(blocked.op.loc));
                 Done::Stuck(format!("it waits for {} for ever", what.unwrap_or_default()))

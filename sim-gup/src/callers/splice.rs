@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use sim_core::{BoxFuture, Gate, Loc, MemoryBuilder, Object, Op, OpKind, Routine};
-use sim_mm::{Cpu, Errno, Event, MmId};
+use sim_mm::{Cpu, Errno, Event, MmId, Page};
 use sim_mmu::VirtAddr;
 
 use super::device::touched;
@@ -25,6 +25,11 @@ impl Pipe {
             buffers: Object::new(memory, format!("pipe.{name}"), VecDeque::new()),
             filled: memory.words(format!("pipe.{name}.nrbufs"), 1),
         }
+    }
+
+    /// How many references to a page it holds. Not an access: for those who look at the machine between two runs.
+    pub fn references(&self, page: Page) -> u64 {
+        self.buffers.peek().iter().filter(|pin| pin.page == page).count() as u64
     }
 
     /// Whether a reader would wait. Not an access: for those who look at the machine between two runs.

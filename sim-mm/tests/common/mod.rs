@@ -194,16 +194,7 @@ impl Machine {
     /// Frames whose use is over are on the free list, and no count is left.
     fn check_at_rest(&self) -> Result<(), String> {
         self.watch.all_free()?;
-        let memory = &self.kernel.core().memory;
-        for pfn in (0..self.kernel.config.frames).map(sim_mmu::Pfn) {
-            let page = sim_mm::Page(pfn);
-            let expected = u64::from(pfn.0 < watch::BOOT_FRAMES);
-            let counts = [self.kernel.refcount(page), self.kernel.mapcount(page)].map(|at| memory.get(at.loc()));
-            if counts != [expected, 0] {
-                return Err(format!("at rest {pfn} has _refcount {} and _mapcount {}", counts[0], counts[1]));
-            }
-        }
-        Ok(())
+        self.kernel.check(|_| 0).map_err(|wrong| format!("at rest {wrong}"))
     }
 }
 
