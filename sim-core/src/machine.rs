@@ -31,7 +31,7 @@ pub struct Config {
     pub rcu: RcuRules,
     /// Whether a task may be preempted between two accesses of preemptible kernel code.
     pub preempt: bool,
-    /// Cycles of each [`OpKind`], in its order.
+    /// Cycles of each [`OpKind`](crate::OpKind), in its order.
     pub cycles: [u32; 7],
 }
 

@@ -162,7 +162,7 @@ impl Mmu {
         self.timing.borrow().as_ref().map(|timing| timing.profile.clone())
     }
 
-    /// Where the cycles of a CPU went in this run: their sum is [`Core::cycles`]. `None` without a profile.
+    /// Where the cycles of a CPU went in this run: their sum is [`sim_core::Machine::cycles`]. `None` without a profile.
     pub fn account(&self, cpu: CpuId) -> Option<Account> {
         self.timing.borrow().as_ref().map(|timing| timing.account(cpu))
     }

@@ -1,6 +1,6 @@
 //! Running a recorded operation on the simulated kernel: one function for each.
 //!
-//! This is where a new system call comes in: an arm in [`operation`] and its function, which says with which
+//! This is where a new system call comes in: an arm in `operation()` and its function, which says with which
 //! arguments the operation is modelled. Everything else is not modelled, and ends the comparison there.
 
 use std::cell::RefCell;

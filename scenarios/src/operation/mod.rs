@@ -1,6 +1,6 @@
 //! The operations of a scenario: one file each, and one row of the table below.
 //!
-//! A file declares the fields of its operation once, with [`operation!`]: the decoder, its errors, the JSON
+//! A file declares the fields of its operation once, with `operation!`: the decoder, its errors, the JSON
 //! schema, what the shrinker may make smaller, and what the operation says of names and places follow from
 //! that. Beside the fields stand the operation's line of text and what it runs. Nobody outside this folder knows
 //! one operation from another.

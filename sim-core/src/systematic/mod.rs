@@ -4,7 +4,7 @@
 //! the same end. [`Reduction::Sources`] runs at least one schedule of each trace: dynamic partial-order
 //! reduction with source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014). The races of a
 //! run say in which states another lane has to be tried; sleep sets keep what was covered from being tried
-//! again. Whether steps commute is not declared but seen: [`footprint`](crate::footprint).
+//! again. Whether steps commute is not declared but seen: `footprint.rs`.
 //!
 //! [`Reduction::States`] cuts a run where it comes to a state that was seen before: where many pages are
 //! independent, traces multiply and states do not. [`Reduction::None`] runs every interleaving.
