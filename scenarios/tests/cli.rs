@@ -152,3 +152,21 @@ fn colours_can_be_had_and_done_without() {
     assert!(escapes(&["list", "--color", "always"]));
     assert!(!escapes(&["list", "--color", "never"]));
 }
+
+#[test]
+fn what_other_tools_want_to_know_is_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let prints = |args: &[&str]| {
+        let output = mmsim(folder.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        text(&output.stdout)
+    };
+    // An option that comes from a row of a table is an option like any other.
+    assert!(prints(&["completions", "bash"]).contains("--cow-reuse"));
+    assert!(prints(&["man"]).contains(".TH mmsim"));
+    assert!(prints(&["man", "run"]).contains("cow\\-reuse"));
+    fails(folder.path(), &["man", "walk-the-dog"], 2, "there is no command `walk-the-dog`");
+    let schema: serde_json::Value = serde_json::from_str(&prints(&["schema"])).expect("a schema is JSON");
+    assert_eq!(schema, mmsim::scenario::schema());
+    assert_eq!(Some(&schema), serde_json::from_str(&prints(&["schema", "--format", "json"])).ok().as_ref());
+}

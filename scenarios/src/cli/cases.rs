@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
 use super::race::Race;
-use super::run::Args;
+use super::run_args::Args;
 use super::{Exit, Failure, Output};
 use crate::case::{Budget, Report, Verdict, configuration, judge};
 use crate::explore::{Campaign, Extent};

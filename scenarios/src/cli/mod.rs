@@ -5,8 +5,10 @@ mod cases;
 mod configure;
 mod conform;
 mod coverage;
+mod exit;
 mod explain;
 mod explore;
+mod generate;
 mod input;
 mod list;
 mod merge;
@@ -16,6 +18,7 @@ mod race;
 mod replay;
 mod reports;
 mod run;
+mod run_args;
 mod setting_options;
 mod shrink;
 mod test;
@@ -24,9 +27,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Parser, Subcommand, ValueEnum as _};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 
-pub(crate) use output::Output;
+pub(crate) use exit::{Exit, Failure};
+pub(crate) use output::{Format, Output};
 
 /// Finds, replays and explains races of lockless GUP and its relatives on a simulated x86-64 machine.
 #[derive(Debug, Parser)]
@@ -48,22 +52,6 @@ struct Args {
 const EXIT_CODES: &str = "Exit codes: 0 as expected; 1 a violation, or an expectation that did not hold; \
 2 wrong usage; 3 a bad scenario or record; 4 nothing ran; 5 a replay that diverged; \
 6 inconclusive (budget spent, or interrupted); 101 a defect of the simulator.";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Text,
-    /// One JSON document.
-    Json,
-    /// A JSON document a line, as soon as there is one.
-    Jsonl,
-    /// The kernel's test protocol.
-    Ktap,
-    /// JUnit's XML.
-    Junit,
-    /// A finding as a kernel log would report it.
-    Report,
-}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -93,35 +81,14 @@ enum Command {
     Safeguards,
     /// Prints the JSON schema of scenario files, for editors and other tools.
     Schema,
+    /// Prints a script with which a shell completes the command line.
+    Completions(generate::CompletionsArgs),
+    /// Prints the manual page of mmsim, or of one of its commands.
+    Man(generate::ManArgs),
     /// Measures runs and steps a second, or how soon races are found.
     Bench(bench::Args),
     /// The hardware alone: translations, walks, translation caches, cycles.
     Mmu(mmu::Args),
-}
-
-/// Why a command ends with another exit code than 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    AsExpected = 0,
-    Violation = 1,
-    Usage = 2,
-    BadInput = 3,
-    NothingRan = 4,
-    Diverged = 5,
-    Inconclusive = 6,
-}
-
-/// What went wrong, and the exit code that says so.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) exit: Exit,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    pub(crate) fn bad_input(error: impl std::fmt::Display) -> Failure {
-        Failure { exit: Exit::BadInput, message: error.to_string() }
-    }
 }
 
 /// Runs the command line; answers the exit code.
@@ -154,6 +121,8 @@ pub fn main() -> ExitCode {
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),
         Command::Schema => list::schema(&mut output),
+        Command::Completions(args) => generate::completions(args, Args::command()),
+        Command::Man(args) => generate::man(args, Args::command()),
         Command::Bench(args) => bench::run(args, &mut output),
         Command::Mmu(args) => mmu::run(args, &mut output),
     };

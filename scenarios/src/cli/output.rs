@@ -7,9 +7,25 @@ use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Format;
 use crate::explore::{Strategy, WHOLE_SEARCH};
 pub(crate) use crate::number::thousands;
+
+/// What a command prints on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// A JSON document a line, as soon as there is one.
+    Jsonl,
+    /// The kernel's test protocol.
+    Ktap,
+    /// JUnit's XML.
+    Junit,
+    /// A finding as a kernel log would report it.
+    Report,
+}
 
 /// The output of a command.
 pub(crate) struct Output {

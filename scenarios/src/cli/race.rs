@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::{BAD, styled};
 use super::{Failure, Output};
+use crate::course::Course;
 use crate::explain::{WIDTH, explain, prevented_by, told};
 use crate::explore::{Campaign, Trace};
 use crate::library::Loaded;
@@ -56,7 +57,7 @@ impl Race<'_> {
             self.campaign.strategy,
             self.run,
             found.switches,
-            trace.switches(),
+            Course::of(&trace).switches(),
             found.steps,
             trace.steps,
         ));
@@ -73,7 +74,7 @@ impl Race<'_> {
             "message": record.message,
             "seed": self.run,
             "steps": trace.steps,
-            "switches": trace.switches(),
+            "switches": Course::of(&trace).switches(),
             "prevented_by": keys,
             "record": written,
             "diagram": text.lines().map(|line| line.chars().take(WIDTH).collect::<String>()).collect::<Vec<_>>(),

@@ -1,41 +1,15 @@
 //! `mmsim run`.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use super::configure::{Configure, Effort};
 use super::output::thousands;
 use super::race::Race;
+pub(crate) use super::run_args::Args;
 use super::{Exit, Failure, Output, cases};
 use crate::case::{RUNS_TO_FIND, RUNS_TO_VERIFY};
 use crate::explore::{Campaign, Goal};
 use crate::library::{self, Loaded};
 use crate::scenario::Case;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// A scenario: the path of a file, or a name that `mmsim list` shows.
-    pub(crate) scenario: String,
-    /// Only this case; other options then change it.
-    #[arg(long)]
-    pub(crate) case: Option<String>,
-    #[command(flatten)]
-    configure: Configure,
-    #[command(flatten)]
-    pub(crate) effort: Effort,
-    /// The folder that records of failing runs are written to.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) out: PathBuf,
-    /// Writes no record.
-    #[arg(long, conflicts_with = "out")]
-    pub(crate) no_record: bool,
-}
-
-impl Args {
-    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
-        (!self.no_record).then_some(&self.out)
-    }
-}
 
 /// Runs the cases, or, if options change the kernel or the machine, that one.
 pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {

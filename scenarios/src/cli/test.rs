@@ -14,7 +14,7 @@ use super::reports::{Reports, Teller, exit, unwritable, write_record};
 use super::{Exit, Failure, Format, Output};
 use crate::library;
 use crate::suite::{
-    Brake, Crew, Evidence, Gathered, Item, Journal, Judge, Listener, Options, Part, Selector, Selectors, Shard,
+    Evidence, Gathered, Item, Journal, Judge, Listener, Options, Part, Selector, Selectors, Shard, Stop, Workers,
     gather,
 };
 use crate::whole_file::WholeFile;
@@ -85,7 +85,7 @@ pub(crate) fn run(
         }
         None => (None, BTreeMap::new()),
     };
-    let crew = Crew {
+    let workers = Workers {
         plan: &plan,
         works: &works,
         shard: args.shard.unwrap_or(Shard::WHOLE),
@@ -105,7 +105,7 @@ pub(crate) fn run(
         bar,
         output,
     };
-    crew.run(&Brake::default(), &mut session);
+    workers.run(&Stop::default(), &mut session);
     session.bar.finish_and_clear();
     let Session { teller, judge, evidence, .. } = session;
     let totals = judge.totals();
@@ -193,7 +193,7 @@ impl Listener for Session<'_, '_> {
         }
     }
 
-    fn next(&mut self, place: usize, _: &Item, evidence: Option<&Evidence>, brake: &Brake) {
+    fn next(&mut self, place: usize, _: &Item, evidence: Option<&Evidence>, stop: &Stop) {
         let Session { teller, judge, output, bar, .. } = self;
         bar.suspend(|| teller.item(place, judge, evidence, output));
         bar.inc(1);
@@ -201,17 +201,17 @@ impl Listener for Session<'_, '_> {
             self.evidence.insert(place, evidence.clone());
         }
         if let Some(why) = self.judge.has_enough() {
-            brake.pull(&why);
+            stop.request(&why);
         }
     }
 
-    fn tick(&mut self, brake: &Brake) {
+    fn tick(&mut self, stop: &Stop) {
         #[expect(clippy::disallowed_types, reason = "as with the import")]
         let now = Instant::now();
         if self.interrupt.load(Ordering::Relaxed) {
-            brake.pull("interrupted");
+            stop.request("interrupted");
         } else if self.deadline.is_some_and(|deadline| now >= deadline) {
-            brake.pull("the time is over");
+            stop.request("the time is over");
         }
     }
 }

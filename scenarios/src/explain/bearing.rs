@@ -5,7 +5,7 @@
 use sim_core::CpuId;
 
 use super::fact::{Count, Fact};
-use super::story::Line;
+use super::line::Line;
 use crate::oracle::{Finding, OracleId};
 
 /// The lines that bear on `finding`, in order.

@@ -5,8 +5,11 @@ use std::fmt::Write;
 
 use sim_core::CpuId;
 
-use super::WIDTH;
-use super::story::{Line, Story};
+use super::line::Line;
+use super::story::Story;
+
+/// The widest line, so that a diagram survives a mail.
+pub const WIDTH: usize = 75;
 
 /// Columns left of the first CPU's: the step's number.
 const MARGIN: usize = 4;

@@ -5,6 +5,7 @@ mod called;
 mod diagram;
 mod entries;
 mod fact;
+mod line;
 mod prevent;
 mod remark;
 mod report;
@@ -16,13 +17,11 @@ pub use prevent::{Prevention, prevented_by, told};
 pub use report::report;
 
 use called::Called;
+pub use diagram::WIDTH;
 
 use crate::explore::Trace;
 use crate::oracle::Finding;
 use crate::world::World;
-
-/// The widest line, so that a diagram survives a mail.
-pub const WIDTH: usize = 75;
 
 /// A finding with its diagram and its consequence, as text of at most [`WIDTH`] columns. Of the steps that are in
 /// none of the ranges `matters`, from first to last, nothing is drawn.

@@ -6,7 +6,7 @@ use sim_core::{CpuId, Loc};
 use sim_mmu::{Entry, Level, Pfn};
 
 use super::fact::{Count, Fact, brief_pte};
-use super::story::Line;
+use super::line::Line;
 use super::teller::Teller;
 
 /// What has been established so far, line by line.

@@ -7,7 +7,7 @@ use sim_core::{CpuId, Event as Core, Loc, Routine};
 
 use super::called::operation;
 use super::fact::Fact;
-use super::story::Line;
+use super::line::Line;
 use crate::explore::Trace;
 use crate::oracle::{Finding, OracleId, Violation, What, returned_value};
 use crate::world::World;

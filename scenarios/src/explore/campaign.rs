@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::exhaustive::Extent;
+use super::extent::Extent;
 use super::strategy::Strategy;
 use super::trace::Trace;
 use crate::hardware::profile;

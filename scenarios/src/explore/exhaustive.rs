@@ -1,17 +1,16 @@
 //! Exploring all schedules of a world, one search from the first run to the last.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sim_core::Executor;
 use sim_core::source::{Replay, Source};
-use sim_core::systematic::{Search, Tally};
+use sim_core::systematic::Search;
 use sim_mm::Kernel;
 
 use super::campaign::{Campaign, Explored, Found, Goal};
+use super::extent::{Bounds, Extent};
 use super::strategy::Exhaustive;
 use super::trace::Trace;
-use crate::number::thousands;
 use crate::world::{STEP_BOUND, SetupError, World};
 
 /// The parts in which a search for all schedules tells how far it is, by its own guess.
@@ -19,86 +18,6 @@ pub const WHOLE_SEARCH: u64 = 10_000;
 
 /// Runs between two guesses.
 const TELL_EVERY: u64 = 256;
-
-/// How much of what there is an exploration has covered.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Extent {
-    /// A sample of the schedules.
-    #[default]
-    Sampled,
-    /// Every schedule, or one that stands for it.
-    Verified(Bounds),
-    /// A search for all schedules that ended before it was through.
-    Cut {
-        /// What was done.
-        bounds: Bounds,
-        /// About which part of the work that was, 0 to 1.
-        progress: f64,
-    },
-}
-
-/// What a search for all schedules has done, and within which bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// What was done.
-    pub tally: Tally,
-    /// The most preemptions that a schedule had, if that was bounded.
-    pub preemptions: Option<u32>,
-}
-
-impl Extent {
-    /// Whether nothing is left to be found within the bounds.
-    pub fn is_verified(self) -> bool {
-        matches!(self, Extent::Verified(_))
-    }
-}
-
-impl Extent {
-    /// The same for programs.
-    pub fn document(self) -> serde_json::Value {
-        let (bounds, progress) = match self {
-            Extent::Sampled => return serde_json::json!({ "sampled": true }),
-            Extent::Verified(bounds) => (bounds, 1.0),
-            Extent::Cut { bounds, progress } => (bounds, progress),
-        };
-        serde_json::json!({
-            "sampled": false,
-            "verified": self.is_verified(),
-            "complete": bounds.tally.complete,
-            "blocked": bounds.tally.blocked,
-            "cut": bounds.tally.cut,
-            "states": bounds.tally.states,
-            "preemptions": bounds.preemptions,
-            "progress": progress,
-        })
-    }
-}
-
-impl fmt::Display for Extent {
-    /// `verified: 815 complete schedules (0 blocked)`; of a sample nothing but that it is one.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Bounds { tally, preemptions }, reached) = match self {
-            Extent::Sampled => return f.write_str("sampled"),
-            Extent::Verified(bounds) => (bounds, "verified".to_owned()),
-            Extent::Cut { bounds, progress } => {
-                (bounds, format!("not verified, about {:.1} % done", progress * 100.0))
-            }
-        };
-        let (complete, blocked) = (thousands(tally.complete), thousands(tally.blocked));
-        match tally.states {
-            0 => write!(f, "{reached}: {complete} complete schedules ({blocked} blocked)")?,
-            states => write!(
-                f,
-                "{reached}: {} states, {complete} complete schedules ({blocked} came to states seen before)",
-                thousands(states)
-            )?,
-        }
-        if tally.cut > 0 {
-            write!(f, ", {} reached the bound on steps", thousands(tally.cut))?;
-        }
-        preemptions.map_or(Ok(()), |most| write!(f, ", at most {most} preemptions"))
-    }
-}
 
 /// A search that is under way in a world.
 struct Through<'w, 's> {

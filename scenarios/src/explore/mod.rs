@@ -2,10 +2,12 @@
 
 mod campaign;
 mod exhaustive;
+mod extent;
 mod strategy;
 mod trace;
 
 pub use campaign::{Campaign, Explored, Found, Goal};
-pub use exhaustive::{Bounds, Extent, WHOLE_SEARCH};
+pub use exhaustive::WHOLE_SEARCH;
+pub use extent::{Bounds, Extent};
 pub use strategy::{Exhaustive, Strategy};
 pub use trace::Trace;

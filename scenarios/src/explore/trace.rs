@@ -71,9 +71,4 @@ impl Trace {
     pub fn answers(&self) -> Vec<(u32, u32)> {
         self.decisions.iter().map(|decision| (decision.chosen, decision.of)).collect()
     }
-
-    /// The number of times that another CPU went on than the one before.
-    pub fn switches(&self) -> usize {
-        crate::course::Course::of(self).switches()
-    }
 }

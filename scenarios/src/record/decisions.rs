@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sim_core::source::{Replay, Source};
 use sim_core::{Choice, Chooser, Decided, Decision};
 
-use super::Record;
+use super::contents::Record;
 
 impl Record {
     /// Answer and number of answers of each decision.

@@ -2,7 +2,7 @@
 
 use sim_core::{Decided, Decision};
 
-use super::Record;
+use super::contents::Record;
 use crate::explore::Trace;
 use crate::oracle::Finding;
 

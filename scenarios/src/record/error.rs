@@ -1,6 +1,6 @@
 //! Why a record cannot be used.
 
-use super::FORMAT;
+use super::contents::FORMAT;
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]

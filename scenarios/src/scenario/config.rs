@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, Release, Safeguard, Setting};
 
-use super::fields::MAX_CPUS;
+use super::spec::MAX_CPUS;
 use super::{KernelSpec, MachineChange};
 use crate::json::{Int, Kind, List, Node, did_you_mean, fields, quote};
 

@@ -6,12 +6,10 @@ use serde_json::{Value, json};
 
 use super::case::Explore;
 use super::config::Machine;
+use super::spec::MAX_CPUS;
 use super::{Case, Check, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
 use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, Tags, Text, fields, quote};
 use crate::operation::{Statement, Word};
-
-/// The most CPUs of a machine.
-pub(super) const MAX_CPUS: i128 = 16;
 
 fields! {
     /// A scenario: processes, threads that race, and what is expected of them.

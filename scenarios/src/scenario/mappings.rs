@@ -6,7 +6,7 @@ use std::ops::Range;
 use sim_mmu::{Geometry, VirtAddr};
 
 use super::Scenario;
-use super::validate::{Parents, Sequence, ancestors, unique};
+use super::sequence::{Parents, Sequence, ancestors, unique};
 use crate::json::{Notes, counted, did_you_mean, quote};
 use crate::operation::{Mention, Noun, Statement};
 use crate::stage::Place;

@@ -6,6 +6,7 @@ mod fields;
 mod load;
 mod mappings;
 mod schema;
+mod sequence;
 mod spec;
 mod validate;
 

@@ -3,6 +3,9 @@
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, KernelConfig, Release, Safeguard, Settings};
 
+/// The most CPUs of a machine.
+pub(super) const MAX_CPUS: i128 = 16;
+
 /// A machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineSpec {

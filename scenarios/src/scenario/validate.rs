@@ -2,20 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::sequence::{Parents, Sequence, ancestors, unique};
 use super::{Check, Scenario, mappings};
 use crate::json::{Notes, counted, did_you_mean, quote};
-use crate::operation::{Mention, Noun, Statement};
-
-/// Operations that run one after the other: a process's setup, or a thread.
-pub(super) struct Sequence<'a> {
-    /// The process in which they run.
-    pub(super) process: &'a str,
-    /// The operations.
-    pub(super) statements: &'a [Statement],
-}
-
-/// The process that forks each child, by the child's name.
-pub(super) type Parents<'a> = BTreeMap<&'a str, &'a str>;
+use crate::operation::{Mention, Noun};
 
 /// Checks a scenario that was decoded, perhaps with errors.
 pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
@@ -35,19 +25,6 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     checks(scenario, &sequences, notes);
     unique("case", scenario.cases.iter().enumerate().map(|(i, c)| (&*c.name, format!("cases[{i}].name"))), notes);
     mappings::validate(scenario, &sequences, &parents, notes);
-}
-
-/// Reports names that are given twice; each comes with its path.
-pub(super) fn unique<'a>(kind: &str, names: impl Iterator<Item = (&'a str, String)>, notes: &Notes) {
-    let mut first: BTreeMap<&str, String> = BTreeMap::new();
-    for (name, path) in names.filter(|(name, _)| !name.is_empty()) {
-        if let Some(first) = first.get(name) {
-            let help = format!("the first is at {first}");
-            notes.error(&path, format!("duplicate {kind} name {}", quote(name)), Some(help));
-        } else {
-            first.insert(name, path);
-        }
-    }
 }
 
 /// Reports a name that is not among those that are defined.
@@ -104,17 +81,6 @@ fn threads(scenario: &Scenario, parents: &Parents<'_>, notes: &Notes) {
             notes.error(&format!("threads[{i}].cpu"), message, Some("CPUs count from 0".to_owned()));
         }
     }
-}
-
-/// A process, its parent, and so on; if they go in a circle, at least once around.
-pub(super) fn ancestors<'a>(process: &'a str, parents: &Parents<'a>) -> Vec<&'a str> {
-    let mut line = vec![process];
-    while let Some(&parent) = parents.get(line[line.len() - 1])
-        && line.len() <= parents.len()
-    {
-        line.push(parent);
-    }
-    line
 }
 
 /// Pins are used behind the operation that takes them, in the same sequence.

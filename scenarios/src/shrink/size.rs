@@ -4,6 +4,7 @@ use std::fmt;
 
 use sim_core::Decided;
 
+use crate::course::Course;
 use crate::explore::Trace;
 use crate::operation::Statement;
 use crate::scenario::{MachineSpec, Scenario};
@@ -25,7 +26,7 @@ impl Schedule {
         let chosen =
             |decision: &&sim_core::Decision| matches!(decision.decided, Decided::Value(_)) && decision.chosen != 0;
         Schedule {
-            switches: trace.switches(),
+            switches: Course::of(trace).switches(),
             choices: trace.decisions.iter().filter(chosen).count(),
             steps: trace.steps,
         }

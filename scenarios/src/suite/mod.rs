@@ -15,6 +15,7 @@ pub mod report;
 mod run;
 mod select;
 mod shard;
+mod stop;
 mod work;
 
 pub use evidence::{Evidence, Explored, Hit};
@@ -23,7 +24,8 @@ pub use journal::{Journal, JournalError};
 pub use outcome::{Judge, Outcome, Status, Totals};
 pub use part::{Merged, Part, PartError, merge};
 pub use plan::{Group, Item, Kind, Options, Plan};
-pub use run::{Brake, Crew, Listener};
+pub use run::{Listener, Workers};
 pub use select::{Selector, Selectors};
 pub use shard::Shard;
+pub use stop::Stop;
 pub use work::Work;

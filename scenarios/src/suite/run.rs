@@ -1,50 +1,22 @@
 //! Doing a plan's items on any number of threads, with one result.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::evidence::Evidence;
 use super::plan::{Item, Plan};
 use super::shard::Shard;
+use super::stop::Stop;
 use super::work::Work;
 
 /// How often the one who waits for results looks whether it is time to end.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Ends a suite before its last item, for a reason. The first reason counts.
-#[derive(Debug, Default)]
-pub struct Brake {
-    pulled: AtomicBool,
-    why: OnceLock<String>,
-}
-
-impl Brake {
-    /// Ends the suite: what is under way stops where it is.
-    pub fn pull(&self, why: &str) {
-        self.why.get_or_init(|| why.to_owned());
-        self.pulled.store(true, Ordering::Release);
-    }
-
-    /// Whether the suite is to end.
-    pub fn is_pulled(&self) -> bool {
-        self.pulled.load(Ordering::Acquire)
-    }
-
-    pub(super) fn flag(&self) -> &AtomicBool {
-        &self.pulled
-    }
-
-    pub(super) fn why(&self) -> String {
-        self.why.get().cloned().unwrap_or_else(|| "interrupted".to_owned())
-    }
-}
-
 /// Who does a plan's items, and what was done of them before.
 #[derive(Debug)]
-pub struct Crew<'p> {
+pub struct Workers<'p> {
     /// The plan.
     pub plan: &'p Plan,
     /// What its items are made of, in the plan's order.
@@ -62,14 +34,14 @@ pub trait Listener {
     /// An item is done, now or before, in whatever order items become done.
     fn arrived(&mut self, place: usize, evidence: &Evidence, before: bool);
     /// It is the next item's turn, in the plan's order. An item of another shard has no evidence.
-    fn next(&mut self, place: usize, item: &Item, evidence: Option<&Evidence>, brake: &Brake);
+    fn next(&mut self, place: usize, item: &Item, evidence: Option<&Evidence>, stop: &Stop);
     /// Comes by every now and then, for those who watch the clock.
-    fn tick(&mut self, brake: &Brake);
+    fn tick(&mut self, stop: &Stop);
 }
 
-impl Crew<'_> {
+impl Workers<'_> {
     /// Does what is to be done.
-    pub fn run(&self, brake: &Brake, listener: &mut dyn Listener) {
+    pub fn run(&self, stop: &Stop, listener: &mut dyn Listener) {
         let items: Vec<&Item> = self.plan.items().map(|(_, item)| item).collect();
         let places: Vec<usize> = (0..items.len()).filter(|&place| self.is_open(place, items[place])).collect();
         let workers = self.jobs.clamp(1, places.len().max(1));
@@ -77,10 +49,10 @@ impl Crew<'_> {
         let (sender, receiver) = mpsc::channel();
         let work = |sender: mpsc::Sender<(usize, Evidence)>, jobs: usize| {
             while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let evidence = if brake.is_pulled() {
-                    Evidence::NotReached { why: brake.why() }
+                let evidence = if stop.is_requested() {
+                    Evidence::NotReached { why: stop.why() }
                 } else {
-                    self.works[place].perform(items[place], &self.plan.options, self.shard, jobs, brake)
+                    self.works[place].perform(items[place], &self.plan.options, self.shard, jobs, stop)
                 };
                 if sender.send((place, evidence)).is_err() {
                     return;
@@ -95,7 +67,7 @@ impl Crew<'_> {
                 scope.spawn(move || work(sender, jobs));
             }
             drop(sender);
-            self.collect(&items, &receiver, brake, listener);
+            self.collect(&items, &receiver, stop, listener);
         });
     }
 
@@ -109,7 +81,7 @@ impl Crew<'_> {
         &self,
         items: &[&Item],
         receiver: &mpsc::Receiver<(usize, Evidence)>,
-        brake: &Brake,
+        stop: &Stop,
         listener: &mut dyn Listener,
     ) {
         let mut waiting = self.done.clone();
@@ -118,7 +90,7 @@ impl Crew<'_> {
         }
         for (place, &item) in items.iter().enumerate() {
             while self.is_open(place, item) && !waiting.contains_key(&place) {
-                listener.tick(brake);
+                listener.tick(stop);
                 match receiver.recv_timeout(LOOK) {
                     Ok((place, evidence)) => {
                         listener.arrived(place, &evidence, false);
@@ -129,7 +101,7 @@ impl Crew<'_> {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            listener.next(place, item, waiting.get(&place), brake);
+            listener.next(place, item, waiting.get(&place), stop);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::evidence::{Evidence, Explored, Hit};
 use super::plan::{Item, Kind, Options};
-use super::run::Brake;
 use super::shard::Shard;
+use super::stop::Stop;
 use crate::case::{Budget, Report, Verdict, configuration, judge};
 use crate::explore::{Campaign, Extent, Trace};
 use crate::library::Loaded;
@@ -35,11 +35,11 @@ impl Work {
         options: &Options,
         shard: Shard,
         jobs: usize,
-        brake: &Brake,
+        stop: &Stop,
     ) -> Evidence {
         let done = match (self, &item.kind) {
             (_, Kind::Bad { error }) => Err(error.clone()),
-            (Work::Case(loaded, case), kind) => explore(loaded, case, kind, options, shard, jobs, brake),
+            (Work::Case(loaded, case), kind) => explore(loaded, case, kind, options, shard, jobs, stop),
             (Work::Record(path, record), _) => replay(record, &path.display().to_string()),
             (Work::Nothing, _) => Err("there is nothing to do".to_owned()),
         };
@@ -54,7 +54,7 @@ fn explore(
     options: &Options,
     shard: Shard,
     jobs: usize,
-    brake: &Brake,
+    stop: &Stop,
 ) -> Result<Evidence, String> {
     let budget = match kind {
         Kind::Sampled { runs } => Budget {
@@ -65,8 +65,8 @@ fn explore(
         },
         _ => Budget { runs: options.runs, seed: options.seed, stride: 1, jobs },
     };
-    let report = judge(&loaded.scenario, case, budget, brake.flag(), &|_| ()).map_err(|e| e.to_string())?;
-    let cut = report.explored.interrupted.then(|| brake.why());
+    let report = judge(&loaded.scenario, case, budget, stop.flag(), &|_| ()).map_err(|e| e.to_string())?;
+    let cut = report.explored.interrupted.then(|| stop.why());
     let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
     let extent = report.explored.extent;
     let exhaustive = (extent != Extent::Sampled).then(|| extent.to_string());

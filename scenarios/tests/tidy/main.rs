@@ -91,20 +91,6 @@ fn a_setting_is_named_in_its_table_and_nowhere_else() {
     }
 }
 
-/// The circles that `scenarios` still has: the first module of each, and how many modules it has at most.
-/// What is added to this list has to be taken off it some day; a circle that is gone must be taken off at once.
-const CIRCLES: &[(&str, usize)] = &[
-    ("cli", 29),
-    ("course", 2),
-    ("explain", 2),
-    ("explain/bearing", 4),
-    ("explore/campaign", 2),
-    ("record", 2),
-    ("scenario/config", 2),
-    ("scenario/mappings", 2),
-    ("suite/run", 2),
-];
-
 fn circles(name: &str) -> Vec<Circle> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
     let mut files = Vec::new();
@@ -120,26 +106,9 @@ fn circles(name: &str) -> Vec<Circle> {
 
 #[test]
 fn modules_form_a_line() {
-    for name in ["sim-core", "sim-mmu", "sim-mm", "sim-gup", "xtask"] {
+    for name in ["sim-core", "sim-mmu", "sim-mm", "sim-gup", "scenarios", "xtask"] {
         let ways: Vec<String> = circles(name).into_iter().map(|circle| circle.way).collect();
         assert!(ways.is_empty(), "modules of {name} use one another in a circle: {}", ways.join("; "));
-    }
-}
-
-#[test]
-fn circles_of_scenarios_become_fewer() {
-    let found = circles("scenarios");
-    for Circle { members, way } in &found {
-        let most = CIRCLES.iter().find(|(first, _)| *first == members[0]).map_or(0, |(_, most)| *most);
-        assert!(
-            members.len() <= most,
-            "{} modules of scenarios use one another in a circle: {way}",
-            members.len()
-        );
-    }
-    for (first, _) in CIRCLES {
-        let is_there = found.iter().any(|circle| circle.members[0] == *first);
-        assert!(is_there, "{first} is in no circle any more: take it off the list");
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sim_gup::CATALOGUE;
 
-use super::Surveyed;
+use super::surveyed::Surveyed;
 use crate::coverage::{FileLines, RacePair, Schedules};
 
 pub(super) fn of(all: &Surveyed) -> Value {

@@ -1,6 +1,7 @@
 //! `mmsim coverage`: what did a campaign explore?
 
 mod document;
+mod surveyed;
 mod table;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::configure::{Configure, Effort};
 use super::{Exit, Failure, Output, run};
 use crate::case::configuration;
-use crate::coverage::{Coverage, Schedules, survey};
-use crate::explore::{Campaign, Strategy};
+use crate::coverage::{Coverage, survey};
+use crate::explore::Campaign;
 use crate::library::{self, Loaded};
 use crate::scenario::MachineSpec;
 use sim_mm::KernelConfig;
+use surveyed::Surveyed;
 
 /// Traced runs cost some ten times as much as others.
 const RUNS: u64 = 2_000;
@@ -47,15 +49,6 @@ struct Subject<'l> {
     loaded: &'l Loaded,
     machine: MachineSpec,
     kernel: KernelConfig,
-}
-
-/// What became of all subjects.
-struct Surveyed {
-    strategy: Strategy,
-    seed: u64,
-    coverage: Coverage,
-    schedules: Vec<(String, Schedules)>,
-    interrupted: bool,
 }
 
 /// Surveys what the arguments name, one kernel after the other.

@@ -2,7 +2,7 @@
 
 use sim_gup::CATALOGUE;
 
-use super::Surveyed;
+use super::surveyed::Surveyed;
 use crate::cli::output::{HEAD, styled, thousands};
 use crate::coverage::{Lines, Races, Safeguards, Schedules, Tally};
 

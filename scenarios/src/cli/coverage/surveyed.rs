@@ -1,0 +1,13 @@
+//! What surveying has come to.
+
+use crate::coverage::{Coverage, Schedules};
+use crate::explore::Strategy;
+
+/// What became of all subjects.
+pub(super) struct Surveyed {
+    pub(super) strategy: Strategy,
+    pub(super) seed: u64,
+    pub(super) coverage: Coverage,
+    pub(super) schedules: Vec<(String, Schedules)>,
+    pub(super) interrupted: bool,
+}

@@ -1,0 +1,50 @@
+//! What a record holds.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{KernelRecord, MachineRecord};
+
+/// The format that this build writes and reads.
+pub const FORMAT: &str = "mmsim-record-3";
+
+/// A record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The format and its version.
+    pub format: String,
+    /// What is expected of a replay: the title of the finding.
+    pub expect: String,
+    /// The consequence, in a sentence.
+    pub message: String,
+    /// The machine.
+    pub machine: MachineRecord,
+    /// The kernel.
+    pub kernel: KernelRecord,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Steps of the run.
+    pub steps: u64,
+    /// The steps that the finding needs, as ranges from first to last; all of them, if nobody asked.
+    pub matters: Vec<(u64, u64)>,
+    /// `ANSWER/OF LABEL` of each decision.
+    pub decisions: Vec<String>,
+    /// The machine's digest after every 16 steps, and at the end.
+    pub digests: Vec<String>,
+    /// SHA-256 of the scenario.
+    pub scenario_digest: String,
+    /// The scenario.
+    pub scenario: serde_json::Value,
+}
+
+/// Where a record came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The case of the scenario, if it was one.
+    pub case: Option<String>,
+    /// The strategy.
+    pub strategy: String,
+    /// The seed of the run that found it, before it was made simpler.
+    pub seed: u64,
+}
