@@ -103,6 +103,7 @@ pub fn judge(
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, SetupError> {
+    let _case = tracing::info_span!("case", scenario = scenario.name, name = case.name).entered();
     let (machine, kernel) = configuration(scenario, case);
     let campaign = Campaign {
         scenario,

@@ -170,3 +170,14 @@ fn what_other_tools_want_to_know_is_printed() {
     assert_eq!(schema, mmsim::scenario::schema());
     assert_eq!(Some(&schema), serde_json::from_str(&prints(&["schema", "--format", "json"])).ok().as_ref());
 }
+
+/// Who asks what takes so long is told: each case with its campaign and how long they took.
+#[test]
+fn verbose_runs_tell_their_spans() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let said = |args: &[&str]| text(&mmsim(folder.path(), args).stderr);
+    let run = ["run", "vmsplice-child-reads-parent", "--case", "mapcount", "--no-record"];
+    assert!(!said(&run).contains("campaign"), "nobody asked");
+    let said = said(&[&run[..], &["-v", "--color", "never"]].concat());
+    assert!(said.contains("case{") && said.contains("campaign{") && said.contains("time.busy"), "{said}");
+}

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
+use tracing_subscriber::fmt::format::FmtSpan;
 
 pub(crate) use exit::{Exit, Failure};
 pub(crate) use output::{Format, Output};
@@ -95,7 +96,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let format = args.format;
-    trace_to_stderr(args.verbose);
+    trace_to_stderr(args.verbose, args.color);
     report_defects();
     let stop = Arc::new(AtomicBool::new(false));
     if args.command.ends_gracefully() {
@@ -166,13 +167,28 @@ fn watch_for_interrupts(stop: Arc<AtomicBool>) {
     }
 }
 
-fn trace_to_stderr(verbose: u8) {
+fn trace_to_stderr(verbose: u8, color: clap::ColorChoice) {
     let level = match verbose {
         0 => tracing::Level::WARN,
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+    let ansi = match color {
+        clap::ColorChoice::Always => true,
+        clap::ColorChoice::Never => false,
+        clap::ColorChoice::Auto => {
+            anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+        }
+    };
+    // A span says at its end how long it took; no line says when that was.
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_timer(())
+        .with_target(false)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// A panic is a defect of the simulator, and says so; it never counts as a finding.

@@ -166,9 +166,14 @@ impl<'s> Campaign<'s> {
         stop: &AtomicBool,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Explored, SetupError> {
-        tracing::info!(
-            scenario = self.scenario.name, strategy = %self.strategy, runs = self.runs, seed = self.seed, "exploring"
-        );
+        let _campaign = tracing::info_span!(
+            "campaign",
+            scenario = self.scenario.name,
+            strategy = %self.strategy,
+            runs = self.runs,
+            seed = self.seed
+        )
+        .entered();
         if let Strategy::Exhaustive(how) = self.strategy {
             return self.explore_all(how, goal, stop, progress);
         }

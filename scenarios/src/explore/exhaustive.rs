@@ -79,6 +79,7 @@ impl Campaign<'_> {
         stop: &AtomicBool,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Explored, SetupError> {
+        let _search = tracing::info_span!("search").entered();
         let world = self.world()?;
         let mut search = Through::new(&world, how);
         let mut explored = Explored::default();

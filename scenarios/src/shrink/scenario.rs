@@ -61,6 +61,7 @@ pub fn shrink(
     stop: &AtomicBool,
     progress: &dyn Fn(u64, Size),
 ) -> Result<Shrinking, SetupError> {
+    let _shrink = tracing::info_span!("shrink", scenario = subject.scenario.name).entered();
     let mut best = {
         let world = World::new(&subject.scenario, subject.machine, subject.kernel)?;
         let mut executor = world.executor();
@@ -82,6 +83,7 @@ pub fn shrink(
             tried += 1;
             progress(tried, best.size);
             if let Some(simpler) = attempt(&best, &edit, &finding, runs).filter(|new| new.size < best.size) {
+                tracing::info!(candidate = tried, "{}", best.size.to(simpler.size));
                 best = simpler;
                 continue 'again;
             }

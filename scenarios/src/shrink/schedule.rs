@@ -165,6 +165,7 @@ fn moved(course: &Course, turn: std::ops::Range<usize>) -> Vec<Course> {
 /// A simpler run of `world` that ends in the first finding of `trace`: no simpler one is near it.
 pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: Trace) -> Trace {
     let Some(finding) = trace.findings.first().cloned() else { return trace };
+    let _pass = tracing::debug_span!("simplify", steps = trace.steps).entered();
     let mut search = Search { world, executor, finding, best: trace.clone(), attempts: 0, steps: 0 };
     if trace.steps <= LONGEST {
         search.take(trace);
