@@ -256,11 +256,27 @@ impl Ghost {
     }
 
     /// Makes the present state the one that runs start with.
+    ///
+    /// Runs count their steps anew, so what set-up did counts as done before their first one: a frame that it freed
+    /// was freed before any translation of the run was cached.
     pub(super) fn checkpoint(&mut self) {
+        self.sites().for_each(|site| site.step = 0);
         self.frames.checkpoint();
         self.mms.checkpoint();
         self.pages.checkpoint();
         self.base.clone_from(&self.loose);
+    }
+
+    /// Every site that is remembered.
+    fn sites(&mut self) -> impl Iterator<Item = &mut Site> {
+        let frames = self
+            .frames
+            .change_all()
+            .flat_map(|frame| frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed));
+        let pages = self.pages.change_all().filter_map(|page| page.changed.as_mut());
+        let pins = self.loose.pins.iter_mut().map(|pin| &mut pin.taken);
+        let objects = self.loose.freed_objects.iter_mut().map(|(_, site)| site);
+        frames.chain(pages).chain(pins).chain(objects)
     }
 
     /// Back to the checkpoint.

@@ -34,6 +34,13 @@ impl<T: Clone + Default> Kept<T> {
         Some(value)
     }
 
+    /// Every value, to be changed.
+    pub(super) fn change_all(&mut self) -> impl Iterator<Item = &mut T> {
+        self.changed = (0..self.now.len()).collect();
+        self.is_changed.fill(true);
+        self.now.iter_mut()
+    }
+
     /// Adds a value that was its default at the checkpoint, and answers its number.
     pub(super) fn add(&mut self) -> usize {
         self.now.push(T::default());
