@@ -7,8 +7,8 @@ use sim_core::source::Source;
 use sim_core::systematic::{Reduction, Search, Tally};
 
 use crate::measure::{Engine, Spread, interleave, show};
-use crate::model::Model;
 use crate::twin_dpor::{TwinDpor, Work};
+use sim_core_testing::Model;
 
 struct Shape {
     pages: u32,

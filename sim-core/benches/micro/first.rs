@@ -3,7 +3,7 @@
 use sim_core::Executor;
 use sim_core::source::{Pct, Pos, Random, Source, Sticky};
 
-use crate::model::Model;
+use sim_core_testing::Model;
 
 pub(crate) type Strategy = (&'static str, fn(u64) -> Source);
 

@@ -10,7 +10,6 @@ mod dpor;
 mod first;
 mod loom;
 mod measure;
-mod model;
 mod program;
 mod shuttle;
 mod twin;
@@ -19,9 +18,9 @@ mod twin_dpor;
 use std::time::Duration;
 
 use measure::{Engine, Spread, interleave, show};
-use model::Model;
 use sim_core::source::{Random, Source};
 use sim_core::{Executor, Loc};
+use sim_core_testing::Model;
 use twin::{Run, Twin};
 
 struct Shape {

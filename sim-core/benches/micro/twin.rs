@@ -105,7 +105,7 @@ impl Twin {
         Twin { pages, guard, words: start.clone(), start, threads: fresh.clone(), fresh, violated: false }
     }
 
-    /// The words after the last run, as `model::Model` lays them out.
+    /// The words after the last run, as `sim_core_testing::Model` lays them out.
     pub(crate) fn words(&self) -> &[u64] {
         &self.words
     }

@@ -1,0 +1,181 @@
+//! The command line where things go wrong: exit codes, messages, records that are not what they were.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::common::{fails, mmsim, text};
+
+const RACE: [&str; 4] = ["run", "spec-ref-vs-reuse", "--without", "gup-pte-recheck"];
+
+/// A record of the race, written into `folder`; its path and text.
+fn record(folder: &Path) -> (String, String) {
+    let output = mmsim(folder, &RACE);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    let path =
+        stdout.lines().find_map(|line| line.strip_prefix("record: ")).expect("the record is named").to_owned();
+    let written = std::fs::read_to_string(folder.join(&path)).expect("the record that was named is there");
+    (path, written)
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fails(folder.path(), &[], 2, "Usage");
+    fails(folder.path(), &["frobnicate"], 2, "unrecognized subcommand");
+    fails(folder.path(), &["run"], 2, "<SCENARIO>");
+    fails(folder.path(), &["run", "spec-ref-vs-reuse", "--without", "gup-pte-rechek"], 2, "gup-pte-recheck");
+    fails(folder.path(), &["run", "spec-ref-vs-reuse", "--kernel", "5"], 2, "a release such as v5.0");
+    fails(folder.path(), &["run", "spec-ref-vs-reuse", "--case", "nothing"], 2, "it has recheck, no-recheck");
+    fails(folder.path(), &["run", "spec-ref-vs-reuse", "--runs", "0"], 2, "0 is not in");
+    let both = ["run", "spec-ref-vs-reuse", "--with", "fork-flush", "--without", "fork-flush"];
+    fails(folder.path(), &both, 2, "both --with and --without");
+}
+
+#[test]
+fn a_scenario_that_is_none_is_exit_3() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fails(folder.path(), &["run", "spec-ref-vs-reus"], 3, "did you mean `spec-ref-vs-reuse`?");
+    fails(folder.path(), &["run", "no-such-thing.json"], 3, "no-such-thing.json: No such file");
+    fails(folder.path(), &["run", "."], 3, ".: Is a directory");
+    std::fs::write(folder.path().join("not-text.json"), [0xff, 0xfe, 0]).expect("a writable folder");
+    fails(folder.path(), &["describe", "not-text.json"], 3, "valid UTF-8");
+    std::fs::write(folder.path().join("empty.json"), "{}").expect("a writable folder");
+    fails(folder.path(), &["explore", "empty.json"], 3, "missing");
+}
+
+#[test]
+fn a_record_replays_to_the_same_digest() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, _) = record(folder.path());
+    let replays: Vec<Output> = (0..2).map(|_| mmsim(folder.path(), &["replay", &path])).collect();
+    assert_eq!(replays[0].status.code(), Some(0), "{}", text(&replays[0].stderr));
+    assert!(text(&replays[0].stdout).contains("digest"));
+    assert_eq!(replays[0].stdout, replays[1].stdout);
+}
+
+#[test]
+fn a_record_that_was_changed_diverges_with_exit_5() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, written) = record(folder.path());
+    let changed = |from: &str, to: &str| {
+        assert!(written.contains(from), "{written}");
+        std::fs::write(folder.path().join(&path), written.replacen(from, to, 1)).expect("a writable folder");
+        let output = mmsim(folder.path(), &["replay", &path]);
+        assert_eq!(output.status.code(), Some(5), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    };
+    let parsed: serde_json::Value = serde_json::from_str(&written).expect("a record is JSON");
+    let decision = parsed["decisions"][10].as_str().expect("a decision is text");
+    let (answer, rest) = decision.split_once('/').expect("an answer of so many");
+    let other = format!("{}/{rest}", if answer == "0" { 1 } else { 0 });
+    let quoted = |decision: &str| format!("\"{decision}\"");
+    let at = parsed["decisions"].as_array().expect("a list").iter().position(|d| d == decision);
+    let output = changed(&quoted(decision), &quoted(&other));
+    let expected = format!("diverged: decision {}", at.expect("it is in the list"));
+    assert!(output.contains(&expected) && output.contains(&format!("expected `{other}`")), "{output}");
+    let output = changed("\"flush\": \"noipi\"", "\"flush\": \"ipi\"");
+    assert!(output.contains("diverged: decision"), "{output}");
+    let output = changed("\"expect\": \"leak", "\"expect\": \"refcount");
+    assert!(output.contains("the verdict: expected `refcount in gup_pte_range"), "{output}");
+}
+
+#[test]
+fn a_record_that_is_none_is_exit_3() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, written) = record(folder.path());
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a writable folder");
+    fails(folder.path(), &["replay", "missing.json"], 3, "missing.json: No such file");
+    write("truncated.json", &written[..written.len() / 2]);
+    fails(folder.path(), &["replay", "truncated.json"], 3, "truncated.json:");
+    write("old.json", &written.replace("mmsim-record-3", "mmsim-record-0"));
+    fails(folder.path(), &["explain", "old.json"], 3, "replay it with the build that wrote it");
+    write("other.json", &written.replace("\"pages\": 1", "\"pages\": 2"));
+    fails(folder.path(), &["replay", "other.json"], 3, "a record of another scenario");
+    write("unknown.json", &written.replacen("\"gup-pte-recheck\"", "\"gup-pte-rechek\"", 1));
+    fails(folder.path(), &["replay", "unknown.json"], 3, "no safeguard `gup-pte-rechek`");
+    write("decision.json", &written.replacen("\"0/2 ", "\"7/2 ", 1));
+    fails(folder.path(), &["replay", "decision.json"], 3, "answer 7 is out of range, of 2");
+    write("list.json", "[]");
+    fails(folder.path(), &["replay", "list.json"], 3, "not a record");
+    fails(folder.path(), &["replay", "."], 3, "Is a directory");
+    assert!(folder.path().join(path).exists());
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let args = [&RACE[..], &["--out", "no/such/folder"]].concat();
+    fails(folder.path(), &args, 1, "its record could not be written to no/such/folder");
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let explore = |jobs: &str| {
+        let args =
+            ["explore", "spec-ref-vs-reuse", "--without", "gup-pte-recheck", "--runs", "3000", "--jobs", jobs];
+        text(&mmsim(folder.path(), &args).stdout)
+    };
+    let run = |jobs: &str| text(&mmsim(folder.path(), &[&RACE[..], &["--jobs", jobs]].concat()).stdout);
+    assert_eq!(explore("1"), explore("3"));
+    assert_eq!(run("1"), run("4"));
+}
+
+#[test]
+fn documents_for_programs_are_json() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let commands: [&[&str]; 7] = [
+        &["list"],
+        &["safeguards"],
+        &["describe", "spec-ref-vs-reuse"],
+        &["run", "vmsplice-child-reads-parent", "--runs", "200"],
+        &["run", "spec-ref-vs-reuse", "--without", "gup-pte-recheck"],
+        &["explore", "spec-ref-vs-reuse", "--runs", "100"],
+        &["bench", "--runs", "100"],
+    ];
+    for command in commands {
+        let output = mmsim(folder.path(), &[command, &["--format", "json"]].concat());
+        let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
+        assert!(parsed.is_ok(), "{command:?}: {parsed:?}\n{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn colours_can_be_had_and_done_without() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let escapes = |args: &[&str]| text(&mmsim(folder.path(), args).stdout).contains('\x1b');
+    assert!(!escapes(&["list"]), "a pipe gets no colours");
+    assert!(escapes(&["list", "--color", "always"]));
+    assert!(!escapes(&["list", "--color", "never"]));
+}
+
+#[test]
+fn what_other_tools_want_to_know_is_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let prints = |args: &[&str]| {
+        let output = mmsim(folder.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        text(&output.stdout)
+    };
+    // An option that comes from a row of a table is an option like any other.
+    assert!(prints(&["completions", "bash"]).contains("--cow-reuse"));
+    assert!(prints(&["man"]).contains(".TH mmsim"));
+    assert!(prints(&["man", "run"]).contains("cow\\-reuse"));
+    fails(folder.path(), &["man", "walk-the-dog"], 2, "there is no command `walk-the-dog`");
+    let schema: serde_json::Value = serde_json::from_str(&prints(&["schema"])).expect("a schema is JSON");
+    assert_eq!(schema, mmsim::scenario::schema());
+    assert_eq!(Some(&schema), serde_json::from_str(&prints(&["schema", "--format", "json"])).ok().as_ref());
+}
+
+/// Who asks what takes so long is told: each case with its campaign and how long they took.
+#[test]
+fn verbose_runs_tell_their_spans() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let said = |args: &[&str]| text(&mmsim(folder.path(), args).stderr);
+    let run = ["run", "vmsplice-child-reads-parent", "--case", "mapcount", "--no-record"];
+    assert!(!said(&run).contains("campaign"), "nobody asked");
+    let said = said(&[&run[..], &["-v", "--color", "never"]].concat());
+    assert!(said.contains("case{") && said.contains("campaign{") && said.contains("time.busy"), "{said}");
+}

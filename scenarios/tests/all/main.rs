@@ -1,0 +1,20 @@
+//! The tests of scenarios, the oracles, the library and the command line: one program, a module a subject.
+
+mod bad_scenarios;
+mod cli;
+mod common;
+mod conform;
+mod coverage;
+mod exhaustive;
+mod library;
+mod mmu_cycles;
+mod mmu_litmus;
+mod mmu_shootdown;
+mod mmu_translate;
+mod records;
+mod schema;
+mod shrink;
+mod suite;
+mod tidy;
+mod timed;
+mod told;

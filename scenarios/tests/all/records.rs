@@ -1,0 +1,166 @@
+//! Records: they replay to the digests that they hold, in every build profile, and what is no record is refused
+//! with a sentence that says what to do.
+
+use std::path::{Path, PathBuf};
+
+use crate::common::{fails, mmsim, text};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records")
+}
+
+/// The records that are part of the project: file and text.
+fn records() -> Vec<(String, String)> {
+    let files = std::fs::read_dir(folder()).expect("the folder is part of the project");
+    let paths = files.map(|file| file.expect("a readable folder").path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.to_string_lossy().ends_with(".mmsim.json")).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        (path.to_string_lossy().into_owned(), text)
+    };
+    let records: Vec<_> = paths.into_iter().map(read).collect();
+    assert!(records.len() >= 3, "there are records to replay");
+    records
+}
+
+#[test]
+fn a_record_replays_to_its_digests_in_any_build_profile() {
+    for (file, _) in records() {
+        let output = mmsim(&folder(), &["replay", &file, "--check-determinism"]);
+        assert_eq!(output.status.code(), Some(0), "{file}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(text(&output.stdout).contains("twice the same"), "{}", text(&output.stdout));
+    }
+}
+
+/// What is wrong with a record, made wrong by replacing text, and what is said of it.
+const BAD: &[(&str, &str, &str)] = &[
+    ("mmsim-record-3", "mmsim-record-4", "a newer build wrote it; replay it with the build that wrote it"),
+    ("mmsim-record-3", "something-else", "not a record: its format is `something-else`"),
+    ("\"format\": \"mmsim-record-3\"", "\"format\": 2", "its `format` is not text"),
+    ("\"format\": \"mmsim-record-3\",", "", "not a record: it has no `format`"),
+    ("\"matters\"", "\"matter\"", "unknown field `matter`"),
+    ("\"steps\":", "\"steps\": -", "not a record"),
+    ("\"name\": \"spec-ref-vs-reuse\"", "\"name\": \"another\"", "a record of another scenario"),
+    ("\"gup-pte-recheck\"", "\"gup-pte-rechek\"", "this build knows no safeguard `gup-pte-rechek`"),
+    ("\"cow_reuse\"", "\"cow_abuse\"", "kernel: this build knows no setting `cow_abuse`"),
+    ("\"gup-pte-recheck\",", "\"gup-pte-recheck\", \"gup-irq-off\",", "names `gup-irq-off` as on and as off"),
+    ("\"flush\": \"noipi\"", "\"flush\": \"pigeon\"", "machine.flush: this build knows no value `pigeon`"),
+    (
+        "\"cow_reuse\": \"mapcount\"",
+        "\"cow_reuse\": \"luck\"",
+        "kernel.cow_reuse: this build knows no value `luck`",
+    ),
+    ("\"version\": \"v5.0\"", "\"version\": \"five\"", "kernel.version: no release `five`"),
+    ("\"cpus\": 3", "\"cpus\": 0", "machine.cpus is out of range: 1 to 16"),
+    ("\"cpus\": 3", "\"cpus\": 2", "thread `reuse` runs on CPU 2 of 2"),
+    ("\"entries_per_table\": 4", "\"entries_per_table\": 3", "machine.entries_per_table is out of range"),
+    ("\"frames\": 24", "\"frames\": 1", "machine.frames is out of range"),
+    ("\"0/3 cpu0\"", "\"9/3 cpu0\"", "decisions[0]: answer 9 is out of range, of 3"),
+    ("\"0/3 cpu0\"", "\"first\"", "decisions[0]: `first` is not of the form"),
+];
+
+#[test]
+fn what_is_no_record_is_refused_with_the_file_and_what_is_wrong() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_, good) = records().into_iter().find(|(file, _)| file.contains("spec-ref")).expect("it is there");
+    let write = |text: &str| std::fs::write(folder.path().join("bad.json"), text).expect("a writable folder");
+    for (from, to, says) in BAD {
+        assert!(good.contains(from), "{from} is not in the record");
+        write(&good.replacen(from, to, 1));
+        for command in ["replay", "explain", "shrink"] {
+            fails(folder.path(), &[command, "bad.json"], 3, "bad.json");
+        }
+        fails(folder.path(), &["replay", "bad.json"], 3, says);
+    }
+    for end in [0, 1, good.len() / 3, good.len() - 3] {
+        write(&good[..end]);
+        fails(folder.path(), &["replay", "bad.json"], 3, "bad.json:");
+    }
+}
+
+/// What a record does not name is younger than it: the kernel has it as its release has it.
+#[test]
+fn a_record_may_be_older_than_a_safeguard_or_a_setting() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_, good) = records().into_iter().find(|(file, _)| file.contains("spec-ref")).expect("it is there");
+    let write = |text: &str| std::fs::write(folder.path().join("old.json"), text).expect("a writable folder");
+    let design = "\"cow_reuse\": \"mapcount\",";
+    assert!(good.contains(design) && good.contains("\"gup-irq-off\",") && good.contains("\"gup-pte-recheck\","));
+    write(&good.replacen(design, "", 1).replacen("\"gup-irq-off\",", "", 1));
+    assert_eq!(mmsim(folder.path(), &["replay", "old.json"]).status.code(), Some(0));
+    // The kernel of this record differs from its release there, so the run is another.
+    write(&good.replacen("\"gup-pte-recheck\",", "", 1));
+    assert_eq!(mmsim(folder.path(), &["replay", "old.json"]).status.code(), Some(5));
+}
+
+#[test]
+fn a_record_of_an_older_format_says_what_to_do() {
+    let old = folder().join("format-1.json");
+    let old = old.to_str().expect("a path of the project");
+    for command in ["replay", "explain", "shrink"] {
+        fails(&folder(), &[command, old], 3, "an older build wrote it; replay it with the build that wrote it");
+    }
+}
+
+#[test]
+fn a_replay_that_differs_says_where_and_a_prefix_goes_on_from_there() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_, good) = records().into_iter().find(|(file, _)| file.contains("spec-ref")).expect("it is there");
+    let record: serde_json::Value = serde_json::from_str(&good).expect("a record is JSON");
+    let mut changed = record.clone();
+    changed["decisions"][5] = "2/3 cpu2".into();
+    std::fs::write(folder.path().join("r.json"), changed.to_string()).expect("a writable folder");
+    let output = mmsim(folder.path(), &["replay", "r.json"]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(5), "{stdout}");
+    assert!(stdout.contains("diverged: "), "{stdout}");
+    let mut other = record;
+    other["decisions"][7] = "0/9 cpu1".into();
+    std::fs::write(folder.path().join("r.json"), other.to_string()).expect("a writable folder");
+    let output = mmsim(folder.path(), &["replay", "r.json"]);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("decision 7, at step 8 of CPU 1 in "), "{stdout}");
+    assert!(stdout.contains("expected `0/9 cpu1`, found `0/3 cpu1`"), "{stdout}");
+    let output = mmsim(folder.path(), &["replay", "--prefix", "r.json"]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}{}", text(&output.stderr));
+    assert!(
+        stdout.contains("the record goes 7 of ") && stdout.contains("found: leak in gup_pte_range"),
+        "{stdout}"
+    );
+    let path = stdout.lines().find_map(|line| line.strip_prefix("record: ")).expect("the record is named");
+    assert_eq!(mmsim(folder.path(), &["replay", path]).status.code(), Some(0));
+}
+
+#[test]
+fn options_of_a_prefix_want_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fails(folder.path(), &["replay", "r.json", "--strategy", "pos"], 2, "--prefix");
+    fails(folder.path(), &["replay", "r.json", "--prefix", "--cycles"], 2, "cannot be used with");
+    fails(folder.path(), &["shrink"], 2, "<RECORD>");
+}
+
+#[test]
+fn shrink_says_what_went_and_writes_a_record_that_replays() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (file, _) in records() {
+        let output = mmsim(folder.path(), &["shrink", &file]);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{stdout}{}", text(&output.stderr));
+        for word in ["shrunk: ", "threads ", "operations ", "pages ", "cpus ", "switches ", "steps ", " matter"] {
+            assert!(stdout.contains(word), "{word} in {stdout}");
+        }
+        let path = stdout.lines().find_map(|line| line.strip_prefix("record: ")).expect("the record is named");
+        assert_eq!(mmsim(folder.path(), &["replay", path]).status.code(), Some(0));
+        let report = mmsim(folder.path(), &["explain", path, "--format", "report"]);
+        let report = text(&report.stdout);
+        for word in
+            ["BUG: mmsim: ", "Call trace: CPU ", "Machine: ", "Kernel: ", "Record: ", "Replay: mmsim replay "]
+        {
+            assert!(report.contains(word), "{word} in {report}");
+        }
+        fails(folder.path(), &["shrink", path, "--out", "no/such/folder"], 3, "no/such/folder");
+    }
+    fails(folder.path(), &["list", "--format", "report"], 2, "no `--format report`");
+}

@@ -1,0 +1,18 @@
+//! The tests of execution: one program, a module a subject.
+
+mod clocks;
+mod common;
+mod costs;
+mod determinism;
+mod edges;
+mod events;
+mod interrupts;
+mod litmus;
+mod locks;
+mod micro_model;
+mod rcu;
+mod reductions;
+mod sources;
+mod systematic;
+mod tasks;
+mod timed;

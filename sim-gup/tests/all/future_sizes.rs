@@ -1,0 +1,46 @@
+//! How much room the code of a system call takes on the heap: a ratchet, that may fall and never rise.
+//!
+//! Each run of a machine makes such a future for every system call. A future holds the futures of all that it calls
+//! up to the next border, so one more level, or a large value kept across an access, is felt here first.
+
+use crate::KERNELS;
+use sim_core::{BoxFuture, MemoryBuilder, TaskId};
+use sim_gup::callers::{Pipe, pipe_read, vmsplice};
+use sim_gup::{__get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked};
+use sim_mm::arch::fault::user_access;
+use sim_mm::{MmId, exit_mm, madvise_dontneed, sys_fork, sys_mmap, sys_munmap};
+use sim_mm_testing::{Machine, address};
+use sim_mmu::DataOp;
+
+fn size<T>(future: BoxFuture<'_, T>) -> usize {
+    size_of_val(&*future)
+}
+
+#[test]
+fn futures_of_system_calls_do_not_grow() {
+    let mut memory = MemoryBuilder::default();
+    let pipe = Pipe::new(&mut memory, "pipe");
+    let machine = Machine::with(KERNELS.setup(), memory);
+    let cpu = machine.shell(0, 0).cpu;
+    let (start, end) = (address(1), address(2));
+    let mut pages = Pages::default();
+    let sizes = [
+        ("user_access", size(user_access(cpu, start, DataOp::Read)), 800),
+        ("sys_mmap", size(sys_mmap(cpu, 1, true, None)), 400),
+        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2384),
+        ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 1648),
+        ("sys_fork", size(sys_fork(cpu)), 2528),
+        ("exit_mm", size(exit_mm(cpu, TaskId(0))), 2512),
+        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1456),
+        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1440),
+        (
+            "get_user_pages_unlocked",
+            size(get_user_pages_unlocked(cpu, start, 1, &mut pages, FollFlags::empty())),
+            1368,
+        ),
+        ("vmsplice", size(vmsplice(cpu, &pipe, start, 1)), 296),
+        ("pipe_read", size(pipe_read(cpu, &pipe, MmId(0))), 336),
+    ];
+    let larger: Vec<_> = sizes.iter().filter(|(_, size, most)| size > most).collect();
+    assert!(larger.is_empty(), "{larger:#?} of {sizes:#?}");
+}

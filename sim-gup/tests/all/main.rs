@@ -1,0 +1,13 @@
+//! The tests of GUP and its callers: one program, a module a subject.
+
+mod common;
+mod concurrent;
+mod cow_matrix;
+mod future_sizes;
+mod return_values;
+
+use sim_gup::CATALOGUE;
+use sim_mm_testing::Kernels;
+
+/// The kernels that these tests run.
+const KERNELS: Kernels = Kernels(CATALOGUE);

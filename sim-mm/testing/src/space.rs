@@ -1,0 +1,150 @@
+//! Page tables as they stand in memory, read without a step of the machine.
+
+use std::collections::BTreeMap;
+
+use sim_core::Loc;
+use sim_mm::{FrameUse, Kernel, MmId, Page, TableFree};
+use sim_mmu::{Entry, Level, Pfn};
+
+use crate::Machine;
+use crate::model::Memory;
+
+/// A table below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub frame: Pfn,
+    /// The level of its entries.
+    pub level: Level,
+    /// The first page that it can map, and how many.
+    pub page: u64,
+    pub pages: u64,
+}
+
+/// The page tables of an address space.
+#[derive(Debug, Default)]
+pub struct Space {
+    pub tables: Vec<Table>,
+    /// The entries that are not none, by page.
+    pub leaves: BTreeMap<u64, Entry>,
+}
+
+impl Space {
+    pub fn of(kernel: &Kernel, mm: MmId) -> Space {
+        let mut space = Space::default();
+        let root = kernel.core().memory.get(kernel.mm(mm).pgd().loc());
+        space.visit(kernel, Pfn(root), &Level::WALK, 0);
+        space
+    }
+
+    fn visit(&mut self, kernel: &Kernel, table: Pfn, levels: &[Level], page: u64) {
+        let Some((level, below)) = levels.split_first() else { return };
+        let span = kernel.mmu.geometry.span(*level) >> 12;
+        for index in 0..kernel.mmu.geometry.entries() {
+            let entry = Entry(kernel.core().memory.get(kernel.mmu.phys.entry(table, index).loc()));
+            let page = page + u64::from(index) * span;
+            if entry.is_none() {
+                continue;
+            }
+            match below.first() {
+                None => {
+                    self.leaves.insert(page, entry);
+                }
+                Some(next) => {
+                    self.tables.push(Table { frame: entry.pfn(), level: *next, page, pages: span });
+                    self.visit(kernel, entry.pfn(), below, page);
+                }
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// The page tables of an address space.
+    pub fn space(&self, mm: MmId) -> Space {
+        Space::of(&self.kernel, mm)
+    }
+
+    /// The frame that a page is mapped to.
+    pub fn frame_of(&self, mm: MmId, page: u64) -> Option<Pfn> {
+        self.space(mm).leaves.get(&page).map(|entry| entry.pfn())
+    }
+
+    /// The word that holds the PTE of a page, if there is a table for it.
+    pub fn slot_of(&self, mm: MmId, page: u64) -> Option<Loc> {
+        let space = self.space(mm);
+        let covers =
+            |table: &&Table| table.level == Level::Pte && (table.page..table.page + table.pages).contains(&page);
+        let table = space.tables.iter().find(covers)?;
+        Some(self.kernel.mmu.phys.entry(table.frame, (page - table.page) as u32).loc())
+    }
+
+    /// `_refcount` of a frame.
+    pub fn refcount(&self, pfn: Pfn) -> u64 {
+        self.kernel.core().memory.get(self.kernel.refcount(Page(pfn)).loc())
+    }
+
+    /// `_mapcount` of a frame.
+    pub fn mapcount(&self, pfn: Pfn) -> u64 {
+        self.kernel.core().memory.get(self.kernel.mapcount(Page(pfn)).loc())
+    }
+
+    /// Whether the machine is what these processes and nothing else would have made of it, with
+    /// nothing under way: page tables, contents, counts.
+    pub fn check_processes(&self, processes: &[(MmId, &Memory)]) -> Result<(), String> {
+        let mut tables = 0;
+        let mut mappings = BTreeMap::<Pfn, u64>::new();
+        for (mm, memory) in processes {
+            let space = self.space(*mm);
+            tables += space.tables.len() + 1;
+            for table in &space.tables {
+                if !memory.maps_any(table.page, table.pages) {
+                    return Err(format!("{mm:?} keeps {table:?}, but maps nothing there"));
+                }
+            }
+            for (page, entry) in &space.leaves {
+                self.check_leaf(memory, *page, *entry)
+                    .map_err(|wrong| format!("page {page} of {mm:?} {wrong}"))?;
+                if !entry.has(Entry::SPECIAL) {
+                    *mappings.entry(entry.pfn()).or_default() += 1;
+                }
+            }
+            if let Some(page) = memory.written().find(|page| !space.leaves.contains_key(page)) {
+                return Err(format!("page {page} of {mm:?} is lost"));
+            }
+        }
+        let made: Vec<_> = self.watch.allocated();
+        let (data, others): (Vec<_>, Vec<_>) = made.into_iter().partition(|(_, used)| *used == FrameUse::Data);
+        // Tables whose grace period is not over are still allocated.
+        let wait = self.kernel.config.setting::<TableFree>() == TableFree::RcuSched;
+        if others.len() < tables || others.len() > tables && !wait {
+            return Err(format!("{tables} tables are in use, but these are allocated: {others:?}"));
+        }
+        for (pfn, _) in data {
+            let mapped = mappings.remove(&pfn).unwrap_or(0);
+            let counts = (self.refcount(pfn), self.mapcount(pfn));
+            if mapped == 0 || counts != (mapped, mapped) {
+                return Err(format!("{pfn} is mapped {mapped} times, its _refcount and _mapcount are {counts:?}"));
+            }
+        }
+        if mappings.is_empty() { Ok(()) } else { Err(format!("mapped, but not allocated: {mappings:?}")) }
+    }
+
+    fn check_leaf(&self, memory: &Memory, page: u64, entry: Entry) -> Result<(), String> {
+        let Some(expected) = memory.page(page) else { return Err(format!("is not mapped, but has {entry}")) };
+        let word = |index| self.kernel.core().memory.get(self.kernel.mmu.phys.word(entry.pfn(), index));
+        let contents = [word(0), word(1)];
+        if contents != expected.words {
+            return Err(format!("is {:?}, but {entry} holds {contents:?}", expected.words));
+        }
+        if entry.has(Entry::SPECIAL) != (entry.pfn() == self.kernel.zero_page.0) {
+            return Err(format!("has {entry}: only the zero page is special"));
+        }
+        if entry.has(Entry::RW) && (!expected.writable || entry.has(Entry::SPECIAL)) {
+            return Err(format!("has {entry}, but must not be written"));
+        }
+        if entry.has(Entry::RW) && self.mapcount(entry.pfn()) != 1 {
+            return Err(format!("has {entry}, but that frame is shared"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! What must hold at every step: tables are read as what they are, free frames are not touched, counts
+//! do not fall below zero.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+
+use sim_core::{Core, Cpu, CpuId, Loc};
+use sim_mm::{Event, FrameUse, RefChange};
+use sim_mmu::{Entry, Event as Hardware, Level, Pfn};
+
+/// Frames that the kernel takes before anything runs: the zero page and its own root.
+pub const BOOT_FRAMES: u64 = 2;
+/// Events of the story that are shown.
+const LAST: usize = 120;
+
+/// Watches a machine, and keeps what happened on it if asked to tell it.
+pub struct Watch {
+    /// What each frame is allocated for.
+    frames: RefCell<Vec<Option<FrameUse>>>,
+    allocations: Cell<usize>,
+    wrong: RefCell<Vec<String>>,
+    story: RefCell<Vec<String>>,
+    silent: Cell<bool>,
+}
+
+impl Watch {
+    pub fn new(frames: u64) -> Watch {
+        Watch {
+            frames: RefCell::new(vec![None; usize::try_from(frames).expect("a test has few frames")]),
+            allocations: Cell::new(0),
+            wrong: RefCell::default(),
+            story: RefCell::default(),
+            silent: Cell::new(false),
+        }
+    }
+
+    /// Keeps no story: for the many runs that go well.
+    pub fn set_silent(&self, silent: bool) {
+        self.silent.set(silent);
+    }
+
+    /// Adds to the story.
+    pub fn tell(&self, cpu: Cpu<'_>, what: impl FnOnce() -> String) {
+        if !self.silent.get() {
+            let task = cpu.task().map_or(String::new(), |task| format!(" task {}", task.0));
+            let line = format!("{:>5} {}{task}: {}", cpu.core.steps(), cpu.id, what());
+            self.story.borrow_mut().push(line);
+        }
+    }
+
+    /// Something is wrong: the run ends here.
+    pub fn wrong(&self, cpu: Cpu<'_>, what: String) {
+        self.tell(cpu, || format!("WRONG: {what}"));
+        self.wrong.borrow_mut().push(format!("at step {} on {}: {what}", cpu.core.steps(), cpu.id));
+        cpu.core.request_stop();
+    }
+
+    /// The first thing that went wrong.
+    pub fn verdict(&self) -> Result<(), String> {
+        self.wrong.borrow().first().map_or(Ok(()), |wrong| Err(wrong.clone()))
+    }
+
+    /// The end of what happened.
+    pub fn story(&self) -> String {
+        let story = self.story.borrow();
+        let mut text = format!("what happened (step, CPU, task), the last of {} events:\n", story.len());
+        for line in &story[story.len().saturating_sub(LAST)..] {
+            writeln!(text, "{line}").expect("a string takes everything");
+        }
+        text
+    }
+
+    /// What a frame is allocated for.
+    pub fn frame(&self, pfn: Pfn) -> Option<FrameUse> {
+        self.frames.borrow().get(pfn.0 as usize).copied().flatten()
+    }
+
+    /// Frames that are allocated, and what for.
+    pub fn allocated(&self) -> Vec<(Pfn, FrameUse)> {
+        let frames = self.frames.borrow();
+        (0..).map(Pfn).zip(frames.iter()).filter_map(|(pfn, used)| used.map(|used| (pfn, used))).collect()
+    }
+
+    /// How many frames were ever allocated.
+    pub fn allocations(&self) -> usize {
+        self.allocations.get()
+    }
+
+    /// Every frame is back on the free list.
+    pub fn all_free(&self) -> Result<(), String> {
+        let left = self.allocated();
+        if left.is_empty() { Ok(()) } else { Err(format!("never freed: {left:?}")) }
+    }
+
+    fn kernel_event(&self, cpu: Cpu<'_>, event: &Event) {
+        match *event {
+            Event::FrameAllocated { pfn, for_use } => {
+                self.allocations.set(self.allocations.get() + 1);
+                let before = self.frames.borrow_mut()[pfn.0 as usize].replace(for_use);
+                if pfn.0 < BOOT_FRAMES || before.is_some() {
+                    self.wrong(cpu, format!("{pfn} is allocated for {for_use:?} while it is {before:?}"));
+                }
+            }
+            Event::FrameFreed { pfn } => {
+                let before = self.frames.borrow_mut().get_mut(pfn.0 as usize).and_then(Option::take);
+                if before.is_none() {
+                    self.wrong(cpu, format!("{pfn} is freed, but is not allocated"));
+                }
+            }
+            Event::RefChanged { pfn, how, old, new } => {
+                let wrong = match how {
+                    RefChange::Get | RefChange::Put => old == 0,
+                    RefChange::Speculative => self.frame(pfn).is_none() && pfn.0 >= BOOT_FRAMES,
+                };
+                if wrong {
+                    self.wrong(cpu, format!("{how:?} takes the count of {pfn} from {old} to {new}"));
+                }
+            }
+            Event::MapcountChanged { pfn, old, new }
+                if self.frame(pfn) != Some(FrameUse::Data) || old == 0 && new != 1 =>
+            {
+                self.wrong(cpu, format!("the mappings of {pfn} go from {old} to {new}"));
+            }
+            Event::PteChanged { new, .. } if new.has(Entry::RW) && new.pfn() == Pfn(0) => {
+                self.wrong(cpu, format!("the zero page becomes writable: {new}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn hardware_event(&self, cpu: Cpu<'_>, event: &Hardware) {
+        match *event {
+            Hardware::TableAccess { root, level, table, by } => {
+                let expected = if level == Level::P4d { FrameUse::Root } else { FrameUse::Table { level, root } };
+                let boot_root = table == Pfn(1) && level == Level::P4d;
+                let actual = if boot_root { Some(FrameUse::Root) } else { self.frame(table) };
+                if actual != Some(expected) {
+                    self.wrong(cpu, format!("{by:?} takes {table} for {expected:?}, but it is {actual:?}"));
+                }
+            }
+            Hardware::Retired { va, access, through, .. } => {
+                let used = self.frame(through.pfn);
+                let zero_page = through.pfn == Pfn(0) && !access.writes();
+                if used != Some(FrameUse::Data) && !zero_page {
+                    self.wrong(cpu, format!("{access:?} at {va} reaches {}, which is {used:?}", through.pfn));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl sim_mm::Observer for Watch {
+    fn kernel(&self, cpu: sim_mm::Cpu<'_>, event: &Event) {
+        self.tell(**cpu, || format!("{event:?}"));
+        self.kernel_event(**cpu, event);
+    }
+}
+
+impl sim_mmu::Observer for Watch {
+    fn hardware(&self, cpu: sim_mmu::Cpu<'_>, event: &Hardware) {
+        match event {
+            Hardware::TableAccess { .. } => {}
+            Hardware::Filled(found) => self.tell(*cpu, || format!("caches #{}: {}", found.id, found.leaf)),
+            Hardware::Retired { va, access, through, value, .. } => {
+                let what = access.kind;
+                self.tell(*cpu, || {
+                    format!("{what:?} of {value} at {va} through #{} to {}", through.id, through.pfn)
+                });
+            }
+            other => self.tell(*cpu, || format!("{other:?}")),
+        }
+        self.hardware_event(*cpu, event);
+    }
+}
+
+impl sim_core::Observer for Watch {
+    fn observe(&self, _: &Core, _: CpuId, _: sim_core::Event) {}
+
+    fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
+        self.wrong(Cpu { core, id: cpu }, format!("{} is used after its end", core.memory.describe(loc)));
+    }
+}

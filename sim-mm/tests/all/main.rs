@@ -1,0 +1,15 @@
+//! The tests of the memory manager: one program, a module a subject.
+
+mod against_model;
+mod check;
+mod faults;
+mod fork;
+mod mappings;
+mod rewind;
+mod same_page;
+
+use sim_mm::CATALOGUE;
+use sim_mm_testing::Kernels;
+
+/// The kernels that these tests run.
+const KERNELS: Kernels = Kernels(CATALOGUE);

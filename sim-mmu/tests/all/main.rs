@@ -1,0 +1,15 @@
+//! The tests of the hardware: one program, a module a subject.
+
+mod broadcast;
+mod common;
+mod completeness;
+mod control;
+mod edges;
+mod geometry;
+mod history;
+mod invalidate;
+mod partials;
+mod rights;
+mod tlb;
+mod translate;
+mod walk;
