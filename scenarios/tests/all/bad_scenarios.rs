@@ -10,30 +10,28 @@ use proptest::test_runner::RngSeed;
 use sim_gup::safeguards::GUP_PTE_RECHECK;
 use sim_mm::{Choices, Flush, Release};
 
+use crate::common::Snapshots;
+
 const EXAMPLE: &str = include_str!("../good/design-example.json");
 
-/// `bad/NAME.json` gives `bad/NAME.stderr`. A new file's text is printed, to be read and put there.
+/// `bad/NAME.json` gives `bad/NAME.stderr`.
 #[test]
 fn bad_files_give_the_expected_errors() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
     let entries = fs::read_dir(&folder).expect("the folder of bad scenarios is part of the sources");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
     files.sort();
-    let mut failures = Vec::new();
+    let mut expected = Snapshots::default();
     let mut checked = 0;
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json")) {
         let name = format!("bad/{}", file.file_name().expect("a file has a name").to_string_lossy());
         let text = fs::read_to_string(file).expect("a readable file");
         let found =
             load(&name, &text).map_or_else(|errors| errors.to_string() + "\n", |_| "no error\n".to_owned());
-        match fs::read_to_string(file.with_extension("stderr")) {
-            Ok(expected) if expected == found => {}
-            Ok(expected) => failures.push(format!("== {name}: expected\n{expected}== but found\n{found}")),
-            Err(_) => failures.push(format!("== {name} has no .stderr; it would be\n{found}")),
-        }
+        expected.compare(&file.with_extension("stderr"), found);
         checked += 1;
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    expected.all_hold();
     assert!(checked >= 16, "only {checked} files");
 }
 

@@ -1,10 +1,11 @@
 //! What the user reads: each file in `told/` is a command line and, below it, the exact output.
 //!
-//! The same in every build profile and on every machine: the files are compared to the letter. With
-//! `UPDATE_TOLD=1` in the environment they are written instead, to be read before they are committed.
+//! The same in every build profile and on every machine: the files are compared to the letter.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::common::Snapshots;
 
 /// Runs a command line of a `told` file in an empty folder; answers stdout, stderr and the exit code.
 fn output_of(command: &str) -> String {
@@ -32,11 +33,6 @@ fn output_of(command: &str) -> String {
     text
 }
 
-#[allow(clippy::disallowed_methods, reason = "whoever runs the tests says it; no run of a machine asks")]
-fn updates() -> bool {
-    std::env::var_os("UPDATE_TOLD").is_some_and(|value| value == "1")
-}
-
 fn told() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told");
     let files = std::fs::read_dir(folder).expect("the folder is part of the project");
@@ -47,19 +43,13 @@ fn told() -> Vec<PathBuf> {
 
 #[test]
 fn every_command_prints_what_is_told() {
-    let mut different = Vec::new();
+    let mut expected = Snapshots::default();
     for path in told() {
         let text = std::fs::read_to_string(&path).expect("a text file");
-        let (command, expected) = text.split_once('\n').expect("a command line above its output");
-        let actual = output_of(command.trim_start_matches("$ "));
-        if actual != expected && updates() {
-            std::fs::write(&path, format!("{command}\n{actual}")).expect("the file can be written");
-        } else if actual != expected {
-            different
-                .push(format!("{}: {command}\n--- expected\n{expected}--- printed\n{actual}", path.display()));
-        }
+        let (command, _) = text.split_once('\n').expect("a command line above its output");
+        expected.compare(&path, format!("{command}\n{}", output_of(command.trim_start_matches("$ "))));
     }
-    assert!(different.is_empty(), "{}", different.join("\n"));
+    expected.all_hold();
 }
 
 #[test]

@@ -1,7 +1,10 @@
-//! The command line as a user calls it.
+//! The command line as a user calls it, and files with the output that is expected.
 
 use std::path::Path;
 use std::process::{Command, Output};
+
+use snapbox::assert::DEFAULT_ACTION_ENV;
+use snapbox::{Assert, Data, data::DataFormat};
 
 /// Runs `mmsim` in a folder.
 pub(crate) fn mmsim(folder: &Path, args: &[&str]) -> Output {
@@ -23,4 +26,27 @@ pub(crate) fn fails(folder: &Path, args: &[&str], code: i32, says: &str) {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?} printed {stderr}");
     assert!(stderr.contains(says), "{args:?} does not say {says:?}, but\n{stderr}");
+}
+
+/// Texts that stand in files, compared to the letter. With `SNAPSHOTS=overwrite` in the environment those that differ
+/// are written, to be read before they are committed.
+#[derive(Default)]
+pub(crate) struct Snapshots(Vec<String>);
+
+impl Snapshots {
+    pub(crate) fn compare(&mut self, file: &Path, actual: String) {
+        let expected = Data::read_from(file, Some(DataFormat::Text)).raw();
+        let compared = Assert::new().action_env(DEFAULT_ACTION_ENV).try_eq(
+            Some(&file.display()),
+            Data::text(actual),
+            expected,
+        );
+        self.0.extend(compared.err().map(|different| different.to_string()));
+    }
+
+    /// Fails with everything that differs.
+    #[track_caller]
+    pub(crate) fn all_hold(self) {
+        assert!(self.0.is_empty(), "{}", self.0.join("\n"));
+    }
 }
