@@ -12,6 +12,7 @@ usage: cargo xtask TASK
   bench   the engine against its peers, the MMU, the whole stack, how soon races are found (docs/performance.md)
   shards  a suite in one piece, by GNU parallel and by a Slurm array: the same (docs/ci.md)
   docs    the API documentation, private items included
+  deny    licences, sources and known defects of dependencies, by cargo-deny (deny.toml)
 ";
 
 /// Runs a command and shows its output; `false` if it failed.
@@ -42,6 +43,15 @@ fn main() -> ExitCode {
             false
         }),
         ["docs"] => cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]),
+        ["deny"] => {
+            let checked = cargo(&["deny", "--workspace", "check"]);
+            if !checked {
+                eprintln!(
+                    "`cargo install cargo-deny --locked` installs it; the list of known defects comes from github.com"
+                );
+            }
+            checked
+        }
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             true

@@ -1,5 +1,6 @@
 //! Rules of the house that a compiler does not know.
 
+mod licences;
 mod modules;
 
 use std::path::{Path, PathBuf};
