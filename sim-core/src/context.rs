@@ -39,14 +39,14 @@ pub(crate) enum TaskState {
 
 pub(crate) struct Task<'m> {
     pub(crate) id: TaskId,
-    /// Its code, while it is not the lane's.
+    /// Its code, while it is not on top of the stack.
     pub(crate) future: Option<BoxFuture<'m>>,
     pub(crate) state: TaskState,
 }
 
 /// One CPU: the tasks at the bottom, the handlers above the one that runs.
 #[derive(Default)]
-pub(crate) struct Lane<'m> {
+pub(crate) struct ContextStack<'m> {
     /// The context on top: what a step of the CPU polls.
     pub(crate) top: Option<BoxFuture<'m>>,
     /// What lies below the handlers, the lowest first.

@@ -3,7 +3,7 @@
 use std::task::{Context as PollContext, Poll, Waker};
 
 use crate::choice::Transition;
-use crate::context::{Below, BoxFuture, Lane, Saved, Task, TaskState};
+use crate::context::{Below, BoxFuture, ContextStack, Saved, Task, TaskState};
 use crate::core::Core;
 use crate::cpu::Cpu;
 use crate::cpu_state::Mode;
@@ -44,7 +44,7 @@ fn bits(mut set: u64) -> impl Iterator<Item = CpuId> {
 pub struct Executor<'m, P> {
     pub(crate) core: &'m Core,
     platform: &'m P,
-    pub(crate) lanes: Vec<Lane<'m>>,
+    pub(crate) stacks: Vec<ContextStack<'m>>,
     /// CPUs whose access can happen.
     pub(crate) ready: Ready,
     /// What can happen besides accesses.
@@ -63,7 +63,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         Executor {
             core,
             platform,
-            lanes: core.cpus.iter().map(|_| Lane::default()).collect(),
+            stacks: core.cpus.iter().map(|_| ContextStack::default()).collect(),
             ready: Ready::default(),
             others: Vec::with_capacity(16),
             last: CpuId(0),
@@ -75,12 +75,12 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
 
     /// Drops every context. To be called before [`Core::rewind`], since guards write when they drop.
     pub fn clear(&mut self) {
-        for lane in &mut self.lanes {
-            lane.top = None;
-            while lane.below.pop().is_some() {}
-            lane.tasks.clear();
-            lane.running = None;
-            lane.just_switched = false;
+        for stack in &mut self.stacks {
+            stack.top = None;
+            while stack.below.pop().is_some() {}
+            stack.tasks.clear();
+            stack.running = None;
+            stack.just_switched = false;
         }
         self.last = CpuId(0);
         self.ready.forget();
@@ -90,7 +90,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
 
     /// Adds a task to a CPU. The first task of a CPU is the one that runs there at the start.
     pub fn spawn(&mut self, cpu: CpuId, id: TaskId, code: BoxFuture<'m>) {
-        let tasks = &mut self.lanes[cpu.index()].tasks;
+        let tasks = &mut self.stacks[cpu.index()].tasks;
         tasks.push(Task { id, future: Some(code), state: TaskState::Fresh });
         if tasks.len() > 1 {
             self.sharing |= 1 << cpu.0;
@@ -116,10 +116,10 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     }
 
     fn run_on(&mut self, bound: u64) -> Outcome {
-        for i in 0..self.lanes.len() {
-            let lane = &self.lanes[i];
-            if lane.running.is_none()
-                && lane.tasks.first().is_some_and(|task| matches!(task.state, TaskState::Fresh))
+        for i in 0..self.stacks.len() {
+            let stack = &self.stacks[i];
+            if stack.running.is_none()
+                && stack.tasks.first().is_some_and(|task| matches!(task.state, TaskState::Fresh))
             {
                 self.begin_task(CpuId(i as u8), 0);
             }
@@ -150,8 +150,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
                 None => {
                     self.last = self.ready.run(chosen);
                     if self.sharing != 0 {
-                        let lane = &mut self.lanes[self.last.index()];
-                        lane.just_switched &= !lane.below.is_empty();
+                        let stack = &mut self.stacks[self.last.index()];
+                        stack.just_switched &= !stack.below.is_empty();
                     }
                     self.poll(self.last, &mut context);
                 }
@@ -219,22 +219,22 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// A CPU leaves its task if that sleeps or is at its end, or if the kernel is preemptible here.
     #[cold]
     fn collect_switches(&mut self, cpu: CpuId) {
-        let (lane, state) = (&self.lanes[cpu.index()], &self.core.cpus[cpu.index()]);
+        let (stack, state) = (&self.stacks[cpu.index()], &self.core.cpus[cpu.index()]);
         let mode = state.mode.get();
         let leaves = match state.op() {
             None => true,
             Some(op) => {
                 (op.sleeps && !state.is_enabled(&op, self.core))
-                    || (!(lane.just_switched && state.is_enabled(&op, self.core))
+                    || (!(stack.just_switched && state.is_enabled(&op, self.core))
                         && (self.core.config.preempt || mode.user)
                         && mode.preempt == 0
                         && mode.irq_on)
             }
         };
-        if !leaves || !lane.below.is_empty() {
+        if !leaves || !stack.below.is_empty() {
             return;
         }
-        for task in &lane.tasks {
+        for task in &stack.tasks {
             let ready = match &task.state {
                 TaskState::Fresh => true,
                 TaskState::Parked(saved) => saved.op.is_some_and(|op| state.is_enabled(&op, self.core)),
@@ -263,7 +263,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// Lets the context on top of the CPU perform its access and announce the next.
     #[inline(always)]
     fn poll(&mut self, cpu: CpuId, context: &mut PollContext<'_>) {
-        let Some(top) = self.lanes[cpu.index()].top.as_mut() else {
+        let Some(top) = self.stacks[cpu.index()].top.as_mut() else {
             panic!("simulator defect: {cpu} steps without a context")
         };
         if top.as_mut().poll(context) == Poll::Ready(()) {
@@ -279,9 +279,9 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// The context on top has ended.
     #[cold]
     fn leave(&mut self, cpu: CpuId) {
-        let lane = &mut self.lanes[cpu.index()];
-        if let Some(below) = lane.below.pop() {
-            lane.top = below.future;
+        let stack = &mut self.stacks[cpu.index()];
+        if let Some(below) = stack.below.pop() {
+            stack.top = below.future;
             // IRET is serialising.
             self.cpu(cpu).drain_all();
             if below.by_interrupt && self.core.is_costed() {
@@ -294,8 +294,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             return;
         }
         // The task's code stays on top until the next takes its place: dropping it now costs more.
-        if let Some(running) = lane.running.take() {
-            lane.tasks[running].state = TaskState::Done;
+        if let Some(running) = stack.running.take() {
+            stack.tasks[running].state = TaskState::Done;
         }
         self.unfinished -= 1;
         self.core.set_op(cpu, None);
@@ -305,12 +305,12 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     fn begin_task(&mut self, cpu: CpuId, index: usize) {
         let state = &self.core.cpus[cpu.index()];
         state.mode.set(Mode::USER);
-        let lane = &mut self.lanes[cpu.index()];
-        lane.running = Some(index);
-        let task = &mut lane.tasks[index];
+        let stack = &mut self.stacks[cpu.index()];
+        stack.running = Some(index);
+        let task = &mut stack.tasks[index];
         task.state = TaskState::Running;
         if let Some(code) = task.future.take() {
-            lane.top = Some(code);
+            stack.top = Some(code);
         }
         state.task.set(Some(task.id));
         self.announce(cpu);
@@ -320,17 +320,17 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         // The scheduler's locks are locked instructions.
         self.cpu(cpu).drain_all();
         let saved = self.save(cpu);
-        let lane = &mut self.lanes[cpu.index()];
-        if let Some(running) = lane.running {
-            lane.tasks[running].state = TaskState::Parked(Box::new(saved));
-            lane.tasks[running].future = lane.top.take();
+        let stack = &mut self.stacks[cpu.index()];
+        if let Some(running) = stack.running {
+            stack.tasks[running].state = TaskState::Parked(Box::new(saved));
+            stack.tasks[running].future = stack.top.take();
         }
-        let next = lane.tasks.iter().position(|task| task.id == id);
+        let next = stack.tasks.iter().position(|task| task.id == id);
         let Some(next) = next else { panic!("simulator defect: {cpu} has no task {}", id.0) };
-        lane.running = Some(next);
-        lane.just_switched = true;
-        lane.top = lane.tasks[next].future.take();
-        let below = match std::mem::replace(&mut lane.tasks[next].state, TaskState::Fresh) {
+        stack.running = Some(next);
+        stack.just_switched = true;
+        stack.top = stack.tasks[next].future.take();
+        let below = match std::mem::replace(&mut stack.tasks[next].state, TaskState::Fresh) {
             TaskState::Parked(saved) => *saved,
             _ => Saved { op: None, mode: Mode::USER, routines: Vec::new() },
         };
@@ -364,20 +364,20 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
 
     fn push_handler(&mut self, cpu: CpuId, code: BoxFuture<'m>, saved: Saved, by_interrupt: bool) {
         self.core.cpus[cpu.index()].mode.set(Mode::HANDLER);
-        let lane = &mut self.lanes[cpu.index()];
-        let future = lane.top.replace(code);
-        lane.below.push(Below { by_interrupt, future, saved });
+        let stack = &mut self.stacks[cpu.index()];
+        let future = stack.top.replace(code);
+        stack.below.push(Below { by_interrupt, future, saved });
         self.announce(cpu);
     }
 
     /// Goes on with what was interrupted or parked; a task that never ran makes its first announcement.
     fn resume(&mut self, cpu: CpuId, saved: Saved) {
         self.restore(cpu, saved);
-        let lane = &mut self.lanes[cpu.index()];
-        if lane.below.is_empty()
-            && let Some(running) = lane.running
+        let stack = &mut self.stacks[cpu.index()];
+        if stack.below.is_empty()
+            && let Some(running) = stack.running
         {
-            match std::mem::replace(&mut lane.tasks[running].state, TaskState::Running) {
+            match std::mem::replace(&mut stack.tasks[running].state, TaskState::Running) {
                 TaskState::Fresh if self.core.cpus[cpu.index()].op().is_none() => self.begin_task(cpu, running),
                 _ => {}
             }
@@ -386,12 +386,12 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
 
     /// What RCU has to know of a CPU.
     fn look_at(&self, i: usize) -> Seen {
-        let (lane, state) = (&self.lanes[i], &self.core.cpus[i]);
+        let (stack, state) = (&self.stacks[i], &self.core.cpus[i]);
         let reads = |task: &Task<'_>| matches!(&task.state, TaskState::Parked(saved) if saved.mode.rcu > 0);
         Seen {
-            handling: !lane.below.is_empty(),
+            handling: !stack.below.is_empty(),
             asleep: state.op().is_some_and(|op| op.sleeps && !state.is_enabled(&op, self.core)),
-            preempted_reader: lane.tasks.iter().any(reads),
+            preempted_reader: stack.tasks.iter().any(reads),
         }
     }
 
@@ -422,12 +422,12 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// What waits: on each CPU the context on top, be it a handler's or a task's, and parked tasks.
     fn blocked(&self) -> Vec<Blocked> {
         let mut blocked = Vec::new();
-        for (i, lane) in self.lanes.iter().enumerate() {
+        for (i, stack) in self.stacks.iter().enumerate() {
             let cpu = CpuId(i as u8);
-            let running = lane.running.map(|running| lane.tasks[running].id);
+            let running = stack.running.map(|running| stack.tasks[running].id);
             let top = self.core.cpus[i].op();
-            blocked.extend(top.map(|op| Blocked { cpu, task: running, in_handler: !lane.below.is_empty(), op }));
-            for task in &lane.tasks {
+            blocked.extend(top.map(|op| Blocked { cpu, task: running, in_handler: !stack.below.is_empty(), op }));
+            for task in &stack.tasks {
                 if let TaskState::Parked(saved) = &task.state {
                     let waits = |op| Blocked { cpu, task: Some(task.id), in_handler: false, op };
                     blocked.extend(saved.op.map(waits));

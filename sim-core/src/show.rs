@@ -60,7 +60,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
 
     /// What the parked tasks of a CPU wait for.
     fn parked(&self, cpu: CpuId) -> impl Iterator<Item = (TaskId, Gate)> {
-        self.lanes[cpu.index()].tasks.iter().filter_map(|task| match &task.state {
+        self.stacks[cpu.index()].tasks.iter().filter_map(|task| match &task.state {
             TaskState::Parked(saved) => Some((task.id, saved.op?.gate)),
             _ => None,
         })

@@ -29,13 +29,13 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     }
     let merged = merge(parts).map_err(Failure::bad_input)?;
     args.reports.make_folder()?;
-    let mut teller = args.reports.teller(&merged.plan, format)?;
+    let mut writer = args.reports.writer(&merged.plan, format)?;
     let mut judge = Judge::new(merged.plan.options.clone(), None, args.reports.out.as_deref());
     for (place, evidence) in merged.evidence.iter().enumerate() {
-        teller.item(place, &mut judge, Some(evidence), output);
+        writer.item(place, &mut judge, Some(evidence), output);
     }
     let totals = judge.totals();
-    teller.end(&totals, output)?;
+    writer.end(&totals, output)?;
     if let Some(folder) = &args.reports.out {
         keep_records(&merged, folder, output);
     }

@@ -25,7 +25,7 @@ pub(crate) struct Reports {
 }
 
 /// Tells outcomes in every format that is asked for.
-pub(crate) struct Teller<'p> {
+pub(crate) struct ReportWriter<'p> {
     places: Vec<At<'p>>,
     stdout: Box<dyn Report>,
     files: Vec<ReportFile>,
@@ -46,7 +46,7 @@ impl Reports {
     }
 
     /// Begins all reports on a plan. A file that cannot be written is said now, not in the end.
-    pub(crate) fn teller<'p>(&self, plan: &'p Plan, format: Format) -> Result<Teller<'p>, Failure> {
+    pub(crate) fn writer<'p>(&self, plan: &'p Plan, format: Format) -> Result<ReportWriter<'p>, Failure> {
         let wanted = [(&self.junit, Format::Junit), (&self.ktap, Format::Ktap), (&self.json, Format::Json)];
         let mut files = Vec::new();
         for (path, format) in wanted {
@@ -54,7 +54,7 @@ impl Reports {
             let file = WholeFile::begin(path).map_err(|error| unwritable(path, &error))?;
             files.push(ReportFile { file, report: report(format), text: String::new() });
         }
-        Ok(Teller { places: At::all(plan).collect(), stdout: report(format), files })
+        Ok(ReportWriter { places: At::all(plan).collect(), stdout: report(format), files })
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn write_record(record: &Record, folder: &Path) -> Result<PathBuf, St
     })
 }
 
-impl Teller<'_> {
+impl ReportWriter<'_> {
     /// Judges and tells the next item.
     pub(crate) fn item(
         &mut self,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 
 use super::configure::Effort;
-use super::reports::{Reports, Teller, exit, unwritable, write_record};
+use super::reports::{ReportWriter, Reports, exit, unwritable, write_record};
 use super::{Exit, Failure, Format, Output};
 use crate::library;
 use crate::suite::{
@@ -77,7 +77,7 @@ pub(crate) fn run(
         }
         _ => None,
     };
-    let teller = args.reports.teller(&plan, format)?;
+    let writer = args.reports.writer(&plan, format)?;
     let (journal, done) = match &args.resume {
         Some(path) => {
             let (journal, done) = Journal::open(path, &plan, args.shard).map_err(Failure::bad_input)?;
@@ -95,7 +95,7 @@ pub(crate) fn run(
     let out = args.reports.out.as_deref();
     let bar = output.progress_in("cases", "testing", plan.len() as u64);
     let mut session = Session {
-        teller,
+        writer,
         judge: Judge::new(plan.options.clone(), args.shard, out),
         journal,
         out,
@@ -107,10 +107,10 @@ pub(crate) fn run(
     };
     workers.run(&Stop::default(), &mut session);
     session.bar.finish_and_clear();
-    let Session { teller, judge, evidence, .. } = session;
+    let Session { writer, judge, evidence, .. } = session;
     let totals = judge.totals();
     let code = exit(&totals);
-    let written = teller.end(&totals, output).and_then(|()| match part {
+    let written = writer.end(&totals, output).and_then(|()| match part {
         Some((shard, file)) => {
             let path = file.path().to_owned();
             let text = Part::new(plan, shard, evidence).text();
@@ -159,7 +159,7 @@ impl Args {
 
 /// A suite under way: what becomes of its results.
 struct Session<'s, 'p> {
-    teller: Teller<'p>,
+    writer: ReportWriter<'p>,
     judge: Judge,
     journal: Option<Journal>,
     out: Option<&'s Path>,
@@ -194,8 +194,8 @@ impl Listener for Session<'_, '_> {
     }
 
     fn next(&mut self, place: usize, _: &Item, evidence: Option<&Evidence>, stop: &Stop) {
-        let Session { teller, judge, output, bar, .. } = self;
-        bar.suspend(|| teller.item(place, judge, evidence, output));
+        let Session { writer, judge, output, bar, .. } = self;
+        bar.suspend(|| writer.item(place, judge, evidence, output));
         bar.inc(1);
         if let Some(evidence) = evidence {
             self.evidence.insert(place, evidence.clone());

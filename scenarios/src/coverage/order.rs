@@ -15,7 +15,7 @@ use sim_core::{CpuId, Loc};
 use sim_mmu::Level;
 
 /// Who acts: a CPU's code, or, numbered behind all CPUs, its store buffer.
-type Lane = usize;
+type Actor = usize;
 
 /// An access that others may race with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) struct Access {
 /// Two accesses that raced, in the order of the run.
 pub(super) type Raced = (Access, Access);
 
-/// What came before a point of a lane, the point included: events of each lane, and a digest of it all.
+/// What came before a point of a actor, the point included: events of each actor, and a digest of it all.
 #[derive(Clone, Debug, Default)]
 struct Past {
     clock: Vec<u32>,
@@ -53,9 +53,9 @@ impl Past {
         }
     }
 
-    /// Whether event `at` of `lane` is part of it.
-    fn has(&self, lane: Lane, at: u32) -> bool {
-        self.clock[lane] >= at
+    /// Whether event `at` of `actor` is part of it.
+    fn has(&self, actor: Actor, at: u32) -> bool {
+        self.clock[actor] >= at
     }
 }
 
@@ -63,17 +63,17 @@ impl Past {
 #[derive(Clone, Debug)]
 struct Mark {
     access: Access,
-    lane: Lane,
+    actor: Actor,
     past: Past,
 }
 
 impl Mark {
     fn at(&self) -> u32 {
-        self.past.clock[self.lane]
+        self.past.clock[self.actor]
     }
 }
 
-/// The last write to a word, and each lane's last read since.
+/// The last write to a word, and each actor's last read since.
 #[derive(Clone, Debug, Default)]
 struct Word {
     write: Option<Mark>,
@@ -84,7 +84,7 @@ struct Word {
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     cpus: usize,
-    lanes: Vec<Past>,
+    actors: Vec<Past>,
     words: BTreeMap<Loc, Word>,
     /// Stores that each CPU has buffered, the oldest first.
     buffers: Vec<VecDeque<(Access, Past)>>,
@@ -104,7 +104,7 @@ impl Order {
         let nothing = Past { clock: vec![0; 2 * cpus], digest: 0 };
         Order {
             cpus,
-            lanes: vec![nothing.clone(); 2 * cpus],
+            actors: vec![nothing.clone(); 2 * cpus],
             words: BTreeMap::new(),
             buffers: vec![VecDeque::new(); cpus],
             raised: vec![nothing; cpus],
@@ -117,15 +117,15 @@ impl Order {
         self.total
     }
 
-    fn buffer_lane(&self, cpu: CpuId) -> Lane {
+    fn store_buffer_of(&self, cpu: CpuId) -> Actor {
         self.cpus + cpu.index()
     }
 
-    /// An event of a lane that comes after all that is in its past.
-    fn advance(&mut self, lane: Lane, what: u64) {
-        let past = &mut self.lanes[lane];
-        past.clock[lane] += 1;
-        past.digest = mix(mix(past.digest, lane as u64), what);
+    /// An event of a actor that comes after all that is in its past.
+    fn advance(&mut self, actor: Actor, what: u64) {
+        let past = &mut self.actors[actor];
+        past.clock[actor] += 1;
+        past.digest = mix(mix(past.digest, actor as u64), what);
         self.total = self.total.wrapping_add(mix(past.digest, self.cpus as u64));
     }
 
@@ -136,8 +136,8 @@ impl Order {
 
     /// The CPU's stores have all reached memory before what it does next.
     pub(super) fn drained(&mut self, cpu: CpuId) {
-        let buffer = self.lanes[self.buffer_lane(cpu)].clone();
-        let past = &mut self.lanes[cpu.index()];
+        let buffer = self.actors[self.store_buffer_of(cpu)].clone();
+        let past = &mut self.actors[cpu.index()];
         past.join(&buffer);
         past.digest = mix(past.digest, buffer.digest);
     }
@@ -156,7 +156,7 @@ impl Order {
     /// A store into the CPU's buffer.
     pub(super) fn store(&mut self, access: Access) {
         self.act(access.cpu, access.what);
-        let past = self.lanes[access.cpu.index()].clone();
+        let past = self.actors[access.cpu.index()].clone();
         self.buffers[access.cpu.index()].push_back((access, past));
     }
 
@@ -164,45 +164,46 @@ impl Order {
     pub(super) fn drain(&mut self, cpu: CpuId, loc: Loc, raced: &mut Vec<Raced>) {
         let stored = std::iter::from_fn(|| self.buffers[cpu.index()].pop_front());
         let Some((access, past)) = stored.into_iter().find(|(access, _)| access.loc == loc) else { return };
-        let lane = self.buffer_lane(cpu);
-        self.lanes[lane].join(&past);
-        self.lanes[lane].digest = mix(self.lanes[lane].digest, past.digest);
-        self.touch(lane, access, raced);
+        let actor = self.store_buffer_of(cpu);
+        self.actors[actor].join(&past);
+        self.actors[actor].digest = mix(self.actors[actor].digest, past.digest);
+        self.touch(actor, access, raced);
     }
 
-    fn touch(&mut self, lane: Lane, access: Access, raced: &mut Vec<Raced>) {
+    fn touch(&mut self, actor: Actor, access: Access, raced: &mut Vec<Raced>) {
         let word = self.words.entry(access.loc).or_default();
         let reads = if access.writes { std::mem::take(&mut word.reads) } else { Vec::new() };
         let rivals: Vec<&Mark> = word.write.iter().chain(&reads).collect();
-        let past = &self.lanes[lane];
+        let past = &self.actors[actor];
         for mark in &rivals {
-            let between =
-                || rivals.iter().any(|other| !std::ptr::eq(*other, *mark) && other.past.has(mark.lane, mark.at()));
-            let ordered = past.has(mark.lane, mark.at()) || mark.access.cpu == access.cpu;
+            let between = || {
+                rivals.iter().any(|other| !std::ptr::eq(*other, *mark) && other.past.has(mark.actor, mark.at()))
+            };
+            let ordered = past.has(mark.actor, mark.at()) || mark.access.cpu == access.cpu;
             if !access.waits && !ordered && !between() {
                 raced.push((mark.access, access));
             }
         }
         let of_reads = reads.iter().fold(0_u64, |sum, read| sum.wrapping_add(mix(read.past.digest, 1)));
         let of_write = word.write.as_ref().map_or(0, |write| mix(write.past.digest, 2));
-        let past = &mut self.lanes[lane];
+        let past = &mut self.actors[actor];
         rivals.iter().for_each(|mark| past.join(&mark.past));
         past.digest = mix(past.digest, of_reads.wrapping_add(of_write));
-        self.advance(lane, mix(access.what, u64::from(access.loc.0)));
-        let mark = Mark { access, lane, past: self.lanes[lane].clone() };
+        self.advance(actor, mix(access.what, u64::from(access.loc.0)));
+        let mark = Mark { access, actor, past: self.actors[actor].clone() };
         let word = self.words.entry(access.loc).or_default();
         if access.writes {
             word.write = Some(mark);
         } else {
-            word.reads.retain(|read| read.lane != lane);
+            word.reads.retain(|read| read.actor != actor);
             word.reads.push(mark);
         }
     }
 
     /// A CPU makes an interrupt pending. One that it raises on itself ends a grace period.
     pub(super) fn raise(&mut self, cpu: CpuId, target: CpuId) {
-        let causes = if cpu == target { 0..self.lanes.len() } else { cpu.index()..cpu.index() + 1 };
-        for past in &self.lanes[causes] {
+        let causes = if cpu == target { 0..self.actors.len() } else { cpu.index()..cpu.index() + 1 };
+        for past in &self.actors[causes] {
             self.raised[target.index()].join(past);
             let raised = &mut self.raised[target.index()];
             raised.digest = raised.digest.wrapping_add(mix(past.digest, 3));
@@ -212,7 +213,7 @@ impl Order {
     /// A CPU takes an interrupt.
     pub(super) fn interrupt(&mut self, cpu: CpuId, what: u64) {
         let raised = self.raised[cpu.index()].clone();
-        let past = &mut self.lanes[cpu.index()];
+        let past = &mut self.actors[cpu.index()];
         past.join(&raised);
         past.digest = mix(past.digest, raised.digest);
         self.act(cpu, what);

@@ -1,12 +1,12 @@
 //! Telling what happened: the diagram that a kernel commit message would carry.
 
-mod bearing;
 mod called;
 mod diagram;
 mod entries;
 mod fact;
 mod line;
 mod prevent;
+mod relevance;
 mod remark;
 mod report;
 mod story;

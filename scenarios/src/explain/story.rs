@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use sim_core::CpuId;
 
-use super::bearing::bearing;
 use super::called::Called;
 use super::fact::{Count, Fact};
 use super::line::Line;
+use super::relevance::relevant;
 use super::remark::remark;
 use super::teller::Teller;
 use super::whole_run;
@@ -40,7 +40,7 @@ impl Story {
             let facts = teller.tell(step).into_iter();
             lines.extend(facts.map(|(entry, fact)| Line::new(entry.step, entry.cpu, &entry.stack, fact)));
         }
-        let mut lines = bearing(lines, finding, last);
+        let mut lines = relevant(lines, finding, last);
         lines.extend(whole_run::waits(finding));
         lines.extend(whole_run::returned(world, trace, finding));
         if let Some(bad) = bad_line(&lines, finding, last, &teller) {

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use mmsim::hardware::translate::answer::{Answer, Outcome};
 use mmsim::hardware::translate::case::Case;
-use mmsim::hardware::walk::Told;
+use mmsim::hardware::walk::WalkReport;
 use serde_json::{Value, json};
 use sim_mmu::Vendor;
 
@@ -104,7 +104,7 @@ fn all_agree(name: &str, count: usize) {
         let Some(what) = wrong(&row, &answer) else { continue };
         failed += 1;
         if failed <= 5 {
-            let _ = writeln!(failures, "{line}\n{what}\n{}", Told::of(&case, Vendor::Intel));
+            let _ = writeln!(failures, "{line}\n{what}\n{}", WalkReport::of(&case, Vendor::Intel));
         }
     }
     assert_eq!(text.lines().count(), count, "cases of {name}");
@@ -128,7 +128,7 @@ fn the_walk_that_is_told_is_the_walk() {
         for line in rows(name).lines().step_by(7) {
             let case = Case::parse(line.as_bytes()).expect("a case");
             for vendor in [Vendor::Intel, Vendor::Amd] {
-                let (told, answer) = (Told::of(&case, vendor), case.run(vendor));
+                let (told, answer) = (WalkReport::of(&case, vendor), case.run(vendor));
                 let text = told.to_string();
                 assert_eq!(told.ad, answer.marks(), "{text}");
                 assert!(told.walks.last().is_some_and(|walk| walk.ending == told.ending), "{text}");

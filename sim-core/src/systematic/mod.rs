@@ -12,14 +12,14 @@
 //! A run repeats the decisions of the one before up to the state where something is left to try. So far
 //! nothing is watched; from there on each step is.
 
+mod happens_before;
 mod lanes;
 mod node;
-mod trace;
 mod visited;
 
+use happens_before::{HappensBefore, Race};
 use lanes::{Lane, Lanes};
 use node::{Node, Path};
-use trace::{Race, Trace};
 use visited::Visited;
 
 use crate::choice::{Choice, Chooser, Enabled, Transition};
@@ -62,7 +62,7 @@ pub struct Search {
     preemptions: Option<u32>,
     cpus: usize,
     path: Path,
-    trace: Trace,
+    happens_before: HappensBefore,
     visited: Visited,
     sees: Sees,
     /// The machine did what it was never seen to do: all has to be watched anew.
@@ -97,7 +97,7 @@ impl Search {
             preemptions,
             cpus,
             path: Path::default(),
-            trace: Trace::new(lanes, places),
+            happens_before: HappensBefore::new(lanes, places),
             visited,
             sees: Sees::default(),
             restart: false,
@@ -229,7 +229,7 @@ impl Search {
             Reduction::Sources => {
                 self.path.note(&step.touches);
                 let nodes = &mut self.path.nodes;
-                self.trace.push(lane, &step.touches, |race| reverse(nodes, &race, lane));
+                self.happens_before.push(lane, &step.touches, |race| reverse(nodes, &race, lane));
                 if lane.index() < self.cpus && step.emptied(machine, CpuId(lane.0)) {
                     // It did itself what the store buffer could have done before it.
                     let buffer = Lane(self.cpus as u8 + lane.0);
@@ -249,7 +249,7 @@ impl Search {
     pub(crate) fn note_blocked(&mut self, cpu: CpuId, gates: &[Gate]) {
         if self.reduction == Reduction::Sources && !self.restart {
             let (lane, nodes) = (Lane(cpu.0), &mut self.path.nodes);
-            self.trace.push_blocked(lane, gates, |race| reverse(nodes, &race, lane));
+            self.happens_before.push_blocked(lane, gates, |race| reverse(nodes, &race, lane));
         }
     }
 
@@ -279,14 +279,14 @@ impl Search {
     pub fn advance(&mut self) -> bool {
         if std::mem::take(&mut self.restart) {
             self.path = Path::default();
-            self.trace.truncate(0);
+            self.happens_before.truncate(0);
             self.visited.restart();
             self.tally = Tally::default();
             return true;
         }
         let more = self.backtrack();
         let steps = self.path.nodes.len().saturating_sub(1);
-        self.trace.truncate(steps);
+        self.happens_before.truncate(steps);
         self.visited.truncate(steps);
         more
     }

@@ -14,7 +14,7 @@ use crate::safeguards::FORK_WRITE_PROTECT;
 
 /// Both address spaces and the mapping that is copied.
 #[derive(Clone, Copy)]
-struct Copy<'m> {
+struct VmaCopy<'m> {
     dst: &'m MmStruct,
     src: &'m MmStruct,
     vma: Vma,
@@ -32,7 +32,7 @@ pub(crate) async fn copy_page_range<'m>(
     vma: Vma,
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("copy_page_range");
-    let copy = Copy { dst, src, vma };
+    let copy = VmaCopy { dst, src, vma };
     let (start, end) = (vma.start(cpu), vma.end(cpu));
     for (src_p4dp, addr, next) in entries(cpu.mmu.geometry, p4d_offset(cpu, src, start), start, end) {
         if !cpu.read_once(src_p4dp).await.none() {
@@ -45,7 +45,7 @@ pub(crate) async fn copy_page_range<'m>(
 /// `copy_pud_range()`.
 async fn copy_pud_range<'m>(
     cpu: Cpu<'m>,
-    copy: Copy<'m>,
+    copy: VmaCopy<'m>,
     src_p4dp: P4dp,
     start: VirtAddr,
     end: VirtAddr,
@@ -63,7 +63,7 @@ async fn copy_pud_range<'m>(
 /// `copy_pmd_range()`.
 async fn copy_pmd_range<'m>(
     cpu: Cpu<'m>,
-    copy: Copy<'m>,
+    copy: VmaCopy<'m>,
     src_pudp: Pudp,
     start: VirtAddr,
     end: VirtAddr,
@@ -83,7 +83,7 @@ async fn copy_pmd_range<'m>(
 /// `copy_pte_range()`: both page tables' locks are held, the child's first.
 async fn copy_pte_range<'m>(
     cpu: Cpu<'m>,
-    copy: Copy<'m>,
+    copy: VmaCopy<'m>,
     dst_pmdp: Pmdp,
     src_pmdp: Pmdp,
     start: VirtAddr,
@@ -103,7 +103,7 @@ async fn copy_pte_range<'m>(
 }
 
 /// `copy_one_pte()`.
-async fn copy_one_pte<'m>(cpu: Cpu<'m>, copy: Copy<'m>, dst: Ptep, src: Ptep, addr: VirtAddr) {
+async fn copy_one_pte<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, dst: Ptep, src: Ptep, addr: VirtAddr) {
     let pte = cpu.read_once(src).await;
     if pte.none() {
         return;

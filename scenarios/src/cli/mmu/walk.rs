@@ -8,7 +8,7 @@ use crate::cli::input;
 use crate::cli::output::{BAD, GOOD, HEAD, styled};
 use crate::hardware::translate::case::{Case, CaseError};
 use crate::hardware::translate::lines::{Chunks, lines_of};
-use crate::hardware::walk::{Told, Tone};
+use crate::hardware::walk::{Tone, WalkReport};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         if args.id.as_ref().is_some_and(|id| *id != case.id) {
             return Err(Failure::bad_input(format!("the case has the id `{}`", case.id)));
         }
-        Told::of(&case, args.vendor.into())
+        WalkReport::of(&case, args.vendor.into())
     } else {
         look_up(args)?
     };
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// The case of a file that the options choose.
-fn look_up(args: &Args) -> Result<Told, Failure> {
+fn look_up(args: &Args) -> Result<WalkReport, Failure> {
     let path = Path::new(&args.case);
     let name = input::name(path);
     let mut number = 0;
@@ -59,7 +59,7 @@ fn look_up(args: &Args) -> Result<Told, Failure> {
             }
             match Case::parse(line) {
                 Ok(case) if args.id.as_ref().is_none_or(|id| *id == case.id) => {
-                    return Ok(Told::of(&case, args.vendor.into()));
+                    return Ok(WalkReport::of(&case, args.vendor.into()));
                 }
                 Ok(_) => {}
                 Err(error) if args.id.is_none() => return Err(at(&name, number, &error)),

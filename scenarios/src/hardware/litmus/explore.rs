@@ -8,7 +8,7 @@ use sim_core::source::{Random, Replay, Source};
 use sim_mmu::{Policy, Profile};
 
 use super::machine::{Machine, Run, State};
-use super::program::{Program, Step, What};
+use super::program::{Action, Program, Step};
 
 /// How many runs of a program there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ fn judge(program: &Program, duplicates: bool, seen: &BTreeSet<Run>, runs: u64, c
     let demanded = |allowed: &BTreeSet<String>, step: &Step| -> BTreeSet<String> {
         if program.doubtful.is_some() { BTreeSet::new() } else { allowed - &step.doubtful }
     };
-    let accesses = numbered().filter(|(_, step)| matches!(step.what, What::Access { .. })).enumerate();
+    let accesses = numbered().filter(|(_, step)| matches!(step.what, Action::Access { .. })).enumerate();
     let accesses = accesses.filter_map(|(nth, (n, step))| {
         let allowed = step.allowed.as_ref()?;
         let mut may = allowed.clone();
@@ -143,8 +143,11 @@ fn judge(program: &Program, duplicates: bool, seen: &BTreeSet<Run>, runs: u64, c
     }
 }
 
-fn may_be_refused(what: &What) -> bool {
-    matches!(what, What::MovCr0(_) | What::MovCr3(..) | What::MovCr4(_) | What::Invpcid(_) | What::Invlpgb(_))
+fn may_be_refused(what: &Action) -> bool {
+    matches!(
+        what,
+        Action::MovCr0(_) | Action::MovCr3(..) | Action::MovCr4(_) | Action::Invpcid(_) | Action::Invlpgb(_)
+    )
 }
 
 impl StepReport {

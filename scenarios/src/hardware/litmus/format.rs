@@ -7,7 +7,7 @@ use sim_mmu::{
     Controls, Cr0, Cr3, Cr4, Efer, Invlpgb, Invpcid, KeyRights, Pcid, PhysAddr, Privilege, Vendor, VirtAddr, Vpn,
 };
 
-use super::program::{Flags, Kind, Program, Step, What};
+use super::program::{Action, Flags, Kind, Program, Step};
 
 /// Reads programs, one a line. A line that is none is an error of its own, with its number from 1.
 pub fn read_programs(text: &str) -> Vec<(usize, Result<Program, String>)> {
@@ -249,30 +249,30 @@ impl RawStep {
             actions.push(access.what()?);
         }
         if let Some(store) = &self.store {
-            actions.push(What::Store(place(store.pa, store.index)?, store.value.0));
+            actions.push(Action::Store(place(store.pa, store.index)?, store.value.0));
         }
-        actions.extend(self.invlpg.map(|va| What::Invlpg(VirtAddr(va.0))));
+        actions.extend(self.invlpg.map(|va| Action::Invlpg(VirtAddr(va.0))));
         // Bit 63 of the operand is no part of the register, and may stand in either place.
         actions.extend(
             self.mov_cr3
                 .as_ref()
-                .map(|load| What::MovCr3(Cr3(load.value.0 << 1 >> 1), load.preserve || load.value.0 >> 63 == 1)),
+                .map(|load| Action::MovCr3(Cr3(load.value.0 << 1 >> 1), load.preserve || load.value.0 >> 63 == 1)),
         );
-        actions.extend(self.mov_cr4.map(|value| What::MovCr4(Cr4(value.0))));
-        actions.extend(self.mov_cr0.map(|value| What::MovCr0(Cr0(value.0))));
-        actions.extend(self.wrpkru.map(|value| What::Wrpkru(KeyRights(value.0 as u32))));
-        actions.extend(self.wrpkrs.map(|value| What::Wrpkrs(KeyRights(value.0 as u32))));
+        actions.extend(self.mov_cr4.map(|value| Action::MovCr4(Cr4(value.0))));
+        actions.extend(self.mov_cr0.map(|value| Action::MovCr0(Cr0(value.0))));
+        actions.extend(self.wrpkru.map(|value| Action::Wrpkru(KeyRights(value.0 as u32))));
+        actions.extend(self.wrpkrs.map(|value| Action::Wrpkrs(KeyRights(value.0 as u32))));
         actions.extend(self.invpcid.as_ref().map(|invpcid| {
             let descriptor = [invpcid.pcid, invpcid.va.map_or(0, |va| va.0)];
-            What::Invpcid(Invpcid::decode(invpcid.kind, descriptor))
+            Action::Invpcid(Invpcid::decode(invpcid.kind, descriptor))
         }));
         actions.extend(self.invlpgb.as_ref().map(RawInvlpgb::what));
-        actions.extend(self.tlbsync.map(|_| What::Tlbsync));
+        actions.extend(self.tlbsync.map(|_| Action::Tlbsync));
         let number = actions.len();
         let (Some(what), 1) = (actions.pop(), number) else {
             return Err(format!("a step does one thing, this one {number}"));
         };
-        if self.allowed.is_some() && !matches!(what, What::Access { .. }) {
+        if self.allowed.is_some() && !matches!(what, Action::Access { .. }) {
             return Err("only an access has `allowed` outcomes".to_owned());
         }
         let flags = |flags: &RawFlags| {
@@ -292,7 +292,7 @@ impl RawStep {
 }
 
 impl RawAccess {
-    fn what(&self) -> Result<What, String> {
+    fn what(&self) -> Result<Action, String> {
         let privilege = match (self.cpl, self.ac) {
             (3, 0 | 1) => Privilege::User,
             (0, ac @ (0 | 1)) => Privilege::Supervisor { ac: ac == 1 },
@@ -303,17 +303,17 @@ impl RawAccess {
             RawKind::Write => Kind::Write,
             RawKind::Fetch => Kind::Fetch,
         };
-        Ok(What::Access { va: VirtAddr(self.va.0), privilege, kind })
+        Ok(Action::Access { va: VirtAddr(self.va.0), privilege, kind })
     }
 }
 
 impl RawInvlpgb {
-    fn what(&self) -> What {
+    fn what(&self) -> Action {
         let pages = self.va.map(|va| {
             let first = VirtAddr(va.0).vpn();
             first..Vpn(first.0 + self.pages)
         });
-        What::Invlpgb(Invlpgb {
+        Action::Invlpgb(Invlpgb {
             pages,
             pcid: self.pcid.map(Pcid),
             include_global: self.global,

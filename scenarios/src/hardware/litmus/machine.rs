@@ -8,7 +8,7 @@ use sim_mmu::{
     Cpu, DataOp, Entry, Fault, Geometry, Hardware, Mmu, PhysAddr, Policy, Profile, Refused, Rights, VirtAddr,
 };
 
-use super::program::{Kind, Program, Step, What};
+use super::program::{Action, Kind, Program, Step};
 
 /// Hardware with a program's memory in it, nothing cached.
 pub struct Machine<'p> {
@@ -93,16 +93,16 @@ impl<'p> Machine<'p> {
         let config = Config { cpus: program.cpus(), ..Config::default() };
         let mmu = Mmu::new(MemoryBuilder::default(), config, hardware);
         let addresses = program.accesses().filter_map(|step| match step.what {
-            What::Access { va, .. } => Some(va),
+            Action::Access { va, .. } => Some(va),
             _ => None,
         });
         let stores = program.steps.iter().filter_map(|step| match step.what {
-            What::Store(at, _) => Some(at),
+            Action::Store(at, _) => Some(at),
             _ => None,
         });
         let word = |at: PhysAddr| mmu.phys.word(at.pfn(), (at.0 & 0xfff) as u32 / 8);
         let entries = program.memory.iter().map(|(at, _)| *at).chain(stores).map(word).collect();
-        let broadcasts = program.steps.iter().any(|step| matches!(step.what, What::Invlpgb(_)));
+        let broadcasts = program.steps.iter().any(|step| matches!(step.what, Action::Invlpgb(_)));
         let machine = Machine { program, addresses: addresses.collect(), entries, broadcasts, mmu };
         for (at, value) in &program.memory {
             machine.mmu.core.memory.set(machine.word(*at), *value);
@@ -160,7 +160,7 @@ impl<'p> Machine<'p> {
     fn take(&self, step: &Step, run: &mut Run) {
         let cpu = Cpu::new(&self.mmu, CpuId(step.cpu));
         let done = match &step.what {
-            What::Access { va, privilege, kind } => {
+            Action::Access { va, privilege, kind } => {
                 let data = match kind {
                     Kind::Read => DataOp::Read,
                     Kind::Write => DataOp::AddZero,
@@ -174,32 +174,32 @@ impl<'p> Machine<'p> {
                 run.outcomes.push(outcome);
                 return;
             }
-            What::Store(at, value) => {
+            Action::Store(at, value) => {
                 cpu.alone(cpu.store(sim_core::Shared::at(self.word(*at)), *value));
                 return;
             }
-            What::Invlpg(va) => {
+            Action::Invlpg(va) => {
                 cpu.alone(cpu.invlpg(*va));
                 return;
             }
-            What::Wrpkru(value) => {
+            Action::Wrpkru(value) => {
                 cpu.alone(cpu.wrpkru(*value));
                 return;
             }
-            What::Wrpkrs(value) => {
+            Action::Wrpkrs(value) => {
                 cpu.alone(cpu.wrpkrs(*value));
                 return;
             }
-            What::Tlbsync => {
+            Action::Tlbsync => {
                 cpu.alone(cpu.tlbsync());
                 return;
             }
-            What::MovCr3(value, preserve) => cpu.alone(cpu.mov_cr3(*value, *preserve)),
-            What::MovCr4(value) => cpu.alone(cpu.mov_cr4(*value)),
-            What::MovCr0(value) => cpu.alone(cpu.mov_cr0(*value)),
-            What::Invpcid(Ok(what)) => cpu.alone(cpu.invpcid(*what)),
-            What::Invpcid(Err(refused)) => Err(*refused),
-            What::Invlpgb(what) => cpu.alone(cpu.invlpgb(what.clone())),
+            Action::MovCr3(value, preserve) => cpu.alone(cpu.mov_cr3(*value, *preserve)),
+            Action::MovCr4(value) => cpu.alone(cpu.mov_cr4(*value)),
+            Action::MovCr0(value) => cpu.alone(cpu.mov_cr0(*value)),
+            Action::Invpcid(Ok(what)) => cpu.alone(cpu.invpcid(*what)),
+            Action::Invpcid(Err(refused)) => Err(*refused),
+            Action::Invlpgb(what) => cpu.alone(cpu.invlpgb(what.clone())),
         };
         run.refused.push(done == Err(Refused));
     }

@@ -11,4 +11,4 @@ mod program;
 pub use explore::{Budget, Report, StepReport, explore};
 pub use format::read_programs;
 pub use machine::Machine;
-pub use program::{Flags, Kind, Program, Step, What};
+pub use program::{Action, Flags, Kind, Program, Step};

@@ -37,7 +37,7 @@ pub struct Step {
     /// The CPU that takes it.
     pub cpu: u8,
     /// What it does.
-    pub what: What,
+    pub what: Action,
     /// Whether the instruction must be refused with #GP.
     pub refused: bool,
     /// The outcomes that an access may have; `None`, if the program does not say.
@@ -61,7 +61,7 @@ pub struct Flags {
 
 /// What a step does.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum Action {
     /// An access.
     Access {
         /// Where.
@@ -107,7 +107,7 @@ pub enum Kind {
 impl Program {
     /// The accesses, in their order.
     pub fn accesses(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| matches!(step.what, What::Access { .. }))
+        self.steps.iter().filter(|step| matches!(step.what, Action::Access { .. }))
     }
 
     /// The number of CPUs that take steps.
@@ -127,12 +127,12 @@ impl Program {
             word(*at, *value);
         }
         for step in &self.steps {
-            if let What::Store(at, value) = step.what {
+            if let Action::Store(at, value) = step.what {
                 word(at, value);
             }
         }
         for step in &self.steps {
-            if let What::MovCr3(value, _) = step.what {
+            if let Action::MovCr3(value, _) = step.what {
                 frames.insert(value.root());
             }
         }

@@ -20,7 +20,7 @@ pub use text::{Line, Tone};
 
 /// All that there is to tell about a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct WalkReport {
     /// The name of the case.
     pub id: String,
     /// The maker of the processor.
@@ -102,9 +102,9 @@ pub struct Rights {
     pub key: u8,
 }
 
-impl Told {
+impl WalkReport {
     /// Runs the case on a processor of `vendor` and tells what happens.
-    pub fn of(case: &Case<'_>, vendor: Vendor) -> Told {
+    pub fn of(case: &Case<'_>, vendor: Vendor) -> WalkReport {
         let geometry = Geometry::default();
         let mut tables = case.tables();
         let remarks = remarks(case, &tables);
@@ -118,7 +118,7 @@ impl Told {
             }
         }
         let ad = |entries: &Entries| entries.iter().copied().map(marks).collect();
-        Told {
+        WalkReport {
             id: case.id.to_string(),
             vendor: match vendor {
                 Vendor::Intel => "Intel",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::step::{Bits, Step};
-use super::{Ending, Told, Walked};
+use super::{Ending, WalkReport, Walked};
 
 /// A line of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ const WIDTH: usize = 100;
 /// The heads of the columns of an entry.
 const COLUMNS: &str = "entry  table          index  value             P RW US A D PS G PAT XD key  address";
 
-impl Told {
+impl WalkReport {
     /// The lines of the text.
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = Lines(Vec::new());
@@ -83,7 +83,7 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for WalkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lines().iter().try_for_each(|line| writeln!(f, "{}", line.text))
     }
@@ -119,7 +119,7 @@ impl Lines {
 }
 
 impl Walked {
-    fn tell(&self, told: &Told, lines: &mut Lines) {
+    fn tell(&self, told: &WalkReport, lines: &mut Lines) {
         lines.add(Tone::Head, self.access.clone());
         if !self.steps.is_empty() {
             lines.plain(format!("  {COLUMNS}"));

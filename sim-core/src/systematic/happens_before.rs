@@ -59,7 +59,7 @@ enum Order {
 }
 
 /// Events of the run so far.
-pub(super) struct Trace {
+pub(super) struct HappensBefore {
     lanes: usize,
     events: Vec<Event>,
     touched: Vec<Touched>,
@@ -77,10 +77,10 @@ pub(super) struct Trace {
     begun: Vec<u32>,
 }
 
-impl Trace {
+impl HappensBefore {
     /// An empty trace of a machine with so many lanes and places.
-    pub(super) fn new(lanes: usize, places: usize) -> Trace {
-        Trace {
+    pub(super) fn new(lanes: usize, places: usize) -> HappensBefore {
+        HappensBefore {
             lanes,
             events: Vec::new(),
             touched: Vec::new(),

@@ -1,4 +1,4 @@
-//! Which lines bear on a finding, and which are better told as one.
+//! Which lines are relevant to a finding, and which are better told as one.
 //!
 //! The rules speak of what lines say, not of scenarios. The line of the last step stays: it is where it goes wrong.
 
@@ -8,8 +8,8 @@ use super::fact::{Count, Fact};
 use super::line::Line;
 use crate::oracle::{Finding, OracleId};
 
-/// The lines that bear on `finding`, in order.
-pub(super) fn bearing(mut lines: Vec<Line>, finding: &Finding, last: u64) -> Vec<Line> {
+/// The lines that are relevant to `finding`, in order.
+pub(super) fn relevant(mut lines: Vec<Line>, finding: &Finding, last: u64) -> Vec<Line> {
     drop_where(&mut lines, last, |lines, i| is_content_of_table(&lines[i].fact));
     drop_where(&mut lines, last, |lines, i| is_told_by_the_change(lines, i) || is_known_already(lines, i));
     drop_where(&mut lines, last, |lines, i| decides_nothing(lines, i, finding.oracle()));
