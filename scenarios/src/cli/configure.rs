@@ -2,7 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 use sim_gup::CATALOGUE;
-use sim_mm::{Group, Release};
+use sim_mm::{Group, NotARelease, Release};
 
 use super::Failure;
 use super::setting_options::SettingOptions;
@@ -20,7 +20,7 @@ pub(crate) struct Configure {
     #[arg(long, value_name = "SAFEGUARD", value_parser = safeguard_keys(), hide_possible_values = true,
           help_heading = "Kernel")]
     with: Vec<String>,
-    /// The kernel's release: v2.6.27 to v6.x, or latest.
+    /// The kernel's release: one from v2.6.27 to v6.19, with the v or without, or latest: all that ever came.
     #[arg(long, value_name = "RELEASE", value_parser = release, help_heading = "Kernel")]
     kernel: Option<Release>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ fn names<T: Named>() -> PossibleValuesParser {
 }
 
 pub(super) fn release(text: &str) -> Result<Release, String> {
-    text.parse().map_err(|_| "expected a release such as v5.0, or latest".to_owned())
+    text.parse().map_err(|why: NotARelease| format!("it {why}; {}", why.help()))
 }
 
 impl Configure {

@@ -4,7 +4,7 @@
 ///
 /// Each field's kind is an [`Argument`](super::Argument), so that it tells what it defines, uses and weighs. A
 /// rule between two fields is a function of the fields and the operation, behind `where`; it notes what is wrong
-/// and answers `None`.
+/// and answers `None`. Behind its name, `since [RELEASE]` says which kernels have it, if not all do.
 ///
 /// ```ignore
 /// operation! {
@@ -21,7 +21,7 @@
 macro_rules! operation {
     (
         $(#[doc = $about:literal])+
-        $tag:literal $operation:ident {
+        $tag:literal $operation:ident $(since [$since:expr])? {
             $($(#[doc = $doc:literal])+ $how:ident $(($default:expr))? $key:literal $member:ident: $kind:ty),* $(,)?
         }
         $(where $rule:path)?
@@ -59,6 +59,10 @@ macro_rules! operation {
                 $tag
             }
 
+            fn since(&self) -> Option<sim_mm::Release> {
+                $crate::operation::operation!(@or $($since)?)
+            }
+
             fn mentions(&self) -> Vec<(&'static str, $crate::operation::Mention<'_>)> {
                 let mentions: [(&'static str, Option<$crate::operation::Mention<'_>>); _] = [$(($key,
                     $crate::operation::operation!(@mention $how &self.$member, $kind))),*];
@@ -66,6 +70,8 @@ macro_rules! operation {
             }
         }
     };
+    (@or $value:expr) => { Some($value) };
+    (@or) => { None };
     (@mention required $value:expr, $kind:ty) => { <$kind as $crate::operation::Argument>::mention($value) };
     (@mention or $value:expr, $kind:ty) => { <$kind as $crate::operation::Argument>::mention($value) };
     (@mention optional $value:expr, $kind:ty) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sim_gup::{__get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked};
+use sim_mm::Release;
 
 use super::argument::{NewPin, PinnedPages};
 use super::{Operation, Running, operation, pages_text};
@@ -15,12 +16,12 @@ use crate::stage::{Place, Task};
 macro_rules! gup {
     (
         #[doc = $about:literal]
-        $tag:literal $operation:ident: $routine:literal,
+        $tag:literal $operation:ident $(since [$since:expr])?: $routine:literal,
         |$cpu:ident, $start:ident, $nr:ident, $write:ident, $pages:ident| $call:expr
     ) => {
         operation! {
             #[doc = $about]
-            $tag $operation {
+            $tag $operation $(since [$since])? {
                 /// The first page.
                 required "at" at: Place,
                 /// How many.
@@ -66,13 +67,13 @@ macro_rules! gup {
 
 gup! {
     #[doc = "Pins pages by `get_user_pages_fast()`: without a lock where it can, else under `mmap_lock`."]
-    "gup_fast" GupFast: "get_user_pages_fast",
+    "gup_fast" GupFast since [Release::v26(27)]: "get_user_pages_fast",
     |cpu, start, nr, write, pages| get_user_pages_fast(cpu, start, nr, write, pages).await
 }
 
 gup! {
     #[doc = "Pins pages by `__get_user_pages_fast()`: without a lock, as many as can be had so."]
-    "gup_fast_only" GupFastOnly: "__get_user_pages_fast",
+    "gup_fast_only" GupFastOnly since [Release::v26(31)]: "__get_user_pages_fast",
     |cpu, start, nr, write, pages| Ok(__get_user_pages_fast(cpu, start, nr, write, pages).await)
 }
 

@@ -18,7 +18,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use sim_core::BoxFuture;
-use sim_mm::Errno;
+use sim_mm::{Errno, Release};
 
 use crate::json::Node;
 use crate::stage::Task;
@@ -73,6 +73,9 @@ pub(crate) trait Declared: Sized {
 pub(crate) trait Members {
     /// Its name in a scenario.
     fn tag(&self) -> &'static str;
+
+    /// The first release that has it, if releases differ.
+    fn since(&self) -> Option<Release>;
 
     /// What each of its fields says, by its key.
     fn mentions(&self) -> Vec<(&'static str, Mention<'_>)>;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use sim_mm::Release;
 
 use super::{Mention, Noun, OPERATIONS, Operation, Running};
 use crate::json::{Kind, Node};
@@ -21,6 +22,11 @@ impl Statement {
     /// Its name in a scenario.
     pub fn tag(&self) -> &'static str {
         self.operation.tag()
+    }
+
+    /// The first release that has it, if releases differ.
+    pub(crate) fn since(&self) -> Option<Release> {
+        self.operation.since()
     }
 
     /// The path of one of its fields.

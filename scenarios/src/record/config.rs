@@ -77,7 +77,7 @@ impl KernelRecord {
 
     pub(super) fn open(&self) -> Result<KernelConfig, String> {
         let version: Release =
-            self.version.parse().map_err(|_| format!("kernel.version: no release `{}`", self.version))?;
+            self.version.parse().map_err(|why| format!("kernel.version: `{}` {why}", self.version))?;
         let safeguards = |keys: &[String]| -> Result<Vec<Safeguard>, String> {
             let known = |key: &String| {
                 CATALOGUE.safeguard(key).ok_or_else(|| format!("this build knows no safeguard `{key}`"))

@@ -193,16 +193,15 @@ impl Kind for ReleaseName {
 
     fn decode(node: &Node<'_>) -> Option<Release> {
         let text = node.string()?;
-        let release = Release::from_str(text).ok();
-        if release.is_none() {
-            let help = "releases are `v2.6.N`, `vX.Y` since `v3.0`, and `latest`".to_owned();
-            node.error_with_help(format!("{} is not a release", quote(text)), Some(help));
-        }
-        release
+        let release = Release::from_str(text);
+        release.map_err(|why| node.error_with_help(format!("{} {why}", quote(text)), Some(why.help()))).ok()
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^(latest|v2[.]6[.][0-9]+|v0*([3-9]|[1-9][0-9])[.][0-9]+)$" })
+        let names: Vec<String> =
+            Release::known().chain([Release::LATEST]).map(|release| release.to_string()).collect();
+        // Without the `v` is as good, and nothing to offer.
+        json!({ "type": "string", "anyOf": [{ "enum": names }, { "pattern": "^[0-9.]+$" }] })
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
-use sim_mm::{Kernel, KernelConfig, MachineConfig, SpeculativeWalk};
+use sim_mm::{Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
 use sim_mmu::Geometry;
 
 use crate::operation::Noun;
@@ -52,6 +52,18 @@ pub enum SetupError {
         /// What was found.
         finding: String,
     },
+    /// The kernel is older than an operation.
+    #[error("{path}: `{tag}` came with {since}, and the kernel is of {version}")]
+    TooOld {
+        /// The JSON path of the operation.
+        path: String,
+        /// The operation.
+        tag: &'static str,
+        /// The first release that has it.
+        since: Release,
+        /// The release of the kernel.
+        version: Release,
+    },
     /// There is no frame for a process.
     #[error("machine.frames: {frames} frames are too few for {processes} processes")]
     TooSmall {
@@ -75,12 +87,13 @@ impl<'s> World<'s> {
     /// Builds the machine and sets the scenario's processes up, one after the other, on CPU 0.
     ///
     /// # Errors
-    /// If a set-up operation fails, or an oracle finds something already.
+    /// If the kernel does not have an operation, a set-up operation fails, or an oracle finds something already.
     pub fn new(
         scenario: &'s Scenario,
         machine: MachineSpec,
         kernel: KernelConfig,
     ) -> Result<World<'s>, SetupError> {
+        all_are_in(kernel.version, scenario)?;
         let cast = cast(scenario);
         let statements = scenario.statements().count();
         let geometry = Geometry::new(machine.entries_per_table).unwrap_or_default();
@@ -267,6 +280,16 @@ impl Drop for World<'_> {
         self.watch.set_enabled(false);
         self.kernel().set_observer(None);
     }
+}
+
+/// Whether a release has every operation of a scenario.
+fn all_are_in(version: Release, scenario: &Scenario) -> Result<(), SetupError> {
+    for statement in scenario.statements() {
+        if let Some(since) = statement.since().filter(|since| *since > version) {
+            return Err(SetupError::TooOld { path: statement.path.clone(), tag: statement.tag(), since, version });
+        }
+    }
+    Ok(())
 }
 
 /// What the operations of a scenario name.

@@ -25,7 +25,17 @@ fn wrong_usage_is_exit_2() {
     fails(folder.path(), &["frobnicate"], 2, "unrecognized subcommand");
     fails(folder.path(), &["run"], 2, "<SCENARIO>");
     fails(folder.path(), &["run", "spec-ref-vs-reuse", "--without", "gup-pte-rechek"], 2, "gup-pte-recheck");
-    fails(folder.path(), &["run", "spec-ref-vs-reuse", "--kernel", "5"], 2, "a release such as v5.0");
+    for (release, says) in [
+        ("5", "it is a series of releases; choose one from `v5.0` to `v5.19`"),
+        ("v6.x", "choose one from `v6.0` to `v6.19`"),
+        ("v9.99", "it is no release that mmsim knows; releases are `v2.6.27` to `v2.6.39`,"),
+        ("v2.6.26", "it is no release that mmsim knows; releases are `v2.6.27` to `v2.6.39`,"),
+        ("v5.4.12", "it is no mainline release; the nearest is `v5.4`; write `v5.4`"),
+    ] {
+        fails(folder.path(), &["run", "spec-ref-vs-reuse", "--kernel", release], 2, says);
+    }
+    let too_old = "`gup_fast_only` came with v2.6.31, and the kernel is of v2.6.30";
+    fails(folder.path(), &["run", "gup-return-values", "--kernel", "2.6.30"], 3, too_old);
     fails(folder.path(), &["run", "spec-ref-vs-reuse", "--case", "nothing"], 2, "it has recheck, no-recheck");
     fails(folder.path(), &["run", "spec-ref-vs-reuse", "--runs", "0"], 2, "0 is not in");
     let both = ["run", "spec-ref-vs-reuse", "--with", "fork-flush", "--without", "fork-flush"];

@@ -36,7 +36,7 @@ enum Row {
 
 /// Each row with the first release that holds it.
 const ROWS: [(Row, &str); 4] = [
-    (Row::Basic, "v2.6.12"),
+    (Row::Basic, "v2.6.27"),
     (Row::SpliceInChild, "v5.8"),
     (Row::SpliceInParentBeforeFork, "v5.9"),
     (Row::SpliceInParentAfterFork, "v5.8"),
