@@ -57,7 +57,7 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     CowReuse, DebugVm, Flush, FlushBatch, HwAd, LazyTlb, MemoryOrder, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SpeculativeWalk, TableFree,
+    SpeculativeWalk, TableFree, never_built,
 };
 pub use vm_flags::VmFlags;
 pub use vma::VmaSnapshot;

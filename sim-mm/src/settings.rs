@@ -1,8 +1,40 @@
 //! The settings of the memory manager: the knobs of the platform, which decide which safeguards matter, and the
 //! designs that changed over time. Each run states them all.
 
+use crate::registry::setting::{Knob, Settings};
 use crate::release::Release;
 use crate::safeguards::COW_REUSE_COUNTS;
+
+/// Whether x86 kernels of a release were built that free tables so, on machines that flush so.
+///
+/// All of v4.14 to v4.18 wait for a grace period (9e52fc2b50de); from v4.19 on only those do that can be guests whose
+/// hypervisor flushes for them (48a8b97cfd80); since v6.15 all do again. Before v4.14 none did, whatever a flush was.
+fn is_built(version: Release, flush: Flush, table_free: TableFree) -> bool {
+    let by_rcu = version >= Release::v(4, 14);
+    let by_interrupt = version >= Release::v(4, 19) && version < Release::v(6, 15) && flush == Flush::Ipi;
+    match table_free {
+        TableFree::AfterFlush => !by_rcu || by_interrupt,
+        TableFree::RcuSched | TableFree::RcuThenSyncIpi => by_rcu,
+    }
+}
+
+fn usual_table_free(version: Release, chosen: &Settings) -> TableFree {
+    let is_built = |table_free: &&TableFree| is_built(version, chosen.get(), **table_free);
+    TableFree::VALUES.iter().find(is_built).copied().unwrap_or(TableFree::AfterFlush)
+}
+
+/// Says so if no Linux kernel of the release was ever built for such a platform: what goes wrong there need not be a
+/// fault of Linux.
+pub fn never_built(version: Release, platform: &Settings) -> Option<String> {
+    let (flush, table_free) = (platform.get::<Flush>(), platform.get::<TableFree>());
+    (!is_built(version, flush, table_free)).then(|| {
+        format!(
+            "flush {} with table_free {} is no configuration of Linux {version}",
+            flush.name(),
+            table_free.name()
+        )
+    })
+}
 
 crate::settings! {
     above 0;
@@ -15,8 +47,8 @@ crate::settings! {
         NoIpi = "noipi",
     }
 
-    /// What keeps page tables alive under lockless walkers.
-    TableFree = platform "table_free" {
+    /// What keeps page tables alive under lockless walkers; if it is not said, what kernels of the release do.
+    TableFree = platform "table_free" usually [usual_table_free] {
         /// A table is freed after the TLB flush, like any page.
         AfterFlush = "after_flush",
         /// A table is freed after the flush and an RCU-sched grace period.
@@ -97,5 +129,43 @@ crate::settings! {
         Split = "split",
         /// It does: the flavors are one, since v4.20.
         Consolidated = "consolidated" since Release::v(4, 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CATALOGUE, Choices};
+
+    #[test]
+    fn a_default_is_a_configuration_that_exists() {
+        for version in Release::known().chain([Release::LATEST]) {
+            for flush in Flush::VALUES {
+                let platform = CATALOGUE.platform(version, &Choices::default().with(*flush));
+                assert_eq!(never_built(version, &platform), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_flush_without_interrupts_brings_goes_by_release() {
+        let table_free = |version, flush| {
+            CATALOGUE.platform(version, &Choices::default().with::<Flush>(flush)).get::<TableFree>()
+        };
+        assert_eq!(table_free(Release::v(4, 13), Flush::NoIpi), TableFree::AfterFlush);
+        assert_eq!(table_free(Release::v(4, 14), Flush::NoIpi), TableFree::RcuSched);
+        assert_eq!(table_free(Release::v(5, 0), Flush::NoIpi), TableFree::RcuSched);
+        assert_eq!(table_free(Release::v(5, 0), Flush::Ipi), TableFree::AfterFlush);
+        assert_eq!(table_free(Release::LATEST, Flush::Ipi), TableFree::RcuSched);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_had_and_named() {
+        let asked = Choices::default().with(Flush::NoIpi).with(TableFree::AfterFlush);
+        let platform = CATALOGUE.platform(Release::v(5, 0), &asked);
+        assert_eq!(platform.get::<TableFree>(), TableFree::AfterFlush);
+        let said = never_built(Release::v(5, 0), &platform).expect("there is no such kernel");
+        assert_eq!(said, "flush noipi with table_free after_flush is no configuration of Linux v5.0");
+        assert_eq!(never_built(Release::v(4, 13), &platform), None);
     }
 }

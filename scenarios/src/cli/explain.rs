@@ -45,8 +45,9 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
     output.text(&styled(BAD, title));
     output.text(rest.trim_end());
-    for line in explain::told(&prevented) {
-        output.text(&line);
+    let reservation = explain::reservation(&world);
+    for line in explain::told(&prevented).iter().chain(&reservation) {
+        output.text(line);
     }
     for prevention in prevented.iter().filter(|_| args.prevented_by) {
         output.text(&detail(prevention));
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     output.json(&serde_json::json!({
         "title": record.expect, "message": record.message, "prevented_by": keys(true),
         "prevented_in_this_schedule_by": keys(false), "steps": record.steps, "matters": record.matters,
+        "note": reservation,
         "diagram": text.lines().collect::<Vec<_>>(),
     }));
     Ok(Exit::AsExpected)

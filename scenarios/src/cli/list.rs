@@ -1,7 +1,7 @@
 //! `mmsim list`, `mmsim describe`, `mmsim safeguards` and `mmsim schema`.
 
 use sim_gup::CATALOGUE;
-use sim_mm::{Choices, Group, Settings};
+use sim_mm::{Choices, Group, Release, Settings};
 
 use super::output::{HEAD, styled};
 use super::{Exit, Failure, Output};
@@ -45,8 +45,8 @@ pub(crate) fn describe(args: &DescribeArgs, output: &mut Output) -> Result<Exit,
     if let Some(history) = history(scenario) {
         output.text(&history);
     }
-    output.text(&machine(scenario.machine));
     let kernel = scenario.kernel.resolve();
+    output.text(&machine(scenario.machine, kernel.version));
     output.text(&format!("kernel: {}{}", kernel.version, changes(&scenario.kernel)));
     for process in &scenario.processes {
         output.text(&format!("process {}:{}", process.name, if process.setup.is_empty() { " empty" } else { "" }));
@@ -87,13 +87,13 @@ fn history(scenario: &Scenario) -> Option<String> {
     (!parts.is_empty()).then(|| format!("history: {}", parts.join("; ")))
 }
 
-fn machine(machine: MachineSpec) -> String {
+fn machine(machine: MachineSpec, version: Release) -> String {
     format!(
         "machine: {} CPUs, {} frames, {} entries a table{}",
         machine.cpus,
         machine.frames,
         machine.entries_per_table,
-        unusual(Group::Platform, &machine.platform)
+        unusual(Group::Platform, &CATALOGUE.platform(version, &machine.platform))
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::output::{BAD, styled};
 use super::{Failure, Output};
 use crate::course::Course;
-use crate::explain::{WIDTH, explain, prevented_by, told};
+use crate::explain::{WIDTH, explain, prevented_by, reservation, told};
 use crate::explore::{Campaign, Trace};
 use crate::library::Loaded;
 use crate::oracle::Finding;
@@ -48,8 +48,9 @@ impl Race<'_> {
         let prevented = prevented_by(self.campaign, &trace, finding);
         let holding = prevented.iter().filter(|prevention| prevention.holds);
         let keys: Vec<&str> = holding.map(|prevention| prevention.safeguard.key).collect();
-        for line in told(&prevented) {
-            output.text(&line);
+        let reservation = reservation(&world);
+        for line in told(&prevented).iter().chain(&reservation) {
+            output.text(line);
         }
         output.text("");
         output.text(&format!(
@@ -76,6 +77,7 @@ impl Race<'_> {
             "steps": trace.steps,
             "switches": Course::of(&trace).switches(),
             "prevented_by": keys,
+            "note": reservation,
             "record": written,
             "diagram": text.lines().map(|line| line.chars().take(WIDTH).collect::<String>()).collect::<Vec<_>>(),
         }))

@@ -13,7 +13,7 @@ mod story;
 mod teller;
 mod whole_run;
 
-pub use prevent::{Prevention, prevented_by, told};
+pub use prevent::{Prevention, prevented_by, reservation, told};
 pub use report::report;
 
 use called::Called;

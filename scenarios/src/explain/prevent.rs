@@ -12,7 +12,7 @@
 use std::sync::atomic::AtomicBool;
 
 use sim_gup::CATALOGUE;
-use sim_mm::{KernelConfig, Safeguard};
+use sim_mm::{KernelConfig, Safeguard, never_built};
 
 use crate::course::{Course, Follow};
 use crate::explore::{Campaign, Goal, Strategy, Trace};
@@ -62,14 +62,23 @@ pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -
     prevent.collect()
 }
 
-/// What to print of it: the safeguards that hold, and those that only prevent this schedule.
+/// What to print of it: the safeguards that hold, and those that only prevent this schedule; or that there is none.
 pub fn told(prevented: &[Prevention]) -> Vec<String> {
+    if prevented.is_empty() {
+        return vec!["prevented by: nothing that is modelled".to_owned()];
+    }
     let keys = |holds: bool| {
         let those = prevented.iter().filter(|prevention| prevention.holds == holds);
         those.map(|prevention| prevention.safeguard.key).collect::<Vec<_>>().join(", ")
     };
     let lines = [("prevented by: ", keys(true)), ("prevented in this schedule, not in others, by: ", keys(false))];
     lines.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(word, keys)| format!("{word}{keys}")).collect()
+}
+
+/// What else is to be known of a finding: that it is of a machine on which no such kernel ever ran.
+pub fn reservation(world: &World<'_>) -> Option<String> {
+    let config = &world.kernel().config;
+    never_built(config.kernel.version, &config.platform).map(|what| format!("note: {what}"))
 }
 
 /// The kernel with the safeguard on, and with the design that comes with it; `None` if it has it already.

@@ -30,6 +30,9 @@ pub fn report(world: &World<'_>, trace: &Trace, finding: &Finding, record: &Reco
     });
     let _ = writeln!(text);
     text.push_str(&wrap(&format!("Machine: {}", knobs.collect::<Vec<_>>().join(" ")), WIDTH));
+    if let Some(reservation) = super::reservation(world) {
+        text.push_str(&wrap(&reservation, WIDTH));
+    }
     let kernel = world.kernel().config.kernel;
     text.push_str(&wrap(
         &format!("Kernel: {} without {}", kernel.version, some_or_nothing(record.kernel.without())),

@@ -36,13 +36,13 @@ pub struct KernelRecord {
 }
 
 impl MachineRecord {
-    pub(super) fn of(machine: MachineSpec) -> MachineRecord {
+    pub(super) fn of(machine: MachineSpec, platform: &Settings) -> MachineRecord {
         MachineRecord {
             cpus: machine.cpus,
             entries_per_table: machine.entries_per_table,
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
-            platform: names(Group::Platform, &machine.platform),
+            platform: names(Group::Platform, platform),
         }
     }
 
@@ -56,7 +56,7 @@ impl MachineRecord {
         number("entries_per_table", entries, "a power of two from 2 to 512")?;
         number("frames", (8..=65_536).contains(&frames), "8 to 65536")?;
         number("refcount_bits", (3..=32).contains(&refcount_bits), "3 to 32")?;
-        let platform = Settings::default().changed(&choices("machine", Group::Platform, &self.platform)?);
+        let platform = choices("machine", Group::Platform, &self.platform)?;
         Ok(MachineSpec { cpus, entries_per_table, frames, refcount_bits, platform })
     }
 }

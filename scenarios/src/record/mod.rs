@@ -49,7 +49,7 @@ impl Record {
             format: FORMAT.to_owned(),
             expect: finding.title(),
             message: crate::explain::consequence(world, finding),
-            machine: MachineRecord::of(machine),
+            machine: MachineRecord::of(machine, &world.kernel().config.platform),
             kernel: KernelRecord::of(world.kernel().config.kernel),
             provenance,
             steps: trace.steps,

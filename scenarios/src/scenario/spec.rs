@@ -1,7 +1,7 @@
 //! Machines and kernels as scenarios name them, and changes on top.
 
 use sim_gup::CATALOGUE;
-use sim_mm::{Choices, KernelConfig, Release, Safeguard, Settings};
+use sim_mm::{Choices, KernelConfig, Release, Safeguard};
 
 /// The most CPUs of a machine.
 pub(super) const MAX_CPUS: i128 = 16;
@@ -17,8 +17,8 @@ pub struct MachineSpec {
     pub frames: u64,
     /// Bits of a page's reference count, 3 to 32.
     pub refcount_bits: u32,
-    /// The knobs of the platform.
-    pub platform: Settings,
+    /// The knobs of the platform that were chosen; the others are as kernels of the release usually find them.
+    pub platform: Choices,
 }
 
 impl Default for MachineSpec {
@@ -28,7 +28,7 @@ impl Default for MachineSpec {
             entries_per_table: 512,
             frames: 64,
             refcount_bits: 32,
-            platform: Settings::default(),
+            platform: Choices::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
+use sim_gup::CATALOGUE;
 use sim_mm::{Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
 use sim_mmu::Geometry;
 
@@ -106,7 +107,7 @@ impl<'s> World<'s> {
             // Every operation makes at most two more than it found, and a child has what its parent has.
             vmas: cast.processes.len() * (2 + 2 * statements),
             tasks: scenario.threads.len() + scenario.processes.len(),
-            platform: machine.platform,
+            platform: CATALOGUE.platform(kernel.version, &machine.platform),
             kernel,
         };
         let processes = cast.processes.len();

@@ -45,7 +45,7 @@ fn the_example_loads() {
     assert_eq!(scenario.history.cve, None);
     let machine = scenario.machine;
     assert_eq!((machine.cpus, machine.entries_per_table, machine.frames, machine.refcount_bits), (3, 4, 24, 32));
-    assert_eq!(machine.platform.get::<Flush>(), Flush::NoIpi);
+    assert_eq!(machine.platform, Choices::default().with(Flush::NoIpi));
     assert_eq!(scenario.kernel.version, Some(Release::v(5, 0)));
     assert!(scenario.checks.is_empty());
 

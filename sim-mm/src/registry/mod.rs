@@ -4,7 +4,9 @@ pub(crate) mod safeguard;
 pub(crate) mod setting;
 
 use safeguard::Safeguard;
-use setting::{Group, Setting};
+use setting::{Choices, Group, Setting, Settings};
+
+use crate::release::Release;
 
 /// The tables of a kernel's crates, the highest crate first.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,11 @@ impl Catalogue {
     /// The settings of a group.
     pub fn settings_of(self, group: Group) -> impl Iterator<Item = Setting> {
         self.settings().filter(move |setting| setting.group == group)
+    }
+
+    /// The knobs of a platform that runs a kernel of a release: those that were chosen, and the usual others.
+    pub fn platform(self, version: Release, choices: &Choices) -> Settings {
+        Settings::of_platform(self.settings_of(Group::Platform), version, choices)
     }
 
     /// The designs.

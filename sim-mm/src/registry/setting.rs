@@ -58,6 +58,9 @@ pub struct SettingFacts {
     pub later: &'static [&'static str],
     /// The safeguard that hangs on it.
     pub implied: Option<Implied>,
+    /// Of a knob that has not the first value wherever nobody chooses one: the value it has, by the kernel's
+    /// release and the knobs that were chosen.
+    pub usual: Option<fn(Release, &Settings) -> usize>,
 }
 
 impl ValueFacts {
@@ -198,6 +201,21 @@ impl Settings {
         self.0[setting.id()] = place as u8;
     }
 
+    /// The knobs of a platform that runs a kernel of a release: those that were chosen, and the usual others.
+    pub(crate) fn of_platform(
+        knobs: impl Iterator<Item = Setting>,
+        version: Release,
+        choices: &Choices,
+    ) -> Settings {
+        let mut settings = Settings::default().changed(choices);
+        for setting in knobs.filter(|setting| choices.name(*setting).is_none()) {
+            if let Some(usual) = setting.usual {
+                settings.set(setting, usual(version, &settings));
+            }
+        }
+        settings
+    }
+
     /// The designs of a release with these safeguards, with the choices on top.
     pub(crate) fn of_release(
         designs: impl Iterator<Item = Setting>,
@@ -284,7 +302,7 @@ impl Default for Choices {
 ///
 /// The first line says how many settings the crates below have; these are counted on from there. A value may
 /// say since which release kernels have it; a setting may say which values have a safeguard, and which one a
-/// kernel takes that lacks it.
+/// kernel takes that lacks it. A function behind `usually` says which value a knob has that nobody chooses.
 ///
 /// ```
 /// sim_mm::settings! {
@@ -305,6 +323,7 @@ macro_rules! settings {
     (above $below:expr; $(
         #[doc = $about:literal]
         $knob:ident = $group:ident $key:literal
+        $(usually [$usual:path])?
         $(has $safeguard:ident by $by:tt else $without:ident)? {
             $(#[doc = $value_about:literal] $value:ident = $name:literal $(since $since:expr)?),* $(,)?
         } $(later $later:tt)?
@@ -330,6 +349,7 @@ macro_rules! settings {
                         }),*],
                         later: $crate::settings!(@later $($later)?),
                         implied: $crate::settings!(@implied $knob $($safeguard $by $without)?),
+                        usual: $crate::settings!(@or $(|version, chosen| $usual(version, chosen).index())?),
                     });
                 const VALUES: &'static [Self] = &[$($knob::$value),*];
 
