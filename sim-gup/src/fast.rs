@@ -50,19 +50,20 @@ async fn gup_pte_range(
         let page = Page(pte.pfn());
         let head = compound_head(cpu, page).await;
 
-        if cpu.has(GUP_REF_THEN_RECHECK) {
-            // The reference keeps the page from being freed. The second look tells whether it was freed before
-            // the reference was there, and perhaps became another's.
-            if !page_cache_get_speculative(cpu, head).await {
-                return Err(Fallback);
+        // The reference keeps the page from being freed. The second look tells whether it was freed before
+        // the reference was there, and perhaps became another's. In the wrong order, the page may be freed and
+        // reused between the two.
+        let ref_first = cpu.has(GUP_REF_THEN_RECHECK);
+        if !ref_first && has_changed(cpu, ptep, pte).await {
+            return Err(Fallback);
+        }
+        if !page_cache_get_speculative(cpu, head).await {
+            return Err(Fallback);
+        }
+        if ref_first && has_changed(cpu, ptep, pte).await {
+            if cpu.has(GUP_RECHECK_PUT) {
+                put_page(cpu, head).await;
             }
-            if check!(cpu, GUP_PTE_RECHECK, cpu.read_once(ptep).await != pte) {
-                if cpu.has(GUP_RECHECK_PUT) {
-                    put_page(cpu, head).await;
-                }
-                return Err(Fallback);
-            }
-        } else if !recheck_then_ref(cpu, head, ptep, pte).await {
             return Err(Fallback);
         }
 
@@ -72,9 +73,9 @@ async fn gup_pte_range(
     Ok(())
 }
 
-/// The wrong order: between the second look and the reference, the page may be freed and reused.
-async fn recheck_then_ref(cpu: Cpu<'_>, head: Page, ptep: Ptep, pte: Pte) -> bool {
-    cpu.read_once(ptep).await == pte && page_cache_get_speculative(cpu, head).await
+/// The second look at an entry: whether it is no longer what it was.
+async fn has_changed(cpu: Cpu<'_>, ptep: Ptep, pte: Pte) -> bool {
+    check!(cpu, GUP_PTE_RECHECK, cpu.read_once(ptep).await != pte)
 }
 
 /// `gup_pmd_range()`. Each entry is read once, and the value passed on: what is tested is followed.

@@ -2,38 +2,44 @@
 
 use sim_mm::Release;
 
+/// x86 has a lockless walk of its own.
 const FAST_GUP: Release = Release::v26(27);
+
+/// x86 has the walk that is common to architectures since v3.18. Its own took a plain reference, and did not look
+/// again: a page could not go away while interrupts were off, as long as a flush was an interrupt.
+const COMMON_WALK: Release = Release::v(4, 13);
 
 sim_mm::safeguards! {
     above sim_mm::SAFEGUARDS.len();
     // The lockless path.
-    GUP_IRQ_OFF = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, commit "8174c430e445" =>
+    GUP_IRQ_OFF = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, on X86, commit "8174c430e445" =>
         "Interrupts stay disabled during the lockless walk, so that no page table that it reads can be freed.";
-    GUP_ACCESS_OK = "gup-access-ok" check in "get_user_pages_fast" since Release::v26(31), commit "7f8189068726" =>
+    GUP_ACCESS_OK = "gup-access-ok" check in "get_user_pages_fast" since Release::v26(31), on X86, commit "7f8189068726" =>
         "The range must lie in the user half of the address space before the lockless walk may trust it.";
-    GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP =>
+    GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP, on X86 =>
         "A range whose end lies below its start is refused, because the walk would never reach its end.";
-    GUP_P4D_NONE = "gup-p4d-none" check in "gup_p4d_range" since FAST_GUP =>
+    GUP_P4D_NONE = "gup-p4d-none" check in "gup_p4d_range" since FAST_GUP, on X86 =>
         "An empty top-level entry ends the lockless walk, which would otherwise take frame 0 for a page table.";
-    GUP_PUD_NONE = "gup-pud-none" check in "gup_pud_range" since FAST_GUP =>
+    GUP_PUD_NONE = "gup-pud-none" check in "gup_pud_range" since FAST_GUP, on X86 =>
         "An empty PUD entry ends the lockless walk, which would otherwise take frame 0 for a page table.";
-    GUP_PMD_PRESENT = "gup-pmd-present" check in "gup_pmd_range" since FAST_GUP =>
+    // Until v4.14 the test was for an empty entry. Those that are neither empty nor present are not modelled yet.
+    GUP_PMD_PRESENT = "gup-pmd-present" check in "gup_pmd_range" since FAST_GUP, on X86 =>
         "A PMD entry that is not present ends the lockless walk, which would otherwise take some other frame for a page table.";
-    GUP_PTE_PERMITTED = "gup-pte-permitted" check in "gup_pte_range" since FAST_GUP =>
+    GUP_PTE_PERMITTED = "gup-pte-permitted" check in "gup_pte_range" since FAST_GUP, on X86 =>
         "The page-table entry must allow the access from user mode; in particular, pinning a page for writing needs a writable entry.";
-    GUP_PTE_SPECIAL = "gup-pte-special" check in "gup_pte_range" since FAST_GUP =>
+    GUP_PTE_SPECIAL = "gup-pte-special" check in "gup_pte_range" since FAST_GUP, on X86 =>
         "The lockless walk refuses special entries (the zero page, raw frames), because their pages are not reference-counted.";
-    GUP_PTE_RECHECK = "gup-pte-recheck" check in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
+    GUP_PTE_RECHECK = "gup-pte-recheck" check in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "After the reference is taken the page-table entry is read again, because the page may have been freed and reused before that.";
-    GUP_REF_THEN_RECHECK = "gup-ref-then-recheck" order in "gup_pte_range" since FAST_GUP, commit "e286781d5f2e" =>
+    GUP_REF_THEN_RECHECK = "gup-ref-then-recheck" order in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "The reference is taken before the entry is read again; in the other order, the page could still be freed between the two.";
-    GUP_RECHECK_PUT = "gup-recheck-put" order in "gup_pte_range" since FAST_GUP =>
+    GUP_RECHECK_PUT = "gup-recheck-put" order in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "If the entry has changed when it is read again, the reference that was just taken is dropped.";
-    GUP_SLOW_FALLBACK = "gup-slow-fallback" order in "get_user_pages_fast" since FAST_GUP =>
+    GUP_SLOW_FALLBACK = "gup-slow-fallback" order in "get_user_pages_fast" since FAST_GUP, on X86 =>
         "Pages that the lockless walk could not pin are pinned by the locked path.";
-    GUP_MERGE_RESULT = "gup-merge-result" order in "get_user_pages_fast" since FAST_GUP =>
+    GUP_MERGE_RESULT = "gup-merge-result" order in "get_user_pages_fast" since FAST_GUP, on X86 =>
         "If the locked path fails after some pages were pinned, the caller gets their number and not the error.";
-    GUP_ADVANCE_START = "gup-advance-start" check in "get_user_pages_fast" since FAST_GUP =>
+    GUP_ADVANCE_START = "gup-advance-start" check in "get_user_pages_fast" since FAST_GUP, on X86 =>
         "The locked path starts after the pages that are already pinned, so that it pins no page twice.";
     GUP_READ_BREAKS_COW = "gup-read-breaks-cow" design in "should_force_cow_break" since Release::v(5, 8), until Release::v(5, 9), commit "17839856fd58", cve "CVE-2020-29374" =>
         "Pinning a private page for reading breaks COW first, so that the page cannot later be shared with a writer.";

@@ -50,7 +50,7 @@ pub use page::{compound_head, get_page, page_cache_get_speculative, put_page, se
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use registry::Catalogue;
-pub use registry::safeguard::{Facts, Safeguard, SafeguardSet, Shape};
+pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
 pub use safeguard_use::SafeguardUse;

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     }
     let keys = |holds: bool| {
         let those = prevented.iter().filter(|prevention| prevention.holds == holds);
-        those.map(|prevention| prevention.safeguard.key).collect::<Vec<_>>()
+        those.map(ToString::to_string).collect::<Vec<_>>()
     };
     output.json(&serde_json::json!({
         "title": record.expect, "message": record.message, "prevented_by": keys(true),
@@ -66,14 +66,18 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
 }
 
 fn detail(prevention: &Prevention) -> String {
-    let facts = prevention.safeguard;
-    let since = if facts.since == Release::LATEST { String::new() } else { format!(", since {}", facts.since) };
     let others = match prevention.holds {
         true => format!("and {} others that were tried", thousands(prevention.others)),
         false => "but not others".to_owned(),
     };
-    format!(
-        "  {} in {}(){since}: {}\n    Prevents this schedule, {others}.",
-        facts.key, facts.routine, facts.about
-    )
+    let alone = if prevention.safeguards.len() > 1 { "Together they prevent" } else { "Prevents" };
+    let lines = prevention.safeguards.iter().map(|facts| {
+        let since = if facts.since == Release::LATEST {
+            String::new()
+        } else {
+            format!(", since {}{}", facts.since, facts.arch.told())
+        };
+        format!("  {} in {}(){since}: {}\n", facts.key, facts.routine, facts.about)
+    });
+    format!("{}    {alone} this schedule, {others}.", lines.collect::<String>())
 }

@@ -47,7 +47,7 @@ impl Race<'_> {
         output.text(rest.trim_end());
         let prevented = prevented_by(self.campaign, &trace, finding);
         let holding = prevented.iter().filter(|prevention| prevention.holds);
-        let keys: Vec<&str> = holding.map(|prevention| prevention.safeguard.key).collect();
+        let keys: Vec<String> = holding.map(ToString::to_string).collect();
         let reservation = reservation(&world);
         for line in told(&prevented).iter().chain(&reservation) {
             output.text(line);

@@ -1,4 +1,5 @@
-//! Which single safeguards, switched on, make a finding go away.
+//! Which single safeguards, switched on, make a finding go away; and which of those that one commit brought do so
+//! together, where none of them does alone.
 //!
 //! *This very schedule*, under a kernel that takes other steps, is the course of the run ([`Follow`]): each CPU
 //! goes on to the line of code that the course has next for it, in the order of the course. Steps that only the
@@ -9,6 +10,8 @@
 //! A safeguard may prevent a schedule and leave the race: another schedule still loses it. So as a second word,
 //! other schedules are sampled. That is no proof.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 
 use sim_gup::CATALOGUE;
@@ -25,18 +28,18 @@ const RUNS: u64 = 2_000;
 /// Steps to spend on them for each safeguard, about: of longer runs, fewer are asked.
 const STEPS: u64 = 2_000_000;
 
-/// A safeguard that prevents a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What prevents a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prevention {
-    /// Which.
-    pub safeguard: Safeguard,
+    /// A safeguard; or several that do it together, and came together.
+    pub safeguards: Vec<Safeguard>,
     /// Other schedules that were looked at.
     pub others: u64,
     /// Whether none of them ended in the finding either.
     pub holds: bool,
 }
 
-/// The safeguards that `campaign`'s kernel lacks and any one of which prevents the schedule of `trace` from
+/// What `campaign`'s kernel lacks and what, switched on, prevents the schedule of `trace` from
 /// ending in a finding by the same oracle.
 pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -> Vec<Prevention> {
     let course = Course::of(trace);
@@ -53,23 +56,45 @@ pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -
         let explored = changed.explore(Goal::First(&finds), &AtomicBool::new(false), &|_| ());
         (runs, explored.is_ok_and(|explored| explored.first.is_none()))
     };
-    let switched_on =
-        CATALOGUE.safeguards().filter_map(|safeguard| Some((safeguard, switched_on(campaign.kernel, safeguard)?)));
-    let prevent = switched_on.filter(|(_, kernel)| this_schedule(*kernel)).map(|(safeguard, kernel)| {
+    let prevention = |safeguards: Vec<Safeguard>| {
+        let kernel = switched_on(campaign.kernel, &safeguards).filter(|kernel| this_schedule(*kernel))?;
         let (others, holds) = others(kernel);
-        Prevention { safeguard, others, holds }
-    });
-    prevent.collect()
+        Some(Prevention { safeguards, others, holds })
+    };
+    let mut prevented: Vec<Prevention> =
+        CATALOGUE.safeguards().filter_map(|safeguard| prevention(vec![safeguard])).collect();
+    let alone: Vec<Safeguard> = prevented.iter().flat_map(|one| one.safeguards.clone()).collect();
+    let groups = came_together().into_iter().filter(|group| !group.iter().any(|one| alone.contains(one)));
+    prevented.extend(groups.filter_map(prevention));
+    prevented
+}
+
+/// Safeguards that one commit brought, where it brought several.
+fn came_together() -> Vec<Vec<Safeguard>> {
+    let mut groups: BTreeMap<&str, Vec<Safeguard>> = BTreeMap::new();
+    for safeguard in CATALOGUE.safeguards() {
+        if let Some(commit) = safeguard.commit {
+            groups.entry(commit).or_default().push(safeguard);
+        }
+    }
+    groups.into_values().filter(|group| group.len() > 1).collect()
+}
+
+impl fmt::Display for Prevention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.safeguards.iter().map(|safeguard| safeguard.key).collect();
+        f.write_str(&keys.join(" + "))
+    }
 }
 
 /// What to print of it: the safeguards that hold, and those that only prevent this schedule; or that there is none.
 pub fn told(prevented: &[Prevention]) -> Vec<String> {
     if prevented.is_empty() {
-        return vec!["prevented by: nothing that is modelled".to_owned()];
+        return vec!["prevented by: no safeguard that is modelled".to_owned()];
     }
     let keys = |holds: bool| {
         let those = prevented.iter().filter(|prevention| prevention.holds == holds);
-        those.map(|prevention| prevention.safeguard.key).collect::<Vec<_>>().join(", ")
+        those.map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let lines = [("prevented by: ", keys(true)), ("prevented in this schedule, not in others, by: ", keys(false))];
     lines.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(word, keys)| format!("{word}{keys}")).collect()
@@ -81,8 +106,8 @@ pub fn reservation(world: &World<'_>) -> Option<String> {
     never_built(config.kernel.version, &config.platform).map(|what| format!("note: {what}"))
 }
 
-/// The kernel with the safeguard on, and with the design that comes with it; `None` if it has it already.
-fn switched_on(kernel: KernelConfig, safeguard: Safeguard) -> Option<KernelConfig> {
-    let changed = kernel.with(CATALOGUE, safeguard);
+/// The kernel with the safeguards on, and with the designs that come with them; `None` if it has them already.
+fn switched_on(kernel: KernelConfig, safeguards: &[Safeguard]) -> Option<KernelConfig> {
+    let changed = safeguards.iter().fold(kernel, |kernel, safeguard| kernel.with(CATALOGUE, *safeguard));
     (changed != kernel).then_some(changed)
 }

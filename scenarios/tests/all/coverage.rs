@@ -141,7 +141,7 @@ fn races_are_looked_for_with_every_strategy() {
     let json: serde_json::Value =
         serde_json::from_slice(&mmsim(folder.path(), &args).stdout).expect("one document");
     let races = json["races"].as_array().expect("a list");
-    assert_eq!(races.len(), 5);
+    assert_eq!(races.len(), 6);
     for race in races {
         let strategies = race["strategies"].as_array().expect("a list");
         assert_eq!(strategies[0]["strategy"], "portfolio");

@@ -51,7 +51,7 @@ const BAD: &[(&str, &str, &str)] = &[
         "\"cow_reuse\": \"luck\"",
         "kernel.cow_reuse: this build knows no value `luck`",
     ),
-    ("\"version\": \"v5.0\"", "\"version\": \"five\"", "kernel.version: no release `five`"),
+    ("\"version\": \"v5.0\"", "\"version\": \"five\"", "kernel.version: `five` is not the name of a release"),
     ("\"cpus\": 3", "\"cpus\": 0", "machine.cpus is out of range: 1 to 16"),
     ("\"cpus\": 3", "\"cpus\": 2", "thread `reuse` runs on CPU 2 of 2"),
     ("\"entries_per_table\": 4", "\"entries_per_table\": 3", "machine.entries_per_table is out of range"),

@@ -22,6 +22,25 @@ pub enum Shape {
     Design,
 }
 
+/// Whose kernels the releases of a safeguard are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// Those of every architecture: the code is common to all.
+    All,
+    /// Those for x86: others had it in other releases, or never.
+    X86,
+}
+
+impl Arch {
+    /// What stands behind a release: nothing, or ` on x86`.
+    pub fn told(self) -> &'static str {
+        match self {
+            Arch::All => "",
+            Arch::X86 => " on x86",
+        }
+    }
+}
+
 /// What is known of a safeguard.
 #[derive(Debug)]
 pub struct Facts {
@@ -37,6 +56,8 @@ pub struct Facts {
     pub commit: Option<&'static str>,
     /// The first release that has it.
     pub since: Release,
+    /// The architectures of which that is true.
+    pub arch: Arch,
     /// The first release that no longer has it.
     pub until: Option<Release>,
     /// The CVE that its absence was given.
@@ -158,7 +179,7 @@ impl FromIterator<Safeguard> for SafeguardSet {
 #[macro_export]
 macro_rules! safeguards {
     (above $below:expr; $($name:ident = $key:literal $shape:ident in $routine:literal since $since:expr
-        $(, until $until:expr)? $(, commit $commit:literal)? $(, cve $cve:literal)? => $about:literal;)*) => {
+        $(, on $arch:ident)? $(, until $until:expr)? $(, commit $commit:literal)? $(, cve $cve:literal)? => $about:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "counts the rows of the table")]
         enum Row { $($name),* }
 
@@ -170,6 +191,7 @@ macro_rules! safeguards {
             routine: $routine,
             commit: $crate::safeguards!(@or $($commit)?),
             since: $since,
+            arch: $crate::safeguards!(@arch $($arch)?),
             until: $crate::safeguards!(@or $($until)?),
             cve: $crate::safeguards!(@or $($cve)?),
         });)*
@@ -180,6 +202,8 @@ macro_rules! safeguards {
     (@shape check) => { $crate::Shape::Check };
     (@shape order) => { $crate::Shape::Order };
     (@shape design) => { $crate::Shape::Design };
+    (@arch $arch:ident) => { $crate::Arch::$arch };
+    (@arch) => { $crate::Arch::All };
     (@or $value:expr) => { Some($value) };
     (@or) => { None };
 }
