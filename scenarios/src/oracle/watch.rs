@@ -225,6 +225,9 @@ impl sim_mm::Observer for Watch {
                     let broken = cow_broken::wrote(seen, mm, pin.va, pfn, &pin.taken);
                     ghost.wrote(core, mm, pfn, word);
                     broken
+                } else if seen.may_read(pin.mm, pfn, word) {
+                    // The page was given away by who took the reference.
+                    None
                 } else {
                     leak::read(seen, mm, pin.va, pfn, word, value, &pin.taken)
                 };
