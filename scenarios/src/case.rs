@@ -26,6 +26,8 @@ pub enum Verdict {
     AsExpected,
     /// A violation where none was expected.
     Violation,
+    /// No violation, but a check had nothing to check in any run.
+    Unchecked,
     /// The expected violation does not exist: every schedule was explored.
     Absent,
     /// The budget did not suffice, or somebody asked for the end.
@@ -124,6 +126,7 @@ pub fn judge(
         (Expect::Violation { .. }, Some(_)) => Verdict::AsExpected,
         (Expect::NoViolation, None) if explored.interrupted => Verdict::Inconclusive,
         (Expect::NoViolation, None) => match explored.extent {
+            Extent::Sampled | Extent::Verified(_) if !explored.tally.unchecked().is_empty() => Verdict::Unchecked,
             Extent::Sampled | Extent::Verified(_) => Verdict::AsExpected,
             Extent::Cut { .. } => Verdict::Inconclusive,
         },

@@ -7,10 +7,11 @@ use super::race::Race;
 use super::run_args::Args;
 use super::{Exit, Failure, Output};
 use crate::case::{Budget, Report, Verdict, configuration, judge};
-use crate::explore::{Campaign, Extent};
+use crate::explore::{Campaign, Explored, Extent};
 use crate::library::Loaded;
 use crate::oracle::Finding;
-use crate::scenario::{Case, Expect};
+use crate::scenario::{Case, Expect, Scenario};
+use crate::world::told_unchecked;
 
 /// Runs the cases one after the other. A violation that was not expected is shown in full.
 pub(crate) fn run(
@@ -40,18 +41,19 @@ pub(crate) fn run(
         let report = judge(scenario, &case, budget, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
         bar.finish_and_clear();
         output.text(&line(&case, &report, width));
+        tell(scenario, &report.explored, report.finding.is_some(), output);
         let mut shown = serde_json::Value::Null;
         match report.verdict {
             Verdict::AsExpected => as_expected += 1,
             Verdict::Inconclusive if worst != Exit::Violation => worst = Exit::Inconclusive,
             Verdict::Inconclusive => {}
-            Verdict::Absent => worst = Exit::Violation,
+            Verdict::Absent | Verdict::Unchecked => worst = Exit::Violation,
             Verdict::Violation => {
                 worst = Exit::Violation;
                 shown = show(args, loaded, &case, &report, output)?;
             }
         }
-        documents.push(document(&case, &report, shown));
+        documents.push(document(scenario, &case, &report, shown));
         if stop.load(Ordering::Relaxed) {
             output.note("interrupted; the cases that follow did not run");
             worst = if worst == Exit::Violation { worst } else { Exit::Inconclusive };
@@ -61,6 +63,20 @@ pub(crate) fn run(
     output.text(&format!("{as_expected} of {} cases as expected", cases.len()));
     output.json(&serde_json::json!({ "scenario": scenario.name, "cases": documents }));
     Ok(worst)
+}
+
+/// Says which operations failed, and which checks had nothing to check; of runs that were to end in a finding and
+/// did, neither is news.
+pub(super) fn tell(scenario: &Scenario, explored: &Explored, found: bool, output: &mut Output) {
+    if found {
+        return;
+    }
+    for check in explored.tally.unchecked() {
+        output.text(&format!("    {}", styled(BAD, &told_unchecked(scenario, check))));
+    }
+    for failed in explored.tally.told_failed(scenario) {
+        output.text(&format!("    {failed}"));
+    }
 }
 
 fn show(
@@ -116,18 +132,20 @@ fn line(case: &Case, report: &Report, width: usize) -> String {
         Verdict::AsExpected => (GOOD, "ok"),
         Verdict::Violation => (BAD, "UNEXPECTED"),
         Verdict::Absent => (BAD, "ABSENT"),
+        Verdict::Unchecked => (BAD, "UNCHECKED"),
         Verdict::Inconclusive => (DOUBT, "INCONCLUSIVE"),
     };
     format!("  {:width$}  {}  {what}{also}", case.name, styled(style, word))
 }
 
-fn document(case: &Case, report: &Report, shown: serde_json::Value) -> serde_json::Value {
+fn document(scenario: &Scenario, case: &Case, report: &Report, shown: serde_json::Value) -> serde_json::Value {
     serde_json::json!({
         "case": case.name,
         "verdict": match report.verdict {
             Verdict::AsExpected => "as-expected",
             Verdict::Violation => "violation",
             Verdict::Absent => "absent",
+            Verdict::Unchecked => "unchecked",
             Verdict::Inconclusive => "inconclusive",
         },
         "found": report.finding.as_ref().map(Finding::title),
@@ -136,6 +154,8 @@ fn document(case: &Case, report: &Report, shown: serde_json::Value) -> serde_jso
         "steps": report.explored.steps,
         "sampled": report.finding.is_none() && report.explored.extent == Extent::Sampled,
         "extent": report.explored.extent.document(),
+        "failed": report.explored.tally.document(scenario),
+        "unchecked": report.explored.tally.unchecked(),
         "race": shown,
     })
 }

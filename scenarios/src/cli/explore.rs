@@ -58,7 +58,11 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
     if explored.found.is_empty() {
         output.text(&styled(GOOD, "  no violation"));
     }
+    super::cases::tell(scenario, &explored, false, output);
+    let unchecked = explored.tally.unchecked();
     output.json(&serde_json::json!({
+        "failed": explored.tally.document(scenario),
+        "unchecked": unchecked,
         "scenario": scenario.name,
         "strategy": campaign.strategy.to_string(),
         "seed": campaign.seed,
@@ -74,6 +78,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
     Ok(match (explored.found.is_empty(), explored.is_cut()) {
         (false, _) => Exit::Violation,
         (true, true) => Exit::Inconclusive,
+        (true, false) if !unchecked.is_empty() => Exit::Violation,
         (true, false) => Exit::AsExpected,
     })
 }

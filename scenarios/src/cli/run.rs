@@ -85,10 +85,17 @@ fn one(
         explored.steps.checked_div(explored.runs).unwrap_or(0),
         explored.how(campaign.strategy)
     ));
+    cases::tell(scenario, &explored, false, output);
+    let unchecked = explored.tally.unchecked();
     output.json(&serde_json::json!({
+        "failed": explored.tally.document(scenario), "unchecked": unchecked,
         "title": null, "runs": explored.runs, "steps": explored.steps,
         "sampled": campaign.strategy.samples(), "extent": explored.extent.document(),
         "interrupted": explored.interrupted,
     }));
-    Ok(if explored.is_cut() { Exit::Inconclusive } else { Exit::AsExpected })
+    Ok(match (explored.is_cut(), unchecked.is_empty()) {
+        (true, _) => Exit::Inconclusive,
+        (false, false) => Exit::Violation,
+        (false, true) => Exit::AsExpected,
+    })
 }

@@ -12,7 +12,7 @@ use super::strategy::Strategy;
 use super::trace::Trace;
 use crate::hardware::profile;
 use crate::scenario::{MachineSpec, Scenario};
-use crate::world::{STEP_BOUND, SetupError, World};
+use crate::world::{STEP_BOUND, SetupError, Tally, World};
 use sim_core::source::Source;
 use sim_mm::KernelConfig;
 
@@ -74,6 +74,8 @@ pub struct Explored {
     pub interrupted: bool,
     /// How much of what there is was covered.
     pub extent: Extent,
+    /// What failed in its runs, and what was checked.
+    pub tally: Tally,
 }
 
 impl Explored {
@@ -104,6 +106,7 @@ struct Block {
     steps: u64,
     found: Vec<(String, u64)>,
     first: Option<u64>,
+    tally: Tally,
 }
 
 impl<'s> Campaign<'s> {
@@ -232,6 +235,7 @@ impl<'s> Campaign<'s> {
             let summary = world.run(&mut executor, STEP_BOUND);
             block.runs += 1;
             block.steps += summary.steps;
+            world.count_in(&mut block.tally);
             if !summary.violation {
                 continue;
             }
@@ -261,6 +265,7 @@ fn merge(blocks: BTreeMap<u64, Block>, first: u64, interrupted: bool) -> Explore
         }
         explored.runs += block.runs;
         explored.steps += block.steps;
+        explored.tally.join(&block.tally);
         explored.first = explored.first.or(block.first);
         for (title, run) in block.found {
             match explored.found.iter_mut().find(|found| found.title == title) {

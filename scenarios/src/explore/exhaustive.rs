@@ -29,6 +29,7 @@ struct Through<'w, 's> {
 struct Ran {
     steps: u64,
     violation: bool,
+    pruned: bool,
 }
 
 impl<'w, 's> Through<'w, 's> {
@@ -50,7 +51,7 @@ impl<'w, 's> Through<'w, 's> {
     fn run(&mut self) -> Ran {
         let summary = self.world.run(&mut self.executor, STEP_BOUND);
         let pruned = self.search(|search| search.was_pruned());
-        Ran { steps: summary.steps, violation: summary.violation && !pruned }
+        Ran { steps: summary.steps, violation: summary.violation && !pruned, pruned }
     }
 
     /// Prepares the next run; `false` if there is none.
@@ -90,6 +91,9 @@ impl Campaign<'_> {
                 break;
             }
             let ran = search.run();
+            if !ran.pruned {
+                world.count_in(&mut explored.tally);
+            }
             if ran.violation {
                 let trace = search.trace();
                 note(&mut explored, &trace);

@@ -25,7 +25,7 @@ impl fmt::Display for PutPages {
 impl Operation for PutPages {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let pins = task.take_pin(&self.pin);
+            let pins = task.pins(&self.pin);
             for pin in &pins {
                 let _kernel = task.cpu.enter_kernel();
                 put_pin(task.cpu, *pin).await;

@@ -113,6 +113,8 @@ struct Mm {
 struct Loose {
     /// In the order of their ids.
     pins: Vec<PinState>,
+    /// References that were given up, and where.
+    gone_pins: Vec<(PinState, Site)>,
     /// Those under way, at most one a CPU.
     flushes: Vec<Flush>,
     /// Kernel objects that were freed: the first word of each, and who did it last.
@@ -220,6 +222,13 @@ impl<'a> Seen<'a> {
         Some(pin)
     }
 
+    /// A reference that was given up, and where.
+    pub(super) fn gone_pin(self, id: u64) -> Option<(&'a PinState, &'a Site)> {
+        let (pin, put) = self.ghost.loose.gone_pins.iter().find(|(pin, _)| pin.id == id)?;
+        self.core.touch(self.ghost.places.frame(pin.pfn, OfFrame::Pins), false);
+        Some((pin, put))
+    }
+
     /// Pins that hold a frame now.
     pub(super) fn pins_on(self, pfn: Pfn) -> impl Iterator<Item = &'a PinState> {
         self.core.touch(self.ghost.places.frame(pfn, OfFrame::Pins), false);
@@ -274,7 +283,8 @@ impl Ghost {
             .change_all()
             .flat_map(|frame| frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed));
         let pages = self.pages.change_all().filter_map(|page| page.changed.as_mut());
-        let pins = self.loose.pins.iter_mut().map(|pin| &mut pin.taken);
+        let gone = self.loose.gone_pins.iter_mut().flat_map(|(pin, put)| [&mut pin.taken, put]);
+        let pins = self.loose.pins.iter_mut().map(|pin| &mut pin.taken).chain(gone);
         let objects = self.loose.freed_objects.iter_mut().map(|(_, site)| site);
         frames.chain(pages).chain(pins).chain(objects)
     }
@@ -285,6 +295,7 @@ impl Ghost {
         self.mms.rewind();
         self.pages.rewind();
         self.loose.pins.clone_from(&self.base.pins);
+        self.loose.gone_pins.clone_from(&self.base.gone_pins);
         self.loose.flushes.clone_from(&self.base.flushes);
         self.loose.freed_objects.clone_from(&self.base.freed_objects);
     }
@@ -483,10 +494,11 @@ impl Ghost {
         self.loose.pins.insert(place, PinState { id, mm, va, pfn, taken, frees, stranger });
     }
 
-    pub(super) fn unpinned(&mut self, core: &Core, id: u64) {
+    pub(super) fn unpinned(&mut self, core: &Core, id: u64, site: Site) {
         if let Ok(place) = self.loose.pins.binary_search_by_key(&id, |pin| pin.id) {
             let pin = self.loose.pins.remove(place);
             core.touch(self.places.frame(pin.pfn, OfFrame::Pins), true);
+            self.loose.gone_pins.push((pin, site));
         }
     }
 

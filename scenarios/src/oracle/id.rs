@@ -48,6 +48,8 @@ oracles! {
     ObjectUseAfterFree = "object-use-after-free";
     /// A `BUG_ON()` or `WARN_ON()` of the kernel fires.
     KernelBug = "kernel-bug";
+    /// A caller of GUP puts a reference twice, or uses it after it has put it.
+    PinMisuse = "pin-misuse";
     /// A reference count differs from the number of holders.
     Refcount = "refcount";
     /// A mapcount differs from the number of mappings.

@@ -15,6 +15,7 @@ mod leak;
 mod mapcount;
 mod object_use_after_free;
 mod page_table_use_after_free;
+mod pin_misuse;
 mod places;
 mod progress;
 mod readers;

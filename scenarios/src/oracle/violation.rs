@@ -30,6 +30,10 @@ pub enum Violation {
     ObjectUsed { word: String },
     /// `kernel-bug`: the kernel says that this must not be.
     KernelStops { what: &'static str },
+    /// `pin-misuse`: a reference was put that had been put before.
+    PinPutTwice { mm: MmId, va: VirtAddr, pfn: Pfn },
+    /// `pin-misuse`: a touch through a reference that had been put before.
+    PinUsedAfterPut { mm: MmId, va: VirtAddr, pfn: Pfn, write: bool },
     /// `refcount`: a reference was dropped that nobody had.
     CountBelowZero { pfn: Pfn },
     /// `refcount`: a reference was taken on a page that had none.
@@ -146,6 +150,7 @@ impl Violation {
             Violation::ForeignRead { .. } => OracleId::Leak,
             Violation::ObjectUsed { .. } => OracleId::ObjectUseAfterFree,
             Violation::KernelStops { .. } => OracleId::KernelBug,
+            Violation::PinPutTwice { .. } | Violation::PinUsedAfterPut { .. } => OracleId::PinMisuse,
             Violation::CountBelowZero { .. }
             | Violation::CountFromZero { .. }
             | Violation::CountWrapped { .. }
@@ -172,6 +177,8 @@ impl Violation {
             | Violation::ZeroPageWritten { pfn, .. }
             | Violation::PrivatePageWritten { pfn, .. }
             | Violation::ForeignRead { pfn, .. }
+            | Violation::PinPutTwice { pfn, .. }
+            | Violation::PinUsedAfterPut { pfn, .. }
             | Violation::CountBelowZero { pfn }
             | Violation::CountFromZero { pfn }
             | Violation::CountWrapped { pfn, .. }
@@ -201,6 +208,8 @@ impl Violation {
             | Violation::ZeroPageWritten { mm, va, .. }
             | Violation::PrivatePageWritten { mm, va, .. }
             | Violation::ForeignRead { mm, va, .. }
+            | Violation::PinPutTwice { mm, va, .. }
+            | Violation::PinUsedAfterPut { mm, va, .. }
             | Violation::FreedUnderMapping { mm, va, .. } => Some((mm, va)),
             _ => None,
         }
@@ -269,6 +278,16 @@ impl Violation {
             }
             Violation::ObjectUsed { word } => format!("{word} was used after its end"),
             Violation::KernelStops { what } => format!("the kernel stops: {what}"),
+            Violation::PinPutTwice { va, pfn, .. } => {
+                format!("the pin of {}, which held {pfn}, was put a second time", names.page(*va))
+            }
+            Violation::PinUsedAfterPut { va, pfn, write, .. } => {
+                format!(
+                    "a {} through the pin of {} touched {pfn} after the pin was put",
+                    verb(*write),
+                    names.page(*va)
+                )
+            }
             Violation::CountBelowZero { pfn } => format!("the count of {pfn} fell below zero"),
             Violation::CountFromZero { pfn } => format!("a reference was taken on {pfn}, whose count was zero"),
             Violation::CountWrapped { pfn, old, new } => format!("the count of {pfn} wrapped from {old} to {new}"),

@@ -9,7 +9,7 @@ use sim_mmu::Event as Hardware;
 use super::ghost::Ghost;
 use super::{
     Finding, Site, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount, object_use_after_free,
-    page_table_use_after_free, refcount, stale_tlb,
+    page_table_use_after_free, pin_misuse, refcount, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -216,10 +216,17 @@ impl sim_mm::Observer for Watch {
             Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
             Mm::Pinned { id, mm, va, pfn, .. } => ghost.pinned(core, id, mm, va, pfn, site),
-            Mm::Unpinned { id } => ghost.unpinned(core, id),
+            Mm::Unpinned { id } => {
+                let twice = pin_misuse::put(ghost.seen(core), id, &site);
+                ghost.unpinned(core, id, site);
+                self.report(cpu.core, [twice]);
+            }
             Mm::PinTouched { id, mm, pfn, word, value, write } => {
                 let seen = ghost.seen(core);
-                let Some(pin) = seen.pin(id) else { return };
+                let Some(pin) = seen.pin(id) else {
+                    self.report(cpu.core, [pin_misuse::touched(seen, id, write, &site)]);
+                    return;
+                };
                 let uaf = frame_use_after_free::touched(seen, pin, write);
                 let shared = if write {
                     let broken = cow_broken::wrote(seen, mm, pin.va, pfn, &pin.taken);

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 
 use sim_core::{Loc, MemoryBuilder, TaskId};
 use sim_gup::callers::Pipe;
-use sim_mm::{Kernel, MachineConfig, MmId};
+use sim_mm::{Errno, Kernel, MachineConfig, MmId};
 use sim_mmu::VirtAddr;
 
 use names::Names;
@@ -99,9 +99,14 @@ impl Stage {
         self.names.borrow().returned(task, op)
     }
 
-    /// The first operation of a task that failed, and what it returned.
-    pub(crate) fn failure(&self, task: TaskId) -> Option<(usize, i64)> {
-        self.names.borrow().failure(task)
+    /// The first operation of a task that failed, and how.
+    pub(crate) fn failure(&self, task: TaskId) -> Option<(usize, Errno)> {
+        self.names.borrow().failed().iter().find(|(of, ..)| *of == task).map(|(_, op, errno)| (*op, *errno))
+    }
+
+    /// Every operation that failed in the run: whose, which, and how.
+    pub(crate) fn failures(&self, mut hear: impl FnMut(TaskId, usize, Errno)) {
+        self.names.borrow().failed().iter().for_each(|(task, op, errno)| hear(*task, *op, *errno));
     }
 
     /// Gives every thread the address space of its process, if that exists already.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use sim_core::TaskId;
 use sim_gup::Pin;
-use sim_mm::MmId;
+use sim_mm::{Errno, MmId};
 use sim_mmu::VirtAddr;
 
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Names {
     pins: Vec<(TaskId, Rc<str>, Vec<Pin>)>,
     values: Vec<(Rc<str>, u64)>,
     returned: Vec<(TaskId, usize, i64)>,
+    /// Operations that failed, and how.
+    failed: Vec<(TaskId, usize, Errno)>,
 }
 
 impl Names {
@@ -34,6 +36,7 @@ impl Names {
     /// After set-up: what operations returned there is nobody's concern any more.
     pub(super) fn forget_results(&mut self) {
         self.returned.clear();
+        self.failed.clear();
     }
 
     pub(super) fn map(&mut self, process: usize, name: &str, start: VirtAddr, pages: u64) {
@@ -68,9 +71,10 @@ impl Names {
         pins.get(page as usize).copied()
     }
 
-    pub(super) fn take_pin(&mut self, task: TaskId, name: &str) -> Vec<Pin> {
-        let found = self.pins.iter().rposition(|(t, n, _)| *t == task && &**n == name);
-        found.map(|i| self.pins.remove(i).2).unwrap_or_default()
+    /// All pages of a pin. That it was put makes nobody forget it: a caller may use it all the same.
+    pub(super) fn pins(&self, task: TaskId, name: &str) -> Vec<Pin> {
+        let found = self.pins.iter().rev().find(|(t, n, _)| *t == task && &**n == name);
+        found.map(|(_, _, pins)| pins.clone()).unwrap_or_default()
     }
 
     pub(super) fn set_value(&mut self, name: &str, value: u64) {
@@ -90,9 +94,14 @@ impl Names {
         self.returned.iter().find(|(t, o, _)| (*t, *o) == (task, op)).map(|(_, _, value)| *value)
     }
 
-    /// The first operation of a task that failed, and what it returned.
-    pub(super) fn failure(&self, task: TaskId) -> Option<(usize, i64)> {
-        self.returned.iter().find(|(t, _, value)| *t == task && *value < 0).map(|(_, op, value)| (*op, *value))
+    pub(super) fn set_failed(&mut self, task: TaskId, op: usize, errno: Errno) {
+        self.failed.push((task, op, errno));
+        self.set_returned(task, op, errno.code());
+    }
+
+    /// The operations that failed, and how.
+    pub(super) fn failed(&self) -> &[(TaskId, usize, Errno)] {
+        &self.failed
     }
 
     /// Every page that is mapped, in any address space.

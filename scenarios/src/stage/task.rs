@@ -123,9 +123,9 @@ impl<'m> Task<'m> {
         self.stage.names.borrow().pinned(self.id, name, page).ok_or(Errno::Efault)
     }
 
-    /// All pages of a pin of the task, which has it no longer then.
-    pub(crate) fn take_pin(self, name: &str) -> Vec<Pin> {
-        self.stage.names.borrow_mut().take_pin(self.id, name)
+    /// All pages of a pin of the task, whether it was put or not.
+    pub(crate) fn pins(self, name: &str) -> Vec<Pin> {
+        self.stage.names.borrow().pins(self.id, name)
     }
 
     /// The pipe of a name.
@@ -159,8 +159,12 @@ impl<'m> Task<'m> {
         self.cpu.core.memory.set(self.stage.born.offset(process as u32), 1);
     }
 
-    /// Says what an operation of the task returned.
-    pub(crate) fn set_returned(self, op: usize, value: i64) {
-        self.stage.names.borrow_mut().set_returned(self.id, op, value);
+    /// Says what an operation of the task came to.
+    pub(crate) fn set_result(self, op: usize, result: Result<i64, Errno>) {
+        let mut names = self.stage.names.borrow_mut();
+        match result {
+            Ok(value) => names.set_returned(self.id, op, value),
+            Err(errno) => names.set_failed(self.id, op, errno),
+        }
     }
 }

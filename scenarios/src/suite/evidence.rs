@@ -46,6 +46,9 @@ pub struct Explored {
     pub cut: Option<String>,
     /// What is said of a search through all schedules.
     pub exhaustive: Option<String>,
+    /// The checks that had nothing to check in any of these runs.
+    #[serde(default)]
+    pub unchecked: Vec<String>,
 }
 
 /// A finding that decides how a case came out.
@@ -116,6 +119,9 @@ impl Explored {
         let mut found = [self.found.clone(), other.found.clone()].concat();
         found.sort();
         let cut = self.cut.clone().or_else(|| other.cut.clone());
+        // What one part had, all have.
+        let unchecked: Vec<String> =
+            self.unchecked.iter().filter(|check| other.unchecked.contains(check)).cloned().collect();
         let hit_at = |explored: &Explored| explored.hit.as_ref().map_or(u64::MAX, |hit| hit.run);
         let doubt = |explored: &Explored| explored.verdict == Verdict::Inconclusive;
         let decides = if hit_at(&self) == hit_at(&other) {
@@ -125,7 +131,11 @@ impl Explored {
         } else {
             other
         };
-        Explored { runs, found, cut, ..decides }
+        let verdict = match decides.verdict {
+            Verdict::Unchecked if unchecked.is_empty() => Verdict::AsExpected,
+            verdict => verdict,
+        };
+        Explored { verdict, runs, found, cut, unchecked, ..decides }
     }
 
     /// Some of its runs are missing.

@@ -120,13 +120,20 @@ impl Judge {
         let what = line(item, explored);
         match explored.verdict {
             Verdict::Violation | Verdict::Absent => failed(item, what, self.details(item, explored)),
-            Verdict::Inconclusive | Verdict::AsExpected if self.sees_a_part(item) && explored.hit.is_none() => {
+            Verdict::Inconclusive | Verdict::AsExpected | Verdict::Unchecked
+                if self.sees_a_part(item) && explored.hit.is_none() =>
+            {
                 match &explored.cut {
                     Some(_) => Outcome::plain(Status::Inconclusive, &what),
                     None => Outcome::plain(Status::Elsewhere, &format!("{what}, in this shard")),
                 }
             }
             Verdict::AsExpected => passed(item, what),
+            Verdict::Unchecked => failed(
+                item,
+                format!("{what}; {}", explored.unchecked.join("; ")),
+                vec![("expected", item.expect.clone()), ("command", item.command.clone())],
+            ),
             Verdict::Inconclusive => Outcome {
                 details: vec![("command", item.command.clone())],
                 ..Outcome::plain(Status::Inconclusive, &what)

@@ -14,7 +14,7 @@ use crate::oracle::Finding;
 use crate::record::{Provenance, Record};
 use crate::scenario::Case;
 use crate::shrink::simplify;
-use crate::world::{SetupError, World};
+use crate::world::{SetupError, World, told_unchecked};
 
 /// What an item of a plan is made of.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ fn explore(
     let report = judge(&loaded.scenario, case, budget, stop.flag(), &|_| ()).map_err(|e| e.to_string())?;
     let cut = report.explored.interrupted.then(|| stop.why());
     let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
+    let unchecked = report.explored.tally.unchecked();
+    let unchecked = unchecked.into_iter().map(|check| told_unchecked(&loaded.scenario, check)).collect();
     let extent = report.explored.extent;
     let exhaustive = (extent != Extent::Sampled).then(|| extent.to_string());
     Ok(Evidence::Explored(Box::new(Explored {
@@ -77,6 +79,7 @@ fn explore(
         hit,
         cut,
         exhaustive,
+        unchecked,
     })))
 }
 

@@ -1,7 +1,11 @@
 //! A scenario on a machine: built and set up once, run many times.
 
 mod script;
+mod tally;
 
+pub use tally::{Failed, Tally, told_unchecked};
+
+use std::cell::Cell;
 use std::rc::Rc;
 
 use sim_core::source::Source;
@@ -15,6 +19,7 @@ use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, liv
 use crate::scenario::{Check, MachineSpec, Scenario};
 use crate::stage::{Cast, Stage};
 use script::Script;
+use tally::Checked;
 
 /// Steps after which a run counts as a livelock.
 pub const STEP_BOUND: u64 = 100_000;
@@ -28,6 +33,8 @@ pub struct World<'s> {
     pub scenario: &'s Scenario,
     stage: Stage,
     watch: Rc<Watch>,
+    /// Which checks the last run had something to check for, if it went to its end.
+    checked: Cell<Option<Checked>>,
 }
 
 /// Why a scenario could not be set up.
@@ -115,7 +122,7 @@ impl<'s> World<'s> {
         let core = stage.kernel.core();
         let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes));
         stage.kernel.set_observer(Some(watch.clone()));
-        let world = World { scenario, stage, watch };
+        let world = World { scenario, stage, watch, checked: Cell::new(None) };
         world.set_up()?;
         Ok(world)
     }
@@ -196,6 +203,7 @@ impl<'s> World<'s> {
         self.stage.rewind();
         self.watch.set_enabled(true);
         self.watch.rewind();
+        self.checked.set(None);
         let mut started = 0_u64;
         for (index, thread) in self.scenario.threads.iter().enumerate() {
             let (cpu, task) = (CpuId(thread.cpu), TaskId(index as u8));
@@ -233,36 +241,46 @@ impl<'s> World<'s> {
         RunSummary { steps, violation: self.watch.found() }
     }
 
+    /// Adds what the last run came to, beside findings.
+    pub fn count_in(&self, tally: &mut Tally) {
+        tally.add(self.checked.get(), self.scenario.checks.len());
+        self.stage.failures(|TaskId(thread), op, errno| tally.fail(usize::from(thread), op, errno, 1));
+    }
+
     /// The oracles' findings of the last run, the one to speak of first.
     pub fn findings(&self) -> Vec<Finding> {
         self.watch.findings()
     }
 
     fn check_values(&self) {
+        let mut checked = Checked::default();
         for (index, check) in self.scenario.checks.iter().enumerate() {
             let failed = match check {
                 Check::Value { of, one_of } => {
-                    let failed =
-                        |is| Violation::Value { check: index, of: of.clone(), is, one_of: one_of.clone() };
-                    self.stage.value(of).filter(|value| !one_of.contains(value)).map(failed)
+                    let Some(is) = self.stage.value(of) else { continue };
+                    let failed = || Violation::Value { check: index, of: of.clone(), is, one_of: one_of.clone() };
+                    (!one_of.contains(&is)).then(failed)
                 }
                 Check::Returned { thread, op, one_of } => {
                     let task = self.scenario.threads.iter().position(|t| t.name == *thread);
-                    task.and_then(|task| self.stage.returned(TaskId(task as u8), *op))
-                        .filter(|value| !one_of.contains(value))
-                        .map(|value| Violation::Returned {
-                            check: index,
-                            thread: thread.clone(),
-                            op: *op,
-                            value,
-                            one_of: one_of.clone(),
-                        })
+                    let Some(value) = task.and_then(|task| self.stage.returned(TaskId(task as u8), *op)) else {
+                        continue;
+                    };
+                    (!one_of.contains(&value)).then(|| Violation::Returned {
+                        check: index,
+                        thread: thread.clone(),
+                        op: *op,
+                        value,
+                        one_of: one_of.clone(),
+                    })
                 }
             };
+            checked.note(index);
             if let Some(violation) = failed {
                 self.watch.add(check_failed(violation, self.kernel().core().steps()));
             }
         }
+        self.checked.set(Some(checked));
     }
 
     /// The address space that a process got, and its name: for those who tell what happened.

@@ -40,8 +40,8 @@ impl<'m> Script<'m> {
 
     async fn perform(self) {
         for (index, statement) in self.statements.iter().enumerate() {
-            let returned = statement.run(self.task).await.unwrap_or_else(|errno| errno.code());
-            self.task.set_returned(index, returned);
+            let result = statement.run(self.task).await;
+            self.task.set_result(index, result);
         }
     }
 }

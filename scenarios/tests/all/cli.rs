@@ -189,3 +189,48 @@ fn verbose_runs_tell_their_spans() {
     let said = said(&[&run[..], &["-v", "--color", "never"]].concat());
     assert!(said.contains("case{") && said.contains("campaign{") && said.contains("time.busy"), "{said}");
 }
+
+/// A scenario of `verdicts/`.
+fn verdicts(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verdicts").join(name);
+    path.to_str().expect("a path of the project").to_owned()
+}
+
+#[test]
+fn a_check_that_never_had_a_value_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = verdicts("never-checked.json");
+    let never = "checks[0] was never checked: no run had a value `x`";
+    let failed = |runs: &str| format!("(threads[0].run[1]) failed with EFAULT in {runs}");
+    for (args, says) in [
+        (vec!["run", &file, "--case", "sampled"], vec!["UNCHECKED", never, &failed("100 of 100 runs")]),
+        (vec!["run", &file, "--case", "searched"], vec!["UNCHECKED", never, &failed("1 of 1 run")]),
+        (vec!["run", &file, "--kernel", "v5.9", "--runs", "50"], vec![never, &failed("50 of 50 runs")]),
+        (vec!["explore", &file, "--runs", "50", "--jobs", "2"], vec![never, &failed("50 of 50 runs")]),
+        (vec!["test", &file], vec![never]),
+    ] {
+        let output = mmsim(folder.path(), &args);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {stdout}{}", text(&output.stderr));
+        for says in says {
+            assert!(stdout.contains(says), "{args:?} does not say {says:?}, but\n{stdout}");
+        }
+    }
+    let output = mmsim(folder.path(), &["run", &file, "--case", "sampled", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let case = &document["cases"][0];
+    assert_eq!((&case["verdict"], &case["unchecked"]), (&"unchecked".into(), &serde_json::json!([0])));
+    assert_eq!(case["failed"][0]["errno"], "EFAULT");
+    assert_eq!(case["failed"][0]["runs"], 100);
+}
+
+#[test]
+fn an_operation_that_fails_now_and_then_is_told_and_no_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = mmsim(folder.path(), &["run", &verdicts("sometimes-refused.json")]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    let lines: Vec<&str> = stdout.lines().filter(|line| line.contains("failed with EFAULT in")).collect();
+    assert_eq!(lines.len(), 2, "{stdout}");
+    assert!(!stdout.contains("never checked") && !lines[0].contains("in 100 of 100"), "{stdout}");
+}

@@ -132,6 +132,16 @@ fn every_oracle_can_speak() {
 }
 
 #[test]
+fn vmsplice_to_another() {
+    check("vmsplice-to-another");
+}
+
+#[test]
+fn vmsplice_stranger_reads_parent() {
+    check("vmsplice-stranger-reads-parent");
+}
+
+#[test]
 fn parallel_dontneed_misses_flush() {
     check("parallel-dontneed-misses-flush");
 }

@@ -1,0 +1,127 @@
+//! What many runs came to, beside findings: operations that failed, and checks that had nothing to check.
+
+use sim_mm::Errno;
+
+use crate::json::counted;
+use crate::number::thousands;
+use crate::scenario::{Check, Scenario};
+
+/// An operation that failed, and in how many runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The thread, by its place in the scenario.
+    pub thread: usize,
+    /// The operation, by its place in the thread.
+    pub op: usize,
+    /// How it failed.
+    pub errno: Errno,
+    /// In how many runs.
+    pub runs: u64,
+}
+
+/// What some runs came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs that went to their end, or to a finding.
+    pub runs: u64,
+    /// What failed, by thread and operation.
+    pub failed: Vec<Failed>,
+    /// Runs that went to their end.
+    ended: u64,
+    /// For each check, in how many of those it had a value.
+    checked: Vec<u64>,
+}
+
+impl Tally {
+    /// Adds a run: which of so many checks had something to check, if it went to its end.
+    pub(super) fn add(&mut self, checked: Option<Checked>, checks: usize) {
+        self.runs += 1;
+        let Some(checked) = checked else { return };
+        self.ended += 1;
+        self.checked.resize(checks, 0);
+        for (check, runs) in self.checked.iter_mut().enumerate() {
+            *runs += u64::from(checked.had(check));
+        }
+    }
+
+    /// Adds what other runs came to.
+    pub(crate) fn join(&mut self, other: &Tally) {
+        self.runs += other.runs;
+        self.ended += other.ended;
+        for Failed { thread, op, errno, runs } in &other.failed {
+            self.fail(*thread, *op, *errno, *runs);
+        }
+        self.checked.resize(self.checked.len().max(other.checked.len()), 0);
+        for (mine, others) in self.checked.iter_mut().zip(&other.checked) {
+            *mine += others;
+        }
+    }
+
+    /// An operation failed in so many runs.
+    pub(super) fn fail(&mut self, thread: usize, op: usize, errno: Errno, runs: u64) {
+        let key = (thread, op, errno.code());
+        match self.failed.binary_search_by_key(&key, |failed| (failed.thread, failed.op, failed.errno.code())) {
+            Ok(place) => self.failed[place].runs += runs,
+            Err(place) => self.failed.insert(place, Failed { thread, op, errno, runs }),
+        }
+    }
+
+    /// The checks that had nothing to check in any run that went to its end, by their places. None, if no run did.
+    pub fn unchecked(&self) -> Vec<usize> {
+        let never = self.checked.iter().enumerate().filter(|(_, runs)| self.ended > 0 && **runs == 0);
+        never.map(|(check, _)| check).collect()
+    }
+
+    /// A sentence for each operation that failed.
+    pub fn told_failed(&self, scenario: &Scenario) -> Vec<String> {
+        let sentence = |failed: &Failed| {
+            let Failed { thread, op, errno, runs } = *failed;
+            let thread = &scenario.threads[thread];
+            format!(
+                "{} of {} ({}) failed with {errno} in {} of {}",
+                thread.run[op],
+                thread.name,
+                thread.run[op].path,
+                thousands(runs),
+                counted(self.runs, "run")
+            )
+        };
+        self.failed.iter().map(sentence).collect()
+    }
+
+    /// The same for programs.
+    pub fn document(&self, scenario: &Scenario) -> serde_json::Value {
+        let failed = |failed: &Failed| {
+            let thread = &scenario.threads[failed.thread];
+            serde_json::json!({
+                "path": thread.run[failed.op].path, "thread": thread.name, "errno": failed.errno.to_string(),
+                "runs": failed.runs,
+            })
+        };
+        serde_json::Value::Array(self.failed.iter().map(failed).collect())
+    }
+}
+
+/// That a check had nothing to check, in a sentence.
+pub fn told_unchecked(scenario: &Scenario, check: usize) -> String {
+    let what = match scenario.checks.get(check) {
+        Some(Check::Value { of, .. }) => format!("no run had a value `{of}`"),
+        Some(Check::Returned { thread, op, .. }) => format!("no run came to operation {op} of `{thread}`"),
+        None => "there is no such check".to_owned(),
+    };
+    format!("checks[{check}] was never checked: {what}")
+}
+
+/// Which checks of a run had something to check. Of more than 64, the others always had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Checked(u64);
+
+impl Checked {
+    pub(super) fn note(&mut self, check: usize) {
+        self.0 |= 1_u64.checked_shl(check as u32).unwrap_or(0);
+    }
+
+    fn had(self, check: usize) -> bool {
+        1_u64.checked_shl(check as u32).is_none_or(|bit| self.0 & bit != 0)
+    }
+}
