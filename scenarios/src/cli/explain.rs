@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
         those.map(ToString::to_string).collect::<Vec<_>>()
     };
     output.json(&serde_json::json!({
-        "title": record.expect, "message": record.message, "prevented_by": keys(true),
+        "title": record.expect, "message": explain::consequence(&world, finding), "prevented_by": keys(true),
         "prevented_in_this_schedule_by": keys(false), "steps": record.steps, "matters": record.matters,
         "note": reservation,
         "diagram": text.lines().collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ use sim_mmu::Account;
 
 use super::output::{BAD, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output};
+use crate::explain::consequence;
 use crate::explore::{Strategy, Trace};
 use crate::hardware::{account, profile};
 use crate::json::by_name;
@@ -81,6 +82,11 @@ impl Opened {
         Ok(trace)
     }
 
+    /// Whether what the record says of its run is so.
+    fn verify(&self, world: &World<'_>, trace: &Trace) -> Result<(), Failure> {
+        self.record.verify(&self.file, world, &mut world.executor(), trace).map_err(Failure::bad_input)
+    }
+
     /// The same, if it is the run that was recorded.
     pub(super) fn replay_exactly(&self, world: &World<'_>) -> Result<Trace, Failure> {
         let trace = self.replay(world)?;
@@ -88,7 +94,10 @@ impl Opened {
             None if trace.findings.is_empty() => {
                 Err(Failure::bad_input(format!("{}: the run has no finding", self.file)))
             }
-            None => Ok(trace),
+            None => {
+                self.verify(world, &trace)?;
+                Ok(trace)
+            }
             Some(difference) => {
                 let message = format!("{}: diverged: {difference}", self.file);
                 Err(Failure { exit: Exit::Diverged, message })
@@ -119,6 +128,9 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
         .collect();
     let record = &opened.record;
     let difference = record.difference(&trace);
+    if difference.is_none() {
+        opened.verify(&world, &trace)?;
+    }
     let mut document = serde_json::json!({
         "record": opened.file, "expected": record.expect, "steps": trace.steps,
         "digest": trace.digests.last().map(|digest| format!("{digest:016x}")),
@@ -135,7 +147,9 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
         return Ok(Exit::Diverged);
     }
     output.text(&format!("{}: {}", styled(GOOD, "replayed"), record.expect));
-    output.text(&record.message);
+    if let Some(finding) = trace.findings.first() {
+        output.text(&consequence(&world, finding));
+    }
     output.text(&format!(
         "{} steps, {} decisions, digest {:016x}",
         trace.steps,

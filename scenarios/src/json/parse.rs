@@ -1,6 +1,7 @@
 //! From the text of a file to what it says: strict JSON, within bounds.
 
 use jsonc_parser::ast::Value;
+use jsonc_parser::common::Ranged as _;
 use jsonc_parser::errors::ParseErrorKind;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::de::IgnoredAny;
@@ -49,6 +50,15 @@ pub(crate) fn decode_with_notes<T>(
         Some(decoded) if problems.is_empty() => Ok(decoded),
         _ => Err(all(problems)),
     }
+}
+
+/// Where an object has the value of a key: line and column, from 1.
+pub(crate) fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT).ok()?.value?;
+    let start = parsed.as_object()?.get(key)?.value.start();
+    let before = text.get(..start)?;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
 }
 
 fn parse(text: &str) -> Result<Value<'_>, Problem> {

@@ -4,6 +4,7 @@
 //! with every choice spelt out, each decision with its label, digests of the machine along the way, and
 //! what is expected. The seed only says where it came from.
 
+mod claims;
 mod config;
 mod contents;
 mod decisions;
@@ -64,9 +65,7 @@ impl Record {
     /// The record with a mark on the steps that matter.
     #[must_use]
     pub fn marked(self, matter: &Matter) -> Record {
-        let runs = matter.steps.chunk_by(|a, b| a + 1 == *b);
-        let ranges = runs.filter_map(|run| Some((*run.first()?, *run.last()?)));
-        Record { matters: ranges.collect(), ..self }
+        Record { matters: matter.ranges(), ..self }
     }
 
     /// The name of its file: the scenario, the oracle, and what tells runs apart.

@@ -122,5 +122,9 @@ fn replay(record: &Record, file: &str) -> Result<Evidence, String> {
     let mut executor = world.executor();
     let mut trace = Trace::record(&world, &mut executor, source);
     trace.put_first(&record.expect);
-    Ok(Evidence::Replayed { steps: trace.steps, difference: record.difference(&trace) })
+    let difference = record.difference(&trace);
+    if difference.is_none() {
+        record.verify(file, &world, &mut executor, &trace).map_err(|error| error.to_string())?;
+    }
+    Ok(Evidence::Replayed { steps: trace.steps, difference })
 }

@@ -79,6 +79,35 @@ fn what_is_no_record_is_refused_with_the_file_and_what_is_wrong() {
     }
 }
 
+/// What a record says of its run is found out, not believed: it is refused, with the place.
+#[test]
+fn what_a_record_says_of_itself_is_verified() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |text: &str| std::fs::write(folder.path().join("bad.json"), text).expect("a writable folder");
+    for (_, good) in records() {
+        let line_of = |key: &str| good.lines().position(|line| line.contains(key)).expect("it is in there") + 1;
+        let record: serde_json::Value = serde_json::from_str(&good).expect("a record is JSON");
+        let steps = record["steps"].as_u64().expect("a number");
+        let longer = good.replacen(&format!("\"steps\": {steps}"), &format!("\"steps\": {}", steps + 1), 1);
+        let (start, end) = {
+            let start = good.find("\"matters\"").expect("it is in there");
+            (start, start + good[start..].find("\"decisions\"").expect("it comes next"))
+        };
+        let fewer = format!("{}\"matters\": [[1, 1]],\n  {}", &good[..start], &good[end..]);
+        for (text, line, says) in [
+            (longer, line_of("\"steps\""), format!("`steps` is {}, but the run has {steps} steps", steps + 1)),
+            (fewer, line_of("\"matters\""), "`matters` names steps 1, but the finding needs".to_owned()),
+        ] {
+            write(&text);
+            for command in ["replay", "explain", "shrink"] {
+                fails(folder.path(), &[command, "bad.json"], 3, &format!("bad.json:{line}:"));
+                fails(folder.path(), &[command, "bad.json"], 3, &says);
+            }
+            assert_eq!(mmsim(folder.path(), &["test", "bad.json"]).status.code(), Some(3), "{says}");
+        }
+    }
+}
+
 /// What a record does not name is younger than it: the kernel has it as its release has it.
 #[test]
 fn a_record_may_be_older_than_a_safeguard_or_a_setting() {

@@ -1,0 +1,69 @@
+//! What a record says of its run (how long it was, which steps its finding needs), against the run.
+//!
+//! Nothing that can be found out is taken from the record: whoever draws or counts by it would be led astray by a
+//! file that was changed.
+
+use sim_core::Executor;
+use sim_mm::Kernel;
+
+use super::contents::Record;
+use super::error::RecordError;
+use crate::explore::Trace;
+use crate::json::place_of;
+use crate::shrink::{Matter, matter};
+use crate::world::World;
+
+impl Matter {
+    /// The steps as ranges, from first to last.
+    pub(super) fn ranges(&self) -> Vec<(u64, u64)> {
+        let runs = self.steps.chunk_by(|a, b| a + 1 == *b);
+        runs.filter_map(|run| Some((*run.first()?, *run.last()?))).collect()
+    }
+}
+
+impl Record {
+    /// Whether what the record says of its run is so; `trace` is that run, and `file` the record's.
+    ///
+    /// # Errors
+    /// The first thing that is not, with its place in the file.
+    pub fn verify<'m>(
+        &self,
+        file: &str,
+        world: &'m World<'_>,
+        executor: &mut Executor<'m, Kernel>,
+        trace: &Trace,
+    ) -> Result<(), RecordError> {
+        if self.steps != trace.steps {
+            return Err(claim(
+                file,
+                "steps",
+                &format!("is {}, but the run has {} steps", self.steps, trace.steps),
+            ));
+        }
+        // Of a record that nobody asked about, all steps are said to matter.
+        if self.matters == [(1, trace.steps)] {
+            return Ok(());
+        }
+        let needed = matter(world, executor, trace).ranges();
+        if self.matters == needed {
+            return Ok(());
+        }
+        let what = format!("names steps {}, but the finding needs {}", told(&self.matters), told(&needed));
+        Err(claim(file, "matters", &what))
+    }
+}
+
+fn claim(file: &str, key: &str, what: &str) -> RecordError {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let place = place_of(&text, key).map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+    RecordError::Bad { file: format!("{file}{place}"), what: format!("`{key}` {what}") }
+}
+
+/// `1-3, 7`
+fn told(ranges: &[(u64, u64)]) -> String {
+    let range = |(first, last): &(u64, u64)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(", ")
+}
