@@ -11,7 +11,7 @@ use crate::explore::{Campaign, Explored, Extent};
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::scenario::{Case, Expect, Scenario};
-use crate::world::told_unchecked;
+use crate::world::{told_failed, told_unchecked};
 
 /// Runs the cases one after the other. A violation that was not expected is shown in full.
 pub(crate) fn run(
@@ -74,8 +74,8 @@ pub(super) fn tell(scenario: &Scenario, explored: &Explored, found: bool, output
     for check in explored.tally.unchecked() {
         output.text(&format!("    {}", styled(BAD, &told_unchecked(scenario, check))));
     }
-    for failed in explored.tally.told_failed(scenario) {
-        output.text(&format!("    {failed}"));
+    for (how, runs) in explored.tally.failed_how(scenario) {
+        output.text(&format!("    {}", told_failed(&how, runs, explored.tally.runs)));
     }
 }
 

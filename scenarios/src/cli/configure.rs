@@ -20,8 +20,7 @@ pub(crate) struct Configure {
     #[arg(long, value_name = "SAFEGUARD", value_parser = safeguard_keys(), hide_possible_values = true,
           help_heading = "Kernel")]
     with: Vec<String>,
-    /// The kernel's release: one from v2.6.27 to v6.19, with the v or without, or latest: all that ever came.
-    #[arg(long, value_name = "RELEASE", value_parser = release, help_heading = "Kernel")]
+    #[arg(long, value_name = "RELEASE", value_parser = release, help_heading = "Kernel", help = releases())]
     kernel: Option<Release>,
     #[command(flatten)]
     settings: SettingOptions,
@@ -56,6 +55,17 @@ fn safeguard_keys() -> PossibleValuesParser {
 
 fn names<T: Named>() -> PossibleValuesParser {
     PossibleValuesParser::new(T::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>())
+}
+
+/// The help of an option that names a release.
+fn releases() -> String {
+    let known: Vec<Release> = Release::known().collect();
+    let of = |release: Option<&Release>| release.map_or_else(String::new, ToString::to_string);
+    format!(
+        "The kernel's release: {} to {}, or latest, which is later than all",
+        of(known.first()),
+        of(known.last())
+    )
 }
 
 pub(super) fn release(text: &str) -> Result<Release, String> {

@@ -1,5 +1,7 @@
 //! What doing an item brought to light: facts that can be written down, and combined.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::case::Verdict;
@@ -49,6 +51,12 @@ pub struct Explored {
     /// The checks that had nothing to check in any of these runs.
     #[serde(default)]
     pub unchecked: Vec<String>,
+    /// Operations that failed, each with how and in how many runs.
+    #[serde(default)]
+    pub failed: BTreeMap<String, u64>,
+    /// Runs that were not given up: of a search, those that count.
+    #[serde(default)]
+    pub whole_runs: u64,
 }
 
 /// A finding that decides how a case came out.
@@ -119,6 +127,9 @@ impl Explored {
         let mut found = [self.found.clone(), other.found.clone()].concat();
         found.sort();
         let cut = self.cut.clone().or_else(|| other.cut.clone());
+        let mut failed = self.failed.clone();
+        other.failed.iter().for_each(|(how, runs)| *failed.entry(how.clone()).or_default() += runs);
+        let whole_runs = self.whole_runs + other.whole_runs;
         // What one part had, all have.
         let unchecked: Vec<String> =
             self.unchecked.iter().filter(|check| other.unchecked.contains(check)).cloned().collect();
@@ -135,7 +146,7 @@ impl Explored {
             Verdict::Unchecked if unchecked.is_empty() => Verdict::AsExpected,
             verdict => verdict,
         };
-        Explored { verdict, runs, found, cut, unchecked, ..decides }
+        Explored { verdict, runs, found, cut, unchecked, failed, whole_runs, ..decides }
     }
 
     /// Some of its runs are missing.

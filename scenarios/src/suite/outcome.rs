@@ -9,6 +9,7 @@ use super::plan::{Item, Options};
 use super::shard::Shard;
 use crate::case::Verdict;
 use crate::number::thousands;
+use crate::world::told_failed;
 
 /// How an item came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,7 +113,17 @@ impl Judge {
                 format!("diverged: {difference}"),
                 vec![("expected", item.expect.clone()), ("replay", item.command.clone())],
             ),
-            Some(Evidence::Explored(explored)) => self.case(item, explored),
+            Some(Evidence::Explored(explored)) => {
+                let mut outcome = self.case(item, explored);
+                // Where a finding ended it, what failed until then is no news.
+                let failed = explored.failed.iter().filter(|_| explored.hit.is_none());
+                let told: Vec<String> =
+                    failed.map(|(how, runs)| told_failed(how, *runs, explored.whole_runs)).collect();
+                if !told.is_empty() {
+                    outcome.details.push(("failed", told.join("; ")));
+                }
+                outcome
+            }
         }
     }
 

@@ -68,6 +68,7 @@ fn explore(
     let report = judge(&loaded.scenario, case, budget, stop.flag(), &|_| ()).map_err(|e| e.to_string())?;
     let cut = report.explored.interrupted.then(|| stop.why());
     let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
+    let (failed, whole_runs) = (report.explored.tally.failed_how(&loaded.scenario), report.explored.tally.runs);
     let unchecked = report.explored.tally.unchecked();
     let unchecked = unchecked.into_iter().map(|check| told_unchecked(&loaded.scenario, check)).collect();
     let extent = report.explored.extent;
@@ -80,6 +81,8 @@ fn explore(
         cut,
         exhaustive,
         unchecked,
+        failed,
+        whole_runs,
     })))
 }
 

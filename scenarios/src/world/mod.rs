@@ -3,7 +3,7 @@
 mod script;
 mod tally;
 
-pub use tally::{Failed, Tally, told_unchecked};
+pub use tally::{Failed, Tally, told_failed, told_unchecked};
 
 use std::cell::Cell;
 use std::rc::Rc;

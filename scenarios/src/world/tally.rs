@@ -1,8 +1,9 @@
 //! What many runs came to, beside findings: operations that failed, and checks that had nothing to check.
 
+use std::collections::BTreeMap;
+
 use sim_mm::Errno;
 
-use crate::json::counted;
 use crate::number::thousands;
 use crate::scenario::{Check, Scenario};
 
@@ -72,21 +73,15 @@ impl Tally {
         never.map(|(check, _)| check).collect()
     }
 
-    /// A sentence for each operation that failed.
-    pub fn told_failed(&self, scenario: &Scenario) -> Vec<String> {
-        let sentence = |failed: &Failed| {
-            let Failed { thread, op, errno, runs } = *failed;
-            let thread = &scenario.threads[thread];
-            format!(
-                "{} of {} ({}) failed with {errno} in {} of {}",
-                thread.run[op],
-                thread.name,
-                thread.run[op].path,
-                thousands(runs),
-                counted(self.runs, "run")
-            )
+    /// For each operation that failed, a clause on how, and in how many runs.
+    pub fn failed_how(&self, scenario: &Scenario) -> BTreeMap<String, u64> {
+        let clause = |failed: &Failed| {
+            let thread = &scenario.threads[failed.thread];
+            let statement = &thread.run[failed.op];
+            let clause = format!("{statement} ({}) failed with {}", statement.path, failed.errno);
+            (clause, failed.runs)
         };
-        self.failed.iter().map(sentence).collect()
+        self.failed.iter().map(clause).collect()
     }
 
     /// The same for programs.
@@ -100,6 +95,11 @@ impl Tally {
         };
         serde_json::Value::Array(self.failed.iter().map(failed).collect())
     }
+}
+
+/// That something failed in some of so many runs, in a sentence.
+pub fn told_failed(how: &str, runs: u64, of: u64) -> String {
+    format!("{how} in {} of {} {}", thousands(runs), thousands(of), if of == 1 { "run" } else { "runs" })
 }
 
 /// That a check had nothing to check, in a sentence.

@@ -207,7 +207,7 @@ fn a_check_that_never_had_a_value_is_an_error() {
         (vec!["run", &file, "--case", "searched"], vec!["UNCHECKED", never, &failed("1 of 1 run")]),
         (vec!["run", &file, "--kernel", "v5.9", "--runs", "50"], vec![never, &failed("50 of 50 runs")]),
         (vec!["explore", &file, "--runs", "50", "--jobs", "2"], vec![never, &failed("50 of 50 runs")]),
-        (vec!["test", &file], vec![never]),
+        (vec!["test", &file], vec![never, &failed("100 of 100 runs")]),
     ] {
         let output = mmsim(folder.path(), &args);
         let stdout = text(&output.stdout);
