@@ -132,6 +132,11 @@ fn every_oracle_can_speak() {
 }
 
 #[test]
+fn fork_without_memory() {
+    check("fork-without-memory");
+}
+
+#[test]
 fn vmsplice_to_another() {
     check("vmsplice-to-another");
 }
