@@ -1,6 +1,6 @@
 //! Options that change a scenario's machine, kernel and exploration.
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use sim_gup::CATALOGUE;
 use sim_mm::{Group, NotARelease, Release};
 
@@ -54,7 +54,10 @@ fn safeguard_keys() -> PossibleValuesParser {
 }
 
 fn names<T: Named>() -> PossibleValuesParser {
-    PossibleValuesParser::new(T::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>())
+    let value = |(value, name): &(T, &'static str)| {
+        PossibleValue::new(*name).help(value.about().map(|about| about.trim_end_matches('.')))
+    };
+    PossibleValuesParser::new(T::NAMES.iter().map(value).collect::<Vec<_>>())
 }
 
 /// The help of an option that names a release.

@@ -159,8 +159,19 @@ pub(crate) fn safeguards(output: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::AsExpected)
 }
 
-/// Prints the schema of scenario files.
-pub(crate) fn schema(output: &mut Output) -> Result<Exit, Failure> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaArgs {
+    /// Prints the documentation of the format in Markdown, instead of the schema for editors and other tools.
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// Prints the schema of scenario files, or their documentation.
+pub(crate) fn schema(args: &SchemaArgs, output: &mut Output) -> Result<Exit, Failure> {
+    if args.markdown {
+        output.part(&scenario::document());
+        return Ok(Exit::AsExpected);
+    }
     let schema = scenario::schema();
     output.text(&format!("{schema:#}"));
     output.json(&schema);

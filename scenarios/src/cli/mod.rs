@@ -80,8 +80,8 @@ enum Command {
     Describe(list::DescribeArgs),
     /// Lists the safeguards that a kernel can be run without.
     Safeguards,
-    /// Prints the JSON schema of scenario files, for editors and other tools.
-    Schema,
+    /// Prints the JSON schema of scenario files, or their documentation.
+    Schema(list::SchemaArgs),
     /// Prints a script with which a shell completes the command line.
     Completions(generate::CompletionsArgs),
     /// Prints the manual page of mmsim, or of one of its commands.
@@ -121,7 +121,7 @@ pub fn main() -> ExitCode {
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),
-        Command::Schema => list::schema(&mut output),
+        Command::Schema(args) => list::schema(args, &mut output),
         Command::Completions(args) => generate::completions(args, Args::command()),
         Command::Man(args) => generate::man(args, Args::command()),
         Command::Bench(args) => bench::run(args, &mut output),

@@ -1,8 +1,8 @@
-//! Objects, declared once: the decoder and the schema of an object follow from the list of its fields.
+//! Objects, declared once: the decoder, the schema and the documentation of an object follow from the list of its fields.
 
 use serde_json::{Map, Value, json};
 
-/// What a schema says of a field.
+/// What is known of a field.
 pub(crate) struct FieldFacts {
     /// Its key.
     pub(crate) key: &'static str,
@@ -14,21 +14,44 @@ pub(crate) struct FieldFacts {
     pub(crate) schema: fn() -> Value,
 }
 
-/// The schema of an object of some fields and no others.
-pub(crate) fn object_schema(about: &str, fields: &[FieldFacts]) -> Value {
-    let property = |field: &FieldFacts| {
-        let mut schema = (field.schema)();
-        if let Some(object) = schema.as_object_mut() {
-            object.insert("description".to_owned(), sentence(field.about).into());
-        }
-        (field.key.to_owned(), schema)
-    };
-    let properties: Map<String, Value> = fields.iter().map(property).collect();
-    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.key).collect();
-    json!({
-        "description": sentence(about), "type": "object", "properties": properties, "required": required,
-        "additionalProperties": false,
-    })
+/// What is known of an object, which has some fields and no others.
+pub(crate) struct ObjectFacts {
+    /// What it is, in plain words.
+    pub(crate) about: &'static str,
+    /// Its fields, in the order in which people are told of them.
+    pub(crate) fields: &'static [FieldFacts],
+}
+
+impl FieldFacts {
+    /// What it is, on one line.
+    pub(crate) fn about(&self) -> String {
+        sentence(self.about)
+    }
+}
+
+impl ObjectFacts {
+    /// What it is, on one line.
+    pub(crate) fn about(&self) -> String {
+        sentence(self.about)
+    }
+
+    /// The schema of the object.
+    pub(crate) fn schema(&self) -> Value {
+        let property = |field: &FieldFacts| {
+            let mut schema = (field.schema)();
+            if let Some(object) = schema.as_object_mut() {
+                object.insert("description".to_owned(), field.about().into());
+            }
+            (field.key.to_owned(), schema)
+        };
+        let properties: Map<String, Value> = self.fields.iter().map(property).collect();
+        let required: Vec<&str> =
+            self.fields.iter().filter(|field| field.required).map(|field| field.key).collect();
+        json!({
+            "description": self.about(), "type": "object", "properties": properties, "required": required,
+            "additionalProperties": false,
+        })
+    }
 }
 
 /// The lines of a doc comment as one.
@@ -75,15 +98,16 @@ macro_rules! fields {
                     $crate::json::fields!(@read $how $(($default))? fields, $key, $kind),)* })
             }
 
-            /// The schema of the object.
-            $vis fn schema() -> serde_json::Value {
-                $crate::json::object_schema($about, &[$($crate::json::FieldFacts {
+            /// What is known of the object.
+            $vis const FACTS: $crate::json::ObjectFacts = $crate::json::ObjectFacts {
+                about: $about,
+                fields: &[$($crate::json::FieldFacts {
                     key: $key,
                     about: concat!($($doc, "\n"),+),
                     required: $crate::json::fields!(@required $how),
                     schema: <$kind as $crate::json::Kind>::schema,
-                }),*])
-            }
+                }),*],
+            };
         }
     };
     (@type required $value:ty) => { $value };

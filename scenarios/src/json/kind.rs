@@ -28,7 +28,7 @@ impl Kind for Text {
         node.text()
     }
     fn schema() -> Value {
-        json!({ "type": "string", "minLength": 1 })
+        json!({ "type": "string", "minLength": 1, "title": "a text" })
     }
 }
 
@@ -41,7 +41,8 @@ impl Kind for Name {
         node.name()
     }
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.-]*$", "maxLength": MAX_NAME })
+        let title = format!("a name: a letter, then letters, digits, `-`, `_` or `.`, at most {MAX_NAME} in all");
+        json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.-]*$", "maxLength": MAX_NAME, "title": title })
     }
 }
 
@@ -131,6 +132,11 @@ pub(crate) trait Named: Copy + PartialEq + 'static {
     const NAMES: &'static [(Self, &'static str)];
     /// Names that exist and are not modelled yet.
     const LATER: &'static [&'static str] = &[];
+
+    /// What a value is, in a sentence, if its name does not say it all.
+    fn about(self) -> Option<&'static str> {
+        None
+    }
 }
 
 impl<T: Named> Kind for T {
@@ -139,8 +145,17 @@ impl<T: Named> Kind for T {
         node.named(T::WHAT, T::NAMES, T::LATER)
     }
     fn schema() -> Value {
-        json!({ "enum": T::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>() })
+        match T::NAMES.iter().map(|(value, name)| Some((*name, value.about()?))).collect::<Option<Vec<_>>>() {
+            Some(values) => described(values.into_iter()),
+            None => json!({ "enum": T::NAMES.iter().map(|(_, name)| *name).collect::<Vec<_>>() }),
+        }
     }
+}
+
+/// The schema of one of some names, each with a sentence.
+pub(crate) fn described(values: impl Iterator<Item = (&'static str, &'static str)>) -> Value {
+    let value = |(name, about)| json!({ "const": name, "description": about });
+    json!({ "oneOf": values.map(value).collect::<Vec<_>>() })
 }
 
 /// The value of a name.

@@ -11,8 +11,10 @@ mod parse;
 mod suggest;
 
 pub use error::{LoadError, LoadErrors};
-pub(crate) use field::{FieldFacts, fields, object_schema};
-pub(crate) use kind::{Bool, Each, Int, Kind, List, Name, Named, NonEmpty, Text, by_name, hex, name_of};
-pub(crate) use node::{Fields, Node, Notes, Tags};
+pub(crate) use field::{FieldFacts, ObjectFacts, fields};
+pub(crate) use kind::{
+    Bool, Each, Int, Kind, List, Name, Named, NonEmpty, Text, by_name, described, hex, name_of,
+};
+pub(crate) use node::{Fields, Node, Notes};
 pub(crate) use parse::{decode, decode_with_notes, place_of};
 pub(crate) use suggest::{counted, did_you_mean, quote};

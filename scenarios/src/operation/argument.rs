@@ -83,7 +83,7 @@ impl Argument for Place {
 
 /// Declares kinds of names: each is read like another kind, and says something of its own.
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident like $kind:ty => $mention:ident($noun:ident);)*) => {$(
+    ($($(#[$doc:meta])* $name:ident like $kind:ty => $mention:ident($noun:ident), as $example:literal;)*) => {$(
         $(#[$doc])*
         pub(crate) struct $name;
 
@@ -93,7 +93,10 @@ macro_rules! names {
                 <$kind>::decode(node)
             }
             fn schema() -> Value {
-                <$kind>::schema()
+                let mut schema = <$kind>::schema();
+                schema["title"] = names!(@title $mention, $noun).into();
+                schema["examples"] = json!([$example]);
+                schema
             }
         }
 
@@ -103,23 +106,29 @@ macro_rules! names {
             }
         }
     )*};
+    (@title Defines, $noun:ident) => { "a new name" };
+    (@title Uses, Pin) => { "the name of a pin" };
+    (@title Uses, Value) => { "the name of a value" };
+    (@title Uses, Pipe) => { "the name of a pipe" };
 }
 
 names! {
     /// The name of a mapping that the operation makes.
-    NewMapping like Name => Defines(Mapping);
+    NewMapping like Name => Defines(Mapping), as "buf";
     /// The name of a pin that the operation takes.
-    NewPin like Name => Defines(Pin);
+    NewPin like Name => Defines(Pin), as "pin";
     /// A pin that another operation of the thread took.
-    OldPin like Text => Uses(Pin);
+    OldPin like Text => Uses(Pin), as "pin";
     /// The name of a process that the operation makes.
-    NewProcess like Name => Defines(Process);
+    NewProcess like Name => Defines(Process), as "child";
     /// The name of a pipe that the operation fills.
-    FilledPipe like Name => Defines(Pipe);
+    FilledPipe like Name => Defines(Pipe), as "pipe";
     /// A pipe that some operation fills.
-    OldPipe like Text => Uses(Pipe);
+    OldPipe like Text => Uses(Pipe), as "pipe";
     /// The name under which checks find the value that the operation read.
-    NewValue like Name => Defines(Value);
+    NewValue like Name => Defines(Value), as "seen";
+    /// A value that some operation read.
+    OldValue like Text => Uses(Value), as "seen";
 }
 
 /// Declares kinds of numbers of pages.
@@ -176,7 +185,7 @@ impl Kind for Word {
         json!({ "anyOf": [
             { "type": "integer", "minimum": 0, "maximum": u64::MAX },
             { "type": "string", "pattern": "^0x0*[0-9A-Fa-f]{1,16}$" },
-        ] })
+        ], "title": "a number of 64 bits, or `0x` and hex digits as a string", "examples": [42] })
     }
 }
 
@@ -192,7 +201,10 @@ impl Kind for FixedAddress {
         hex(text).map(VirtAddr).or_else(|| node.malformed(text, "an address: `0x` and up to 16 hex digits"))
     }
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^0x0*[0-9A-Fa-f]{1,16}$" })
+        json!({
+            "type": "string", "pattern": "^0x0*[0-9A-Fa-f]{1,16}$",
+            "title": "an address: `0x` and hex digits", "examples": ["0x10000"],
+        })
     }
 }
 
@@ -238,7 +250,7 @@ impl<T: AllOf> Kind for Flags<T> {
     fn schema() -> Value {
         let names: Vec<&str> = T::NAMES.iter().map(|(_, name)| *name).collect();
         let contains: Vec<Value> = names.iter().map(|name| json!({ "contains": { "const": name } })).collect();
-        json!({ "type": "array", "items": { "enum": names }, "allOf": contains })
+        json!({ "type": "array", "items": { "enum": names }, "allOf": contains, "examples": [names] })
     }
 }
 

@@ -35,6 +35,18 @@ macro_rules! operation {
         impl $crate::operation::Declared for $operation {
             const TAG: &'static str = $tag;
 
+            const SINCE: Option<sim_mm::Release> = $crate::operation::operation!(@or $($since)?);
+
+            const FACTS: $crate::json::ObjectFacts = $crate::json::ObjectFacts {
+                about: concat!($($about, "\n"),+),
+                fields: &[$($crate::json::FieldFacts {
+                    key: $key,
+                    about: concat!($($doc, "\n"),+),
+                    required: $crate::json::fields!(@required $how),
+                    schema: <$kind as $crate::json::Kind>::schema,
+                }),*],
+            };
+
             fn read(node: &$crate::json::Node<'_>) -> Option<$operation> {
                 let _fields = node.object(&[$($key),*])?;
                 // All fields before the first error counts, so that each says what is wrong with it.
@@ -42,15 +54,6 @@ macro_rules! operation {
                 let operation = $operation { $($member: $member?),* };
                 $($rule(&_fields, &operation)?;)?
                 Some(operation)
-            }
-
-            fn schema() -> serde_json::Value {
-                $crate::json::object_schema(concat!($($about, "\n"),+), &[$($crate::json::FieldFacts {
-                    key: $key,
-                    about: concat!($($doc, "\n"),+),
-                    required: $crate::json::fields!(@required $how),
-                    schema: <$kind as $crate::json::Kind>::schema,
-                }),*])
             }
         }
 
@@ -60,7 +63,7 @@ macro_rules! operation {
             }
 
             fn since(&self) -> Option<sim_mm::Release> {
-                $crate::operation::operation!(@or $($since)?)
+                <$operation as $crate::operation::Declared>::SINCE
             }
 
             fn mentions(&self) -> Vec<(&'static str, $crate::operation::Mention<'_>)> {

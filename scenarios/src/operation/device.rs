@@ -13,7 +13,7 @@ operation! {
     "device_read" DeviceRead {
         /// The pin.
         required "pin" pin: OldPin,
-        /// Which of its pages.
+        /// Which of its pages, counted from 0; the first if not given.
         or (0) "page" page: PageOfPin,
         /// What checks call the value.
         optional "as" name: NewValue,
@@ -25,7 +25,7 @@ operation! {
     "device_write" DeviceWrite {
         /// The pin.
         required "pin" pin: OldPin,
-        /// Which of its pages.
+        /// Which of its pages, counted from 0; the first if not given.
         or (0) "page" page: PageOfPin,
         /// The value.
         required "value" value: Word,

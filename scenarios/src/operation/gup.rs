@@ -24,9 +24,9 @@ macro_rules! gup {
             $tag $operation $(since [$since])? {
                 /// The first page.
                 required "at" at: Place,
-                /// How many.
+                /// How many; 1 if not given.
                 or (1) "pages" pages: PinnedPages,
-                /// Whether the caller is going to write through the pin.
+                /// Whether the caller is going to write through the pin; `false` if not given.
                 or (false) "write" write: Bool,
                 /// What operations call the pin.
                 required "as" name: NewPin,

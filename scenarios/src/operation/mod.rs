@@ -10,7 +10,7 @@ mod declare;
 mod range;
 mod statement;
 
-pub(crate) use argument::{Argument, Mention, Noun, Word};
+pub(crate) use argument::{Argument, Mention, Noun, OldValue, Word};
 pub(crate) use declare::operation;
 pub use statement::Statement;
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sim_core::BoxFuture;
 use sim_mm::{Errno, Release};
 
-use crate::json::Node;
+use crate::json::{Node, ObjectFacts};
 use crate::stage::Task;
 
 /// Declares the table: the modules, and a row for each operation, in the order in which help names them.
@@ -29,10 +29,11 @@ macro_rules! operations {
         $(mod $module;)*
 
         /// Every operation.
-        const OPERATIONS: &[Row] = &[$($(Row {
+        pub(crate) const OPERATIONS: &[Row] = &[$($(Row {
             tag: <$module::$operation as Declared>::TAG,
             read: |node| <$module::$operation as Declared>::read(node).map(|o| Box::new(o) as Box<dyn Operation>),
-            schema: <$module::$operation as Declared>::schema,
+            since: <$module::$operation as Declared>::SINCE,
+            facts: &<$module::$operation as Declared>::FACTS,
         }),+),*];
     };
 }
@@ -51,10 +52,21 @@ operations! {
 }
 
 /// A row of the table of operations.
-struct Row {
-    tag: &'static str,
+pub(crate) struct Row {
+    /// Its name in a scenario.
+    pub(crate) tag: &'static str,
     read: fn(&Node<'_>) -> Option<Box<dyn Operation>>,
-    schema: fn() -> Value,
+    /// The first release that has it, if releases differ.
+    pub(crate) since: Option<Release>,
+    /// Its fields.
+    pub(crate) facts: &'static ObjectFacts,
+}
+
+impl Row {
+    /// Whether its name alone says it all, for no field must be there.
+    pub(crate) fn can_stand_alone(&self) -> bool {
+        !self.facts.fields.iter().any(|field| field.required)
+    }
 }
 
 /// What [`operation!`] makes of the declaration of an operation.
@@ -62,11 +74,14 @@ pub(crate) trait Declared: Sized {
     /// Its name in a scenario.
     const TAG: &'static str;
 
+    /// The first release that has it, if releases differ.
+    const SINCE: Option<Release>;
+
+    /// Its fields.
+    const FACTS: ObjectFacts;
+
     /// Reads its fields; `None` if one of them has an error.
     fn read(node: &Node<'_>) -> Option<Self>;
-
-    /// The schema of its fields.
-    fn schema() -> Value;
 }
 
 /// What [`operation!`] makes of the fields of an operation, for those who know it only as an operation.
@@ -108,15 +123,13 @@ pub(crate) trait Operation: Members + fmt::Debug + fmt::Display + Send + Sync {
 /// The schema of an operation: an object with its name as the one key, or the name alone if no field must be there.
 pub(crate) fn schema() -> Value {
     let tagged = |row: &Row| {
-        let fields = (row.schema)();
-        let about = fields.get("description").cloned().unwrap_or_default();
+        let fields = row.facts.schema();
         json!({
-            "description": about, "type": "object", "properties": { row.tag: fields }, "required": [row.tag],
+            "description": row.facts.about(), "type": "object", "properties": { row.tag: fields }, "required": [row.tag],
             "additionalProperties": false,
         })
     };
-    let alone = |row: &&Row| (row.schema)().get("required").is_some_and(|required| *required == json!([]));
-    let names: Vec<&str> = OPERATIONS.iter().filter(alone).map(|row| row.tag).collect();
+    let names: Vec<&str> = OPERATIONS.iter().filter(|row| row.can_stand_alone()).map(|row| row.tag).collect();
     let objects = OPERATIONS.iter().map(tagged);
     json!({ "oneOf": objects.chain([json!({ "enum": names })]).collect::<Vec<_>>() })
 }

@@ -13,7 +13,7 @@ operation! {
     "vmsplice" Vmsplice {
         /// The first page.
         required "from" from: Place,
-        /// How many.
+        /// How many; 1 if not given.
         or (1) "pages" pages: PinnedPages,
         /// The pipe.
         required "pipe" pipe: FilledPipe,
@@ -25,7 +25,7 @@ operation! {
     "pipe_read" PipeRead {
         /// The pipe.
         required "pipe" pipe: OldPipe,
-        /// How many pages.
+        /// How many pages; 1 if not given.
         or (1) "pages" pages: PinnedPages,
         /// What checks call the last value.
         optional "as" name: NewValue,

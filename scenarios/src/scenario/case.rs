@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::section::Section;
 use super::{Expect, ExploreSpec, StrategyName};
-use crate::json::{Int, Kind, Named, Node, NonEmpty, fields, quote};
+use crate::json::{Int, Kind, Named, Node, NonEmpty, described, fields, quote};
 use crate::oracle::OracleId;
 
 /// Oracles that are thought of, and not there yet. A case may name them, so that it need not change when they come;
@@ -23,16 +24,43 @@ impl Named for StrategyName {
         (StrategyName::Exhaustive, "exhaustive"),
         (StrategyName::States, "states"),
     ];
+
+    fn about(self) -> Option<&'static str> {
+        Some(match self {
+            StrategyName::Portfolio => "Samples: PCT of depth 3, POS, PCT of depth 2 and sticky in turn.",
+            StrategyName::Random => "Samples: at each step, any CPU that can go on.",
+            StrategyName::Sticky => "Samples: a random walk that mostly stays on the CPU that it is on.",
+            StrategyName::Pct => {
+                "Samples: each task has a priority, which changes twice in a run (PCT of depth 3)."
+            }
+            StrategyName::Pos => {
+                "Samples: each step draws a priority, and draws anew after a step that races with it (POS)."
+            }
+            StrategyName::Timed => {
+                "Samples: the CPU with the earliest clock goes next, as on a machine, with some jitter."
+            }
+            StrategyName::Exhaustive => "Searches: one schedule of every class of equivalent ones.",
+            StrategyName::States => {
+                "Searches: every schedule, as far as it leads to states that were not seen before."
+            }
+        })
+    }
 }
+
+/// The objects that are declared here, for the documentation.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { title: "Exploration", facts: ExploreFields::FACTS },
+    Section { title: "Violation", facts: ViolationFields::FACTS },
+];
 
 fields! {
     /// A strategy with its bounds.
     struct ExploreFields {
-        /// The strategy.
+        /// The strategy; `portfolio` if not given.
         or (StrategyName::default()) "strategy" strategy: StrategyName,
-        /// Runs at the most; of a search, as many as there are.
+        /// Runs at the most. If not given: 50,000 samples, or 200,000 where a violation is expected; of a search, 2,000,000.
         optional "runs" runs: Int<u64, 1, 1_000_000_000>,
-        /// The most preemptions of a schedule, where every schedule is wanted; any number if not given.
+        /// The most preemptions of a schedule of a search; any number if not given.
         optional "preemptions" preemptions: Int<u32, 0, 1_000>,
     }
 }
@@ -60,7 +88,7 @@ impl Kind for Explore {
     }
 
     fn schema() -> Value {
-        json!({ "anyOf": [StrategyName::schema(), ExploreFields::schema()] })
+        json!({ "anyOf": [StrategyName::schema(), ExploreFields::FACTS.schema()] })
     }
 }
 
@@ -69,7 +97,7 @@ fields! {
     struct ViolationFields {
         /// The oracle that finds it, or several of which one does.
         required "violation" any_of: Oracles,
-        /// The routine in which it is found.
+        /// A routine that ran where it is found, or where the other side made it wrong; any if not given.
         optional "in" routine: RoutineName,
     }
 }
@@ -94,7 +122,7 @@ impl Kind for Expect {
     }
 
     fn schema() -> Value {
-        json!({ "anyOf": [{ "const": "no-violation" }, ViolationFields::schema()] })
+        json!({ "anyOf": [{ "const": "no-violation" }, ViolationFields::FACTS.schema()] })
     }
 }
 
@@ -106,6 +134,11 @@ fn oracles() -> impl Iterator<Item = &'static str> {
 /// The id of an oracle.
 struct Oracle;
 
+/// The schema of an oracle's id.
+pub(super) fn oracle_schema() -> Value {
+    Oracle::schema()
+}
+
 impl Kind for Oracle {
     type Value = String;
 
@@ -115,7 +148,10 @@ impl Kind for Oracle {
     }
 
     fn schema() -> Value {
-        json!({ "enum": oracles().collect::<Vec<_>>() })
+        let now = OracleId::ALL.iter().map(|id| (id.name(), id.about()));
+        described(
+            now.chain(LATER.iter().map(|name| (*name, "It is thought of, and not there yet: nothing finds it."))),
+        )
     }
 }
 
@@ -158,6 +194,9 @@ impl Kind for RoutineName {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": MAX_ROUTINE })
+        json!({
+            "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": MAX_ROUTINE,
+            "title": "the name of a routine",
+        })
     }
 }

@@ -6,22 +6,30 @@ use serde_json::{Map, Value, json};
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, Release, Safeguard, Setting};
 
+use super::section::Section;
 use super::spec::MAX_CPUS;
 use super::{KernelSpec, MachineChange};
 use crate::json::{Int, Kind, List, Node, did_you_mean, fields, quote};
+
+/// The objects that are declared here, for the documentation.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { title: "Machine", facts: MachineFields::FACTS },
+    Section { title: "Change of a machine", facts: ChangeFields::FACTS },
+    Section { title: "Kernel", facts: KernelFields::FACTS },
+];
 
 fields! {
     /// A machine.
     struct MachineFields {
         /// Number of CPUs; as many as threads use, if not given.
         optional "cpus" cpus: Int<usize, 1, MAX_CPUS>,
-        /// Entries of a table: a power of two.
+        /// Entries of a table; 512 if not given.
         optional "entries_per_table" entries_per_table: Entries,
-        /// Frames of memory.
+        /// Frames of memory; 64 if not given.
         optional "frames" frames: Frames,
-        /// Bits of a page's reference count.
+        /// Bits of a page's reference count; 32 if not given.
         optional "refcount_bits" refcount_bits: RefcountBits,
-        /// The knobs of the platform.
+        /// The knobs of the platform; those that are not given are as kernels of the release usually find them.
         or (Choices::default()) "platform" platform: PlatformChoices,
     }
 }
@@ -29,7 +37,7 @@ fields! {
 fields! {
     /// What a case changes of the machine.
     struct ChangeFields {
-        /// Entries of a table: a power of two.
+        /// Entries of a table.
         optional "entries_per_table" entries_per_table: Entries,
         /// Frames of memory.
         optional "frames" frames: Frames,
@@ -61,7 +69,7 @@ impl Kind for Machine {
     }
 
     fn schema() -> Value {
-        MachineFields::schema()
+        MachineFields::FACTS.schema()
     }
 }
 
@@ -79,7 +87,7 @@ impl Kind for MachineChange {
     }
 
     fn schema() -> Value {
-        ChangeFields::schema()
+        ChangeFields::FACTS.schema()
     }
 }
 
@@ -95,7 +103,7 @@ impl Kind for Entries {
     }
 
     fn schema() -> Value {
-        json!({ "enum": [2, 4, 8, 16, 32, 64, 128, 256, 512] })
+        json!({ "enum": [2, 4, 8, 16, 32, 64, 128, 256, 512], "title": "a power of two from 2 to 512" })
     }
 }
 
@@ -114,7 +122,7 @@ fn choices(node: &Node<'_>, group: Group) -> Option<Choices> {
     Some(choices)
 }
 
-fn choices_schema(group: Group) -> Value {
+pub(super) fn choices_schema(group: Group) -> Value {
     let property = |setting: Setting| {
         let value = |value: &sim_mm::ValueFacts| json!({ "const": value.name, "description": value.about() });
         let values: Vec<Value> = setting.values.iter().map(value).collect();
@@ -159,7 +167,7 @@ fields! {
         or (Vec::new()) "without" without: List<SafeguardKey>,
         /// Safeguards that are switched on.
         or (Vec::new()) "with" with: List<SafeguardKey>,
-        /// Designs that are chosen by name instead of by the release.
+        /// Designs that are chosen by name; the others go by the release.
         or (Choices::default()) "design" design: DesignChoices,
     }
 }
@@ -181,7 +189,7 @@ impl Kind for KernelSpec {
     }
 
     fn schema() -> Value {
-        KernelFields::schema()
+        KernelFields::FACTS.schema()
     }
 }
 
@@ -201,7 +209,8 @@ impl Kind for ReleaseName {
         let names: Vec<String> =
             Release::known().chain([Release::LATEST]).map(|release| release.to_string()).collect();
         // Without the `v` is as good, and nothing to offer.
-        json!({ "type": "string", "anyOf": [{ "enum": names }, { "pattern": "^[0-9.]+$" }] })
+        let title = format!("a release: {}", Release::spelling());
+        json!({ "type": "string", "anyOf": [{ "enum": names }, { "pattern": "^[0-9.]+$" }], "title": title })
     }
 }
 
@@ -224,6 +233,7 @@ impl Kind for SafeguardKey {
     }
 
     fn schema() -> Value {
-        json!({ "enum": CATALOGUE.safeguards().map(|safeguard| safeguard.key).collect::<Vec<_>>() })
+        let keys: Vec<&str> = CATALOGUE.safeguards().map(|safeguard| safeguard.key).collect();
+        json!({ "enum": keys, "title": "the key of a safeguard: `mmsim safeguards` lists them" })
     }
 }

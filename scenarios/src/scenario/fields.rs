@@ -6,10 +6,20 @@ use serde_json::{Value, json};
 
 use super::case::Explore;
 use super::config::Machine;
+use super::section::Section;
 use super::spec::MAX_CPUS;
 use super::{Case, Check, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
-use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, Tags, Text, fields, quote};
-use crate::operation::{Statement, Word};
+use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, ObjectFacts, Text, fields, quote};
+use crate::operation::{OldValue, Statement, Word};
+
+/// The objects that are declared here, for the documentation.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { title: "The file", facts: ScenarioFields::FACTS },
+    Section { title: "History", facts: HistoryFields::FACTS },
+    Section { title: "Process", facts: ProcessFields::FACTS },
+    Section { title: "Thread", facts: ThreadFields::FACTS },
+    Section { title: "Case", facts: CaseFields::FACTS },
+];
 
 fields! {
     /// A scenario: processes, threads that race, and what is expected of them.
@@ -82,7 +92,8 @@ impl Kind for Words {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": MAX_WORDS })
+        let title = format!("words of lower-case letters and digits, joined by `-`, at most {MAX_WORDS} in all");
+        json!({ "type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": MAX_WORDS, "title": title })
     }
 }
 
@@ -111,7 +122,7 @@ impl Kind for History {
     }
 
     fn schema() -> Value {
-        HistoryFields::schema()
+        HistoryFields::FACTS.schema()
     }
 }
 
@@ -138,7 +149,7 @@ impl Kind for Process {
     }
 
     fn schema() -> Value {
-        ProcessFields::schema()
+        ProcessFields::FACTS.schema()
     }
 }
 
@@ -194,7 +205,7 @@ impl Kind for Thread {
     }
 
     fn schema() -> Value {
-        ThreadFields::schema()
+        ThreadFields::FACTS.schema()
     }
 }
 
@@ -202,7 +213,7 @@ fields! {
     /// A value that an operation reads is one of these, if the operation is reached.
     struct ValueCheckFields {
         /// The `as` of the operation.
-        required "of" of: Text,
+        required "of" of: OldValue,
         /// The allowed values.
         required "in" one_of: NonEmpty<Word>,
     }
@@ -220,7 +231,18 @@ fields! {
     }
 }
 
-const CHECKS: &Tags<Check> = &[("value", value), ("returned", returned)];
+/// A kind of check: its tag, how it is read, its fields.
+pub(super) struct CheckRow {
+    pub(super) tag: &'static str,
+    read: fn(&Node<'_>) -> Option<Check>,
+    pub(super) facts: &'static ObjectFacts,
+}
+
+/// Every kind of check.
+pub(super) const CHECKS: &[CheckRow] = &[
+    CheckRow { tag: "value", read: value, facts: &ValueCheckFields::FACTS },
+    CheckRow { tag: "returned", read: returned, facts: &ReturnedCheckFields::FACTS },
+];
 
 fn value(node: &Node<'_>) -> Option<Check> {
     let fields = ValueCheckFields::read(node)?;
@@ -236,20 +258,24 @@ impl Kind for Check {
     type Value = Check;
 
     fn decode(node: &Node<'_>) -> Option<Check> {
-        node.tagged("check", CHECKS)
+        let tags: Vec<_> = CHECKS.iter().map(|row| (row.tag, row.read)).collect();
+        node.tagged("check", &tags)
     }
 
     fn schema() -> Value {
-        let tagged = |tag: &str, fields: Value| {
+        let tagged = |row: &CheckRow| {
             json!({
-                "type": "object", "properties": { tag: fields }, "required": [tag], "additionalProperties": false,
+                "type": "object", "properties": { row.tag: row.facts.schema() }, "required": [row.tag],
+                "additionalProperties": false,
             })
         };
-        json!({ "oneOf": [
-            tagged("value", ValueCheckFields::schema()),
-            tagged("returned", ReturnedCheckFields::schema()),
-        ] })
+        json!({ "oneOf": CHECKS.iter().map(tagged).collect::<Vec<_>>() })
     }
+}
+
+/// The schema of a check.
+pub(super) fn checks_schema() -> Value {
+    Check::schema()
 }
 
 fields! {
@@ -263,7 +289,7 @@ fields! {
         optional "kernel" kernel: KernelSpec,
         /// What it changes of the machine.
         optional "machine" machine: super::MachineChange,
-        /// How it is explored.
+        /// How it is explored; by `portfolio` if not given.
         optional "explore" explore: Explore,
         /// What is expected.
         required "expect" expect: super::Expect,
@@ -286,6 +312,6 @@ impl Kind for Case {
     }
 
     fn schema() -> Value {
-        CaseFields::schema()
+        CaseFields::FACTS.schema()
     }
 }

@@ -2,14 +2,17 @@
 
 mod case;
 mod config;
+mod document;
 mod fields;
 mod load;
 mod mappings;
 mod schema;
+mod section;
 mod sequence;
 mod spec;
 mod validate;
 
+pub use document::document;
 pub use load::load;
 pub use schema::schema;
 pub use spec::{KernelSpec, MachineChange, MachineSpec};

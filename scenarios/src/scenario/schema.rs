@@ -8,7 +8,7 @@ use crate::operation;
 /// The JSON schema (2020-12) of scenario files. It says all that can be said of a value by itself; what parts of
 /// a file say of each other, as a name that nothing defines, only the loader finds.
 pub fn schema() -> Value {
-    let mut schema = ScenarioFields::schema();
+    let mut schema = ScenarioFields::FACTS.schema();
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("mmsim scenario");
     schema["$defs"] = json!({ "operation": operation::schema() });

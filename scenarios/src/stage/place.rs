@@ -62,7 +62,10 @@ impl Kind for Place {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^([A-Za-z][^+]*([+][0-9]+)?|0x0*[0-9A-Fa-f]{1,16})$" })
+        json!({
+            "type": "string", "pattern": "^([A-Za-z][^+]*([+][0-9]+)?|0x0*[0-9A-Fa-f]{1,16})$",
+            "title": "a place: `MAPPING`, `MAPPING+PAGE`, or `0x` and hex digits", "examples": ["buf"],
+        })
     }
 }
 

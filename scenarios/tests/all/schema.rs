@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use jsonschema::Validator;
 use mmsim::scenario::{load, schema};
 
+use crate::common::{Snapshots, mmsim, text};
+
 /// The JSON files below a folder of this crate, with their texts.
 fn files(folder: &str) -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -53,4 +55,14 @@ fn what_does_not_load_is_not_valid() {
         }
     }
     assert_eq!(passed, BEYOND_A_SCHEMA);
+}
+
+#[test]
+fn the_documentation_is_what_the_command_prints() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let printed = mmsim(here, &["schema", "--markdown"]);
+    assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
+    let mut expected = Snapshots::default();
+    expected.compare(&here.join("../docs/scenario.md"), text(&printed.stdout));
+    expected.all_hold();
 }
