@@ -1,13 +1,17 @@
-//! Makes the table of lines that can be stepped, from the sources (`src/coverage/lines.rs`).
+//! Makes tables from the sources of the kernel: the lines that can be stepped (`src/coverage/lines.rs`), and the names of
+//! routines (`src/routines.rs`).
 #![allow(clippy::print_stdout, reason = "a build script talks to cargo so")]
 
 mod accesses;
+mod routines;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use accesses::{access_functions, accesses};
+use routines::routines;
 
 /// The crates in which access functions are defined. Lines of the last two count.
 const CRATES: [&str; 4] = ["sim-core", "sim-mmu", "sim-mm", "sim-gup"];
@@ -69,5 +73,8 @@ fn main() -> io::Result<()> {
     }
     table += "]\n";
     let folder = std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo runs build scripts"))?;
+    let names: BTreeSet<String> =
+        read.iter().flat_map(|(_, files)| files).flat_map(|file| routines(&file.syntax)).collect();
+    fs::write(Path::new(&folder).join("routines.rs"), format!("&{:?}", Vec::from_iter(names)))?;
     fs::write(Path::new(&folder).join("steppable.rs"), table)
 }

@@ -18,6 +18,7 @@ mod number;
 pub mod operation;
 pub mod oracle;
 pub mod record;
+mod routines;
 pub mod scenario;
 pub mod shrink;
 mod stage;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 
-use crate::json::LoadErrors;
+pub use crate::json::ReadError;
+use crate::json::{LoadErrors, quote, read_text};
 use crate::scenario::{Scenario, load};
 
 static LIBRARY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/library");
@@ -48,7 +49,7 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Neither a file nor a name of the library.
-    #[error("no file and no scenario of the library is called `{name}`{}", .meant.as_ref().map_or_else(
+    #[error("no file and no scenario of the library is called {}{}", quote(.name), .meant.as_ref().map_or_else(
         || "; `mmsim list` shows what there is".to_owned(), |meant| format!("; did you mean `{meant}`?")))]
     Unknown {
         /// What was asked for.
@@ -57,13 +58,8 @@ pub enum OpenError {
         meant: Option<&'static str>,
     },
     /// The file cannot be read.
-    #[error("{name}: {error}")]
-    Unreadable {
-        /// The file.
-        name: String,
-        /// Why.
-        error: std::io::Error,
-    },
+    #[error("{0}")]
+    Unreadable(#[from] ReadError),
     /// The file is no scenario.
     #[error("{0}")]
     Bad(LoadErrors),
@@ -84,8 +80,7 @@ pub fn open(name: &str) -> Result<Loaded, OpenError> {
         let meant = best.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
         return Err(OpenError::Unknown { name: name.to_owned(), meant: meant.map(|(_, name)| name) });
     }
-    let text =
-        std::fs::read_to_string(name).map_err(|error| OpenError::Unreadable { name: name.to_owned(), error })?;
+    let text = read_text(Path::new(name))?;
     let scenario = load(name, &text).map_err(OpenError::Bad)?;
     Ok(Loaded { scenario, text })
 }

@@ -8,6 +8,7 @@ use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::explore::{Strategy, WHOLE_SEARCH};
+use crate::json::visible;
 pub(crate) use crate::number::thousands;
 
 /// What a command prints on stdout.
@@ -109,7 +110,16 @@ impl Output {
     /// Prints an error. Where stderr is gone too there is nobody to tell.
     pub(crate) fn error(&mut self, message: &str) {
         let prefix = if message.contains(": error: ") { String::new() } else { styled(BAD, "error") + ": " };
-        drop(writeln!(self.stderr, "{prefix}{}", message.trim_end()));
+        // Names of files and options come from anywhere.
+        let mut shown = String::new();
+        for c in message.trim_end().chars() {
+            match c {
+                '\n' => shown.push(c),
+                c if visible(c) => shown.push(c),
+                c => shown.extend(c.escape_unicode()),
+            }
+        }
+        drop(writeln!(self.stderr, "{prefix}{shown}"));
     }
 
     /// Prints a remark that is not a result.

@@ -69,8 +69,7 @@ impl Opened {
     }
 
     pub(super) fn world(&self) -> Result<World<'_>, Failure> {
-        let failed = |error| Failure::bad_input(format!("{}: {error}", self.file));
-        World::new(&self.scenario, self.machine, self.kernel).map_err(failed)
+        World::new(&self.scenario, self.machine, self.kernel).map_err(Failure::bad_input)
     }
 
     /// The run that the decisions lead to.

@@ -8,6 +8,7 @@ pub(crate) use super::run_args::Args;
 use super::{Exit, Failure, Output, cases};
 use crate::case::{RUNS_TO_FIND, RUNS_TO_VERIFY};
 use crate::explore::{Campaign, Goal};
+use crate::json::{did_you_mean, quote};
 use crate::library::{self, Loaded};
 use crate::scenario::Case;
 
@@ -31,7 +32,15 @@ pub(super) fn find_case<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Case, 
         let names: Vec<&str> = loaded.scenario.cases.iter().map(|case| case.name.as_str()).collect();
         Failure {
             exit: Exit::Usage,
-            message: format!("`{}` has no case `{name}`; it has {}", loaded.scenario.name, names.join(", ")),
+            message: match names.as_slice() {
+                [] => format!("`{}` has no cases: leave out `--case`", loaded.scenario.name),
+                _ => {
+                    let meant =
+                        did_you_mean(name, names.iter().copied()).map_or(String::new(), |meant| meant + " ");
+                    let names = names.join(", ");
+                    format!("`{}` has no case {}; {meant}it has {names}", loaded.scenario.name, quote(name))
+                }
+            },
         }
     })
 }

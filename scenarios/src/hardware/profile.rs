@@ -17,7 +17,7 @@ use sim_mmu::{
     StructureCaches, Tlb, TlbArray, Vendor,
 };
 
-use crate::json::{Fields, LoadErrors, Node, decode};
+use crate::json::{Fields, LoadErrors, Node, ReadError, decode, quote, read_text};
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 
@@ -37,19 +37,14 @@ pub struct Processor {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// Neither a file nor a name.
-    #[error("no profile is called `{name}`, and no file is; there are {}", known().join(", "))]
+    #[error("no profile is called {}, and no file is; there are {}", quote(.name), known().join(", "))]
     Unknown {
         /// What was asked for.
         name: String,
     },
     /// The file cannot be read.
-    #[error("{name}: {error}")]
-    Unreadable {
-        /// The file.
-        name: String,
-        /// Why.
-        error: std::io::Error,
-    },
+    #[error("{0}")]
+    Unreadable(#[from] ReadError),
     /// The file is no profile.
     #[error("{0}")]
     Bad(LoadErrors),
@@ -78,8 +73,7 @@ pub fn open(name: &str) -> Result<Processor, ProfileError> {
     if !Path::new(name).exists() && !name.contains(['/', '.']) {
         return Err(ProfileError::Unknown { name: name.to_owned() });
     }
-    let text = std::fs::read_to_string(name)
-        .map_err(|error| ProfileError::Unreadable { name: name.to_owned(), error })?;
+    let text = read_text(Path::new(name))?;
     read(name, &text).map_err(ProfileError::Bad)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::suggest::visible;
+
 /// Characters that are shown of a source line; of longer ones, half before the place of the error.
 const LINE: usize = 120;
 
@@ -72,7 +74,11 @@ impl LoadErrors {
 impl Excerpt {
     fn new(text: &str, range: Range<usize>) -> Excerpt {
         let in_line = |c: &char| *c != '\n';
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let printable = |c: char| match c {
+            c if c.is_control() => ' ',
+            c if visible(c) => c,
+            _ => '\u{fffd}',
+        };
         let mut before: Vec<char> = text[..range.start].chars().rev().take_while(in_line).take(LINE + 1).collect();
         let mut after: Vec<char> = text[range.start..].chars().take_while(in_line).take(LINE + 1).collect();
         if before.len() + after.len() > LINE {

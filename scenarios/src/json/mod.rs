@@ -5,16 +5,21 @@
 
 mod error;
 mod field;
+mod file;
 mod kind;
 mod node;
 mod parse;
+mod source;
 mod suggest;
 
 pub use error::{LoadError, LoadErrors};
 pub(crate) use field::{FieldFacts, ObjectFacts, fields};
+pub use file::ReadError;
+pub(crate) use file::read_text;
 pub(crate) use kind::{
     Bool, Each, Int, Kind, List, Name, Named, NonEmpty, Text, by_name, described, hex, name_of,
 };
 pub(crate) use node::{Fields, Node, Notes};
 pub(crate) use parse::{decode, decode_with_notes, place_of};
-pub(crate) use suggest::{counted, did_you_mean, quote};
+pub(crate) use source::Source;
+pub(crate) use suggest::{counted, did_you_mean, quote, visible};

@@ -9,7 +9,8 @@ use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::{Range as Span, Ranged};
 
 use super::error::Problem;
-use super::suggest::{did_you_mean_one_of, quote, quote_all};
+use super::source::Source;
+use super::suggest::{did_you_mean_one_of, quote, quote_all, visible};
 
 /// What decoding has found out beside the values.
 #[derive(Default)]
@@ -60,6 +61,11 @@ impl Notes {
     /// Whether nothing should be said of a name, for an error that is already noted may be the reason.
     pub(crate) fn forgives(&self, name: &str) -> bool {
         name.is_empty() || self.forgiven.borrow().contains(name)
+    }
+
+    /// The text with the places of all that was looked at.
+    pub(crate) fn source(&self, file_name: &str, text: &str) -> Source {
+        Source::new(file_name, text, self.spots.borrow().clone())
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
@@ -193,6 +199,11 @@ impl<'a> Node<'a> {
         let text = self.string()?;
         if text.is_empty() {
             self.error("this string is empty");
+            return None;
+        }
+        // A text of two lines is one; what nobody sees, or what turns a terminal over, is not.
+        if let Some(hidden) = text.chars().find(|c| !visible(*c) && !matches!(c, '\n' | '\t')) {
+            self.error(format!("this string has U+{:04X}, which nobody sees", u32::from(hidden)));
             return None;
         }
         Some(text.to_owned())

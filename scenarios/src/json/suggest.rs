@@ -3,9 +3,22 @@
 /// Characters of a name that a message repeats.
 const CLIP: usize = 48;
 
-/// The text between backticks, on one line and clipped.
+/// Whether a reader sees that a character is there. Control characters, marks of the direction of writing and the
+/// like are not seen.
+pub(crate) fn visible(c: char) -> bool {
+    matches!(c, ' '..='~') || c.escape_debug().len() == 1
+}
+
+/// The text between backticks, on one line and clipped; what nobody would see as its number.
 pub(crate) fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(CLIP).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(CLIP) {
+        if visible(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
+        }
+    }
     if text.chars().nth(CLIP).is_some() {
         shown.push_str("...");
     }
@@ -69,7 +82,9 @@ mod tests {
 
     #[test]
     fn quoted_text_stays_short_and_on_one_line() {
-        assert_eq!(quote("a\nb"), "`a?b`");
+        assert_eq!(quote("a\nb"), "`a\\u{a}b`");
+        assert_eq!(quote("a\u{202e}b\u{200b}\u{7f}"), "`a\\u{202e}b\\u{200b}\\u{7f}`");
+        assert_eq!(quote("it's \"äö漢\" \\"), "`it's \"äö漢\" \\`");
         assert_eq!(quote(&"x".repeat(1000)).len(), CLIP + 5);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, KernelConfig, Release, Safeguard, Settings};
 
+use crate::json::quote;
 use crate::scenario::MachineSpec;
 
 /// The names of the values of some settings, by the keys of the settings. A record that is older than a setting
@@ -77,10 +78,10 @@ impl KernelRecord {
 
     pub(super) fn open(&self) -> Result<KernelConfig, String> {
         let version: Release =
-            self.version.parse().map_err(|why| format!("kernel.version: `{}` {why}", self.version))?;
+            self.version.parse().map_err(|why| format!("kernel.version: {} {why}", quote(&self.version)))?;
         let safeguards = |keys: &[String]| -> Result<Vec<Safeguard>, String> {
             let known = |key: &String| {
-                CATALOGUE.safeguard(key).ok_or_else(|| format!("this build knows no safeguard `{key}`"))
+                CATALOGUE.safeguard(key).ok_or_else(|| format!("this build knows no safeguard {}", quote(key)))
             };
             keys.iter().map(known).collect()
         };
@@ -111,9 +112,12 @@ fn choices(place: &str, group: Group, names: &Named) -> Result<Choices, String> 
     let mut choices = Choices::default();
     for (key, name) in names {
         let setting = CATALOGUE.settings_of(group).find(|setting| setting.key == key);
-        let setting = setting.ok_or_else(|| format!("{place}: this build knows no setting `{key}`"))?;
+        let setting = setting.ok_or_else(|| format!("{place}: this build knows no setting {}", quote(key)))?;
         let value = setting.by_name(name);
-        choices.set(setting, value.ok_or_else(|| format!("{place}.{key}: this build knows no value `{name}`"))?);
+        choices.set(
+            setting,
+            value.ok_or_else(|| format!("{place}.{key}: this build knows no value {}", quote(name)))?,
+        );
     }
     Ok(choices)
 }

@@ -7,6 +7,7 @@ use sim_core::source::{Replay, Source};
 use sim_core::{Choice, Chooser, Decided, Decision};
 
 use super::contents::Record;
+use crate::json::quote;
 
 impl Record {
     /// Answer and number of answers of each decision.
@@ -20,7 +21,7 @@ impl Record {
             match parse() {
                 Some((answer, of)) if answer < of => Ok((answer, of)),
                 Some((answer, of)) => Err(format!("decisions[{i}]: answer {answer} is out of range, of {of}")),
-                None => Err(format!("decisions[{i}]: `{text}` is not of the form `ANSWER/OF LABEL`")),
+                None => Err(format!("decisions[{i}]: {} is not of the form `ANSWER/OF LABEL`", quote(text))),
             }
         };
         self.decisions.iter().enumerate().map(answer).collect()

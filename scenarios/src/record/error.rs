@@ -1,18 +1,15 @@
 //! Why a record cannot be used.
 
 use super::contents::FORMAT;
+use crate::json::{ReadError, quote};
+use crate::scenario::RECORD;
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file cannot be read.
-    #[error("{file}: {error}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        error: std::io::Error,
-    },
+    #[error("{0}")]
+    Unreadable(#[from] ReadError),
     /// It is not JSON, or not of a record's shape.
     #[error("{file}:{}:{}: not a record: {error}", .error.line(), .error.column())]
     Shape {
@@ -33,14 +30,15 @@ pub enum RecordError {
 
 /// What to do with a record of another format.
 pub(super) fn of_another_format(other: &str) -> String {
-    let number = |format: &str| format.strip_prefix("mmsim-record-").and_then(|number| number.parse::<u32>().ok());
+    let number = |format: &str| format.strip_prefix(RECORD).and_then(|number| number.parse::<u32>().ok());
     let whose = match (number(other), number(FORMAT)) {
         (Some(other), Some(own)) if other < own => "an older build wrote it",
         (Some(_), Some(_)) => "a newer build wrote it",
-        _ => return format!("not a record: its format is `{other}`, and this build reads `{FORMAT}`"),
+        _ => return format!("not a record: its format is {}, and this build reads `{FORMAT}`", quote(other)),
     };
     format!(
-        "the record has format `{other}`, and this build reads `{FORMAT}`: {whose}; \
-         replay it with the build that wrote it, or find the race anew with `mmsim run`"
+        "the record has format {}, and this build reads `{FORMAT}`: {whose}; \
+         replay it with the build that wrote it, or find the race anew with `mmsim run`",
+        quote(other)
     )
 }

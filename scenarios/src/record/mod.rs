@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use sim_mm::KernelConfig;
 
 use crate::explore::Trace;
+use crate::json::{read_text, visible};
 use crate::scenario::{MachineSpec, Scenario, load};
 use crate::shrink::Matter;
 use crate::whole_file::WholeFile;
@@ -99,8 +100,7 @@ impl Record {
     /// If the file is no record that this build can replay.
     pub fn read(path: &Path) -> Result<Record, RecordError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| RecordError::Unreadable { file: file.clone(), error })?;
+        let text = read_text(path)?;
         // The format first, so that a record of another version is refused for that reason.
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| RecordError::Shape { file: file.clone(), error })?;
@@ -109,7 +109,7 @@ impl Record {
             Some(Some(FORMAT)) => {}
             Some(Some(other)) => return Err(bad(error::of_another_format(other))),
             Some(None) => return Err(bad("not a record: its `format` is not text".to_owned())),
-            None => return Err(bad("not a record: it has no `format`".to_owned())),
+            None => return Err(bad("not a record: it has no `format`; `mmsim run` takes scenarios".to_owned())),
         }
         let record: Record =
             serde_json::from_str(&text).map_err(|error| RecordError::Shape { file: file.clone(), error })?;
@@ -117,6 +117,10 @@ impl Record {
             return Err(bad(
                 "a record of another scenario: what it holds has not the digest that it names".to_owned()
             ));
+        }
+        let texts = [&record.expect, &record.message].into_iter().chain(&record.decisions).chain(&record.digests);
+        if texts.flat_map(|text| text.chars()).any(|c| !visible(c)) {
+            return Err(bad("a text of it has characters that nobody sees".to_owned()));
         }
         record.answers().map_err(&bad)?;
         let in_order = |range: &(u64, u64)| (1..=record.steps).contains(&range.0) && range.0 <= range.1;

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::section::Section;
 use super::{Expect, ExploreSpec, StrategyName};
-use crate::json::{Int, Kind, Named, Node, NonEmpty, described, fields, quote};
+use crate::json::{Int, Kind, Named, Node, NonEmpty, described, did_you_mean, fields, quote};
 use crate::oracle::OracleId;
+use crate::routines::ROUTINES;
 
 /// Oracles that are thought of, and not there yet. A case may name them, so that it need not change when they come;
 /// until then nothing finds what it expects.
@@ -186,17 +187,21 @@ impl Kind for RoutineName {
         let text = node.string()?;
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let named = text.bytes().all(good) && !text.starts_with(|c: char| c.is_ascii_digit());
-        if named && (1..=MAX_ROUTINE).contains(&text.len()) {
-            return Some(text.to_owned());
+        if !named || !(1..=MAX_ROUTINE).contains(&text.len()) {
+            node.error(format!("{} is not the name of a routine", quote(text)));
+            return None;
         }
-        node.error(format!("{} is not the name of a routine", quote(text)));
-        None
+        if ROUTINES.binary_search(&text).is_err() {
+            let help = did_you_mean(text, ROUTINES.iter().copied());
+            node.error_with_help(format!("the simulated kernel has no routine {}", quote(text)), help);
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     fn schema() -> Value {
         json!({
-            "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": MAX_ROUTINE,
-            "title": "the name of a routine",
+            "enum": ROUTINES, "title": "the name of a routine of the simulated kernel, as `gup_pte_range`",
         })
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn scenario(node: &Node<'_>) -> Scenario {
         threads,
         checks: fields.checks.flatten().unwrap_or_default(),
         cases: fields.cases.flatten().unwrap_or_default(),
+        ..Scenario::default()
     }
 }
 

@@ -1,7 +1,20 @@
 //! From the text of a file to a scenario.
 
+use std::sync::Arc;
+
+use serde::Deserialize;
+
 use super::{Scenario, fields, validate};
-use crate::json::{LoadErrors, decode_with_notes};
+use crate::json::{LoadErrors, Source, decode_with_notes};
+
+/// What the format of every record begins with.
+pub(crate) const RECORD: &str = "mmsim-record-";
+
+/// What a record has and a scenario has not.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+}
 
 /// Reads a scenario.
 ///
@@ -9,9 +22,15 @@ use crate::json::{LoadErrors, decode_with_notes};
 ///
 /// All that is wrong with it: first as JSON; then, all at once, its fields and what they refer to.
 pub fn load(file_name: &str, text: &str) -> Result<Scenario, LoadErrors> {
+    if serde_json::from_str::<Head>(text).is_ok_and(|head| head.format.starts_with(RECORD)) {
+        let word = shlex::try_quote(file_name).unwrap_or(file_name.into());
+        let message = format!("this is the record of a run, not a scenario: use `mmsim replay {word}`");
+        return Err(Source::default().named(file_name).error("", message));
+    }
     decode_with_notes(file_name, text, |root, notes| {
-        let scenario = fields::scenario(root);
+        let mut scenario = fields::scenario(root);
         validate::validate(&scenario, notes);
+        scenario.source = Arc::new(notes.source(file_name, text));
         Some(scenario)
     })
 }

@@ -13,10 +13,14 @@ mod spec;
 mod validate;
 
 pub use document::document;
+pub(crate) use load::RECORD;
 pub use load::load;
 pub use schema::schema;
 pub use spec::{KernelSpec, MachineChange, MachineSpec};
 
+use std::sync::Arc;
+
+use crate::json::Source;
 pub use crate::json::{LoadError, LoadErrors};
 use crate::operation::Statement;
 
@@ -41,9 +45,16 @@ pub struct Scenario {
     pub checks: Vec<Check>,
     /// Variants with what is expected of each.
     pub cases: Vec<Case>,
+    /// Where all of it stands.
+    source: Arc<Source>,
 }
 
 impl Scenario {
+    /// An error of what stands at a path of the file.
+    pub(crate) fn error(&self, path: &str, message: String) -> LoadErrors {
+        self.source.error(path, message)
+    }
+
     /// Every operation: of the set-up of each process, then of each thread.
     pub fn statements(&self) -> impl Iterator<Item = &Statement> {
         let setup = self.processes.iter().flat_map(|process| &process.setup);

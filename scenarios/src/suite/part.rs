@@ -1,7 +1,6 @@
 //! The result file of a shard, and the merging of such files.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::Evidence;
 use super::plan::{Item, Plan};
 use super::shard::Shard;
+use crate::json::{ReadError, read_text};
 use crate::record::Record;
 
 /// The format that this build writes and reads.
@@ -49,13 +49,8 @@ pub struct Merged {
 #[derive(Debug, thiserror::Error)]
 pub enum PartError {
     /// The file cannot be read.
-    #[error("{file}: {error}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        error: io::Error,
-    },
+    #[error("{0}")]
+    Unreadable(#[from] ReadError),
     /// It is not JSON, or not of the right shape.
     #[error("{file}:{}:{}: not the results of a shard: {error}", .error.line(), .error.column())]
     Shape {
@@ -111,8 +106,7 @@ impl Part {
     /// If it is none that this build can merge.
     pub fn read(path: &Path) -> Result<Part, PartError> {
         let file = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|error| PartError::Unreadable { file: file.clone(), error })?;
+        let text = read_text(path)?;
         let shape = |error| PartError::Shape { file: file.clone(), error };
         let bad = |what: String| PartError::Bad { file: file.clone(), what };
         let value: serde_json::Value = serde_json::from_str(&text).map_err(shape)?;

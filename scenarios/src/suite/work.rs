@@ -121,7 +121,7 @@ fn record(
 fn replay(record: &Record, file: &str) -> Result<Evidence, String> {
     let (scenario, machine, kernel) = record.open(file).map_err(|error| error.to_string())?;
     let source = record.source().map_err(|what| format!("{file}: {what}"))?;
-    let world = World::new(&scenario, machine, kernel).map_err(|error| format!("{file}: {error}"))?;
+    let world = World::new(&scenario, machine, kernel).map_err(|error| error.to_string())?;
     let mut executor = world.executor();
     let mut trace = Trace::record(&world, &mut executor, source);
     trace.put_first(&record.expect);

@@ -11,9 +11,10 @@ use std::rc::Rc;
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
 use sim_gup::CATALOGUE;
-use sim_mm::{Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
+use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
 use sim_mmu::Geometry;
 
+use crate::json::LoadErrors;
 use crate::operation::Noun;
 use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, livelock};
 use crate::scenario::{Check, MachineSpec, Scenario};
@@ -37,34 +38,39 @@ pub struct World<'s> {
     checked: Cell<Option<Checked>>,
 }
 
+/// A scenario could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("{told}")]
+pub struct SetupError {
+    /// Why.
+    pub why: SetupFault,
+    told: LoadErrors,
+}
+
 /// Why a scenario could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub enum SetupFault {
     /// An operation failed.
-    #[error("{path}: the operation failed with {errno} while `{process}` was set up")]
+    #[error("`{tag}` failed with {errno} while process `{process}` was set up")]
     Failed {
-        /// Its JSON path.
-        path: String,
+        /// The operation.
+        tag: &'static str,
         /// The process.
         process: String,
         /// What it returned.
-        errno: String,
+        errno: Errno,
     },
     /// An oracle found something before the first schedule.
-    #[error("processes[{index}].setup: {finding} while `{process}` was set up")]
+    #[error("{finding} while process `{process}` was set up")]
     Violation {
-        /// Which process.
-        index: usize,
-        /// Its name.
+        /// The process.
         process: String,
         /// What was found.
         finding: String,
     },
     /// The kernel is older than an operation.
-    #[error("{path}: `{tag}` came with {since}, and the kernel is of {version}")]
+    #[error("`{tag}` came with {since}, and the kernel is of {version}")]
     TooOld {
-        /// The JSON path of the operation.
-        path: String,
         /// The operation.
         tag: &'static str,
         /// The first release that has it.
@@ -73,13 +79,21 @@ pub enum SetupError {
         version: Release,
     },
     /// There is no frame for a process.
-    #[error("machine.frames: {frames} frames are too few for {processes} processes")]
+    #[error("{frames} frames are too few for {processes} processes")]
     TooSmall {
         /// Frames of the machine.
         frames: u64,
         /// Processes of the scenario.
         processes: usize,
     },
+}
+
+impl SetupFault {
+    /// The error, at a path of the scenario's file.
+    fn at(self, scenario: &Scenario, path: &str) -> SetupError {
+        let told = scenario.error(path, self.to_string());
+        SetupError { why: self, told }
+    }
 }
 
 /// How a run ended, in numbers.
@@ -141,18 +155,14 @@ impl<'s> World<'s> {
             self.set_up_one(&script)?;
             let failed = self.stage.failure(script.task.id);
             if let Some((op, errno)) = failed {
-                return Err(SetupError::Failed {
-                    path: process.setup[op].path.clone(),
-                    process: process.name.clone(),
-                    errno: errno.to_string(),
-                });
+                let statement = &process.setup[op];
+                let why = SetupFault::Failed { tag: statement.tag(), process: process.name.clone(), errno };
+                return Err(why.at(self.scenario, &statement.path));
             }
             if let Some(finding) = self.watch.findings().first() {
-                return Err(SetupError::Violation {
-                    index,
-                    process: process.name.clone(),
-                    finding: finding.violation.to_string(),
-                });
+                let finding = finding.violation.to_string();
+                let why = SetupFault::Violation { process: process.name.clone(), finding };
+                return Err(why.at(self.scenario, &format!("processes[{index}].setup")));
             }
         }
         self.kernel().core().set_traced(false);
@@ -171,10 +181,8 @@ impl<'s> World<'s> {
         executor.spawn(CpuId(0), script.task.id, Box::pin(script.run_setup()));
         let outcome = executor.run(STEP_BOUND);
         if !matches!(outcome, Outcome::Completed | Outcome::Stopped) || script.task.mm().is_err() {
-            return Err(SetupError::TooSmall {
-                frames: self.kernel().config.frames,
-                processes: self.scenario.processes.len(),
-            });
+            let (frames, processes) = (self.kernel().config.frames, self.scenario.processes.len());
+            return Err(SetupFault::TooSmall { frames, processes }.at(self.scenario, "machine.frames"));
         }
         executor.clear();
         Ok(())
@@ -305,7 +313,8 @@ impl Drop for World<'_> {
 fn all_are_in(version: Release, scenario: &Scenario) -> Result<(), SetupError> {
     for statement in scenario.statements() {
         if let Some(since) = statement.since().filter(|since| *since > version) {
-            return Err(SetupError::TooOld { path: statement.path.clone(), tag: statement.tag(), since, version });
+            let why = SetupFault::TooOld { tag: statement.tag(), since, version };
+            return Err(why.at(scenario, &statement.path));
         }
     }
     Ok(())

@@ -49,9 +49,80 @@ fn a_scenario_that_is_none_is_exit_3() {
     fails(folder.path(), &["run", "no-such-thing.json"], 3, "no-such-thing.json: No such file");
     fails(folder.path(), &["run", "."], 3, ".: Is a directory");
     std::fs::write(folder.path().join("not-text.json"), [0xff, 0xfe, 0]).expect("a writable folder");
-    fails(folder.path(), &["describe", "not-text.json"], 3, "valid UTF-8");
+    fails(folder.path(), &["describe", "not-text.json"], 3, "not-text.json:1:1: error: byte 0xff is not UTF-8");
+    std::fs::write(folder.path().join("late.json"), b"{\n  \"n\xc3\xa4me\": \"\xe4\"").expect("a writable folder");
+    for command in ["run", "replay", "test"] {
+        let output = mmsim(folder.path(), &[command, "late.json"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("late.json:2:12: error: byte 0xe4 is not UTF-8"), "{said}");
+    }
     std::fs::write(folder.path().join("empty.json"), "{}").expect("a writable folder");
     fails(folder.path(), &["explore", "empty.json"], 3, "missing");
+}
+
+/// What is given by mistake is named, with the command that takes it.
+#[test]
+fn a_record_is_no_scenario_and_the_other_way_round() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, written) = record(folder.path());
+    std::fs::write(folder.path().join("a name.json"), &written).expect("a writable folder");
+    for command in ["run", "explore", "describe", "coverage"] {
+        let output = mmsim(folder.path(), &[command, "a name.json"]);
+        let expected = "a name.json:1:1: error: this is the record of a run, not a scenario: use `mmsim replay 'a name.json'`\n";
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(3), expected.to_owned()));
+    }
+    // A record may be larger than a scenario.
+    let long = written.replacen("\"message\": \"", &format!("\"message\": \"{}", "x".repeat(1 << 19)), 1);
+    std::fs::write(folder.path().join(&path), long).expect("a writable folder");
+    fails(folder.path(), &["run", &path], 3, "this is the record of a run");
+    std::fs::write(folder.path().join("scenario.json"), "{}").expect("a writable folder");
+    fails(folder.path(), &["replay", "scenario.json"], 3, "`mmsim run` takes scenarios");
+}
+
+#[test]
+fn what_cannot_be_set_up_is_said_with_its_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scenario = r#"{ "name": "s", "about": "Writes where nothing is.", "processes": [ { "name": "p", "setup": [
+  { "mmap": { "as": "buf", "pages": 1 } },
+  { "munmap": { "at": "buf" } },
+  { "write": { "to": "0x10000", "value": 1 } } ] } ],
+  "threads": [ { "name": "t", "process": "p", "cpu": 0, "run": [ "exit" ] } ],
+  "cases": [ { "name": "c", "expect": "no-violation" } ] }"#;
+    std::fs::write(folder.path().join("s.json"), scenario).expect("a writable folder");
+    let place =
+        "s.json:4:3: error: `write` failed with EFAULT while process `p` was set up\n  at processes[0].setup[2]\n";
+    for command in ["run", "explore", "coverage"] {
+        fails(folder.path(), &[command, "s.json"], 3, place);
+    }
+    let tested = text(&mmsim(folder.path(), &["test", "s.json"]).stdout);
+    assert!(tested.contains("s.json:4:3: error: `write` failed with EFAULT"), "{tested}");
+}
+
+/// Names come from files and from the command line; what they do to a terminal is not their concern.
+#[test]
+fn what_nobody_sees_is_shown_and_what_is_long_is_cut() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, written) = record(folder.path());
+    std::fs::write(folder.path().join("r.json"), written.replace("\"leak in", "\"\u{202e}leak in"))
+        .expect("a writable folder");
+    let long = "x".repeat(70_000);
+    let long_file = written.replace("\"gup-pte-recheck\"", &format!("\"{long}\""));
+    std::fs::write(folder.path().join(&path), long_file).expect("a writable folder");
+    for args in [
+        vec!["run", "no\u{202e}such\u{1b}[2J"],
+        vec!["run", &long],
+        vec!["run", "spec-ref-vs-reuse", "--case", &long],
+        vec!["run", "spec-ref-vs-reuse", "--case", "a\u{2067}b"],
+        vec!["replay", &path],
+        vec!["replay", "r.json"],
+        vec!["replay", "a\u{202e}.json"],
+    ] {
+        let output = mmsim(folder.path(), &args);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!([Some(2), Some(3)].contains(&output.status.code()), "{said}");
+        assert!(said.len() < 1000 && said.chars().all(|c| c == '\n' || (' '..='~').contains(&c)), "{said:?}");
+    }
 }
 
 #[test]
