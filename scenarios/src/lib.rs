@@ -20,6 +20,7 @@ pub mod oracle;
 pub mod record;
 mod routines;
 pub mod scenario;
+mod shell;
 pub mod shrink;
 mod stage;
 pub mod suite;

@@ -7,7 +7,7 @@ use super::race::Race;
 use super::run_args::Args;
 use super::{Exit, Failure, Output};
 use crate::case::{Budget, Report, Verdict, configuration, judge};
-use crate::explore::{Campaign, Explored, Extent};
+use crate::explore::{Campaign, Explored, Extent, Strategy};
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::scenario::{Case, Expect, Scenario};
@@ -102,7 +102,7 @@ fn show(
     };
     let race = Race { campaign: &campaign, loaded, case: Some(case.name.clone()), run };
     output.text("");
-    let shown = race.show(trace.clone(), finding, args.folder(), output)?;
+    let shown = race.show(trace.clone(), finding, args.records.folder(), output)?;
     output.text("");
     Ok(shown)
 }
@@ -149,7 +149,7 @@ fn document(scenario: &Scenario, case: &Case, report: &Report, shown: serde_json
             Verdict::Inconclusive => "inconclusive",
         },
         "found": report.finding.as_ref().map(Finding::title),
-        "seed": report.explored.first,
+        "seed": report.explored.first.filter(|_| Strategy::from(case.explore).samples()),
         "runs": report.explored.runs,
         "steps": report.explored.steps,
         "sampled": report.finding.is_none() && report.explored.extent == Extent::Sampled,

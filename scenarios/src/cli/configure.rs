@@ -29,7 +29,7 @@ pub(crate) struct Configure {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Effort {
     /// Which schedules to try.
-    #[arg(long, value_parser = names::<StrategyName>(), help_heading = "Exploration")]
+    #[arg(long, value_parser = strategies(|_| true), help_heading = "Exploration")]
     pub(crate) strategy: Option<String>,
     /// Explores every schedule with at most so many preemptions: of a CPU that could have gone on.
     /// With a strategy that explores every schedule.
@@ -53,11 +53,12 @@ fn safeguard_keys() -> PossibleValuesParser {
     PossibleValuesParser::new(CATALOGUE.safeguards().map(|facts| facts.key).collect::<Vec<_>>())
 }
 
-fn names<T: Named>() -> PossibleValuesParser {
-    let value = |(value, name): &(T, &'static str)| {
-        PossibleValue::new(*name).help(value.about().map(|about| about.trim_end_matches('.')))
-    };
-    PossibleValuesParser::new(T::NAMES.iter().map(value).collect::<Vec<_>>())
+/// The strategies that are wanted, each with a line of help.
+pub(super) fn strategies(wanted: impl Fn(StrategyName) -> bool) -> PossibleValuesParser {
+    let values = StrategyName::NAMES.iter().filter(|(strategy, _)| wanted(*strategy));
+    PossibleValuesParser::new(values.map(|(strategy, name)| {
+        PossibleValue::new(*name).help(strategy.about().map(|about| about.trim_end_matches('.')))
+    }))
 }
 
 /// The help of an option that names a release.

@@ -4,36 +4,53 @@ use std::sync::atomic::AtomicBool;
 
 use super::configure::{Configure, Effort};
 use super::output::{BAD, GOOD, styled, thousands};
+use super::race::{self, Race};
+use super::run::find_case;
+use super::run_args::Records;
 use super::{Exit, Failure, Output};
 use crate::case::{RUNS_TO_TRUST, RUNS_TO_VERIFY};
-use crate::explore::{Campaign, Goal};
+use crate::explore::{Campaign, Goal, Strategy};
 use crate::library;
+use crate::scenario::ExploreSpec;
+use crate::shell::command;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A scenario: the path of a file, or a name that `mmsim list` shows.
     scenario: String,
+    /// The kernel, the machine and the way to explore of this case; other options then change it.
+    #[arg(long)]
+    case: Option<String>,
     #[command(flatten)]
     configure: Configure,
     #[command(flatten)]
     effort: Effort,
+    #[command(flatten)]
+    records: Records,
 }
 
-/// Explores the scenario as its base says, with the options on top, to the end of the budget.
+/// Explores the scenario as its base or a case says, with the options on top, to the end of the budget.
 pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
     args.configure.check()?;
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
     let scenario = &loaded.scenario;
-    let strategy = args.effort.explore()?;
+    let case = args.case.as_deref().map(|name| find_case(&loaded, name)).transpose()?;
+    let spec = args.effort.apply(case.map_or_else(ExploreSpec::default, |case| case.explore));
+    args.effort.check([spec].into_iter())?;
+    let strategy = Strategy::from(spec);
     let usual = if strategy.samples() { RUNS_TO_TRUST } else { RUNS_TO_VERIFY };
+    let (mut machine, mut kernel) = (scenario.machine, scenario.kernel.clone());
+    if let Some(case) = case {
+        (machine, kernel) = (machine.changed(&case.machine), kernel.changed(&case.kernel));
+    }
     let campaign = Campaign {
         scenario,
-        machine: scenario.machine.changed(&args.configure.machine_change()),
-        kernel: scenario.kernel.changed(&args.configure.kernel_change()).resolve(),
+        machine: machine.changed(&args.configure.machine_change()),
+        kernel: kernel.changed(&args.configure.kernel_change()).resolve(),
         strategy,
         seed: args.effort.seed,
         stride: 1,
-        runs: args.effort.runs.unwrap_or(usual),
+        runs: args.effort.runs.or(spec.runs).unwrap_or(usual),
         jobs: usize::from(args.effort.jobs),
     };
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
@@ -47,13 +64,27 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         explored.how(campaign.strategy),
         if explored.interrupted { ", interrupted" } else { "" }
     ));
-    for found in &explored.found {
-        output.text(&format!(
-            "  {}  {} runs, first with seed {}",
-            styled(BAD, &found.title),
-            thousands(found.times),
-            found.run
-        ));
+    let mut documents = Vec::new();
+    for (i, found) in explored.found.iter().enumerate() {
+        // The number of a run leads there again only if it is a seed.
+        let seed = strategy.samples().then_some(found.run);
+        let first = seed.map_or_else(String::new, |seed| format!(", first with seed {seed}"));
+        let title = styled(BAD, &found.title);
+        let runs = if found.times == 1 { "run" } else { "runs" };
+        output.text(&format!("  {title}  {} {runs}{first}", thousands(found.times)));
+        let mut record = None;
+        if let Some(folder) = args.records.folder() {
+            let trace = campaign.first_of(&explored, i).map_err(Failure::bad_input)?;
+            let case = case.map(|case| case.name.clone());
+            let race = Race { campaign: &campaign, loaded: &loaded, case, run: found.run };
+            let file = race::write(&race.record(trace, &found.title)?, folder)?.display().to_string();
+            output.text(&format!("    record: {file}"));
+            output.text(&format!("    replay: {}", command("replay", &file)));
+            record = Some(file);
+        }
+        documents.push(serde_json::json!({
+            "title": found.title, "runs": found.times, "seed": seed, "record": record,
+        }));
     }
     if explored.found.is_empty() {
         output.text(&styled(GOOD, "  no violation"));
@@ -71,9 +102,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         "sampled": strategy.samples(),
         "extent": explored.extent.document(),
         "interrupted": explored.interrupted,
-        "found": explored.found.iter().map(|found| serde_json::json!({
-            "title": found.title, "runs": found.times, "seed": found.run,
-        })).collect::<Vec<_>>(),
+        "found": documents,
     }));
     Ok(match (explored.found.is_empty(), explored.is_cut()) {
         (false, _) => Exit::Violation,

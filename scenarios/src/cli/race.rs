@@ -10,14 +10,16 @@ use crate::explore::{Campaign, Trace};
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::record::{Provenance, Record};
-use crate::shrink::{Schedule, matter, simplify};
+use crate::shell::command;
+use crate::shrink::{Matter, Schedule, matter, simplify};
+use crate::world::World;
 
 /// A race that was found, made simple.
 pub(crate) struct Race<'c> {
     pub(crate) campaign: &'c Campaign<'c>,
     pub(crate) loaded: &'c Loaded,
     pub(crate) case: Option<String>,
-    /// The seed of the run.
+    /// The number of the run; of a sample, that is its seed.
     pub(crate) run: u64,
 }
 
@@ -37,10 +39,7 @@ impl Race<'_> {
         let trace = simplify(&world, &mut executor, trace);
         let Some(finding) = trace.findings.first() else { return Ok(serde_json::Value::Null) };
         let matter = matter(&world, &mut executor, &trace);
-        let provenance =
-            Provenance { case: self.case.clone(), strategy: self.campaign.strategy.to_string(), seed: self.run };
-        let record =
-            Record::new(&world, self.campaign.machine, &trace, &self.loaded.text, provenance).marked(&matter);
+        let record = self.record_of(&world, &trace, &matter);
         let text = explain(&world, &trace, finding, &record.matters);
         let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
         output.text(&styled(BAD, title));
@@ -65,15 +64,17 @@ impl Race<'_> {
         let mut written = None;
         if let Some(folder) = folder {
             let path = write(&record, folder)?;
-            output.text(&format!("record: {}", path.display()));
-            output.text(&format!("replay: mmsim replay {}", path.display()));
-            written = Some(path.display().to_string());
+            let file = path.display().to_string();
+            output.text(&format!("record: {file}"));
+            output.text(&format!("replay: {}", command("replay", &file)));
+            written = Some(file);
         }
         Ok(serde_json::json!({
             "title": finding.title(),
             "oracle": finding.oracle().name(),
             "message": record.message,
-            "seed": self.run,
+            "run": self.run,
+            "seed": self.campaign.strategy.samples().then_some(self.run),
             "steps": trace.steps,
             "switches": Course::of(&trace).switches(),
             "prevented_by": keys,
@@ -81,6 +82,22 @@ impl Race<'_> {
             "record": written,
             "diagram": text.lines().map(|line| line.chars().take(WIDTH).collect::<String>()).collect::<Vec<_>>(),
         }))
+    }
+
+    /// Makes the run simpler, and makes a record of what is left.
+    pub(crate) fn record(&self, mut trace: Trace, title: &str) -> Result<Record, Failure> {
+        trace.put_first(title);
+        let world = self.campaign.world().map_err(Failure::bad_input)?;
+        let mut executor = world.executor();
+        let trace = simplify(&world, &mut executor, trace);
+        let matter = matter(&world, &mut executor, &trace);
+        Ok(self.record_of(&world, &trace, &matter))
+    }
+
+    fn record_of(&self, world: &World<'_>, trace: &Trace, matter: &Matter) -> Record {
+        let provenance =
+            Provenance { case: self.case.clone(), strategy: self.campaign.strategy.to_string(), seed: self.run };
+        Record::new(world, self.campaign.machine, trace, &self.loaded.text, provenance).marked(matter)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValuesParser;
 use sim_core::{CpuId, Executor};
 use sim_mm::{Kernel, KernelConfig};
 use sim_mmu::Account;
 
+use super::configure::strategies;
 use super::output::{BAD, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output};
 use crate::explain::consequence;
@@ -15,6 +15,7 @@ use crate::hardware::{account, profile};
 use crate::json::by_name;
 use crate::record::{Prefix, Provenance, Record};
 use crate::scenario::{MachineSpec, Scenario, StrategyName};
+use crate::shell::command;
 use crate::shrink::simplify;
 use crate::world::{STEP_BOUND, World};
 
@@ -35,8 +36,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "cycles", help_heading = "Prefix")]
     prefix: bool,
     /// How to go on.
-    #[arg(long, default_value = "portfolio", requires = "prefix", value_parser = PossibleValuesParser::new(
-        ["portfolio", "random", "sticky", "pct", "pos", "timed"]), help_heading = "Prefix")]
+    #[arg(long, default_value = "portfolio", requires = "prefix", value_parser = strategies(|strategy| !strategy.is_exhaustive()), help_heading = "Prefix")]
     strategy: String,
     /// Runs at the most.
     #[arg(long, default_value_t = 10_000, requires = "prefix", value_parser = clap::value_parser!(u64).range(1..),
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0, requires = "prefix", value_parser = clap::value_parser!(u64).range(..1 << 48),
           help_heading = "Prefix")]
     seed: u64,
-    /// The folder that a new record is written to.
+    /// The folder that a new record is written to; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = ".", requires = "prefix", help_heading = "Prefix")]
     out: PathBuf,
 }
@@ -142,7 +142,7 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     output.json(&document);
     if let Some(difference) = difference {
         output.text(&format!("{}: {difference}", styled(BAD, "diverged")));
-        output.text(&format!("to go on from there: mmsim replay --prefix {}", opened.file));
+        output.text(&format!("to go on from there: {}", command("replay --prefix", &opened.file)));
         return Ok(Exit::Diverged);
     }
     output.text(&format!("{}: {}", styled(GOOD, "replayed"), record.expect));
@@ -199,7 +199,7 @@ fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Fai
         output.text(&format!("{}: {}, after {} runs", styled(BAD, "found"), record.expect, thousands(runs)));
         let path = super::race::write(&record, &args.out)?;
         output.text(&format!("record: {}", path.display()));
-        output.text(&format!("explain: mmsim explain {}", path.display()));
+        output.text(&format!("explain: {}", command("explain", &path.display().to_string())));
         output.json(&serde_json::json!({
             "decisions": opened.record.decisions.len(), "taken": went, "found": record.expect, "runs": runs,
             "record": path.display().to_string(),

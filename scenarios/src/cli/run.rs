@@ -82,7 +82,7 @@ fn one(
         };
         let case = case.map(|case| case.name.clone());
         let race = Race { campaign: &campaign, loaded, case, run };
-        let shown = race.show(trace, &finding, args.folder(), output)?;
+        let shown = race.show(trace, &finding, args.records.folder(), output)?;
         output.json(&shown);
         return Ok(Exit::Violation);
     }

@@ -1,6 +1,6 @@
-//! The options of `mmsim run`.
+//! The options of `mmsim run`, and those that `mmsim explore` shares with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::configure::{Configure, Effort};
 
@@ -15,16 +15,23 @@ pub(crate) struct Args {
     pub(crate) configure: Configure,
     #[command(flatten)]
     pub(crate) effort: Effort,
-    /// The folder that records of failing runs are written to.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) out: PathBuf,
-    /// Writes no record.
-    #[arg(long, conflicts_with = "out")]
-    pub(crate) no_record: bool,
+    #[command(flatten)]
+    pub(crate) records: Records,
 }
 
-impl Args {
-    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Records {
+    /// The folder that records of failing runs are written to; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Output")]
+    out: PathBuf,
+    /// Writes no record.
+    #[arg(long, conflicts_with = "out", help_heading = "Output")]
+    no_record: bool,
+}
+
+impl Records {
+    /// The folder, if records are wanted.
+    pub(crate) fn folder(&self) -> Option<&Path> {
         (!self.no_record).then_some(&self.out)
     }
 }

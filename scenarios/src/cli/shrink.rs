@@ -7,6 +7,7 @@ use super::output::{GOOD, styled};
 use super::replay::Opened;
 use super::{Exit, Failure, Output};
 use crate::record::Record;
+use crate::shell::command;
 use crate::shrink::{RUNS, Shrinking, Size, Subject, matter, shrink};
 use crate::world::World;
 
@@ -14,7 +15,7 @@ use crate::world::World;
 pub(crate) struct Args {
     /// A record that `mmsim run` wrote.
     record: PathBuf,
-    /// The folder that the new record is written to.
+    /// The folder that the new record is written to; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Runs to search for the finding in each simpler scenario, where the old schedule does not lead there.
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         message: format!("the record could not be written to {}: {error}", args.out.display()),
     })?;
     output.text(&format!("record: {}", path.display()));
-    output.text(&format!("explain: mmsim explain {}", path.display()));
+    output.text(&format!("explain: {}", command("explain", &path.display().to_string())));
     if interrupted {
         output.note("interrupted; simpler ones may be left");
     }

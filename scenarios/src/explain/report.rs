@@ -9,6 +9,7 @@ use super::{WIDTH, consequence};
 use crate::explore::Trace;
 use crate::oracle::{Finding, Logged, Site, What};
 use crate::record::Record;
+use crate::shell::command;
 use crate::world::World;
 
 /// The report of a record's run. `file` is the record's.
@@ -41,7 +42,7 @@ pub fn report(world: &World<'_>, trace: &Trace, finding: &Finding, record: &Reco
     let _ = writeln!(text, "Simulator: mmsim {}", env!("CARGO_PKG_VERSION"));
     let _ = writeln!(text, "Scenario: {}, {} steps", world.scenario.name, trace.steps);
     let _ = writeln!(text, "Record: {}", record.digest());
-    let _ = writeln!(text, "Replay: mmsim replay {file}\n{rule}");
+    let _ = writeln!(text, "Replay: {}\n{rule}", command("replay", file));
     text
 }
 

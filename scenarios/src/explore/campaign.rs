@@ -70,6 +70,8 @@ pub struct Explored {
     pub first: Option<u64>,
     /// That run in full, if a search came to it: its number alone does not lead there.
     pub trace: Option<Trace>,
+    /// Of a search: the first run of each finding in full, in the order of `found`.
+    pub(crate) traces: Vec<Trace>,
     /// Whether somebody asked for the end.
     pub interrupted: bool,
     /// How much of what there is was covered.
@@ -144,6 +146,17 @@ impl<'s> Campaign<'s> {
         match explored.trace.take() {
             Some(trace) => Ok(Some(trace)),
             None => explored.first.map(|number| self.trace(number)).transpose(),
+        }
+    }
+
+    /// The first run of a finding, in full.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn first_of(&self, explored: &Explored, found: usize) -> Result<Trace, SetupError> {
+        match explored.traces.get(found) {
+            Some(trace) => Ok(trace.clone()),
+            None => self.trace(explored.found[found].run),
         }
     }
 

@@ -129,6 +129,9 @@ fn note(explored: &mut Explored, trace: &Trace) {
     let title = finding.title();
     match explored.found.iter_mut().find(|found| found.title == title) {
         Some(found) => found.times += 1,
-        None => explored.found.push(Found { title, run: explored.runs, times: 1 }),
+        None => {
+            explored.found.push(Found { title, run: explored.runs, times: 1 });
+            explored.traces.push(trace.clone());
+        }
     }
 }

@@ -83,11 +83,12 @@ impl Record {
         sha256(parts.to_string().as_bytes())
     }
 
-    /// Writes the record into a folder: whole, or not at all. Answers the file's path.
+    /// Writes the record into a folder, which is made if it is not there: whole, or not at all. Answers the file's path.
     ///
     /// # Errors
-    /// If the folder cannot be written to; no part of a file is left then.
+    /// If the folder cannot be made or written to; no part of a file is left then.
     pub fn write(&self, folder: &Path) -> std::io::Result<PathBuf> {
+        std::fs::create_dir_all(folder)?;
         let path = folder.join(self.file_name());
         let text = serde_json::to_string_pretty(self)?;
         WholeFile::begin(&path)?.finish(&(text + "\n"))?;

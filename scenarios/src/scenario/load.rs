@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{Scenario, fields, validate};
 use crate::json::{LoadErrors, Source, decode_with_notes};
+use crate::shell::command;
 
 /// What the format of every record begins with.
 pub(crate) const RECORD: &str = "mmsim-record-";
@@ -23,8 +24,8 @@ struct Head {
 /// All that is wrong with it: first as JSON; then, all at once, its fields and what they refer to.
 pub fn load(file_name: &str, text: &str) -> Result<Scenario, LoadErrors> {
     if serde_json::from_str::<Head>(text).is_ok_and(|head| head.format.starts_with(RECORD)) {
-        let word = shlex::try_quote(file_name).unwrap_or(file_name.into());
-        let message = format!("this is the record of a run, not a scenario: use `mmsim replay {word}`");
+        let message =
+            format!("this is the record of a run, not a scenario: use `{}`", command("replay", file_name));
         return Err(Source::default().named(file_name).error("", message));
     }
     decode_with_notes(file_name, text, |root, notes| {

@@ -14,6 +14,7 @@ use crate::explore::Strategy;
 use crate::library::{self, Loaded};
 use crate::record::Record;
 use crate::scenario::{Case, Expect, ExploreSpec, StrategyName};
+use crate::shell::quoted;
 
 /// How a plan says that nothing is to be found.
 pub(super) const NO_VIOLATION: &str = "no violation";
@@ -233,9 +234,4 @@ fn expected(expect: &Expect) -> String {
             format!("{}{place}", any_of.join(" or "))
         }
     }
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
 }

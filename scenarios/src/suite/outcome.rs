@@ -9,6 +9,7 @@ use super::plan::{Item, Options};
 use super::shard::Shard;
 use crate::case::Verdict;
 use crate::number::thousands;
+use crate::shell::command;
 use crate::world::told_failed;
 
 /// How an item came out.
@@ -169,7 +170,7 @@ impl Judge {
         match (&self.out, &hit.record) {
             (Some(folder), Some(record)) => {
                 let path = folder.join(record.file_name()).display().to_string();
-                details.push(("replay", format!("mmsim replay {}", super::gather::quoted(&path))));
+                details.push(("replay", command("replay", &path)));
                 details.insert(details.len() - 1, ("record", path));
             }
             _ if item.is_sampled() => {

@@ -187,8 +187,71 @@ fn a_record_that_is_none_is_exit_3() {
 #[test]
 fn a_record_that_cannot_be_written_is_said() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let args = [&RACE[..], &["--out", "no/such/folder"]].concat();
-    fails(folder.path(), &args, 1, "its record could not be written to no/such/folder");
+    std::fs::write(folder.path().join("file"), "").expect("a writable folder");
+    let args = [&RACE[..], &["--out", "file/folder"]].concat();
+    fails(folder.path(), &args, 1, "its record could not be written to file/folder");
+}
+
+/// The lines that begin with a word and a colon: what follows it.
+fn told(stdout: &str, word: &str) -> Vec<String> {
+    let prefix = format!("{word}: ");
+    stdout.lines().filter_map(|line| Some(line.trim_start().strip_prefix(&prefix)?.to_owned())).collect()
+}
+
+#[test]
+fn a_folder_for_records_is_made_and_the_command_is_one_for_a_shell() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let args = [&RACE[..], &["--out", "it's new/below"]].concat();
+    let stdout = text(&mmsim(folder.path(), &args).stdout);
+    let (files, commands) = (told(&stdout, "record"), told(&stdout, "replay"));
+    assert!(files[0].starts_with("it's new/below/") && folder.path().join(&files[0]).is_file(), "{stdout}");
+    assert_eq!(commands[0], format!("mmsim replay \"{}\"", files[0]));
+    let words = shlex::split(&commands[0]).expect("a shell takes it");
+    assert_eq!(mmsim(folder.path(), &[&words[1], &words[2]]).status.code(), Some(0));
+}
+
+#[test]
+fn exploring_writes_a_record_of_each_finding() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = "spec-ref-vs-reuse";
+    for (out, how, seeds) in [
+        ("sampled", vec!["--without", "gup-pte-recheck", "--runs", "3000"], true),
+        ("searched", vec!["--case", "no-recheck", "--strategy", "exhaustive"], false),
+    ] {
+        let args = [&["explore", name, "--out", out], &how[..]].concat();
+        let output = mmsim(folder.path(), &args);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{stdout}{}", text(&output.stderr));
+        assert_eq!(stdout.contains("first with seed"), seeds, "{stdout}");
+        let files = told(&stdout, "record");
+        assert!(files.len() > 1 && files.iter().all(|file| file.starts_with(out)), "{stdout}");
+        for (file, command) in files.iter().zip(told(&stdout, "replay")) {
+            assert_eq!(command, format!("mmsim replay {file}"));
+            let replayed = mmsim(folder.path(), &["replay", file]);
+            let title = text(&replayed.stdout).lines().next().map(str::to_owned).unwrap_or_default();
+            let title = title.strip_prefix("replayed: ").expect("it is exact").to_owned();
+            assert!(stdout.contains(&format!("  {title}  ")), "{title} is not in\n{stdout}");
+        }
+        let none = text(&mmsim(folder.path(), &[&args[..2], &how[..], &["--no-record"]].concat()).stdout);
+        assert!(told(&none, "record").is_empty() && told(&none, "replay").is_empty(), "{none}");
+    }
+    fails(folder.path(), &["explore", name, "--case", "no-rechek"], 2, "did you mean `no-recheck`?");
+    let without = r#"{ "name": "s", "about": "No cases.", "processes": [ { "name": "p" } ],
+  "threads": [ { "name": "t", "process": "p", "cpu": 0, "run": [ "exit" ] } ] }"#;
+    std::fs::write(folder.path().join("s.json"), without).expect("a writable folder");
+    for command in ["run", "explore"] {
+        fails(folder.path(), &[command, "s.json", "--case", "x"], 2, "`s` has no cases: leave out `--case`");
+    }
+}
+
+#[test]
+fn each_strategy_has_a_line_of_help() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let help = text(&mmsim(folder.path(), &["explore", "--help"]).stdout);
+    for line in ["- portfolio:  Samples: PCT", "- states:     Searches: every schedule"] {
+        assert!(help.contains(line), "no {line:?} in\n{help}");
+    }
+    assert!(!text(&mmsim(folder.path(), &["replay", "--help"]).stdout).contains("- states:"));
 }
 
 #[test]

@@ -328,10 +328,10 @@ fn the_chase_is_told_and_plotted() {
 fn the_plot_has_a_name_of_its_own() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let chase = |more: &[&'static str]| mmsim(folder.path(), &[&["mmu", "chase", "--to", "20"], more].concat());
-    assert!(text(&chase(&["--no-svg"]).stdout).lines().all(|line| !line.starts_with("plot:")));
+    assert!(text(&chase(&[]).stdout).lines().all(|line| !line.starts_with("plot:")));
     chase(&["--format", "json"]);
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nobody asked for a file");
-    let told = text(&chase(&["--profile", "skylake", "--size", "2m"]).stdout);
+    let told = text(&chase(&["--profile", "skylake", "--size", "2m", "--svg"]).stdout);
     assert!(told.ends_with("\nplot: chase-skylake-2m.svg\n"), "{told}");
     assert!(folder.path().join("chase-skylake-2m.svg").is_file());
 }

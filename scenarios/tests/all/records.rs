@@ -189,7 +189,9 @@ fn shrink_says_what_went_and_writes_a_record_that_replays() {
         {
             assert!(report.contains(word), "{word} in {report}");
         }
-        fails(folder.path(), &["shrink", path, "--out", "no/such/folder"], 3, "no/such/folder");
+        // A file stands where the folder would be.
+        let below = format!("{path}/folder");
+        fails(folder.path(), &["shrink", path, "--out", &below], 3, &below);
     }
     fails(folder.path(), &["list", "--format", "report"], 2, "no `--format report`");
 }

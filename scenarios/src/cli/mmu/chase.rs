@@ -38,12 +38,10 @@ pub(crate) struct Args {
     /// Also shows what the cycles of an access were spent on.
     #[arg(long)]
     cycles: bool,
-    /// Where to write the plot. `chase-PROFILE-SIZE.svg`, if it is not given, unless the output is JSON.
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Writes no plot.
-    #[arg(long, conflicts_with = "svg")]
-    no_svg: bool,
+    /// Also writes a plot; into `chase-PROFILE-SIZE.svg`, if no file is given.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "so clap says that an option may have a value")]
+    svg: Option<Option<PathBuf>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -57,15 +55,15 @@ enum Size {
 }
 
 impl Args {
-    fn plot_file(&self, profile: &Profile, by_default: bool) -> Option<PathBuf> {
+    fn plot_file(&self, profile: &Profile) -> Option<PathBuf> {
         let size = match self.size {
             Size::Base => "4k",
             Size::Large => "2m",
         };
         // A profile of the user's own may be called anything.
         let name = profile.name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-        let usual = || (by_default && !self.no_svg).then(|| PathBuf::from(format!("chase-{name}-{size}.svg")));
-        self.svg.clone().or_else(usual)
+        let usual = || PathBuf::from(format!("chase-{name}-{size}.svg"));
+        self.svg.clone().map(|file| file.unwrap_or_else(usual))
     }
 }
 
@@ -124,7 +122,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     if args.cycles {
         tell_cycles(&points, output);
     }
-    let file = args.plot_file(&profile, output.is_text());
+    let file = args.plot_file(&profile);
     output.json(&document(file.as_deref(), args.seed, &about, &profile, size, &capacities, &points));
     if let Some(file) = &file {
         let svg = plot(&about, &profile, size, &capacities, &points).svg();
