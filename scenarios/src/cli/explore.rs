@@ -1,8 +1,7 @@
 //! `mmsim explore`.
 
-use std::sync::atomic::AtomicBool;
-
 use super::configure::{Configure, Effort};
+use super::interrupt::Interrupts;
 use super::output::{BAD, GOOD, styled, thousands};
 use super::race::{self, Race};
 use super::run::find_case;
@@ -30,13 +29,14 @@ pub(crate) struct Args {
 }
 
 /// Explores the scenario as its base or a case says, with the options on top, to the end of the budget.
-pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     args.configure.check()?;
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
     let scenario = &loaded.scenario;
     let case = args.case.as_deref().map(|name| find_case(&loaded, name)).transpose()?;
     let spec = args.effort.apply(case.map_or_else(ExploreSpec::default, |case| case.explore));
     args.effort.check([spec].into_iter())?;
+    let stop = interrupts.watch();
     let strategy = Strategy::from(spec);
     let usual = if strategy.samples() { RUNS_TO_TRUST } else { RUNS_TO_VERIFY };
     let (mut machine, mut kernel) = (scenario.machine, scenario.kernel.clone());

@@ -10,6 +10,7 @@ mod explain;
 mod explore;
 mod generate;
 mod input;
+mod interrupt;
 mod list;
 mod merge;
 mod mmu;
@@ -24,13 +25,12 @@ mod shrink;
 mod test;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 pub(crate) use exit::{Exit, Failure};
+use interrupt::Interrupts;
 pub(crate) use output::{Format, Output};
 
 /// Finds, replays and explains races of lockless GUP and its relatives on a simulated x86-64 machine.
@@ -98,10 +98,7 @@ pub fn main() -> ExitCode {
     let format = args.format;
     trace_to_stderr(args.verbose, args.color);
     report_defects();
-    let stop = Arc::new(AtomicBool::new(false));
-    if args.command.ends_gracefully() {
-        watch_for_interrupts(stop.clone());
-    }
+    let interrupts = Interrupts::default();
     let mut output = Output::new(args.format, args.color);
     if !args.command.can_tell(format) {
         let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
@@ -109,13 +106,13 @@ pub fn main() -> ExitCode {
         return ExitCode::from(Exit::Usage as u8);
     }
     let result = match &args.command {
-        Command::Run(args) => run::run(args, &mut output, &stop),
-        Command::Explore(args) => explore::run(args, &mut output, &stop),
-        Command::Coverage(args) => coverage::run(args, &mut output, &stop),
-        Command::Test(args) => test::run(args, format, &mut output, &stop),
+        Command::Run(args) => run::run(args, &mut output, &interrupts),
+        Command::Explore(args) => explore::run(args, &mut output, &interrupts),
+        Command::Coverage(args) => coverage::run(args, &mut output, &interrupts),
+        Command::Test(args) => test::run(args, format, &mut output, &interrupts),
         Command::Merge(args) => merge::run(args, format, &mut output),
         Command::Replay(args) => replay::replay(args, &mut output),
-        Command::Shrink(args) => shrink::run(args, &mut output, &stop),
+        Command::Shrink(args) => shrink::run(args, &mut output, &interrupts),
         Command::Explain(args) => explain::run(args, format, &mut output),
         Command::Conform(args) => conform::run(args, &mut output),
         Command::List => list::list(&mut output),
@@ -137,14 +134,6 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Whether an interrupt asks it for what it has so far. The others just end.
-    fn ends_gracefully(&self) -> bool {
-        matches!(
-            self,
-            Command::Run(_) | Command::Explore(_) | Command::Coverage(_) | Command::Test(_) | Command::Shrink(_)
-        )
-    }
-
     /// Whether it has a format.
     fn can_tell(&self, format: Format) -> bool {
         match format {
@@ -152,18 +141,6 @@ impl Command {
             Format::Jsonl | Format::Ktap | Format::Junit => matches!(self, Command::Test(_) | Command::Merge(_)),
             Format::Report => matches!(self, Command::Explain(_)),
         }
-    }
-}
-
-fn watch_for_interrupts(stop: Arc<AtomicBool>) {
-    let handler = ctrlc::set_handler(move || {
-        // The second time, the user means it.
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = handler {
-        tracing::warn!("no handler for interrupts: {error}");
     }
 }
 

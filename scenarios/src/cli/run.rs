@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::interrupt::Interrupts;
 use super::output::thousands;
 use super::race::Race;
 pub(crate) use super::run_args::Args;
@@ -13,10 +14,11 @@ use crate::library::{self, Loaded};
 use crate::scenario::Case;
 
 /// Runs the cases, or, if options change the kernel or the machine, that one.
-pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     args.configure.check()?;
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
     let case = args.case.as_deref().map(|name| find_case(&loaded, name)).transpose()?;
+    let stop = interrupts.watch();
     if args.configure.changes() || (loaded.scenario.cases.is_empty() && case.is_none()) {
         return one(args, &loaded, case, output, stop);
     }

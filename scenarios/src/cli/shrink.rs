@@ -1,8 +1,9 @@
 //! `mmsim shrink`.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
+use super::interrupt::Interrupts;
 use super::output::{GOOD, styled};
 use super::replay::Opened;
 use super::{Exit, Failure, Output};
@@ -24,8 +25,9 @@ pub(crate) struct Args {
 }
 
 /// Makes the scenario and the schedule of a record as simple as can be, and writes what is left as a record.
-pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     let opened = Opened::read(&args.record)?;
+    let stop = interrupts.watch();
     let (trace, before) = {
         let world = opened.world()?;
         let trace = opened.replay_exactly(&world)?;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 
 use super::configure::Effort;
+use super::interrupt::Interrupts;
 use super::reports::{ReportWriter, Reports, exit, unwritable, write_record};
 use super::{Exit, Failure, Format, Output};
 use crate::library;
@@ -62,7 +63,7 @@ pub(crate) fn run(
     args: &Args,
     format: Format,
     output: &mut Output,
-    interrupt: &AtomicBool,
+    interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let Gathered { plan, works } = args.gather()?;
     if plan.is_empty() {
@@ -92,6 +93,7 @@ pub(crate) fn run(
         jobs: usize::from(args.effort.jobs),
         done,
     };
+    let interrupt = interrupts.watch();
     let out = args.reports.out.as_deref();
     let bar = output.progress_in("cases", "testing", plan.len() as u64);
     let mut session = Session {

@@ -6,6 +6,7 @@ mod common;
 mod conform;
 mod coverage;
 mod exhaustive;
+mod interrupts;
 mod library;
 mod mmu_cycles;
 mod mmu_litmus;

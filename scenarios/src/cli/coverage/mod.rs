@@ -4,9 +4,10 @@ mod document;
 mod surveyed;
 mod table;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::configure::{Configure, Effort};
+use super::interrupt::Interrupts;
 use super::{Exit, Failure, Output, run};
 use crate::case::configuration;
 use crate::coverage::{Coverage, survey};
@@ -52,7 +53,7 @@ struct Subject<'l> {
 }
 
 /// Surveys what the arguments name, one kernel after the other.
-pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     args.configure.check()?;
     let names: Vec<String> = match args.library {
         true => library::entries().into_iter().map(|entry| entry.name.to_owned()).collect(),
@@ -74,6 +75,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         });
     }
     let seed = args.effort.seed;
+    let stop = interrupts.watch();
     let mut all =
         Surveyed { strategy, seed, coverage: Coverage::default(), schedules: Vec::new(), interrupted: false };
     let bar = output.progress("coverage", runs * subjects.len() as u64);
@@ -81,8 +83,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, stop: &AtomicBool) -> Result
         let jobs = usize::from(args.effort.jobs);
         let scenario = &loaded.scenario;
         let campaign = Campaign { scenario, machine, kernel, strategy, seed, stride: 1, runs, jobs };
-        let surveyed = survey(&campaign, stop, &|runs| bar.inc(runs))
-            .map_err(|error| Failure::bad_input(format!("{name}: {error}")))?;
+        let surveyed = survey(&campaign, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
         all.coverage.add(&surveyed.coverage);
         all.schedules.push((name, surveyed.schedules));
         if stop.load(Ordering::Relaxed) {
