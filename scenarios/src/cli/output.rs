@@ -153,7 +153,8 @@ impl Output {
 
     /// A progress bar in some unit.
     pub(crate) fn progress_in(&self, unit: &str, what: &str, total: u64) -> ProgressBar {
-        let target = if std::io::stderr().is_terminal() {
+        // Lines that say what is done stand alone: a bar between them would be drawn over.
+        let target = if std::io::stderr().is_terminal() && !tracing::enabled!(tracing::Level::INFO) {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()

@@ -6,13 +6,15 @@ use sim_core::{CpuId, Executor};
 use sim_mm::{Kernel, KernelConfig};
 use sim_mmu::Account;
 
-use super::configure::strategies;
+use super::configure::{Configure, strategies};
 use super::output::{BAD, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output};
-use crate::explain::consequence;
+use crate::course::{Course, Follow};
+use crate::explain::{consequence, reservation};
 use crate::explore::{Strategy, Trace};
 use crate::hardware::{account, profile};
 use crate::json::by_name;
+use crate::oracle::Finding;
 use crate::record::{Prefix, Provenance, Record};
 use crate::scenario::{MachineSpec, Scenario, StrategyName};
 use crate::shell::command;
@@ -20,9 +22,12 @@ use crate::shrink::simplify;
 use crate::world::{STEP_BOUND, World};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
 pub(crate) struct Args {
     /// A record that `mmsim run` wrote.
     record: PathBuf,
+    #[command(flatten)]
+    configure: Configure,
     /// Runs twice, and names the first event that differs.
     #[arg(long, conflicts_with_all = ["prefix", "cycles"])]
     check_determinism: bool,
@@ -50,6 +55,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = ".", requires = "prefix", help_heading = "Prefix")]
     out: PathBuf,
 }
+
+const NOTES: &str = "With options that change the kernel or the machine it says whether this schedule still ends in the \
+finding there: each CPU comes to the lines of code that the record has for it, in that order. --kernel takes the kernel of that \
+release, less what --without names. Exit codes: 1 if it does, or if anything else is found; 0 if nothing is. Other schedules \
+may: `mmsim run` looks for them.";
 
 /// A record with what it names.
 pub(super) struct Opened {
@@ -107,7 +117,16 @@ impl Opened {
 
 /// Replays a record: every decision and every digest must be as recorded.
 pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    args.configure.check()?;
     let opened = Opened::read(&args.record)?;
+    if args.configure.changes() {
+        if args.prefix || args.cycles || args.check_determinism {
+            let message = "a changed kernel or machine takes other steps: leave out --prefix, --cycles and \
+                           --check-determinism";
+            return Err(Failure { exit: Exit::Usage, message: message.to_owned() });
+        }
+        return elsewhere(&args.configure, &opened, output);
+    }
     if args.prefix {
         return prefix(args, &opened, output);
     }
@@ -166,6 +185,42 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
         }
     }
     Ok(Exit::AsExpected)
+}
+
+/// Whether the schedule of the record ends in its finding under another kernel or on another machine.
+fn elsewhere(configure: &Configure, opened: &Opened, output: &mut Output) -> Result<Exit, Failure> {
+    let world = opened.world()?;
+    let course = Course::of(&opened.replay_exactly(&world)?);
+    let change = configure.kernel_change();
+    let machine = match change.version {
+        Some(_) => opened.machine.without_the_usual_of(opened.kernel.version),
+        None => opened.machine,
+    };
+    let machine = machine.changed(&configure.machine_change());
+    let other = World::new(&opened.scenario, machine, change.change(opened.kernel)).map_err(Failure::bad_input)?;
+    let (source, _) = Follow::source(course, &other);
+    let trace = Trace::record(&other, &mut other.executor(), source);
+    let oracle = |title: &str| title.split(' ').next().map(str::to_owned);
+    let titles: Vec<String> = trace.findings.iter().map(Finding::title).collect();
+    let still = titles.iter().position(|title| oracle(title) == oracle(&opened.record.expect));
+    let shown = still.or((!titles.is_empty()).then_some(0));
+    output.text(&match (still, shown) {
+        (Some(i), _) => format!("{}: {}", styled(BAD, "still"), titles[i]),
+        (None, Some(i)) => format!("{}: {}", styled(BAD, "something else"), titles[i]),
+        (None, None) => format!("{}: no violation in this schedule", styled(GOOD, "not there")),
+    });
+    if let Some(i) = shown {
+        output.text(&consequence(&other, &trace.findings[i]));
+    }
+    if let Some(note) = reservation(&other) {
+        output.text(&note);
+    }
+    output.text(&format!("recorded: {}", opened.record.expect));
+    output.json(&serde_json::json!({
+        "record": opened.file, "expected": opened.record.expect, "still": still.is_some(), "found": titles,
+        "steps": trace.steps,
+    }));
+    Ok(if shown.is_some() { Exit::Violation } else { Exit::AsExpected })
 }
 
 /// The first event in which two runs differ.

@@ -1,7 +1,7 @@
 //! Machines and kernels as scenarios name them, and changes on top.
 
 use sim_gup::CATALOGUE;
-use sim_mm::{Choices, KernelConfig, Release, Safeguard};
+use sim_mm::{Choices, Group, KernelConfig, Release, Safeguard};
 
 /// The most CPUs of a machine.
 pub(super) const MAX_CPUS: i128 = 16;
@@ -77,6 +77,28 @@ impl KernelSpec {
         }
     }
 
+    /// A kernel with this as a change on top. With another release it is that release's kernel, and nothing stays of the
+    /// old one. A design that hangs on a safeguard goes with it.
+    pub fn change(&self, kernel: KernelConfig) -> KernelConfig {
+        if self.version.is_some() {
+            return self.resolve();
+        }
+        let (with, without) = CATALOGUE.safeguards().partition::<Vec<Safeguard>, _>(|safeguard| {
+            let had = kernel.safeguards.has(*safeguard) && !self.without.contains(safeguard);
+            had || self.with.contains(safeguard)
+        });
+        let mut designs = Choices::default();
+        for setting in CATALOGUE.settings_of(Group::Design) {
+            let hangs_on = setting.implied.as_ref().map(|implied| implied.safeguard);
+            if !hangs_on
+                .is_some_and(|safeguard| self.with.contains(&safeguard) || self.without.contains(&safeguard))
+            {
+                designs.set(setting, kernel.designs.place(setting));
+            }
+        }
+        KernelConfig::new(CATALOGUE, kernel.version, &without, &with, &designs.changed(&self.design))
+    }
+
     /// The kernel that it names.
     pub fn resolve(&self) -> KernelConfig {
         let version = self.version.unwrap_or(Release::v(5, 0));
@@ -85,6 +107,26 @@ impl KernelSpec {
 }
 
 impl MachineSpec {
+    /// The machine without the knobs that are as kernels of a release usually find them: those of another release may
+    /// find them otherwise.
+    #[must_use]
+    pub fn without_the_usual_of(&self, version: Release) -> MachineSpec {
+        let mut platform = Choices::default();
+        let mut hanging = Vec::new();
+        for setting in CATALOGUE.settings_of(Group::Platform) {
+            let Some(place) = self.platform.name(setting).and_then(|name| setting.by_name(name)) else { continue };
+            match setting.usual {
+                None => platform.set(setting, place),
+                Some(_) => hanging.push((setting, place)),
+            }
+        }
+        let usual = CATALOGUE.platform(version, &platform);
+        for (setting, place) in hanging.into_iter().filter(|(setting, place)| usual.place(*setting) != *place) {
+            platform.set(setting, place);
+        }
+        MachineSpec { platform, ..*self }
+    }
+
     /// The machine with a change on top.
     #[must_use]
     pub fn changed(&self, change: &MachineChange) -> MachineSpec {
@@ -95,5 +137,38 @@ impl MachineSpec {
             refcount_bits: change.refcount_bits.unwrap_or(self.refcount_bits),
             platform: self.platform.changed(&change.platform),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim_mm::safeguards::COW_REUSE_COUNTS;
+    use sim_mm::{CowReuse, Flush, TableFree};
+
+    #[test]
+    fn a_knob_goes_with_the_release_unless_it_was_asked_for() {
+        let machine = |flush, table_free: TableFree| {
+            let platform = Choices::default().with::<Flush>(flush).with(table_free);
+            MachineSpec { platform, ..MachineSpec::default() }.without_the_usual_of(Release::v(5, 0)).platform
+        };
+        let left = Choices::default();
+        assert_eq!(machine(Flush::Ipi, TableFree::AfterFlush), left.with(Flush::Ipi));
+        assert_eq!(machine(Flush::NoIpi, TableFree::RcuSched), left.with(Flush::NoIpi));
+        let asked = left.with(Flush::Ipi).with(TableFree::RcuSched);
+        assert_eq!(machine(Flush::Ipi, TableFree::RcuSched), asked);
+    }
+
+    #[test]
+    fn a_change_leaves_the_rest_of_a_kernel_as_it_is() {
+        let kernel = KernelSpec { without: vec![COW_REUSE_COUNTS], ..KernelSpec::default() };
+        let old = KernelSpec { version: Some(Release::v(5, 9)), ..kernel.clone() }.resolve();
+        assert_eq!(KernelSpec::default().change(old), old);
+        // The design that hangs on the safeguard goes with it.
+        let with = KernelSpec { with: vec![COW_REUSE_COUNTS], ..KernelSpec::default() }.change(old);
+        assert_eq!(with.designs.get::<CowReuse>(), CowReuse::Refcount);
+        assert_eq!(kernel.change(with), old);
+        let release = KernelSpec { version: Some(Release::v(5, 9)), ..KernelSpec::default() };
+        assert_eq!(release.change(old), release.resolve());
     }
 }

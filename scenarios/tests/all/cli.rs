@@ -322,6 +322,7 @@ fn verbose_runs_tell_their_spans() {
     assert!(!said(&run).contains("campaign"), "nobody asked");
     let said = said(&[&run[..], &["-v", "--color", "never"]].concat());
     assert!(said.contains("case{") && said.contains("campaign{") && said.contains("time.busy"), "{said}");
+    assert!(!said.contains('\x1b'), "{said:?}");
 }
 
 /// A scenario of `verdicts/`.

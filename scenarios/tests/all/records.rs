@@ -170,6 +170,33 @@ fn options_of_a_prefix_want_one() {
     fails(folder.path(), &["shrink"], 2, "<RECORD>");
 }
 
+/// The same schedule under another kernel: does it still fail there?
+#[test]
+fn a_record_is_replayed_under_another_kernel() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let race = ["run", "spec-ref-vs-reuse", "--without", "gup-pte-recheck"];
+    assert_eq!(mmsim(folder.path(), &race).status.code(), Some(1));
+    let files = std::fs::read_dir(folder.path()).expect("the folder is there");
+    let name = files.filter_map(|file| file.ok()?.file_name().into_string().ok()).next().expect("a record");
+    let replay = |more: &[&'static str]| {
+        let output = mmsim(folder.path(), &[&["replay", &name], more].concat());
+        let first = text(&output.stdout).lines().next().unwrap_or_default().to_owned();
+        (output.status.code(), first)
+    };
+    let still = (Some(1), "still: leak in gup_pte_range / do_anonymous_page".to_owned());
+    let not_there = (Some(0), "not there: no violation in this schedule".to_owned());
+    assert_eq!(replay(&["--with", "gup-pte-recheck"]), not_there);
+    // That release has all that it had.
+    assert_eq!(replay(&["--kernel", "v5.9"]), not_there);
+    assert_eq!(replay(&["--kernel", "v5.9", "--without", "gup-pte-recheck"]), still);
+    // What does not matter changes nothing, and leaves the rest of the kernel as it was.
+    assert_eq!(replay(&["--without", "fork-flush"]), still);
+    assert_eq!(replay(&["--debug-vm", "on"]), still);
+    // Interrupts that are disabled hold up a flush by interrupt.
+    assert_eq!(replay(&["--flush", "ipi"]), not_there);
+    fails(folder.path(), &["replay", &name, "--kernel", "v5.9", "--prefix"], 2, "takes other steps");
+}
+
 #[test]
 fn shrink_says_what_went_and_writes_a_record_that_replays() {
     let folder = tempfile::tempdir().expect("a temporary folder");
