@@ -120,7 +120,7 @@ impl MemoryBuilder {
         Memory {
             first_slab_word: first,
             lives: (first..last).map(life_of).collect(),
-            words: (0..self.next).map(|_| Cell::new(0)).collect(),
+            words: bytemuck::zeroed_slice_box(self.next as usize),
             journal: RefCell::new(Vec::with_capacity(256)),
             tracked: Cell::new(false),
             looks: RefCell::default(),
@@ -130,6 +130,9 @@ impl MemoryBuilder {
 }
 
 /// All words that more than one CPU may touch.
+///
+/// Words that were never touched cost no memory of the host: it gives zeroed pages where they are first used. So a
+/// machine may have frames of full size, of which a run uses a few words.
 ///
 /// A write remembers the word's old value, so that [`rewind`](Memory::rewind) costs as much as the
 /// run wrote, not as much as the machine holds.

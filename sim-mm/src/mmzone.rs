@@ -50,8 +50,11 @@ impl Zone {
         &'a self,
         memory: &'a sim_core::Memory,
     ) -> impl Iterator<Item = Pfn> + Clone + 'a {
-        let select = |of: fn(u64, u64) -> u64| {
-            (0..self.words).flat_map(move |w| {
+        // Frames are used in order, so behind the first that was never used there is none that was.
+        let is_all_used = |w: &u32| memory.get(self.used.offset(*w)) == u64::MAX;
+        let words = (0..self.words).find(|w| !is_all_used(w)).map_or(self.words, |w| w + 1);
+        let select = move |of: fn(u64, u64) -> u64| {
+            (0..words).flat_map(move |w| {
                 let mut set = of(memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
                 std::iter::from_fn(move || {
                     let bit = set.trailing_zeros();

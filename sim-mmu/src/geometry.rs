@@ -1,49 +1,101 @@
 //! How many entries a paging structure has, and what follows from it.
 
+use std::fmt;
+
 use crate::addr::{Level, PAGE_SHIFT, VirtAddr};
 
 /// The shape of the paging structures. Hardware has 512 entries a table; a machine made smaller has
 /// the same walk with fewer index bits a level, so that exhaustive exploration ends.
+///
+/// Each level has a size of its own. With 2 PTEs a table and 8 entries in the tables above, a huge page spans two
+/// base pages, and there is room for it, for its neighbours and for a place to move them to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    index_bits: u32,
+    /// For each level, lowest first, the number of address bits below what its entries select; then the bits of
+    /// a whole linear address.
+    shifts: [u8; 6],
 }
 
 impl Default for Geometry {
     fn default() -> Self {
-        Geometry { index_bits: 9 }
+        Geometry::of_bits([9; 4])
     }
+}
+
+impl fmt::Display for Geometry {
+    /// `2`, or `pte 2, pmd 8, pud 8, p4d 8`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.uniform() {
+            Some(entries) => write!(f, "{entries}"),
+            None => write!(f, "{}", self.levels().map(|(level, n)| format!("{} {n}", level.name())).join(", ")),
+        }
+    }
+}
+
+/// The bits of an index into a table of so many entries.
+fn index_bits(entries: u32) -> Option<u8> {
+    ((2..=512).contains(&entries) && entries.is_power_of_two()).then(|| entries.trailing_zeros() as u8)
 }
 
 impl Geometry {
     /// Tables of `entries` entries: a power of two from 2 to 512. `None` for any other number.
     pub fn new(entries: u32) -> Option<Geometry> {
-        ((2..=512).contains(&entries) && entries.is_power_of_two())
-            .then(|| Geometry { index_bits: entries.trailing_zeros() })
+        index_bits(entries).map(|bits| Geometry::of_bits([bits; 4]))
     }
 
-    /// Entries a table.
+    /// Tables of so many PTEs, PMD, PUD and P4D entries, each a power of two from 2 to 512. `None` for any other
+    /// numbers. A fifth level has as many entries as the fourth.
+    pub fn of_levels(entries: [u32; 4]) -> Option<Geometry> {
+        let [Some(pte), Some(pmd), Some(pud), Some(p4d)] = entries.map(index_bits) else { return None };
+        Some(Geometry::of_bits([pte, pmd, pud, p4d]))
+    }
+
+    fn of_bits([pte, pmd, pud, p4d]: [u8; 4]) -> Geometry {
+        let mut shifts = [PAGE_SHIFT as u8; 6];
+        for (below, bits) in [pte, pmd, pud, p4d, p4d].into_iter().enumerate() {
+            shifts[below + 1] = shifts[below] + bits;
+        }
+        Geometry { shifts }
+    }
+
+    /// The levels that a 4-level walk has, lowest first, and the entries of a table at each.
+    pub fn levels(self) -> [(Level, u32); 4] {
+        [Level::Pte, Level::Pmd, Level::Pud, Level::P4d].map(|level| (level, self.entries(level)))
+    }
+
+    /// Entries a table, if all levels have the same number.
+    pub fn uniform(self) -> Option<u32> {
+        let entries = self.entries(Level::Pte);
+        self.levels().iter().all(|(_, other)| *other == entries).then_some(entries)
+    }
+
+    /// The entries of the largest table.
+    pub fn most_entries(self) -> u32 {
+        self.levels().map(|(_, entries)| entries).into_iter().fold(0, u32::max)
+    }
+
+    /// Entries of a table at `level`.
     #[inline]
-    pub fn entries(self) -> u32 {
-        1 << self.index_bits
+    pub fn entries(self, level: Level) -> u32 {
+        1 << (self.address_bits_from(level) - self.shift(level))
     }
 
     /// The index of the entry that translates `va` at `level`.
     #[inline]
     pub fn index(self, va: VirtAddr, level: Level) -> u32 {
-        (va.0 >> self.shift(level)) as u32 & (self.entries() - 1)
+        (va.0 >> self.shift(level)) as u32 & (self.entries(level) - 1)
     }
 
     /// The number of address bits below what an entry at `level` selects.
     #[inline]
     pub fn shift(self, level: Level) -> u32 {
-        PAGE_SHIFT + self.index_bits * level.below()
+        self.shifts[level.below() as usize].into()
     }
 
     /// Base pages that one entry at `level` covers, as a power of two.
     #[inline]
     pub fn order(self, level: Level) -> u8 {
-        (self.index_bits * level.below()) as u8
+        (self.shift(level) - PAGE_SHIFT) as u8
     }
 
     /// Bytes that one entry at `level` covers.
@@ -55,7 +107,7 @@ impl Geometry {
     /// Bits of a linear address that a walk from `root` uses.
     #[inline]
     pub fn address_bits_from(self, root: Level) -> u32 {
-        PAGE_SHIFT + self.index_bits * root as u32
+        self.shifts[root as usize].into()
     }
 
     /// Bits of a linear address that a 4-level walk uses.

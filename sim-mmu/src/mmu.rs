@@ -113,7 +113,7 @@ impl Mmu {
     pub fn new(mut memory: MemoryBuilder, config: Config, hardware: Hardware) -> Mmu {
         let Hardware { geometry, frames, elsewhere, controls, policy } = hardware;
         let costs = CostTable::default();
-        let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.entries());
+        let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.most_entries());
         let registers = memory.array("cpu", config.cpus);
         let core = Core::new(memory.build(), Config { cycles: costs.ops, ..config });
         let caches = core.reserve_places(config.cpus);

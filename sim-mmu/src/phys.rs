@@ -8,8 +8,8 @@ use crate::entry::Entry;
 /// What a word outside memory reads as: no device answers, all lines stay high.
 pub const UNWRITTEN: u64 = u64::MAX;
 
-/// The machine's memory. Each frame has as many 8-byte words as a table has entries; of a data page
-/// only those first words exist.
+/// The machine's memory. Each frame has as many 8-byte words as the largest table has entries; of a data
+/// page only those first words exist.
 #[derive(Clone, Debug)]
 pub struct PhysMem {
     base: Loc,

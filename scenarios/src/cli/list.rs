@@ -92,7 +92,7 @@ fn machine(machine: MachineSpec, version: Release) -> String {
         "machine: {} CPUs, {} frames, {} entries a table{}",
         machine.cpus,
         machine.frames,
-        machine.entries_per_table,
+        machine.geometry,
         unusual(Group::Platform, &CATALOGUE.platform(version, &machine.platform))
     )
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, KernelConfig, Release, Safeguard, Settings};
+use sim_mmu::Geometry;
 
 use crate::json::quote;
 use crate::scenario::MachineSpec;
@@ -17,11 +18,33 @@ type Named = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineRecord {
     cpus: usize,
-    entries_per_table: u32,
+    entries_per_table: Entries,
     frames: u64,
     refcount_bits: u32,
     #[serde(flatten)]
     platform: Named,
+}
+
+/// Entries of a table: the same number at all levels, or one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entries {
+    All(u32),
+    Levels { pte: u32, pmd: u32, pud: u32, p4d: u32 },
+}
+
+impl Entries {
+    fn of(geometry: Geometry) -> Entries {
+        let [pte, pmd, pud, p4d] = geometry.levels().map(|(_, entries)| entries);
+        geometry.uniform().map_or(Entries::Levels { pte, pmd, pud, p4d }, Entries::All)
+    }
+
+    fn open(self) -> Option<Geometry> {
+        match self {
+            Entries::All(entries) => Geometry::new(entries),
+            Entries::Levels { pte, pmd, pud, p4d } => Geometry::of_levels([pte, pmd, pud, p4d]),
+        }
+    }
 }
 
 /// A kernel.
@@ -40,7 +63,7 @@ impl MachineRecord {
     pub(super) fn of(machine: MachineSpec, platform: &Settings) -> MachineRecord {
         MachineRecord {
             cpus: machine.cpus,
-            entries_per_table: machine.entries_per_table,
+            entries_per_table: Entries::of(machine.geometry),
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
             platform: names(Group::Platform, platform),
@@ -53,12 +76,13 @@ impl MachineRecord {
             if good { Ok(()) } else { Err(format!("machine.{name} is out of range: {range}")) }
         };
         number("cpus", (1..=16).contains(&cpus), "1 to 16")?;
-        let entries = sim_mmu::Geometry::new(entries_per_table).is_some();
-        number("entries_per_table", entries, "a power of two from 2 to 512")?;
+        let geometry = entries_per_table.open();
+        number("entries_per_table", geometry.is_some(), "a power of two from 2 to 512")?;
+        let geometry = geometry.unwrap_or_default();
         number("frames", (8..=65_536).contains(&frames), "8 to 65536")?;
         number("refcount_bits", (3..=32).contains(&refcount_bits), "3 to 32")?;
         let platform = choices("machine", Group::Platform, &self.platform)?;
-        Ok(MachineSpec { cpus, entries_per_table, frames, refcount_bits, platform })
+        Ok(MachineSpec { cpus, geometry, frames, refcount_bits, platform })
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, Release, Safeguard, Setting};
+use sim_mmu::Geometry;
 
 use super::section::Section;
 use super::spec::MAX_CPUS;
@@ -23,8 +24,8 @@ fields! {
     struct MachineFields {
         /// Number of CPUs; as many as threads use, if not given.
         optional "cpus" cpus: Int<usize, 1, MAX_CPUS>,
-        /// Entries of a table; 512 if not given.
-        optional "entries_per_table" entries_per_table: Entries,
+        /// Entries of a table, the same for all levels or one for each; 512 if not given.
+        optional "entries_per_table" geometry: Geometry,
         /// Frames of memory; 64 if not given.
         optional "frames" frames: Frames,
         /// Bits of a page's reference count; 32 if not given.
@@ -37,8 +38,8 @@ fields! {
 fields! {
     /// What a case changes of the machine.
     struct ChangeFields {
-        /// Entries of a table.
-        optional "entries_per_table" entries_per_table: Entries,
+        /// Entries of a table, the same for all levels or one for each.
+        optional "entries_per_table" geometry: Geometry,
         /// Frames of memory.
         optional "frames" frames: Frames,
         /// Bits of a page's reference count.
@@ -61,7 +62,7 @@ impl Kind for Machine {
         let fields = MachineFields::read(node)?;
         let change = MachineChange {
             frames: fields.frames.flatten(),
-            entries_per_table: fields.entries_per_table.flatten(),
+            geometry: fields.geometry.flatten(),
             refcount_bits: fields.refcount_bits.flatten(),
             platform: fields.platform.unwrap_or_default(),
         };
@@ -80,7 +81,7 @@ impl Kind for MachineChange {
         let fields = ChangeFields::read(node)?;
         Some(MachineChange {
             frames: fields.frames.flatten(),
-            entries_per_table: fields.entries_per_table.flatten(),
+            geometry: fields.geometry.flatten(),
             refcount_bits: fields.refcount_bits.flatten(),
             platform: fields.platform.unwrap_or_default(),
         })
@@ -104,6 +105,36 @@ impl Kind for Entries {
 
     fn schema() -> Value {
         json!({ "enum": [2, 4, 8, 16, 32, 64, 128, 256, 512], "title": "a power of two from 2 to 512" })
+    }
+}
+
+fields! {
+    /// Entries of a table, by level.
+    struct LevelFields {
+        /// PTEs of a page table.
+        required "pte" pte: Entries,
+        /// Entries of a PMD table.
+        required "pmd" pmd: Entries,
+        /// Entries of a PUD table.
+        required "pud" pud: Entries,
+        /// Entries of the top-level table. One half of them is the kernel's.
+        required "p4d" p4d: Entries,
+    }
+}
+
+impl Kind for Geometry {
+    type Value = Geometry;
+
+    fn decode(node: &Node<'_>) -> Option<Geometry> {
+        if !node.is_object() {
+            return Geometry::new(Entries::decode(node)?);
+        }
+        let LevelFields { pte, pmd, pud, p4d } = LevelFields::read(node)?;
+        Geometry::of_levels([pte?, pmd?, pud?, p4d?])
+    }
+
+    fn schema() -> Value {
+        json!({ "oneOf": [Entries::schema(), LevelFields::schema()] })
     }
 }
 

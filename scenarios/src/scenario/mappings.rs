@@ -29,7 +29,7 @@ pub(super) fn validate(scenario: &Scenario, sequences: &[Sequence<'_>], parents:
     let mappings = collect(sequences);
     for (process, own) in &mappings {
         names(process, own, &mappings, parents, notes);
-        layout(process, own, user_pages(scenario.machine.entries_per_table), notes);
+        layout(process, own, user_pages(scenario.machine.geometry), notes);
     }
     smaller_machines(scenario, &mappings, notes);
     let exists = |process: &str| {
@@ -81,9 +81,9 @@ fn unmaps(statement: &Statement, mapping: &Mapping<'_>) -> bool {
     }
 }
 
-/// Pages of user space. A number of entries that is not valid never gets here.
-fn user_pages(entries_per_table: u32) -> u64 {
-    Geometry::new(entries_per_table).map_or(0, |geometry| geometry.task_size().vpn().0)
+/// Pages of user space.
+fn user_pages(geometry: Geometry) -> u64 {
+    geometry.task_size().vpn().0
 }
 
 /// The names of a process's mappings are unique, those that it inherits included.
@@ -164,14 +164,14 @@ fn smaller_machines(scenario: &Scenario, mappings: &Mappings<'_>, notes: &Notes)
     let largest = mappings.values().flatten().map(|mapping| mapping.pages).max();
     let most_asked = mappings.values().map(|own| own.iter().map(Mapping::kept_pages).sum()).max();
     let needed: u64 = last_fixed.max(largest).max(most_asked).unwrap_or(0);
-    let base = user_pages(scenario.machine.entries_per_table);
+    let base = user_pages(scenario.machine.geometry);
     for (i, case) in scenario.cases.iter().enumerate() {
-        if let Some(entries) = case.machine.entries_per_table
-            && (user_pages(entries) + 1..=base).contains(&needed)
+        if let Some(geometry) = case.machine.geometry
+            && (user_pages(geometry) + 1..=base).contains(&needed)
         {
             let message = format!(
-                "the mappings need a user space of {needed} pages, and with {entries} entries a table it has {}",
-                user_pages(entries)
+                "the mappings need a user space of {needed} pages, and with {geometry} entries a table it has {}",
+                user_pages(geometry)
             );
             notes.error(&format!("cases[{i}].machine.entries_per_table"), message, None);
         }

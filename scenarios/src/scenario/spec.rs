@@ -2,6 +2,7 @@
 
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, KernelConfig, Release, Safeguard};
+use sim_mmu::Geometry;
 
 /// The most CPUs of a machine.
 pub(super) const MAX_CPUS: i128 = 16;
@@ -11,8 +12,8 @@ pub(super) const MAX_CPUS: i128 = 16;
 pub struct MachineSpec {
     /// Number of CPUs, 1 to 16.
     pub cpus: usize,
-    /// Entries a table, a power of two from 2 to 512.
-    pub entries_per_table: u32,
+    /// Entries a table, at each level a power of two from 2 to 512.
+    pub geometry: Geometry,
     /// Frames of memory, 8 to 65536.
     pub frames: u64,
     /// Bits of a page's reference count, 3 to 32.
@@ -25,7 +26,7 @@ impl Default for MachineSpec {
     fn default() -> Self {
         MachineSpec {
             cpus: 2,
-            entries_per_table: 512,
+            geometry: Geometry::default(),
             frames: 64,
             refcount_bits: 32,
             platform: Choices::default(),
@@ -38,8 +39,8 @@ impl Default for MachineSpec {
 pub struct MachineChange {
     /// See [`MachineSpec::frames`].
     pub frames: Option<u64>,
-    /// See [`MachineSpec::entries_per_table`].
-    pub entries_per_table: Option<u32>,
+    /// See [`MachineSpec::geometry`].
+    pub geometry: Option<Geometry>,
     /// See [`MachineSpec::refcount_bits`].
     pub refcount_bits: Option<u32>,
     /// Knobs of the platform that change.
@@ -132,7 +133,7 @@ impl MachineSpec {
     pub fn changed(&self, change: &MachineChange) -> MachineSpec {
         MachineSpec {
             cpus: self.cpus,
-            entries_per_table: change.entries_per_table.unwrap_or(self.entries_per_table),
+            geometry: change.geometry.unwrap_or(self.geometry),
             frames: change.frames.unwrap_or(self.frames),
             refcount_bits: change.refcount_bits.unwrap_or(self.refcount_bits),
             platform: self.platform.changed(&change.platform),

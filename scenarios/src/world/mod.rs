@@ -12,7 +12,6 @@ use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
 use sim_gup::CATALOGUE;
 use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
-use sim_mmu::Geometry;
 
 use crate::json::LoadErrors;
 use crate::operation::Noun;
@@ -118,10 +117,9 @@ impl<'s> World<'s> {
         all_are_in(kernel.version, scenario)?;
         let cast = cast(scenario);
         let statements = scenario.statements().count();
-        let geometry = Geometry::new(machine.entries_per_table).unwrap_or_default();
         let config = MachineConfig {
             cpus: machine.cpus,
-            geometry,
+            geometry: machine.geometry,
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
             mms: cast.processes.len(),

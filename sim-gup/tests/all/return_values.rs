@@ -15,7 +15,7 @@ use sim_gup::{__get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_
 use sim_mm::{CowReuse, Errno, MmId};
 use sim_mm_testing::model::{Call, Frames, Memory};
 use sim_mm_testing::{Machine, Setup, Shell, address, cases, every};
-use sim_mmu::{Entry, Pfn, VirtAddr};
+use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 /// A process with mapped pages, each of which holds its number.
 async fn process_with(shell: Shell<'_>, page: u64, pages: u64) -> MmId {
@@ -280,7 +280,7 @@ fn less_than_nothing_is_asked_for() {
 #[test]
 fn the_lockless_way_alone_begins_to_walk_even_for_nothing() {
     let machine = Machine::new(KERNELS.setup());
-    let entries = u64::from(machine.kernel.mmu.geometry.entries());
+    let entries = u64::from(machine.kernel.mmu.geometry.entries(Level::Pte));
     for (first, mapped, pinned) in [(5, 2, 2), (2 * entries - 2, 4, 2)] {
         machine.play(async |shell| {
             let mm = process_with(shell, first, mapped).await;

@@ -39,7 +39,7 @@ impl Space {
     fn visit(&mut self, kernel: &Kernel, table: Pfn, levels: &[Level], page: u64) {
         let Some((level, below)) = levels.split_first() else { return };
         let span = kernel.mmu.geometry.span(*level) >> 12;
-        for index in 0..kernel.mmu.geometry.entries() {
+        for index in 0..kernel.mmu.geometry.entries(*level) {
             let entry = Entry(kernel.core().memory.get(kernel.mmu.phys.entry(table, index).loc()));
             let page = page + u64::from(index) * span;
             if entry.is_none() {

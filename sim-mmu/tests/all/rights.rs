@@ -64,7 +64,7 @@ fn asked(mode: Mode, kind: Kind, page: Rights) -> Asked {
 #[test]
 fn the_tables_say_one_thing_of_every_access() {
     for controls in settings(3) {
-        let registers = Registers::new(&controls, 0, 9);
+        let registers = Registers::new(&controls, 0, [9; 5]);
         for (mode, kind, _) in accesses() {
             for page in pages(3) {
                 let asked = asked(mode, kind, page);
@@ -78,7 +78,7 @@ fn the_tables_say_one_thing_of_every_access() {
 fn an_access_is_permitted_as_the_tables_say() {
     for key in 0..16 {
         for controls in settings(key) {
-            let registers = Registers::new(&controls, 0, 9);
+            let registers = Registers::new(&controls, 0, [9; 5]);
             for (mode, kind, access) in accesses() {
                 for page in pages(key) {
                     let told = page.permit(&controls, access);
@@ -134,7 +134,7 @@ fn check_codes(
     const VA: VirtAddr = VirtAddr(0x1234_5678);
     let mut seen = BTreeMap::new();
     for controls in settings(key) {
-        let registers = Registers::new(&controls, 0, 9);
+        let registers = Registers::new(&controls, 0, [9; 5]);
         for (mode, kind, access) in accesses() {
             for page in pages(key).filter(|page| page.fetch || registers.nxe()) {
                 let asked = asked(mode, kind, page);

@@ -38,7 +38,7 @@ struct Case {
 
 impl Case {
     fn registers(&self) -> Registers {
-        Registers::new(&self.controls, self.root << 12, 9)
+        Registers::new(&self.controls, self.root << 12, [9; 5])
     }
 
     fn translate(&self, image: &mut Image) -> Outcome {

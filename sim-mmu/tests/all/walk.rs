@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 
 use crate::common::manual::{self, Kind, Mode, Outcome, Registers};
-use crate::common::{Machine, OPEN, cases, hardware, lines, random, step};
+use crate::common::{Machine, OPEN, cases, hardware, index_bits, lines, random, step};
+use proptest::array::uniform4;
 use proptest::bool::weighted;
-use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq};
+use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::sample::select;
 use proptest::test_runner::{TestCaseResult, TestRunner};
-use sim_mmu::{Controls, DataOp, Entry, Event, Level, Pfn, UNWRITTEN, VirtAddr};
+use sim_mmu::{Controls, DataOp, Entry, Event, Geometry, Hardware, Level, Pfn, UNWRITTEN, VirtAddr};
 
 /// Tables and data live in the same few frames, so that one may be taken for the other.
 const FRAMES: u64 = 5;
@@ -21,7 +22,7 @@ type Image = BTreeMap<(u64, u32), u64>;
 
 #[derive(Clone, Debug)]
 struct Case {
-    entries: u32,
+    geometry: Geometry,
     controls: Controls,
     root: u64,
     va: u64,
@@ -39,23 +40,31 @@ fn entry() -> impl Strategy<Value = u64> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let shape = (select(vec![2_u32, 4, 8, 512]), any::<[u32; 5]>(), any::<u32>(), 0..FRAMES);
+    let entries = || select(vec![2_u32, 4, 8, 512]);
+    let sizes = prop_oneof![entries().prop_map(|entries| [entries; 4]), uniform4(entries())];
+    let shape = (sizes, any::<[u32; 5]>(), any::<u32>(), 0..FRAMES);
     let words = proptest::collection::vec(proptest::collection::vec(entry(), 5), FRAMES as usize);
     (shape, random::controls(), random::access(), any::<u64>(), words).prop_map(
         |((entries, digits, word, root), controls, (mode, kind), value, words)| {
+            let geometry = Geometry::of_levels(entries).expect("powers of two from 2 to 512");
+            let root_first = Level::WALK_LA57.map(|level| geometry.entries(level));
             let levels = if controls.root_level() == Level::Pgd { 5 } else { 4 };
-            let indices: Vec<u32> = digits.iter().take(levels).map(|digit| digit % entries).collect();
-            let page = indices.iter().fold(0, |page, index| page * u64::from(entries) + u64::from(*index));
+            let sizes = &root_first[5 - levels..];
+            let indices: Vec<u32> = digits.iter().zip(sizes).map(|(digit, entries)| digit % entries).collect();
+            let page =
+                indices.iter().zip(sizes).fold(0, |page, (index, n)| page * u64::from(*n) + u64::from(*index));
             // Canonical: the bits above those that the walk uses are copies of the highest that it uses.
-            let unused = 52 - levels as u32 * entries.trailing_zeros();
-            let va = ((page << 12) + u64::from(word % entries) * 8) << unused;
+            let unused = 52 - sizes.iter().map(|entries| entries.trailing_zeros()).sum::<u32>();
+            // A frame has as many words as the largest table has entries.
+            let words_a_frame = geometry.most_entries();
+            let va = ((page << 12) + u64::from(word % words_a_frame) * 8) << unused;
             let va = (va.cast_signed() >> unused).cast_unsigned();
             let places = (0..).zip(words).flat_map(|(frame, words)| {
                 let places = indices.iter().map(move |index| (frame, *index));
                 places.zip(words).collect::<Vec<_>>()
             });
             let image = places.collect();
-            Case { entries, controls, root, va, mode, kind, value, image }
+            Case { geometry, controls, root, va, mode, kind, value, image }
         },
     )
 }
@@ -64,14 +73,14 @@ fn case() -> impl Strategy<Value = Case> {
 type Ends = RefCell<BTreeMap<&'static str, u32>>;
 
 fn check(case: &Case, ends: &Ends) -> TestCaseResult {
-    let mut hardware = hardware(case.entries, FRAMES);
+    let mut hardware = Hardware::new(case.geometry, FRAMES);
     hardware.controls = case.controls;
     let machine = Machine::new(1, hardware);
     for ((frame, index), word) in &case.image {
         machine.set_word(*frame, *index, *word);
     }
     machine.preset_root(case.root);
-    let registers = Registers::new(&case.controls, case.root << 12, case.entries.trailing_zeros());
+    let registers = Registers::new(&case.controls, case.root << 12, index_bits(case.geometry));
     let read = |frame, index| {
         let inside = if frame < FRAMES { 0 } else { UNWRITTEN };
         case.image.get(&(frame, index)).copied().unwrap_or(inside)

@@ -32,6 +32,12 @@ impl Observer for Log {
 }
 
 /// A machine with tables of `entries`, and this many frames.
+/// The bits of an index at each level.
+pub(crate) fn index_bits(geometry: Geometry) -> [u32; 5] {
+    [Level::Pte, Level::Pmd, Level::Pud, Level::P4d, Level::Pgd]
+        .map(|level| geometry.entries(level).trailing_zeros())
+}
+
 pub(crate) fn hardware(entries: u32, frames: u64) -> Hardware {
     Hardware::new(Geometry::new(entries).expect("a power of two from 2 to 512"), frames)
 }
@@ -106,7 +112,7 @@ impl Machine {
 
     /// What the reference knows of a machine in which nothing is cached yet.
     pub(crate) fn state(&self) -> State {
-        let index_bits = self.mmu.geometry.entries().trailing_zeros();
+        let index_bits = index_bits(self.mmu.geometry);
         let registers = CpuId::all(self.mmu.core.config.cpus)
             .map(|id| Registers::new(&Cpu::new(&self.mmu, id).controls(), self.mmu.cr3(id).0, index_bits));
         State::new(self.memory(), registers.collect())

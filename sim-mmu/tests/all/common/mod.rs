@@ -16,7 +16,7 @@ use proptest::test_runner::{Config as Cases, RngSeed};
 use sim_mmu::Entry;
 
 pub(crate) use choices::{Reached, assert_exactly, over_all_choices};
-pub(crate) use machine::{Accessed, Machine, hardware, step};
+pub(crate) use machine::{Accessed, Machine, hardware, index_bits, step};
 
 /// Flags of an entry that allows user code everything.
 pub(crate) const OPEN: u64 = Entry::PRESENT | Entry::RW | Entry::USER;

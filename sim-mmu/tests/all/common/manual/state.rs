@@ -41,7 +41,8 @@ impl State {
     }
 
     fn slot(&self, cpu: u8, place: (u64, u32)) -> Option<usize> {
-        let words = 1 << self.cpus[usize::from(cpu)].registers.index_bits;
+        let words =
+            1 << self.cpus[usize::from(cpu)].registers.index_bits.iter().fold(0, |most, bits| most.max(*bits));
         let slot = place.0.checked_mul(words)?.checked_add(u64::from(place.1))?;
         usize::try_from(slot).ok().filter(|slot| *slot < self.memory.len())
     }

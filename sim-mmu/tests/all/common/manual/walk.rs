@@ -16,12 +16,12 @@ pub(crate) struct Registers {
     pub(crate) pkrs: u32,
     pub(crate) amd: bool,
     pub(crate) maxphyaddr: u32,
-    /// Bits of an index: 9, or less on a machine with smaller tables.
-    pub(crate) index_bits: u32,
+    /// Bits of an index at each level, that of PTEs first: 9, or less on a machine with smaller tables.
+    pub(crate) index_bits: [u32; 5],
 }
 
 impl Registers {
-    pub(crate) fn new(controls: &Controls, cr3: u64, index_bits: u32) -> Registers {
+    pub(crate) fn new(controls: &Controls, cr3: u64, index_bits: [u32; 5]) -> Registers {
         Registers {
             cr0: controls.cr0.0,
             cr3,
@@ -78,13 +78,18 @@ impl Registers {
 
     /// Base pages that an entry at `level` covers.
     pub(crate) fn pages(&self, level: u32) -> u64 {
-        1 << (self.index_bits * (level - 1))
+        1 << self.bits_of(level - 1)
+    }
+
+    /// Bits of the indices at the lowest `levels` levels.
+    fn bits_of(&self, levels: u32) -> u32 {
+        self.index_bits[..levels as usize].iter().sum()
     }
 
     fn reserved(&self, level: u32, entry: u64) -> u64 {
         let bit = |n: u32| 1_u64 << n;
         let span = |from: u32, to: u32| (from..to).map(bit).fold(0, |bits, bit| bits | bit);
-        let page_bits = 12 + self.index_bits * (level - 1);
+        let page_bits = 12 + self.bits_of(level - 1);
         let large = entry & bit(7) != 0;
         // Level, PS, and what is reserved then; tables 4-14 to 4-20.
         let rows = [
@@ -104,7 +109,7 @@ impl Registers {
 
 /// Whether the bits that a walk does not use all equal the highest that it uses.
 pub(crate) fn is_canonical(registers: &Registers, va: u64) -> bool {
-    let used = 12 + registers.index_bits * registers.levels();
+    let used = 12 + registers.bits_of(registers.levels());
     let above: Vec<u64> = (used - 1..64).map(|n| va >> n & 1).collect();
     above.iter().all(|bit| *bit == above[0])
 }
@@ -190,7 +195,8 @@ pub(crate) fn walk(
     let mut steps = Vec::new();
     loop {
         let Stand { level, table, .. } = stand;
-        let index = (va >> 12 >> (registers.index_bits * (level - 1))) & ((1 << registers.index_bits) - 1);
+        let index =
+            (va >> 12 >> registers.bits_of(level - 1)) & ((1 << registers.index_bits[level as usize - 1]) - 1);
         let place = (table, index as u32);
         let entry = read(place.0, place.1);
         let bit = |n: u32| entry >> n & 1 == 1;
