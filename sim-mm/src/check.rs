@@ -76,13 +76,107 @@ impl fmt::Display for Miscount {
     }
 }
 
-/// What leads to each frame.
-struct Recount<'k> {
-    kernel: &'k Kernel,
-    /// Entries that map it.
-    entries: Vec<u64>,
-    /// Whether it is a page table.
-    tables: Vec<bool>,
+/// An entry that maps a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mapping {
+    /// The page.
+    pub page: Pfn,
+    /// The address space.
+    pub mm: MmId,
+    /// Where.
+    pub va: VirtAddr,
+}
+
+/// What the address spaces that are in use lead to: found by walking from each root, as the kernel itself would find
+/// it when it tears them down.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// Every page table, in the order of the frames. Roots are among them.
+    tables: Vec<Pfn>,
+    /// Every entry that maps a page and is counted, in the order of the pages. Special entries, as those of the
+    /// zero page, are not.
+    mappings: Vec<Mapping>,
+    /// The mappings of the address space that is being walked.
+    vmas: Vec<VmaSnapshot>,
+}
+
+impl Reach {
+    /// Whether a root leads to this page table, or it is one.
+    pub fn has_table(&self, table: Pfn) -> bool {
+        self.tables.binary_search(&table).is_ok()
+    }
+
+    /// The entries that map a page.
+    pub fn mappings(&self, page: Pfn) -> &[Mapping] {
+        let first = self.mappings.partition_point(|mapping| mapping.page < page);
+        let rest = &self.mappings[first..];
+        &rest[..rest.partition_point(|mapping| mapping.page == page)]
+    }
+
+    /// Walks from every root; to be called when nothing is going on.
+    ///
+    /// # Errors
+    /// The first thing by which an address space contradicts itself.
+    pub fn walk(&mut self, kernel: &Kernel) -> Result<(), Miscount> {
+        self.tables.clear();
+        self.mappings.clear();
+        for id in 0..kernel.config.mms as u8 {
+            let mm = kernel.mm(MmId(id));
+            let word = |loc| kernel.core().memory.get(loc);
+            if word(mm.mm_users().loc()) > 0 {
+                kernel.vma_list_into(mm, &mut self.vmas);
+                self.in_order(mm.id)?;
+                self.table(kernel, mm.id, Pfn(word(mm.pgd().loc())), Level::P4d, VirtAddr(0))?;
+            }
+        }
+        self.tables.sort_unstable();
+        self.mappings.sort_unstable();
+        match self.tables.array_windows().find(|[one, other]| one == other) {
+            Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
+            None => Ok(()),
+        }
+    }
+
+    fn in_order(&self, mm: MmId) -> Result<(), Miscount> {
+        let empty = self.vmas.iter().any(|vma| vma.start >= vma.end);
+        let overlap = self.vmas.array_windows().any(|[one, next]| one.end > next.start);
+        if empty || overlap { Err(Miscount::Disorder { mm }) } else { Ok(()) }
+    }
+
+    /// Whether a mapping allows what an entry does.
+    fn allows(&self, entry: Entry, va: VirtAddr) -> bool {
+        let vma = self.vmas.iter().find(|vma| vma.start <= va && va < vma.end);
+        vma.is_some_and(|vma| !entry.has(Entry::RW) || vma.flags.intersects(VmFlags::WRITE))
+    }
+
+    /// Notes what a table leads to. `base` is the first address that it translates.
+    fn table(
+        &mut self,
+        kernel: &Kernel,
+        mm: MmId,
+        table: Pfn,
+        level: Level,
+        base: VirtAddr,
+    ) -> Result<(), Miscount> {
+        self.tables.push(table);
+        let geometry = kernel.mmu.geometry;
+        // The upper half of the top-level table is the kernel's.
+        let user = geometry.entries(level) / if level == Level::P4d { 2 } else { 1 };
+        for index in 0..user {
+            let entry = kernel.mmu.entry_now(table, index);
+            if !entry.is_present() {
+                continue;
+            }
+            let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
+            match level.next() {
+                Some(below) => self.table(kernel, mm, entry.pfn(), below, va)?,
+                None if !self.allows(entry, va) => return Err(Miscount::Stray { mm, va }),
+                None if entry.has(Entry::SPECIAL) => {}
+                None => self.mappings.push(Mapping { page: entry.pfn(), mm, va }),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Kernel {
@@ -92,87 +186,30 @@ impl Kernel {
     /// # Errors
     /// The first thing that does not hold, by address space and then by frame.
     pub fn check(&self, others: impl Fn(Page) -> u64) -> Result<(), Miscount> {
-        let frames = self.config.frames as usize;
-        let mut recount = Recount { kernel: self, entries: vec![0; frames], tables: vec![false; frames] };
-        for id in 0..self.config.mms as u8 {
-            let mm = self.mm(MmId(id));
-            if self.core().memory.get(mm.mm_users().loc()) > 0 {
-                let space = Space { mm: mm.id, mappings: self.vma_list(mm) };
-                space.in_order()?;
-                let root = Pfn(self.core().memory.get(mm.pgd().loc()));
-                recount.table(&space, root, Level::P4d, VirtAddr(0))?;
-            }
+        let mut reach = Reach::default();
+        reach.walk(self)?;
+        (0..self.config.frames).try_for_each(|pfn| {
+            let page = Page(Pfn(pfn));
+            self.check_page(page, &reach, others(page))
+        })
+    }
+
+    /// What a page's descriptor says, against what leads to the page.
+    fn check_page(&self, page: Page, reach: &Reach, others: u64) -> Result<(), Miscount> {
+        let memory = &self.core().memory;
+        let entries = reach.mappings(page.0).len() as u64;
+        let count = memory.get(self.mapcount(page).loc());
+        if count != entries {
+            return Err(Miscount::Mapcount { page, count, entries });
         }
-        recount.compare(others)
-    }
-}
-
-/// An address space that is in use.
-struct Space {
-    mm: MmId,
-    mappings: Vec<VmaSnapshot>,
-}
-
-impl Space {
-    fn in_order(&self) -> Result<(), Miscount> {
-        let empty = self.mappings.iter().any(|vma| vma.start >= vma.end);
-        let overlap = self.mappings.windows(2).any(|pair| pair[0].end > pair[1].start);
-        if empty || overlap { Err(Miscount::Disorder { mm: self.mm }) } else { Ok(()) }
-    }
-
-    /// Whether a mapping allows what an entry does.
-    fn allows(&self, entry: Entry, va: VirtAddr) -> bool {
-        let vma = self.mappings.iter().find(|vma| vma.start <= va && va < vma.end);
-        vma.is_some_and(|vma| !entry.has(Entry::RW) || vma.flags.intersects(VmFlags::WRITE))
-    }
-}
-
-impl Recount<'_> {
-    /// Counts what a table of an address space leads to. `base` is the first address that it translates.
-    fn table(&mut self, space: &Space, table: Pfn, level: Level, base: VirtAddr) -> Result<(), Miscount> {
-        let seen = &mut self.tables[table.0 as usize];
-        if std::mem::replace(seen, true) {
-            return Err(Miscount::SharedTable { table });
+        let boot = page == self.zero_page || page.0 == self.init_pgd;
+        let holders = entries + u64::from(reach.has_table(page.0) || boot) + others;
+        let count = memory.get(self.refcount(page).loc());
+        if count != holders {
+            return Err(Miscount::Refcount { page, count, holders });
         }
-        let geometry = self.kernel.mmu.geometry;
-        // The upper half of the top-level table is the kernel's.
-        let user = if level == Level::P4d { geometry.entries() / 2 } else { geometry.entries() };
-        for index in 0..user {
-            let entry = self.kernel.mmu.entry_now(table, index);
-            if !entry.is_present() {
-                continue;
-            }
-            let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
-            match level.next() {
-                Some(below) => self.table(space, entry.pfn(), below, va)?,
-                None if !space.allows(entry, va) => return Err(Miscount::Stray { mm: space.mm, va }),
-                // Special entries, as those of the zero page, are not counted.
-                None if entry.has(Entry::SPECIAL) => {}
-                None => self.entries[entry.pfn().0 as usize] += 1,
-            }
-        }
-        Ok(())
-    }
-
-    fn compare(&self, others: impl Fn(Page) -> u64) -> Result<(), Miscount> {
-        let kernel = self.kernel;
-        let memory = &kernel.core().memory;
-        for page in (0..kernel.config.frames).map(|pfn| Page(Pfn(pfn))) {
-            let frame = page.0.0 as usize;
-            let entries = self.entries[frame];
-            let count = memory.get(kernel.mapcount(page).loc());
-            if count != entries {
-                return Err(Miscount::Mapcount { page, count, entries });
-            }
-            let boot = page == kernel.zero_page || page.0 == kernel.init_pgd;
-            let holders = entries + u64::from(self.tables[frame] || boot) + others(page);
-            let count = memory.get(kernel.refcount(page).loc());
-            if count != holders {
-                return Err(Miscount::Refcount { page, count, holders });
-            }
-            if holders > 0 && kernel.zone.is_set(memory, kernel.zone.free, page.0) {
-                return Err(Miscount::FreeInUse { page });
-            }
+        if holders > 0 && self.zone.is_set(memory, self.zone.free, page.0) {
+            return Err(Miscount::FreeInUse { page });
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ mod smp_types;
 mod vm_flags;
 mod vma;
 
-pub use check::Miscount;
+pub use check::{Mapping, Miscount, Reach};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, RefChange};

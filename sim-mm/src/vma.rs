@@ -129,6 +129,13 @@ pub(crate) fn split_vma(
 impl Kernel {
     /// The mappings of an address space as they are now, in order: for those who only look.
     pub fn vma_list(&self, mm: &MmStruct) -> Vec<VmaSnapshot> {
+        let mut list = Vec::new();
+        self.vma_list_into(mm, &mut list);
+        list
+    }
+
+    /// The same in place of what `list` holds.
+    pub(crate) fn vma_list_into(&self, mm: &MmStruct, list: &mut Vec<VmaSnapshot>) {
         let memory = &self.core().memory;
         let word = |loc| memory.get(loc);
         let snapshot = |vma: &Vma| {
@@ -139,6 +146,7 @@ impl Kernel {
                 flags: VmFlags::from_word(word(words.vm_flags().loc())),
             }
         };
-        mm.vmas.peek().iter().map(snapshot).collect()
+        list.clear();
+        list.extend(mm.vmas.peek().iter().map(snapshot));
     }
 }

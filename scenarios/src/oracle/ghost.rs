@@ -101,7 +101,6 @@ struct Mm {
     parent: Option<MmId>,
     /// Who is being forked from it.
     children: Vec<MmId>,
-    exited: bool,
     /// Flushes that have begun.
     begun: u32,
     /// Those that are done: what they covered, and which they were.
@@ -157,9 +156,10 @@ impl<'a> Seen<'a> {
         self.ghost.pages.get(*self.ghost.page_numbers.get(&(mm, vpn))?)
     }
 
-    /// How many frames memory has.
-    pub(super) fn frames(self) -> u64 {
-        self.ghost.frames.iter().count() as u64
+    /// The frames that were ever told of, in this run or before: all others are as they were when the machine
+    /// was built.
+    pub(super) fn known_frames(self) -> impl Iterator<Item = Pfn> {
+        self.ghost.frames.known().iter().map(|pfn| Pfn(*pfn as u64))
     }
 
     /// What a frame is; `None` if memory has no such frame.
@@ -190,11 +190,6 @@ impl<'a> Seen<'a> {
     /// Whether one of the two is being forked from the other.
     pub(super) fn is_forking(self, a: MmId, b: MmId) -> bool {
         self.mm(a, OfMm::Forks).is_some_and(|mm| mm.parent == Some(b) || mm.children.contains(&b))
-    }
-
-    /// Whether an address space is torn down, or is being.
-    pub(super) fn has_exited(self, mm: MmId) -> bool {
-        self.mm(mm, OfMm::Exit).is_some_and(|mm| mm.exited)
     }
 
     /// Who changed the entry of a page last.
@@ -244,13 +239,15 @@ impl<'a> Seen<'a> {
 impl Ghost {
     /// A machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
     pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Ghost {
-        let frame = |pfn| {
-            let state = if pfn < reserved { FrameState::Reserved } else { FrameState::Free };
-            Frame { life: Life { state, ..Life::default() }, ..Frame::default() }
-        };
+        let mut of_frames = Kept::new(vec![Frame::default(); frames as usize]);
+        for pfn in 0..reserved {
+            if let Some(frame) = of_frames.change(pfn as usize) {
+                frame.life.state = FrameState::Reserved;
+            }
+        }
         Ghost {
             places: Places::new(core, frames, mms),
-            frames: Kept::new((0..frames).map(frame).collect()),
+            frames: of_frames,
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
             page_numbers: BTreeMap::new(),
@@ -269,24 +266,23 @@ impl Ghost {
     /// Runs count their steps anew, so what set-up did counts as done before their first one: a frame that it freed
     /// was freed before any translation of the run was cached.
     pub(super) fn checkpoint(&mut self) {
-        self.sites().for_each(|site| site.step = 0);
+        self.change_sites(|site| site.step = 0);
         self.frames.checkpoint();
         self.mms.checkpoint();
         self.pages.checkpoint();
         self.base.clone_from(&self.loose);
     }
 
-    /// Every site that is remembered.
-    fn sites(&mut self) -> impl Iterator<Item = &mut Site> {
-        let frames = self
-            .frames
-            .change_all()
-            .flat_map(|frame| frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed));
-        let pages = self.pages.change_all().filter_map(|page| page.changed.as_mut());
+    /// Changes every site that is remembered.
+    fn change_sites(&mut self, mut change: impl FnMut(&mut Site)) {
+        self.frames.change_known(|frame| {
+            frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed).for_each(&mut change);
+        });
+        self.pages.change_known(|page| page.changed.iter_mut().for_each(&mut change));
+        self.loose.pins.iter_mut().map(|pin| &mut pin.taken).for_each(&mut change);
+        self.loose.freed_objects.iter_mut().map(|(_, site)| site).for_each(&mut change);
         let gone = self.loose.gone_pins.iter_mut().flat_map(|(pin, put)| [&mut pin.taken, put]);
-        let pins = self.loose.pins.iter_mut().map(|pin| &mut pin.taken).chain(gone);
-        let objects = self.loose.freed_objects.iter_mut().map(|(_, site)| site);
-        frames.chain(pages).chain(pins).chain(objects)
+        gone.for_each(&mut change);
     }
 
     /// Back to the checkpoint.
@@ -397,12 +393,6 @@ impl Ghost {
         }
         if let Some(parent) = self.mm(core, parent, OfMm::Forks) {
             parent.children.retain(|of| *of != child);
-        }
-    }
-
-    pub(super) fn exited(&mut self, core: &Core, mm: MmId) {
-        if let Some(mm) = self.mm(core, mm, OfMm::Exit) {
-            mm.exited = true;
         }
     }
 

@@ -54,6 +54,8 @@ oracles! {
     Refcount = "refcount";
     /// A mapcount differs from the number of mappings.
     Mapcount = "mapcount";
+    /// Mappings, page tables and entries contradict each other when everything is at rest.
+    BadPageMap = "bad-page-map";
     /// Nothing can happen, and not everyone is at his end.
     Deadlock = "deadlock";
     /// No end within the bound on steps.

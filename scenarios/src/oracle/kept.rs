@@ -9,20 +9,31 @@ pub(super) struct Kept<T> {
     /// The numbers of the values that may have changed since, once each.
     changed: Vec<usize>,
     is_changed: Vec<bool>,
+    /// The numbers of the values that were ever changed, in order.
+    known: Vec<usize>,
+    is_known: Vec<bool>,
 }
 
 impl<T: Clone + Default> Kept<T> {
     /// A table of these values.
     pub(super) fn new(values: Vec<T>) -> Kept<T> {
-        Kept { base: values.clone(), is_changed: vec![false; values.len()], now: values, changed: Vec::new() }
+        Kept {
+            base: values.clone(),
+            is_changed: vec![false; values.len()],
+            is_known: vec![false; values.len()],
+            now: values,
+            changed: Vec::new(),
+            known: Vec::new(),
+        }
     }
 
     pub(super) fn get(&self, i: usize) -> Option<&T> {
         self.now.get(i)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.now.iter()
+    /// The numbers of the values that were ever changed, in this run or before, in order.
+    pub(super) fn known(&self) -> &[usize] {
+        &self.known
     }
 
     /// A value, to be changed.
@@ -30,15 +41,21 @@ impl<T: Clone + Default> Kept<T> {
         let value = self.now.get_mut(i)?;
         if !std::mem::replace(&mut self.is_changed[i], true) {
             self.changed.push(i);
+            if !std::mem::replace(&mut self.is_known[i], true) {
+                self.known.insert(self.known.partition_point(|known| *known < i), i);
+            }
         }
         Some(value)
     }
 
-    /// Every value, to be changed.
-    pub(super) fn change_all(&mut self) -> impl Iterator<Item = &mut T> {
-        self.changed = (0..self.now.len()).collect();
-        self.is_changed.fill(true);
-        self.now.iter_mut()
+    /// Every value that was ever changed, to be changed.
+    pub(super) fn change_known(&mut self, mut change: impl FnMut(&mut T)) {
+        for &i in &self.known {
+            if !std::mem::replace(&mut self.is_changed[i], true) {
+                self.changed.push(i);
+            }
+            change(&mut self.now[i]);
+        }
     }
 
     /// Adds a value that was its default at the checkpoint, and answers its number.
@@ -46,6 +63,7 @@ impl<T: Clone + Default> Kept<T> {
         self.now.push(T::default());
         self.base.push(T::default());
         self.is_changed.push(false);
+        self.is_known.push(false);
         self.now.len() - 1
     }
 
@@ -80,6 +98,7 @@ mod tests {
             *table.change(0).expect("there are two") = 8;
             let added = table.add();
             *table.change(added).expect("it was added") = 9;
+            assert_eq!(table.known().len(), 2 + added - 1);
             table.rewind();
             assert_eq!((table.get(0), table.get(1), table.get(added)), (Some(&1), Some(&5), Some(&0)));
         }

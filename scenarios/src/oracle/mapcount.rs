@@ -21,7 +21,7 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
 
 /// A run has ended.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
-    (0..ghost.frames()).map(Pfn).find_map(|pfn| {
+    ghost.known_frames().find_map(|pfn| {
         let count = kernel.core().memory.get(kernel.mapcount(Page(pfn)).loc());
         let mappings = ghost.mappings(pfn).len() as u64;
         (ghost.life(pfn)?.state == FrameState::Data && count != mappings).then(|| Finding {

@@ -4,6 +4,7 @@
 //! know nothing of scenarios and safeguards: they see frames, entries, references and accesses.
 //! Each file says what its oracle checks, and what it does not.
 
+mod bad_page_map;
 mod check;
 mod cow_broken;
 mod frame_use_after_free;

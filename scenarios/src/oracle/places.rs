@@ -40,11 +40,9 @@ pub(super) enum OfMm {
     Begun,
     /// Its flushes that are done.
     Done,
-    /// Whether it has exited.
-    Exit,
 }
 
-const PER_MM: u32 = 4 + PAGES;
+const PER_MM: u32 = 3 + PAGES;
 
 /// The places of the memory of the oracles.
 #[derive(Clone, Copy, Debug)]

@@ -2,10 +2,10 @@
 //!
 //! At each change: a drop below zero, a reference taken on a page that has none, a wrap-around, a
 //! frame freed twice or while a pin holds it. At rest, when a run has ended: the count against
-//! mappings and pins, and frames that nobody can reach but that are not free. In between, a count may
-//! rightly be above the number of holders.
+//! mappings and pins, and frames that are not free although no address space leads to them: the kernel
+//! could never give them back. In between, a count may rightly be above the number of holders.
 
-use sim_mm::{Kernel, Page, RefChange};
+use sim_mm::{Kernel, Page, Reach, RefChange};
 use sim_mmu::Pfn;
 
 use super::ghost::{FrameState, Seen};
@@ -45,8 +45,8 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
 }
 
 /// A run has ended: every count against the holders that are left.
-pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
-    (0..ghost.frames()).map(Pfn).find_map(|pfn| {
+pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Site) -> Option<Finding> {
+    ghost.known_frames().find_map(|pfn| {
         let state = ghost.life(pfn)?.state;
         let (mappings, pins) = (ghost.mappings(pfn).len() as u64, ghost.pins_on(pfn).count() as u64);
         let holders = match state {
@@ -61,8 +61,8 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<F
             return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match state {
-            FrameState::Data => ghost.mappings(pfn).iter().all(|(mm, _)| ghost.has_exited(*mm)) && pins == 0,
-            FrameState::Table { root, .. } => ghost.mm_of_root(root).is_some_and(|mm| ghost.has_exited(mm)),
+            FrameState::Data => reach.mappings(pfn).is_empty() && pins == 0,
+            FrameState::Table { .. } => !reach.has_table(pfn),
             FrameState::Free | FrameState::Reserved => false,
         };
         lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })

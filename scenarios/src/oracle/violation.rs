@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::CpuId;
-use sim_mm::{Errno, MmId};
+use sim_mm::{Errno, Miscount, MmId};
 use sim_mmu::{Level, Pfn, VirtAddr, Walker};
 
 use super::OracleId;
@@ -56,6 +56,8 @@ pub enum Violation {
     FreedUnderMapping { pfn: Pfn, mm: MmId, va: VirtAddr },
     /// `mapcount`, at rest: the count is not the number of entries.
     MapcountAtRest { pfn: Pfn, count: u64, mappings: u64 },
+    /// `bad-page-map`, at rest: an address space contradicts itself.
+    BadPageMap { what: Miscount },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `livelock`: a run has not ended within its bound.
@@ -161,6 +163,7 @@ impl Violation {
             | Violation::CountAtRest { .. }
             | Violation::LostAtRest { .. } => OracleId::Refcount,
             Violation::FreedUnderMapping { .. } | Violation::MapcountAtRest { .. } => OracleId::Mapcount,
+            Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::Livelock { .. } => OracleId::Livelock,
             Violation::Value { .. } | Violation::Returned { .. } => OracleId::Check,
@@ -190,8 +193,10 @@ impl Violation {
             | Violation::LostAtRest { pfn }
             | Violation::FreedUnderMapping { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
+            Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
             Violation::ObjectUsed { .. }
             | Violation::KernelStops { .. }
+            | Violation::BadPageMap { .. }
             | Violation::Deadlock { .. }
             | Violation::Livelock { .. }
             | Violation::Value { .. }
@@ -210,7 +215,8 @@ impl Violation {
             | Violation::ForeignRead { mm, va, .. }
             | Violation::PinPutTwice { mm, va, .. }
             | Violation::PinUsedAfterPut { mm, va, .. }
-            | Violation::FreedUnderMapping { mm, va, .. } => Some((mm, va)),
+            | Violation::FreedUnderMapping { mm, va, .. }
+            | Violation::BadPageMap { what: Miscount::Stray { mm, va } } => Some((mm, va)),
             _ => None,
         }
     }
@@ -222,6 +228,7 @@ impl Violation {
             Violation::CountAtRest { .. }
                 | Violation::LostAtRest { .. }
                 | Violation::MapcountAtRest { .. }
+                | Violation::BadPageMap { .. }
                 | Violation::Deadlock { .. }
                 | Violation::Livelock { .. }
                 | Violation::Value { .. }
@@ -308,6 +315,11 @@ impl Violation {
             Violation::MapcountAtRest { pfn, count, mappings } => {
                 format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it")
             }
+            Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
+                let (mm, page) = (names.mm(*mm), names.page(*va));
+                format!("at rest {mm} has an entry at {page} that no mapping of its allows")
+            }
+            Violation::BadPageMap { what } => format!("at rest {what}"),
             Violation::Deadlock { waits } => {
                 let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
                 format!("nothing can happen any more: {}", waits.join("; "))

@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel};
+use sim_mm::{Event as Mm, Kernel, Reach};
 use sim_mmu::Event as Hardware;
 
 use super::ghost::Ghost;
 use super::{
-    Finding, Site, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount, object_use_after_free,
-    page_table_use_after_free, pin_misuse, refcount, stale_tlb,
+    Finding, Site, bad_page_map, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount,
+    object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -42,6 +42,8 @@ pub struct Watch {
     findings: RefCell<Vec<Finding>>,
     log: RefCell<Option<Vec<Logged>>>,
     enabled: Cell<bool>,
+    /// Kept from run to run for the room that it has.
+    reach: RefCell<Reach>,
 }
 
 impl Watch {
@@ -52,6 +54,7 @@ impl Watch {
             findings: RefCell::default(),
             log: RefCell::new(None),
             enabled: Cell::new(true),
+            reach: RefCell::default(),
         }
     }
 
@@ -110,7 +113,13 @@ impl Watch {
         let ghost = self.ghost.borrow();
         let ghost = ghost.seen(kernel.core());
         let site = Site { cpu: CpuId(0), step: kernel.core().steps(), stack: Vec::new() };
-        let found = [refcount::at_rest(ghost, kernel, &site), mapcount::at_rest(ghost, kernel, &site)];
+        let reach = &mut *self.reach.borrow_mut();
+        let contradicts = bad_page_map::at_rest(ghost, kernel, reach, &site);
+        let found = match contradicts {
+            // What was found on the way is not all that there is.
+            Some(_) => [contradicts, None],
+            None => [refcount::at_rest(ghost, kernel, reach, &site), mapcount::at_rest(ghost, kernel, &site)],
+        };
         self.findings.borrow_mut().extend(found.into_iter().flatten());
     }
 
@@ -240,10 +249,9 @@ impl sim_mm::Observer for Watch {
                 };
                 self.report(cpu.core, [shared, uaf]);
             }
-            Mm::MmExited { mm } => ghost.exited(core, mm),
             Mm::KernelBug { what } => self.report(cpu.core, [Some(kernel_bug::said(what, &site))]),
             Mm::ObjectFreed { first } => ghost.object_freed(first, site),
-            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } => {}
+            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } | Mm::MmExited { .. } => {}
         }
     }
 }

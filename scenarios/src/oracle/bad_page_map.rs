@@ -1,0 +1,24 @@
+//! `bad-page-map`: the mappings, the page tables and the entries of an address space contradict each other.
+//!
+//! At rest each live root is walked. An entry that maps a page where no mapping is, or that allows a write which its
+//! mapping does not, is what the kernel calls a bad page map when it meets one. Two entries must not lead to one table,
+//! and mappings are in order and do not overlap.
+
+use sim_mm::{Kernel, Miscount, Reach};
+
+use super::ghost::Seen;
+use super::{Finding, Site, Violation};
+
+/// A run has ended. Leaves in `reach` what the address spaces lead to.
+pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &mut Reach, site: &Site) -> Option<Finding> {
+    let what = reach.walk(kernel).err()?;
+    let changed = match what {
+        Miscount::Stray { mm, va } => ghost.changed(mm, va.vpn()).cloned(),
+        _ => None,
+    };
+    Some(Finding {
+        violation: Violation::BadPageMap { what },
+        site: changed.unwrap_or_else(|| site.clone()),
+        other: None,
+    })
+}
