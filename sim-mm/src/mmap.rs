@@ -1,6 +1,6 @@
 //! `mm/mmap.c`: the mappings of an address space.
 
-use sim_core::{BoxFuture, Routine};
+use sim_core::{BoxFuture, Routine, WriteHeld};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
@@ -8,6 +8,7 @@ use crate::kernel::Cpu;
 use crate::memory::{free_pgtables, unmap_vmas};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_gather::MmuGather;
+use crate::safeguards::MUNMAP_MMAP_LOCK;
 use crate::vm_flags::VmFlags;
 use crate::vma::{NewPart, VmaSnapshot, split_vma, vm_area_alloc, vm_area_free};
 
@@ -116,12 +117,18 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     if start.offset() != 0 || end <= start || end > cpu.mmu.geometry.task_size() {
         return Err(Errno::Einval);
     }
-    let mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    // Until the mappings are detached, nobody may find them and then work on them: a fault that found one would
+    // fill entries that have been cleared already.
+    let (writing, reading) = if cpu.has(MUNMAP_MMAP_LOCK) {
+        (Some(cpu.down_write(mm.mmap_lock).await), None)
+    } else {
+        (None, Some(cpu.down_read(mm.mmap_lock).await))
+    };
     let detached = cpu.update(&mm.vmas, |vmas| detach(cpu, vmas, start, end)).await?;
     if detached.vmas.is_empty() {
         return Ok(());
     }
-    let _mmap_lock = mmap_lock.downgrade();
+    let _mmap_lock = writing.map(WriteHeld::downgrade).or(reading);
     unmap_region(cpu, mm, &detached).await;
     remove_vma_list(cpu, &detached.vmas);
     Ok(())

@@ -86,22 +86,13 @@ pub fn handle_mm_fault<'m>(
     address: VirtAddr,
     flags: FaultFlags,
 ) -> BoxFuture<'m, MmFault<'m>> {
-    Box::pin(do_handle_mm_fault(cpu, mm, mmap_lock, vma, address, flags))
-}
-
-async fn do_handle_mm_fault<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    mmap_lock: ReadHeld<'m>,
-    vma: Vma,
-    address: VirtAddr,
-    flags: FaultFlags,
-) -> MmFault<'m> {
-    let _routine = cpu.enter("handle_mm_fault");
-    match __handle_mm_fault(cpu, mm, vma, address, flags).await {
-        Ok(done) => MmFault::Done(done, mmap_lock),
-        Err(error) => MmFault::Failed(error, mmap_lock),
-    }
+    Box::pin(async move {
+        let _routine = cpu.enter("handle_mm_fault");
+        match __handle_mm_fault(cpu, mm, vma, address, flags).await {
+            Ok(done) => MmFault::Done(done, mmap_lock),
+            Err(error) => MmFault::Failed(error, mmap_lock),
+        }
+    })
 }
 
 /// `__handle_mm_fault()`: the tables above the PTE. Anonymous memory is never waited for, so nothing here
