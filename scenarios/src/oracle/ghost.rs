@@ -50,6 +50,8 @@ struct Frame {
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
+    /// The frame that it was filled with a copy of, since it was last allocated.
+    copied_from: Option<Pfn>,
     /// The address space whose root it was last.
     root_of: Option<MmId>,
 }
@@ -180,6 +182,16 @@ impl<'a> Seen<'a> {
     /// Whether an address space may read a word.
     pub(super) fn may_read(self, mm: MmId, pfn: Pfn, word: u32) -> bool {
         self.frame(pfn, OfFrame::Readers).is_none_or(|frame| frame.readers.of(word) & bit(mm) != 0)
+    }
+
+    /// The frame that a frame was filled with a copy of, since it was last allocated.
+    pub(super) fn copied_from(self, pfn: Pfn) -> Option<Pfn> {
+        self.frame(pfn, OfFrame::Life)?.copied_from
+    }
+
+    /// The frame that the entry of a page maps now.
+    pub(super) fn mapped_now(self, mm: MmId, vpn: Vpn) -> Option<Pfn> {
+        Some(self.page(mm, vpn)?.values.iter().find(|value| value.until.is_none())?.pfn)
     }
 
     /// The address space whose root a frame is, or was last.
@@ -346,10 +358,14 @@ impl Ghost {
         if let Some(frame) = self.frame(core, to, OfFrame::Readers, |frame| frame.readers != readers) {
             frame.readers = readers;
         }
+        if let Some(frame) = self.frame(core, to, OfFrame::Life, |frame| frame.copied_from != Some(from)) {
+            frame.copied_from = Some(from);
+        }
     }
 
     pub(super) fn allocated(&mut self, core: &Core, pfn: Pfn, for_use: FrameUse) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |_| true) {
+            frame.copied_from = None;
             frame.life.state = match for_use {
                 FrameUse::Data => FrameState::Data,
                 FrameUse::Root => FrameState::Table { level: Level::P4d, root: pfn },

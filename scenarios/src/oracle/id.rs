@@ -40,6 +40,8 @@ oracles! {
     PageTableUseAfterFree = "page-table-use-after-free";
     /// An access retires through a translation that nothing has justified since the last flush.
     StaleTlb = "stale-tlb";
+    /// Two CPUs see different pages at one address, and one of them reads what it no longer holds.
+    Incoherent = "incoherent";
     /// A write becomes visible through private memory that was not shared.
     CowBroken = "cow-broken";
     /// Bytes written after sharing ended are read by the other side.

@@ -10,6 +10,7 @@ mod cow_broken;
 mod frame_use_after_free;
 mod ghost;
 mod id;
+mod incoherent;
 mod kept;
 mod kernel_bug;
 mod leak;

@@ -20,6 +20,8 @@ pub enum Violation {
     NoSuchTable { by: Walker, routine: Option<&'static str>, table: Pfn, level: Level, found: Found },
     /// `stale-tlb`: an access used a translation that a complete flush should have dropped.
     StaleTranslation { mm: MmId, va: VirtAddr, write: bool, pfn: Pfn, filled_at: u64 },
+    /// `incoherent`: `mm` read an old value at `va` from `pfn`, though `now` is there and holds another.
+    OldValueRead { mm: MmId, va: VirtAddr, pfn: Pfn, value: u64, now: Pfn, held: u64 },
     /// `cow-broken`: the zero page was written.
     ZeroPageWritten { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `cow-broken`: a write for `mm` changed a private page of `other`.
@@ -148,6 +150,7 @@ impl Violation {
             Violation::LostFrameUsed { .. } | Violation::LostPinTouched { .. } => OracleId::FrameUseAfterFree,
             Violation::NoSuchTable { .. } => OracleId::PageTableUseAfterFree,
             Violation::StaleTranslation { .. } => OracleId::StaleTlb,
+            Violation::OldValueRead { .. } => OracleId::Incoherent,
             Violation::ZeroPageWritten { .. } | Violation::PrivatePageWritten { .. } => OracleId::CowBroken,
             Violation::ForeignRead { .. } => OracleId::Leak,
             Violation::ObjectUsed { .. } => OracleId::ObjectUseAfterFree,
@@ -177,6 +180,7 @@ impl Violation {
             | Violation::LostPinTouched { pfn, .. }
             | Violation::NoSuchTable { table: pfn, .. }
             | Violation::StaleTranslation { pfn, .. }
+            | Violation::OldValueRead { pfn, .. }
             | Violation::ZeroPageWritten { pfn, .. }
             | Violation::PrivatePageWritten { pfn, .. }
             | Violation::ForeignRead { pfn, .. }
@@ -210,6 +214,7 @@ impl Violation {
             Violation::LostFrameUsed { mm, va, .. }
             | Violation::LostPinTouched { mm, va, .. }
             | Violation::StaleTranslation { mm, va, .. }
+            | Violation::OldValueRead { mm, va, .. }
             | Violation::ZeroPageWritten { mm, va, .. }
             | Violation::PrivatePageWritten { mm, va, .. }
             | Violation::ForeignRead { mm, va, .. }
@@ -268,6 +273,10 @@ impl Violation {
                 verb(*write),
                 names.page(*va),
                 names.at_step(*filled_at)
+            ),
+            Violation::OldValueRead { va, pfn, value, now, held, .. } => format!(
+                "a read at {} answered {value} from {pfn}, though {now} is mapped there and holds {held}",
+                names.page(*va)
             ),
             Violation::ZeroPageWritten { va, .. } => {
                 format!("a write at {} changed the zero page", names.page(*va))

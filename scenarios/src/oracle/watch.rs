@@ -8,7 +8,7 @@ use sim_mmu::Event as Hardware;
 
 use super::ghost::Ghost;
 use super::{
-    Finding, Site, bad_page_map, cow_broken, frame_use_after_free, kernel_bug, leak, mapcount,
+    Finding, Site, bad_page_map, cow_broken, frame_use_after_free, incoherent, kernel_bug, leak, mapcount,
     object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
 };
 
@@ -179,6 +179,9 @@ impl sim_mmu::Observer for Watch {
                 let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
                 let stale = stale_tlb::retired(seen, mm, va, access, &through, &site);
                 let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
+                let old = (!access.writes())
+                    .then(|| incoherent::read(seen, cpu, mm, va, &through, (word, value), &site))
+                    .flatten();
                 let shared = if access.writes() {
                     let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
                     ghost.wrote(core, mm, through.pfn, word);
@@ -186,7 +189,7 @@ impl sim_mmu::Observer for Watch {
                 } else {
                     leak::read(seen, mm, va, through.pfn, word, value, installed)
                 };
-                self.report(cpu.core, [uaf, stale, shared]);
+                self.report(cpu.core, [uaf, stale, old, shared]);
             }
             Hardware::Filled(translation) => ghost.filled(core, translation.pfn),
             Hardware::Began(_)

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sim_gup::safeguards::GUP_PTE_RECHECK;
 use sim_mm::{Choices, Flush, Release};
+use sim_mmu::Geometry;
 
 use crate::common::Snapshots;
 
@@ -44,7 +45,8 @@ fn the_example_loads() {
     assert_eq!(scenario.history.release.as_deref(), Some("v2.6.27"));
     assert_eq!(scenario.history.cve, None);
     let machine = scenario.machine;
-    assert_eq!((machine.cpus, machine.entries_per_table, machine.frames, machine.refcount_bits), (3, 4, 24, 32));
+    assert_eq!((machine.cpus, machine.geometry.uniform()), (3, Some(4)));
+    assert_eq!((machine.frames, machine.refcount_bits), (24, 32));
     assert_eq!(machine.platform, Choices::default().with(Flush::NoIpi));
     assert_eq!(scenario.kernel.version, Some(Release::v(5, 0)));
     assert!(scenario.checks.is_empty());
@@ -80,7 +82,7 @@ fn the_example_loads() {
 fn every_operation_loads() {
     let text = include_str!("../good/every-operation.json");
     let scenario = load("every-operation.json", text).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!((scenario.machine.cpus, scenario.machine.entries_per_table), (3, 512));
+    assert_eq!((scenario.machine.cpus, scenario.machine.geometry), (3, Geometry::default()));
     let exits: Vec<_> = scenario.threads.iter().map(|thread| thread.run.last().map(ToString::to_string)).collect();
     assert!(exits[1..].iter().all(|last| last.as_deref() == Some("exit")), "{exits:?}");
     assert_eq!(scenario.cases[0].explore.runs, Some(1_000_000_000));

@@ -1,0 +1,36 @@
+//! `incoherent`: two CPUs of one address space see different pages at one address, and one of them an old value.
+//!
+//! COW replaces a page by a copy of it. Until somebody writes, nobody can tell the two apart. From the first write to
+//! the copy on, a read through a translation of the old page answers what the address no longer holds. So a kernel
+//! flushes the old translation before it sets the new entry, and not after.
+//!
+//! A page whose contents are given up (`MADV_DONTNEED`) is another matter: what takes its place is no copy of it, and
+//! a read that comes before the flush may answer either.
+
+use sim_mm::MmId;
+use sim_mmu::{Cpu, Translation, VirtAddr};
+
+use super::ghost::Seen;
+use super::{Finding, Site, Violation};
+
+/// A read of a word retired through a translation, with this value.
+pub(super) fn read(
+    ghost: Seen<'_>,
+    cpu: Cpu<'_>,
+    mm: MmId,
+    va: VirtAddr,
+    through: &Translation,
+    (word, value): (u32, u64),
+    site: &Site,
+) -> Option<Finding> {
+    let now = ghost.mapped_now(mm, va.vpn()).filter(|now| *now != through.pfn)?;
+    if ghost.copied_from(now) != Some(through.pfn) {
+        return None;
+    }
+    let held = cpu.core.memory.get(cpu.mmu.phys.word(now, word));
+    (held != value).then(|| Finding {
+        violation: Violation::OldValueRead { mm, va, pfn: through.pfn, value, now, held },
+        site: ghost.changed(mm, va.vpn()).unwrap_or(site).clone(),
+        other: None,
+    })
+}
