@@ -1,6 +1,7 @@
 //! `cargo xtask TASK`: what those who work on the project run.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to whoever runs it")]
 
+mod mutants;
 mod shards;
 
 use std::process::{Command, ExitCode};
@@ -10,6 +11,9 @@ usage: cargo xtask TASK
 
   ci      what every change must pass: .ci/run
   bench   the engine against its peers, the MMU, the whole stack, how soon races are found (docs/performance.md)
+  mutants [NAME...] [--find]
+          careless changes of the simulated kernel, each of which a case of the library must notice
+          (xtask/mutants.toml); with --find the whole library is asked, a few thousand runs a case
   shards  a suite in one piece, by GNU parallel and by a Slurm array: the same (docs/ci.md)
   docs    the API documentation, private items included
   deny    licences, sources and known defects of dependencies, by cargo-deny (deny.toml)
@@ -38,6 +42,10 @@ fn main() -> ExitCode {
                 && cargo(&["run", "--release", "--package", "mmsim", "--", "bench"])
                 && cargo(&["run", "--release", "--package", "mmsim", "--", "bench", "--races"])
         }
+        ["mutants", ref args @ ..] => mutants::run(env!("CARGO"), args).unwrap_or_else(|error| {
+            eprintln!("mutants: {error}");
+            false
+        }),
         ["shards"] => shards::run(env!("CARGO")).unwrap_or_else(|error| {
             eprintln!("shards: {error}");
             false

@@ -1,0 +1,91 @@
+//! A copy of the sources that holds all mutants at once: each change stands behind a switch, and the number in an
+//! environment variable turns one of them on. The project itself has no such switch.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::list::Mutant;
+
+/// The variable that names the mutant by its number, from 1.
+pub(super) const SWITCH: &str = "MMSIM_MUTANT";
+
+/// What the copy of sim-core has in addition.
+const SWITCHED: &str = r#"
+#[doc(hidden)]
+#[allow(clippy::disallowed_methods, missing_docs)]
+pub fn mutant(number: usize) -> bool {
+    static ON: std::sync::LazyLock<usize> =
+        std::sync::LazyLock::new(|| std::env::var("MMSIM_MUTANT").ok().and_then(|n| n.parse().ok()).unwrap_or(0));
+    *ON == number
+}
+"#;
+
+/// Copies the tracked files of the project to `tree`, with every mutant in it.
+///
+/// # Errors
+/// If a file cannot be copied, or the text of a mutant is not in its file exactly once.
+pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(), String> {
+    let at = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let listed = Command::new("git").arg("-C").arg(project).args(["ls-files", "-z"]).output();
+    let listed = listed.map_err(|error| format!("git: {error}"))?;
+    let files = String::from_utf8(listed.stdout).map_err(|error| format!("git ls-files: {error}"))?;
+    for file in files.split_terminator('\0') {
+        let (from, to) = (project.join(file), tree.join(file));
+        let Ok(mut contents) = fs::read(&from) else { continue };
+        let planted: Vec<(usize, &Mutant)> =
+            (1..).zip(mutants).filter(|(_, mutant)| mutant.file == file).collect();
+        if !planted.is_empty() || file == "sim-core/src/lib.rs" {
+            let text = String::from_utf8(contents).map_err(|error| format!("{file}: {error}"))?;
+            let home = if file.starts_with("sim-core/") { "crate" } else { "::sim_core" };
+            let mut text = switch(&text, home, &planted)?;
+            if file == "sim-core/src/lib.rs" {
+                text += SWITCHED;
+            }
+            contents = text.into_bytes();
+        }
+        // What has not changed keeps its time, so that it is not compiled again.
+        if fs::read(&to).is_ok_and(|old| old == contents) {
+            continue;
+        }
+        let folder = to.parent().unwrap_or(tree);
+        fs::create_dir_all(folder).map_err(|error| at(folder, error))?;
+        fs::write(&to, contents).map_err(|error| at(&to, error))?;
+    }
+    match mutants.iter().find(|mutant| !project.join(&mutant.file).exists()) {
+        Some(mutant) => Err(format!("{}: there is no {}", mutant.name, mutant.file)),
+        None => Ok(()),
+    }
+}
+
+/// The text of a file with the mutants in it. Several may change the same piece; pieces that overlap otherwise are an
+/// error.
+fn switch(text: &str, home: &str, mutants: &[(usize, &Mutant)]) -> Result<String, String> {
+    let mut pieces: Vec<(usize, &str, Vec<(usize, &str)>)> = Vec::new();
+    for (number, mutant) in mutants {
+        let from = mutant.from.trim();
+        let mut found = text.match_indices(from);
+        let (Some((start, _)), None) = (found.next(), found.next()) else {
+            let count = text.matches(from).count();
+            return Err(format!("{}: its text is {count} times in {}, not once", mutant.name, mutant.file));
+        };
+        match pieces.iter_mut().find(|(at, of, _)| *at < start + from.len() && start < *at + of.len()) {
+            Some((at, of, changes)) if (*at, *of) == (start, from) => changes.push((*number, mutant.to.trim())),
+            Some((_, of, _)) => {
+                return Err(format!("{}: its text overlaps another mutant's, `{of}`", mutant.name));
+            }
+            None => pieces.push((start, from, vec![(*number, mutant.to.trim())])),
+        }
+    }
+    pieces.sort_by_key(|(start, ..)| *start);
+    let (mut out, mut done) = (String::new(), 0);
+    for (start, from, changes) in pieces {
+        out += &text[done..start];
+        done = start + from.len();
+        let cases = changes.iter().map(|(number, to)| format!("if {home}::mutant({number}) {{ {to} }} else "));
+        let cases: String = cases.collect();
+        let is_expression = !from.ends_with([';', '}']);
+        out += &if is_expression { format!("({cases}{{ {from} }})") } else { format!("{cases}{{ {from} }}") };
+    }
+    Ok(out + &text[done..])
+}
