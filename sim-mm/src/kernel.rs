@@ -186,6 +186,11 @@ impl Kernel {
         self.task_mms.offset(u32::from(task.0))
     }
 
+    /// `task->mm`.
+    pub fn mm_of_task(&self, task: TaskId) -> Option<MmId> {
+        MmId::from_word(self.core().memory.get(self.task_mm(task)))
+    }
+
     /// Sets `task->mm`, before the task runs or on its own behalf.
     pub fn set_task_mm(&self, task: TaskId, mm: Option<MmId>) {
         self.core().memory.set(self.task_mm(task), MmId::into_word(mm));

@@ -45,8 +45,9 @@ impl<'m> Task<'m> {
 
     /// Waits for its process to be made, if it is yet to be. Whether there is one then: a fork may have failed.
     pub(crate) async fn wait_for_process(self) -> bool {
-        let born = self.stage.born.offset(self.process as u32);
-        if self.cpu.core.memory.get(born) == 0 {
+        // Not whether the process is born: a thread that first runs when it is has no address space either.
+        if self.stage.kernel.mm_of_task(self.id).is_none() {
+            let born = self.stage.born.offset(self.process as u32);
             let op = Op::new(OpKind::Wait, born).behind(Gate::NonZero(born)).sleeping();
             self.cpu.step(op, |_| ()).await;
             let Some(mm) = self.stage.mm(self.process) else { return false };
