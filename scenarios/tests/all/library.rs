@@ -121,6 +121,51 @@ fn speculative_walk() {
     check("speculative-walk");
 }
 
+#[test]
+fn ranges_of_pages() {
+    check("ranges-of-pages");
+}
+
+#[test]
+fn switch_vs_flush() {
+    check("switch-vs-flush");
+}
+
+#[test]
+fn fork_of_a_range() {
+    check("fork-of-a-range");
+}
+
+#[test]
+fn reuse_before_flush() {
+    check("reuse-before-flush");
+}
+
+#[test]
+fn write_pins() {
+    check("write-pins");
+}
+
+#[test]
+fn tables_of_neighbours() {
+    check("tables-of-neighbours");
+}
+
+#[test]
+fn new_pages_are_empty() {
+    check("new-pages-are-empty");
+}
+
+#[test]
+fn two_faults_one_table() {
+    check("two-faults-one-table");
+}
+
+#[test]
+fn unmap_vs_fault() {
+    check("unmap-vs-fault");
+}
+
 /// Scenarios that show an oracle at work, rather than a race worth knowing.
 #[test]
 fn every_oracle_can_speak() {
