@@ -99,7 +99,8 @@ struct Lines(Vec<Line>);
 impl Lines {
     /// Adds a line, or, if it is too long, some that are indented like it.
     fn add(&mut self, tone: Tone, text: String) {
-        let indent = text.len() - text.trim_start().len() + 2;
+        // A text may begin with more blanks than a line has room for.
+        let indent = (text.len() - text.trim_start().len() + 2).min(WIDTH / 2);
         let mut rest = text.as_str();
         let mut line = String::new();
         while line.len() + rest.len() > WIDTH {
@@ -208,5 +209,24 @@ impl Step {
             key.map_or_else(|| ".".to_owned(), |key| key.to_string()),
             address.as_deref().unwrap_or("."),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_text_begins_with_its_lines_end() {
+        for text in
+            [" ".repeat(1000), " ".repeat(99) + "word", "-".repeat(1000), " ".repeat(300) + &"word ".repeat(100)]
+        {
+            let mut lines = Lines(Vec::new());
+            lines.plain(text.clone());
+            assert!(lines.0.iter().all(|line| line.text.len() <= WIDTH), "{text:?}");
+            let words = |text: &str| text.split_whitespace().collect::<String>();
+            let told: String = lines.0.iter().map(|line| words(&line.text)).collect();
+            assert_eq!(told, words(&text));
+        }
     }
 }
