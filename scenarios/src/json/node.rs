@@ -134,6 +134,26 @@ impl<'a> Node<'a> {
         Some(Fields { object, known: known.to_vec(), path: self.path.clone(), notes: self.notes })
     }
 
+    /// The members of an object whose keys are the writer's own; duplicates are errors.
+    pub(crate) fn members(&self) -> Option<Vec<(&'a str, Node<'a>)>> {
+        let Value::Object(object) = self.value else {
+            return self.expected("an object");
+        };
+        let mut seen = BTreeSet::new();
+        let mut members = Vec::new();
+        for property in &object.properties {
+            let name = property.name.as_str();
+            if seen.insert(name) {
+                members.push((name, Node::new(&property.value, join(&self.path, name), self.notes)));
+            } else {
+                let range = property.name.range();
+                let message = format!("duplicate field {}", quote(name));
+                self.notes.error_at(range.start..range.end, join(&self.path, name), message, None);
+            }
+        }
+        Some(members)
+    }
+
     /// The elements of an array.
     pub(crate) fn items(&self) -> Option<Vec<Node<'a>>> {
         let Value::Array(array) = self.value else {

@@ -68,6 +68,10 @@ pub enum Violation {
     Value { check: usize, of: String, is: u64, one_of: Vec<u64> },
     /// `check`: an operation returned what check number `check` does not allow.
     Returned { check: usize, thread: String, op: usize, value: i64, one_of: Vec<i64> },
+    /// `check`: values came together that check number `check` says never do.
+    Together { check: usize, values: Vec<(String, u64)> },
+    /// `check`: check number `check` says what else is so if `given` is, and `are` is not that.
+    NotImplied { check: usize, given: Vec<(String, u64)>, are: Vec<(String, u64)>, then: Vec<(String, u64)> },
 }
 
 /// Why a frame is not what its user takes it for.
@@ -169,7 +173,10 @@ impl Violation {
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::Livelock { .. } => OracleId::Livelock,
-            Violation::Value { .. } | Violation::Returned { .. } => OracleId::Check,
+            Violation::Value { .. }
+            | Violation::Returned { .. }
+            | Violation::Together { .. }
+            | Violation::NotImplied { .. } => OracleId::Check,
         }
     }
 
@@ -204,7 +211,9 @@ impl Violation {
             | Violation::Deadlock { .. }
             | Violation::Livelock { .. }
             | Violation::Value { .. }
-            | Violation::Returned { .. } => None,
+            | Violation::Returned { .. }
+            | Violation::Together { .. }
+            | Violation::NotImplied { .. } => None,
         }
     }
 
@@ -238,6 +247,8 @@ impl Violation {
                 | Violation::Livelock { .. }
                 | Violation::Value { .. }
                 | Violation::Returned { .. }
+                | Violation::Together { .. }
+                | Violation::NotImplied { .. }
         )
     }
 
@@ -245,6 +256,9 @@ impl Violation {
     pub(super) fn subject(&self) -> Option<&str> {
         match self {
             Violation::Value { of: subject, .. } | Violation::Returned { thread: subject, .. } => Some(subject),
+            Violation::Together { values, .. } | Violation::NotImplied { are: values, .. } => {
+                values.first().map(|(name, _)| &**name)
+            }
             _ => None,
         }
     }
@@ -264,6 +278,7 @@ impl Violation {
             Violation::NoSuchTable { by, routine, table, level, found } => {
                 let walker = match by {
                     Walker::Hardware => "the page walker",
+                    Walker::Speculation => "a speculative walk",
                     Walker::Software => routine.unwrap_or("a software walk"),
                 };
                 format!("{walker} took {table} for a table of {} entries, but it {found}", level.name())
@@ -337,6 +352,12 @@ impl Violation {
             Violation::Value { check, of, is, one_of } => {
                 format!("checks[{check}]: `{of}` is {is}, not one of {one_of:?}")
             }
+            Violation::Together { check, values } => {
+                format!("checks[{check}]: {} came together", listed(values))
+            }
+            Violation::NotImplied { check, given, are, then } => {
+                format!("checks[{check}]: with {}, {} and not {}", listed(given), listed(are), listed(then))
+            }
             Violation::Returned { check, thread, op, value, one_of } => {
                 format!("checks[{check}]: operation {op} of `{thread}` returned {value}, not one of {one_of:?}")
             }
@@ -349,6 +370,10 @@ impl Violation {
         match self {
             Violation::Value { of, is, one_of, .. } => {
                 format!("The value `{of}` is {is}, not {}.", either(&mut one_of.iter().map(u64::to_string)))
+            }
+            Violation::Together { values, .. } => format!("In one run {}.", listed(values)),
+            Violation::NotImplied { given, are, then, .. } => {
+                format!("In a run in which {}, {}, where {} should be.", listed(given), listed(are), listed(then))
             }
             Violation::Returned { thread, op, value, one_of, .. } => {
                 let (call, value) = (names.operation(thread, *op), returned_value(*value));
@@ -367,6 +392,11 @@ impl Violation {
             }
         }
     }
+}
+
+/// `r0 is 0 and r1 is 0`.
+fn listed(values: &[(String, u64)]) -> String {
+    values.iter().map(|(name, value)| format!("`{name}` is {value}")).collect::<Vec<_>>().join(" and ")
 }
 
 fn verb(write: bool) -> &'static str {

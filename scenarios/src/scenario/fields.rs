@@ -232,6 +232,43 @@ fields! {
     }
 }
 
+/// Values of operations by their names: `{ "r0": 0, "r1": 0 }`.
+struct Values;
+
+impl Kind for Values {
+    type Value = Vec<(String, u64)>;
+
+    fn decode(node: &Node<'_>) -> Option<Vec<(String, u64)>> {
+        let members = node.members()?;
+        if members.is_empty() {
+            node.error("expected at least one value");
+        }
+        Some(members.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Word::decode(value)?))).collect())
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "object", "additionalProperties": Word::schema(), "minProperties": 1 })
+    }
+}
+
+fields! {
+    /// Values that do not come together in one run.
+    struct NeverFields {
+        /// The values, by the `as` of the operations that read them.
+        required "values" together: Values,
+    }
+}
+
+fields! {
+    /// In a run in which some values are so, others are so as well.
+    struct ImpliesFields {
+        /// The condition: values by the `as` of the operations that read them.
+        required "if" given: Values,
+        /// What follows from it.
+        required "then" then: Values,
+    }
+}
+
 /// A kind of check: its tag, how it is read, its fields.
 pub(super) struct CheckRow {
     pub(super) tag: &'static str,
@@ -243,7 +280,18 @@ pub(super) struct CheckRow {
 pub(super) const CHECKS: &[CheckRow] = &[
     CheckRow { tag: "value", read: value, facts: &ValueCheckFields::FACTS },
     CheckRow { tag: "returned", read: returned, facts: &ReturnedCheckFields::FACTS },
+    CheckRow { tag: "never", read: never, facts: &NeverFields::FACTS },
+    CheckRow { tag: "implies", read: implies, facts: &ImpliesFields::FACTS },
 ];
+
+fn never(node: &Node<'_>) -> Option<Check> {
+    Some(Check::Never { together: NeverFields::read(node)?.together? })
+}
+
+fn implies(node: &Node<'_>) -> Option<Check> {
+    let fields = ImpliesFields::read(node)?;
+    Some(Check::Implies { given: fields.given?, then: fields.then? })
+}
 
 fn value(node: &Node<'_>) -> Option<Check> {
     let fields = ValueCheckFields::read(node)?;

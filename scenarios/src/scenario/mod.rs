@@ -114,6 +114,30 @@ pub enum Check {
         /// The allowed values.
         one_of: Vec<i64>,
     },
+    /// These values do not come together in one run.
+    Never {
+        /// Their names, and what they are together in no run.
+        together: Vec<(String, u64)>,
+    },
+    /// In a run in which the first are so, the others are so as well.
+    Implies {
+        /// The condition.
+        given: Vec<(String, u64)>,
+        /// What follows from it.
+        then: Vec<(String, u64)>,
+    },
+}
+
+impl Check {
+    /// The values of operations that it is about.
+    pub fn values(&self) -> Vec<&str> {
+        match self {
+            Check::Value { of, .. } => vec![of],
+            Check::Returned { .. } => Vec::new(),
+            Check::Never { together } => together.iter().map(|(name, _)| &**name).collect(),
+            Check::Implies { given, then } => given.iter().chain(then).map(|(name, _)| &**name).collect(),
+        }
+    }
 }
 
 /// A check with errors.

@@ -131,10 +131,21 @@ fn checks(scenario: &Scenario, sequences: &[Sequence<'_>], notes: &Notes) {
         }
     }
     for (i, check) in scenario.checks.iter().enumerate() {
+        let of_values = |of: &[(String, u64)], field: &str| {
+            for (name, _) in of {
+                let names = values.iter().map(|(name, _)| *name);
+                known("value", name, || format!("checks[{i}].{field}.{name}"), names, notes);
+            }
+        };
         match check {
             Check::Value { of, .. } => {
                 let names = values.iter().map(|(name, _)| *name);
                 known("value", of, || format!("checks[{i}].value.of"), names, notes);
+            }
+            Check::Never { together } => of_values(together, "never.values"),
+            Check::Implies { given, then } => {
+                of_values(given, "implies.if");
+                of_values(then, "implies.then");
             }
             Check::Returned { thread, op, .. } => {
                 let names = scenario.threads.iter().map(|thread| &*thread.name);

@@ -280,6 +280,23 @@ impl<'s> World<'s> {
                         one_of: one_of.clone(),
                     })
                 }
+                Check::Never { together } => {
+                    let Some(are) = self.values(together) else { continue };
+                    (are == *together).then(|| Violation::Together { check: index, values: are })
+                }
+                Check::Implies { given, then } => {
+                    let Some(holds) = self.values(given) else { continue };
+                    if holds != *given {
+                        continue;
+                    }
+                    let Some(are) = self.values(then) else { continue };
+                    (are != *then).then(|| Violation::NotImplied {
+                        check: index,
+                        given: holds,
+                        are,
+                        then: then.clone(),
+                    })
+                }
             };
             checked.note(index);
             if let Some(violation) = failed {
@@ -287,6 +304,11 @@ impl<'s> World<'s> {
             }
         }
         self.checked.set(Some(checked));
+    }
+
+    /// The present values of those names, in their order; `None` if one was not read in this run.
+    fn values(&self, of: &[(String, u64)]) -> Option<Vec<(String, u64)>> {
+        of.iter().map(|(name, _)| Some((name.clone(), self.stage.value(name)?))).collect()
     }
 
     /// The address space that a process got, and its name: for those who tell what happened.

@@ -106,6 +106,8 @@ pub fn told_failed(how: &str, runs: u64, of: u64) -> String {
 pub fn told_unchecked(scenario: &Scenario, check: usize) -> String {
     let what = match scenario.checks.get(check) {
         Some(Check::Value { of, .. }) => format!("no run had a value `{of}`"),
+        Some(Check::Never { .. }) => "no run had all of its values".to_owned(),
+        Some(Check::Implies { .. }) => "in no run did its condition hold".to_owned(),
         Some(Check::Returned { thread, op, .. }) => format!("no run came to operation {op} of `{thread}`"),
         None => "there is no such check".to_owned(),
     };
