@@ -9,8 +9,10 @@ use crate::tlb::{Partial, Translation};
 /// Who reads a paging structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walker {
-    /// The page walker.
+    /// The page walker, for an access.
     Hardware,
+    /// The page walker, for nothing: on speculation.
+    Speculation,
     /// Kernel code.
     Software,
 }
@@ -28,6 +30,15 @@ pub enum Event {
         table: Pfn,
         /// Who did it.
         by: Walker,
+    },
+    /// A speculative walk may have read an entry by now (SDM 4.10.2.3, 4.10.3.1).
+    Speculated {
+        /// The root of the walk.
+        root: Pfn,
+        /// The level at which the frame is taken for a table.
+        level: Level,
+        /// The frame.
+        table: Pfn,
     },
     /// A translation entered a TLB.
     Filled(Translation),

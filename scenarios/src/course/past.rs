@@ -172,7 +172,9 @@ fn touches(entry: &Logged, pages: &BTreeSet<Vpn>) -> Vec<(Thing, Touch)> {
             Core::Enter(_) | Core::Exit | Core::Return | Core::Switch(_) => Vec::new(),
         },
         What::Hardware(event) => match *event {
-            Hardware::TableAccess { table, .. } => vec![(Thing::Frame(table), Look)],
+            Hardware::TableAccess { table, .. } | Hardware::Speculated { table, .. } => {
+                vec![(Thing::Frame(table), Look)]
+            }
             Hardware::Filled(_) | Hardware::Began(_) => vec![(Thing::Caches(entry.cpu), Look)],
             Hardware::Retired { va, through, .. } => vec![
                 (Thing::Caches(entry.cpu), Look),

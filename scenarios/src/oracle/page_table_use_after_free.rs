@@ -1,5 +1,6 @@
 //! `page-table-use-after-free`: a page walk, in hardware or in software, reads or writes an entry in a
-//! frame that is not now a table of that level under that root.
+//! frame that is not now a table of that level under that root. A speculative walk counts as well: what it reads in a
+//! freed frame it may cache, and use.
 //!
 //! Not checked: whether a table that is still allocated is still linked. A lockless walker may be in
 //! one that is not; that is what the delay before freeing is for.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel, Reach};
-use sim_mmu::Event as Hardware;
+use sim_mmu::{Event as Hardware, Walker};
 
 use super::ghost::Ghost;
 use super::{
@@ -170,6 +170,11 @@ impl sim_mmu::Observer for Watch {
                 // The site is costly to make only when the log is on.
                 let found =
                     page_table_use_after_free::accessed(ghost.seen(core), root, level, table, by, &site(*cpu));
+                self.report(cpu.core, [found]);
+            }
+            Hardware::Speculated { root, level, table } => {
+                let (seen, by) = (ghost.seen(core), Walker::Speculation);
+                let found = page_table_use_after_free::accessed(seen, root, level, table, by, &site(*cpu));
                 self.report(cpu.core, [found]);
             }
             Hardware::Retired { va, access, through, word, value } => {

@@ -5,6 +5,7 @@
 //! it would leave a trace, an A bit, whether it takes place is a choice.
 
 use crate::addr::VirtAddr;
+use crate::event::Event;
 use crate::mmu::Cpu;
 use crate::paging::Next;
 use crate::tlb::{Partial, Policy, Seek};
@@ -54,6 +55,7 @@ impl Cpu<'_> {
         loop {
             let (level, table, index) = (walk.level(), walk.table(), walk.index());
             let entry = self.mmu.entry_now(table, index);
+            self.report(Event::Speculated { root, level, table });
             match walk.judge(entry) {
                 Next::Descend => self.fill_partial(seek, root, level, &walk, entry, since),
                 Next::Mark(flags) => {
