@@ -50,6 +50,13 @@ pub enum Miscount {
         /// The address.
         va: VirtAddr,
     },
+    /// Mappings exist that no address space has in its list: nobody will free them.
+    LostVmas {
+        /// Those that exist.
+        exist: usize,
+        /// Those in lists.
+        listed: usize,
+    },
     /// Mappings overlap, are empty, or are out of order.
     Disorder {
         /// The address space.
@@ -70,6 +77,9 @@ impl fmt::Display for Miscount {
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {
                 write!(f, "mm{}: the entry for {va} is not what its mapping allows", mm.0)
+            }
+            Miscount::LostVmas { exist, listed } => {
+                write!(f, "{exist} mappings exist, and the address spaces list {listed}")
             }
             Miscount::Disorder { mm } => write!(f, "mm{}: the list of mappings is out of order", mm.0),
         }
@@ -120,17 +130,24 @@ impl Reach {
     pub fn walk(&mut self, kernel: &Kernel) -> Result<(), Miscount> {
         self.tables.clear();
         self.mappings.clear();
+        let mut listed = 0;
         for id in 0..kernel.config.mms as u8 {
             let mm = kernel.mm(MmId(id));
             let word = |loc| kernel.core().memory.get(loc);
             if word(mm.mm_users().loc()) > 0 {
                 kernel.vma_list_into(mm, &mut self.vmas);
+                listed += self.vmas.len();
                 self.in_order(mm.id)?;
                 self.table(kernel, mm.id, Pfn(word(mm.pgd().loc())), Level::P4d, VirtAddr(0))?;
             }
         }
         self.tables.sort_unstable();
         self.mappings.sort_unstable();
+        let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
+        let exist = (0..kernel.config.vmas).filter(exists).count();
+        if exist != listed {
+            return Err(Miscount::LostVmas { exist, listed });
+        }
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
             None => Ok(()),
