@@ -15,6 +15,7 @@ use crate::json::{Int, Kind, List, Node, did_you_mean, fields, quote};
 /// The objects that are declared here, for the documentation.
 pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Machine", facts: MachineFields::FACTS },
+    Section { title: "Entries by level", facts: LevelFields::FACTS },
     Section { title: "Change of a machine", facts: ChangeFields::FACTS },
     Section { title: "Kernel", facts: KernelFields::FACTS },
 ];
@@ -109,7 +110,7 @@ impl Kind for Entries {
 }
 
 fields! {
-    /// Entries of a table, by level.
+    /// Entries of a table, by level: with 2 PTEs a table, two pages are a huge page, and there is room beside it.
     struct LevelFields {
         /// PTEs of a page table.
         required "pte" pte: Entries,
@@ -134,7 +135,7 @@ impl Kind for Geometry {
     }
 
     fn schema() -> Value {
-        json!({ "oneOf": [Entries::schema(), LevelFields::schema()] })
+        json!({ "oneOf": [Entries::schema(), LevelFields::FACTS.schema()] })
     }
 }
 

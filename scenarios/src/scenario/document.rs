@@ -308,7 +308,7 @@ mod tests {
         }
         let machine = MachineSpec::default();
         for (key, default) in [
-            ("entries_per_table", u64::from(machine.entries_per_table)),
+            ("entries_per_table", machine.geometry.uniform().map_or(0, u64::from)),
             ("frames", machine.frames),
             ("refcount_bits", u64::from(machine.refcount_bits)),
         ] {

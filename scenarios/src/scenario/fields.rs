@@ -247,7 +247,10 @@ impl Kind for Values {
     }
 
     fn schema() -> Value {
-        json!({ "type": "object", "additionalProperties": Word::schema(), "minProperties": 1 })
+        json!({
+            "type": "object", "additionalProperties": Word::schema(), "minProperties": 1,
+            "title": "an object of values, by the `as` of the operations that read them", "examples": [{ "seen": 0 }],
+        })
     }
 }
 

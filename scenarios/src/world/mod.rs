@@ -282,7 +282,7 @@ impl<'s> World<'s> {
                 }
                 Check::Never { together } => {
                     let Some(are) = self.values(together) else { continue };
-                    (are == *together).then(|| Violation::Together { check: index, values: are })
+                    (are == *together).then_some(Violation::Together { check: index, values: are })
                 }
                 Check::Implies { given, then } => {
                     let Some(holds) = self.values(given) else { continue };

@@ -166,6 +166,26 @@ fn unmap_vs_fault() {
     check("unmap-vs-fault");
 }
 
+#[test]
+fn mappings_split() {
+    check("mappings-split");
+}
+
+#[test]
+fn recheck_sees_another_page() {
+    check("recheck-sees-another-page");
+}
+
+#[test]
+fn two_flushes() {
+    check("two-flushes");
+}
+
+#[test]
+fn exit_vs_speculation() {
+    check("exit-vs-speculation");
+}
+
 /// Scenarios that show an oracle at work, rather than a race worth knowing.
 #[test]
 fn every_oracle_can_speak() {

@@ -58,10 +58,28 @@ pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(
     }
 }
 
+/// A piece of a file that mutants change.
+struct Piece<'a> {
+    start: usize,
+    from: &'a str,
+    /// The number of each mutant, and what it puts there.
+    changes: Vec<(usize, &'a str)>,
+}
+
+impl Piece<'_> {
+    fn switched(&self, home: &str) -> String {
+        let cases =
+            self.changes.iter().map(|(number, to)| format!("if {home}::mutant({number}) {{ {to} }} else "));
+        let text = cases.collect::<String>() + &format!("{{ {} }}", self.from);
+        let is_expression = !self.from.ends_with([';', '}']);
+        if is_expression { format!("({text})") } else { text }
+    }
+}
+
 /// The text of a file with the mutants in it. Several may change the same piece; pieces that overlap otherwise are an
 /// error.
 fn switch(text: &str, home: &str, mutants: &[(usize, &Mutant)]) -> Result<String, String> {
-    let mut pieces: Vec<(usize, &str, Vec<(usize, &str)>)> = Vec::new();
+    let mut pieces: Vec<Piece<'_>> = Vec::new();
     for (number, mutant) in mutants {
         let from = mutant.from.trim();
         let mut found = text.match_indices(from);
@@ -69,23 +87,23 @@ fn switch(text: &str, home: &str, mutants: &[(usize, &Mutant)]) -> Result<String
             let count = text.matches(from).count();
             return Err(format!("{}: its text is {count} times in {}, not once", mutant.name, mutant.file));
         };
-        match pieces.iter_mut().find(|(at, of, _)| *at < start + from.len() && start < *at + of.len()) {
-            Some((at, of, changes)) if (*at, *of) == (start, from) => changes.push((*number, mutant.to.trim())),
-            Some((_, of, _)) => {
-                return Err(format!("{}: its text overlaps another mutant's, `{of}`", mutant.name));
+        let change = (*number, mutant.to.trim());
+        let meets =
+            |piece: &&mut Piece<'_>| piece.start < start + from.len() && start < piece.start + piece.from.len();
+        match pieces.iter_mut().find(meets) {
+            Some(piece) if (piece.start, piece.from) == (start, from) => piece.changes.push(change),
+            Some(piece) => {
+                return Err(format!("{}: its text overlaps another mutant's, `{}`", mutant.name, piece.from));
             }
-            None => pieces.push((start, from, vec![(*number, mutant.to.trim())])),
+            None => pieces.push(Piece { start, from, changes: vec![change] }),
         }
     }
-    pieces.sort_by_key(|(start, ..)| *start);
+    pieces.sort_by_key(|piece| piece.start);
     let (mut out, mut done) = (String::new(), 0);
-    for (start, from, changes) in pieces {
-        out += &text[done..start];
-        done = start + from.len();
-        let cases = changes.iter().map(|(number, to)| format!("if {home}::mutant({number}) {{ {to} }} else "));
-        let cases: String = cases.collect();
-        let is_expression = !from.ends_with([';', '}']);
-        out += &if is_expression { format!("({cases}{{ {from} }})") } else { format!("{cases}{{ {from} }}") };
+    for piece in pieces {
+        out += &text[done..piece.start];
+        out += &piece.switched(home);
+        done = piece.start + piece.from.len();
     }
     Ok(out + &text[done..])
 }
