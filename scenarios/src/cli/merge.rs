@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     let mut writer = args.reports.writer(&merged.plan, format)?;
     let mut judge = Judge::new(merged.plan.options.clone(), None, args.reports.out.as_deref());
     for (place, evidence) in merged.evidence.iter().enumerate() {
-        writer.item(place, &mut judge, Some(evidence), output);
+        writer.item(place, &mut judge, Some(evidence), None, output);
     }
     let totals = judge.totals();
     writer.end(&totals, output)?;

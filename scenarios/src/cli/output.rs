@@ -135,6 +135,14 @@ impl Output {
         bar
     }
 
+    /// A progress bar over cases, seen only on a terminal: how many are done, and which was begun last.
+    pub(crate) fn cases(&self, total: u64) -> ProgressBar {
+        let bar = self.progress_in("cases", "", total);
+        let style = ProgressStyle::with_template("{bar:20} {pos}/{len} cases, {elapsed}: {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar
+    }
+
     /// A progress bar over `total` runs, seen only on a terminal.
     pub(crate) fn progress(&self, what: &str, total: u64) -> ProgressBar {
         self.progress_in("runs", what, total)

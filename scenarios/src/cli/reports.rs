@@ -1,11 +1,12 @@
 //! Where the outcomes of a suite are told: on stdout, and in files.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Exit, Failure, Format, Output};
 use crate::record::Record;
 use crate::suite::report::{At, Json, JsonLines, Junit, Ktap, Report, Text};
-use crate::suite::{Evidence, Judge, Plan, Status, Totals};
+use crate::suite::{Evidence, Judge, Outcome, Plan, Status, Totals};
 use crate::whole_file::WholeFile;
 
 #[derive(Debug, clap::Args)]
@@ -88,10 +89,12 @@ impl ReportWriter<'_> {
         place: usize,
         judge: &mut Judge,
         evidence: Option<&Evidence>,
+        time: Option<Duration>,
         output: &mut Output,
     ) {
         let at = self.places[place];
-        let outcome = judge.judge(place, &at.plan.groups[at.group].items[at.item], evidence);
+        let judged = judge.judge(place, &at.plan.groups[at.group].items[at.item], evidence);
+        let outcome = Outcome { time, ..judged };
         output.part(&self.stdout.item(at, &outcome));
         for file in &mut self.files {
             file.text.push_str(&file.report.item(at, &outcome));

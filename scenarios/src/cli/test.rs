@@ -53,6 +53,9 @@ pub(crate) struct Args {
     resume: Option<PathBuf>,
     #[command(flatten)]
     reports: Reports,
+    /// JUnit's XML also says how long each case took. Without it, the same suite gives the same bytes.
+    #[arg(long, help_heading = "Output")]
+    times: bool,
 }
 
 const NOTES: &str = "Exit codes: 1 if a case or record failed; else 3 if a file was bad; else 6 if anything is \
@@ -95,13 +98,15 @@ pub(crate) fn run(
     };
     let interrupt = interrupts.watch();
     let out = args.reports.out.as_deref();
-    let bar = output.progress_in("cases", "testing", plan.len() as u64);
+    let bar = output.cases(plan.len() as u64);
     let mut session = Session {
         writer,
         judge: Judge::new(plan.options.clone(), args.shard, out),
         journal,
         out,
         evidence: BTreeMap::new(),
+        names: plan.items().map(|(group, item)| format!("{}/{}", group.name, item.name)).collect(),
+        times: args.times.then(BTreeMap::new),
         deadline: args.deadline(),
         interrupt,
         bar,
@@ -166,6 +171,10 @@ struct Session<'s, 'p> {
     journal: Option<Journal>,
     out: Option<&'s Path>,
     evidence: BTreeMap<usize, Evidence>,
+    /// What people call each item.
+    names: Vec<String>,
+    /// How long each item took, if somebody asked.
+    times: Option<BTreeMap<usize, Duration>>,
     #[expect(clippy::disallowed_types, reason = "as with the import")]
     deadline: Option<Instant>,
     interrupt: &'s AtomicBool,
@@ -180,13 +189,20 @@ impl Session<'_, '_> {
 }
 
 impl Listener for Session<'_, '_> {
-    fn arrived(&mut self, place: usize, evidence: &Evidence, before: bool) {
+    fn begun(&mut self, place: usize) {
+        self.bar.set_message(self.names[place].clone());
+    }
+
+    fn arrived(&mut self, place: usize, evidence: &Evidence, took: Option<Duration>) {
+        if let (Some(times), Some(took)) = (&mut self.times, took) {
+            times.insert(place, took);
+        }
         if let (Some(folder), Some(record)) = (self.out, evidence.record())
             && let Err(message) = write_record(record, folder)
         {
             self.complain(&message);
         }
-        if let Some(journal) = self.journal.as_mut().filter(|_| evidence.is_final() && !before)
+        if let Some(journal) = self.journal.as_mut().filter(|_| evidence.is_final() && took.is_some())
             && let Err(error) = journal.keep(place, evidence)
         {
             // The results are as good as ever; only a second call would have to do it all again.
@@ -196,8 +212,9 @@ impl Listener for Session<'_, '_> {
     }
 
     fn next(&mut self, place: usize, _: &Item, evidence: Option<&Evidence>, stop: &Stop) {
-        let Session { writer, judge, output, bar, .. } = self;
-        bar.suspend(|| writer.item(place, judge, evidence, output));
+        let Session { writer, judge, output, bar, times, .. } = self;
+        let time = times.as_ref().and_then(|times| times.get(&place).copied());
+        bar.suspend(|| writer.item(place, judge, evidence, time, output));
         bar.inc(1);
         if let Some(evidence) = evidence {
             self.evidence.insert(place, evidence.clone());

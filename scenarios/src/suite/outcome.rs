@@ -1,6 +1,7 @@
 //! From evidence to what is told of an item, and to the sum of a suite.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,8 @@ pub struct Outcome {
     pub what: String,
     /// What helps to understand a failure, by name.
     pub details: Vec<(&'static str, String)>,
+    /// How long it took, if that is to be told.
+    pub time: Option<Duration>,
 }
 
 /// How many items came out how.
@@ -184,7 +187,7 @@ impl Judge {
 
 impl Outcome {
     fn plain(status: Status, what: &str) -> Outcome {
-        Outcome { status, what: what.to_owned(), details: Vec::new() }
+        Outcome { status, what: what.to_owned(), details: Vec::new(), time: None }
     }
 }
 
@@ -193,13 +196,15 @@ fn passed(item: &Item, what: String) -> Outcome {
         None => (Status::Passed, what),
         Some(why) => (Status::UnexpectedPass, format!("{what}; it was to fail: {why}")),
     };
-    Outcome { status, what, details: Vec::new() }
+    Outcome { status, what, details: Vec::new(), time: None }
 }
 
 fn failed(item: &Item, what: String, details: Vec<(&'static str, String)>) -> Outcome {
     match &item.xfail {
-        None => Outcome { status: Status::Failed, what, details },
-        Some(why) => Outcome { status: Status::ExpectedFailure, what: format!("{why}: {what}"), details },
+        None => Outcome { status: Status::Failed, what, details, time: None },
+        Some(why) => {
+            Outcome { status: Status::ExpectedFailure, what: format!("{why}: {what}"), details, time: None }
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
+#[expect(clippy::disallowed_types, reason = "how long an item took is told to people; no run sees it")]
+use std::time::Instant;
 
 use super::evidence::Evidence;
 use super::plan::{Item, Plan};
@@ -31,12 +33,20 @@ pub struct Workers<'p> {
 
 /// Who hears of results.
 pub trait Listener {
-    /// An item is done, now or before, in whatever order items become done.
-    fn arrived(&mut self, place: usize, evidence: &Evidence, before: bool);
+    /// An item is begun.
+    fn begun(&mut self, place: usize);
+    /// An item is done, in whatever order items become done: how long it took, unless that was before.
+    fn arrived(&mut self, place: usize, evidence: &Evidence, took: Option<Duration>);
     /// It is the next item's turn, in the plan's order. An item of another shard has no evidence.
     fn next(&mut self, place: usize, item: &Item, evidence: Option<&Evidence>, stop: &Stop);
     /// Comes by every now and then, for those who watch the clock.
     fn tick(&mut self, stop: &Stop);
+}
+
+/// What a worker says of an item.
+enum Said {
+    Begun(usize),
+    Done(usize, Evidence, Duration),
 }
 
 impl Workers<'_> {
@@ -47,14 +57,18 @@ impl Workers<'_> {
         let workers = self.jobs.clamp(1, places.len().max(1));
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
-        let work = |sender: mpsc::Sender<(usize, Evidence)>, jobs: usize| {
+        let work = |sender: mpsc::Sender<Said>, jobs: usize| {
             while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                #[expect(clippy::disallowed_types, reason = "as with the import")]
+                let begin = Instant::now();
+                // Where nobody listens any more, the next message says so.
+                drop(sender.send(Said::Begun(place)));
                 let evidence = if stop.is_requested() {
                     Evidence::NotReached { why: stop.why() }
                 } else {
                     self.works[place].perform(items[place], &self.plan.options, self.shard, jobs, stop)
                 };
-                if sender.send((place, evidence)).is_err() {
+                if sender.send(Said::Done(place, evidence, begin.elapsed())).is_err() {
                     return;
                 }
             }
@@ -77,23 +91,18 @@ impl Workers<'_> {
         ours && item.skip.is_none() && !self.done.contains_key(&place)
     }
 
-    fn collect(
-        &self,
-        items: &[&Item],
-        receiver: &mpsc::Receiver<(usize, Evidence)>,
-        stop: &Stop,
-        listener: &mut dyn Listener,
-    ) {
+    fn collect(&self, items: &[&Item], receiver: &mpsc::Receiver<Said>, stop: &Stop, listener: &mut dyn Listener) {
         let mut waiting = self.done.clone();
         for (&place, evidence) in &self.done {
-            listener.arrived(place, evidence, true);
+            listener.arrived(place, evidence, None);
         }
         for (place, &item) in items.iter().enumerate() {
             while self.is_open(place, item) && !waiting.contains_key(&place) {
                 listener.tick(stop);
                 match receiver.recv_timeout(LOOK) {
-                    Ok((place, evidence)) => {
-                        listener.arrived(place, &evidence, false);
+                    Ok(Said::Begun(place)) => listener.begun(place),
+                    Ok(Said::Done(place, evidence, took)) => {
+                        listener.arrived(place, &evidence, Some(took));
                         waiting.insert(place, evidence);
                     }
                     Err(RecvTimeoutError::Timeout) => {}

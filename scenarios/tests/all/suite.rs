@@ -289,6 +289,30 @@ fn junit_is_well_formed() {
     serde_json::from_str::<serde_json::Value>(&read(folder.path(), "out.json")).expect("a JSON document");
 }
 
+/// Times are for those who ask: they differ from call to call.
+#[test]
+fn junit_has_times_if_somebody_asks() {
+    let folder = suite();
+    let xml =
+        |more: &[&str]| mmsim(folder.path(), &[&["test", "suite", "--format", "junit"], more].concat()).stdout;
+    let (plain, timed) = (text(&xml(&[])), text(&xml(&["--times"])));
+    assert!(!plain.contains("time="), "{plain}");
+    let times = |line: &str| {
+        let (_, time) = line.split_once(" time=\"")?;
+        time.split_once('"')?.0.parse::<f64>().ok()
+    };
+    let elements = timed.lines().filter(|line| line.contains("<test"));
+    assert!(elements.clone().count() > 4 && elements.clone().all(|line| times(line).is_some()), "{timed}");
+    let without: String = timed
+        .lines()
+        .map(|line| match line.split_once(" time=\"") {
+            Some((before, rest)) => format!("{before}{}\n", rest.split_once('"').map_or("", |(_, after)| after)),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    assert_eq!(without, plain, "all else is the same");
+}
+
 #[test]
 fn what_is_bad_does_not_stop_the_rest() {
     let folder = suite();
