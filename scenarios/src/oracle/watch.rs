@@ -123,8 +123,9 @@ impl Watch {
         self.findings.borrow_mut().extend(found.into_iter().flatten());
     }
 
-    fn report<const N: usize>(&self, core: &Core, found: [Option<Finding>; N]) {
-        for finding in found.into_iter().flatten() {
+    /// One at a time, and not as a list: a finding is large to move, and most times there is none.
+    fn report(&self, core: &Core, found: Option<Finding>) {
+        if let Some(finding) = found {
             core.request_stop();
             self.findings.borrow_mut().push(finding);
         }
@@ -152,7 +153,7 @@ impl sim_core::Observer for Watch {
         if self.enabled.get() {
             let site = site(sim_core::Cpu { core, id: cpu });
             let found = object_use_after_free::touched(self.ghost.borrow().seen(core), core, loc, &site);
-            self.report(core, [Some(found)]);
+            self.report(core, Some(found));
         }
     }
 }
@@ -170,12 +171,12 @@ impl sim_mmu::Observer for Watch {
                 // The site is costly to make only when the log is on.
                 let found =
                     page_table_use_after_free::accessed(ghost.seen(core), root, level, table, by, &site(*cpu));
-                self.report(cpu.core, [found]);
+                self.report(cpu.core, found);
             }
             Hardware::Speculated { root, level, table } => {
                 let (seen, by) = (ghost.seen(core), Walker::Speculation);
                 let found = page_table_use_after_free::accessed(seen, root, level, table, by, &site(*cpu));
-                self.report(cpu.core, [found]);
+                self.report(cpu.core, found);
             }
             Hardware::Retired { va, access, through, word, value } => {
                 let seen = ghost.seen(core);
@@ -194,7 +195,10 @@ impl sim_mmu::Observer for Watch {
                 } else {
                     leak::read(seen, mm, va, through.pfn, word, value, installed)
                 };
-                self.report(cpu.core, [uaf, stale, old, shared]);
+                self.report(cpu.core, uaf);
+                self.report(cpu.core, stale);
+                self.report(cpu.core, old);
+                self.report(cpu.core, shared);
             }
             Hardware::Filled(translation) => ghost.filled(core, translation.pfn),
             Hardware::Began(_)
@@ -217,16 +221,17 @@ impl sim_mm::Observer for Watch {
         match *event {
             Mm::FrameAllocated { pfn, for_use } => ghost.allocated(core, pfn, for_use),
             Mm::FrameFreed { pfn } => {
-                let found =
-                    [mapcount::freed(ghost.seen(core), pfn, &site), refcount::freed(ghost.seen(core), pfn, &site)];
+                let mapped = mapcount::freed(ghost.seen(core), pfn, &site);
+                let counted = refcount::freed(ghost.seen(core), pfn, &site);
                 ghost.freed(core, pfn, site);
-                self.report(cpu.core, found);
+                self.report(cpu.core, mapped);
+                self.report(cpu.core, counted);
             }
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PteChanged { mm, va, old, new } => ghost.pte_changed(core, mm, va, old, new, site),
             Mm::RefChanged { pfn, how, old, new } => {
-                self.report(cpu.core, [refcount::changed(ghost.seen(core), pfn, how, old, new, &site)]);
+                self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
             }
             Mm::FlushBegun { id, mm, ref range } => ghost.flush_begun(core, id, mm, range.clone()),
             Mm::FlushDone { id } => ghost.flush_done(core, id),
@@ -236,12 +241,12 @@ impl sim_mm::Observer for Watch {
             Mm::Unpinned { id } => {
                 let twice = pin_misuse::put(ghost.seen(core), id, &site);
                 ghost.unpinned(core, id, site);
-                self.report(cpu.core, [twice]);
+                self.report(cpu.core, twice);
             }
             Mm::PinTouched { id, mm, pfn, word, value, write } => {
                 let seen = ghost.seen(core);
                 let Some(pin) = seen.pin(id) else {
-                    self.report(cpu.core, [pin_misuse::touched(seen, id, write, &site)]);
+                    self.report(cpu.core, pin_misuse::touched(seen, id, write, &site));
                     return;
                 };
                 let uaf = frame_use_after_free::touched(seen, pin, write);
@@ -255,9 +260,10 @@ impl sim_mm::Observer for Watch {
                 } else {
                     leak::read(seen, mm, pin.va, pfn, word, value, &pin.taken)
                 };
-                self.report(cpu.core, [shared, uaf]);
+                self.report(cpu.core, shared);
+                self.report(cpu.core, uaf);
             }
-            Mm::KernelBug { what } => self.report(cpu.core, [Some(kernel_bug::said(what, &site))]),
+            Mm::KernelBug { what } => self.report(cpu.core, Some(kernel_bug::said(what, &site))),
             Mm::ObjectFreed { first } => ghost.object_freed(first, site),
             Mm::MapcountChanged { .. } | Mm::PinMoved { .. } | Mm::MmExited { .. } => {}
         }

@@ -109,9 +109,9 @@ impl Setting {
 
     /// The value that a kernel of a release with these safeguards takes, if it is not told another.
     fn of_release(self, version: Release, safeguards: &SafeguardSet) -> usize {
-        let is_out = |value: &ValueFacts| value.since.is_none_or(|since| since <= version);
+        // The newest that a release brought; the first, if none did.
+        let is_out = |value: &ValueFacts| value.since.is_some_and(|since| since <= version);
         let usual = self.values.iter().rposition(is_out).unwrap_or(0);
-        let usual = if self.values[usual].since.is_none() { 0 } else { usual };
         match &self.implied {
             Some(implied) if !safeguards.has(implied.safeguard) => implied.without,
             Some(implied) if !implied.by.contains(&usual) => implied.by[0],
