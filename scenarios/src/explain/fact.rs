@@ -29,6 +29,8 @@ pub(super) enum Fact {
     Touched { of: String, pfn: Pfn, value: u64, write: bool, through: Option<u32>, device: bool },
     /// A walk began with a cached entry of an upper level.
     Began { level: Level, table: Pfn },
+    /// A walk that serves no access read an entry of this table.
+    Speculated { level: Level, table: Pfn },
     /// A translation went into the TLB.
     Filled { id: u32, of: String, leaf: Entry },
     /// The translations of a page were dropped from the TLB of a CPU.
@@ -64,7 +66,7 @@ impl Fact {
             | Fact::Touched { pfn, .. }
             | Fact::Pinned { pfn, .. } => Some(*pfn),
             Fact::Filled { leaf, .. } => Some(leaf.pfn()),
-            Fact::Began { table, .. } => Some(*table),
+            Fact::Began { table, .. } | Fact::Speculated { table, .. } => Some(*table),
             _ => None,
         }
     }
@@ -124,6 +126,7 @@ impl fmt::Display for Fact {
                 }
             }
             Fact::Began { level, table } => write!(f, "walk begins at the cached {}: {table}", level.name()),
+            Fact::Speculated { level, table } => write!(f, "speculative walk reads a {} in {table}", level.name()),
             Fact::Filled { of, leaf, .. } => write!(f, "TLB caches {of}: {}", brief_pte(*leaf)),
             Fact::Dropped { target } => write!(f, "TLB of CPU {} flushed", target.0),
             Fact::Sent { target } => write!(f, "IPI to CPU {}", target.0),

@@ -33,6 +33,10 @@ fn followed(trace: &Trace) -> Option<u64> {
     before.map(|entry| entry.step)
 }
 
+fn is_speculation(finding: &Finding) -> bool {
+    matches!(finding.violation, Violation::NoSuchTable { by: Walker::Speculation, .. })
+}
+
 /// Knows what the finding is about, and what locations are called.
 pub(super) struct Teller<'a> {
     world: &'a World<'a>,
@@ -41,6 +45,8 @@ pub(super) struct Teller<'a> {
     at_rest: bool,
     /// The step in which the walk that took a frame for a table read the entry that it followed.
     followed: Option<u64>,
+    /// The step in which a speculative walk took a frame for a table.
+    speculated: Option<u64>,
     pages: Vec<(MmId, VirtAddr)>,
     entries: BTreeMap<Loc, (MmId, VirtAddr)>,
     /// Flushes that concern the pages, and the page of each.
@@ -57,6 +63,7 @@ impl<'a> Teller<'a> {
             oracle: finding.oracle(),
             at_rest: matches!(finding.oracle(), OracleId::Refcount | OracleId::Mapcount) && finding.is_at_rest(),
             followed: (finding.oracle() == OracleId::PageTableUseAfterFree).then(|| followed(trace)).flatten(),
+            speculated: is_speculation(finding).then(|| trace.log.last().map(|entry| entry.step)).flatten(),
             pages: finding.page().into_iter().collect(),
             entries: entries::pages(world, trace),
             flushes: BTreeMap::new(),
@@ -106,12 +113,19 @@ impl<'a> Teller<'a> {
                 What::Hardware(Hardware::TableAccess { by, .. }) => {
                     touched.and_then(|(table_entry, _)| self.tell_entry(table_entry, *by, entry))
                 }
+                What::Hardware(Hardware::Speculated { level, table, .. }) => {
+                    let wrong = self.speculated == Some(entry.step) && self.is_frame(*table);
+                    wrong.then_some(Fact::Speculated { level: *level, table: *table })
+                }
                 What::Hardware(event) => self.tell_hardware(event),
                 What::Mm(event) => self.tell_mm(event, &entry.stack),
             };
             fact.map(|fact| (entry, fact))
         });
-        told.collect()
+        let mut told: Vec<_> = told.collect();
+        // Several walks may come to the same table.
+        told.dedup_by(|one, before| matches!(one.1, Fact::Speculated { .. }) && one.1 == before.1);
+        told
     }
 
     fn tell_entry(&self, entry: TableEntry, by: Walker, at: &Logged) -> Option<Fact> {
