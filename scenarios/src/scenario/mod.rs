@@ -128,18 +128,6 @@ pub enum Check {
     },
 }
 
-impl Check {
-    /// The values of operations that it is about.
-    pub fn values(&self) -> Vec<&str> {
-        match self {
-            Check::Value { of, .. } => vec![of],
-            Check::Returned { .. } => Vec::new(),
-            Check::Never { together } => together.iter().map(|(name, _)| &**name).collect(),
-            Check::Implies { given, then } => given.iter().chain(then).map(|(name, _)| &**name).collect(),
-        }
-    }
-}
-
 /// A check with errors.
 impl Default for Check {
     fn default() -> Check {
