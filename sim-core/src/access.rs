@@ -5,6 +5,7 @@
 
 use std::marker::PhantomData;
 
+use crate::bytes::Bytes;
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::gate::Gate;
@@ -13,6 +14,7 @@ use crate::machine::MemoryModel;
 use crate::object::Object;
 use crate::op::{Op, OpKind};
 use crate::step::{Perform, Step};
+use crate::store_buffer::Buffered;
 use crate::word::{Shared, Word};
 
 /// Performs a load of a `T`.
@@ -123,12 +125,20 @@ impl<'m> Cpu<'m> {
         self.rmw(cell, move |old: T| if old.into_word() == expected.into_word() { new } else { old })
     }
 
+    /// MFENCE: goes on when every earlier store of this CPU has reached memory.
+    #[inline]
+    #[track_caller]
+    pub fn mfence(self) -> Step<'m, impl FnMut(Cpu<'m>) + Unpin> {
+        let op = Op::new(OpKind::Serialize, Loc::NONE);
+        self.step(op, move |cpu| cpu.core.performed(cpu.id, &op, 0, 0))
+    }
+
     /// Waits, without doing anything, until the gate opens.
     #[inline]
     #[track_caller]
     pub fn wait(self, gate: Gate) -> Step<'m, impl FnMut(Cpu<'m>) + Unpin> {
         let loc = match gate {
-            Gate::Zero(loc) | Gate::NonZero(loc) => loc,
+            Gate::Zero(loc) | Gate::NonZero(loc) | Gate::OneSource(loc, _) => loc,
             Gate::Open | Gate::AllDrained => Loc::NONE,
         };
         let op = Op::new(OpKind::Wait, loc).behind(gate);
@@ -189,7 +199,7 @@ impl<'m> Cpu<'m> {
     /// Performs the load that `op` announced, for an operation of the caller's own making.
     #[inline]
     pub fn perform_load(self, op: &Op) -> u64 {
-        let value = self.forwarded(op.loc).unwrap_or_else(|| self.core.memory.word(op.loc));
+        let value = self.forwarded(op.loc, self.core.memory.word(op.loc));
         self.core.performed(self.id, op, value, value);
         value
     }
@@ -200,6 +210,43 @@ impl<'m> Cpu<'m> {
         let old = self.core.memory.word(op.loc);
         self.put(op.loc, value);
         self.core.performed(self.id, op, old, value);
+    }
+
+    /// The same for a store of some bytes of a word.
+    #[cold]
+    pub fn perform_store_of(self, op: &Op, bytes: Bytes, number: u64) {
+        let old = self.core.memory.word(op.loc);
+        match self.core.config.memory {
+            MemoryModel::Sc => self.core.memory.set(op.loc, bytes.put(old, number)),
+            MemoryModel::Tso => self.buffer(Buffered::Word(op.loc, number, bytes)),
+        }
+        self.core.performed(self.id, op, old, bytes.put(old, number));
+    }
+
+    /// What a load of these bytes of a word waits for: that its CPU's store buffer has all of them or none.
+    #[inline]
+    pub fn load_gate(self, loc: Loc, bytes: Bytes) -> Gate {
+        let waits = self.core.config.memory == MemoryModel::Tso && !self.state().buffer.can_forward(loc, bytes);
+        if waits { Gate::OneSource(loc, bytes) } else { Gate::Open }
+    }
+
+    /// Performs the load of `count` words that `op` announced by the first of them.
+    pub fn perform_block_load(self, op: &Op, count: u32) -> Box<[u64]> {
+        self.perform_load(op);
+        let words = (0..count).map(|index| op.loc.offset(index));
+        words.map(|loc| self.forwarded(loc, self.core.memory.get(loc))).collect()
+    }
+
+    /// Performs the store of several words that `op` announced by the first of them: what a string operation
+    /// does, in one step. Under TSO the words leave the store buffer in one step as well.
+    pub fn perform_block_store(self, op: &Op, values: impl Iterator<Item = u64> + Clone) {
+        let old = self.core.memory.word(op.loc);
+        let new = values.clone().next().unwrap_or(old);
+        match self.core.config.memory {
+            MemoryModel::Sc => self.core.memory.fill(op.loc, values),
+            MemoryModel::Tso => self.buffer(Buffered::Block(op.loc, values.collect())),
+        }
+        self.core.performed(self.id, op, old, new);
     }
 
     /// Performs the locked operation that `op` announced, for an operation of the caller's own making.
@@ -216,27 +263,26 @@ impl<'m> Cpu<'m> {
     pub(crate) fn put(self, loc: Loc, value: u64) {
         match self.core.config.memory {
             MemoryModel::Sc => self.core.memory.set(loc, value),
-            MemoryModel::Tso => self.buffer(loc, value),
+            MemoryModel::Tso => self.buffer(Buffered::Word(loc, value, Bytes::ALL)),
         }
     }
 
-    /// The CPU's own newest buffered store to the word.
+    /// A word that is `word` in memory, as the CPU sees it through its own stores.
     #[inline]
-    fn forwarded(self, loc: Loc) -> Option<u64> {
+    fn forwarded(self, loc: Loc, word: u64) -> u64 {
         match self.core.config.memory {
-            MemoryModel::Sc => None,
-            MemoryModel::Tso => self.state().newest_buffered(loc),
+            MemoryModel::Sc => word,
+            MemoryModel::Tso => self.state().buffer.over(loc, word),
         }
     }
 
     #[cold]
-    fn buffer(self, loc: Loc, value: u64) {
-        let state = self.state();
-        if state.buffer_is_full() {
+    fn buffer(self, store: Buffered) {
+        let buffer = &self.state().buffer;
+        if buffer.is_full() {
             self.drain_one();
         }
-        state.stores.set(state.stores.get() + 1);
-        state.buffer.borrow_mut().push_back((loc, value));
+        buffer.push(store);
     }
 
     /// Every buffered store reaches memory: what a locked or serialising instruction at the tail of a
@@ -244,7 +290,7 @@ impl<'m> Cpu<'m> {
     #[inline]
     pub(crate) fn drain_all(self) {
         if self.core.config.memory == MemoryModel::Tso {
-            while !self.state().buffer.borrow().is_empty() {
+            while !self.state().buffer.is_empty() {
                 self.drain_one();
             }
         }
@@ -252,14 +298,17 @@ impl<'m> Cpu<'m> {
 
     /// The oldest buffered store reaches memory.
     pub(crate) fn drain_one(self) {
-        let drained = self.state().buffer.borrow_mut().pop_front();
-        if let Some((loc, value)) = drained {
-            let old = self.core.memory.word(loc);
-            self.core.memory.set(loc, value);
-            if self.core.is_costed() {
-                self.note_drained();
-            }
-            self.core.emit(self.id, || Event::Drain { loc, old, new: value });
+        let Some(store) = self.state().buffer.pop() else { return };
+        let loc = store.loc();
+        let old = self.core.memory.word(loc);
+        let new = store.over(loc, old);
+        match store {
+            Buffered::Word(..) => self.core.memory.set(loc, new),
+            Buffered::Block(_, values) => self.core.memory.fill(loc, values.iter().copied()),
         }
+        if self.core.is_costed() {
+            self.note_drained();
+        }
+        self.core.emit(self.id, || Event::Drain { loc, old, new });
     }
 }

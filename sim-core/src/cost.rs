@@ -98,7 +98,7 @@ impl Core {
         let opened = self.with_timeline(|timeline| match gate {
             Gate::Open => 0,
             Gate::Zero(loc) | Gate::NonZero(loc) => timeline.changed_at(loc),
-            Gate::AllDrained => timeline.drained.get(),
+            Gate::AllDrained | Gate::OneSource(..) => timeline.drained.get(),
         });
         self.advance_to(cpu, opened.unwrap_or_default());
     }

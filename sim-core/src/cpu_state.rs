@@ -1,7 +1,6 @@
 //! What a CPU is between two steps: what it announced, its mode, its interrupts, its store buffer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::panic::Location;
 
 use crate::gate::Gate;
@@ -9,6 +8,7 @@ use crate::id::{TaskId, Vector};
 use crate::loc::Loc;
 use crate::op::{Op, OpKind};
 use crate::routine::Routine;
+use crate::store_buffer::StoreBuffer;
 
 /// What an interrupt saves and the return from it restores.
 #[derive(Clone, Copy, Debug)]
@@ -41,14 +41,9 @@ pub(crate) struct CpuState {
     /// When each pending interrupt can be taken. Known only under a cost model.
     pub(crate) arrivals: RefCell<[u64; 32]>,
     pub(crate) task: Cell<Option<TaskId>>,
-    pub(crate) buffer: RefCell<VecDeque<(Loc, u64)>>,
-    /// Stores that entered the buffer in this run.
-    pub(crate) stores: Cell<u32>,
+    pub(crate) buffer: StoreBuffer,
     pub(crate) routines: RefCell<Vec<Routine>>,
 }
-
-/// Stores that a CPU's buffer holds. Real ones hold some sixty; this is as many as a search can tell apart.
-pub(crate) const STORE_BUFFER: usize = 1024;
 
 impl Default for CpuState {
     fn default() -> Self {
@@ -63,8 +58,7 @@ impl Default for CpuState {
             cycles: Cell::new(0),
             arrivals: RefCell::default(),
             task: Cell::new(None),
-            buffer: RefCell::default(),
-            stores: Cell::new(0),
+            buffer: StoreBuffer::default(),
             routines: RefCell::default(),
         }
     }
@@ -95,17 +89,6 @@ impl CpuState {
         }
     }
 
-    /// Whether a store has to wait until the oldest one has left the buffer.
-    pub(crate) fn buffer_is_full(&self) -> bool {
-        self.buffer.borrow().len() >= STORE_BUFFER
-    }
-
-    /// The CPU's own newest buffered store to the word.
-    #[cold]
-    pub(crate) fn newest_buffered(&self, loc: Loc) -> Option<u64> {
-        self.buffer.borrow().iter().rev().find(|(at, _)| *at == loc).map(|(_, value)| *value)
-    }
-
     /// When a pending interrupt can be taken: zero without a cost model.
     pub(crate) fn arrival(&self, vector: Vector) -> u64 {
         self.arrivals.borrow()[usize::from(vector.0)]
@@ -122,8 +105,7 @@ impl CpuState {
         self.pending.set(0);
         self.cycles.set(0);
         self.task.set(None);
-        self.buffer.borrow_mut().clear();
-        self.stores.set(0);
+        self.buffer.reset();
         self.routines.borrow_mut().clear();
     }
 }

@@ -209,7 +209,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         }
         if core.config.memory == MemoryModel::Tso {
             for cpu in CpuId::all(core.cpus.len()) {
-                if !core.cpus[cpu.index()].buffer.borrow().is_empty() {
+                if !core.cpus[cpu.index()].buffer.is_empty() {
                     self.others.push(Transition::Drain(cpu));
                 }
             }

@@ -88,7 +88,7 @@ pub(crate) struct Step {
     pub(crate) is_drain: bool,
     /// Interrupts were taken when it was chosen.
     pub(crate) irq_on: bool,
-    /// It waited until the store buffer was empty.
+    /// It waited until stores had left the store buffer.
     pub(crate) drains: bool,
     /// Its CPU could have done, or can do while this one waits, something else: take an interrupt, switch
     /// to another task.
@@ -120,8 +120,8 @@ impl Tracker {
             self.cpus.extend(machine.cpus.iter().enumerate().map(|(i, cpu)| CpuBefore {
                 pending: cpu.pending.get(),
                 quiescent: sees.grace_periods && is_quiescent(i),
-                stores: cpu.stores.get(),
-                buffered: cpu.buffer.borrow().len() as u32,
+                stores: cpu.buffer.entered(),
+                buffered: cpu.buffer.len(),
             }));
         }
         machine.memory.set_tracked(true);
@@ -163,7 +163,8 @@ impl Tracker {
         self.touches.clear();
         self.looks.clear();
         match self.gate {
-            None | Some(Gate::Open) => {}
+            // A load that waits for its CPU's own buffer is `drains`.
+            None | Some(Gate::Open | Gate::OneSource(..)) => {}
             Some(gate @ (Gate::Zero(loc) | Gate::NonZero(loc))) => {
                 self.add(loc, false, How::Gate { gate, or_else: step.or_else }, 0);
             }
@@ -171,7 +172,7 @@ impl Tracker {
         }
         for i in 0..self.other_gates.len() {
             match self.other_gates[i] {
-                (Gate::Open, _) => {}
+                (Gate::Open | Gate::OneSource(..), _) => {}
                 (gate @ (Gate::Zero(loc) | Gate::NonZero(loc)), is_open) => {
                     self.add(loc, false, if is_open { How::Plain } else { How::Instead(gate) }, 0);
                 }
@@ -229,7 +230,7 @@ impl Tracker {
     fn close_buffer(&mut self, machine: &Machine, places: Places, step: Step) {
         let Step { cpu, is_drain, drains, may_drain, .. } = step;
         let (before, now) = (self.cpus[cpu.index()], &machine.cpus[cpu.index()]);
-        let stores = now.stores.get();
+        let stores = now.buffer.entered();
         for n in before.stores..stores {
             self.add(places.slot(cpu, n), true, How::Plain, 0);
             self.add(places.stored(cpu), true, How::Plain, 0);
@@ -237,7 +238,7 @@ impl Tracker {
         if is_drain {
             self.add(places.slot(cpu, before.stores - before.buffered), false, How::After, 0);
         }
-        let left = now.buffer.borrow().len() as u32;
+        let left = now.buffer.len();
         if before.buffered + (stores - before.stores) > left {
             self.add(places.drained(cpu), true, How::Plain, 0);
         } else if drains {
@@ -252,6 +253,6 @@ impl Tracker {
     pub(crate) fn emptied(&self, machine: &Machine, cpu: CpuId) -> bool {
         machine.config.memory == MemoryModel::Tso
             && self.cpus[cpu.index()].buffered > 0
-            && machine.cpus[cpu.index()].buffer.borrow().is_empty()
+            && machine.cpus[cpu.index()].buffer.is_empty()
     }
 }

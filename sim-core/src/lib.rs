@@ -12,6 +12,7 @@
 
 mod access;
 mod alone;
+mod bytes;
 mod choice;
 mod context;
 mod core;
@@ -44,6 +45,7 @@ mod show;
 mod slab;
 pub mod source;
 mod step;
+mod store_buffer;
 pub mod systematic;
 mod timeline;
 mod touch;
@@ -51,6 +53,7 @@ mod word;
 
 pub use self::core::{Core, Costs, DIGEST_EVERY, Observer};
 pub use access::{Load, Rmw, Store, WalkLoad};
+pub use bytes::Bytes;
 pub use choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 pub use context::BoxFuture;
 pub use cpu::Cpu;

@@ -136,7 +136,7 @@ impl Machine {
     }
 
     pub(crate) fn all_drained(&self) -> bool {
-        self.cpus.iter().all(|cpu| cpu.buffer.borrow().is_empty())
+        self.cpus.iter().all(|cpu| cpu.buffer.is_empty())
     }
 }
 
@@ -145,7 +145,7 @@ impl CpuState {
     #[inline]
     pub(crate) fn is_enabled(&self, op: &Op, machine: &Machine) -> bool {
         (op.gate == Gate::Open || self.finds_open(op.gate, machine))
-            && (machine.config.memory == MemoryModel::Sc || !op.kind.drains() || self.buffer.borrow().is_empty())
+            && (machine.config.memory == MemoryModel::Sc || !op.kind.drains() || self.buffer.is_empty())
     }
 
     /// Whether the CPU finds a gate open.
@@ -153,8 +153,11 @@ impl CpuState {
     pub(crate) fn finds_open(&self, gate: Gate, machine: &Machine) -> bool {
         let see = |loc| match machine.config.memory {
             MemoryModel::Sc => machine.memory.word(loc),
-            MemoryModel::Tso => self.newest_buffered(loc).unwrap_or_else(|| machine.memory.word(loc)),
+            MemoryModel::Tso => self.buffer.over(loc, machine.memory.word(loc)),
         };
-        gate.is_open(see, || machine.all_drained())
+        match gate {
+            Gate::OneSource(loc, bytes) => self.buffer.can_forward(loc, bytes),
+            gate => gate.is_open(see, || machine.all_drained()),
+        }
     }
 }

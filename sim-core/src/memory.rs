@@ -206,6 +206,16 @@ impl Memory {
         self.journal.borrow_mut().push((loc, old));
     }
 
+    /// Writes words from `first` on. Those that hold the value already stay untouched: a page is mostly zeroes.
+    pub(crate) fn fill(&self, first: Loc, values: impl Iterator<Item = u64>) {
+        for (index, value) in (0..).zip(values) {
+            let loc = first.offset(index);
+            if self.get(loc) != value {
+                self.set(loc, value);
+            }
+        }
+    }
+
     /// Makes the present state the one that [`rewind`](Memory::rewind) returns to.
     pub fn checkpoint(&self) {
         self.journal.borrow_mut().clear();

@@ -1,9 +1,9 @@
 //! Names for state that is in no word.
 
-use crate::cpu_state::STORE_BUFFER;
 use crate::id::CpuId;
 use crate::loc::Loc;
 use crate::machine::{Machine, MemoryModel};
+use crate::store_buffer::CAPACITY;
 
 /// Places beyond the words: state of the engine itself that steps of several lanes touch.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Places {
 }
 
 /// Stores of a CPU that can be told apart: as many as are in its buffer at a time.
-const SLOTS: u32 = STORE_BUFFER as u32;
+const SLOTS: u32 = CAPACITY as u32;
 
 impl Places {
     fn nth(self, kind: u32, cpu: CpuId) -> Loc {

@@ -138,7 +138,7 @@ impl Rcu {
     pub(crate) fn is_quiescent(&self, cpu: &CpuState, seen: &Seen) -> bool {
         let reads = seen.preempted_reader && self.rules.read_lock_counts;
         let quiescent = cpu.is_idle() || seen.asleep || self.rules.is_quiescent(cpu.mode.get());
-        quiescent && !reads && !seen.handling && cpu.buffer.borrow().is_empty()
+        quiescent && !reads && !seen.handling && cpu.buffer.is_empty()
     }
 
     /// Notes the CPUs that are quiescent now. If the grace period ends with them, answers the CPUs

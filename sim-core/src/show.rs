@@ -34,7 +34,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let irq_on = state.mode.get().irq_on;
         let shares = self.sharing & 1 << cpu.0 != 0;
         let or_else = !is_drain && (shares || (sees.interrupts && irq_on));
-        let drains = op.is_some_and(|op| op.kind.drains());
+        let drains = op.is_some_and(|op| op.kind.drains() || matches!(op.gate, Gate::OneSource(..)));
         self.shown = Some(Step {
             cpu,
             is_drain,

@@ -92,20 +92,13 @@ pub(crate) async fn pgd_alloc(cpu: Cpu<'_>) -> Option<Page> {
     Some(page)
 }
 
-/// Fills a frame with zeroes, in one step: nobody else knows of it yet.
+/// Fills a frame with zeroes, in one step: nobody else knows of it yet. A store buffer may hold them back; what
+/// links the frame is stored later, and so reaches memory later.
 async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
     let phys = &cpu.mmu.phys;
     let op = Op::new(OpKind::Write, phys.word(pfn, 0));
-    cpu.step(op, move |hw| {
-        for word in 0..phys.words_per_frame() {
-            let loc = phys.word(pfn, word);
-            if hw.core.memory.get(loc) != 0 {
-                hw.core.memory.set(loc, 0);
-            }
-        }
-        hw.perform_rmw(&op, 0, 0);
-    })
-    .await;
+    let zeroes = std::iter::repeat_n(0, phys.words_per_frame() as usize);
+    cpu.step(op, move |hw| hw.perform_block_store(&op, zeroes.clone())).await;
 }
 
 /// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
@@ -113,22 +106,10 @@ pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
     let _routine = cpu.enter(Routine::helper("copy_user_highpage"));
     let phys = &cpu.mmu.phys;
     let read = Op::new(OpKind::Read, phys.word(from.0, 0));
-    let contents: Vec<u64> = cpu
-        .step(read, move |hw| {
-            hw.perform_load(&read);
-            (0..phys.words_per_frame()).map(|word| hw.core.memory.get(phys.word(from.0, word))).collect()
-        })
-        .await;
+    let contents = cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await;
     let write = Op::new(OpKind::Write, phys.word(to.0, 0));
     cpu.step(write, move |hw| {
-        let first = hw.core.memory.get(write.loc);
-        for (word, value) in contents.iter().enumerate() {
-            let loc = phys.word(to.0, word as u32);
-            if hw.core.memory.get(loc) != *value {
-                hw.core.memory.set(loc, *value);
-            }
-        }
-        hw.perform_rmw(&write, first, contents[0]);
+        hw.perform_block_store(&write, contents.iter().copied());
         cpu.note(Event::PageCopied { from: from.0, to: to.0 });
     })
     .await;

@@ -2,10 +2,11 @@
 //! interpreter that shares nothing with the executor.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config as Cases, RngSeed};
-use sim_core::{Config, Cpu, Loc, MemoryModel, Op, OpKind, Shared, SpinLock};
+use sim_core::{Bytes, Config, Cpu, Loc, MemoryModel, Op, OpKind, Shared, SpinLock};
 
 use super::{Machine, WORDS, word};
 
@@ -16,6 +17,12 @@ pub(crate) enum Instr {
     /// A page walker's load.
     Walk(Shared<u64>),
     Store(Shared<u64>, u64),
+    /// A load of some bytes.
+    LoadOf(Shared<u64>, Bytes),
+    /// A store of a number into some bytes.
+    StoreOf(Shared<u64>, Bytes, u64),
+    /// A string operation that stores to the first two words.
+    Fill([u64; 2]),
     /// A locked addition, which reads the old value.
     Add(Shared<u64>, u64),
     /// A compare-and-swap of the first value for the second, which reads the old value.
@@ -25,7 +32,7 @@ pub(crate) enum Instr {
     /// A serialising instruction.
     Drain,
 }
-use Instr::{Add, Drain, Load, Lock, Store, Swap, Walk};
+use Instr::{Add, Drain, Fill, Load, LoadOf, Lock, Store, StoreOf, Swap, Walk};
 
 /// The instructions of each CPU.
 pub(crate) type Program = Vec<Vec<Instr>>;
@@ -33,9 +40,18 @@ pub(crate) type Program = Vec<Vec<Instr>>;
 impl Instr {
     async fn execute(self, m: &Machine, cpu: Cpu<'_>) {
         match self {
-            Load(at) => m.keep(cpu, cpu.load(at).await),
             Walk(at) => m.keep(cpu, cpu.walk_load(at).await),
             Store(at, value) => cpu.store(at, value).await,
+            Load(at) => m.keep(cpu, load(cpu, at, Bytes::ALL).await),
+            LoadOf(at, bytes) => m.keep(cpu, load(cpu, at, bytes).await),
+            StoreOf(at, bytes, value) => {
+                let op = Op::new(OpKind::Write, at.loc());
+                cpu.step(op, |cpu| cpu.perform_store_of(&op, bytes, value)).await;
+            }
+            Fill(values) => {
+                let op = Op::new(OpKind::Write, Loc(0));
+                cpu.step(op, |cpu| cpu.perform_block_store(&op, values.into_iter())).await;
+            }
             Add(at, value) => m.keep(cpu, cpu.rmw(at, |old: u64| old + value).await),
             Swap(at, from, to) => m.keep(cpu, cpu.cmpxchg(at, from, to).await),
             Lock(at) => drop(cpu.lock(SpinLock(at.loc())).await),
@@ -45,6 +61,11 @@ impl Instr {
             }
         }
     }
+}
+
+async fn load(cpu: Cpu<'_>, at: Shared<u64>, bytes: Bytes) -> u64 {
+    let op = Op::new(OpKind::Read, at.loc()).behind(cpu.load_gate(at.loc(), bytes));
+    cpu.step(op, |cpu| bytes.take(cpu.perform_load(&op))).await
 }
 
 impl Machine {
@@ -84,7 +105,8 @@ pub(crate) enum Move {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Side {
     next: usize,
-    buffer: VecDeque<(usize, u64)>,
+    /// Stores of one word after the other, and which of its bytes.
+    buffer: VecDeque<Vec<(usize, u8, u8)>>,
     registers: Vec<u64>,
 }
 
@@ -109,7 +131,9 @@ impl Reference<'_> {
     fn can_execute(&self, state: &State, cpu: usize) -> bool {
         let side = &state.sides[cpu];
         self.program[cpu].get(side.next).is_some_and(|instr| match *instr {
-            Load(_) | Walk(_) | Store(..) => true,
+            Load(at) => side.has_one_source(index(at), 0..8),
+            LoadOf(at, bytes) => side.has_one_source(index(at), places(bytes)),
+            Walk(_) | Store(..) | StoreOf(..) | Fill(_) => true,
             Add(..) | Swap(..) | Drain => side.buffer.is_empty(),
             Lock(at) => side.buffer.is_empty() && state.words[index(at)] == 0,
         })
@@ -126,21 +150,29 @@ impl Reference<'_> {
         let State { words, sides } = state;
         match what {
             Move::Drain(cpu) => {
-                let (at, value) =
-                    sides[cpu].buffer.pop_front().expect("a drain is offered with something buffered");
-                words[at] = value;
+                let store = sides[cpu].buffer.pop_front().expect("a drain is offered with something buffered");
+                write(words, &store);
             }
             Move::Execute(cpu) => {
                 let side = &mut sides[cpu];
                 let instr = self.program[cpu][side.next];
                 side.next += 1;
                 match instr {
-                    Load(at) => {
-                        let own = side.buffer.iter().rfind(|(to, _)| *to == index(at));
-                        side.registers.push(own.map_or(words[index(at)], |(_, value)| *value));
+                    Load(at) => side.registers.push(side.sees(words, index(at))),
+                    LoadOf(at, bytes) => {
+                        let seen = side.sees(words, index(at)).to_le_bytes();
+                        let number = places(bytes).rev().fold(0, |number, at| number << 8 | u64::from(seen[at]));
+                        side.registers.push(number);
                     }
                     Walk(at) => side.registers.push(words[index(at)]),
-                    Store(at, value) => self.store(words, side, at, value),
+                    Store(at, value) => self.store(words, side, bytes_of(index(at), 0..8, value)),
+                    StoreOf(at, bytes, value) => {
+                        self.store(words, side, bytes_of(index(at), places(bytes), value));
+                    }
+                    Fill([first, second]) => {
+                        let both = [bytes_of(0, 0..8, first), bytes_of(1, 0..8, second)].concat();
+                        self.store(words, side, both);
+                    }
                     Add(at, value) => {
                         side.registers.push(words[index(at)]);
                         words[index(at)] += value;
@@ -153,7 +185,7 @@ impl Reference<'_> {
                     }
                     Lock(at) => {
                         words[index(at)] = cpu as u64 + 1;
-                        self.store(words, side, at, 0);
+                        self.store(words, side, bytes_of(index(at), 0..8, 0));
                     }
                     Drain => {}
                 }
@@ -161,10 +193,10 @@ impl Reference<'_> {
         }
     }
 
-    fn store(&self, words: &mut [u64], side: &mut Side, at: Shared<u64>, value: u64) {
+    fn store(&self, words: &mut [u64], side: &mut Side, store: Vec<(usize, u8, u8)>) {
         match self.memory {
-            MemoryModel::Sc => words[index(at)] = value,
-            MemoryModel::Tso => side.buffer.push_back((index(at), value)),
+            MemoryModel::Sc => write(words, &store),
+            MemoryModel::Tso => side.buffer.push_back(store),
         }
     }
 
@@ -196,6 +228,43 @@ impl Reference<'_> {
     }
 }
 
+impl Side {
+    /// A word through the CPU's own stores.
+    fn sees(&self, words: &[u64], at: usize) -> u64 {
+        let mut words = words.to_vec();
+        self.buffer.iter().for_each(|store| write(&mut words, store));
+        words[at]
+    }
+
+    /// Whether the newest store to any of these bytes has all of them.
+    fn has_one_source(&self, at: usize, bytes: Range<usize>) -> bool {
+        let has = |store: &Vec<(usize, u8, u8)>, byte: usize| {
+            store.iter().any(|(to, place, _)| (*to, usize::from(*place)) == (at, byte))
+        };
+        let newest = self.buffer.iter().rfind(|store| bytes.clone().any(|byte| has(store, byte)));
+        newest.is_none_or(|store| bytes.clone().all(|byte| has(store, byte)))
+    }
+}
+
+fn write(words: &mut [u64], store: &[(usize, u8, u8)]) {
+    for &(at, place, byte) in store {
+        let mut bytes = words[at].to_le_bytes();
+        bytes[usize::from(place)] = byte;
+        words[at] = u64::from_le_bytes(bytes);
+    }
+}
+
+/// A store of the low bytes of a number.
+fn bytes_of(at: usize, places: Range<usize>, number: u64) -> Vec<(usize, u8, u8)> {
+    places.zip(number.to_le_bytes()).map(|(place, byte)| (at, place as u8, byte)).collect()
+}
+
+/// Which bytes of a word these are, found out by what they hold.
+fn places(bytes: Bytes) -> Range<usize> {
+    let first = bytes.put(0, !0).trailing_zeros() / 8;
+    first as usize..8 - bytes.put(0, !0).leading_zeros() as usize / 8
+}
+
 impl State {
     pub(crate) fn word(&self, at: Loc) -> u64 {
         self.words[at.0 as usize]
@@ -221,9 +290,17 @@ pub(crate) fn instr(words: u32) -> impl Strategy<Value = Instr> {
         1 => (at(), 1..4_u64).prop_map(|(at, value)| Add(at, value)),
         1 => (at(), 0..3_u64, 1..4_u64).prop_map(|(at, from, to)| Swap(at, from, to)),
         1 => at().prop_map(Walk),
+        2 => (at(), some_bytes()).prop_map(|(at, bytes)| LoadOf(at, bytes)),
+        2 => (at(), some_bytes(), 1..0x400_u64).prop_map(|(at, bytes, value)| StoreOf(at, bytes, value)),
+        1 => (1..4_u64, 1..4_u64).prop_map(|(first, second)| Fill([first, second])),
         1 => Just(Lock(word(words))),
         1 => Just(Drain),
     ]
+}
+
+/// One, two or four bytes at the start of a word, so that they often meet.
+fn some_bytes() -> impl Strategy<Value = Bytes> {
+    (0..2_u32, 0..3_u32).prop_map(|(nth, size)| Bytes::of(nth << size, 1 << size))
 }
 
 pub(crate) fn memory_model() -> impl Strategy<Value = MemoryModel> {
