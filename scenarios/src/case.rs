@@ -108,14 +108,10 @@ pub fn judge(
     let _case = tracing::info_span!("case", scenario = scenario.name, name = case.name).entered();
     let (machine, kernel) = configuration(scenario, case);
     let campaign = Campaign {
-        scenario,
-        machine,
-        kernel,
-        strategy: case.explore.into(),
         seed: budget.seed,
         stride: budget.stride,
-        runs: budget.runs_for(case),
         jobs: budget.jobs,
+        ..Campaign::new(scenario, machine, kernel, case.explore.into(), budget.runs_for(case))
     };
     let mut explored =
         campaign.explore(Goal::First(&|trace| matching(&case.expect, trace).is_some()), stop, progress)?;

@@ -14,6 +14,7 @@ pub mod explore;
 pub mod hardware;
 mod json;
 pub mod library;
+pub mod litmus;
 mod number;
 pub mod operation;
 pub mod oracle;

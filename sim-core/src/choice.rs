@@ -105,6 +105,17 @@ impl Enabled<'_> {
         matches!(self.others.last(), Some(Transition::Drain(_)))
     }
 
+    /// Whether transition `i` drains a store buffer.
+    pub(crate) fn is_drain(&self, i: usize) -> bool {
+        matches!(self.get(i), Transition::Drain(_))
+    }
+
+    /// How many transitions drain no store buffer. They come first.
+    pub(crate) fn without_drains(&self) -> usize {
+        let drains = self.others.iter().rev().take_while(|other| matches!(other, Transition::Drain(_)));
+        self.len() - drains.count()
+    }
+
     /// The announced operation behind transition `i`, where it is an access.
     pub fn op(&self, i: usize) -> Option<Op> {
         match self.get(i) {

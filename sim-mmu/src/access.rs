@@ -1,6 +1,6 @@
 //! A data access: translate, then touch memory.
 
-use sim_core::{Op, OpKind};
+use sim_core::{Bytes, Loc, Op, OpKind};
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::entry::Entry;
@@ -19,18 +19,62 @@ pub enum DataOp {
     Read,
     /// Writes this value.
     Write(u64),
-    /// Writes what is there already, as `lock addl $0` does: a write to all rules, and to no reader.
-    AddZero,
+    /// Reads and writes it in one locked operation.
+    Locked(Locked),
     /// Fetches it as an instruction.
     Fetch,
 }
 
+/// A locked operation. To all rules it is a write, whether it changes anything or not (SDM vol. 2, CMPXCHG).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// XCHG, which is locked with and without a prefix.
+    Xchg(u64),
+    /// LOCK CMPXCHG.
+    Cmpxchg {
+        /// The value that must be there.
+        expected: u64,
+        /// What it becomes then.
+        new: u64,
+    },
+    /// LOCK XADD.
+    Xadd(u64),
+}
+
+impl Locked {
+    /// What becomes of a value. It may be wider than its bytes.
+    const fn apply(self, old: u64) -> u64 {
+        match self {
+            Locked::Xchg(new) => new,
+            Locked::Cmpxchg { expected, new } => {
+                if old == expected {
+                    new
+                } else {
+                    old
+                }
+            }
+            Locked::Xadd(add) => old.wrapping_add(add),
+        }
+    }
+}
+
 impl DataOp {
+    /// Writes what is there already, as `lock addl $0` does: a write to all rules, and to no reader.
+    pub const ADD_ZERO: DataOp = DataOp::Locked(Locked::Xadd(0));
+
+    const fn op_kind(self) -> OpKind {
+        match self {
+            DataOp::Read | DataOp::Fetch => OpKind::Read,
+            DataOp::Write(_) => OpKind::Write,
+            DataOp::Locked(_) => OpKind::Rmw,
+        }
+    }
+
     /// As the rights rules see it.
     pub const fn kind(self) -> AccessKind {
         match self {
             DataOp::Read => AccessKind::Read,
-            DataOp::Write(_) | DataOp::AddZero => AccessKind::Write,
+            DataOp::Write(_) | DataOp::Locked(_) => AccessKind::Write,
             DataOp::Fetch => AccessKind::Fetch,
         }
     }
@@ -41,20 +85,49 @@ impl DataOp {
 pub struct Completed {
     /// Where.
     pub pa: PhysAddr,
-    /// The value that was read or written.
+    /// The value that was read, or else written.
     pub value: u64,
 }
 
+/// What an access did to its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Done {
+    /// The value that was read, or else written.
+    result: u64,
+    /// The value that is there afterwards.
+    holds: u64,
+}
+
+/// The bytes of a word that an access is to, and what it does to them.
+#[derive(Clone, Copy, Debug)]
+struct Data {
+    bytes: Bytes,
+    op: DataOp,
+}
+
 impl<'m> Cpu<'m> {
-    /// One access of user code to the 8-byte word at `va`; answers the value read or written.
+    /// One access of user code to the 8-byte word at `va`; answers the value read, or else written.
     ///
     /// # Errors
     /// The exception that the access raises.
     pub async fn access(self, va: VirtAddr, data: DataOp) -> Result<u64, Fault> {
-        Ok(self.access_as(Privilege::User, va, data).await?.value)
+        Ok(self.access_bytes(Privilege::User, va, Bytes::ALL, data).await?.value)
     }
 
     /// One access to the 8-byte word at `va`.
+    ///
+    /// # Errors
+    /// As [`access_bytes`](Cpu::access_bytes).
+    pub fn access_as(
+        self,
+        privilege: Privilege,
+        va: VirtAddr,
+        data: DataOp,
+    ) -> impl Future<Output = Result<Completed, Fault>> {
+        self.access_bytes(privilege, va, Bytes::ALL, data)
+    }
+
+    /// One access to some bytes of the word at `va`.
     ///
     /// The translation is looked up when the access is announced; it retires only if the TLB still
     /// holds that translation, else it starts over. So an invalidation that has completed is never
@@ -62,8 +135,15 @@ impl<'m> Cpu<'m> {
     ///
     /// # Errors
     /// #GP, if the address is not canonical; #PF, if the walk or a cached translation denies the access.
-    pub async fn access_as(self, privilege: Privilege, va: VirtAddr, data: DataOp) -> Result<Completed, Fault> {
-        let access = Access { kind: data.kind(), privilege };
+    pub async fn access_bytes(
+        self,
+        privilege: Privilege,
+        va: VirtAddr,
+        bytes: Bytes,
+        op: DataOp,
+    ) -> Result<Completed, Fault> {
+        let access = Access { kind: op.kind(), privilege };
+        let data = Data { bytes, op };
         loop {
             let found = match self.look_up(va, access) {
                 Lookup::Untranslated => return Ok(self.touch_untranslated(va, data).await),
@@ -94,11 +174,10 @@ impl<'m> Cpu<'m> {
         loads: u64,
         access: Access,
         through: Through,
-        data: DataOp,
+        data: Data,
     ) -> impl Future<Output = Option<u64>> {
-        let kind = if access.writes() { OpKind::Write } else { OpKind::Read };
         let word = (va.offset() / 8) as u32;
-        let op = Op::new(kind, self.mmu.phys.word(through.frame, word));
+        let op = self.op_on(self.mmu.phys.word(through.frame, word), data);
         self.step(op, move |_| {
             let caches = self.caches().borrow();
             let through = match self.mmu.policy {
@@ -106,9 +185,10 @@ impl<'m> Cpu<'m> {
                 _ => caches.find(va.vpn(), through.id),
             };
             let through = through.filter(|_| self.register_loads() == loads)?;
-            let value = self.perform(&op, data);
-            self.report_with(|| Event::Retired { va, access, through: *through, word, value });
-            Some(value)
+            let Done { result, holds: value } = self.perform(&op, data);
+            let bytes = data.bytes;
+            self.report_with(|| Event::Retired { va, access, through: *through, word, bytes, value });
+            Some(result)
         })
     }
 
@@ -121,29 +201,45 @@ impl<'m> Cpu<'m> {
     }
 
     /// Without paging a linear address is a physical one (SDM 4.1.1).
-    fn touch_untranslated(self, va: VirtAddr, data: DataOp) -> impl Future<Output = Completed> {
-        let kind = if data.kind() == AccessKind::Write { OpKind::Write } else { OpKind::Read };
+    fn touch_untranslated(self, va: VirtAddr, data: Data) -> impl Future<Output = Completed> {
         let pa = PhysAddr(va.0);
-        let op = Op::new(kind, self.mmu.phys.word(pa.pfn(), (va.offset() / 8) as u32));
-        self.step(op, move |_| Completed { pa, value: self.perform(&op, data) })
+        let op = self.op_on(self.mmu.phys.word(pa.pfn(), (va.offset() / 8) as u32), data);
+        self.step(op, move |_| Completed { pa, value: self.perform(&op, data).result })
     }
 
-    fn perform(self, op: &Op, data: DataOp) -> u64 {
-        match data {
-            DataOp::Read | DataOp::Fetch => self.perform_load(op),
+    /// What an access announces. A load may have to wait for its CPU's own stores.
+    #[inline]
+    fn op_on(self, loc: Loc, data: Data) -> Op {
+        let kind = data.op.op_kind();
+        let op = Op::new(kind, loc);
+        if kind == OpKind::Read { op.behind(self.load_gate(loc, data.bytes)) } else { op }
+    }
+
+    #[inline]
+    fn perform(self, op: &Op, data: Data) -> Done {
+        let Data { bytes, op: what } = data;
+        let both = |value| Done { result: value, holds: value };
+        match what {
+            DataOp::Read | DataOp::Fetch => both(bytes.take(self.perform_load(op))),
             // Nothing takes what is written outside memory.
             DataOp::Write(value) if self.mmu.phys.is_bus(op.loc) => {
                 self.perform_rmw(op, UNWRITTEN, UNWRITTEN);
-                value
+                both(value)
             }
             DataOp::Write(value) => {
-                self.perform_store(op, value);
-                value
+                if bytes == Bytes::ALL {
+                    self.perform_store(op, value);
+                } else {
+                    self.perform_store_of(op, bytes, value);
+                }
+                both(value)
             }
-            DataOp::AddZero => {
-                let value = self.core.memory.get(op.loc);
-                self.perform_rmw(op, value, value);
-                value
+            DataOp::Locked(locked) => {
+                let old = self.core.memory.get(op.loc);
+                let result = bytes.take(old);
+                let new = if self.mmu.phys.is_bus(op.loc) { old } else { bytes.put(old, locked.apply(result)) };
+                self.perform_rmw(op, old, new);
+                Done { result, holds: bytes.take(new) }
             }
         }
     }

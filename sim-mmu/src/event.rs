@@ -1,5 +1,7 @@
 //! What the hardware does that an oracle or a reader must know.
 
+use sim_core::Bytes;
+
 use crate::addr::{Level, Pfn, VirtAddr};
 use crate::entry::Entry;
 use crate::fault::PageFault;
@@ -54,7 +56,9 @@ pub enum Event {
         through: Translation,
         /// The frame's word.
         word: u32,
-        /// The value read or written.
+        /// Which bytes of it.
+        bytes: Bytes,
+        /// The value that they hold: that was read, or written.
         value: u64,
     },
     /// An access faulted.

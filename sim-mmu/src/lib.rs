@@ -26,7 +26,7 @@ mod timing;
 mod tlb;
 mod walker;
 
-pub use access::{Completed, DataOp};
+pub use access::{Completed, DataOp, Locked};
 pub use addr::{Level, Pfn, PhysAddr, VirtAddr, Vpn};
 pub use control::{Controls, Cr0, Cr3, Cr4, Efer, KeyRights, Pcid, Refused, Vendor};
 pub use entry::Entry;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sim_core::{Array, Config, Core, CpuId, Loc, MemoryBuilder};
 
-use crate::addr::{Pfn, VirtAddr};
+use crate::addr::{Level, Pfn, VirtAddr};
 use crate::control::{Controls, Cr3};
 use crate::entry::Entry;
 use crate::event::Event;
@@ -194,6 +194,24 @@ impl Mmu {
     #[inline]
     pub fn entry_now(&self, table: Pfn, index: u32) -> Entry {
         Entry(self.core.memory.get(self.phys.word(table, index)))
+    }
+
+    /// The frame behind an address, as the entries of four levels under `root` are in memory, without an access.
+    pub fn frame_under(&self, root: Pfn, va: VirtAddr) -> Option<Pfn> {
+        let (mut table, mut level) = (root, Level::P4d);
+        loop {
+            let entry = self.entry_now(table, self.geometry.index(va, level));
+            if !entry.is_present() {
+                return None;
+            }
+            match level.next() {
+                Some(below) if !entry.has(Entry::PAGE_SIZE) => (table, level) = (entry.pfn(), below),
+                _ => {
+                    let within = (1 << self.geometry.order(level)) - 1;
+                    return Some(Pfn(entry.pfn().0 & !within | va.vpn().0 & within));
+                }
+            }
+        }
     }
 
     pub(crate) fn cr3_loc(&self, cpu: CpuId) -> Loc {

@@ -90,16 +90,7 @@ fn show(
         return Ok(serde_json::Value::Null);
     };
     let (machine, kernel) = configuration(&loaded.scenario, case);
-    let campaign = Campaign {
-        scenario: &loaded.scenario,
-        machine,
-        kernel,
-        strategy: case.explore.into(),
-        seed: 0,
-        stride: 1,
-        runs: 1,
-        jobs: 1,
-    };
+    let campaign = Campaign::new(&loaded.scenario, machine, kernel, case.explore.into(), 1);
     let race = Race { campaign: &campaign, loaded, case: Some(case.name.clone()), run };
     output.text("");
     let shown = race.show(trace.clone(), finding, args.records.folder(), output)?;

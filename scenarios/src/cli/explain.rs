@@ -31,16 +31,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
         return Ok(Exit::AsExpected);
     }
     let text = explain::explain(&world, &trace, finding, &record.matters);
-    let campaign = Campaign {
-        scenario: &opened.scenario,
-        machine: opened.machine,
-        kernel: opened.kernel,
-        strategy: Strategy::Portfolio,
-        seed: 0,
-        stride: 1,
-        runs: 1,
-        jobs: 1,
-    };
+    let campaign = Campaign::new(&opened.scenario, opened.machine, opened.kernel, Strategy::Portfolio, 1);
     let prevented = explain::prevented_by(&campaign, &trace, finding);
     let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
     output.text(&styled(BAD, title));

@@ -2,15 +2,15 @@
 
 use super::configure::{Configure, Effort};
 use super::interrupt::Interrupts;
-use super::output::{BAD, GOOD, styled, thousands};
+use super::output::{BAD, GOOD, HEAD, styled, thousands};
 use super::race::{self, Race};
 use super::run::find_case;
 use super::run_args::Records;
 use super::{Exit, Failure, Output};
 use crate::case::{RUNS_TO_TRUST, RUNS_TO_VERIFY};
-use crate::explore::{Campaign, Goal, Strategy};
+use crate::explore::{Campaign, Explored, Goal, Strategy};
 use crate::library;
-use crate::scenario::ExploreSpec;
+use crate::scenario::{ExploreSpec, Scenario};
 use crate::shell::command;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,10 @@ pub(crate) struct Args {
     effort: Effort,
     #[command(flatten)]
     records: Records,
+    /// Count runs by their outcomes: the values that operations read, and those of memory at the end. A search for all
+    /// schedules gives the whole set; how often it came to each says nothing.
+    #[arg(long)]
+    outcomes: bool,
 }
 
 /// Explores the scenario as its base or a case says, with the options on top, to the end of the budget.
@@ -43,15 +47,14 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     if let Some(case) = case {
         (machine, kernel) = (machine.changed(&case.machine), kernel.changed(&case.kernel));
     }
+    let machine = machine.changed(&args.configure.machine_change());
+    let kernel = kernel.changed(&args.configure.kernel_change()).resolve();
+    let runs = args.effort.runs.or(spec.runs).unwrap_or(usual);
     let campaign = Campaign {
-        scenario,
-        machine: machine.changed(&args.configure.machine_change()),
-        kernel: kernel.changed(&args.configure.kernel_change()).resolve(),
-        strategy,
         seed: args.effort.seed,
-        stride: 1,
-        runs: args.effort.runs.or(spec.runs).unwrap_or(usual),
         jobs: usize::from(args.effort.jobs),
+        outcomes: args.outcomes,
+        ..Campaign::new(scenario, machine, kernel, strategy, runs)
     };
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
     let explored = campaign.explore(Goal::All, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
@@ -90,10 +93,14 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         output.text(&styled(GOOD, "  no violation"));
     }
     super::cases::tell(scenario, &explored, false, output);
+    if campaign.outcomes {
+        outcomes(scenario, &explored, output);
+    }
     let unchecked = explored.tally.unchecked();
     output.json(&serde_json::json!({
         "failed": explored.tally.document(scenario),
         "unchecked": unchecked,
+        "outcomes": campaign.outcomes.then(|| outcomes_document(scenario, &explored)),
         "scenario": scenario.name,
         "strategy": campaign.strategy.to_string(),
         "seed": campaign.seed,
@@ -110,4 +117,30 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         (true, false) if !unchecked.is_empty() => Exit::Violation,
         (true, false) => Exit::AsExpected,
     })
+}
+
+/// A line for each outcome, and how often it was had.
+fn outcomes(scenario: &Scenario, explored: &Explored, output: &mut Output) {
+    let names = scenario.values();
+    if names.is_empty() {
+        output.text(
+            "  no operation reads a value under a name, and `final` names none of memory: there is one outcome",
+        );
+        return;
+    }
+    let outcomes = &explored.tally.outcomes;
+    output.text(&styled(HEAD, &format!("  {}:", crate::json::counted(outcomes.len() as u64, "outcome"))));
+    for (outcome, runs) in outcomes {
+        let value = |value: &Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
+        let values: Vec<_> =
+            names.iter().zip(outcome).map(|(name, is)| format!("{name} = {}", value(is))).collect();
+        output.text(&format!("  {:>12}  {}", thousands(*runs), values.join(", ")));
+    }
+}
+
+/// The same for programs.
+fn outcomes_document(scenario: &Scenario, explored: &Explored) -> serde_json::Value {
+    let outcomes = explored.tally.outcomes.iter();
+    let outcomes = outcomes.map(|(values, runs)| serde_json::json!({ "values": values, "runs": runs }));
+    serde_json::json!({ "observe": scenario.values(), "outcomes": outcomes.collect::<Vec<_>>() })
 }

@@ -12,6 +12,7 @@ mod generate;
 mod input;
 mod interrupt;
 mod list;
+mod litmus;
 mod merge;
 mod mmu;
 mod output;
@@ -74,6 +75,8 @@ enum Command {
     Explain(explain::Args),
     /// Replays programs that were recorded on a real kernel, and counts in how many the simulated one does the same.
     Conform(conform::Args),
+    /// Runs litmus tests of memory order, and compares what comes of them with what x86 allows.
+    Litmus(litmus::Args),
     /// Lists the scenarios of the library.
     List,
     /// Describes a scenario: its history, its threads, its cases.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Shrink(args) => shrink::run(args, &mut output, &interrupts),
         Command::Explain(args) => explain::run(args, format, &mut output),
         Command::Conform(args) => conform::run(args, &mut output),
+        Command::Litmus(args) => litmus::run(args, &mut output, &interrupts),
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),

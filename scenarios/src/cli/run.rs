@@ -62,15 +62,12 @@ fn one(
     }
     let strategy = args.effort.explore()?;
     let usual = if strategy.samples() { RUNS_TO_FIND } else { RUNS_TO_VERIFY };
+    let machine = machine.changed(&args.configure.machine_change());
+    let kernel = kernel.changed(&args.configure.kernel_change()).resolve();
     let campaign = Campaign {
-        scenario,
-        machine: machine.changed(&args.configure.machine_change()),
-        kernel: kernel.changed(&args.configure.kernel_change()).resolve(),
-        strategy,
         seed: args.effort.seed,
-        stride: 1,
-        runs: args.effort.runs.unwrap_or(usual),
         jobs: usize::from(args.effort.jobs),
+        ..Campaign::new(scenario, machine, kernel, strategy, args.effort.runs.unwrap_or(usual))
     };
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
     let mut explored =

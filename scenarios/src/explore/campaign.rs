@@ -35,6 +35,8 @@ pub struct Campaign<'s> {
     pub runs: u64,
     /// Threads.
     pub jobs: usize,
+    /// Whether runs are counted by their outcomes.
+    pub outcomes: bool,
 }
 
 /// When a campaign ends before its last run.
@@ -112,12 +114,26 @@ struct Block {
 }
 
 impl<'s> Campaign<'s> {
+    /// A campaign of so many runs, from run 0 on, on one thread.
+    pub fn new(
+        scenario: &'s Scenario,
+        machine: MachineSpec,
+        kernel: KernelConfig,
+        strategy: Strategy,
+        runs: u64,
+    ) -> Campaign<'s> {
+        Campaign { scenario, machine, kernel, strategy, seed: 0, stride: 1, runs, jobs: 1, outcomes: false }
+    }
+
     /// Builds a world of its own.
     ///
     /// # Errors
     /// As [`World::new`].
     pub fn world(&self) -> Result<World<'s>, SetupError> {
-        let world = World::new(self.scenario, self.machine, self.kernel)?;
+        let mut world = World::new(self.scenario, self.machine, self.kernel)?;
+        if self.outcomes {
+            world.count_outcomes();
+        }
         if self.strategy == Strategy::Timed {
             let processor = profile::open(TIMED_ON).expect("a profile of the binary is good");
             world.kernel().mmu.set_profile(Some(processor.profile));

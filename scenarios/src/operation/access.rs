@@ -1,32 +1,47 @@
-//! `write` and `read`: what user code does.
+//! `write` and `read`: loads and stores of user code.
 
 use std::fmt;
 
-use sim_mm::arch::fault::user_access;
+use sim_mm::arch::fault::user_access_bytes;
 use sim_mmu::DataOp;
 
 use super::argument::{NewValue, Word};
 use super::{Operation, Running, as_text, operation};
-use crate::stage::{Place, Task};
+use crate::json::Fields;
+use crate::stage::{Spot, Task};
 
 operation! {
-    /// User code writes a value to the first word of a page.
+    /// User code writes a value to a word of a page, or to some bytes of it.
     "write" Write {
-        /// The page.
-        required "to" to: Place,
+        /// Where. `"buf[12:4]"` is 4 bytes at offset 12 of the page `buf`.
+        required "to" to: Spot,
         /// The value.
         required "value" value: Word,
     }
+    where fits
 }
 
 operation! {
-    /// User code reads the first word of a page.
+    /// User code reads a word of a page, or some bytes of it.
     "read" Read {
-        /// The page.
-        required "from" from: Place,
+        /// Where.
+        required "from" from: Spot,
         /// What checks call the value.
         optional "as" name: NewValue,
     }
+}
+
+fn fits(fields: &Fields<'_>, write: &Write) -> Option<()> {
+    value_fits(fields, "value", &write.to, write.value)
+}
+
+/// A value that is written has no more bytes than it is written to.
+pub(super) fn value_fits(fields: &Fields<'_>, key: &str, spot: &Spot, value: u64) -> Option<()> {
+    if !spot.holds(value) {
+        fields.get(key)?.error(format!("{value} has more bytes than `{spot}`"));
+        return None;
+    }
+    Some(())
 }
 
 impl fmt::Display for Write {
@@ -44,8 +59,8 @@ impl fmt::Display for Read {
 impl Operation for Write {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let va = task.address(&self.to)?;
-            user_access(task.cpu, va, DataOp::Write(self.value)).await?;
+            let va = task.spot(&self.to)?;
+            user_access_bytes(task.cpu, va, self.to.bytes(), DataOp::Write(self.value)).await?;
             Ok(0)
         })
     }
@@ -54,8 +69,8 @@ impl Operation for Write {
 impl Operation for Read {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let va = task.address(&self.from)?;
-            let value = user_access(task.cpu, va, DataOp::Read).await?;
+            let va = task.spot(&self.from)?;
+            let value = user_access_bytes(task.cpu, va, self.from.bytes(), DataOp::Read).await?;
             task.keep(self.name.as_deref(), value);
             Ok(value.cast_signed())
         })

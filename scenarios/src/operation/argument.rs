@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sim_mmu::VirtAddr;
 
 use crate::json::{Bool, Int, Kind, Name, Node, Text, hex};
-use crate::stage::Place;
+use crate::stage::{Place, Spot};
 
 /// What operations give names to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) enum Mention<'a> {
     Uses(Noun, &'a str),
     /// It names the page where the operation begins.
     At(&'a Place),
+    /// It names the bytes of a page that the operation is about.
+    In(&'a Spot),
     /// It says where the operation's mapping must be.
     Fixed(VirtAddr),
     /// It says how many pages the operation concerns.
@@ -45,6 +47,7 @@ impl Mention<'_> {
     pub(crate) fn weight(self) -> u64 {
         match self {
             Mention::At(place) => place.distance(),
+            Mention::In(spot) => spot.place.distance(),
             Mention::Pages(pages) => pages,
             Mention::Page(page) => page,
             Mention::Defines(..) | Mention::Uses(..) | Mention::Fixed(_) => 0,
@@ -58,6 +61,9 @@ impl Mention<'_> {
         let value = |weight: u64| match self {
             Mention::At(Place::Mapping { name, .. }) => {
                 Place::Mapping { name: name.clone(), page: weight }.to_string().into()
+            }
+            Mention::In(spot @ Spot { place: Place::Mapping { name, .. }, .. }) => {
+                spot.of_page(Place::Mapping { name: name.clone(), page: weight }).to_string().into()
             }
             _ => weight.into(),
         };
@@ -78,6 +84,12 @@ impl Argument for Bool {}
 impl Argument for Place {
     fn mention(value: &Place) -> Option<Mention<'_>> {
         Some(Mention::At(value))
+    }
+}
+
+impl Argument for Spot {
+    fn mention(value: &Spot) -> Option<Mention<'_>> {
+        Some(Mention::In(value))
     }
 }
 

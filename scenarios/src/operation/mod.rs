@@ -42,6 +42,8 @@ operations! {
     mmap: Mmap;
     munmap: Munmap;
     access: Write, Read;
+    locked: Xchg, Cmpxchg, Xadd;
+    fence: Mfence, Lfence, Sfence;
     madvise: Madvise;
     fork: Fork;
     exit: Exit;

@@ -59,6 +59,7 @@ impl Statement {
     pub(crate) fn place(&self) -> Option<(&'static str, &Place)> {
         self.mentions().into_iter().find_map(|(key, mention)| match mention {
             Mention::At(place) => Some((key, place)),
+            Mention::In(spot) => Some((key, &spot.place)),
             _ => None,
         })
     }

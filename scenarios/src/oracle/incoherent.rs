@@ -7,27 +7,32 @@
 //! A page whose contents are given up (`MADV_DONTNEED`) is another matter: what takes its place is no copy of it, and
 //! a read that comes before the flush may answer either.
 
+use sim_core::Bytes;
 use sim_mm::MmId;
 use sim_mmu::{Cpu, Translation, VirtAddr};
 
 use super::ghost::Seen;
 use super::{Finding, Site, Violation};
 
-/// A read of a word retired through a translation, with this value.
+/// A read of some bytes of a word retired through a translation, with this value.
 pub(super) fn read(
     ghost: Seen<'_>,
     cpu: Cpu<'_>,
     mm: MmId,
     va: VirtAddr,
     through: &Translation,
-    (word, value): (u32, u64),
+    (word, bytes, value): (u32, Bytes, u64),
     site: &Site,
 ) -> Option<Finding> {
     let now = ghost.mapped_now(mm, va.vpn()).filter(|now| *now != through.pfn)?;
     if ghost.copied_from(now) != Some(through.pfn) {
         return None;
     }
-    let held = cpu.core.memory.get(cpu.mmu.phys.word(now, word));
+    // While the new entry is in a store buffer, the old page is still the one that everybody else has.
+    if cpu.mmu.frame_under(through.root, va) != Some(now) {
+        return None;
+    }
+    let held = bytes.take(cpu.core.memory.get(cpu.mmu.phys.word(now, word)));
     (held != value).then(|| Finding {
         violation: Violation::OldValueRead { mm, va, pfn: through.pfn, value, now, held },
         site: ghost.changed(mm, va.vpn()).unwrap_or(site).clone(),

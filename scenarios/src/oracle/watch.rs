@@ -178,7 +178,7 @@ impl sim_mmu::Observer for Watch {
                 let found = page_table_use_after_free::accessed(seen, root, level, table, by, &site(*cpu));
                 self.report(cpu.core, found);
             }
-            Hardware::Retired { va, access, through, word, value } => {
+            Hardware::Retired { va, access, through, word, bytes, value } => {
                 let seen = ghost.seen(core);
                 let Some(mm) = seen.mm_of_root(through.root) else { return };
                 let site = site(*cpu);
@@ -186,7 +186,7 @@ impl sim_mmu::Observer for Watch {
                 let stale = stale_tlb::retired(seen, mm, va, access, &through, &site);
                 let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
                 let old = (!access.writes())
-                    .then(|| incoherent::read(seen, cpu, mm, va, &through, (word, value), &site))
+                    .then(|| incoherent::read(seen, cpu, mm, va, &through, (word, bytes, value), &site))
                     .flatten();
                 let shared = if access.writes() {
                     let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);

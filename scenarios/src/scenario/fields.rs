@@ -8,9 +8,10 @@ use super::case::Explore;
 use super::config::Machine;
 use super::section::Section;
 use super::spec::MAX_CPUS;
-use super::{Case, Check, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
+use super::{Case, Check, Final, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
 use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, ObjectFacts, Text, fields, quote};
 use crate::operation::{OldValue, Statement, Word};
+use crate::stage::Spot;
 
 /// The objects that are declared here, for the documentation.
 pub(super) const SECTIONS: &[Section] = &[
@@ -18,6 +19,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "History", facts: HistoryFields::FACTS },
     Section { title: "Process", facts: ProcessFields::FACTS },
     Section { title: "Thread", facts: ThreadFields::FACTS },
+    Section { title: "Final", facts: FinalFields::FACTS },
     Section { title: "Case", facts: CaseFields::FACTS },
 ];
 
@@ -38,6 +40,8 @@ fields! {
         required "processes" processes: Each<Process>,
         /// Threads, which the schedule runs.
         required "threads" threads: Threads,
+        /// Values of memory, for checks, when all threads have ended.
+        optional "final" finals: List<Final>,
         /// What must hold when a run has ended.
         optional "checks" checks: Each<Check>,
         /// Variants with what is expected of each.
@@ -55,6 +59,7 @@ pub(super) fn scenario(node: &Node<'_>) -> Scenario {
     let (cpus, change) = fields.machine.flatten().unwrap_or_default();
     let used = threads.iter().map(|thread| usize::from(thread.cpu) + 1).max();
     let machine = MachineSpec { cpus: cpus.or(used).unwrap_or(1), ..MachineSpec::default().changed(&change) };
+    let first = fields.processes.iter().flatten().map(|process| process.name.clone()).next();
     Scenario {
         name: fields.name.unwrap_or_default(),
         about: fields.about.unwrap_or_default(),
@@ -63,10 +68,20 @@ pub(super) fn scenario(node: &Node<'_>) -> Scenario {
         kernel: fields.kernel.flatten().unwrap_or_default(),
         processes: fields.processes.unwrap_or_default(),
         threads,
+        finals: finals(fields.finals.flatten().unwrap_or_default(), first.as_deref()),
         checks: fields.checks.flatten().unwrap_or_default(),
         cases: fields.cases.flatten().unwrap_or_default(),
         ..Scenario::default()
     }
+}
+
+/// A value that does not name its process is of the first one.
+fn finals(finals: Vec<Final>, first: Option<&str>) -> Vec<Final> {
+    let named = |last: Final| match first {
+        Some(first) if last.process.is_empty() => Final { process: first.to_owned(), ..last },
+        _ => last,
+    };
+    finals.into_iter().map(named).collect()
 }
 
 /// Lower-case words joined by hyphens.
@@ -211,6 +226,32 @@ impl Kind for Thread {
 }
 
 fields! {
+    /// A value of memory when all threads have ended and all stores are visible.
+    struct FinalFields {
+        /// What checks call it.
+        required "as" name: Name,
+        /// The process whose memory it is; the first one if not given.
+        optional "process" process: Text,
+        /// Where. If nothing is mapped there in the end, the run does not have the value.
+        required "at" at: Spot,
+    }
+}
+
+impl Kind for Final {
+    type Value = Final;
+
+    fn decode(node: &Node<'_>) -> Option<Final> {
+        let fields = FinalFields::read(node)?;
+        let process = fields.process?.unwrap_or_default();
+        Some(Final { name: fields.name?, process, at: fields.at? })
+    }
+
+    fn schema() -> Value {
+        FinalFields::FACTS.schema()
+    }
+}
+
+fields! {
     /// A value that an operation reads is one of these, if the operation is reached.
     struct ValueCheckFields {
         /// The `as` of the operation.
@@ -263,6 +304,14 @@ fields! {
 }
 
 fields! {
+    /// Values that come together in some run. Of a sample, that none had them may be bad luck.
+    struct ExistsFields {
+        /// The values, by the `as` of the operations that read them.
+        required "values" together: Values,
+    }
+}
+
+fields! {
     /// In a run in which some values are so, others are so as well.
     struct ImpliesFields {
         /// The condition: values by the `as` of the operations that read them.
@@ -284,11 +333,16 @@ pub(super) const CHECKS: &[CheckRow] = &[
     CheckRow { tag: "value", read: value, facts: &ValueCheckFields::FACTS },
     CheckRow { tag: "returned", read: returned, facts: &ReturnedCheckFields::FACTS },
     CheckRow { tag: "never", read: never, facts: &NeverFields::FACTS },
+    CheckRow { tag: "exists", read: exists, facts: &ExistsFields::FACTS },
     CheckRow { tag: "implies", read: implies, facts: &ImpliesFields::FACTS },
 ];
 
 fn never(node: &Node<'_>) -> Option<Check> {
     Some(Check::Never { together: NeverFields::read(node)?.together? })
+}
+
+fn exists(node: &Node<'_>) -> Option<Check> {
+    Some(Check::Exists { together: ExistsFields::read(node)?.together? })
 }
 
 fn implies(node: &Node<'_>) -> Option<Check> {

@@ -35,13 +35,23 @@ pub(super) fn validate(scenario: &Scenario, sequences: &[Sequence<'_>], parents:
     let exists = |process: &str| {
         parents.contains_key(process) || scenario.processes.iter().any(|other| other.name == process)
     };
-    for Sequence { process, statements } in sequences.iter().filter(|sequence| exists(sequence.process)) {
+    let visible = |process: &str| -> BTreeMap<&str, u64> {
         let line = ancestors(process, parents);
-        let visible: BTreeMap<&str, u64> = (line.iter().flat_map(|process| mappings.get(process)).flatten())
-            .map(|mapping| (mapping.name, mapping.pages))
-            .collect();
+        let all = line.iter().flat_map(|process| mappings.get(process)).flatten();
+        all.map(|mapping| (mapping.name, mapping.pages)).collect()
+    };
+    for Sequence { process, statements } in sequences.iter().filter(|sequence| exists(sequence.process)) {
+        let visible = visible(process);
         for statement in *statements {
             place(statement, &visible, &mappings, notes);
+        }
+    }
+    for (i, last) in scenario.finals.iter().enumerate() {
+        if exists(&last.process) {
+            page(&last.at.place, || format!("final[{i}].at"), &visible(&last.process), &mappings, notes);
+        } else if !notes.forgives(&last.process) {
+            let message = format!("unknown process {}", quote(&last.process));
+            notes.error(&format!("final[{i}].process"), message, None);
         }
     }
 }
@@ -180,27 +190,40 @@ fn smaller_machines(scenario: &Scenario, mappings: &Mappings<'_>, notes: &Notes)
 
 /// A place names a mapping that its process has, and pages that the mapping has.
 fn place(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Notes) {
-    let Some((field, Place::Mapping { name, page })) = statement.place() else { return };
+    let Some((field, place)) = statement.place() else { return };
     let pages = statement.pages().unwrap_or(1);
+    let Some((has, rest)) = page(place, || statement.field(field), visible, all, notes) else { return };
+    if pages > rest {
+        let message = format!("{} from page {} reach beyond {has}", counted(pages, "page"), place.distance());
+        notes.error(&statement.field("pages"), message, None);
+    }
+}
+
+/// What has the page that a place names, and how many there are from that page on; `None`, if the place is an address
+/// or wrong.
+fn page(
+    place: &Place,
+    path: impl FnOnce() -> String,
+    visible: &BTreeMap<&str, u64>,
+    all: &Mappings<'_>,
+    notes: &Notes,
+) -> Option<(String, u64)> {
+    let Place::Mapping { name, page } = place else { return None };
     let Some(&length) = visible.get(&**name) else {
         if !notes.forgives(name) {
             let elsewhere = all.iter().find(|(_, own)| own.iter().any(|mapping| mapping.name == name));
             let help = did_you_mean(name, visible.keys().copied())
                 .or_else(|| elsewhere.map(|(process, _)| format!("process {} has it", quote(process))));
-            notes.error(&statement.field(field), format!("unknown mapping {}", quote(name)), help);
+            notes.error(&path(), format!("unknown mapping {}", quote(name)), help);
         }
-        return;
+        return None;
     };
     let has = format!("mapping {}, which has {}", quote(name), counted(length, "page"));
     if *page >= length {
-        notes.error(&statement.field(field), format!("page {page} is outside of {has}"), None);
-    } else if pages > length - page {
-        notes.error(
-            &statement.field("pages"),
-            format!("{} from page {page} reach beyond {has}", counted(pages, "page")),
-            None,
-        );
+        notes.error(&path(), format!("page {page} is outside of {has}"), None);
+        return None;
     }
+    Some((has, length - page))
 }
 
 impl Mapping<'_> {

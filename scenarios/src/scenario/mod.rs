@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 use crate::json::Source;
 pub use crate::json::{LoadError, LoadErrors};
-use crate::operation::Statement;
+use crate::operation::{Noun, Statement};
+use crate::stage::Spot;
 
 /// A scenario file.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,8 @@ pub struct Scenario {
     pub processes: Vec<Process>,
     /// Threads, run by the schedule.
     pub threads: Vec<Thread>,
+    /// Values of memory to look at when a run has ended.
+    pub finals: Vec<Final>,
     /// What must hold when a run has ended.
     pub checks: Vec<Check>,
     /// Variants with what is expected of each.
@@ -95,6 +98,26 @@ pub struct Thread {
     pub run: Vec<Statement>,
 }
 
+/// A value of memory when all threads have ended.
+#[derive(Clone, Debug)]
+pub struct Final {
+    /// What checks call it.
+    pub name: String,
+    /// The process whose memory it is.
+    pub process: String,
+    /// Where.
+    pub(crate) at: Spot,
+}
+
+impl Scenario {
+    /// The names of all values that a run may have: those that operations of threads read, then those of memory at the end.
+    pub fn values(&self) -> Vec<&str> {
+        let read = self.threads.iter().flat_map(|thread| &thread.run);
+        let read = read.filter_map(|statement| Some(statement.defines(Noun::Value)?.1));
+        read.chain(self.finals.iter().map(|last| &*last.name)).collect()
+    }
+}
+
 /// What must hold when a run has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
@@ -117,6 +140,11 @@ pub enum Check {
     /// These values do not come together in one run.
     Never {
         /// Their names, and what they are together in no run.
+        together: Vec<(String, u64)>,
+    },
+    /// These values come together in some run. It says something of all runs together, and of none by itself.
+    Exists {
+        /// Their names, and what they are together.
         together: Vec<(String, u64)>,
     },
     /// In a run in which the first are so, the others are so as well.

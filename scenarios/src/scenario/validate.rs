@@ -130,6 +130,7 @@ fn checks(scenario: &Scenario, sequences: &[Sequence<'_>], notes: &Notes) {
             values.push((name, statement.field(key)));
         }
     }
+    values.extend(scenario.finals.iter().enumerate().map(|(i, last)| (&*last.name, format!("final[{i}].as"))));
     for (i, check) in scenario.checks.iter().enumerate() {
         let of_values = |of: &[(String, u64)], field: &str| {
             for (name, _) in of {
@@ -143,6 +144,7 @@ fn checks(scenario: &Scenario, sequences: &[Sequence<'_>], notes: &Notes) {
                 known("value", of, || format!("checks[{i}].value.of"), names, notes);
             }
             Check::Never { together } => of_values(together, "never.values"),
+            Check::Exists { together } => of_values(together, "exists.values"),
             Check::Implies { given, then } => {
                 of_values(given, "implies.if");
                 of_values(then, "implies.then");

@@ -107,7 +107,7 @@ fn attempt(best: &Shrinking, edit: &Edit, finding: &Finding, runs: u64) -> Optio
         let scenario = &subject.scenario;
         let runs = runs.min(STEPS / best.trace.steps.max(1)).max(1);
         let (kernel, strategy) = (subject.kernel, Strategy::Portfolio);
-        let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, stride: 1, runs, jobs: 1 };
+        let campaign = Campaign::new(scenario, machine, kernel, strategy, runs);
         let found = |trace: &Trace| trace.findings.iter().any(wanted);
         let mut explored = campaign.explore(Goal::First(&found), &AtomicBool::new(false), &|_| ()).ok()?;
         trace = campaign.first(&mut explored).ok()??;

@@ -2,9 +2,11 @@
 
 mod names;
 mod place;
+mod spot;
 mod task;
 
 pub(crate) use place::Place;
+pub(crate) use spot::Spot;
 pub(crate) use task::Task;
 
 use std::cell::RefCell;
@@ -12,7 +14,7 @@ use std::cell::RefCell;
 use sim_core::{Loc, MemoryBuilder, TaskId};
 use sim_gup::callers::Pipe;
 use sim_mm::{Errno, Kernel, MachineConfig, MmId};
-use sim_mmu::VirtAddr;
+use sim_mmu::{Pfn, VirtAddr};
 
 use names::Names;
 
@@ -92,6 +94,23 @@ impl Stage {
     /// The value that an operation kept under a name.
     pub(crate) fn value(&self, name: &str) -> Option<u64> {
         self.names.borrow().value(name)
+    }
+
+    /// Keeps a value of a process's memory as it is now, if something is mapped there.
+    pub(crate) fn keep_final(&self, as_name: &str, process: &str, at: &Spot) {
+        let process = self.process(process);
+        let Some(mm) = self.mm(process) else { return };
+        let mapping = match &at.place {
+            Place::Address(va) => Some(*va),
+            Place::Mapping { name, page } => {
+                self.names.borrow().mapping(process, name).map(|(start, _)| start.plus_pages(*page))
+            }
+        };
+        let memory = &self.kernel.core().memory;
+        let root = Pfn(memory.get(self.kernel.mm(mm).pgd().loc()));
+        let Some(frame) = mapping.and_then(|page| self.kernel.mmu.frame_under(root, page)) else { return };
+        let word = memory.get(self.kernel.mmu.phys.word(frame, at.word()));
+        self.names.borrow_mut().set_value(as_name, at.bytes().take(word));
     }
 
     /// What an operation of a task returned.

@@ -22,6 +22,19 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// What a text names, if it is well formed.
+    pub(super) fn parse(text: &str) -> Option<Place> {
+        if let Some(address) = hex(text) {
+            return Some(Place::Address(VirtAddr(address)));
+        }
+        let (name, page) = match text.split_once('+') {
+            None => (text, 0),
+            Some((name, digits)) => (name, decimal(digits)?),
+        };
+        let named = name.starts_with(|c: char| c.is_ascii_alphabetic());
+        named.then(|| Place::Mapping { name: name.to_owned(), page })
+    }
+
     /// Pages from the start of the mapping that it names; an address is a distance from nothing.
     pub(crate) fn distance(&self) -> u64 {
         match self {
@@ -46,19 +59,8 @@ impl Kind for Place {
 
     fn decode(node: &Node<'_>) -> Option<Place> {
         let text = node.string()?;
-        if let Some(address) = hex(text) {
-            return Some(Place::Address(VirtAddr(address)));
-        }
-        let (name, page) = match text.split_once('+') {
-            None => (text, Some(0)),
-            Some((name, digits)) => (name, decimal(digits)),
-        };
-        match page {
-            Some(page) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                Some(Place::Mapping { name: name.to_owned(), page })
-            }
-            _ => node.malformed(text, "a place: `mapping`, `mapping+PAGE`, or `0x` and up to 16 hex digits"),
-        }
+        let expected = "a place: `mapping`, `mapping+PAGE`, or `0x` and up to 16 hex digits";
+        Place::parse(text).or_else(|| node.malformed(text, expected))
     }
 
     fn schema() -> Value {

@@ -8,7 +8,7 @@ use sim_gup::callers::Pipe;
 use sim_mm::{Cpu, Errno, MmId, start_task_in};
 use sim_mmu::VirtAddr;
 
-use super::{Place, Stage, VALUES};
+use super::{Place, Spot, Stage, VALUES};
 
 /// A task of a scenario, on its CPU, in its process.
 #[derive(Clone, Copy)]
@@ -85,6 +85,14 @@ impl<'m> Task<'m> {
     /// `EFAULT` if it names a mapping that the process does not have now.
     pub(crate) fn address(self, place: &Place) -> Result<VirtAddr, Errno> {
         self.find(place).map(|(va, _)| va)
+    }
+
+    /// The address of a spot.
+    ///
+    /// # Errors
+    /// As [`address`](Task::address).
+    pub(crate) fn spot(self, spot: &Spot) -> Result<VirtAddr, Errno> {
+        self.address(&spot.place).map(|page| spot.address(page))
     }
 
     /// The addresses of some pages from a place on: all up to the end of its mapping if no number is given.

@@ -107,8 +107,7 @@ fn record(
 ) -> Result<Record, SetupError> {
     let (machine, kernel) = configuration(&loaded.scenario, case);
     let strategy = case.explore.into();
-    let campaign =
-        Campaign { scenario: &loaded.scenario, machine, kernel, strategy, seed: run, stride: 1, runs: 1, jobs: 1 };
+    let campaign = Campaign { seed: run, ..Campaign::new(&loaded.scenario, machine, kernel, strategy, 1) };
     let world = campaign.world()?;
     let mut executor = world.executor();
     trace.put_first(&finding.title());

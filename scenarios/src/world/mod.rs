@@ -3,7 +3,7 @@
 mod script;
 mod tally;
 
-pub use tally::{Failed, Tally, told_failed, told_unchecked};
+pub use tally::{Failed, Tally, Values, told_failed, told_unchecked};
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,9 +14,9 @@ use sim_gup::CATALOGUE;
 use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
 
 use crate::json::LoadErrors;
-use crate::operation::Noun;
+use crate::operation::{Mention, Noun};
 use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, livelock};
-use crate::scenario::{Check, MachineSpec, Scenario};
+use crate::scenario::{Check, Final, MachineSpec, Scenario};
 use crate::stage::{Cast, Stage};
 use script::Script;
 use tally::Checked;
@@ -35,6 +35,8 @@ pub struct World<'s> {
     watch: Rc<Watch>,
     /// Which checks the last run had something to check for, if it went to its end.
     checked: Cell<Option<Checked>>,
+    /// Whether runs are counted by their outcomes.
+    counts_outcomes: bool,
 }
 
 /// A scenario could not be set up.
@@ -77,6 +79,16 @@ pub enum SetupFault {
         /// The release of the kernel.
         version: Release,
     },
+    /// A page of the machine has fewer words than an operation asks for.
+    #[error(
+        "`{spot}` is outside of a page of this machine, which has {bytes} bytes: as many words as a table has entries"
+    )]
+    Outside {
+        /// The bytes that are asked for.
+        spot: String,
+        /// Bytes that are simulated of a page.
+        bytes: u32,
+    },
     /// There is no frame for a process.
     #[error("{frames} frames are too few for {processes} processes")]
     TooSmall {
@@ -115,6 +127,7 @@ impl<'s> World<'s> {
         kernel: KernelConfig,
     ) -> Result<World<'s>, SetupError> {
         all_are_in(kernel.version, scenario)?;
+        all_lie_in_frames(machine, scenario)?;
         let cast = cast(scenario);
         let statements = scenario.statements().count();
         let config = MachineConfig {
@@ -134,7 +147,7 @@ impl<'s> World<'s> {
         let core = stage.kernel.core();
         let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes));
         stage.kernel.set_observer(Some(watch.clone()));
-        let world = World { scenario, stage, watch, checked: Cell::new(None) };
+        let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;
         Ok(world)
     }
@@ -225,6 +238,9 @@ impl<'s> World<'s> {
             Outcome::Stopped | Outcome::Pruned => {}
             Outcome::Completed => {
                 self.watch.judge_at_rest(self.kernel());
+                for Final { name, process, at } in &self.scenario.finals {
+                    self.stage.keep_final(name, process, at);
+                }
                 self.check_values();
             }
             Outcome::Deadlock(blocked) => {
@@ -247,9 +263,17 @@ impl<'s> World<'s> {
         RunSummary { steps, violation: self.watch.found() }
     }
 
+    /// From now on, runs are counted by their outcomes as well.
+    pub fn count_outcomes(&mut self) {
+        self.counts_outcomes = true;
+    }
+
     /// Adds what the last run came to, beside findings.
     pub fn count_in(&self, tally: &mut Tally) {
         tally.add(self.checked.get(), self.scenario.checks.len());
+        if self.counts_outcomes && self.checked.get().is_some() {
+            tally.count(self.scenario.values().into_iter().map(|name| self.stage.value(name)).collect());
+        }
         self.stage.failures(|TaskId(thread), op, errno| tally.fail(usize::from(thread), op, errno, 1));
     }
 
@@ -279,6 +303,12 @@ impl<'s> World<'s> {
                         value,
                         one_of: one_of.clone(),
                     })
+                }
+                Check::Exists { together } => {
+                    if self.values(together).as_ref() != Some(together) {
+                        continue;
+                    }
+                    None
                 }
                 Check::Never { together } => {
                     let Some(are) = self.values(together) else { continue };
@@ -338,6 +368,24 @@ fn all_are_in(version: Release, scenario: &Scenario) -> Result<(), SetupError> {
         }
     }
     Ok(())
+}
+
+/// Whether all bytes that a scenario names are among those that the machine's pages have.
+fn all_lie_in_frames(machine: MachineSpec, scenario: &Scenario) -> Result<(), SetupError> {
+    let words = machine.geometry.most_entries();
+    let of_statements = scenario.statements().flat_map(|statement| {
+        statement.mentions().into_iter().filter_map(move |(key, mention)| match mention {
+            Mention::In(spot) => Some((statement.field(key), spot)),
+            _ => None,
+        })
+    });
+    let of_finals = scenario.finals.iter().enumerate().map(|(i, last)| (format!("final[{i}].at"), &last.at));
+    match of_statements.chain(of_finals).find(|(_, spot)| spot.word() >= words) {
+        None => Ok(()),
+        Some((path, spot)) => {
+            Err(SetupFault::Outside { spot: spot.to_string(), bytes: 8 * words }.at(scenario, &path))
+        }
+    }
 }
 
 /// What the operations of a scenario name.

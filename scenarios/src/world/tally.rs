@@ -31,7 +31,12 @@ pub struct Tally {
     ended: u64,
     /// For each check, in how many of those it had a value.
     checked: Vec<u64>,
+    /// In how many of those each outcome was had, if that is counted.
+    pub outcomes: BTreeMap<Values, u64>,
 }
+
+/// The values of a run, in the order of [`Scenario::values`]. A run may lack some.
+pub type Values = Vec<Option<u64>>;
 
 impl Tally {
     /// Adds a run: which of so many checks had something to check, if it went to its end.
@@ -45,12 +50,20 @@ impl Tally {
         }
     }
 
+    /// A run that went to its end had this outcome.
+    pub(super) fn count(&mut self, outcome: Values) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
     /// Adds what other runs came to.
     pub(crate) fn join(&mut self, other: &Tally) {
         self.runs += other.runs;
         self.ended += other.ended;
         for Failed { thread, op, errno, runs } in &other.failed {
             self.fail(*thread, *op, *errno, *runs);
+        }
+        for (outcome, runs) in &other.outcomes {
+            *self.outcomes.entry(outcome.clone()).or_default() += runs;
         }
         self.checked.resize(self.checked.len().max(other.checked.len()), 0);
         for (mine, others) in self.checked.iter_mut().zip(&other.checked) {
@@ -106,6 +119,10 @@ pub fn told_failed(how: &str, runs: u64, of: u64) -> String {
 pub fn told_unchecked(scenario: &Scenario, check: usize) -> String {
     let what = match scenario.checks.get(check) {
         Some(Check::Value { of, .. }) => format!("no run had a value `{of}`"),
+        Some(Check::Exists { together }) => {
+            let values = together.iter().map(|(name, value)| format!("{name} = {value}"));
+            format!("no run came to {}", values.collect::<Vec<_>>().join(", "))
+        }
         Some(Check::Never { .. }) => "no run had all of its values".to_owned(),
         Some(Check::Implies { .. }) => "in no run did its condition hold".to_owned(),
         Some(Check::Returned { thread, op, .. }) => format!("no run came to operation {op} of `{thread}`"),

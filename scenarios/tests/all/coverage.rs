@@ -19,8 +19,7 @@ fn surveyed(scenario: &str, case: &str, jobs: usize) -> Survey {
     let case = scenario.cases.iter().find(|each| each.name == case).expect("a case of the scenario");
     let (machine, kernel) = configuration(&scenario, case);
     let strategy = Strategy::Portfolio;
-    let campaign =
-        Campaign { scenario: &scenario, machine, kernel, strategy, seed: 0, stride: 1, runs: RUNS, jobs };
+    let campaign = Campaign { jobs, ..Campaign::new(&scenario, machine, kernel, strategy, RUNS) };
     survey(&campaign, &AtomicBool::new(false), &|_| ()).expect("the case can be set up")
 }
 
@@ -89,8 +88,7 @@ fn what_steps_is_what_is_counted() {
         for case in &scenario.cases {
             let (machine, kernel) = configuration(&scenario, case);
             let strategy = Strategy::Portfolio;
-            let campaign =
-                Campaign { scenario: &scenario, machine, kernel, strategy, seed: 0, stride: 1, runs: 64, jobs: 2 };
+            let campaign = Campaign { jobs: 2, ..Campaign::new(&scenario, machine, kernel, strategy, 64) };
             let found = survey(&campaign, &AtomicBool::new(false), &|_| ()).expect("the case can be set up");
             totals.push(found.coverage.lines.files().iter().map(|file| file.total).sum::<usize>());
             all.add(&found.coverage);

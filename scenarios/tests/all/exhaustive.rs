@@ -35,16 +35,9 @@ fn explore(kernel: &Kernel, strategy: Strategy, runs: u64) -> Explored {
     let scenario = open(kernel.scenario).unwrap_or_else(|error| panic!("{error}")).scenario;
     let without = vec![CATALOGUE.safeguard(kernel.without).expect("a safeguard")];
     let platform = Choices::default().with(kernel.flush);
-    let campaign = Campaign {
-        scenario: &scenario,
-        machine: scenario.machine.changed(&MachineChange { platform, ..MachineChange::default() }),
-        kernel: scenario.kernel.changed(&KernelSpec { without, ..KernelSpec::default() }).resolve(),
-        strategy,
-        seed: 0,
-        stride: 1,
-        runs,
-        jobs: 1,
-    };
+    let machine = scenario.machine.changed(&MachineChange { platform, ..MachineChange::default() });
+    let kernel = scenario.kernel.changed(&KernelSpec { without, ..KernelSpec::default() }).resolve();
+    let campaign = Campaign::new(&scenario, machine, kernel, strategy, runs);
     campaign.explore(Goal::All, &AtomicBool::new(false), &|_| ()).unwrap_or_else(|error| panic!("{error}"))
 }
 

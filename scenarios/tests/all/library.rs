@@ -22,7 +22,7 @@ fn tell(scenario: &Scenario, case: &Case) -> Option<String> {
     };
     let (machine, kernel) = configuration(scenario, case);
     let strategy = case.explore.into();
-    let campaign = Campaign { scenario, machine, kernel, strategy, seed: run, stride: 1, runs: 1, jobs: 1 };
+    let campaign = Campaign { seed: run, ..Campaign::new(scenario, machine, kernel, strategy, 1) };
     let world = campaign.world().expect("the case was run");
     let mut executor = world.executor();
     trace.put_first(&finding.title());

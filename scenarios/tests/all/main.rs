@@ -8,6 +8,7 @@ mod coverage;
 mod exhaustive;
 mod interrupts;
 mod library;
+mod litmus;
 mod mmu_cycles;
 mod mmu_litmus;
 mod mmu_shootdown;

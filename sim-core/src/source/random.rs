@@ -41,20 +41,82 @@ pub(super) fn scale(draw: u64, n: usize) -> usize {
     ((u128::from(draw) * n as u128) >> 64) as usize
 }
 
-/// Each decision is uniform, and takes exactly one draw.
-pub struct Random(Stream);
+/// Each decision is uniform, and takes exactly one draw, but for store buffers.
+///
+/// If each buffered store were as likely to reach memory as anything else is to happen, it would be there after a few
+/// steps, and no run would hold one back over a whole system call. So a run has a patience: of the drains that the
+/// draw decides on, it takes one in 2 to the power of its patience, and else something that is no drain. A second draw
+/// decides that.
+pub struct Random {
+    stream: Stream,
+    patience: u32,
+}
+
+/// The patience of runs, a quarter of them each. The last drains only where nothing else can happen.
+const PATIENCE: [u32; 4] = [0, 3, 6, 63];
 
 impl Random {
     /// The walk of a seed.
     #[inline]
     pub fn new(seed: u64) -> Random {
-        Random(Stream::new(seed))
+        Random { stream: Stream::new(seed), patience: PATIENCE[seed as usize % PATIENCE.len()] }
+    }
+
+    /// Something that happens instead of a drain, or not.
+    #[cold]
+    fn in_place_of_a_drain(&mut self, drain: usize, others: usize) -> usize {
+        let draw = self.stream.next();
+        if others == 0 || draw >> (63 - self.patience) >> 1 == 0 {
+            drain
+        } else {
+            scale(draw << self.patience, others)
+        }
     }
 }
 
 impl Chooser for Random {
     #[inline(always)]
     fn choose(&mut self, choice: &Choice<'_>) -> usize {
-        self.0.below(choice.of())
+        let chosen = self.stream.below(choice.of());
+        match choice {
+            Choice::Transition(enabled) if self.patience > 0 && enabled.drains() && enabled.is_drain(chosen) => {
+                self.in_place_of_a_drain(chosen, enabled.without_drains())
+            }
+            _ => chosen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choice::{Enabled, Transition};
+    use crate::id::CpuId;
+    use crate::ready::Ready;
+
+    /// How often a drain is taken among two steps and two drains, in 10,000 decisions of a run.
+    fn drains(seed: u64) -> usize {
+        let mut random = Random::new(seed);
+        let mut ready = Ready::default();
+        ready.set(0b11, CpuId(0));
+        let others = [Transition::Drain(CpuId(0)), Transition::Drain(CpuId(1))];
+        let choose = |_: &usize| {
+            let enabled = Enabled { ready: &ready, others: &others, cpus: &[] };
+            random.choose(&Choice::Transition(enabled)) >= 2
+        };
+        (0..10_000).filter(choose).count()
+    }
+
+    #[test]
+    fn runs_differ_in_their_patience() {
+        let [eager, slow, slower, last] = [0, 1, 2, 3].map(drains);
+        assert!((4_800..5_200).contains(&eager), "half of what can happen are drains: {eager}");
+        assert!((500..750).contains(&slow), "one drain in 8: {slow}");
+        assert!((40..130).contains(&slower), "one drain in 64: {slower}");
+        assert_eq!(last, 0);
+        // Where nothing else can happen, even the last drains.
+        let (ready, others) = (Ready::default(), [Transition::Drain(CpuId(0)), Transition::Drain(CpuId(1))]);
+        let enabled = Enabled { ready: &ready, others: &others, cpus: &[] };
+        assert!(Random::new(3).choose(&Choice::Transition(enabled)) < 2);
     }
 }

@@ -1,9 +1,9 @@
 //! `arch/x86/mm/fault.c`: from the exception to the handler, and back to the access.
 
-use sim_core::BoxFuture;
 use std::fmt;
 
-use sim_mmu::{DataOp, Fault, PageFault, VirtAddr};
+use sim_core::{BoxFuture, Bytes};
+use sim_mmu::{DataOp, Fault, PageFault, Privilege, VirtAddr};
 
 use crate::errno::Errno;
 use crate::event::Event;
@@ -67,18 +67,31 @@ impl From<Killed> for Errno {
     }
 }
 
-/// One load or store of user code: retried until no fault stands in its way.
+/// One access of user code to a word: retried until no fault stands in its way.
 ///
 /// # Errors
 /// The signal that user code gets for it, or what else ended it.
 pub fn user_access(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> BoxFuture<'_, Result<u64, Killed>> {
-    Box::pin(access_until_done(cpu, va, data))
+    user_access_bytes(cpu, va, Bytes::ALL, data)
 }
 
-async fn access_until_done(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Result<u64, Killed> {
+/// The same, to some bytes of the word.
+///
+/// # Errors
+/// As [`user_access`].
+pub fn user_access_bytes(
+    cpu: Cpu<'_>,
+    va: VirtAddr,
+    bytes: Bytes,
+    data: DataOp,
+) -> BoxFuture<'_, Result<u64, Killed>> {
+    Box::pin(access_until_done(cpu, va, bytes, data))
+}
+
+async fn access_until_done(cpu: Cpu<'_>, va: VirtAddr, bytes: Bytes, data: DataOp) -> Result<u64, Killed> {
     loop {
-        match cpu.access(va, data).await {
-            Ok(value) => return Ok(value),
+        match cpu.access_bytes(Privilege::User, va, bytes, data).await {
+            Ok(completed) => return Ok(completed.value),
             Err(Fault::Page(fault)) => do_user_addr_fault(cpu, fault).await?,
             Err(Fault::GeneralProtection) => return Err(Killed::Signal(Signal::SegvKernel)),
         }

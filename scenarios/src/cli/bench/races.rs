@@ -128,7 +128,7 @@ fn search_with_all(loaded: &Loaded, case: &Case, seeds: u64, limit: u64) -> Resu
     let mut searches: Vec<Searches> = STRATEGIES.iter().map(|_| Searches::default()).collect();
     for seed in (0..seeds).map(|n| n * APART) {
         for (strategy, searches) in STRATEGIES.into_iter().zip(&mut searches) {
-            let campaign = Campaign { scenario, machine, kernel, strategy, seed, stride: 1, runs: limit, jobs: 1 };
+            let campaign = Campaign { seed, ..Campaign::new(scenario, machine, kernel, strategy, limit) };
             let start = Instant::now();
             let explored = campaign
                 .explore(

@@ -22,7 +22,7 @@ pub(super) fn run(scenario: &str, runs: u64, output: &mut Output) -> Result<Exit
     for strategy in
         [Strategy::Random, Strategy::Sticky, Strategy::Pct(3), Strategy::Pos, Strategy::Portfolio, Strategy::Timed]
     {
-        let campaign = Campaign { scenario, machine, kernel, strategy, seed: 0, stride: 1, runs, jobs: 1 };
+        let campaign = Campaign::new(scenario, machine, kernel, strategy, runs);
         let start = Instant::now();
         let explored =
             campaign.explore(Goal::All, &AtomicBool::new(false), &|_| ()).map_err(Failure::bad_input)?;

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     for Subject { name, loaded, machine, kernel } in subjects {
         let jobs = usize::from(args.effort.jobs);
         let scenario = &loaded.scenario;
-        let campaign = Campaign { scenario, machine, kernel, strategy, seed, stride: 1, runs, jobs };
+        let campaign = Campaign { seed, jobs, ..Campaign::new(scenario, machine, kernel, strategy, runs) };
         let surveyed = survey(&campaign, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
         all.coverage.add(&surveyed.coverage);
         all.schedules.push((name, surveyed.schedules));

@@ -163,7 +163,7 @@ impl<'p> Machine<'p> {
             Action::Access { va, privilege, kind } => {
                 let data = match kind {
                     Kind::Read => DataOp::Read,
-                    Kind::Write => DataOp::AddZero,
+                    Kind::Write => DataOp::ADD_ZERO,
                     Kind::Fetch => DataOp::Fetch,
                 };
                 let outcome = match cpu.alone(cpu.access_as(*privilege, *va, data)) {

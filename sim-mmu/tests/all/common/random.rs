@@ -88,7 +88,7 @@ pub(crate) fn as_access(mode: Mode, kind: Kind) -> Access {
 pub(crate) fn as_data(kind: Kind) -> DataOp {
     match kind {
         Kind::Read => DataOp::Read,
-        Kind::Write => DataOp::AddZero,
+        Kind::Write => DataOp::ADD_ZERO,
         Kind::Fetch => DataOp::Fetch,
     }
 }

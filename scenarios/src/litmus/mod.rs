@@ -1,0 +1,18 @@
+//! Litmus tests of memory order: small programs, and the outcomes that a memory model allows.
+//!
+//! A test becomes a [scenario](scenario_text): its locations are words of a page, its threads user code. So it runs on
+//! the machine that all scenarios run on, page walks included, and what is proved of it is proved of that machine.
+
+mod condition;
+mod herd;
+mod row;
+mod run;
+mod scenario;
+mod test;
+
+pub use condition::Condition;
+pub use herd::read_herd;
+pub use row::read_rows;
+pub use run::{Report, Verdict, run, run_all};
+pub use scenario::scenario_text;
+pub use test::{Instruction, Test};

@@ -1,0 +1,126 @@
+//! All runs of a test, and how what came of them compares with what is known of it.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use super::scenario::scenario_text;
+use super::test::Test;
+use crate::explore::{Campaign, Exhaustive, Extent, Goal, Strategy};
+use crate::scenario::load;
+
+/// What came of a test.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How much of what there is was tried.
+    pub extent: Extent,
+    /// Runs.
+    pub runs: u64,
+    /// Every outcome that was had, in the order of what the test observes.
+    pub outcomes: BTreeSet<Vec<u64>>,
+    /// Those that the test does not allow.
+    pub outside: BTreeSet<Vec<u64>>,
+    /// Those that it allows, and that were not had.
+    pub missing: BTreeSet<Vec<u64>>,
+    /// Whether what the test asks for was had in some run.
+    pub had: bool,
+    /// How that compares with what the test says.
+    pub verdict: Verdict,
+    /// What an oracle found on the way.
+    pub found: Vec<String>,
+}
+
+/// What there is to say of what a test asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It asks for nothing, or does not say whether that is allowed.
+    Silent,
+    /// As the test says: it was had and is allowed, or it was not had in any run and is forbidden.
+    Agrees,
+    /// It was had, and is forbidden.
+    Forbidden,
+    /// It was not had, and is allowed.
+    NotSeen,
+}
+
+impl Report {
+    /// Whether every schedule was tried, or one that stands for it.
+    pub fn is_complete(&self) -> bool {
+        self.extent.is_verified()
+    }
+}
+
+/// Runs a test: every schedule, unless they are more than `most`.
+///
+/// # Errors
+/// Why it cannot be run.
+pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Report, String> {
+    let scenario = load(&test.name, &scenario_text(test, tso)).map_err(|error| error.to_string())?;
+    let campaign = Campaign {
+        outcomes: true,
+        ..Campaign::new(
+            &scenario,
+            scenario.machine,
+            scenario.kernel.resolve(),
+            Strategy::Exhaustive(Exhaustive::TRACES),
+            most,
+        )
+    };
+    let explored = campaign.explore(Goal::All, stop, &|_| ()).map_err(|error| error.to_string())?;
+    let names = scenario.values();
+    let value = |values: &[Option<u64>], name: &str| match names.iter().position(|other| *other == name) {
+        Some(place) => values[place],
+        None => test.constants.get(name).copied(),
+    };
+    let observed = |values: &Vec<Option<u64>>| -> Option<Vec<u64>> {
+        test.observe.iter().map(|name| value(values, name)).collect()
+    };
+    let outcomes: BTreeSet<Vec<u64>> = explored.tally.outcomes.keys().filter_map(observed).collect();
+    let had = |condition: &super::Condition| {
+        explored.tally.outcomes.keys().any(|values| condition.holds(&|name| value(values, name)))
+    };
+    let had = test.condition.as_ref().is_some_and(had);
+    let verdict = match (had, test.is_allowed.filter(|_| test.condition.is_some())) {
+        (true, Some(false)) => Verdict::Forbidden,
+        (false, Some(true)) => Verdict::NotSeen,
+        (_, Some(_)) => Verdict::Agrees,
+        (_, None) => Verdict::Silent,
+    };
+    let (outside, missing) = match &test.all_outcomes {
+        Some(all) => (&outcomes - all, all - &outcomes),
+        None => (BTreeSet::new(), BTreeSet::new()),
+    };
+    let found = explored.found.iter().map(|found| found.title.clone()).collect();
+    Ok(Report { extent: explored.extent, runs: explored.runs, outcomes, outside, missing, had, verdict, found })
+}
+
+/// Runs tests on some threads. The reports come in the order of the tests; `None` for those that were not begun
+/// when `stop` was set.
+pub fn run_all(
+    tests: &[Test],
+    tso: bool,
+    most: u64,
+    jobs: usize,
+    stop: &AtomicBool,
+    done: &(impl Fn() + Sync),
+) -> Vec<Option<Result<Report, String>>> {
+    let next = AtomicUsize::new(0);
+    let reports: Mutex<Vec<_>> = Mutex::new(tests.iter().map(|_| None).collect());
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            let Some(test) = tests.get(nth) else { return };
+            let report = run(test, tso, most, stop);
+            reports.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[nth] = Some(report);
+            done();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..jobs.min(tests.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    reports.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

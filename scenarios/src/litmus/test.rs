@@ -1,0 +1,175 @@
+//! A litmus test: what its threads do, and what may come of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::condition::Condition;
+
+/// A litmus test.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Test {
+    /// Its name, or where it is from and its name.
+    pub name: String,
+    /// What each location holds at the start; those that are not named hold zero.
+    pub initial: BTreeMap<String, u64>,
+    /// The instructions of each thread.
+    pub threads: Vec<Vec<Instruction>>,
+    /// What an outcome tells, in this order: registers as `P0.r0`, final values of locations by their names.
+    pub observe: Vec<String>,
+    /// Registers that no instruction loads, and what they hold.
+    pub constants: BTreeMap<String, u64>,
+    /// The outcome that the test is about.
+    pub condition: Option<Condition>,
+    /// Whether the model allows that.
+    pub is_allowed: Option<bool>,
+    /// Every outcome that the model allows.
+    pub all_outcomes: Option<BTreeSet<Vec<u64>>>,
+}
+
+/// An instruction of a thread. Registers have names of their own in each thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// A store of a value.
+    Store {
+        /// The location.
+        to: String,
+        /// The value.
+        value: u64,
+    },
+    /// A load.
+    Load {
+        /// The location.
+        from: String,
+        /// Where the value goes.
+        into: String,
+    },
+    /// XCHG.
+    Xchg {
+        /// The location.
+        at: String,
+        /// The value that it gets.
+        value: u64,
+        /// Where the old one goes.
+        into: String,
+    },
+    /// LOCK XADD.
+    Xadd {
+        /// The location.
+        at: String,
+        /// The value that is added.
+        value: u64,
+        /// Where the old one goes, if it is kept.
+        into: Option<String>,
+    },
+    /// LOCK CMPXCHG.
+    Cmpxchg {
+        /// The location.
+        at: String,
+        /// The value that must be there.
+        expected: u64,
+        /// The value that it gets then.
+        value: u64,
+        /// Where the old one goes.
+        into: String,
+    },
+    /// MFENCE.
+    Mfence,
+    /// LFENCE.
+    Lfence,
+    /// SFENCE.
+    Sfence,
+}
+
+impl Instruction {
+    /// The location that it touches.
+    pub fn location(&self) -> Option<&str> {
+        match self {
+            Instruction::Store { to: at, .. }
+            | Instruction::Load { from: at, .. }
+            | Instruction::Xchg { at, .. }
+            | Instruction::Xadd { at, .. }
+            | Instruction::Cmpxchg { at, .. } => Some(at),
+            Instruction::Mfence | Instruction::Lfence | Instruction::Sfence => None,
+        }
+    }
+
+    /// The register that it writes.
+    pub fn register(&self) -> Option<&str> {
+        match self {
+            Instruction::Load { into, .. }
+            | Instruction::Xchg { into, .. }
+            | Instruction::Cmpxchg { into, .. }
+            | Instruction::Xadd { into: Some(into), .. } => Some(into),
+            _ => None,
+        }
+    }
+}
+
+/// The most threads of a test.
+const MAX_THREADS: usize = 16;
+
+/// The name of a thread's register in an outcome.
+pub(super) fn observed(thread: usize, register: &str) -> String {
+    format!("P{thread}.{register}")
+}
+
+impl Test {
+    /// The locations, by name.
+    pub fn locations(&self) -> BTreeSet<&str> {
+        let used = self.threads.iter().flatten().filter_map(Instruction::location);
+        let named = self.initial.keys().map(String::as_str);
+        used.chain(named)
+            .chain(self.observe.iter().map(String::as_str).filter(|name| !name.contains('.')))
+            .collect()
+    }
+
+    /// Whether its condition asks for a register or a location.
+    pub(super) fn asks_for(&self, wanted: &str) -> bool {
+        let mut asks = false;
+        self.condition.iter().for_each(|condition| condition.names(&mut |name| asks |= name == wanted));
+        asks
+    }
+
+    /// All that an outcome can tell: each register that is loaded, then each location.
+    pub(super) fn everything(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (nth, thread) in self.threads.iter().enumerate() {
+            for name in thread.iter().filter_map(|instruction| Some(observed(nth, instruction.register()?))) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names.extend(self.locations().into_iter().map(str::to_owned));
+        names
+    }
+
+    /// Whether there is all that is asked for, and the machine is large enough.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !(1..=MAX_THREADS).contains(&self.threads.len()) {
+            return Err(format!(
+                "it has {} threads, and a machine has 1 to {MAX_THREADS} CPUs",
+                self.threads.len()
+            ));
+        }
+        let mut names = self.observe.clone();
+        self.condition.iter().for_each(|condition| condition.names(&mut |name| names.push(name.to_owned())));
+        let known = self.everything();
+        for name in names {
+            if name.contains('.') && !known.contains(&name) && !self.constants.contains_key(&name) {
+                return Err(format!("no thread has the register of `{name}`"));
+            }
+            if !name.contains('.') && !self.locations().contains(&*name) {
+                return Err(format!("no thread has the location `{name}`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// For each instruction of a thread, whether what it loads is still in its register at the end.
+    pub(super) fn stays(thread: &[Instruction]) -> impl Iterator<Item = bool> {
+        thread.iter().enumerate().map(|(nth, instruction)| {
+            let register = instruction.register();
+            register.is_some() && !thread[nth + 1..].iter().any(|later| later.register() == register)
+        })
+    }
+}
