@@ -10,6 +10,8 @@ pub enum Errno {
     Enomem = 12,
     /// Bad address.
     Efault = 14,
+    /// Somebody else uses it.
+    Ebusy = 16,
     /// Invalid argument.
     Einval = 22,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Errno {
         f.write_str(match self {
             Errno::Enomem => "ENOMEM",
             Errno::Efault => "EFAULT",
+            Errno::Ebusy => "EBUSY",
             Errno::Einval => "EINVAL",
         })
     }

@@ -5,6 +5,7 @@
 //! modelled is left out, not stubbed: anonymous private memory in base pages is all there is.
 
 pub mod arch;
+pub mod bare;
 mod check;
 mod cpu;
 mod entries;

@@ -1,6 +1,7 @@
 //! Calling functions on other CPUs: `kernel/smp.c`.
 
 use sim_core::{CpuId, Gate, Routine, Vector};
+use sim_mmu::VirtAddr;
 
 use crate::arch::tlbflush::FlushTlbInfo;
 use crate::kernel::Cpu;
@@ -18,6 +19,8 @@ pub(crate) enum Call {
     Nothing,
     /// `flush_tlb_func_remote()`.
     Flush(FlushTlbInfo),
+    /// One INVLPG: for tests of the hardware.
+    Invlpg(VirtAddr),
 }
 
 impl CallFunction {
@@ -25,6 +28,10 @@ impl CallFunction {
         let words = self.calls.at(cpu.id.index());
         match call {
             Call::Nothing => cpu.this_cpu_write(words.kind(), 0),
+            Call::Invlpg(va) => {
+                cpu.this_cpu_write(words.kind(), 2);
+                cpu.this_cpu_write(words.start(), va);
+            }
             Call::Flush(info) => {
                 cpu.this_cpu_write(words.kind(), 1);
                 cpu.this_cpu_write(words.mm(), info.mm.0);
@@ -39,6 +46,7 @@ impl CallFunction {
         let words = self.calls.at(sender.index());
         match cpu.this_cpu_read(words.kind()) {
             0 => Call::Nothing,
+            2 => Call::Invlpg(cpu.this_cpu_read(words.start())),
             _ => Call::Flush(FlushTlbInfo {
                 mm: MmId(cpu.this_cpu_read(words.mm())),
                 start: cpu.this_cpu_read(words.start()),

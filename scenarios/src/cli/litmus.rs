@@ -98,8 +98,11 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     Ok(totals.exit(tso))
 }
 
-/// The tests of a file, each with where it stands.
-fn read(file: &Path) -> Result<Vec<(String, Result<Test, String>)>, Failure> {
+/// Where a test stands, and the test or what is wrong with it.
+type Read = (String, Result<Test, String>);
+
+/// The tests of a file.
+fn read(file: &Path) -> Result<Vec<Read>, Failure> {
     let name = input::name(file);
     let stream = input::open(file)?;
     let text = std::io::read_to_string(stream).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?;

@@ -51,6 +51,8 @@ operations! {
     put_pages: PutPages;
     device: DeviceRead, DeviceWrite;
     pipe: Vmsplice, PipeRead;
+    wait: WaitUntil;
+    bare: SetEntry, Invlpg, MovCr3, IpiInvlpg;
 }
 
 /// A row of the table of operations.

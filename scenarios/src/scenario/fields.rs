@@ -199,6 +199,8 @@ fields! {
         required "process" process: Text,
         /// The CPU on which it runs, counted from 0.
         required "cpu" cpu: Int<u8, 0, { MAX_CPUS - 1 }>,
+        /// The thread that has to end before it begins, with all that it has stored visible; none if not given.
+        optional "after" after: Text,
         /// What it does.
         required "run" run: List<Statement>,
     }
@@ -212,6 +214,7 @@ impl Kind for Thread {
             name: fields.name.unwrap_or_default(),
             process: fields.process.unwrap_or_default(),
             cpu: fields.cpu.unwrap_or_default(),
+            after: fields.after.flatten(),
             run: fields.run.unwrap_or_default(),
         });
         if thread.name.is_empty() {

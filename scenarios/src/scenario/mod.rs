@@ -94,6 +94,8 @@ pub struct Thread {
     pub process: String,
     /// Where it runs.
     pub cpu: u8,
+    /// The thread that has to end before it begins.
+    pub after: Option<String>,
     /// What it does.
     pub run: Vec<Statement>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::sequence::{Parents, Sequence, ancestors, unique};
-use super::{Check, Scenario, mappings};
+use super::{Check, Scenario, Thread, mappings};
 use crate::json::{Notes, counted, did_you_mean, quote};
 use crate::operation::{Mention, Noun};
 
@@ -75,12 +75,28 @@ fn threads(scenario: &Scenario, parents: &Parents<'_>, notes: &Notes) {
                 format!("process {} never starts: it is forked by its own child", quote(&thread.process));
             notes.error(&path(), message, None);
         }
+        if let Some(after) = &thread.after {
+            let path = || format!("threads[{i}].after");
+            known("thread", after, path, scenario.threads.iter().map(|thread| &*thread.name), notes);
+            if comes_after_itself(scenario, thread) {
+                let message = format!("thread {} never begins: it comes after itself", quote(&thread.name));
+                notes.error(&path(), message, None);
+            }
+        }
         let (cpu, cpus) = (usize::from(thread.cpu), scenario.machine.cpus);
         if cpu >= cpus {
             let message = format!("CPU {cpu} does not exist: the machine has {}", counted(cpus as u64, "CPU"));
             notes.error(&format!("threads[{i}].cpu"), message, Some("CPUs count from 0".to_owned()));
         }
     }
+}
+
+fn comes_after_itself(scenario: &Scenario, thread: &Thread) -> bool {
+    let named = |name: &str| scenario.threads.iter().find(|other| other.name == name);
+    let before = |thread: &&Thread| thread.after.as_deref().and_then(named);
+    std::iter::successors(before(&thread), before)
+        .take(scenario.threads.len())
+        .any(|other| other.name == thread.name)
 }
 
 /// Pins are used behind the operation that takes them, in the same sequence.

@@ -28,6 +28,8 @@ pub(crate) struct Cast {
     pub(crate) processes: Vec<String>,
     /// For each thread, which of the processes it runs in.
     pub(crate) threads: Vec<usize>,
+    /// For each thread, the one that has to end before it.
+    pub(crate) after: Vec<Option<usize>>,
     /// Names of the pipes.
     pub(crate) pipes: Vec<String>,
 }
@@ -40,6 +42,8 @@ pub(crate) struct Stage {
     pipes: Vec<Pipe>,
     /// For each process, a word that says that it exists.
     born: Loc,
+    /// For each thread, a word that says that it has ended, if somebody waits for that.
+    ended: Loc,
     /// For each process, where its mappings are: a place that steps touch.
     mappings: Loc,
     /// The values that operations keep by name: places that steps touch.
@@ -55,12 +59,13 @@ impl Stage {
         let mut memory = MemoryBuilder::default();
         let pipes = cast.pipes.iter().map(|name| Pipe::new(&mut memory, name)).collect();
         let born = memory.words("process.born", cast.processes.len());
+        let ended = memory.words("thread.ended", cast.threads.len());
         let kernel = Kernel::new(memory, config);
         let mappings = kernel.core().reserve_places(cast.processes.len());
         let values = kernel.core().reserve_places(VALUES as usize);
         let names = Names::new(cast.processes.len());
         let base = RefCell::new(names.clone());
-        Stage { kernel, cast, pipes, born, mappings, values, names: RefCell::new(names), base }
+        Stage { kernel, cast, pipes, born, ended, mappings, values, names: RefCell::new(names), base }
     }
 
     /// The number of the process of a name.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sim_core::{CpuId, Gate, Op, OpKind, TaskId};
+use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
 use sim_gup::callers::Pipe;
 use sim_mm::{Cpu, Errno, MmId, start_task_in};
@@ -57,6 +57,24 @@ impl<'m> Task<'m> {
         true
     }
 
+    /// Waits for the thread that has to end before this one, if there is one.
+    pub(crate) async fn wait_for_its_turn(self) {
+        let before = self.stage.cast.after.get(usize::from(self.id.0)).copied().flatten();
+        if let Some(before) = before {
+            let ended = self.stage.ended.offset(before as u32);
+            let op = Op::new(OpKind::Wait, ended).behind(Gate::NonZero(ended)).sleeping();
+            self.cpu.step(op, |_| ()).await;
+        }
+    }
+
+    /// Says that the thread has ended, if another waits for that: by a store, so that all earlier ones are visible then.
+    pub(crate) async fn end_its_turn(self) {
+        let me = usize::from(self.id.0);
+        if self.stage.cast.after.contains(&Some(me)) {
+            self.cpu.store(Shared::at(self.stage.ended.offset(me as u32)), 1_u64).await;
+        }
+    }
+
     /// Its address space.
     pub(crate) fn mm(self) -> Result<MmId, Errno> {
         self.stage.mm(self.process).ok_or(Errno::Efault)
@@ -93,6 +111,16 @@ impl<'m> Task<'m> {
     /// As [`address`](Task::address).
     pub(crate) fn spot(self, spot: &Spot) -> Result<VirtAddr, Errno> {
         self.address(&spot.place).map(|page| spot.address(page))
+    }
+
+    /// A word of the page at an address, as the tables of its process are now.
+    ///
+    /// # Errors
+    /// `EFAULT` if nothing is mapped there.
+    pub(crate) fn word_behind(self, va: VirtAddr, word: u32) -> Result<Loc, Errno> {
+        let root = self.cpu.this_cpu_read(self.stage.kernel.mm(self.mm()?).pgd());
+        let frame = self.cpu.mmu.frame_under(root, va).ok_or(Errno::Efault)?;
+        Ok(self.cpu.mmu.phys.word(frame, word))
     }
 
     /// The addresses of some pages from a place on: all up to the end of its mapping if no number is given.

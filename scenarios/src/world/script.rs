@@ -34,8 +34,10 @@ impl<'m> Script<'m> {
     /// Runs the thread; if its process is yet to be forked, waits for that first.
     pub(super) async fn run(self) {
         if self.task.wait_for_process().await {
+            self.task.wait_for_its_turn().await;
             self.perform().await;
         }
+        self.task.end_its_turn().await;
     }
 
     async fn perform(self) {

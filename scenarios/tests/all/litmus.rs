@@ -91,6 +91,41 @@ fn a_random_walk_holds_stores_back() {
     assert!(weak["runs"].as_u64() > Some(200), "{weak} of 2,000");
 }
 
+/// A thread that spins on a flag sees what was stored before it, and waits for ever if nobody sets it.
+#[test]
+fn user_code_waits_for_a_word() {
+    let scenario = |writer: Value| {
+        json!({
+            "name": "spin", "about": "One thread spins until another has written.",
+            "machine": { "cpus": 2, "platform": { "memory": "tso" } },
+            "processes": [{ "name": "p", "setup": [
+                { "mmap": { "as": "m", "pages": 1 } }, { "write": { "to": "m", "value": 0 } },
+                { "write": { "to": "m[8]", "value": 0 } },
+            ] }],
+            "threads": [
+                { "name": "reader", "process": "p", "cpu": 0, "run": [
+                    { "wait_until": { "at": "m[8]", "as": "flag" } }, { "read": { "from": "m", "as": "data" } },
+                ] },
+                { "name": "writer", "process": "p", "cpu": 1, "run": writer },
+            ],
+        })
+    };
+    let explore = |writer: Value| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("spin.json"), scenario(writer).to_string()).expect("a file");
+        let args =
+            ["explore", "spin.json", "--strategy", "exhaustive", "--outcomes", "--format", "json", "--no-record"];
+        let explored = mmsim(folder.path(), &args);
+        serde_json::from_slice::<Value>(&explored.stdout).unwrap_or_else(|_| panic!("{}", text(&explored.stderr)))
+    };
+    let both = explore(json!([{ "write": { "to": "m", "value": 1 } }, { "write": { "to": "m[8]", "value": 2 } }]));
+    assert_eq!(both["extent"]["verified"], true);
+    let values: Vec<_> = both["outcomes"]["outcomes"].as_array().expect("a list").iter().collect();
+    assert!(values.len() == 1 && values[0]["values"] == json!([2, 1]), "{values:?}");
+    let none = explore(json!([{ "write": { "to": "m", "value": 1 } }]));
+    assert_eq!(none["found"][0]["title"], "deadlock");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     for (args, code, says) in [

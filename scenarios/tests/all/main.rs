@@ -6,6 +6,7 @@ mod common;
 mod conform;
 mod coverage;
 mod exhaustive;
+mod hardware_words;
 mod interrupts;
 mod library;
 mod litmus;

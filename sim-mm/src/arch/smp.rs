@@ -14,6 +14,7 @@ pub(crate) async fn flush_smp_call_function_queue(cpu: Cpu<'_>) {
     for sender in CpuId::all(64).filter(|id| senders & 1 << id.0 != 0) {
         match function.read(cpu, sender) {
             Call::Nothing => {}
+            Call::Invlpg(va) => cpu.invlpg(va).await,
             Call::Flush(info) => flush_tlb_func_remote(cpu, info).await,
         }
         // csd_unlock()

@@ -1,0 +1,151 @@
+//! Bare instructions in a scenario and in a program of `mmsim mmu litmus` come to the same: both run on the same walker and
+//! the same caches, with everything open that the architecture leaves open.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
+
+use mmsim::explore::{Campaign, Exhaustive, Goal, Strategy as Way};
+use mmsim::hardware::litmus::{Budget, Program, explore};
+use mmsim::scenario::load;
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
+use proptest::test_runner::{Config, RngSeed};
+use serde_json::{Value, json};
+use sim_mmu::Policy;
+
+/// A step, on one of two CPUs. There is one page, whose entry leads to one of two frames.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Read,
+    Set(usize),
+    Invlpg,
+    MovCr3,
+    /// INVLPG on the other CPU, by an interrupt.
+    Ipi,
+}
+
+/// The frames of a program: where they are, and what a word of them holds in a scenario.
+const FRAMES: [(u64, u64); 2] = [(0x5000, 5), (0x6000, 6)];
+
+/// The pages of a scenario that have them.
+const PAGES: [&str; 2] = ["m", "m+1"];
+
+/// A, D and the rights of an entry that maps a page, and of one that leads to a table.
+const LEAF: u64 = 0x67;
+const TABLE: u64 = 0x27;
+
+fn as_program(steps: &[(u8, Step)]) -> Value {
+    let word = |pa: u64, index: u64, value: u64| json!({ "pa": format!("{pa:x}"), "index": index, "value": format!("{value:x}") });
+    let at = "1000";
+    let step = |&(cpu, step): &(u8, Step)| match step {
+        Step::Read => json!({ "cpu": cpu, "access": { "va": at, "kind": "r", "cpl": 3, "ac": 0 } }),
+        Step::Set(frame) => json!({ "cpu": cpu, "store": word(0x4000, 1, FRAMES[frame].0 | LEAF) }),
+        Step::Invlpg => json!({ "cpu": cpu, "invlpg": at }),
+        Step::MovCr3 => json!({ "cpu": cpu, "mov_cr3": { "value": "1000" } }),
+        Step::Ipi => json!({ "cpu": 1 - cpu, "invlpg": at }),
+    };
+    json!({
+        "test": "agreement", "cpu": { "cr0": "80010001", "cr4": "20", "efer": "d00" }, "cr3": "1000",
+        "memory": [
+            word(0x1000, 0, 0x2000 | TABLE), word(0x2000, 0, 0x3000 | TABLE), word(0x3000, 0, 0x4000 | TABLE),
+            word(0x4000, 1, FRAMES[0].0 | LEAF),
+        ],
+        "program": steps.iter().map(step).collect::<Vec<_>>(),
+        // So every tuple of outcomes is told as one that is not allowed.
+        "joint_allowed": [],
+    })
+}
+
+fn of_program(steps: &[(u8, Step)]) -> BTreeSet<Vec<u64>> {
+    let program = Program::parse(&as_program(steps).to_string()).unwrap_or_else(|error| panic!("{error}"));
+    let report = explore(&program, Policy::Adversarial { duplicates: true }, None, Budget::Exhaustive(1_000_000));
+    assert!(report.complete, "{steps:?}");
+    let value = |outcome: &String| {
+        let frame = FRAMES.iter().find(|(pa, _)| *outcome == format!("pa:{pa:x}"));
+        frame.unwrap_or_else(|| panic!("{outcome} in {steps:?}")).1
+    };
+    report.not_joint.iter().map(|tuple| tuple.iter().map(value).collect()).collect()
+}
+
+/// Steps in a row on one CPU are a thread; each thread comes after the one before.
+fn as_scenario(steps: &[(u8, Step)]) -> String {
+    let mut threads: Vec<Value> = Vec::new();
+    let mut reads = 0;
+    let mut last = None;
+    for &(cpu, step) in steps {
+        if last != Some(cpu) {
+            let mut thread =
+                json!({ "name": format!("t{}", threads.len()), "process": "p", "cpu": cpu, "run": [] });
+            if let Some(before) = threads.len().checked_sub(1) {
+                thread["after"] = format!("t{before}").into();
+            }
+            threads.push(thread);
+            last = Some(cpu);
+        }
+        let operation = match step {
+            Step::Read => {
+                reads += 1;
+                json!({ "read": { "from": "m+2", "as": format!("r{:02}", reads - 1) } })
+            }
+            Step::Set(frame) => json!({ "set_entry": { "of": "m+2", "to": PAGES[frame] } }),
+            Step::Invlpg => json!({ "invlpg": { "at": "m+2" } }),
+            Step::MovCr3 => json!("mov_cr3"),
+            Step::Ipi => json!({ "ipi_invlpg": { "at": "m+2" } }),
+        };
+        let run = threads.last_mut().and_then(|thread| thread["run"].as_array_mut());
+        run.expect("a thread was begun").push(operation);
+    }
+    let setup = json!([
+        { "mmap": { "as": "m", "pages": 3 } },
+        { "write": { "to": "m", "value": FRAMES[0].1 } }, { "write": { "to": "m+1", "value": FRAMES[1].1 } },
+        { "set_entry": { "of": "m+2", "to": "m" } },
+    ]);
+    let scenario = json!({
+        "name": "agreement", "about": "Bare instructions.",
+        "machine": { "cpus": 2, "platform": { "speculative_walk": "on" } },
+        "processes": [{ "name": "p", "setup": setup }], "threads": threads,
+    });
+    scenario.to_string()
+}
+
+fn of_scenario(steps: &[(u8, Step)]) -> BTreeSet<Vec<u64>> {
+    let scenario = load("agreement", &as_scenario(steps)).unwrap_or_else(|error| panic!("{error}"));
+    let kernel = scenario.kernel.resolve();
+    let campaign = Campaign {
+        outcomes: true,
+        ..Campaign::new(&scenario, scenario.machine, kernel, Way::Exhaustive(Exhaustive::TRACES), 200_000)
+    };
+    let explored = campaign.explore(Goal::All, &AtomicBool::new(false), &|_| ()).expect("it can be set up");
+    assert!(explored.extent.is_verified() && explored.found.is_empty(), "{steps:?}: {:?}", explored.found);
+    // Threads are in the order of their steps, and so are their values.
+    let value = |value: &Option<u64>| value.expect("each read is reached");
+    explored.tally.outcomes.keys().map(|values| values.iter().map(value).collect()).collect()
+}
+
+fn step() -> impl Strategy<Value = (u8, Step)> {
+    let what = prop_oneof![
+        5 => Just(Step::Read),
+        3 => (0..2_usize).prop_map(Step::Set),
+        1 => Just(Step::Invlpg),
+        1 => Just(Step::MovCr3),
+        1 => Just(Step::Ipi),
+    ];
+    (0..2_u8, what)
+}
+
+proptest! {
+    #![proptest_config(Config {
+        cases: 150, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Config::default()
+    })]
+
+    #[test]
+    fn a_scenario_shows_what_a_program_shows(steps in vec(step(), 1..7)) {
+        let (program, scenario) = (of_program(&steps), of_scenario(&steps));
+        let mut told = String::new();
+        for (cpu, step) in &steps {
+            write!(told, "cpu{cpu} {step:?}; ").expect("a string takes everything");
+        }
+        prop_assert_eq!(program, scenario, "{}", told);
+    }
+}
