@@ -3,23 +3,21 @@
 use sim_mm::MmId;
 use sim_mmu::VirtAddr;
 
+use super::spaces::unnamed;
 use crate::operation::Statement;
-use crate::oracle::{Finding, Names};
+use crate::oracle::Names;
 use crate::world::World;
 
-/// The names for the sentence on one finding.
+/// The names for a sentence on a finding.
 pub(super) struct Called<'a> {
     world: &'a World<'a>,
-    /// The place that the finding is about, and what the scenario calls it.
-    place: Option<(VirtAddr, String)>,
     /// The step of each line of the diagram beside the sentence, if there is one.
     lines: Option<Vec<u64>>,
 }
 
 impl<'a> Called<'a> {
-    pub(super) fn of(world: &'a World<'a>, finding: &Finding, lines: Option<Vec<u64>>) -> Called<'a> {
-        let place = finding.page().and_then(|(mm, va)| Some((va, world.page_name(mm, va)?)));
-        Called { world, place, lines }
+    pub(super) fn of(world: &'a World<'a>, lines: Option<Vec<u64>>) -> Called<'a> {
+        Called { world, lines }
     }
 }
 
@@ -29,9 +27,19 @@ impl Names for Called<'_> {
         named.map_or_else(|| format!("mm{}", mm.0), |(_, name)| name)
     }
 
-    fn page(&self, va: VirtAddr) -> String {
-        let named = self.place.as_ref().filter(|(place, _)| *place == va);
-        named.map_or_else(|| va.to_string(), |(_, name)| name.clone())
+    fn page(&self, mm: MmId, va: VirtAddr) -> String {
+        self.world.page_name(mm, va).unwrap_or_else(|| unnamed(va))
+    }
+
+    /// The name alone, if no other process has one of that name there.
+    fn page_of(&self, mm: MmId, va: VirtAddr) -> String {
+        let name = self.world.page_name(mm, va);
+        let others = self.world.process_names().into_iter().filter(|(other, _)| *other != mm);
+        let shared = others.map(|(other, _)| self.world.page_name(other, va)).any(|other| other == name);
+        if shared || name.is_none() {
+            return format!("{}'s {}", self.mm(mm), self.page(mm, va));
+        }
+        self.page(mm, va)
     }
 
     /// The reader sees the numbers of lines. A step that is not shown is not named.

@@ -9,6 +9,7 @@ use sim_core::{Event as Core, Loc};
 use sim_mm::{Event as Mm, MmId};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr};
 
+use super::spaces::Spaces;
 use crate::explore::Trace;
 use crate::oracle::{Logged, What};
 use crate::world::World;
@@ -37,36 +38,50 @@ pub(super) fn touched(step: &[Logged]) -> Option<(TableEntry, Pfn)> {
     })
 }
 
-/// The pages of entries of the lowest level, by location, as far as the run shows them.
-pub(super) fn pages(world: &World<'_>, trace: &Trace) -> BTreeMap<Loc, (MmId, VirtAddr)> {
-    let (memory, geometry) = (&world.kernel().mmu.phys, world.kernel().mmu.geometry);
-    let core = world.kernel().core();
-    let mut mms: BTreeMap<Pfn, MmId> =
-        world.kernel().mms().map(|mm| (Pfn(core.memory.get(mm.pgd().loc())), mm.id)).collect();
-    let mut places: BTreeMap<(Pfn, Pfn), u64> = BTreeMap::new();
-    let mut pages = BTreeMap::new();
-    for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu) {
-        mms.extend(step.iter().filter_map(|entry| match entry.what {
-            What::Mm(Mm::MmCreated { mm, root, .. }) => Some((root, mm)),
-            _ => None,
-        }));
-        let Some((entry, root)) = touched(step) else { continue };
-        let base = if entry.table == root { Some(0) } else { places.get(&(root, entry.table)).copied() };
-        let first = memory.word(entry.table, 0);
-        if let (Some(base), Some(index)) = (base, entry.loc.0.checked_sub(first.0)) {
-            let place = base + u64::from(index) * geometry.span(entry.level);
-            if entry.level != Level::Pte {
-                let leads_to = [entry.old, entry.new].into_iter().filter(|entry| entry.is_present());
-                places.extend(leads_to.map(|entry| ((root, entry.pfn()), place)));
-            } else if let Some(mm) = mms.get(&root) {
-                pages.insert(entry.loc, (*mm, VirtAddr(place)));
+/// The pages of entries of the lowest level, as far as a run shows them.
+#[derive(Default)]
+pub(super) struct Places {
+    /// By the step that touched the entry.
+    at_step: BTreeMap<u64, (MmId, VirtAddr)>,
+    /// By the location of the entry, as it was last.
+    at_loc: BTreeMap<Loc, (MmId, VirtAddr)>,
+}
+
+impl Places {
+    pub(super) fn of(spaces: &Spaces<'_>, world: &World<'_>, trace: &Trace) -> Places {
+        let (memory, geometry) = (&world.kernel().mmu.phys, world.kernel().mmu.geometry);
+        let mut bases: BTreeMap<(Pfn, Pfn), u64> = BTreeMap::new();
+        let mut places = Places::default();
+        for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu) {
+            let Some((entry, root)) = touched(step) else { continue };
+            let base = if entry.table == root { Some(0) } else { bases.get(&(root, entry.table)).copied() };
+            let first = memory.word(entry.table, 0);
+            if let (Some(base), Some(index)) = (base, entry.loc.0.checked_sub(first.0)) {
+                let place = base + u64::from(index) * geometry.span(entry.level);
+                if entry.level != Level::Pte {
+                    let leads_to = [entry.old, entry.new].into_iter().filter(|entry| entry.is_present());
+                    bases.extend(leads_to.map(|entry| ((root, entry.pfn()), place)));
+                } else if let Some(mm) = spaces.of_root(root, step[0].step) {
+                    places.note(step[0].step, entry.loc, (mm, VirtAddr(place)));
+                }
+            }
+            // What the kernel says of itself is surer.
+            for logged in step {
+                if let What::Mm(Mm::PteChanged { mm, va, .. }) = logged.what {
+                    places.note(logged.step, entry.loc, (mm, va));
+                }
             }
         }
-        // What the kernel says of itself is surer.
-        pages.extend(step.iter().filter_map(|logged| match logged.what {
-            What::Mm(Mm::PteChanged { mm, va, .. }) => Some((entry.loc, (mm, va))),
-            _ => None,
-        }));
+        places
     }
-    pages
+
+    fn note(&mut self, step: u64, loc: Loc, place: (MmId, VirtAddr)) {
+        self.at_step.insert(step, place);
+        self.at_loc.insert(loc, place);
+    }
+
+    /// The page of the entry at `loc` that a step touched.
+    pub(super) fn at(&self, step: u64, loc: Loc) -> Option<(MmId, VirtAddr)> {
+        self.at_step.get(&step).or_else(|| self.at_loc.get(&loc)).copied()
+    }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use sim_core::{CpuId, Loc};
 use sim_mmu::{Entry, Level, Pfn};
 
+use super::spaces::PageOf;
+
 /// The counts of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
@@ -15,8 +17,17 @@ pub(super) enum Count {
 /// Something that happened, as far as a reader wants to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
-    /// An entry was read, or changed if `old` and `new` differ.
-    Entry { level: Level, of: Option<String>, table: Option<Pfn>, loc: Loc, old: Entry, new: Entry },
+    /// An entry was read, or changed if `old` and `new` differ. `owner` is the process in whose tables it stands, if
+    /// the line is another's.
+    Entry {
+        level: Level,
+        owner: Option<String>,
+        of: Option<PageOf>,
+        table: Option<Pfn>,
+        loc: Loc,
+        old: Entry,
+        new: Entry,
+    },
     /// A count had these values one after the other; one value alone was read.
     Count { count: Count, pfn: Pfn, values: Vec<u64>, freed: bool },
     /// A frame left the free list; for a table, with the level of its entries.
@@ -26,13 +37,13 @@ pub(super) enum Fact {
     /// One frame's contents went to another.
     Copied { from: Pfn, to: Pfn },
     /// A page's contents were read or written, by user code through a translation or by a device.
-    Touched { of: String, pfn: Pfn, value: u64, write: bool, through: Option<u32>, device: bool },
+    Touched { of: Option<PageOf>, pfn: Pfn, value: u64, write: bool, through: Option<u32>, device: bool },
     /// A walk began with a cached entry of an upper level.
     Began { level: Level, table: Pfn },
     /// A walk that serves no access read an entry of this table.
     Speculated { level: Level, table: Pfn },
     /// A translation went into the TLB.
-    Filled { id: u32, of: String, leaf: Entry },
+    Filled { id: u32, of: PageOf, leaf: Entry },
     /// The translations of a page were dropped from the TLB of a CPU.
     Dropped { target: CpuId },
     /// An interrupt was sent.
@@ -40,11 +51,11 @@ pub(super) enum Fact {
     /// An interrupt was taken; `inside` a routine, not user code.
     Taken { inside: bool },
     /// A flush of the page's translations began.
-    FlushBegun { id: u64, of: String },
+    FlushBegun { id: u64, of: PageOf },
     /// It was complete.
-    FlushDone { id: u64, of: String },
+    FlushDone { id: u64, of: PageOf },
     /// GUP handed out a page.
-    Pinned { id: u64, of: String, pfn: Pfn },
+    Pinned { id: u64, of: PageOf, pfn: Pfn },
     /// A task waits for what never comes.
     Waits { what: String },
     /// A call returned.
@@ -91,11 +102,14 @@ pub(super) fn brief_pte(entry: Entry) -> String {
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fact::Entry { level, of, table, old, new, .. } => {
+            Fact::Entry { level, owner, of, table, old, new, .. } => {
                 let (before, after) = (brief(*level, *old), brief(*level, *new));
+                if let Some(owner) = owner {
+                    write!(f, "{owner}'s ")?;
+                }
                 f.write_str(level.name())?;
                 match (of, table) {
-                    (Some(page), _) => write!(f, " of {page}")?,
+                    (Some(page), _) => write!(f, " of {}", page.name)?,
                     (None, Some(table)) => write!(f, " in {table}")?,
                     (None, None) => {}
                 }
@@ -120,9 +134,10 @@ impl fmt::Display for Fact {
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
             Fact::Touched { of, pfn, value, write, device, .. } => {
                 let verb = if *write { "writes" } else { "reads" };
-                match device {
-                    true => write!(f, "DMA {verb} {pfn}: {value}"),
-                    false => write!(f, "{verb} {of}: {value} ({pfn})"),
+                match of {
+                    _ if *device => write!(f, "DMA {verb} {pfn}: {value}"),
+                    Some(page) => write!(f, "{verb} {page}: {value} ({pfn})"),
+                    None => write!(f, "{verb} a pin: {value} ({pfn})"),
                 }
             }
             Fact::Began { level, table } => write!(f, "walk begins at the cached {}: {table}", level.name()),

@@ -1,6 +1,7 @@
 //! A line of a story.
 
 use sim_core::{CpuId, Role, Routine};
+use sim_mm::MmId;
 
 use super::fact::Fact;
 use crate::oracle::telling;
@@ -11,6 +12,8 @@ pub(super) struct Line {
     /// The step of the run.
     pub(super) step: u64,
     pub(super) cpu: CpuId,
+    /// The address space of the task whose line it is.
+    pub(super) space: Option<MmId>,
     /// The active routines, outermost first.
     pub(super) stack: Vec<Routine>,
     pub(super) fact: Fact,
@@ -22,7 +25,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(step: u64, cpu: CpuId, stack: &[Routine], fact: Fact) -> Line {
-        Line { step, cpu, stack: stack.to_vec(), fact, remark: None, bad: false }
+        Line { step, cpu, space: None, stack: stack.to_vec(), fact, remark: None, bad: false }
     }
 
     /// The routines to show: the outermost, which is the system call or the interrupt, and the innermost that

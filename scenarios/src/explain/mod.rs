@@ -9,6 +9,7 @@ mod prevent;
 mod relevance;
 mod remark;
 mod report;
+mod spaces;
 mod story;
 mod teller;
 mod whole_run;
@@ -43,5 +44,5 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(
 
 /// The sentence on what went wrong, with the scenario's names for processes and pages.
 pub fn consequence(world: &World<'_>, finding: &Finding) -> String {
-    finding.violation.sentence(&Called::of(world, finding, None))
+    finding.violation.sentence(&Called::of(world, None))
 }

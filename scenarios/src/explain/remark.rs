@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use sim_core::{CpuId, Loc};
-use sim_mmu::{Entry, Level, Pfn};
+use sim_mm::MmId;
+use sim_mmu::{Entry, Level, Pfn, Vpn};
 
 use super::fact::{Count, Fact, brief_pte};
 use super::line::Line;
+use super::spaces::PageOf;
 use super::teller::Teller;
 
 /// What has been established so far, line by line.
 #[derive(Default)]
 struct Known {
     /// The translations that CPUs cache, and the page of each.
-    cached: BTreeMap<CpuId, (String, Entry)>,
+    cached: BTreeMap<CpuId, (PageOf, Entry)>,
     /// What CPUs read that leads to the frame, and have yet to make use of.
     in_hand: BTreeMap<CpuId, Pfn>,
     /// What CPUs last read in entries, or put there.
     read: BTreeMap<(CpuId, Loc), Entry>,
     /// The entry of each page.
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<(MmId, Vpn), Entry>,
     /// The CPUs that hold pins.
     pins: Vec<CpuId>,
     freed: bool,
@@ -39,15 +41,19 @@ pub(super) fn remark(lines: &mut [Line], teller: &Teller<'_>) {
 }
 
 impl Known {
-    /// The CPU other than `cpu` that goes on with a frame that is gone, and how.
-    fn holds_on(&self, cpu: CpuId) -> Option<String> {
-        let cached = self
-            .cached
-            .iter()
-            .map(|(by, (page, entry))| (by, format!("still caches {page}: {}", brief_pte(*entry))));
-        let in_hand = self.in_hand.iter().map(|(by, pfn)| (by, format!("will use {pfn}")));
-        let other = cached.chain(in_hand).find(|(by, _)| **by != cpu);
-        other.map(|(by, what)| format!("CPU {} {what}", by.0))
+    /// The CPU other than that of the line which still caches a page, and how.
+    fn still_caches(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
+        let (by, (page, entry)) = self.cached.iter().find(|(by, _)| **by != line.cpu)?;
+        let page = teller.spaces.again(line.space, page);
+        Some(format!("CPU {} still caches {page}: {}", by.0, brief_pte(*entry)))
+    }
+
+    /// The CPU other than that of the line which goes on with a frame that is gone, and how.
+    fn holds_on(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
+        self.still_caches(line, teller).or_else(|| {
+            let (by, pfn) = self.in_hand.iter().find(|(by, _)| **by != line.cpu)?;
+            Some(format!("CPU {} will use {pfn}", by.0))
+        })
     }
 
     fn of(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
@@ -63,16 +69,13 @@ impl Known {
             return Some(format!("{pfn} is the zero page"));
         }
         match &line.fact {
-            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.holds_on(line.cpu),
-            Fact::FlushDone { .. } => {
-                let (by, (page, entry)) = self.cached.iter().find(|(by, _)| **by != line.cpu)?;
-                Some(format!("CPU {} still caches {page}: {}", by.0, brief_pte(*entry)))
-            }
+            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.holds_on(line, teller),
+            Fact::FlushDone { .. } => self.still_caches(line, teller),
             Fact::Count { count: Count::Ref, pfn, values, .. } if self.freed && values.first() == Some(&0) => {
                 Some(format!("{pfn} is on the free list"))
             }
-            Fact::Entry { level: Level::Pte, loc, old, new, .. } if teller.leads_to_frame(*new) => {
-                let process = teller.process_at(*loc);
+            Fact::Entry { level: Level::Pte, of, old, new, .. } if teller.leads_to_frame(*new) => {
+                let process = of.as_ref().and_then(|page| teller.spaces.process(page.key().0));
                 if self.freed && !teller.leads_to_frame(*old) {
                     return process.map(|process| format!("{} is now {process}'s", new.pfn()));
                 }
@@ -85,15 +88,15 @@ impl Known {
                 Some(format!("CPU {} had read {}", line.cpu.0, brief_pte(*read)))
             }
             Fact::Pinned { of, pfn, .. } => {
-                let entry = self.entries.get(of)?;
+                let entry = self.entries.get(&of.key())?;
                 match () {
                     () if !entry.is_present() => Some(format!("{of} is unmapped")),
                     () if entry.pfn() != *pfn => Some(format!("{of} maps {} now", entry.pfn())),
                     () => None,
                 }
             }
-            Fact::Touched { of, through: Some(_), .. } if line.bad => {
-                let (entry, (_, cached)) = (self.entries.get(of)?, self.cached.get(&line.cpu)?);
+            Fact::Touched { of: Some(of), through: Some(_), .. } if line.bad => {
+                let (entry, (_, cached)) = (self.entries.get(&of.key())?, self.cached.get(&line.cpu)?);
                 let differ = brief_pte(*entry) != brief_pte(*cached);
                 differ.then(|| format!("stale TLB: the pte is {}", brief_pte(*entry)))
             }
@@ -125,7 +128,7 @@ impl Known {
             }
             Fact::Entry { level, of, loc, new, .. } => {
                 self.read.insert((line.cpu, *loc), *new);
-                self.entries.extend(of.clone().map(|of| (of, *new)));
+                self.entries.extend(of.as_ref().map(|of| (of.key(), *new)));
                 let used_next = *level != Level::Pte || !line.stack.is_empty();
                 if line.fact.is_read() && teller.leads_to_frame(*new) && used_next {
                     self.in_hand.insert(line.cpu, new.pfn());

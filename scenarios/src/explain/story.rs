@@ -38,7 +38,10 @@ impl Story {
         for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu).filter(|step| told(step[0].step))
         {
             let facts = teller.tell(step).into_iter();
-            lines.extend(facts.map(|(entry, fact)| Line::new(entry.step, entry.cpu, &entry.stack, fact)));
+            lines.extend(facts.map(|(entry, fact)| Line {
+                space: teller.spaces.at(entry.cpu, entry.step),
+                ..Line::new(entry.step, entry.cpu, &entry.stack, fact)
+            }));
         }
         let mut lines = relevant(lines, finding, last);
         lines.extend(whole_run::waits(finding));
@@ -50,7 +53,7 @@ impl Story {
             }
         }
         remark(&mut lines, &teller);
-        let mut consequence = finding.violation.sentence(&Called::of(world, finding, Some(steps(&lines))));
+        let mut consequence = finding.violation.sentence(&Called::of(world, Some(steps(&lines))));
         if let (OracleId::Livelock, Some(cycle)) = (finding.oracle(), span) {
             let steps = cycle.end() - cycle.start() + 1;
             consequence.push_str(&format!(" It repeats its last {steps} steps over and over."));
@@ -60,7 +63,7 @@ impl Story {
 
     /// What another oracle says, with the numbers of the lines.
     pub(super) fn also(&self, world: &World<'_>, finding: &Finding) -> String {
-        finding.violation.sentence(&Called::of(world, finding, Some(steps(&self.lines))))
+        finding.violation.sentence(&Called::of(world, Some(steps(&self.lines))))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::{CpuId, Event as Core, Loc, OpKind, Role, Routine};
+use sim_core::{CpuId, Event as Core, OpKind, Role, Routine};
 use sim_mm::{Event as Mm, FrameUse, MmId, Page};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
-use super::entries::{self, TableEntry};
+use super::entries::{self, Places, TableEntry};
 use super::fact::{Count, Fact};
+use super::spaces::{PageOf, Spaces};
 use crate::explore::Trace;
 use crate::oracle::{Finding, Logged, OracleId, Violation, What};
 use crate::world::World;
@@ -47,16 +48,18 @@ pub(super) struct Teller<'a> {
     followed: Option<u64>,
     /// The step in which a speculative walk took a frame for a table.
     speculated: Option<u64>,
+    pub(super) spaces: Spaces<'a>,
     pages: Vec<(MmId, VirtAddr)>,
-    entries: BTreeMap<Loc, (MmId, VirtAddr)>,
+    entries: Places,
     /// Flushes that concern the pages, and the page of each.
-    flushes: BTreeMap<u64, String>,
-    /// The page and frame of each pin.
-    pins: BTreeMap<u64, (String, Pfn)>,
+    flushes: BTreeMap<u64, (MmId, VirtAddr)>,
+    /// The page of each pin.
+    pins: BTreeMap<u64, (MmId, VirtAddr)>,
 }
 
 impl<'a> Teller<'a> {
     pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Teller<'a> {
+        let spaces = Spaces::of(world, trace);
         let mut teller = Teller {
             world,
             frame: finding.frame().or_else(|| frame_of_check(trace, finding)),
@@ -65,7 +68,8 @@ impl<'a> Teller<'a> {
             followed: (finding.oracle() == OracleId::PageTableUseAfterFree).then(|| followed(trace)).flatten(),
             speculated: is_speculation(finding).then(|| trace.log.last().map(|entry| entry.step)).flatten(),
             pages: finding.page().into_iter().collect(),
-            entries: entries::pages(world, trace),
+            entries: Places::of(&spaces, world, trace),
+            spaces,
             flushes: BTreeMap::new(),
             pins: BTreeMap::new(),
         };
@@ -76,17 +80,17 @@ impl<'a> Teller<'a> {
                 {
                     teller.pages.push((*mm, *va));
                 }
-                What::Mm(Mm::Pinned { id, mm, va, pfn, .. }) => {
-                    teller.pins.insert(*id, (teller.page(*mm, *va), *pfn));
+                What::Mm(Mm::Pinned { id, mm, va, .. }) => {
+                    teller.pins.insert(*id, (*mm, *va));
                 }
                 _ => {}
             }
         }
         for entry in &trace.log {
             if let What::Mm(Mm::FlushBegun { id, mm, range }) = &entry.what
-                && let Some((_, va)) = teller.pages.iter().find(|(of, va)| of == mm && range.contains(&va.vpn()))
+                && let Some(page) = teller.pages.iter().find(|(of, va)| of == mm && range.contains(&va.vpn()))
             {
-                teller.flushes.insert(*id, teller.page(*mm, *va));
+                teller.flushes.insert(*id, *page);
             }
         }
         teller
@@ -100,8 +104,15 @@ impl<'a> Teller<'a> {
         entry.is_present() && self.is_frame(entry.pfn())
     }
 
-    fn page(&self, mm: MmId, va: VirtAddr) -> String {
-        self.world.page_name(mm, va).unwrap_or_else(|| va.to_string())
+    /// What the line of a log entry calls a page.
+    fn page(&self, at: &Logged, (mm, va): (MmId, VirtAddr)) -> PageOf {
+        self.spaces.page(self.spaces.at(at.cpu, at.step), mm, va)
+    }
+
+    /// A page of the address space under `root`.
+    fn page_under(&self, at: &Logged, root: Pfn, va: VirtAddr) -> Option<PageOf> {
+        let mm = self.spaces.of_root(root, at.step).or_else(|| self.spaces.at(at.cpu, at.step))?;
+        Some(self.page(at, (mm, va)))
     }
 
     /// What one step did.
@@ -111,14 +122,14 @@ impl<'a> Teller<'a> {
             let fact = match &entry.what {
                 What::Core(event) => self.tell_core(event, &entry.stack),
                 What::Hardware(Hardware::TableAccess { by, .. }) => {
-                    touched.and_then(|(table_entry, _)| self.tell_entry(table_entry, *by, entry))
+                    touched.and_then(|(table_entry, root)| self.tell_entry(table_entry, root, *by, entry))
                 }
                 What::Hardware(Hardware::Speculated { level, table, .. }) => {
                     let wrong = self.speculated == Some(entry.step) && self.is_frame(*table);
                     wrong.then_some(Fact::Speculated { level: *level, table: *table })
                 }
-                What::Hardware(event) => self.tell_hardware(event),
-                What::Mm(event) => self.tell_mm(event, &entry.stack),
+                What::Hardware(event) => self.tell_hardware(event, entry),
+                What::Mm(event) => self.tell_mm(event, entry),
             };
             fact.map(|fact| (entry, fact))
         });
@@ -128,28 +139,27 @@ impl<'a> Teller<'a> {
         told
     }
 
-    fn tell_entry(&self, entry: TableEntry, by: Walker, at: &Logged) -> Option<Fact> {
+    fn tell_entry(&self, entry: TableEntry, root: Pfn, by: Walker, at: &Logged) -> Option<Fact> {
         let TableEntry { level, table, loc, old, new } = entry;
-        let place = self.entries.get(&loc).filter(|_| level == Level::Pte);
+        let place = self.entries.at(at.step, loc).filter(|_| level == Level::Pte);
         let lockless = at.stack.iter().any(|routine| routine.role == Role::Lockless);
         let of_call = match self.oracle {
             OracleId::Check => lockless,
             OracleId::Livelock => by == Walker::Software,
             _ => false,
         };
-        let known = place.is_some_and(|place| of_call || self.pages.contains(place));
+        let known = place.is_some_and(|place| of_call || self.pages.contains(&place));
         let leads = self.leads_to_frame(old) || self.leads_to_frame(new) || Some(at.step) == self.followed;
         // That a walk read the entry is seen by what it leads to: a fault, or a translation.
         let seen_elsewhere = by == Walker::Hardware && level == Level::Pte && old.pfn() == new.pfn();
         let told = (known || leads) && !seen_elsewhere || self.is_frame(table);
-        told.then(|| Fact::Entry {
-            level,
-            of: place.map(|(mm, va)| self.page(*mm, *va)).filter(|_| !self.is_frame(table)),
-            table: self.is_frame(table).then_some(table),
-            loc,
-            old,
-            new,
-        })
+        let of = place.map(|place| self.page(at, place)).filter(|_| !self.is_frame(table));
+        let line = self.spaces.at(at.cpu, at.step);
+        let owner = match &of {
+            Some(page) => page.owner.clone(),
+            None => self.spaces.of_root(root, at.step).and_then(|mm| self.spaces.owner(line, mm)),
+        };
+        told.then(|| Fact::Entry { level, owner, of, table: self.is_frame(table).then_some(table), loc, old, new })
     }
 
     fn tell_core(&self, event: &Core, stack: &[Routine]) -> Option<Fact> {
@@ -171,15 +181,11 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn tell_hardware(&self, event: &Hardware) -> Option<Fact> {
-        let named = |va: VirtAddr| {
-            let page = self.pages.iter().find(|(_, page)| page.vpn() == va.vpn());
-            page.map_or_else(|| va.to_string(), |(mm, _)| self.page(*mm, va))
-        };
+    fn tell_hardware(&self, event: &Hardware, at: &Logged) -> Option<Fact> {
         match event {
             Hardware::Retired { va, access, through, value, .. } if self.is_frame(through.pfn) => {
                 Some(Fact::Touched {
-                    of: named(va.page_base()),
+                    of: self.page_under(at, through.root, va.page_base()),
                     pfn: through.pfn,
                     value: *value,
                     write: access.writes(),
@@ -190,9 +196,9 @@ impl<'a> Teller<'a> {
             Hardware::Began(partial) if self.is_frame(partial.table) => {
                 Some(Fact::Began { level: partial.level, table: partial.table })
             }
-            Hardware::Filled(found) if self.is_frame(found.pfn) => {
-                Some(Fact::Filled { id: found.id, of: named(found.vpn.base()), leaf: found.leaf })
-            }
+            Hardware::Filled(found) if self.is_frame(found.pfn) => self
+                .page_under(at, found.root, found.vpn.base())
+                .map(|of| Fact::Filled { id: found.id, of, leaf: found.leaf }),
             Hardware::Invalidated { target, page } if self.concerns(page.map(VirtAddr::vpn)) => {
                 Some(Fact::Dropped { target: *target })
             }
@@ -204,7 +210,8 @@ impl<'a> Teller<'a> {
         self.pages.iter().any(|(_, va)| page.is_none_or(|vpn| vpn == va.vpn()))
     }
 
-    fn tell_mm(&self, event: &Mm, stack: &[Routine]) -> Option<Fact> {
+    fn tell_mm(&self, event: &Mm, at: &Logged) -> Option<Fact> {
+        let flushed = |id: &u64| self.flushes.get(id).map(|page| self.page(at, *page));
         match event {
             Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(Fact::Allocated {
                 pfn: *pfn,
@@ -224,37 +231,25 @@ impl<'a> Teller<'a> {
             Mm::MapcountChanged { pfn, old, new } if self.is_frame(*pfn) => {
                 Some(Fact::Count { count: Count::Map, pfn: *pfn, values: vec![*old, *new], freed: false })
             }
-            Mm::FlushBegun { id, .. } => {
-                self.flushes.get(id).map(|of| Fact::FlushBegun { id: *id, of: of.clone() })
-            }
-            Mm::FlushDone { id } => self.flushes.get(id).map(|of| Fact::FlushDone { id: *id, of: of.clone() }),
+            Mm::FlushBegun { id, .. } => flushed(id).map(|of| Fact::FlushBegun { id: *id, of }),
+            Mm::FlushDone { id } => flushed(id).map(|of| Fact::FlushDone { id: *id, of }),
             Mm::Pinned { id, va, mm, pfn, .. } if self.is_frame(*pfn) || self.oracle == OracleId::Check => {
-                Some(Fact::Pinned { id: *id, of: self.page(*mm, *va), pfn: *pfn })
+                Some(Fact::Pinned { id: *id, of: self.page(at, (*mm, *va)), pfn: *pfn })
             }
             Mm::PinTouched { id, pfn, value, write, .. }
                 if self.is_frame(*pfn) || self.oracle == OracleId::Check =>
             {
                 Some(Fact::Touched {
-                    of: self.pins.get(id).map_or_else(|| "a pin".to_owned(), |(of, _)| of.clone()),
+                    of: self.pins.get(id).map(|page| self.page(at, *page)),
                     pfn: *pfn,
                     value: *value,
                     write: *write,
                     through: None,
-                    device: stack.is_empty(),
+                    device: at.stack.is_empty(),
                 })
             }
             _ => None,
         }
-    }
-
-    /// The processes that map the frame by `entry`, at `loc`.
-    pub(super) fn process_at(&self, loc: Loc) -> Option<String> {
-        let (mm, _) = self.entries.get(&loc)?;
-        self.process(*mm)
-    }
-
-    pub(super) fn process(&self, mm: MmId) -> Option<String> {
-        self.world.process_names().into_iter().find(|(of, _)| *of == mm).map(|(_, name)| name)
     }
 
     /// Whether the finding is about counts that are wrong in the end.

@@ -41,7 +41,7 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
         return found(Violation::ZeroPageFreed { pfn }, None);
     }
     let pin = ghost.pins_on(pfn).next()?;
-    found(Violation::FreedUnderPin { pfn, va: pin.va }, Some(pin.taken.clone()))
+    found(Violation::FreedUnderPin { pfn, mm: pin.mm, va: pin.va }, Some(pin.taken.clone()))
 }
 
 /// A run has ended: every count against the holders that are left.

@@ -49,7 +49,7 @@ pub enum Violation {
     /// `refcount`: the zero page was freed.
     ZeroPageFreed { pfn: Pfn },
     /// `refcount`: a frame was freed under a pin of `va`.
-    FreedUnderPin { pfn: Pfn, va: VirtAddr },
+    FreedUnderPin { pfn: Pfn, mm: MmId, va: VirtAddr },
     /// `refcount`, at rest: the count is not the number of holders.
     CountAtRest { pfn: Pfn, count: u64, holders: u64, mappings: u64, pins: u64 },
     /// `refcount`, at rest: a frame that is not free has no holder that could give it back.
@@ -127,9 +127,14 @@ pub trait Names {
         format!("mm{}", mm.0)
     }
 
-    /// A page, or a place in it.
-    fn page(&self, va: VirtAddr) -> String {
+    /// A page of an address space, where the sentence says whose it is.
+    fn page(&self, _mm: MmId, va: VirtAddr) -> String {
         va.to_string()
+    }
+
+    /// A page of an address space, where nothing else says whose it is.
+    fn page_of(&self, mm: MmId, va: VirtAddr) -> String {
+        self.page(mm, va)
     }
 
     /// The part of a sentence that says at which step something was; it begins with a blank, or is empty.
@@ -229,6 +234,7 @@ impl Violation {
             | Violation::ForeignRead { mm, va, .. }
             | Violation::PinPutTwice { mm, va, .. }
             | Violation::PinUsedAfterPut { mm, va, .. }
+            | Violation::FreedUnderPin { mm, va, .. }
             | Violation::FreedUnderMapping { mm, va, .. }
             | Violation::BadPageMap { what: Miscount::Stray { mm, va } } => Some((mm, va)),
             _ => None,
@@ -266,14 +272,18 @@ impl Violation {
     /// The message: what is wrong, in a clause with the values.
     fn message(&self, names: &dyn Names) -> String {
         match self {
-            Violation::LostFrameUsed { va, filled_at, pfn, lost, .. } => {
-                let (page, when) = (names.page(*va), names.at_step(*filled_at));
+            Violation::LostFrameUsed { mm, va, filled_at, pfn, lost } => {
+                let (page, when) = (names.page_of(*mm, *va), names.at_step(*filled_at));
                 let wrong = lost.told("was freed");
                 format!("user code at {page} used a translation cached{when} to {pfn}, which {wrong}")
             }
-            Violation::LostPinTouched { va, pfn, write, lost, .. } => {
+            Violation::LostPinTouched { mm, va, pfn, write, lost } => {
                 let wrong = lost.told("was freed under the reference");
-                format!("a {} through a pin of {} touched {pfn}, which {wrong}", verb(*write), names.page(*va))
+                format!(
+                    "a {} through a pin of {} touched {pfn}, which {wrong}",
+                    verb(*write),
+                    names.page_of(*mm, *va)
+                )
             }
             Violation::NoSuchTable { by, routine, table, level, found } => {
                 let walker = match by {
@@ -283,25 +293,25 @@ impl Violation {
                 };
                 format!("{walker} took {table} for a table of {} entries, but it {found}", level.name())
             }
-            Violation::StaleTranslation { va, write, pfn, filled_at, .. } => format!(
+            Violation::StaleTranslation { mm, va, write, pfn, filled_at } => format!(
                 "a {} at {} used a translation to {pfn} cached{}, though a flush of it was complete",
                 verb(*write),
-                names.page(*va),
+                names.page_of(*mm, *va),
                 names.at_step(*filled_at)
             ),
-            Violation::OldValueRead { va, pfn, value, now, held, .. } => format!(
+            Violation::OldValueRead { mm, va, pfn, value, now, held } => format!(
                 "a read at {} answered {value} from {pfn}, though {now} is mapped there and holds {held}",
-                names.page(*va)
+                names.page_of(*mm, *va)
             ),
-            Violation::ZeroPageWritten { va, .. } => {
-                format!("a write at {} changed the zero page", names.page(*va))
+            Violation::ZeroPageWritten { mm, va, .. } => {
+                format!("a write at {} changed the zero page", names.page_of(*mm, *va))
             }
             Violation::PrivatePageWritten { mm, va, pfn, other, at } => format!(
                 "a write by {} at {} changed {pfn}, which {} maps as its private page {}",
                 names.mm(*mm),
-                names.page(*va),
+                names.page(*mm, *va),
                 names.mm(*other),
-                names.page(*at)
+                names.page(*other, *at)
             ),
             Violation::ForeignRead { mm, pfn, value, owner, .. } => {
                 let whose = owner.map_or_else(|| "somebody else".to_owned(), |owner| names.mm(owner));
@@ -309,14 +319,14 @@ impl Violation {
             }
             Violation::ObjectUsed { word } => format!("{word} was used after its end"),
             Violation::KernelStops { what } => format!("the kernel stops: {what}"),
-            Violation::PinPutTwice { va, pfn, .. } => {
-                format!("the pin of {}, which held {pfn}, was put a second time", names.page(*va))
+            Violation::PinPutTwice { mm, va, pfn } => {
+                format!("the pin of {}, which held {pfn}, was put a second time", names.page_of(*mm, *va))
             }
-            Violation::PinUsedAfterPut { va, pfn, write, .. } => {
+            Violation::PinUsedAfterPut { mm, va, pfn, write } => {
                 format!(
                     "a {} through the pin of {} touched {pfn} after the pin was put",
                     verb(*write),
-                    names.page(*va)
+                    names.page_of(*mm, *va)
                 )
             }
             Violation::CountBelowZero { pfn } => format!("the count of {pfn} fell below zero"),
@@ -325,8 +335,8 @@ impl Violation {
             Violation::NoFrameFreed { pfn } => format!("{pfn} was freed, but memory has no such frame"),
             Violation::FreedTwice { pfn } => format!("{pfn} was freed twice"),
             Violation::ZeroPageFreed { pfn } => format!("{pfn}, the zero page, was freed"),
-            Violation::FreedUnderPin { pfn, va } => {
-                format!("{pfn} was freed while the pin of {} holds it", names.page(*va))
+            Violation::FreedUnderPin { pfn, mm, va } => {
+                format!("{pfn} was freed while the pin of {} holds it", names.page_of(*mm, *va))
             }
             Violation::CountAtRest { pfn, count, holders, mappings, pins } => format!(
                 "at rest the count of {pfn} is {count}, but it has {holders} holders \
@@ -334,14 +344,17 @@ impl Violation {
             ),
             Violation::LostAtRest { pfn } => format!("at rest nobody can reach {pfn}, but it is not free"),
             Violation::FreedUnderMapping { pfn, mm, va } => {
-                format!("{pfn} was freed while {} maps it at {}", names.mm(*mm), names.page(*va))
+                format!("{pfn} was freed while {} maps it at {}", names.mm(*mm), names.page(*mm, *va))
             }
             Violation::MapcountAtRest { pfn, count, mappings } => {
                 format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it")
             }
             Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
-                let (mm, page) = (names.mm(*mm), names.page(*va));
+                let (mm, page) = (names.mm(*mm), names.page(*mm, *va));
                 format!("at rest {mm} has an entry at {page} that no mapping of its allows")
+            }
+            Violation::BadPageMap { what: Miscount::Disorder { mm } } => {
+                format!("at rest the list of mappings of {} is out of order", names.mm(*mm))
             }
             Violation::BadPageMap { what } => format!("at rest {what}"),
             Violation::Deadlock { waits } => {

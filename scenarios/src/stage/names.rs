@@ -113,11 +113,17 @@ impl Names {
         pages
     }
 
-    pub(super) fn page_name(&self, mm: MmId, va: VirtAddr) -> Option<String> {
+    /// The mapping of a page: of two in one place, the one that came later.
+    fn mapping_of(&self, mm: MmId, va: VirtAddr) -> Option<(&Mapping, u64)> {
         let process = self.mms.iter().position(|of| *of == Some(mm))?;
-        self.mappings.iter().filter(|mapping| mapping.process == process).find_map(|mapping| {
+        self.mappings.iter().rev().filter(|mapping| mapping.process == process).find_map(|mapping| {
             let page = va.vpn().0.checked_sub(mapping.start.vpn().0).filter(|page| *page < mapping.pages)?;
-            Some(if page == 0 { mapping.name.to_string() } else { format!("{}+{page}", mapping.name) })
+            Some((mapping, page))
         })
+    }
+
+    pub(super) fn page_name(&self, mm: MmId, va: VirtAddr) -> Option<String> {
+        let (mapping, page) = self.mapping_of(mm, va)?;
+        Some(if page == 0 { mapping.name.to_string() } else { format!("{}+{page}", mapping.name) })
     }
 }

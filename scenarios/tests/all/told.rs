@@ -64,6 +64,22 @@ fn no_line_of_a_diagram_is_wider_than_a_mail() {
 }
 
 #[test]
+fn a_line_says_whose_a_page_is_if_it_is_another_processs() {
+    let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told").join(name);
+    let read = |name: &str| std::fs::read_to_string(path(name)).expect("a text file");
+    let fork = read("race-fork-of-a-range.txt");
+    // The parent's thread changes its own entry, then the child's, of one name.
+    assert!(fork.contains(" pte of buf+1: F7 rw -> F7 ro\n"), "{fork}");
+    assert!(fork.contains(" child's pte of buf+1: none -> F7 ro\n"), "{fork}");
+    let stranger = read("race-vmsplice-stranger.txt");
+    assert!(stranger.contains(" reads child's buf: 42 (F6) <--\n"), "{stranger}");
+    for path in told().into_iter().filter(|path| path.to_string_lossy().contains("race-")) {
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        assert!(!text.contains("0x7f"), "{} calls a page by its address", path.display());
+    }
+}
+
+#[test]
 fn the_readme_shows_what_the_first_command_prints() {
     let read = |path: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
