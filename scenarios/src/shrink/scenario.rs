@@ -62,6 +62,7 @@ pub fn shrink(
     progress: &dyn Fn(u64, Size),
 ) -> Result<Shrinking, SetupError> {
     let _shrink = tracing::info_span!("shrink", scenario = subject.scenario.name).entered();
+    let start = Size::of(&subject.scenario, subject.machine, &trace);
     let mut best = {
         let world = World::new(&subject.scenario, subject.machine, subject.kernel)?;
         let mut executor = world.executor();
@@ -82,7 +83,8 @@ pub fn shrink(
             }
             tried += 1;
             progress(tried, best.size);
-            if let Some(simpler) = attempt(&best, &edit, &finding, runs).filter(|new| new.size < best.size) {
+            let simpler = |new: &Shrinking| new.size < best.size && new.size.is_within(start);
+            if let Some(simpler) = attempt(&best, &edit, &finding, runs).filter(simpler) {
                 tracing::info!(candidate = tried, "{}", best.size.to(simpler.size));
                 best = simpler;
                 continue 'again;

@@ -17,10 +17,10 @@ use crate::oracle::Finding;
 use crate::world::World;
 
 /// Runs to spend at the most.
-const ATTEMPTS: u64 = 2_000;
+const ATTEMPTS: u64 = 10_000;
 
 /// Steps to spend at the most: a livelock is long, and its log is longer.
-const STEPS: u64 = 400_000;
+const STEPS: u64 = 2_000_000;
 
 /// The longest run whose course is looked at.
 const LONGEST: u64 = 5_000;
@@ -28,18 +28,22 @@ const LONGEST: u64 = 5_000;
 /// Which steps of a run matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matter {
-    /// The numbers of the steps that do. All, if a run of these alone did not end in the finding.
+    /// The numbers of the steps that do. All, if that is not known.
     pub steps: Vec<u64>,
     /// Of how many.
     pub of: u64,
+    /// Whether it is known: a run of these alone ended in the finding, and the run is not too long to ask.
+    pub known: bool,
 }
 
 impl fmt::Display for Matter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matter = self.steps.len() as u64;
+        // Another scenario may come there without them: only shrinking tells.
         match self.of - matter {
-            0 => f.write_str("all of which matter"),
-            _ => write!(f, "of which {matter} matter"),
+            _ if !self.known => f.write_str("of which all or some lead to it"),
+            0 => f.write_str("all of which lead to it"),
+            _ => write!(f, "of which {matter} lead to it"),
         }
     }
 }
@@ -49,12 +53,24 @@ struct Search<'m, 'w, 'e> {
     world: &'m World<'w>,
     executor: &'e mut Executor<'m, Kernel>,
     finding: Finding,
+    /// What the run began with. No number of it may grow, whatever else gets smaller.
+    start: Schedule,
     best: Trace,
     attempts: u64,
     steps: u64,
 }
 
-impl<'m> Search<'m, '_, '_> {
+impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
+    fn new(
+        world: &'m World<'w>,
+        executor: &'e mut Executor<'m, Kernel>,
+        finding: Finding,
+        trace: &Trace,
+    ) -> Search<'m, 'w, 'e> {
+        let start = Schedule::of(trace);
+        Search { world, executor, finding, start, best: trace.clone(), attempts: 0, steps: 0 }
+    }
+
     fn run(&mut self, source: Source) -> Option<Trace> {
         let mut trace = Trace::record(self.world, self.executor, source);
         self.attempts += 1;
@@ -74,8 +90,9 @@ impl<'m> Search<'m, '_, '_> {
     /// Takes the run if it is simpler. What it does needlessly goes first.
     fn take(&mut self, trace: Trace) -> bool {
         let tidied = self.tidied(&trace);
-        let simplest = tidied.into_iter().chain([trace]).min_by_key(Schedule::of);
-        let better = simplest.filter(|trace| Schedule::of(trace) < Schedule::of(&self.best));
+        let allowed = tidied.into_iter().chain([trace]).filter(|trace| Schedule::of(trace).is_within(self.start));
+        let better =
+            allowed.min_by_key(Schedule::of).filter(|trace| Schedule::of(trace) < Schedule::of(&self.best));
         let found = better.is_some();
         self.best = better.unwrap_or_else(|| self.best.clone());
         found
@@ -166,7 +183,7 @@ fn moved(course: &Course, turn: std::ops::Range<usize>) -> Vec<Course> {
 pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: Trace) -> Trace {
     let Some(finding) = trace.findings.first().cloned() else { return trace };
     let _pass = tracing::debug_span!("simplify", steps = trace.steps).entered();
-    let mut search = Search { world, executor, finding, best: trace.clone(), attempts: 0, steps: 0 };
+    let mut search = Search::new(world, executor, finding, &trace);
     if trace.steps <= LONGEST {
         search.take(trace);
         while !search.is_spent() && (search.fewer_turns() || search.simpler_values()) {}
@@ -188,13 +205,13 @@ impl Search<'_, '_, '_> {
 /// Which steps of a run its first finding needs, shown by running these first: where the finding ends the
 /// run, these alone.
 pub fn matter<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: &Trace) -> Matter {
-    let all = Matter { steps: (1..=trace.steps).collect(), of: trace.steps };
-    let Some(finding) = trace.findings.first().filter(|_| trace.steps <= LONGEST) else { return all };
+    let all = |known| Matter { steps: (1..=trace.steps).collect(), of: trace.steps, known };
+    let Some(finding) = trace.findings.first().filter(|_| trace.steps <= LONGEST) else { return all(false) };
     let course = Course::of(trace);
     let wanted = Past::of(trace, &course).of_finding(trace, &course, finding);
     let pick = |wish: bool| course.doings.iter().zip(&wanted).filter(move |(_, w)| **w == wish).map(|(d, _)| d);
     if !wanted.contains(&false) {
-        return all;
+        return all(true);
     }
     // A step that the course does not have goes with the one after it.
     let goes_with = |step: u64| course.doings.partition_point(|doing| doing.step < step);
@@ -203,10 +220,9 @@ pub fn matter<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, tra
     if finding.is_at_rest() {
         doings.extend(pick(false).cloned());
     }
-    let mut search =
-        Search { world, executor, finding: finding.clone(), best: trace.clone(), attempts: 0, steps: 0 };
+    let mut search = Search::new(world, executor, finding.clone(), trace);
     match search.follow(Course { doings }) {
-        Some((_, ending)) if !ending.left_course() => Matter { steps, of: trace.steps },
-        _ => all,
+        Some((_, ending)) if !ending.left_course() => Matter { steps, of: trace.steps, known: true },
+        _ => all(false),
     }
 }

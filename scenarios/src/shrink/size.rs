@@ -31,6 +31,11 @@ impl Schedule {
             steps: trace.steps,
         }
     }
+
+    /// Whether none of its numbers is larger than in another.
+    pub fn is_within(self, other: Schedule) -> bool {
+        self.switches <= other.switches && self.choices <= other.choices && self.steps <= other.steps
+    }
 }
 
 /// The size of a failing run with its scenario, what weighs most first.
@@ -61,6 +66,12 @@ impl Size {
             cpus: machine.cpus,
             schedule: Schedule::of(trace),
         }
+    }
+
+    /// Whether none of its numbers is larger than in another.
+    pub fn is_within(self, other: Size) -> bool {
+        let mut pairs = self.numbers().into_iter().zip(other.numbers());
+        pairs.all(|((_, one), (_, other))| one <= other) && self.schedule.is_within(other.schedule)
     }
 
     /// Each of its numbers with its name.
