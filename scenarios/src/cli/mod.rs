@@ -8,6 +8,7 @@ mod coverage;
 mod exit;
 mod explain;
 mod explore;
+mod formats;
 mod generate;
 mod input;
 mod interrupt;
@@ -27,7 +28,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 pub(crate) use exit::{Exit, Failure};
@@ -38,7 +39,7 @@ pub(crate) use output::{Format, Output};
 #[derive(Debug, Parser)]
 #[command(name = "mmsim", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Args {
-    /// What to print on stdout.
+    /// What to print on stdout; each command lists what it has.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// When to colour the text.
@@ -97,15 +98,19 @@ enum Command {
 
 /// Runs the command line; answers the exit code.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let matches = command_line().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let format = args.format;
     trace_to_stderr(args.verbose, args.color);
     report_defects();
     let interrupts = Interrupts::default();
     let mut output = Output::new(args.format, args.color);
-    if !args.command.can_tell(format) {
-        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        output.error(&format!("this command has no `--format {name}`; it has text and json"));
+    // A format before the command is any; after it, only what the command has is taken.
+    let command = matches.subcommand_name().unwrap_or_default();
+    let formats = formats::of(command);
+    if !formats.contains(&format) {
+        let (name, all) = (formats::names(&[format]), formats::names(formats));
+        output.error(&format!("`{command}` has no `--format {name}`; it has {all}"));
         return ExitCode::from(Exit::Usage as u8);
     }
     let result = match &args.command {
@@ -123,8 +128,8 @@ pub fn main() -> ExitCode {
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards => list::safeguards(&mut output),
         Command::Schema(args) => list::schema(args, &mut output),
-        Command::Completions(args) => generate::completions(args, Args::command()),
-        Command::Man(args) => generate::man(args, Args::command()),
+        Command::Completions(args) => generate::completions(args, command_line()),
+        Command::Man(args) => generate::man(args, command_line()),
         Command::Bench(args) => bench::run(args, &mut output),
         Command::Mmu(args) => mmu::run(args, &mut output),
     };
@@ -137,15 +142,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-impl Command {
-    /// Whether it has a format.
-    fn can_tell(&self, format: Format) -> bool {
-        match format {
-            Format::Text | Format::Json => true,
-            Format::Jsonl | Format::Ktap | Format::Junit => matches!(self, Command::Test(_) | Command::Merge(_)),
-            Format::Report => matches!(self, Command::Explain(_)),
-        }
-    }
+/// What the command line takes.
+fn command_line() -> clap::Command {
+    formats::narrowed(Args::command())
 }
 
 fn trace_to_stderr(verbose: u8, color: clap::ColorChoice) {

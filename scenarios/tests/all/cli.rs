@@ -287,6 +287,35 @@ fn documents_for_programs_are_json() {
 }
 
 #[test]
+fn each_command_offers_the_formats_that_it_has() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let formats = ["text", "json", "jsonl", "ktap", "junit", "report"];
+    let has = [
+        (vec!["run", "vmsplice"], 2),
+        (vec!["explore", "vmsplice"], 2),
+        (vec!["mmu", "walk"], 2),
+        (vec!["test", "--library"], 5),
+        (vec!["merge", "file"], 5),
+        (vec!["explain", "file"], 2),
+    ];
+    for (command, number) in has {
+        let explains = command[0] == "explain";
+        let help = text(&mmsim(folder.path(), &[&command[..], &["--help"]].concat()).stdout);
+        for (i, format) in formats.into_iter().enumerate() {
+            let offered = i < number || explains && format == "report";
+            assert_eq!(help.contains(&format!("- {format}:")), offered, "{command:?} and {format}:\n{help}");
+            if !offered {
+                let says = format!("invalid value '{format}' for '--format <FORMAT>'");
+                fails(folder.path(), &[&command[..], &["--format", format]].concat(), 2, &says);
+            }
+        }
+    }
+    assert!(!text(&mmsim(folder.path(), &["man", "--help"]).stdout).contains("--format"));
+    let before = mmsim(folder.path(), &["--format", "json", "list"]);
+    assert_eq!(before.stdout, mmsim(folder.path(), &["list", "--format", "json"]).stdout);
+}
+
+#[test]
 fn colours_can_be_had_and_done_without() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let escapes = |args: &[&str]| text(&mmsim(folder.path(), args).stdout).contains('\x1b');

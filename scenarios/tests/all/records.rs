@@ -220,5 +220,6 @@ fn shrink_says_what_went_and_writes_a_record_that_replays() {
         let below = format!("{path}/folder");
         fails(folder.path(), &["shrink", path, "--out", &below], 3, &below);
     }
-    fails(folder.path(), &["list", "--format", "report"], 2, "no `--format report`");
+    fails(folder.path(), &["list", "--format", "report"], 2, "[possible values: text, json]");
+    fails(folder.path(), &["--format", "report", "list"], 2, "`list` has no `--format report`; it has text, json");
 }

@@ -352,7 +352,7 @@ fn nothing_to_run_is_exit_4() {
     fails(folder.path(), &["test"], 2, "<PATH>");
     fails(folder.path(), &["test", "suite", "--skip", "quiet/nothing"], 2, "names no case");
     fails(folder.path(), &["test", "suite", "--skip", "[a"], 2, "--skip");
-    fails(folder.path(), &["run", "quiet", "--format", "ktap"], 2, "no `--format ktap`");
+    fails(folder.path(), &["run", "quiet", "--format", "ktap"], 2, "[possible values: text, json]");
 }
 
 #[test]
