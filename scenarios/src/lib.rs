@@ -18,6 +18,7 @@ pub mod litmus;
 mod number;
 pub mod operation;
 pub mod oracle;
+mod prose;
 pub mod record;
 mod routines;
 pub mod scenario;

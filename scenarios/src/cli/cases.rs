@@ -40,7 +40,7 @@ pub(crate) fn run(
         let bar = output.progress_of(case.explore.into(), &case.name, budget.runs_for(&case));
         let report = judge(scenario, &case, budget, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
         bar.finish_and_clear();
-        output.text(&line(&case, &report, width));
+        output.prose(&line(&case, &report, width));
         tell(scenario, &report.explored, report.finding.is_some(), output);
         let mut shown = serde_json::Value::Null;
         match report.verdict {
@@ -72,10 +72,10 @@ pub(super) fn tell(scenario: &Scenario, explored: &Explored, found: bool, output
         return;
     }
     for check in explored.tally.unchecked() {
-        output.text(&format!("    {}", styled(BAD, &told_unchecked(scenario, check))));
+        output.prose(&format!("    {}", styled(BAD, &told_unchecked(scenario, check))));
     }
     for (how, runs) in explored.tally.failed_how(scenario) {
-        output.text(&format!("    {}", told_failed(&how, runs, explored.tally.runs)));
+        output.prose(&format!("    {}", told_failed(&how, runs, explored.tally.runs)));
     }
 }
 

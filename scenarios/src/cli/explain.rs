@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     output.text(rest.trim_end());
     let reservation = explain::reservation(&world);
     for line in explain::told(&prevented).iter().chain(&reservation) {
-        output.text(line);
+        output.prose(line);
     }
     for prevention in prevented.iter().filter(|_| args.prevented_by) {
         output.text(&detail(prevention));

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
     let explored = campaign.explore(Goal::All, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
     bar.finish_and_clear();
-    output.text(&format!(
+    output.prose(&format!(
         "{}: {} runs of {} steps on average, {}{}",
         scenario.name,
         thousands(explored.runs),
@@ -74,15 +74,15 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         let first = seed.map_or_else(String::new, |seed| format!(", first with seed {seed}"));
         let title = styled(BAD, &found.title);
         let runs = if found.times == 1 { "run" } else { "runs" };
-        output.text(&format!("  {title}  {} {runs}{first}", thousands(found.times)));
+        output.prose(&format!("  {title}  {} {runs}{first}", thousands(found.times)));
         let mut record = None;
         if let Some(folder) = args.records.folder() {
             let trace = campaign.first_of(&explored, i).map_err(Failure::bad_input)?;
             let case = case.map(|case| case.name.clone());
             let race = Race { campaign: &campaign, loaded: &loaded, case, run: found.run };
             let file = race::write(&race.record(trace, &found.title)?, folder)?.display().to_string();
-            output.text(&format!("    record: {file}"));
-            output.text(&format!("    replay: {}", command("replay", &file)));
+            output.prose(&format!("    record: {file}"));
+            output.command("    replay", &command("replay", &file));
             record = Some(file);
         }
         documents.push(serde_json::json!({
@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
 fn outcomes(scenario: &Scenario, explored: &Explored, output: &mut Output) {
     let names = scenario.values();
     if names.is_empty() {
-        output.text(
+        output.prose(
             "  no operation reads a value under a name, and `final` names none of memory: there is one outcome",
         );
         return;
@@ -134,7 +134,7 @@ fn outcomes(scenario: &Scenario, explored: &Explored, output: &mut Output) {
         let value = |value: &Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
         let values: Vec<_> =
             names.iter().zip(outcome).map(|(name, is)| format!("{name} = {}", value(is))).collect();
-        output.text(&format!("  {:>12}  {}", thousands(*runs), values.join(", ")));
+        output.prose(&format!("  {:>12}  {}", thousands(*runs), values.join(", ")));
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     }
     let merged = merge(parts).map_err(Failure::bad_input)?;
     args.reports.make_folder()?;
-    let mut writer = args.reports.writer(&merged.plan, format)?;
+    let mut writer = args.reports.writer(&merged.plan, format, output.width())?;
     let mut judge = Judge::new(merged.plan.options.clone(), None, args.reports.out.as_deref());
     for (place, evidence) in merged.evidence.iter().enumerate() {
         writer.item(place, &mut judge, Some(evidence), None, output);

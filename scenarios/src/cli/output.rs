@@ -10,6 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::explore::{Strategy, WHOLE_SEARCH};
 use crate::json::visible;
 pub(crate) use crate::number::thousands;
+use crate::prose::{self, USUAL_WIDTH, wrapped};
+
+/// Columns that are used even of a terminal that has fewer.
+const NARROWEST: usize = 20;
 
 /// What a command prints on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +37,7 @@ pub(crate) struct Output {
     format: Format,
     stdout: anstream::AutoStream<std::io::Stdout>,
     stderr: anstream::AutoStream<std::io::Stderr>,
+    width: usize,
 }
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -52,7 +57,9 @@ impl Output {
             ColorChoice::Always => anstream::ColorChoice::Always,
             ColorChoice::Never => anstream::ColorChoice::Never,
         };
+        let terminal = terminal_size::terminal_size_of(std::io::stdout());
         Output {
+            width: terminal.map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0).max(NARROWEST)),
             format,
             stdout: anstream::AutoStream::new(std::io::stdout(), choice),
             stderr: anstream::AutoStream::new(std::io::stderr(), choice),
@@ -69,6 +76,21 @@ impl Output {
         if self.is_text() {
             self.write(line);
         }
+    }
+
+    /// Prints a line for people that may be long: as wide as their terminal at the most.
+    pub(crate) fn prose(&mut self, line: &str) {
+        self.text(&wrapped(line, self.width));
+    }
+
+    /// Prints a command that can be copied into a shell, and what it is for.
+    pub(crate) fn command(&mut self, label: &str, command: &str) {
+        self.text(&prose::command(label, command, self.width));
+    }
+
+    /// The columns of the terminal.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// Prints a part of a report in whatever format, as it is but for colours that nobody wants.

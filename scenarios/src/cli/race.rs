@@ -49,10 +49,10 @@ impl Race<'_> {
         let keys: Vec<String> = holding.map(ToString::to_string).collect();
         let reservation = reservation(&world);
         for line in told(&prevented).iter().chain(&reservation) {
-            output.text(line);
+            output.prose(line);
         }
         output.text("");
-        output.text(&format!(
+        output.prose(&format!(
             "found by {} in run {}, made simpler: {} -> {} switches, {} -> {} steps, {matter}",
             self.campaign.strategy,
             self.run,
@@ -65,8 +65,8 @@ impl Race<'_> {
         if let Some(folder) = folder {
             let path = write(&record, folder)?;
             let file = path.display().to_string();
-            output.text(&format!("record: {file}"));
-            output.text(&format!("replay: {}", command("replay", &file)));
+            output.prose(&format!("record: {file}"));
+            output.command("replay", &command("replay", &file));
             written = Some(file);
         }
         Ok(serde_json::json!({

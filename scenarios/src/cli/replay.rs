@@ -160,13 +160,13 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     }
     output.json(&document);
     if let Some(difference) = difference {
-        output.text(&format!("{}: {difference}", styled(BAD, "diverged")));
-        output.text(&format!("to go on from there: {}", command("replay --prefix", &opened.file)));
+        output.prose(&format!("{}: {difference}", styled(BAD, "diverged")));
+        output.command("to go on from there", &command("replay --prefix", &opened.file));
         return Ok(Exit::Diverged);
     }
     output.text(&format!("{}: {}", styled(GOOD, "replayed"), record.expect));
     if let Some(finding) = trace.findings.first() {
-        output.text(&consequence(&world, finding));
+        output.prose(&consequence(&world, finding));
     }
     output.text(&format!(
         "{} steps, {} decisions, digest {:016x}",
@@ -210,10 +210,10 @@ fn elsewhere(configure: &Configure, opened: &Opened, output: &mut Output) -> Res
         (None, None) => format!("{}: no violation in this schedule", styled(GOOD, "not there")),
     });
     if let Some(i) = shown {
-        output.text(&consequence(&other, &trace.findings[i]));
+        output.prose(&consequence(&other, &trace.findings[i]));
     }
     if let Some(note) = reservation(&other) {
-        output.text(&note);
+        output.prose(&note);
     }
     output.text(&format!("recorded: {}", opened.record.expect));
     output.json(&serde_json::json!({
@@ -253,8 +253,8 @@ fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Fai
         output.text(&far(went, opened));
         output.text(&format!("{}: {}, after {} runs", styled(BAD, "found"), record.expect, thousands(runs)));
         let path = super::race::write(&record, &args.out)?;
-        output.text(&format!("record: {}", path.display()));
-        output.text(&format!("explain: {}", command("explain", &path.display().to_string())));
+        output.prose(&format!("record: {}", path.display()));
+        output.command("explain", &command("explain", &path.display().to_string()));
         output.json(&serde_json::json!({
             "decisions": opened.record.decisions.len(), "taken": went, "found": record.expect, "runs": runs,
             "record": path.display().to_string(),

@@ -47,22 +47,27 @@ impl Reports {
     }
 
     /// Begins all reports on a plan. A file that cannot be written is said now, not in the end.
-    pub(crate) fn writer<'p>(&self, plan: &'p Plan, format: Format) -> Result<ReportWriter<'p>, Failure> {
+    pub(crate) fn writer<'p>(
+        &self,
+        plan: &'p Plan,
+        format: Format,
+        width: usize,
+    ) -> Result<ReportWriter<'p>, Failure> {
         let wanted = [(&self.junit, Format::Junit), (&self.ktap, Format::Ktap), (&self.json, Format::Json)];
         let mut files = Vec::new();
         for (path, format) in wanted {
             let Some(path) = path else { continue };
             let file = WholeFile::begin(path).map_err(|error| unwritable(path, &error))?;
-            files.push(ReportFile { file, report: report(format), text: String::new() });
+            files.push(ReportFile { file, report: report(format, width), text: String::new() });
         }
-        Ok(ReportWriter { places: At::all(plan).collect(), stdout: report(format), files })
+        Ok(ReportWriter { places: At::all(plan).collect(), stdout: report(format, width), files })
     }
 }
 
-fn report(format: Format) -> Box<dyn Report> {
+fn report(format: Format, width: usize) -> Box<dyn Report> {
     match format {
         // A report of one finding is not asked for here.
-        Format::Text | Format::Report => Box::new(Text),
+        Format::Text | Format::Report => Box::new(Text { width }),
         Format::Json => Box::new(Json::default()),
         Format::Jsonl => Box::new(JsonLines),
         Format::Ktap => Box::new(Ktap::default()),

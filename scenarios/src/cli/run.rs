@@ -86,7 +86,7 @@ fn one(
         return Ok(Exit::Violation);
     }
     let word = if explored.interrupted { "interrupted after" } else { "no violation in" };
-    output.text(&format!(
+    output.prose(&format!(
         "{}: {word} {} runs of {} steps on average, {}",
         scenario.name,
         thousands(explored.runs),

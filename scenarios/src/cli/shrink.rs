@@ -51,14 +51,14 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     let new = Record::new(&world, subject.machine, &trace, &text, record.provenance.clone()).marked(&matter);
     let interrupted = stop.load(Ordering::Relaxed);
     output.text(&format!("{}: {}", styled(GOOD, "shrunk"), new.expect));
-    output.text(&before.to(size));
+    output.prose(&before.to(size));
     output.text(&format!("{} steps, {matter}", trace.steps));
     let path = new.write(&args.out).map_err(|error| Failure {
         exit: Exit::BadInput,
         message: format!("the record could not be written to {}: {error}", args.out.display()),
     })?;
-    output.text(&format!("record: {}", path.display()));
-    output.text(&format!("explain: {}", command("explain", &path.display().to_string())));
+    output.prose(&format!("record: {}", path.display()));
+    output.command("explain", &command("explain", &path.display().to_string()));
     if interrupted {
         output.note("interrupted; simpler ones may be left");
     }

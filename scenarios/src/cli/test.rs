@@ -81,7 +81,7 @@ pub(crate) fn run(
         }
         _ => None,
     };
-    let writer = args.reports.writer(&plan, format)?;
+    let writer = args.reports.writer(&plan, format, output.width())?;
     let (journal, done) = match &args.resume {
         Some(path) => {
             let (journal, done) = Journal::open(path, &plan, args.shard).map_err(Failure::bad_input)?;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::suggest::visible;
 
 /// Characters that are shown of a source line; of longer ones, half before the place of the error.
-const LINE: usize = 120;
+const LINE: usize = 62;
 
 /// Everything that is wrong with a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,9 +158,9 @@ mod tests {
     fn long_lines_are_clipped_around_the_place() {
         let text = format!("{}here{}", "a".repeat(1000), "b".repeat(1000));
         let shown = locate(&text, std::slice::from_ref(&(1000..1004))).to_string();
-        let expected = format!("...{}here{}...", "a".repeat(60), "b".repeat(56));
+        let expected = format!("...{}here{}...", "a".repeat(31), "b".repeat(27));
         assert!(shown.contains(&expected), "{shown}");
-        assert!(shown.ends_with(&format!("{}^^^^", " ".repeat(63))), "{shown}");
+        assert!(shown.ends_with(&format!("{}^^^^", " ".repeat(34))), "{shown}");
     }
 
     #[test]

@@ -80,6 +80,29 @@ fn every_case_comes_out_as_it_is() {
     says(folder.path(), &[&doubt[..], &["--skip", "*/never-found"]].concat(), 0);
 }
 
+/// The lines that are wider than where there is no terminal, though a blank is left to break them at.
+fn too_wide(told: &str) -> Vec<&str> {
+    let wide = told.lines().filter(|line| line.chars().count() > 80);
+    wide.filter(|line| line.trim_end_matches('\\').split_whitespace().count() > 1).collect()
+}
+
+#[test]
+fn no_line_for_people_is_wider_than_their_terminal() {
+    let folder = suite();
+    let long = format!("{{ \"name\": \"wide\", \"abuot\": \"{}\" }}", "many words ".repeat(40));
+    write(folder.path(), "suite/wide.json", &long);
+    let commands: [(&[&str], i32); 4] = [
+        (&["test", "suite"], 1),
+        (&["test", "suite", "--out", "a-folder-with-a-long-name/and-a-folder-in-it"], 1),
+        (&["explore", "gupfast-vs-table-free", "--without", "gup-irq-off", "--runs", "200"], 1),
+        (&["explore", "tasks-share-a-cpu", "--strategy", "exhaustive"], 0),
+    ];
+    for (command, code) in commands {
+        let told = says(folder.path(), command, code);
+        assert!(too_wide(&told).is_empty(), "{command:?}: {:#?}", too_wide(&told));
+    }
+}
+
 #[test]
 fn an_unfinished_search_is_not_a_pass() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -3,36 +3,43 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{At, Outcome, Report, Status, Totals};
+use crate::prose::{command, wrapped};
 
 /// Text, with colours.
-#[derive(Debug, Default)]
-pub struct Text;
+#[derive(Debug)]
+pub struct Text {
+    /// The widest line.
+    pub width: usize,
+}
 
 impl Report for Text {
     fn item(&mut self, at: At<'_>, outcome: &Outcome) -> String {
-        let mut text = String::new();
+        let mut told = Vec::new();
         if at.is_first() {
             let head = Style::new().bold();
-            text.push_str(&format!("{head}{}{head:#}\n", at.group().name));
+            told.push(format!("{head}{}{head:#}", at.group().name));
         }
-        let width = at.group().items.iter().map(|item| item.name.chars().count()).max().unwrap_or(0);
+        let names = at.group().items.iter().map(|item| item.name.chars().count());
+        let aligned = names.max().unwrap_or(0).min(self.width / 3);
         let (style, word) = shown(outcome.status);
         let mut lines = outcome.what.lines();
         let first = lines.next().unwrap_or_default();
-        text.push_str(&format!("  {:width$}  {style}{word}{style:#}  {first}\n", at.name().name));
-        for line in lines {
-            text.push_str(&format!("    {line}\n"));
+        told.push(wrapped(&format!("  {:aligned$}  {style}{word}{style:#}  {first}", at.name().name), self.width));
+        told.extend(lines.map(|line| wrapped(&format!("    {line}"), self.width)));
+        let helps = !matches!(outcome.status, Status::Inconclusive | Status::ExpectedFailure);
+        for (name, value) in outcome.details.iter().filter(|_| helps) {
+            let label = format!("    {name}");
+            told.push(match *name {
+                "command" | "replay" => command(&label, value, self.width),
+                _ => wrapped(&format!("{label}: {value}"), self.width),
+            });
         }
-        let told = !matches!(outcome.status, Status::Inconclusive | Status::ExpectedFailure);
-        for (name, value) in outcome.details.iter().filter(|_| told) {
-            text.push_str(&format!("    {name}: {value}\n"));
-        }
-        text
+        told.join("\n") + "\n"
     }
 
     fn end(&mut self, totals: &Totals) -> String {
         let counts: Vec<String> = totals.present().map(|(_, words, number)| format!("{number} {words}")).collect();
-        format!("{}\n", counts.join(", "))
+        wrapped(&counts.join(", "), self.width) + "\n"
     }
 }
 
