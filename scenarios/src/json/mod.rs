@@ -20,6 +20,6 @@ pub(crate) use kind::{
     Bool, Each, Int, Kind, List, Name, Named, NonEmpty, Text, by_name, described, hex, name_of,
 };
 pub(crate) use node::{Fields, Node, Notes};
-pub(crate) use parse::{decode, decode_with_notes, place_of};
+pub(crate) use parse::{decode, decode_with_notes, part_in_place, place_of};
 pub(crate) use source::Source;
 pub(crate) use suggest::{counted, did_you_mean, quote, visible};

@@ -1,5 +1,7 @@
 //! From the text of a file to what it says: strict JSON, within bounds.
 
+use std::ops::Range;
+
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged as _;
 use jsonc_parser::errors::ParseErrorKind;
@@ -54,11 +56,27 @@ pub(crate) fn decode_with_notes<T>(
 
 /// Where an object has the value of a key: line and column, from 1.
 pub(crate) fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
-    let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT).ok()?.value?;
-    let start = parsed.as_object()?.get(key)?.value.start();
+    let start = range_of(text, key)?.start;
     let before = text.get(..start)?;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+}
+
+/// The bytes of the value of a key of an object.
+fn range_of(text: &str, key: &str) -> Option<Range<usize>> {
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT).ok()?.value?;
+    let value = &parsed.as_object()?.get(key)?.value;
+    Some(value.start()..value.end())
+}
+
+/// The value of a key of an object alone, at the line and column at which it stands in `text`.
+pub(crate) fn part_in_place(text: &str, key: &str) -> Option<String> {
+    let range = range_of(text, key)?;
+    let before = text.get(..range.start)?;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let lines = "\n".repeat(before.matches('\n').count());
+    let columns = " ".repeat(before[line_start..].chars().count());
+    Some(lines + &columns + text.get(range)?)
 }
 
 fn parse(text: &str) -> Result<Value<'_>, Problem> {
@@ -128,6 +146,14 @@ mod tests {
         ] {
             assert_eq!(message(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_file_keeps_its_place() {
+        let text = "{ \"a\": 1,\n  \"b\": [\n  2 ] }";
+        assert_eq!(part_in_place(text, "b").as_deref(), Some("\n       [\n  2 ]"));
+        assert_eq!(place_of(text, "b"), Some((2, 8)));
+        assert_eq!(part_in_place(text, "c"), None);
     }
 
     #[test]

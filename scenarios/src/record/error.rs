@@ -1,7 +1,7 @@
 //! Why a record cannot be used.
 
 use super::contents::FORMAT;
-use crate::json::{ReadError, quote};
+use crate::json::{LoadErrors, ReadError, quote};
 use crate::scenario::RECORD;
 
 /// Why a record cannot be used.
@@ -18,6 +18,9 @@ pub enum RecordError {
         /// What is wrong.
         error: serde_json::Error,
     },
+    /// Its scenario is none that this build knows.
+    #[error("{0}")]
+    Scenario(LoadErrors),
     /// What it says makes no sense.
     #[error("{file}: {what}")]
     Bad {

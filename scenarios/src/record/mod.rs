@@ -18,11 +18,12 @@ pub use error::RecordError;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sim_mm::KernelConfig;
 
 use crate::explore::Trace;
-use crate::json::{read_text, visible};
+use crate::json::{LoadErrors, part_in_place, read_text, visible};
 use crate::scenario::{MachineSpec, Scenario, load};
 use crate::shrink::Matter;
 use crate::whole_file::WholeFile;
@@ -137,13 +138,25 @@ impl Record {
     /// If it names what this build does not know.
     pub fn open(&self, file: &str) -> Result<(Scenario, MachineSpec, KernelConfig), RecordError> {
         let bad = |what: String| RecordError::Bad { file: file.to_owned(), what };
-        let text = serde_json::to_string_pretty(&self.scenario).map_err(|error| bad(error.to_string()))?;
-        let scenario = load(&format!("{file}, `scenario`"), &text).map_err(|errors| bad(errors.to_string()))?;
+        let scenario = self.load_scenario(file).map_err(RecordError::Scenario)?;
         let machine = self.machine.open().map_err(bad)?;
         if let Some(thread) = scenario.threads.iter().find(|thread| usize::from(thread.cpu) >= machine.cpus) {
             let what = format!("thread `{}` runs on CPU {} of {}", thread.name, thread.cpu, machine.cpus);
             return Err(bad(what));
         }
         Ok((scenario, machine, self.kernel.open().map_err(bad)?))
+    }
+
+    /// The scenario, with errors at their places in the record's file. Where that cannot be read again, or holds
+    /// another, places are those of the scenario as it is printed.
+    fn load_scenario(&self, file: &str) -> Result<Scenario, LoadErrors> {
+        let text = std::fs::read_to_string(file).ok();
+        let part = text.and_then(|text| part_in_place(&text, "scenario"));
+        let same =
+            |part: &String| serde_json::from_str(part).is_ok_and(|scenario: Value| scenario == self.scenario);
+        match part.filter(same) {
+            Some(part) => load(file, &part),
+            None => load(&format!("{file}, the `scenario` in it as printed"), &format!("{:#}", self.scenario)),
+        }
     }
 }

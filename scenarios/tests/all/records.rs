@@ -223,3 +223,23 @@ fn shrink_says_what_went_and_writes_a_record_that_replays() {
     fails(folder.path(), &["list", "--format", "report"], 2, "[possible values: text, json]");
     fails(folder.path(), &["--format", "report", "list"], 2, "`list` has no `--format report`; it has text, json");
 }
+
+#[test]
+fn an_error_in_the_scenario_of_a_record_has_its_place_in_the_record() {
+    use sha2::{Digest as _, Sha256};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_, text) = records().remove(0);
+    let mut record: serde_json::Value = serde_json::from_str(&text).expect("a record is JSON");
+    record["scenario"]["threads"][0]["process"] = "nobody".into();
+    let digest = Sha256::digest(record["scenario"].to_string().as_bytes());
+    record["scenario_digest"] = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    for text in [format!("{record:#}"), record.to_string()] {
+        std::fs::write(folder.path().join("r.mmsim.json"), &text).expect("a writable folder");
+        let before = &text[..text.find("\"nobody\"").expect("it was just written")];
+        let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
+        let place = format!("r.mmsim.json:{}:{column}: error: ", before.matches('\n').count() + 1);
+        for command in ["replay", "explain", "shrink"] {
+            fails(folder.path(), &[command, "r.mmsim.json"], 3, &place);
+        }
+    }
+}
