@@ -9,6 +9,7 @@ use super::run_args::Records;
 use super::{Exit, Failure, Output};
 use crate::case::{RUNS_TO_TRUST, RUNS_TO_VERIFY};
 use crate::explore::{Campaign, Explored, Goal, Strategy};
+use crate::json::shown;
 use crate::library;
 use crate::scenario::{ExploreSpec, Scenario};
 use crate::shell::command;
@@ -81,7 +82,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
             let case = case.map(|case| case.name.clone());
             let race = Race { campaign: &campaign, loaded: &loaded, case, run: found.run };
             let file = race::write(&race.record(trace, &found.title)?, folder)?.display().to_string();
-            output.prose(&format!("    record: {file}"));
+            output.prose(&format!("    record: {}", shown(&file)));
             output.command("    replay", &command("replay", &file));
             record = Some(file);
         }

@@ -8,7 +8,7 @@ use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::explore::{Strategy, WHOLE_SEARCH};
-use crate::json::visible;
+use crate::json::shown;
 pub(crate) use crate::number::thousands;
 use crate::prose::{self, USUAL_WIDTH, wrapped};
 
@@ -133,20 +133,13 @@ impl Output {
     pub(crate) fn error(&mut self, message: &str) {
         let prefix = if message.contains(": error: ") { String::new() } else { styled(BAD, "error") + ": " };
         // Names of files and options come from anywhere.
-        let mut shown = String::new();
-        for c in message.trim_end().chars() {
-            match c {
-                '\n' => shown.push(c),
-                c if visible(c) => shown.push(c),
-                c => shown.extend(c.escape_unicode()),
-            }
-        }
-        drop(writeln!(self.stderr, "{prefix}{shown}"));
+        let lines: Vec<String> = message.trim_end().split('\n').map(shown).collect();
+        drop(writeln!(self.stderr, "{prefix}{}", lines.join("\n")));
     }
 
     /// Prints a remark that is not a result.
     pub(crate) fn note(&mut self, message: &str) {
-        drop(writeln!(self.stderr, "{message}"));
+        drop(writeln!(self.stderr, "{}", shown(message)));
     }
 
     /// A bar for a search whose end nobody knows, seen only on a terminal: how many candidates, and a message.

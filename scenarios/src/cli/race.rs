@@ -7,6 +7,7 @@ use super::{Failure, Output};
 use crate::course::Course;
 use crate::explain::{WIDTH, explain, prevented_by, reservation, told};
 use crate::explore::{Campaign, Trace};
+use crate::json::shown;
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::record::{Provenance, Record};
@@ -65,7 +66,7 @@ impl Race<'_> {
         if let Some(folder) = folder {
             let path = write(&record, folder)?;
             let file = path.display().to_string();
-            output.prose(&format!("record: {file}"));
+            output.prose(&format!("record: {}", shown(&file)));
             output.command("replay", &command("replay", &file));
             written = Some(file);
         }

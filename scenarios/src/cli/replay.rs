@@ -13,7 +13,7 @@ use crate::course::{Course, Follow};
 use crate::explain::{consequence, reservation};
 use crate::explore::{Strategy, Trace};
 use crate::hardware::{account, profile};
-use crate::json::by_name;
+use crate::json::{by_name, shown};
 use crate::oracle::Finding;
 use crate::record::{Prefix, Provenance, Record};
 use crate::scenario::{MachineSpec, Scenario, StrategyName};
@@ -203,13 +203,13 @@ fn elsewhere(configure: &Configure, opened: &Opened, output: &mut Output) -> Res
     let oracle = |title: &str| title.split(' ').next().map(str::to_owned);
     let titles: Vec<String> = trace.findings.iter().map(Finding::title).collect();
     let still = titles.iter().position(|title| oracle(title) == oracle(&opened.record.expect));
-    let shown = still.or((!titles.is_empty()).then_some(0));
-    output.text(&match (still, shown) {
+    let told = still.or((!titles.is_empty()).then_some(0));
+    output.text(&match (still, told) {
         (Some(i), _) => format!("{}: {}", styled(BAD, "still"), titles[i]),
         (None, Some(i)) => format!("{}: {}", styled(BAD, "something else"), titles[i]),
         (None, None) => format!("{}: no violation in this schedule", styled(GOOD, "not there")),
     });
-    if let Some(i) = shown {
+    if let Some(i) = told {
         output.prose(&consequence(&other, &trace.findings[i]));
     }
     if let Some(note) = reservation(&other) {
@@ -220,7 +220,7 @@ fn elsewhere(configure: &Configure, opened: &Opened, output: &mut Output) -> Res
         "record": opened.file, "expected": opened.record.expect, "still": still.is_some(), "found": titles,
         "steps": trace.steps,
     }));
-    Ok(if shown.is_some() { Exit::Violation } else { Exit::AsExpected })
+    Ok(if told.is_some() { Exit::Violation } else { Exit::AsExpected })
 }
 
 /// The first event in which two runs differ.
@@ -253,7 +253,7 @@ fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Fai
         output.text(&far(went, opened));
         output.text(&format!("{}: {}, after {} runs", styled(BAD, "found"), record.expect, thousands(runs)));
         let path = super::race::write(&record, &args.out)?;
-        output.prose(&format!("record: {}", path.display()));
+        output.prose(&format!("record: {}", shown(&path.display().to_string())));
         output.command("explain", &command("explain", &path.display().to_string()));
         output.json(&serde_json::json!({
             "decisions": opened.record.decisions.len(), "taken": went, "found": record.expect, "runs": runs,

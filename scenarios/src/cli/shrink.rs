@@ -7,6 +7,7 @@ use super::interrupt::Interrupts;
 use super::output::{GOOD, styled};
 use super::replay::Opened;
 use super::{Exit, Failure, Output};
+use crate::json::shown;
 use crate::record::Record;
 use crate::shell::command;
 use crate::shrink::{RUNS, Shrinking, Size, Subject, matter, shrink};
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         exit: Exit::BadInput,
         message: format!("the record could not be written to {}: {error}", args.out.display()),
     })?;
-    output.prose(&format!("record: {}", path.display()));
+    output.prose(&format!("record: {}", shown(&path.display().to_string())));
     output.command("explain", &command("explain", &path.display().to_string()));
     if interrupted {
         output.note("interrupted; simpler ones may be left");

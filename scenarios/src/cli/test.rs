@@ -13,6 +13,7 @@ use super::configure::Effort;
 use super::interrupt::Interrupts;
 use super::reports::{ReportWriter, Reports, exit, unwritable, write_record};
 use super::{Exit, Failure, Format, Output};
+use crate::json::shown;
 use crate::library;
 use crate::suite::{
     Evidence, Gathered, Item, Journal, Judge, Listener, Options, Part, Selector, Selectors, Shard, Stop, Workers,
@@ -105,7 +106,7 @@ pub(crate) fn run(
         journal,
         out,
         evidence: BTreeMap::new(),
-        names: plan.items().map(|(group, item)| format!("{}/{}", group.name, item.name)).collect(),
+        names: plan.items().map(|(group, item)| shown(&format!("{}/{}", group.name, item.name))).collect(),
         times: args.times.then(BTreeMap::new),
         deadline: args.deadline(),
         interrupt,

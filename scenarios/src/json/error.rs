@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::suggest::visible;
+use super::suggest::{shown, visible};
 
 /// Characters that are shown of a source line; of longer ones, half before the place of the error.
 const LINE: usize = 62;
@@ -94,13 +94,14 @@ impl Excerpt {
 
 impl fmt::Display for LoadErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = shown(&self.file);
         for (i, error) in self.errors.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\n\n" };
-            write!(f, "{separator}{}:{error}", self.file)?;
+            write!(f, "{separator}{file}:{error}")?;
         }
         match self.errors.len() {
             0 | 1 => Ok(()),
-            many => write!(f, "\n\n{}: {many} errors", self.file),
+            many => write!(f, "\n\n{file}: {many} errors"),
         }
     }
 }

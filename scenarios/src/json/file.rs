@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::error::{LoadErrors, Problem};
+use super::suggest::shown;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The system says so.
-    #[error("{file}: {error}")]
+    #[error("{}: {error}", shown(file))]
     Unreadable {
         /// The file.
         file: String,

@@ -22,4 +22,4 @@ pub(crate) use kind::{
 pub(crate) use node::{Fields, Node, Notes};
 pub(crate) use parse::{decode, decode_with_notes, part_in_place, place_of};
 pub(crate) use source::Source;
-pub(crate) use suggest::{counted, did_you_mean, quote, visible};
+pub(crate) use suggest::{counted, did_you_mean, quote, shown, visible};

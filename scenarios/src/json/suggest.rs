@@ -9,20 +9,27 @@ pub(crate) fn visible(c: char) -> bool {
     matches!(c, ' '..='~') || c.escape_debug().len() == 1
 }
 
-/// The text between backticks, on one line and clipped; what nobody would see as its number.
-pub(crate) fn quote(text: &str) -> String {
+/// The text on one line, with what nobody would see as its number: names of files come from anywhere.
+pub(crate) fn shown(text: &str) -> String {
+    shown_of(text.chars())
+}
+
+fn shown_of(text: impl Iterator<Item = char>) -> String {
     let mut shown = String::new();
-    for c in text.chars().take(CLIP) {
+    for c in text {
         if visible(c) {
             shown.push(c);
         } else {
             shown.extend(c.escape_unicode());
         }
     }
-    if text.chars().nth(CLIP).is_some() {
-        shown.push_str("...");
-    }
-    format!("`{shown}`")
+    shown
+}
+
+/// The text between backticks, on one line and clipped; what nobody would see as its number.
+pub(crate) fn quote(text: &str) -> String {
+    let more = if text.chars().nth(CLIP).is_some() { "..." } else { "" };
+    format!("`{}{more}`", shown_of(text.chars().take(CLIP)))
 }
 
 /// All of them, separated by commas.

@@ -1,7 +1,7 @@
 //! Why a record cannot be used.
 
 use super::contents::FORMAT;
-use crate::json::{LoadErrors, ReadError, quote};
+use crate::json::{LoadErrors, ReadError, quote, shown};
 use crate::scenario::RECORD;
 
 /// Why a record cannot be used.
@@ -11,7 +11,7 @@ pub enum RecordError {
     #[error("{0}")]
     Unreadable(#[from] ReadError),
     /// It is not JSON, or not of a record's shape.
-    #[error("{file}:{}:{}: not a record: {error}", .error.line(), .error.column())]
+    #[error("{}:{}:{}: not a record: {error}", shown(file), .error.line(), .error.column())]
     Shape {
         /// The file.
         file: String,
@@ -22,7 +22,7 @@ pub enum RecordError {
     #[error("{0}")]
     Scenario(LoadErrors),
     /// What it says makes no sense.
-    #[error("{file}: {what}")]
+    #[error("{}: {what}", shown(file))]
     Bad {
         /// The file.
         file: String,

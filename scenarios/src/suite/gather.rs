@@ -11,6 +11,7 @@ use super::select::Selectors;
 use super::work::Work;
 use crate::case::{RUNS_TO_FIND, RUNS_TO_TRUST};
 use crate::explore::Strategy;
+use crate::json::shown;
 use crate::library::{self, Loaded};
 use crate::record::Record;
 use crate::scenario::{Case, Expect, ExploreSpec, StrategyName};
@@ -111,7 +112,12 @@ impl<'s> Gatherer<'s> {
                 Err(error) => {
                     let path = error.path().unwrap_or(folder).display().to_string();
                     let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                    self.bad(&path, "read", format!("{path}: {why}"), format!("mmsim test {}", quoted(&path)));
+                    self.bad(
+                        &path,
+                        "read",
+                        format!("{}: {why}", shown(&path)),
+                        format!("mmsim test {}", quoted(&path)),
+                    );
                     continue;
                 }
             };

@@ -204,7 +204,9 @@ fn shrink_says_what_went_and_writes_a_record_that_replays() {
         let output = mmsim(folder.path(), &["shrink", &file]);
         let stdout = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{stdout}{}", text(&output.stderr));
-        for word in ["shrunk: ", "threads ", "operations ", "pages ", "cpus ", "switches ", "steps ", " matter"] {
+        for word in
+            ["shrunk: ", "threads ", "operations ", "pages ", "cpus ", "switches ", "steps ", " lead to it"]
+        {
             assert!(stdout.contains(word), "{word} in {stdout}");
         }
         let path = stdout.lines().find_map(|line| line.strip_prefix("record: ")).expect("the record is named");

@@ -104,6 +104,29 @@ fn no_line_for_people_is_wider_than_their_terminal() {
 }
 
 #[test]
+fn names_of_files_are_shown_as_they_can_be_seen() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let quiet = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/quiet.json"));
+    let quiet = quiet.expect("a file of the project");
+    // A bell, a line of its own, a colour, and a mark that turns the direction of writing.
+    write(folder.path(), "suite/a\u{7}b\nok 1 c\u{1b}[31m\u{202e}d.json", &quiet);
+    write(folder.path(), "suite/bad\u{7}\u{202e}\n.json", "{}");
+    write(folder.path(), "suite/regressions/bad\u{9b}\u{2066}.mmsim.json", "{}");
+    for format in FORMATS {
+        let told = mmsim(folder.path(), &["test", "suite", "--format", format]);
+        for part in [text(&told.stdout), text(&told.stderr)] {
+            let unseen = |c: &char| c.is_control() && !matches!(c, '\n' | '\t') || "\u{202e}\u{2066}".contains(*c);
+            let raw: Vec<char> = part.chars().filter(unseen).collect();
+            assert!(
+                raw.is_empty() || format.starts_with("json") && !raw.iter().any(|c| c.is_control()),
+                "{format}: {part:?}"
+            );
+            assert!(!part.lines().any(|line| line.starts_with("ok 1 c")), "{format}: {part}");
+        }
+    }
+}
+
+#[test]
 fn an_unfinished_search_is_not_a_pass() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let search = |runs| text(&mmsim(folder.path(), &["test", "tasks-share-a-cpu", "--runs", runs]).stdout);

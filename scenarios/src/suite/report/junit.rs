@@ -6,6 +6,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::{At, Outcome, Report, Status, Totals, word};
+use crate::json::shown;
 use crate::suite::plan::Plan;
 
 /// JUnit's XML, all at the end.
@@ -115,12 +116,12 @@ fn element_is(outcome: &Outcome, wanted: &str) -> bool {
     element(outcome.status) == Some(wanted)
 }
 
-/// Text without the characters that XML has no way to write.
+/// Text with lines and tabs, and with everything else that nobody sees as its number: XML has no way to write some.
 fn allowed(text: &str) -> String {
-    let bad = |c: char| match c {
-        '\n' | '\t' => false,
-        '\u{fffe}' | '\u{ffff}' => true,
-        c => c.is_control(),
-    };
-    text.chars().filter(|c| !bad(*c)).collect()
+    text.split_inclusive(['\n', '\t'])
+        .map(|part| {
+            let end = part.len() - usize::from(part.ends_with(['\n', '\t']));
+            shown(&part[..end]) + &part[end..]
+        })
+        .collect()
 }

@@ -3,6 +3,7 @@
 //! A group is a test, its items are the subtests. Diagnostic lines stand before the result that they are about.
 
 use super::{At, Outcome, Report, Status, Totals};
+use crate::json::{shown, visible};
 
 /// KTAP.
 #[derive(Debug, Default)]
@@ -29,10 +30,10 @@ impl Report for Ktap {
         }
         self.group.push(outcome.status);
         for line in diagnostics(outcome) {
-            text.push_str(&format!("{INDENT}# {line}\n"));
+            text.push_str(&format!("{INDENT}# {}\n", shown(&line)));
         }
         let result = result(outcome.status);
-        let why = remark(outcome).map_or_else(String::new, |why| format!(" # {why}"));
+        let why = remark(outcome).map_or_else(String::new, |why| format!(" # {}", shown(&why)));
         text.push_str(&format!("{INDENT}{result} {} {}{why}\n", at.item + 1, name(&at.name().name)));
         if at.is_last() {
             let (result, why) = self.group_result();
@@ -103,7 +104,7 @@ fn diagnostics(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// A description: no `#`, which would begin a directive, and no end of line.
+/// A description: no `#`, which would begin a directive, and nothing that nobody sees.
 fn name(text: &str) -> String {
-    text.chars().map(|c| if c == '#' || c.is_control() { '_' } else { c }).collect()
+    text.chars().map(|c| if c == '#' || !visible(c) { '_' } else { c }).collect()
 }

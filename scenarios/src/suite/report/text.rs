@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{At, Outcome, Report, Status, Totals};
+use crate::json::shown;
 use crate::prose::{command, wrapped};
 
 /// Text, with colours.
@@ -17,21 +18,24 @@ impl Report for Text {
         let mut told = Vec::new();
         if at.is_first() {
             let head = Style::new().bold();
-            told.push(format!("{head}{}{head:#}", at.group().name));
+            told.push(format!("{head}{}{head:#}", shown(&at.group().name)));
         }
-        let names = at.group().items.iter().map(|item| item.name.chars().count());
+        let names = at.group().items.iter().map(|item| shown(&item.name).chars().count());
         let aligned = names.max().unwrap_or(0).min(self.width / 3);
-        let (style, word) = shown(outcome.status);
-        let mut lines = outcome.what.lines();
+        let (style, word) = styled(outcome.status);
+        let mut lines = outcome.what.lines().map(shown);
         let first = lines.next().unwrap_or_default();
-        told.push(wrapped(&format!("  {:aligned$}  {style}{word}{style:#}  {first}", at.name().name), self.width));
+        told.push(wrapped(
+            &format!("  {:aligned$}  {style}{word}{style:#}  {first}", shown(&at.name().name)),
+            self.width,
+        ));
         told.extend(lines.map(|line| wrapped(&format!("    {line}"), self.width)));
         let helps = !matches!(outcome.status, Status::Inconclusive | Status::ExpectedFailure);
         for (name, value) in outcome.details.iter().filter(|_| helps) {
             let label = format!("    {name}");
             told.push(match *name {
-                "command" | "replay" => command(&label, value, self.width),
-                _ => wrapped(&format!("{label}: {value}"), self.width),
+                "command" | "replay" => command(&label, &shown(value), self.width),
+                _ => wrapped(&format!("{label}: {}", shown(value)), self.width),
             });
         }
         told.join("\n") + "\n"
@@ -43,7 +47,7 @@ impl Report for Text {
     }
 }
 
-fn shown(status: Status) -> (Style, &'static str) {
+fn styled(status: Status) -> (Style, &'static str) {
     let good = AnsiColor::Green.on_default();
     let bad = AnsiColor::Red.on_default().bold();
     let doubt = AnsiColor::Yellow.on_default();
