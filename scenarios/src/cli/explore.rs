@@ -81,10 +81,16 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
             let trace = campaign.first_of(&explored, i).map_err(Failure::bad_input)?;
             let case = case.map(|case| case.name.clone());
             let race = Race { campaign: &campaign, loaded: &loaded, case, run: found.run };
-            let file = race::write(&race.record(trace, &found.title)?, folder)?.display().to_string();
-            output.prose(&format!("    record: {}", shown(&file)));
-            output.command("    replay", &command("replay", &file));
-            record = Some(file);
+            // That one record cannot be written keeps nobody from hearing of the other findings.
+            match race::write(&race.record(trace, &found.title)?, folder) {
+                Ok(path) => {
+                    let file = path.display().to_string();
+                    output.prose(&format!("    record: {}", shown(&file)));
+                    output.command("    replay", &command("replay", &file));
+                    record = Some(file);
+                }
+                Err(failure) => output.error(&failure.message),
+            }
         }
         documents.push(serde_json::json!({
             "title": found.title, "runs": found.times, "seed": seed, "record": record,

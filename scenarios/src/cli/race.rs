@@ -96,8 +96,7 @@ impl Race<'_> {
     }
 
     fn record_of(&self, world: &World<'_>, trace: &Trace, matter: &Matter) -> Record {
-        let provenance =
-            Provenance { case: self.case.clone(), strategy: self.campaign.strategy.to_string(), seed: self.run };
+        let provenance = Provenance::of(self.case.clone(), self.campaign.strategy, self.run);
         Record::new(world, self.campaign.machine, trace, &self.loaded.text, provenance).marked(matter)
     }
 }

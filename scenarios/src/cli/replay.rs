@@ -247,7 +247,8 @@ fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Fai
         bar.finish_and_clear();
         let trace = simplify(&world, &mut executor, trace);
         let (text, how) = (opened.record.scenario.to_string(), format!("a record, then {strategy}"));
-        let provenance = Provenance { strategy: how, seed, ..opened.record.provenance.clone() };
+        let provenance =
+            Provenance { case: opened.record.provenance.case.clone(), strategy: how, seed: Some(seed), run: None };
         let record = Record::new(&world, opened.machine, &trace, &text, provenance);
         let runs = seed - args.seed + 1;
         output.text(&far(went, opened));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::{KernelRecord, MachineRecord};
+use crate::explore::Strategy;
 
 /// The format that this build writes and reads.
 pub const FORMAT: &str = "mmsim-record-3";
@@ -45,6 +46,20 @@ pub struct Provenance {
     pub case: Option<String>,
     /// The strategy.
     pub strategy: String,
-    /// The seed of the run that found it, before it was made simpler.
-    pub seed: u64,
+    /// Of a sample: the seed of the run that found it, before it was made simpler. Older records have the number of
+    /// a run of a search here as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Of a search: the number of that run. It leads nowhere by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+}
+
+impl Provenance {
+    /// Of the run of that number by a strategy.
+    pub fn of(case: Option<String>, strategy: Strategy, number: u64) -> Provenance {
+        let samples = strategy.samples();
+        let (seed, run) = (samples.then_some(number), (!samples).then_some(number));
+        Provenance { case, strategy: strategy.to_string(), seed, run }
+    }
 }

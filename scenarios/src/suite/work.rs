@@ -112,8 +112,7 @@ fn record(
     let mut executor = world.executor();
     trace.put_first(&finding.title());
     let simple = simplify(&world, &mut executor, trace);
-    let provenance =
-        Provenance { case: Some(case.name.clone()), strategy: campaign.strategy.to_string(), seed: run };
+    let provenance = Provenance::of(Some(case.name.clone()), campaign.strategy, run);
     Ok(Record::new(&world, machine, &simple, &loaded.text, provenance))
 }
 

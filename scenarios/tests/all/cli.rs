@@ -192,6 +192,23 @@ fn a_record_that_cannot_be_written_is_said() {
     fails(folder.path(), &args, 1, "its record could not be written to file/folder");
 }
 
+#[test]
+fn a_record_that_cannot_be_written_hides_no_finding() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("file"), "").expect("a writable folder");
+    let args = |out| {
+        let found = ["explore", "gupfast-vs-table-free", "--without", "gup-irq-off", "--runs", "300"];
+        mmsim(folder.path(), &[&found[..], out].concat())
+    };
+    let (written, unwritten, unasked) =
+        (args(&["--out", "out"]), args(&["--out", "file/folder"]), args(&["--no-record"]));
+    assert_eq!(text(&unwritten.stdout), text(&unasked.stdout), "all findings are told");
+    let findings = text(&written.stdout).matches("    record: ").count();
+    assert!(findings > 1, "{}", text(&written.stdout));
+    assert_eq!(text(&unwritten.stderr).matches("its record could not be written").count(), findings);
+    assert_eq!(unwritten.status.code(), Some(1));
+}
+
 /// The lines that begin with a word and a colon: what follows it.
 fn told(stdout: &str, word: &str) -> Vec<String> {
     let prefix = format!("{word}: ");

@@ -245,3 +245,20 @@ fn an_error_in_the_scenario_of_a_record_has_its_place_in_the_record() {
         }
     }
 }
+
+#[test]
+fn where_a_record_came_from_is_a_seed_or_the_run_of_a_search() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let race = ["run", "spec-ref-vs-reuse", "--without", "gup-pte-recheck"];
+    for (strategy, has, has_not) in [("portfolio", "seed", "run"), ("exhaustive", "run", "seed")] {
+        let args = [&race[..], &["--strategy", strategy, "--out", strategy]].concat();
+        assert_eq!(mmsim(folder.path(), &args).status.code(), Some(1), "{strategy}");
+        let mut files = std::fs::read_dir(folder.path().join(strategy)).expect("the folder was made");
+        let file = files.next().expect("a record").expect("a readable folder").path();
+        let record = std::fs::read_to_string(&file).expect("a record is text");
+        let record: serde_json::Value = serde_json::from_str(&record).expect("a record is JSON");
+        let from = &record["provenance"];
+        assert!(from[has].is_u64() && from.get(has_not).is_none(), "{strategy}: {from}");
+        assert_eq!(mmsim(folder.path(), &["replay", &file.to_string_lossy()]).status.code(), Some(0));
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use mmsim::case::{Budget, configuration, judge};
 use mmsim::course::{Course, Follow};
 use mmsim::explain::{WIDTH, explain};
-use mmsim::explore::Trace;
+use mmsim::explore::{Strategy, Trace};
 use mmsim::library::{entries, open};
 use mmsim::oracle::Site;
 use mmsim::record::{Provenance, Record};
@@ -116,7 +116,7 @@ fn every_race_shrinks_to_a_record_that_replays_and_explains() {
         let subject = &small.subject;
         let world = World::new(&subject.scenario, subject.machine, subject.kernel).expect("it was run");
         let mut executor = world.executor();
-        let provenance = Provenance { case: None, strategy: "portfolio".to_owned(), seed: 0 };
+        let provenance = Provenance::of(None, Strategy::Portfolio, 0);
         let matter = matter(&world, &mut executor, &small.trace);
         let text = subject.json.to_string();
         let record = Record::new(&world, subject.machine, &small.trace, &text, provenance).marked(&matter);
