@@ -1,13 +1,16 @@
-//! A finding as a kernel log would report it: title, access, both stacks, versions, and how to see it again.
+//! A finding as a kernel log would report it: title, access, both stacks, where what it is about was allocated and
+//! freed, versions, and how to see it again.
 
 use std::fmt::Write as _;
 
 use sim_core::Event as Core;
+use sim_mm::Event as Mm;
 
 use super::diagram::wrap;
+use super::spaces::Spaces;
 use super::{WIDTH, consequence};
 use crate::explore::Trace;
-use crate::oracle::{Finding, Logged, Site, What};
+use crate::oracle::{Finding, Logged, Site, Violation, What};
 use crate::record::Record;
 use crate::shell::command;
 use crate::world::World;
@@ -20,10 +23,12 @@ pub fn report(world: &World<'_>, trace: &Trace, finding: &Finding, record: &Reco
     if let Some(access) = last_access(world, trace) {
         text.push_str(&access);
     }
-    stack(&mut text, world, trace, "Call trace", &finding.site);
+    let spaces = Spaces::of(world, trace);
+    side(&mut text, &spaces, trace, "Call trace", &finding.site);
     if let Some(other) = &finding.other {
-        stack(&mut text, world, trace, "Against", other);
+        side(&mut text, &spaces, trace, "Against", other);
     }
+    lives(&mut text, world, &spaces, trace, finding);
     let machine = serde_json::to_value(&record.machine).unwrap_or_default();
     let knobs = machine.as_object().into_iter().flatten().map(|(name, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -65,12 +70,48 @@ fn last_access(world: &World<'_>, trace: &Trace) -> Option<String> {
     ))
 }
 
-/// One side's stack, innermost first, with the line of the access where the log has it.
-fn stack(text: &mut String, world: &World<'_>, trace: &Trace, word: &str, site: &Site) {
+/// One side's stack, if the log has it: the step may be of set-up, whose numbers are its own.
+fn side(text: &mut String, spaces: &Spaces<'_>, trace: &Trace, word: &str, site: &Site) {
     let here = |entry: &&Logged| (entry.step, entry.cpu) == (site.step, site.cpu);
-    // Steps of set-up have numbers of their own.
     let logged = trace.log.iter().filter(here).any(|entry| entry.stack == site.stack);
-    let thread = world.scenario.threads.iter().find(|thread| thread.cpu == site.cpu.0 && logged);
+    stack(text, spaces, trace, word, site, logged);
+}
+
+/// Where the frame or the object that the finding is about was allocated last before it, and freed.
+fn lives(text: &mut String, world: &World<'_>, spaces: &Spaces<'_>, trace: &Trace, finding: &Finding) {
+    let last = trace.log.last().map_or(0, |entry| entry.step);
+    let end = if finding.is_at_rest() { u64::MAX } else { last };
+    let before = || trace.log.iter().rev().filter(|entry| entry.step < end);
+    let memory = &world.kernel().core().memory;
+    let used = trace.log.iter().rev().find_map(|entry| match entry.what {
+        What::Core(Core::Access { loc, .. }) if entry.step == last => Some(memory.record_of(loc)),
+        _ => None,
+    });
+    let (allocated, freed) = match (finding.frame(), &finding.violation) {
+        (Some(frame), _) => (
+            before().find(|e| matches!(e.what, What::Mm(Mm::FrameAllocated { pfn, .. }) if pfn == frame)),
+            before().find(|e| matches!(e.what, What::Mm(Mm::FrameFreed { pfn }) if pfn == frame)),
+        ),
+        // Nothing says where an object is allocated.
+        (None, Violation::ObjectUsed { .. }) => {
+            (None, before().find(|e| matches!(e.what, What::Mm(Mm::ObjectFreed { first }) if Some(first) == used)))
+        }
+        (None, _) => return,
+    };
+    for (word, event) in [("Allocated by", allocated), ("Freed by", freed)] {
+        if let Some(Logged { step, cpu, stack: routines, .. }) = event {
+            let site = Site { cpu: *cpu, step: *step, stack: routines.clone() };
+            stack(text, spaces, trace, word, &site, true);
+        } else if finding.frame().is_some() && word == "Allocated by" {
+            let _ = writeln!(text, "\nAllocated before the run, or never");
+        }
+    }
+}
+
+/// A stack, innermost first, with the line of the access where the log has it.
+fn stack(text: &mut String, spaces: &Spaces<'_>, trace: &Trace, word: &str, site: &Site, logged: bool) {
+    let here = |entry: &&Logged| (entry.step, entry.cpu) == (site.step, site.cpu);
+    let thread = spaces.thread(site.cpu, site.step).filter(|_| logged);
     let name = thread.map_or_else(String::new, |thread| format!(" ({})", thread.name));
     let when = if logged { format!("step {}", site.step) } else { "at rest, or before the run".to_owned() };
     let _ = writeln!(text, "\n{word}: CPU {}{name}, {when}:", site.cpu.0);

@@ -9,6 +9,7 @@ use sim_mmu::{Pfn, VirtAddr, Vpn};
 
 use crate::explore::Trace;
 use crate::oracle::What;
+use crate::scenario::Thread;
 use crate::world::World;
 
 /// A page of an address space, as one line calls it: `buf`, or `child's buf` in a line of another process.
@@ -71,10 +72,15 @@ impl<'a> Spaces<'a> {
         spaces
     }
 
-    /// The address space of the task that is on a CPU at a step.
-    pub(super) fn at(&self, cpu: CpuId, step: u64) -> Option<MmId> {
+    /// The thread that is on a CPU at a step.
+    pub(super) fn thread(&self, cpu: CpuId, step: u64) -> Option<&'a Thread> {
         let (_, TaskId(task)) = *self.turns.get(&cpu)?.iter().rev().find(|(since, _)| *since <= step)?;
-        let process = &self.world.scenario.threads.get(usize::from(task))?.process;
+        self.world.scenario.threads.get(usize::from(task))
+    }
+
+    /// The address space of that thread.
+    pub(super) fn at(&self, cpu: CpuId, step: u64) -> Option<MmId> {
+        let process = &self.thread(cpu, step)?.process;
         self.processes.iter().find(|(_, name)| *name == process).map(|(mm, _)| *mm)
     }
 

@@ -80,6 +80,20 @@ fn a_line_says_whose_a_page_is_if_it_is_another_processs() {
 }
 
 #[test]
+fn a_report_says_where_a_frame_was_allocated_and_freed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told/report-spec-ref-vs-reuse.txt");
+    let text = std::fs::read_to_string(path).expect("a text file");
+    // The frame of the victim is freed by who unmaps, and allocated again by who reuses it.
+    for (word, thread, routine) in
+        [("Allocated by: CPU 2", "reuse", "do_anonymous_page"), ("Freed by: CPU 1", "zap", "tlb_flush_mmu")]
+    {
+        let (_, after) = text.split_once(word).unwrap_or_else(|| panic!("no {word} in {text}"));
+        let stack = after.split("\n\n").next().unwrap_or(after);
+        assert!(stack.starts_with(&format!(" ({thread}), step ")) && stack.contains(routine), "{word}{stack}");
+    }
+}
+
+#[test]
 fn the_readme_shows_what_the_first_command_prints() {
     let read = |path: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
