@@ -58,10 +58,10 @@ pub enum OpenError {
         meant: Option<&'static str>,
     },
     /// The file cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Unreadable(#[from] ReadError),
     /// The file is no scenario.
-    #[error("{0}")]
+    #[error(transparent)]
     Bad(LoadErrors),
 }
 

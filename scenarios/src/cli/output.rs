@@ -8,7 +8,7 @@ use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::explore::{Strategy, WHOLE_SEARCH};
-use crate::json::shown;
+use crate::json::{seen, shown};
 pub(crate) use crate::number::thousands;
 use crate::prose::{self, USUAL_WIDTH, wrapped};
 
@@ -102,7 +102,7 @@ impl Output {
     /// Prints the document for programs.
     pub(crate) fn json(&mut self, value: &serde_json::Value) {
         if self.format == Format::Json {
-            self.write(&format!("{value:#}"));
+            self.write(&seen(&format!("{value:#}")));
         }
     }
 

@@ -160,7 +160,7 @@ pub(crate) fn replay(args: &Args, output: &mut Output) -> Result<Exit, Failure> 
     }
     output.json(&document);
     if let Some(difference) = difference {
-        output.prose(&format!("{}: {difference}", styled(BAD, "diverged")));
+        output.text(&format!("{}: {difference}", styled(BAD, "diverged")));
         output.command("to go on from there", &command("replay --prefix", &opened.file));
         return Ok(Exit::Diverged);
     }

@@ -6,7 +6,10 @@ use std::ops::Range;
 use super::suggest::{shown, visible};
 
 /// Characters that are shown of a source line; of longer ones, half before the place of the error.
-const LINE: usize = 62;
+const LINE: usize = 120;
+
+/// The same in a report, which has little room.
+pub(crate) const EXCERPT: usize = 60;
 
 /// Everything that is wrong with a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +95,34 @@ impl Excerpt {
     }
 }
 
+impl Excerpt {
+    /// The part of it of so many characters in which the carets begin.
+    fn clipped(&self, room: usize) -> Excerpt {
+        let start = self.before.saturating_sub(room / 2);
+        let mut text: Vec<char> = self.text.chars().skip(start).take(room).collect();
+        if start > 0 {
+            text.splice(..text.len().min(3), "...".chars());
+        }
+        if self.text.chars().nth(start + room).is_some() {
+            text.splice(room.saturating_sub(3).., "...".chars());
+        }
+        let before = self.before - start;
+        Excerpt {
+            text: text.into_iter().collect(),
+            before,
+            width: self.width.min(room.saturating_sub(before)).max(1),
+        }
+    }
+}
+
+/// All of them; with a precision, as in `{:.60}`, so much is shown of a line of the file.
 impl fmt::Display for LoadErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = shown(&self.file);
         for (i, error) in self.errors.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\n\n" };
-            write!(f, "{separator}{file}:{error}")?;
+            write!(f, "{separator}{file}:")?;
+            error.fmt(f)?;
         }
         match self.errors.len() {
             0 | 1 => Ok(()),
@@ -113,7 +138,7 @@ impl fmt::Display for LoadError {
         if !self.path.is_empty() {
             write!(f, "\n  at {}", self.path)?;
         }
-        let Excerpt { text, before, width } = &self.excerpt;
+        let Excerpt { text, before, width } = &self.excerpt.clipped(f.precision().unwrap_or(usize::MAX));
         if !text.is_empty() {
             let (number, indent, carets) = (self.line.to_string(), " ".repeat(*before), "^".repeat(*width));
             let margin = " ".repeat(number.len());
@@ -159,9 +184,20 @@ mod tests {
     fn long_lines_are_clipped_around_the_place() {
         let text = format!("{}here{}", "a".repeat(1000), "b".repeat(1000));
         let shown = locate(&text, std::slice::from_ref(&(1000..1004))).to_string();
-        let expected = format!("...{}here{}...", "a".repeat(31), "b".repeat(27));
+        let expected = format!("...{}here{}...", "a".repeat(60), "b".repeat(56));
         assert!(shown.contains(&expected), "{shown}");
-        assert!(shown.ends_with(&format!("{}^^^^", " ".repeat(34))), "{shown}");
+        assert!(shown.ends_with(&format!("{}^^^^", " ".repeat(63))), "{shown}");
+    }
+
+    #[test]
+    fn as_much_of_a_line_is_shown_as_is_asked_for() {
+        let text = format!("{}here{}", "a".repeat(30), "b".repeat(30));
+        let found = locate(&text, std::slice::from_ref(&(30..34)));
+        let expected = format!("f.json:1:1: error: wrong\n 1 | {}\n   | {}^^^^", &text, " ".repeat(30));
+        assert_eq!(found.to_string().replace("1:31", "1:1"), expected);
+        let clipped = format!("{found:.20}");
+        assert!(clipped.ends_with(" 1 | ...aaaaaaaherebbb...\n   |           ^^^^"), "{clipped}");
+        assert_eq!(format!("{:.64}", found), found.to_string());
     }
 
     #[test]

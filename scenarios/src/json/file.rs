@@ -17,7 +17,7 @@ pub enum ReadError {
         error: std::io::Error,
     },
     /// It is no text.
-    #[error("{0}")]
+    #[error(transparent)]
     NotText(LoadErrors),
 }
 

@@ -12,6 +12,7 @@ mod parse;
 mod source;
 mod suggest;
 
+pub(crate) use error::EXCERPT;
 pub use error::{LoadError, LoadErrors};
 pub(crate) use field::{FieldFacts, ObjectFacts, fields};
 pub use file::ReadError;
@@ -22,4 +23,4 @@ pub(crate) use kind::{
 pub(crate) use node::{Fields, Node, Notes};
 pub(crate) use parse::{decode, decode_with_notes, part_in_place, place_of};
 pub(crate) use source::Source;
-pub(crate) use suggest::{counted, did_you_mean, quote, shown, visible};
+pub(crate) use suggest::{counted, did_you_mean, quote, seen, shown, visible};

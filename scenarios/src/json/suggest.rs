@@ -14,6 +14,20 @@ pub(crate) fn shown(text: &str) -> String {
     shown_of(text.chars())
 }
 
+/// The same JSON with everything in its strings that nobody would see as an escape.
+pub(crate) fn seen(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if visible(c) || c == '\n' {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
 fn shown_of(text: impl Iterator<Item = char>) -> String {
     let mut shown = String::new();
     for c in text {
@@ -85,6 +99,14 @@ mod tests {
             assert_eq!(similar(text, names), meant, "{text}");
         }
         assert_eq!(similar(&"x".repeat(100_000), names), None);
+    }
+
+    #[test]
+    fn json_says_the_same_where_everything_is_seen() {
+        let text = "a\u{202e}\u{9b}\u{e0001}\"\n\u{1b}";
+        let seen = seen(&serde_json::json!([text]).to_string());
+        assert!(seen.is_ascii(), "{seen}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&seen).ok(), Some(vec![text.to_owned()]));
     }
 
     #[test]

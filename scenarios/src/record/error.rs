@@ -8,7 +8,7 @@ use crate::scenario::RECORD;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Unreadable(#[from] ReadError),
     /// It is not JSON, or not of a record's shape.
     #[error("{}:{}:{}: not a record: {error}", shown(file), .error.line(), .error.column())]
@@ -19,7 +19,7 @@ pub enum RecordError {
         error: serde_json::Error,
     },
     /// Its scenario is none that this build knows.
-    #[error("{0}")]
+    #[error(transparent)]
     Scenario(LoadErrors),
     /// What it says makes no sense.
     #[error("{}: {what}", shown(file))]

@@ -11,7 +11,7 @@ use super::select::Selectors;
 use super::work::Work;
 use crate::case::{RUNS_TO_FIND, RUNS_TO_TRUST};
 use crate::explore::Strategy;
-use crate::json::shown;
+use crate::json::{EXCERPT, shown};
 use crate::library::{self, Loaded};
 use crate::record::Record;
 use crate::scenario::{Case, Expect, ExploreSpec, StrategyName};
@@ -142,7 +142,7 @@ impl<'s> Gatherer<'s> {
         let loaded = match library::open(name) {
             Ok(loaded) => Arc::new(loaded),
             Err(error) => {
-                self.bad(name, "load", error.to_string(), format!("mmsim describe {}", quoted(name)));
+                self.bad(name, "load", format!("{error:.EXCERPT$}"), format!("mmsim describe {}", quoted(name)));
                 return;
             }
         };
@@ -197,7 +197,7 @@ impl<'s> Gatherer<'s> {
         let record = match Record::read(path) {
             Ok(record) => record,
             Err(error) => {
-                self.bad(&folder, &file, error.to_string(), command);
+                self.bad(&folder, &file, format!("{error:.EXCERPT$}"), command);
                 return;
             }
         };

@@ -9,6 +9,7 @@ use super::shard::Shard;
 use super::stop::Stop;
 use crate::case::{Budget, Report, Verdict, configuration, judge};
 use crate::explore::{Campaign, Extent, Trace};
+use crate::json::EXCERPT;
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::record::{Provenance, Record};
@@ -117,7 +118,7 @@ fn record(
 }
 
 fn replay(record: &Record, file: &str) -> Result<Evidence, String> {
-    let (scenario, machine, kernel) = record.open(file).map_err(|error| error.to_string())?;
+    let (scenario, machine, kernel) = record.open(file).map_err(|error| format!("{error:.EXCERPT$}"))?;
     let source = record.source().map_err(|what| format!("{file}: {what}"))?;
     let world = World::new(&scenario, machine, kernel).map_err(|error| error.to_string())?;
     let mut executor = world.executor();

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{At, Outcome, Report, Totals, word};
+use crate::json::seen;
 
 /// One JSON document, all at the end.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ impl Report for Json {
     }
 
     fn end(&mut self, sum: &Totals) -> String {
-        format!("{:#}\n", json!({ "groups": self.groups, "totals": totals(sum) }))
+        document(&format!("{:#}", json!({ "groups": self.groups, "totals": totals(sum) })))
     }
 }
 
@@ -33,12 +34,16 @@ impl Report for JsonLines {
     fn item(&mut self, at: At<'_>, outcome: &Outcome) -> String {
         let mut line = item(at, outcome);
         line.insert("group".to_owned(), at.group().name.clone().into());
-        format!("{}\n", Value::Object(line))
+        document(&Value::Object(line).to_string())
     }
 
     fn end(&mut self, sum: &Totals) -> String {
-        format!("{}\n", json!({ "totals": totals(sum) }))
+        document(&json!({ "totals": totals(sum) }).to_string())
     }
+}
+
+fn document(json: &str) -> String {
+    seen(json) + "\n"
 }
 
 fn item(at: At<'_>, outcome: &Outcome) -> Map<String, Value> {
