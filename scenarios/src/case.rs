@@ -113,8 +113,12 @@ pub fn judge(
         jobs: budget.jobs,
         ..Campaign::new(scenario, machine, kernel, case.explore.into(), budget.runs_for(case))
     };
-    let mut explored =
-        campaign.explore(Goal::First(&|trace| matching(&case.expect, trace).is_some()), stop, progress)?;
+    let mut explored = campaign.explore_as_asked(
+        case.explore.chosen,
+        Goal::First(&|trace| matching(&case.expect, trace).is_some()),
+        stop,
+        progress,
+    )?;
     let trace = campaign.first(&mut explored)?;
     let finding = trace.as_ref().and_then(|trace| matching(&case.expect, trace)).cloned();
     let verdict = match (&case.expect, &finding) {

@@ -7,7 +7,7 @@ use super::race::Race;
 use super::run_args::Args;
 use super::{Exit, Failure, Output};
 use crate::case::{Budget, Report, Verdict, configuration, judge};
-use crate::explore::{Campaign, Explored, Extent, Strategy};
+use crate::explore::{Campaign, Explored, Extent};
 use crate::library::Loaded;
 use crate::oracle::Finding;
 use crate::scenario::{Case, Expect, Scenario};
@@ -90,7 +90,8 @@ fn show(
         return Ok(serde_json::Value::Null);
     };
     let (machine, kernel) = configuration(&loaded.scenario, case);
-    let campaign = Campaign::new(&loaded.scenario, machine, kernel, case.explore.into(), 1);
+    let strategy = report.explored.by(case.explore.into());
+    let campaign = Campaign::new(&loaded.scenario, machine, kernel, strategy, 1);
     let race = Race { campaign: &campaign, loaded, case: Some(case.name.clone()), run };
     output.text("");
     let shown = race.show(trace.clone(), finding, args.records.folder(), output)?;
@@ -140,7 +141,7 @@ fn document(scenario: &Scenario, case: &Case, report: &Report, shown: serde_json
             Verdict::Inconclusive => "inconclusive",
         },
         "found": report.finding.as_ref().map(Finding::title),
-        "seed": report.explored.first.filter(|_| Strategy::from(case.explore).samples()),
+        "seed": report.explored.first.filter(|_| report.explored.by(case.explore.into()).samples()),
         "runs": report.explored.runs,
         "steps": report.explored.steps,
         "sampled": report.finding.is_none() && report.explored.extent == Extent::Sampled,

@@ -6,7 +6,6 @@ use sim_mm::{Group, NotARelease, Release};
 
 use super::Failure;
 use super::setting_options::SettingOptions;
-use crate::explore::Strategy;
 use crate::json::{Named, by_name};
 use crate::scenario::{ExploreSpec, KernelSpec, MachineChange, StrategyName};
 
@@ -121,7 +120,8 @@ impl Effort {
             None => explore,
         };
         let bound = self.preemptions.filter(|_| explore.strategy.is_exhaustive());
-        ExploreSpec { preemptions: bound.or(explore.preemptions), ..explore }
+        let chosen = explore.chosen || self.strategy.is_some() || self.runs.is_some() || self.seed != 0;
+        ExploreSpec { chosen, preemptions: bound.or(explore.preemptions), ..explore }
     }
 
     /// A bound on preemptions is of use to somebody.
@@ -136,10 +136,9 @@ impl Effort {
     }
 
     /// How a scenario without cases is explored.
-    pub(crate) fn explore(&self) -> Result<Strategy, Failure> {
-        let usual = ExploreSpec { strategy: StrategyName::Portfolio, runs: None, preemptions: None };
-        let explore = self.apply(usual);
+    pub(crate) fn explore(&self) -> Result<ExploreSpec, Failure> {
+        let explore = self.apply(ExploreSpec::default());
         self.check([explore].into_iter())?;
-        Ok(explore.into())
+        Ok(explore)
     }
 }

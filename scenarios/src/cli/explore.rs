@@ -8,7 +8,7 @@ use super::run::find_case;
 use super::run_args::Records;
 use super::{Exit, Failure, Output};
 use crate::case::{RUNS_TO_TRUST, RUNS_TO_VERIFY};
-use crate::explore::{Campaign, Explored, Goal, Strategy};
+use crate::explore::{Campaign, Explored, Extent, Goal, Strategy};
 use crate::json::shown;
 use crate::library;
 use crate::scenario::{ExploreSpec, Scenario};
@@ -58,8 +58,12 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         ..Campaign::new(scenario, machine, kernel, strategy, runs)
     };
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
-    let explored = campaign.explore(Goal::All, stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
+    let explored = campaign
+        .explore_as_asked(spec.chosen, Goal::All, stop, &|runs| bar.inc(runs))
+        .map_err(Failure::bad_input)?;
     bar.finish_and_clear();
+    let strategy = explored.by(strategy);
+    let campaign = Campaign { strategy, ..campaign };
     output.prose(&format!(
         "{}: {} runs of {} steps on average, {}{}",
         scenario.name,
@@ -113,7 +117,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         "seed": campaign.seed,
         "runs": explored.runs,
         "steps": explored.steps,
-        "sampled": strategy.samples(),
+        "sampled": explored.extent == Extent::Sampled,
         "extent": explored.extent.document(),
         "interrupted": explored.interrupted,
         "found": documents,

@@ -8,7 +8,7 @@ use super::race::Race;
 pub(crate) use super::run_args::Args;
 use super::{Exit, Failure, Output, cases};
 use crate::case::{RUNS_TO_FIND, RUNS_TO_VERIFY};
-use crate::explore::{Campaign, Goal};
+use crate::explore::{Campaign, Extent, Goal, Strategy};
 use crate::json::{did_you_mean, quote};
 use crate::library::{self, Loaded};
 use crate::scenario::Case;
@@ -60,7 +60,8 @@ fn one(
     if let Some(case) = case {
         (machine, kernel) = (machine.changed(&case.machine), kernel.changed(&case.kernel));
     }
-    let strategy = args.effort.explore()?;
+    let spec = args.effort.explore()?;
+    let strategy = Strategy::from(spec);
     let usual = if strategy.samples() { RUNS_TO_FIND } else { RUNS_TO_VERIFY };
     let machine = machine.changed(&args.configure.machine_change());
     let kernel = kernel.changed(&args.configure.kernel_change()).resolve();
@@ -70,8 +71,9 @@ fn one(
         ..Campaign::new(scenario, machine, kernel, strategy, args.effort.runs.unwrap_or(usual))
     };
     let bar = output.progress_of(strategy, &scenario.name, campaign.runs);
-    let mut explored =
-        campaign.explore(Goal::First(&|_| true), stop, &|runs| bar.inc(runs)).map_err(Failure::bad_input)?;
+    let mut explored = campaign
+        .explore_as_asked(spec.chosen, Goal::First(&|_| true), stop, &|runs| bar.inc(runs))
+        .map_err(Failure::bad_input)?;
     bar.finish_and_clear();
     if let Some(run) = explored.first {
         let trace = campaign.first(&mut explored).map_err(Failure::bad_input)?;
@@ -80,6 +82,7 @@ fn one(
             panic!("simulator defect: run {run} found something, and does not find it again");
         };
         let case = case.map(|case| case.name.clone());
+        let campaign = Campaign { strategy: explored.by(campaign.strategy), ..campaign };
         let race = Race { campaign: &campaign, loaded, case, run };
         let shown = race.show(trace, &finding, args.records.folder(), output)?;
         output.json(&shown);
@@ -98,7 +101,7 @@ fn one(
     output.json(&serde_json::json!({
         "failed": explored.tally.document(scenario), "unchecked": unchecked,
         "title": null, "runs": explored.runs, "steps": explored.steps,
-        "sampled": campaign.strategy.samples(), "extent": explored.extent.document(),
+        "sampled": explored.extent == Extent::Sampled, "extent": explored.extent.document(),
         "interrupted": explored.interrupted,
     }));
     Ok(match (explored.is_cut(), unchecked.is_empty()) {

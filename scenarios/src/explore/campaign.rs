@@ -76,6 +76,8 @@ pub struct Explored {
     pub(crate) traces: Vec<Trace>,
     /// Whether somebody asked for the end.
     pub interrupted: bool,
+    /// The search that came to it, where a sample was asked for and did not.
+    pub searched: Option<Strategy>,
     /// How much of what there is was covered.
     pub extent: Extent,
     /// What failed in its runs, and what was checked.
@@ -86,6 +88,11 @@ impl Explored {
     /// Whether there was more to do.
     pub fn is_cut(&self) -> bool {
         self.interrupted || matches!(self.extent, Extent::Cut { .. })
+    }
+
+    /// The strategy that came to it, where one was asked for.
+    pub fn by(&self, asked: Strategy) -> Strategy {
+        self.searched.unwrap_or(asked)
     }
 
     /// `sampled by portfolio`, or how much of all schedules that was.

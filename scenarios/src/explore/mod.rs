@@ -5,9 +5,11 @@ mod exhaustive;
 mod extent;
 mod strategy;
 mod trace;
+mod unasked;
 
 pub use campaign::{Campaign, Explored, Found, Goal};
 pub use exhaustive::WHOLE_SEARCH;
 pub use extent::{Bounds, Extent};
 pub use strategy::{Exhaustive, Strategy};
 pub use trace::Trace;
+pub use unasked::RUNS_OF_SMALL;

@@ -74,7 +74,11 @@ impl Kind for Explore {
 
     fn decode(node: &Node<'_>) -> Option<ExploreSpec> {
         if node.as_string().is_some() {
-            return Some(ExploreSpec { strategy: StrategyName::decode(node)?, ..ExploreSpec::default() });
+            return Some(ExploreSpec {
+                chosen: true,
+                strategy: StrategyName::decode(node)?,
+                ..ExploreSpec::default()
+            });
         }
         if !node.is_object() {
             return node.expected("a strategy or `{\"strategy\": ..., \"runs\": ...}`");
@@ -85,7 +89,7 @@ impl Kind for Explore {
             node.error("`preemptions` bounds an exhaustive search; a sample has no such bound".to_owned());
             return None;
         }
-        Some(ExploreSpec { strategy, runs: fields.runs?, preemptions })
+        Some(ExploreSpec { chosen: true, strategy, runs: fields.runs?, preemptions })
     }
 
     fn schema() -> Value {

@@ -398,7 +398,7 @@ fields! {
         optional "kernel" kernel: KernelSpec,
         /// What it changes of the machine.
         optional "machine" machine: super::MachineChange,
-        /// How it is explored; by `portfolio` if not given.
+        /// How it is explored. If not given, by a search of 2,000 runs, and by `portfolio` if that does not come to its end.
         optional "explore" explore: Explore,
         /// What is expected.
         required "expect" expect: super::Expect,

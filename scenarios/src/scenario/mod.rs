@@ -185,6 +185,8 @@ pub struct Case {
 /// How a case is explored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExploreSpec {
+    /// Whether somebody chose how, or how much. If not, a scenario that is small is searched whole.
+    pub chosen: bool,
     /// The strategy.
     pub strategy: StrategyName,
     /// Runs at the most; the runner's default if not given.

@@ -57,6 +57,9 @@ pub struct Explored {
     /// Runs that were not given up: of a search, those that count.
     #[serde(default)]
     pub whole_runs: u64,
+    /// What a search found that came before the runs, if they found nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched: Option<Hit>,
 }
 
 /// A finding that decides how a case came out.
@@ -86,7 +89,7 @@ impl Evidence {
     /// The record of a finding that was not expected.
     pub fn record(&self) -> Option<&Record> {
         match self {
-            Evidence::Explored(explored) => explored.hit.as_ref()?.record.as_ref(),
+            Evidence::Explored(explored) => explored.decisive()?.record.as_ref(),
             _ => None,
         }
     }
@@ -121,8 +124,33 @@ impl Evidence {
 }
 
 impl Explored {
+    /// Of no runs.
+    pub(super) fn of_nothing(verdict: Verdict) -> Explored {
+        Explored {
+            verdict,
+            runs: 0,
+            found: Vec::new(),
+            hit: None,
+            cut: None,
+            exhaustive: None,
+            unchecked: Vec::new(),
+            failed: BTreeMap::new(),
+            whole_runs: 0,
+            searched: None,
+        }
+    }
+
+    /// The finding that decides.
+    pub(super) fn decisive(&self) -> Option<&Hit> {
+        self.hit.as_ref().or(self.searched.as_ref())
+    }
+
     /// Both together. The earlier hit decides.
     fn and(self, other: Explored) -> Explored {
+        // What is small was searched whole by each shard.
+        if self.exhaustive.is_some() && self.exhaustive == other.exhaustive {
+            return self;
+        }
         let runs = self.runs + other.runs;
         let mut found = [self.found.clone(), other.found.clone()].concat();
         found.sort();
@@ -133,6 +161,7 @@ impl Explored {
         // What one part had, all have.
         let unchecked: Vec<String> =
             self.unchecked.iter().filter(|check| other.unchecked.contains(check)).cloned().collect();
+        let searched = self.searched.clone().or_else(|| other.searched.clone());
         let hit_at = |explored: &Explored| explored.hit.as_ref().map_or(u64::MAX, |hit| hit.run);
         let doubt = |explored: &Explored| explored.verdict == Verdict::Inconclusive;
         let decides = if hit_at(&self) == hit_at(&other) {
@@ -146,12 +175,16 @@ impl Explored {
             Verdict::Unchecked if unchecked.is_empty() => Verdict::AsExpected,
             verdict => verdict,
         };
-        Explored { verdict, runs, found, cut, unchecked, failed, whole_runs, ..decides }
+        Explored { verdict, runs, found, cut, unchecked, failed, whole_runs, searched, ..decides }
     }
 
     /// Some of its runs are missing.
     fn lacks(&mut self, why: String) {
-        if self.hit.is_none() {
+        // What was searched whole lacks nothing.
+        if self.exhaustive.is_some() {
+            return;
+        }
+        if self.decisive().is_none() {
             self.verdict = Verdict::Inconclusive;
         }
         self.cut.get_or_insert(why);
@@ -160,6 +193,7 @@ impl Explored {
     /// Forgets what runs behind the hit found: one machine alone would have stopped there.
     fn up_to_the_hit(&mut self, seed: u64) {
         if let Some(hit) = &self.hit {
+            self.searched = None;
             self.runs = hit.run - seed + 1;
             self.found.retain(|(run, _)| *run <= hit.run);
         }

@@ -150,6 +150,8 @@ impl<'s> Gatherer<'s> {
         let mut group = Group { name: name.to_owned(), items: Vec::new() };
         for case in &loaded.scenario.cases {
             let mut case = case.clone();
+            let options = &self.gathered.plan.options;
+            case.explore.chosen |= self.strategy.is_some() || options.runs.is_some() || options.seed != 0;
             if let Some(strategy) = self.strategy {
                 case.explore = ExploreSpec { strategy, preemptions: None, ..case.explore };
             }

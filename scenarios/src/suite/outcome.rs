@@ -120,7 +120,7 @@ impl Judge {
             Some(Evidence::Explored(explored)) => {
                 let mut outcome = self.case(item, explored);
                 // Where a finding ended it, what failed until then is no news.
-                let failed = explored.failed.iter().filter(|_| explored.hit.is_none());
+                let failed = explored.failed.iter().filter(|_| explored.decisive().is_none());
                 let told: Vec<String> =
                     failed.map(|(how, runs)| told_failed(how, *runs, explored.whole_runs)).collect();
                 if !told.is_empty() {
@@ -136,7 +136,7 @@ impl Judge {
         match explored.verdict {
             Verdict::Violation | Verdict::Absent => failed(item, what, self.details(item, explored)),
             Verdict::Inconclusive | Verdict::AsExpected | Verdict::Unchecked
-                if self.sees_a_part(item) && explored.hit.is_none() =>
+                if self.sees_a_part(item) && explored.hit.is_none() && explored.exhaustive.is_none() =>
             {
                 match &explored.cut {
                     Some(_) => Outcome::plain(Status::Inconclusive, &what),
@@ -161,13 +161,15 @@ impl Judge {
     }
 
     fn details(&self, item: &Item, explored: &Explored) -> Vec<(&'static str, String)> {
-        let Some(hit) = &explored.hit else {
+        let Some(hit) = explored.decisive() else {
             return vec![("expected", item.expect.clone()), ("command", item.command.clone())];
         };
+        // The number of a run leads there again only if it is a seed.
+        let sampled = item.is_sampled() && explored.hit.is_some();
         let mut details = vec![
             ("title", hit.title.clone()),
             ("expected", item.expect.clone()),
-            (if item.is_sampled() { "seed" } else { "run" }, hit.run.to_string()),
+            (if sampled { "seed" } else { "run" }, hit.run.to_string()),
             ("consequence", hit.message.clone()),
         ];
         match (&self.out, &hit.record) {
@@ -176,7 +178,7 @@ impl Judge {
                 details.push(("replay", command("replay", &path)));
                 details.insert(details.len() - 1, ("record", path));
             }
-            _ if item.is_sampled() => {
+            _ if sampled => {
                 details.push(("replay", format!("{} --seed {} --runs 1", item.command, hit.run)));
             }
             _ => details.push(("replay", item.command.clone())),
@@ -215,12 +217,13 @@ fn line(item: &Item, explored: &Explored) -> String {
         super::gather::NO_VIOLATION => "no violation".to_owned(),
         expected => format!("no {expected}"),
     };
-    let mut line = match (&explored.hit, &explored.exhaustive) {
+    let mut line = match (explored.decisive(), &explored.exhaustive) {
+        (Some(hit), _) if explored.hit.is_none() => format!("{}, found by a search", hit.title),
         (Some(hit), _) => format!("{}, after {runs} runs", hit.title),
         (None, None) => format!("{nothing} in {runs} runs, sampled"),
         (None, Some(extent)) => format!("{nothing}, {extent}"),
     };
-    let title = explored.hit.as_ref().map(|hit| hit.title.as_str());
+    let title = explored.decisive().map(|hit| hit.title.as_str());
     let others: Vec<&str> =
         explored.found.iter().map(|(_, other)| other.as_str()).filter(|other| Some(*other) != title).collect();
     if !others.is_empty() {

@@ -8,7 +8,7 @@ use super::plan::{Item, Kind, Options};
 use super::shard::Shard;
 use super::stop::Stop;
 use crate::case::{Budget, Report, Verdict, configuration, judge};
-use crate::explore::{Campaign, Extent, Trace};
+use crate::explore::{Campaign, Extent, Strategy, Trace};
 use crate::json::EXCERPT;
 use crate::library::Loaded;
 use crate::oracle::Finding;
@@ -69,6 +69,13 @@ fn explore(
     let report = judge(&loaded.scenario, case, budget, stop.flag(), &|_| ()).map_err(|e| e.to_string())?;
     let cut = report.explored.interrupted.then(|| stop.why());
     let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
+    if report.explored.searched.is_some() {
+        // Its runs are no part of a sample, and every shard did the same.
+        return Ok(Evidence::Explored(Box::new(Explored {
+            searched: hit,
+            ..Explored::of_nothing(report.verdict)
+        })));
+    }
     let (failed, whole_runs) = (report.explored.tally.failed_how(&loaded.scenario), report.explored.tally.runs);
     let unchecked = report.explored.tally.unchecked();
     let unchecked = unchecked.into_iter().map(|check| told_unchecked(&loaded.scenario, check)).collect();
@@ -84,6 +91,7 @@ fn explore(
         unchecked,
         failed,
         whole_runs,
+        searched: None,
     })))
 }
 
@@ -93,7 +101,8 @@ fn hit(loaded: &Loaded, case: &Case, report: &Report) -> Result<Option<Hit>, Set
         return Ok(None);
     };
     let unexpected = report.verdict == Verdict::Violation;
-    let record = unexpected.then(|| record(loaded, case, run, trace.clone(), finding)).transpose()?;
+    let strategy = report.explored.by(case.explore.into());
+    let record = unexpected.then(|| record(loaded, case, (strategy, run), trace.clone(), finding)).transpose()?;
     let message = record.as_ref().map_or_else(|| finding.violation.to_string(), |record| record.message.clone());
     Ok(Some(Hit { run, title: finding.title(), message, record }))
 }
@@ -102,12 +111,11 @@ fn hit(loaded: &Loaded, case: &Case, report: &Report) -> Result<Option<Hit>, Set
 fn record(
     loaded: &Loaded,
     case: &Case,
-    run: u64,
+    (strategy, run): (Strategy, u64),
     mut trace: Trace,
     finding: &Finding,
 ) -> Result<Record, SetupError> {
     let (machine, kernel) = configuration(&loaded.scenario, case);
-    let strategy = case.explore.into();
     let campaign = Campaign { seed: run, ..Campaign::new(&loaded.scenario, machine, kernel, strategy, 1) };
     let world = campaign.world()?;
     let mut executor = world.executor();

@@ -193,6 +193,57 @@ fn a_record_that_cannot_be_written_is_said() {
 }
 
 #[test]
+fn what_is_small_is_searched_whole_if_nobody_says_how() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let small = r#"{ "name": "small", "about": "Two writes.", "machine": { "cpus": 2 }, "kernel": { "version": "v5.0" },
+        "processes": [ { "name": "p", "setup": [ { "mmap": { "as": "buf", "pages": 1 } },
+            { "write": { "to": "buf", "value": 1 } } ] } ],
+        "threads": [ { "name": "a", "process": "p", "cpu": 0, "run": [ { "write": { "to": "buf", "value": 2 } } ] },
+            { "name": "b", "process": "p", "cpu": 1, "run": [ { "read": { "from": "buf" } } ] } ],
+        "cases": [ { "name": "usual", "expect": "no-violation" },
+            { "name": "sampled", "explore": { "runs": 9 }, "expect": "no-violation" } ] }"#;
+    std::fs::write(folder.path().join("small.json"), small).expect("a writable folder");
+    for (args, says) in [
+        (&["run", "small.json", "--case", "usual"][..], "no violation, verified: "),
+        (&["run", "small.json", "--case", "sampled"], "no violation in 9 runs, sampled"),
+        (&["run", "small.json", "--case", "usual", "--strategy", "pos"], "runs, sampled"),
+        (&["run", "small.json", "--flush", "ipi"], "on average, verified: "),
+        (&["run", "small.json", "--flush", "ipi", "--runs", "9"], "sampled by portfolio"),
+        (&["explore", "small.json"], "on average, verified: "),
+        (&["explore", "small.json", "--runs", "9"], "sampled by portfolio"),
+        (&["test", "small.json"], "  usual    ok  no violation, verified: "),
+    ] {
+        let output = mmsim(folder.path(), args);
+        let stdout = text(&output.stdout);
+        assert!(output.status.success() && stdout.contains(says), "{args:?}: {stdout}");
+    }
+    let whole = mmsim(folder.path(), &["test", "small.json"]);
+    for shard in ["1/2", "2/2"] {
+        mmsim(folder.path(), &["test", "small.json", "--shard", shard, "--out", "parts"]);
+    }
+    assert_eq!(text(&mmsim(folder.path(), &["merge", "parts"]).stdout), text(&whole.stdout));
+}
+
+#[test]
+fn what_the_search_before_a_sample_finds_is_told_if_the_sample_finds_nothing() {
+    use mmsim::case::{Budget, Verdict, judge};
+    use mmsim::scenario::ExploreSpec;
+    let loaded = mmsim::library::open("spec-ref-vs-reuse").expect("the library is good");
+    let case = loaded.scenario.cases.iter().find(|case| case.name == "no-recheck").expect("it has that case");
+    let judged = |runs| {
+        let mut case = case.clone();
+        case.explore = ExploreSpec { runs: Some(runs), ..ExploreSpec::default() };
+        let none = std::sync::atomic::AtomicBool::new(false);
+        judge(&loaded.scenario, &case, Budget::default(), &none, &|_| ()).expect("it can be set up")
+    };
+    let (few, many) = (judged(1), judged(2_000));
+    assert_eq!((few.verdict, many.verdict), (Verdict::AsExpected, Verdict::AsExpected));
+    assert!(few.explored.searched.is_some() && few.trace.is_some(), "one run does not find it");
+    // Where the sample finds it, its run has the number that it always has.
+    assert_eq!((many.explored.searched, many.explored.first), (None, Some(348)));
+}
+
+#[test]
 fn a_record_that_cannot_be_written_hides_no_finding() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("file"), "").expect("a writable folder");

@@ -47,7 +47,12 @@ fn no_search_misses_a_race() {
         let scenario = open(entry.name).unwrap_or_else(|error| panic!("{error}")).scenario;
         for case in scenario.cases.iter().filter(|case| case.expect != Expect::NoViolation) {
             let mut case = case.clone();
-            case.explore = ExploreSpec { strategy: StrategyName::Exhaustive, runs: Some(RUNS), preemptions: None };
+            case.explore = ExploreSpec {
+                chosen: true,
+                strategy: StrategyName::Exhaustive,
+                runs: Some(RUNS),
+                preemptions: None,
+            };
             let report = judge(&scenario, &case, Budget::default(), &AtomicBool::new(false), &|_| ())
                 .unwrap_or_else(|error| panic!("{}/{}: {error}", scenario.name, case.name));
             let extent = report.explored.extent;

@@ -11,7 +11,7 @@ use super::interrupt::Interrupts;
 use super::{Exit, Failure, Output, run};
 use crate::case::configuration;
 use crate::coverage::{Coverage, survey};
-use crate::explore::Campaign;
+use crate::explore::{Campaign, Strategy};
 use crate::library::{self, Loaded};
 use crate::scenario::MachineSpec;
 use sim_mm::KernelConfig;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         opened.iter().map(|loaded| subjects(args, loaded)).collect();
     let subjects: Vec<Subject<'_>> = subjects?.into_iter().flatten().collect();
     let runs = args.effort.runs.unwrap_or(RUNS);
-    let strategy = args.effort.explore()?;
+    let strategy: Strategy = args.effort.explore()?.into();
     if !strategy.samples() {
         return Err(Failure {
             exit: Exit::Usage,
