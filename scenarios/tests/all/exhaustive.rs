@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
-use mmsim::explore::{Campaign, Exhaustive, Explored, Extent, Goal, Strategy};
+use mmsim::explore::{Campaign, Exhaustive, Explored, Extent, Goal, Strategy, Trace};
 use mmsim::library::open;
 use mmsim::scenario::{KernelSpec, MachineChange};
 use sim_core::systematic::Reduction;
@@ -32,13 +32,17 @@ const KERNELS: [Kernel; 7] = [
 ];
 
 fn explore(kernel: &Kernel, strategy: Strategy, runs: u64) -> Explored {
+    explore_with(kernel, strategy, runs, 1, Goal::All)
+}
+
+fn explore_with(kernel: &Kernel, strategy: Strategy, runs: u64, jobs: usize, goal: Goal<'_>) -> Explored {
     let scenario = open(kernel.scenario).unwrap_or_else(|error| panic!("{error}")).scenario;
     let without = vec![CATALOGUE.safeguard(kernel.without).expect("a safeguard")];
     let platform = Choices::default().with(kernel.flush);
     let machine = scenario.machine.changed(&MachineChange { platform, ..MachineChange::default() });
     let kernel = scenario.kernel.changed(&KernelSpec { without, ..KernelSpec::default() }).resolve();
-    let campaign = Campaign::new(&scenario, machine, kernel, strategy, runs);
-    campaign.explore(Goal::All, &AtomicBool::new(false), &|_| ()).unwrap_or_else(|error| panic!("{error}"))
+    let campaign = Campaign { jobs, ..Campaign::new(&scenario, machine, kernel, strategy, runs) };
+    campaign.explore(goal, &AtomicBool::new(false), &|_| ()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn titles(explored: &Explored) -> BTreeSet<&str> {
@@ -86,4 +90,26 @@ fn bounds() {
     };
     let found: Vec<usize> = (0..3).map(|preemptions| with(preemptions).found.len()).collect();
     assert_eq!(found, [0, 1, 2], "findings with 0, 1 and 2 preemptions");
+}
+
+/// Threads change nothing: not what was done, nor the first run of each finding, nor where a search ends that is
+/// cut or that has found what it was for.
+#[test]
+fn threads_change_nothing() {
+    let kernel = &KERNELS[6];
+    let traces = Strategy::Exhaustive(Exhaustive::TRACES);
+    let whole = explore_with(kernel, traces, 100_000, 1, Goal::All);
+    assert!(whole.extent.is_verified() && whole.runs > 5_000 && !whole.found.is_empty(), "{}", whole.extent);
+    let last = whole.found.last().map(|found| found.title.clone()).unwrap_or_default();
+    let accepts = |trace: &Trace| trace.findings.iter().any(|finding| finding.title() == last);
+    let never = |_: &Trace| false;
+    for (runs, goal) in
+        [(100_000, Goal::All), (3_001, Goal::All), (100_000, Goal::First(&accepts)), (2_500, Goal::First(&never))]
+    {
+        let told = |jobs| format!("{:?}", explore_with(kernel, traces, runs, jobs, goal));
+        let alone = told(1);
+        assert!(alone == told(2) && alone == told(3), "{runs} runs");
+    }
+    let cut = explore_with(kernel, traces, 3_001, 2, Goal::All);
+    assert_eq!((cut.runs, cut.extent.is_verified()), (3_001, false), "{}", cut.extent);
 }

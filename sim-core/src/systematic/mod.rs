@@ -11,18 +11,26 @@
 //!
 //! A run repeats the decisions of the one before up to the state where something is left to try. So far
 //! nothing is watched; from there on each step is.
+//!
+//! A search can be divided into units: `unit.rs` does one, `division.rs` says which there are.
 
+mod division;
 mod happens_before;
 mod lanes;
 mod node;
+mod preemption;
+mod unit;
 mod visited;
 
-use happens_before::{HappensBefore, Race};
+pub use division::Division;
+pub use unit::{Done, Unit};
+
+use happens_before::HappensBefore;
 use lanes::{Lane, Lanes};
-use node::{Node, Path};
+use node::{Node, Path, reverse};
 use visited::Visited;
 
-use crate::choice::{Choice, Chooser, Enabled, Transition};
+use crate::choice::{Choice, Chooser, Enabled};
 use crate::footprint::{Sees, Tracker};
 use crate::gate::Gate;
 use crate::id::CpuId;
@@ -73,6 +81,16 @@ pub struct Search {
     at_branch: bool,
     tally: Tally,
     pruned: bool,
+    /// The unit that it is on the way to.
+    unit: Option<Unit>,
+    /// For each state above those of its unit, lanes of which no race need speak any more.
+    known: Vec<Lanes>,
+    /// Its unit begins the search.
+    is_first: bool,
+    /// Runs of the unit.
+    runs: u64,
+    /// There is another run.
+    more: bool,
 }
 
 impl Search {
@@ -105,6 +123,11 @@ impl Search {
             at_branch: false,
             tally: Tally::default(),
             pruned: false,
+            unit: None,
+            known: Vec::new(),
+            is_first: true,
+            runs: 0,
+            more: true,
         }
     }
 
@@ -159,7 +182,10 @@ impl Search {
                 return None;
             }
         }
-        self.path.push(enabled, self.cpus, preemptions);
+        self.path.push(enabled, self.cpus, preemptions, self.given);
+        if self.unit.is_some() {
+            return self.approach(enabled);
+        }
         let Some(lane) = self.pick(enabled) else {
             self.path.pop();
             return None;
@@ -187,28 +213,6 @@ impl Search {
             _ => node.enabled,
         };
         if node.backtrack.has(first) { Some(first) } else { node.backtrack.first() }
-    }
-
-    /// The CPU that took the last step before state `at`, store buffers aside.
-    fn ran_last(&self, at: usize) -> Option<Lane> {
-        self.path.nodes[..at].iter().rev().map(|node| node.lane).find(|lane| lane.index() < self.cpus)
-    }
-
-    /// The CPU that ran last before state `at`, if it can go on there.
-    fn goes_on(&self, at: usize) -> Option<Lane> {
-        self.preemptions?;
-        self.ran_last(at).filter(|lane| self.path.options_of(at).contains(&Transition::Step(CpuId(lane.0))))
-    }
-
-    /// Preemptions of the run up to and including the last node's step.
-    fn preemptions_so_far(&self) -> u32 {
-        let (Some(node), Some(_)) = (self.path.nodes.last(), self.preemptions) else { return 0 };
-        let at = self.path.nodes.len() - 1;
-        let leaves = self.goes_on(at).is_some_and(|lane| {
-            let switches = matches!(self.path.options_of(at)[node.current], Transition::Switch(..));
-            node.lane.index() < self.cpus && (node.lane != lane || switches)
-        });
-        node.preemptions + u32::from(leaves)
     }
 
     /// The step that was decided on has been taken. `shown` is what it showed the machine to do.
@@ -255,6 +259,7 @@ impl Search {
 
     /// The run ended like this.
     pub(crate) fn end(&mut self, outcome: &Outcome) {
+        self.runs += 1;
         self.pruned = matches!(outcome, Outcome::Pruned);
         match outcome {
             Outcome::Pruned => self.tally.blocked += 1,
@@ -277,59 +282,57 @@ impl Search {
 
     /// Prepares the next run; `false` if there is none.
     pub fn advance(&mut self) -> bool {
-        if std::mem::take(&mut self.restart) {
-            self.path = Path::default();
-            self.happens_before.truncate(0);
-            self.visited.restart();
-            self.tally = Tally::default();
-            return true;
+        self.more = if self.restart { self.is_first } else { self.backtrack() };
+        if self.restart && self.more {
+            self.clear();
         }
-        let more = self.backtrack();
         let steps = self.path.nodes.len().saturating_sub(1);
         self.happens_before.truncate(steps);
         self.visited.truncate(steps);
-        more
+        self.more
+    }
+
+    /// Forgets all runs.
+    fn clear(&mut self) {
+        self.restart = false;
+        self.path = Path::default();
+        self.happens_before.truncate(0);
+        self.visited.restart();
+        self.tally = Tally::default();
     }
 
     /// Goes back to the last state in which something is left to try.
     fn backtrack(&mut self) -> bool {
-        loop {
-            while let Some(&(chosen, of)) = self.path.values().last() {
-                self.path.answers.pop();
-                if chosen + 1 < of {
-                    self.path.answers.push((chosen + 1, of));
-                    return true;
-                }
-            }
-            let Some(node) = self.path.nodes.last() else { return false };
-            let (lane, next) = (node.lane, node.current + 1);
-            if self.path.take(lane, next, self.cpus) {
+        while !self.path.nodes.is_empty() {
+            if self.go_on() {
                 return true;
             }
-            self.path.put_to_sleep();
-            let left = self.path.nodes.last().and_then(Node::next_lane);
-            if left.is_some_and(|lane| self.path.take(lane, 0, self.cpus)) {
-                return true;
+            if self.path.nodes.len() == self.known.len() + 1 {
+                return false;
             }
             self.path.pop();
         }
+        false
     }
-}
 
-/// Sees to it that a run is tried in which the second step of a race, that of `second`, comes first.
-fn reverse(nodes: &mut [Node], race: &Race, second: Lane) {
-    let node = &mut nodes[race.first as usize];
-    if !race.initials.and(node.backtrack.or(node.asleep)).is_empty() {
-        return;
+    /// Goes on to the next step to try in the last node; `false` if there is none.
+    fn go_on(&mut self) -> bool {
+        while let Some(&(chosen, of)) = self.path.values().last() {
+            self.path.answers.pop();
+            if chosen + 1 < of {
+                self.path.answers.push((chosen + 1, of));
+                return true;
+            }
+        }
+        let Some(node) = self.path.nodes.last() else { return false };
+        let (lane, next) = (node.lane, node.current + 1);
+        if self.path.take(lane, next, self.cpus) {
+            return true;
+        }
+        self.path.put_to_sleep();
+        let left = self.path.nodes.last().and_then(Node::next_lane);
+        left.is_some_and(|lane| self.path.take(lane, 0, self.cpus))
     }
-    let possible = race.initials.and(node.enabled);
-    let lane = if possible.has(second) { Some(second) } else { possible.first() };
-    node.backtrack = match lane {
-        Some(lane) => node.backtrack.with(lane),
-        None if race.is_wide => node.backtrack.or(node.enabled),
-        // It was the first that made the second possible.
-        None => node.backtrack,
-    };
 }
 
 impl Chooser for Search {

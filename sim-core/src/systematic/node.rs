@@ -1,5 +1,6 @@
 //! The states on the way of the run under way, and what is still to be tried in each.
 
+use super::happens_before::Race;
 use super::lanes::{Lane, Lanes};
 use crate::choice::{Enabled, Transition};
 use crate::footprint::Touch;
@@ -41,7 +42,7 @@ struct Sleeper {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Print {
+pub(super) struct Print {
     loc: Loc,
     writes: bool,
 }
@@ -50,6 +51,35 @@ impl Node {
     /// A lane that is still to be tried.
     pub(super) fn next_lane(&self) -> Option<Lane> {
         self.backtrack.without(self.done).without(self.asleep).first()
+    }
+}
+
+/// What is left to try in a state, apart from the path that leads there.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    pub(super) backtrack: Lanes,
+    pub(super) done: Lanes,
+    pub(super) asleep: Lanes,
+    /// The step to go on with; else it is the first of the next lane.
+    pub(super) next: Option<Next>,
+    /// The lanes that sleep, and where the prints of each end.
+    sleepers: Vec<(Lane, usize)>,
+    /// Prints of the sleepers, then those of the lane to go on with, as far as it was tried.
+    prints: Vec<Print>,
+}
+
+/// A step to take, and the answers that decide on it.
+#[derive(Clone, Debug)]
+pub(super) struct Next {
+    lane: Lane,
+    current: usize,
+    pub(super) answers: Vec<(u32, u32)>,
+}
+
+impl Left {
+    /// Lanes that are still to be tried, the one to go on with among them.
+    pub(super) fn lanes(&self) -> Lanes {
+        self.backtrack.without(self.done).without(self.asleep)
     }
 }
 
@@ -72,10 +102,11 @@ pub(super) struct Path {
 
 impl Path {
     /// Adds the state that the last node's step led to.
-    pub(super) fn push(&mut self, can_happen: &Enabled<'_>, cpus: usize, preemptions: u32) {
+    /// So many answers were given on the way there.
+    pub(super) fn push(&mut self, can_happen: &Enabled<'_>, cpus: usize, preemptions: u32, answers: usize) {
         let from = Shares {
             options: self.options.len(),
-            answers: self.answers.len(),
+            answers,
             sleepers: self.next_sleepers,
             prints: self.prints.len(),
         };
@@ -154,6 +185,47 @@ impl Path {
         node.prints = self.prints.len();
     }
 
+    /// The answers that decided on the last node's step.
+    pub(super) fn step(&self) -> &[(u32, u32)] {
+        self.nodes.last().map_or(&[], |node| &self.answers[node.from.answers..])
+    }
+
+    /// What is left to try in the last node; its step is one that was not taken yet if it `goes_on`.
+    pub(super) fn left(&self, goes_on: bool) -> Option<Left> {
+        let node = self.nodes.last()?;
+        let mut left = Left {
+            backtrack: node.backtrack,
+            done: node.done,
+            asleep: node.asleep,
+            next: goes_on.then(|| Next { lane: node.lane, current: node.current, answers: self.step().to_vec() }),
+            sleepers: Vec::new(),
+            prints: Vec::new(),
+        };
+        for Sleeper { lane, prints: (from, to) } in &self.sleepers[node.from.sleepers..] {
+            left.prints.extend_from_slice(&self.prints[*from..*to]);
+            left.sleepers.push((*lane, left.prints.len()));
+        }
+        left.prints.extend_from_slice(&self.prints[node.prints..]);
+        Some(left)
+    }
+
+    /// Goes on in the last node, which was just added, with what was left there.
+    pub(super) fn resume(&mut self, left: &Left) {
+        let Some(node) = self.nodes.last_mut() else { return };
+        (node.backtrack, node.done, node.asleep) = (left.backtrack, left.done, left.asleep);
+        let base = self.prints.len();
+        self.prints.extend_from_slice(&left.prints);
+        let mut from = 0;
+        for &(lane, to) in &left.sleepers {
+            self.sleepers.push(Sleeper { lane, prints: (base + from, base + to) });
+            from = to;
+        }
+        node.prints = base + from;
+        if let Some(next) = &left.next {
+            (node.lane, node.current) = (next.lane, next.current);
+        }
+    }
+
     /// Forgets the state after the last node's step.
     pub(super) fn return_to_last(&mut self) {
         self.sleepers.truncate(self.next_sleepers);
@@ -173,4 +245,20 @@ impl Path {
 fn conflict(prints: &[Print], touches: &[Touch]) -> bool {
     let conflicts = |print: &Print, touch: &Touch| touch.loc == print.loc && (touch.writes || print.writes);
     prints.iter().any(|print| touches.iter().any(|touch| conflicts(print, touch)))
+}
+
+/// Sees to it that a run is tried in which the second step of a race, that of `second`, comes first.
+pub(super) fn reverse(nodes: &mut [Node], race: &Race, second: Lane) {
+    let node = &mut nodes[race.first as usize];
+    if !race.initials.and(node.backtrack.or(node.asleep)).is_empty() {
+        return;
+    }
+    let possible = race.initials.and(node.enabled);
+    let lane = if possible.has(second) { Some(second) } else { possible.first() };
+    node.backtrack = match lane {
+        Some(lane) => node.backtrack.with(lane),
+        None if race.is_wide => node.backtrack.or(node.enabled),
+        // It was the first that made the second possible.
+        None => node.backtrack,
+    };
 }

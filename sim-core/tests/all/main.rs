@@ -4,6 +4,7 @@ mod clocks;
 mod common;
 mod costs;
 mod determinism;
+mod division;
 mod edges;
 mod events;
 mod interrupts;

@@ -113,12 +113,12 @@ async fn locked<'m>(m: &'m Machine, cpu: Cpu<'m>, at: u32) {
 
 /// A program: the tasks' CPUs and acts.
 #[derive(Clone, Debug)]
-struct Program {
+pub(crate) struct Program {
     config: Config,
     tasks: Vec<(u8, Vec<Act>)>,
 }
 
-fn machine(program: &Program) -> Machine {
+pub(crate) fn machine(program: &Program) -> Machine {
     let mut machine = Machine::new(program.config).on_interrupt(|m, cpu, vector| {
         Box::pin(async move {
             if vector == RCU {
@@ -141,10 +141,23 @@ fn machine(program: &Program) -> Machine {
 }
 
 /// An end of a run: what each CPU has read, what the words hold, and whether tasks are left waiting.
-type End = (Vec<Vec<u64>>, Vec<u64>, bool);
+pub(crate) type End = (Vec<Vec<u64>>, Vec<u64>, bool);
+
+/// One run, from the start to its end.
+pub(crate) fn end_of<'m>(machine: &'m Machine, executor: &mut Executor<'m, Machine>, program: &Program) -> End {
+    machine.run_in(executor, 200, |m, outcome| {
+        assert!(!matches!(outcome, Outcome::StepBound), "{program:?} does not end");
+        let words = (0..crate::common::WORDS).map(|n| m.core.memory.get(Loc(n))).collect();
+        (m.registers_by_cpu(), words, matches!(outcome, Outcome::Deadlock(_)))
+    })
+}
 
 /// Ends of all schedules; `None` if there are too many.
-fn ends(program: &Program, reduction: Reduction, preemptions: Option<u32>) -> Option<(Tally, BTreeSet<End>)> {
+pub(crate) fn ends(
+    program: &Program,
+    reduction: Reduction,
+    preemptions: Option<u32>,
+) -> Option<(Tally, BTreeSet<End>)> {
     const TOO_MANY: u64 = 30_000;
     let machine = machine(program);
     let core = &machine.core;
@@ -152,11 +165,7 @@ fn ends(program: &Program, reduction: Reduction, preemptions: Option<u32>) -> Op
     let mut executor = Executor::new(core, &machine);
     let mut ends = BTreeSet::new();
     for _ in 0..TOO_MANY {
-        let end = machine.run_in(&mut executor, 200, |m, outcome| {
-            assert!(!matches!(outcome, Outcome::StepBound), "{program:?} does not end");
-            let words = (0..crate::common::WORDS).map(|n| core.memory.get(Loc(n))).collect();
-            (m.registers_by_cpu(), words, matches!(outcome, Outcome::Deadlock(_)))
-        });
+        let end = end_of(&machine, &mut executor, program);
         let (pruned, more, tally) = core.with_source(|source| match source {
             Source::Systematic(search) => (search.was_pruned(), search.advance(), search.tally()),
             _ => unreachable!("nobody else took its place"),
@@ -194,7 +203,7 @@ fn acts() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn programs() -> impl Strategy<Value = Program> {
+pub(crate) fn programs() -> impl Strategy<Value = Program> {
     let task = (0..3_u8, prop::collection::vec(acts(), 1..4));
     (prop::collection::vec(task, 2..4), any::<bool>(), any::<bool>()).prop_map(|(tasks, tso, preempt)| {
         let memory = if tso { MemoryModel::Tso } else { MemoryModel::Sc };

@@ -1,0 +1,126 @@
+//! A part of a search that is done by itself: what is left to try in one state, and in all that follows it.
+//!
+//! Its first run is watched from the start, so the search knows the way to that state as if it had come
+//! there by itself. It never goes back above it. Where a race wants another lane to be tried up there, it
+//! says so at the end; what is left below when the unit ends early, it hands over.
+
+use super::lanes::{Lane, Lanes};
+use super::node::Left;
+use super::{Search, Tally};
+use crate::choice::Enabled;
+use crate::footprint::Sees;
+
+/// A part of a search that is done by itself.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Answers of the steps that lead to its state, then of the one to go on with.
+    pub(super) answers: Vec<(u32, u32)>,
+    /// Lanes that were tried, will be or need not be in each of the states on the way.
+    pub(super) known: Vec<Lanes>,
+    /// What is left to try in its state; nothing, if that is the start and was not seen yet.
+    pub(super) left: Option<Left>,
+    pub(super) sees: Sees,
+    pub(super) budget: u64,
+}
+
+impl Unit {
+    /// Runs after which it ends.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// Whether it begins the search.
+    pub fn is_first(&self) -> bool {
+        self.left.is_none()
+    }
+}
+
+/// What came of a unit.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub(super) tally: Tally,
+    pub(super) runs: u64,
+    pub(super) sees: Sees,
+    /// The machine did what it was never seen to do: the whole search has to begin anew.
+    pub(super) anew: bool,
+    /// Lanes to try in states above the unit's, by their place on the way.
+    pub(super) wanted: Vec<(usize, Lanes)>,
+    /// Its state, and those below it in which something is left, or that lead to one.
+    pub(super) states: Vec<Handed>,
+}
+
+/// A state whose rest somebody else will do.
+#[derive(Clone, Debug)]
+pub(super) struct Handed {
+    /// The answers that decided on the step which leads there from the state before.
+    pub(super) step: Vec<(u32, u32)>,
+    pub(super) left: Left,
+    /// The lane of that step has other things to do in the state before: this is a part of it.
+    pub(super) is_part: bool,
+}
+
+impl Search {
+    /// Takes up a unit; what was there before is forgotten.
+    pub fn begin(&mut self, unit: Unit) {
+        self.clear();
+        (self.sees, self.runs, self.more) = (unit.sees, 0, true);
+        self.path.answers.clone_from(&unit.answers);
+        self.known.clone_from(&unit.known);
+        self.is_first = unit.is_first();
+        self.unit = (!unit.is_first()).then_some(unit);
+    }
+
+    /// Decides on the step from the last node, which is on the way to the unit's state, or that state.
+    pub(super) fn approach(&mut self, enabled: &Enabled<'_>) -> Option<usize> {
+        let at = self.path.nodes.len() - 1;
+        if let Some(&known) = self.known.get(at) {
+            let chosen = match enabled.len() {
+                1 => 0,
+                _ => self.path.answers.get(self.given)?.0 as usize,
+            };
+            self.given += usize::from(enabled.len() > 1);
+            let node = self.path.nodes.last_mut()?;
+            (node.backtrack, node.current) = (known, chosen);
+            node.lane = Lane::of(enabled.get(chosen), self.cpus);
+            return Some(chosen);
+        }
+        let left = self.unit.take()?.left?;
+        self.path.resume(&left);
+        if left.next.is_none() {
+            let lane = left.lanes().first()?;
+            self.path.take(lane, 0, self.cpus);
+        }
+        self.given += usize::from(enabled.len() > 1);
+        self.path.nodes.last().map(|node| node.current)
+    }
+
+    /// Ends the unit after a run for which [`advance`](Search::advance) was called.
+    pub fn finish(&mut self) -> Done {
+        let known = self.known.iter().zip(&self.path.nodes).map(|(known, node)| node.backtrack.without(*known));
+        let wanted = known.enumerate().filter(|(_, lanes)| !lanes.is_empty()).collect();
+        // The first unit has begun anew already, but has no run left for it.
+        let anew = self.restart || (self.more && self.path.nodes.is_empty());
+        let states = if anew { Vec::new() } else { self.hand_over() };
+        Done { tally: self.tally(), runs: self.runs, sees: self.sees, anew, wanted, states }
+    }
+
+    /// Takes the path apart, from its last state up to the unit's.
+    fn hand_over(&mut self) -> Vec<Handed> {
+        let mut states = Vec::new();
+        let mut goes_on = self.more;
+        while let Some(left) = self.path.left(goes_on) {
+            if self.path.nodes.len() == self.known.len() + 1 {
+                states.push(Handed { step: Vec::new(), left, is_part: false });
+                break;
+            }
+            self.path.pop();
+            let step = self.path.step().to_vec();
+            let lane = self.path.nodes.last().map(|node| node.lane);
+            goes_on = self.go_on();
+            let is_part = goes_on && self.path.nodes.last().map(|node| node.lane) == lane;
+            states.push(Handed { step, left, is_part });
+        }
+        states.reverse();
+        states
+    }
+}
