@@ -37,7 +37,17 @@ pub(super) enum Fact {
     /// One frame's contents went to another.
     Copied { from: Pfn, to: Pfn },
     /// A page's contents were read or written, by user code through a translation or by a device.
-    Touched { of: Option<PageOf>, pfn: Pfn, value: u64, write: bool, through: Option<u32>, device: bool },
+    Touched {
+        of: Option<PageOf>,
+        pfn: Pfn,
+        word: u32,
+        value: u64,
+        write: bool,
+        through: Option<u32>,
+        device: bool,
+    },
+    /// What user code had stored in a word of a page left the store buffer.
+    Drained { of: PageOf, word: u32, value: u64 },
     /// A walk began with a cached entry of an upper level.
     Began { level: Level, table: Pfn },
     /// A walk that serves no access read an entry of this table.
@@ -79,6 +89,18 @@ impl Fact {
             Fact::Filled { leaf, .. } => Some(leaf.pfn()),
             Fact::Began { table, .. } | Fact::Speculated { table, .. } => Some(*table),
             _ => None,
+        }
+    }
+}
+
+/// A word of a page, behind the name of the page: `[8]` by its offset, and nothing for the first.
+struct Word(u32);
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            word => write!(f, "[{}]", 8 * word),
         }
     }
 }
@@ -132,14 +154,16 @@ impl fmt::Display for Fact {
             Fact::Allocated { pfn, level: Some(level) } => write!(f, "{pfn} allocated, for {}s", level.name()),
             Fact::Freed { pfn } => write!(f, "{pfn} freed"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
-            Fact::Touched { of, pfn, value, write, device, .. } => {
+            Fact::Touched { of, pfn, word, value, write, device, .. } => {
+                let word = Word(*word);
                 let verb = if *write { "writes" } else { "reads" };
                 match of {
-                    _ if *device => write!(f, "DMA {verb} {pfn}: {value}"),
-                    Some(page) => write!(f, "{verb} {page}: {value} ({pfn})"),
+                    _ if *device => write!(f, "DMA {verb} {pfn}{word}: {value}"),
+                    Some(page) => write!(f, "{verb} {page}{word}: {value} ({pfn})"),
                     None => write!(f, "{verb} a pin: {value} ({pfn})"),
                 }
             }
+            Fact::Drained { of, word, value } => write!(f, "{of}{}: {value} leaves the store buffer", Word(*word)),
             Fact::Began { level, table } => write!(f, "walk begins at the cached {}: {table}", level.name()),
             Fact::Speculated { level, table } => write!(f, "speculative walk reads a {} in {table}", level.name()),
             Fact::Filled { of, leaf, .. } => write!(f, "TLB caches {of}: {}", brief_pte(*leaf)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::{CpuId, Event as Core, OpKind, Role, Routine};
+use sim_core::{CpuId, Event as Core, Loc, OpKind, Role, Routine};
 use sim_mm::{Event as Mm, FrameUse, MmId, Page};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
@@ -49,12 +49,21 @@ pub(super) struct Teller<'a> {
     /// The step in which a speculative walk took a frame for a table.
     speculated: Option<u64>,
     pub(super) spaces: Spaces<'a>,
+    /// Whether every access of user code is told.
+    of_values: bool,
     pages: Vec<(MmId, VirtAddr)>,
     entries: Places,
     /// Flushes that concern the pages, and the page of each.
     flushes: BTreeMap<u64, (MmId, VirtAddr)>,
     /// The page of each pin.
     pins: BTreeMap<u64, (MmId, VirtAddr)>,
+    /// Where user code last wrote each frame, if the finding is about what it wrote and read.
+    written: BTreeMap<Pfn, (MmId, VirtAddr)>,
+}
+
+/// Whether a finding is about several values together, so that each access of user code may be a part of it.
+fn is_of_values(finding: &Finding) -> bool {
+    matches!(finding.violation, Violation::Together { .. } | Violation::NotImplied { .. })
 }
 
 impl<'a> Teller<'a> {
@@ -72,9 +81,17 @@ impl<'a> Teller<'a> {
             spaces,
             flushes: BTreeMap::new(),
             pins: BTreeMap::new(),
+            written: BTreeMap::new(),
+            of_values: is_of_values(finding),
         };
         for entry in &trace.log {
             match &entry.what {
+                What::Hardware(Hardware::Retired { va, access, through, .. })
+                    if access.writes() && teller.tells_accesses_of(through.pfn) =>
+                {
+                    let mm = teller.spaces.of_root(through.root, entry.step);
+                    teller.written.extend(mm.map(|mm| (through.pfn, (mm, va.page_base()))));
+                }
                 What::Mm(Mm::PteChanged { mm, va, old, new })
                     if teller.leads_to_frame(*old) || teller.leads_to_frame(*new) =>
                 {
@@ -100,6 +117,10 @@ impl<'a> Teller<'a> {
         self.frame == Some(pfn)
     }
 
+    fn tells_accesses_of(&self, pfn: Pfn) -> bool {
+        self.of_values || self.is_frame(pfn)
+    }
+
     pub(super) fn leads_to_frame(&self, entry: Entry) -> bool {
         entry.is_present() && self.is_frame(entry.pfn())
     }
@@ -120,6 +141,7 @@ impl<'a> Teller<'a> {
         let touched = entries::touched(step);
         let told = step.iter().filter_map(|entry| {
             let fact = match &entry.what {
+                What::Core(Core::Drain { loc, new, .. }) => self.tell_drain(*loc, *new, entry),
                 What::Core(event) => self.tell_core(event, &entry.stack),
                 What::Hardware(Hardware::TableAccess { by, .. }) => {
                     touched.and_then(|(table_entry, root)| self.tell_entry(table_entry, root, *by, entry))
@@ -181,12 +203,20 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Only where a check is about values does it matter who sees a store from when on.
+    fn tell_drain(&self, loc: Loc, value: u64, at: &Logged) -> Option<Fact> {
+        let (pfn, word) = self.world.kernel().mmu.phys.locate(loc).filter(|_| self.oracle == OracleId::Check)?;
+        let page = self.written.get(&pfn)?;
+        Some(Fact::Drained { of: self.page(at, *page), word, value })
+    }
+
     fn tell_hardware(&self, event: &Hardware, at: &Logged) -> Option<Fact> {
         match event {
-            Hardware::Retired { va, access, through, value, .. } if self.is_frame(through.pfn) => {
+            Hardware::Retired { va, access, through, word, value, .. } if self.tells_accesses_of(through.pfn) => {
                 Some(Fact::Touched {
                     of: self.page_under(at, through.root, va.page_base()),
                     pfn: through.pfn,
+                    word: *word,
                     value: *value,
                     write: access.writes(),
                     through: Some(through.id),
@@ -236,12 +266,13 @@ impl<'a> Teller<'a> {
             Mm::Pinned { id, va, mm, pfn, .. } if self.is_frame(*pfn) || self.oracle == OracleId::Check => {
                 Some(Fact::Pinned { id: *id, of: self.page(at, (*mm, *va)), pfn: *pfn })
             }
-            Mm::PinTouched { id, pfn, value, write, .. }
+            Mm::PinTouched { id, pfn, word, value, write, .. }
                 if self.is_frame(*pfn) || self.oracle == OracleId::Check =>
             {
                 Some(Fact::Touched {
                     of: self.pins.get(id).map(|page| self.page(at, *page)),
                     pfn: *pfn,
+                    word: *word,
                     value: *value,
                     write: *write,
                     through: None,

@@ -63,12 +63,17 @@ fn call(
     Some((routine, call.cpu, call.step..=end.map_or(u64::MAX, |end| end.step)))
 }
 
-/// Where a check fails: the last read of the value, or the end of the operation.
+/// Where a check fails: the last read of a value, or the end of the operation.
 pub(super) fn bad_line(lines: &[Line], finding: &Finding) -> Option<usize> {
     match finding.violation {
         Violation::Value { is, .. } => lines
             .iter()
             .rposition(|line| matches!(line.fact, Fact::Touched { value: read, write: false, .. } if read == is)),
+        // The last of the values that come together.
+        Violation::Together { .. } | Violation::NotImplied { .. } => lines
+            .iter()
+            .rposition(|line| matches!(line.fact, Fact::Touched { write: false, .. }))
+            .or_else(|| lines.len().checked_sub(1)),
         _ => lines.len().checked_sub(1),
     }
 }

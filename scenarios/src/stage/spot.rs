@@ -74,16 +74,7 @@ impl Kind for Spot {
 
     fn decode(node: &Node<'_>) -> Option<Spot> {
         let text = node.string()?;
-        let (page, part) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
-            None => (text, ""),
-            Some((page, part)) => (page, part),
-        };
-        let (offset, size) = match part.split_once(':') {
-            _ if page == text => (Some(0), Some(WORD)),
-            None => (decimal(part), Some(WORD)),
-            Some((offset, size)) => (decimal(offset), decimal(size)),
-        };
-        let (Some(place), Some(offset), Some(size)) = (Place::parse(page), offset, size) else {
+        let Some((place, offset, size)) = parts(text) else {
             return node.malformed(text, "a page, or bytes of it: `PAGE`, `PAGE[OFFSET]` or `PAGE[OFFSET:BYTES]`");
         };
         if !matches!(size, 1 | 2 | 4 | WORD) {
@@ -110,6 +101,19 @@ impl Kind for Spot {
             "examples": ["buf"],
         })
     }
+}
+
+/// The page, the offset and the number of bytes of a text that is well formed.
+fn parts(text: &str) -> Option<(Place, u32, u32)> {
+    if !text.contains(['[', ']']) {
+        return Some((Place::parse(text)?, 0, WORD));
+    }
+    let (page, part) = text.strip_suffix(']')?.split_once('[')?;
+    let (offset, size) = match part.split_once(':') {
+        None => (decimal(part)?, WORD),
+        Some((offset, size)) => (decimal(offset)?, decimal(size)?),
+    };
+    Some((Place::parse(page)?, offset, size))
 }
 
 /// Decimal digits, and no sign.

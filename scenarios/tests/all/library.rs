@@ -222,6 +222,21 @@ fn parallel_dontneed_misses_flush() {
 }
 
 #[test]
+fn store_buffering() {
+    check("store-buffering");
+}
+
+#[test]
+fn store_buffering_fenced() {
+    check("store-buffering-fenced");
+}
+
+#[test]
+fn walk_past_store_buffer() {
+    check("walk-past-store-buffer");
+}
+
+#[test]
 fn every_scenario_has_a_test() {
     let source = include_str!("library.rs");
     for entry in entries() {
