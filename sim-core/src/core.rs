@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 use crate::event::Event;
-use crate::footprint::Tracker;
+use crate::footprint::{Touch, Touched, Tracker};
 use crate::id::CpuId;
 use crate::loc::Loc;
 use crate::machine::{Config, Machine};
@@ -68,10 +68,12 @@ pub struct Core {
     traced: Cell<bool>,
     /// Whether accesses are traced, digested or put to account at all.
     watched: Cell<bool>,
-    /// Whether a search watches this run, and the step from which on it does.
+    /// Whether the footprints of steps are wanted, and the step from which on they are.
     searched: Cell<bool>,
     pub(crate) closely_from: Cell<u64>,
     pub(crate) tracker: RefCell<Tracker>,
+    /// What each step of the run touched, if that is kept.
+    footprints: RefCell<Option<Vec<Vec<Touched>>>>,
     digested: Cell<bool>,
     pub(crate) costed: Cell<bool>,
     pub(crate) costs: RefCell<Option<Rc<dyn Costs>>>,
@@ -105,6 +107,7 @@ impl Core {
             searched: Cell::new(false),
             closely_from: Cell::new(u64::MAX),
             tracker: RefCell::default(),
+            footprints: RefCell::new(None),
             digested: Cell::new(false),
             costed: Cell::new(false),
             costs: RefCell::new(None),
@@ -145,6 +148,9 @@ impl Core {
             self.digests.borrow_mut().clear();
         }
         self.stop.set(false);
+        if let Some(footprints) = self.footprints.borrow_mut().as_mut() {
+            footprints.clear();
+        }
         if self.recording.get() {
             self.decisions.borrow_mut().clear();
         }
@@ -170,6 +176,28 @@ impl Core {
     /// The decisions of the run so far, if they are kept.
     pub fn decisions(&self) -> Vec<Decision> {
         self.decisions.borrow().clone()
+    }
+
+    /// Keep (or stop keeping) what each step of a run touches. A search keeps that for itself.
+    pub fn keep_footprints(&self, keep: bool) {
+        self.footprints.replace(keep.then(Vec::new));
+    }
+
+    /// What each step of the run so far touched, if that is kept.
+    pub fn footprints(&self) -> Vec<Vec<Touched>> {
+        self.footprints.borrow().clone().unwrap_or_default()
+    }
+
+    pub(crate) fn keeps_footprints(&self) -> bool {
+        self.footprints.borrow().is_some()
+    }
+
+    /// The tracker has what the last step touched.
+    pub(crate) fn keep_footprint(&self, tracker: &Tracker) {
+        if let Some(footprints) = self.footprints.borrow_mut().as_mut() {
+            let touched = |touch: &Touch| Touched { loc: touch.loc, writes: touch.writes };
+            footprints.push(tracker.touches.iter().map(touched).collect());
+        }
     }
 
     /// Sends every event to `observer` while tracing is on.
@@ -244,13 +272,13 @@ impl Core {
         }
     }
 
-    /// Whether a search watches the present step.
+    /// Whether the footprint of the present step is wanted.
     #[inline]
     pub(crate) fn is_searched(&self) -> bool {
         self.watched.get() && self.searched.get()
     }
 
-    /// A search watches each step from now on, or none.
+    /// The footprint of each step is wanted from now on, or of none.
     pub(crate) fn set_searched(&self, on: bool) {
         self.searched.set(on);
         if !on {

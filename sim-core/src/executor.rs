@@ -105,7 +105,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// Runs until nothing can happen, a stop is asked for, `bound` steps are taken, or a search has seen
     /// enough.
     pub fn run(&mut self, bound: u64) -> Outcome {
-        let closely_from = self.core.with_search(Search::start).unwrap_or(u64::MAX);
+        let kept = if self.core.keeps_footprints() { 0 } else { u64::MAX };
+        let closely_from = self.core.with_search(Search::start).unwrap_or(kept);
         self.core.closely_from.set(closely_from.min(bound));
         let outcome = self.run_on(bound);
         if self.core.is_searched() {

@@ -43,6 +43,15 @@ pub(crate) struct Touch {
     pub(crate) old: u64,
 }
 
+/// What a step of a run touched: a word, or a place that stands for state outside words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Where.
+    pub loc: Loc,
+    /// Whether it changed what is there.
+    pub writes: bool,
+}
+
 /// What a search has seen its machine do. What it never does need not be watched for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sees {
@@ -95,6 +104,11 @@ pub(crate) struct Step {
     pub(crate) or_else: bool,
     /// Something that its CPU could do waits until the store buffer is empty.
     pub(crate) may_drain: bool,
+}
+
+impl Sees {
+    /// Everything that there is.
+    pub(crate) const ALL: Sees = Sees { interrupts: true, grace_periods: true };
 }
 
 impl Tracker {

@@ -60,6 +60,7 @@ pub use cpu::Cpu;
 pub use enter::Entered;
 pub use event::Event;
 pub use executor::{Executor, Platform};
+pub use footprint::Touched;
 pub use gate::Gate;
 pub use guard::{IrqGuard, KernelEntry, PreemptGuard, RcuReadGuard};
 pub use id::{CpuId, TaskId, Vector};

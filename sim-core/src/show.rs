@@ -1,15 +1,15 @@
-//! How an executor shows a search what it does, step by step.
+//! How an executor shows what it does, step by step: to a search, or to whoever keeps footprints.
 
 use crate::choice::{Choice, Enabled, Transition};
 use crate::context::TaskState;
 use crate::executor::{Executor, Platform};
-use crate::footprint::Step;
+use crate::footprint::{Sees, Step};
 use crate::gate::Gate;
 use crate::id::{CpuId, TaskId};
 use crate::outcome::Outcome;
 
 impl<'m, P: Platform<'m>> Executor<'m, P> {
-    /// Asks the search what comes next, and watches that step.
+    /// Asks what comes next, and watches that step.
     ///
     /// # Errors
     /// How the run ends, if nothing does.
@@ -21,18 +21,25 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         }
         core.set_searched(true);
         let enabled = Enabled { ready: &self.ready, others: &self.others, cpus: &core.cpus };
-        let chosen = core.with_search(|search| search.decide(core, &enabled)).flatten().ok_or(Outcome::Pruned)?;
-        let (transition, of) = (enabled.get(chosen), enabled.len());
-        if of > 1 {
+        let of = enabled.len();
+        let searched = core.with_search(|search| search.decide(core, &enabled));
+        let (is_search, chosen) = match searched {
+            Some(decided) => (true, decided.ok_or(Outcome::Pruned)?),
+            None if of > 1 => (false, core.choose_transition(&self.ready, &self.others)),
+            None => (false, 0),
+        };
+        let transition = enabled.get(chosen);
+        if is_search && of > 1 {
             core.note_decision(&Choice::Transition(enabled), chosen);
         }
         let cpu = transition.cpu();
         let state = &core.cpus[cpu.index()];
         let op = state.op();
-        let sees = core.with_search(|search| search.sees()).unwrap_or_default();
+        let sees = core.with_search(|search| search.sees()).unwrap_or(Sees::ALL);
         let is_drain = matches!(transition, Transition::Drain(_));
-        let irq_on = state.mode.get().irq_on;
-        let shares = self.sharing & 1 << cpu.0 != 0;
+        // What its CPU could have done instead is nobody's concern but a search's.
+        let irq_on = is_search && state.mode.get().irq_on;
+        let shares = is_search && self.sharing & 1 << cpu.0 != 0;
         let or_else = !is_drain && (shares || (sees.interrupts && irq_on));
         let drains = op.is_some_and(|op| op.kind.drains() || matches!(op.gate, Gate::OneSource(..)));
         self.shown = Some(Step {
@@ -77,13 +84,17 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     pub(crate) fn close_step(&mut self) {
         let (core, Some(step)) = (self.core, self.shown.take()) else { return };
         let mut tracker = core.tracker.borrow_mut();
-        core.with_search(|search| {
+        let is_search = core.with_search(|search| {
             let shown = tracker.close(core, search.sees(), step, |i| self.is_quiescent(i));
             search.note(core, &tracker, shown);
         });
+        if is_search.is_none() {
+            tracker.close(core, Sees::ALL, step, |i| self.is_quiescent(i));
+            core.keep_footprint(&tracker);
+        }
     }
 
-    /// The run is over: tells the search of the last step, and of those that cannot go on.
+    /// The run is over: tells of the last step, and a search of those that cannot go on.
     pub(crate) fn close_run(&mut self, outcome: &Outcome) {
         self.close_step();
         self.core.set_searched(false);

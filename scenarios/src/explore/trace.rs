@@ -1,7 +1,7 @@
 //! One run in full: its decisions, its event log, its digests, what was found.
 
 use sim_core::source::{Divergence, Source};
-use sim_core::{Decision, Executor};
+use sim_core::{Decision, Executor, Touched};
 use sim_mm::Kernel;
 
 use crate::oracle::{Finding, Logged};
@@ -16,6 +16,8 @@ pub struct Trace {
     pub findings: Vec<Finding>,
     /// Everything that happened.
     pub log: Vec<Logged>,
+    /// What each of its steps touched.
+    pub footprints: Vec<Vec<Touched>>,
     /// Its steps.
     pub steps: u64,
     /// The digest of the machine after every [`sim_core::DIGEST_EVERY`] steps, and at the end.
@@ -31,6 +33,7 @@ impl Trace {
         world.set_traced(true);
         core.set_digested(true);
         core.keep_decisions(true);
+        core.keep_footprints(true);
         core.set_source(source);
         let summary = world.run(executor, STEP_BOUND);
         let mut digests = core.digests();
@@ -43,10 +46,12 @@ impl Trace {
             decisions: core.decisions(),
             findings: world.findings(),
             log: world.watch().take_log(),
+            footprints: core.footprints(),
             steps: summary.steps,
             digests,
             divergence,
         };
+        core.keep_footprints(false);
         core.keep_decisions(false);
         core.set_digested(false);
         world.set_traced(false);

@@ -280,6 +280,24 @@ fn a_folder_for_records_is_made_and_the_command_is_one_for_a_shell() {
     assert_eq!(mmsim(folder.path(), &[&words[1], &words[2]]).status.code(), Some(0));
 }
 
+/// Of a search that threads share, too: with findings, and cut by its budget in the middle of what a thread had taken on.
+#[test]
+fn a_search_prints_the_same_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for search in [
+        ["slow-gup-vs-zap", "--strategy=exhaustive", "--runs=3500", "--outcomes"],
+        ["two-faults-one-table", "--strategy=exhaustive", "--runs=2500", "--without=pte-alloc-recheck"],
+    ] {
+        let explore = |jobs: &str| {
+            let options = ["--format=json", "--no-record", "--jobs", jobs];
+            text(&mmsim(folder.path(), &[&["explore"], &search[..], &options].concat()).stdout)
+        };
+        let alone = explore("1");
+        assert!(alone.contains("\"runs\""), "{alone}");
+        assert!(["2", "3"].into_iter().all(|jobs| explore(jobs) == alone), "{search:?}");
+    }
+}
+
 #[test]
 fn exploring_writes_a_record_of_each_finding() {
     let folder = tempfile::tempdir().expect("a temporary folder");
