@@ -222,6 +222,11 @@ fn parallel_dontneed_misses_flush() {
 }
 
 #[test]
+fn copy_of_a_whole_page() {
+    check("copy-of-a-whole-page");
+}
+
+#[test]
 fn store_buffering() {
     check("store-buffering");
 }
