@@ -48,7 +48,7 @@ pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -
         let Ok(world) = World::new(campaign.scenario, campaign.machine, kernel) else { return false };
         let mut executor = world.executor();
         let (source, _) = Follow::source(course.clone(), &world);
-        !finds(&Trace::record(&world, &mut executor, source))
+        !finds(&Trace::glance(&world, &mut executor, source))
     };
     let others = |kernel: KernelConfig| {
         let runs = RUNS.min(STEPS / trace.steps.max(1)).max(1);

@@ -275,7 +275,7 @@ impl<'s> Campaign<'s> {
             if !summary.violation {
                 continue;
             }
-            let trace = Trace::record(world, &mut executor, source());
+            let trace = Trace::glance(world, &mut executor, source());
             for finding in &trace.findings {
                 tracing::debug!(seed = self.number(number), title = finding.title(), message = %finding.violation);
             }

@@ -16,7 +16,7 @@ pub struct Trace {
     pub findings: Vec<Finding>,
     /// Everything that happened.
     pub log: Vec<Logged>,
-    /// What each of its steps touched.
+    /// What each of its steps touched; nothing, if that was not kept.
     pub footprints: Vec<Vec<Touched>>,
     /// Its steps.
     pub steps: u64,
@@ -27,13 +27,21 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Runs `world` once with decisions from `source`, with the event log, digests and decisions kept.
+    /// Runs `world` once with decisions from `source`, with the event log, digests, decisions and footprints kept.
     pub fn record<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, source: Source) -> Trace {
+        let core = world.kernel().core();
+        core.keep_footprints(true);
+        let trace = Trace::glance(world, executor, source);
+        core.keep_footprints(false);
+        trace
+    }
+
+    /// The same without footprints: for who looks at what was found, and does not make the run simpler.
+    pub fn glance<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, source: Source) -> Trace {
         let core = world.kernel().core();
         world.set_traced(true);
         core.set_digested(true);
         core.keep_decisions(true);
-        core.keep_footprints(true);
         core.set_source(source);
         let summary = world.run(executor, STEP_BOUND);
         let mut digests = core.digests();
@@ -51,7 +59,6 @@ impl Trace {
             digests,
             divergence,
         };
-        core.keep_footprints(false);
         core.keep_decisions(false);
         core.set_digested(false);
         world.set_traced(false);
