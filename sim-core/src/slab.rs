@@ -111,6 +111,11 @@ impl<R: Record> Slab<R> {
         self.records.at(index)
     }
 
+    /// How many slots were ever in use: the first so many. For those who look at all of them.
+    pub fn used(self, core: &Core) -> usize {
+        core.memory.get(self.used.loc()) as usize
+    }
+
     /// Begins a life in a slot that was never in use or, when there is none, in the first that is free. All
     /// words of the record are zero. `None` if every slot is in use.
     pub fn alloc(self, core: &Core) -> Option<Ref<R>> {

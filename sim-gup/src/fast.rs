@@ -68,7 +68,7 @@ async fn gup_pte_range(
         }
 
         set_page_referenced(cpu, page).await;
-        pages.push(cpu, page, addr, write);
+        pages.push_own(cpu, page, addr, if write { FollFlags::WRITE } else { FollFlags::empty() });
     }
     Ok(())
 }

@@ -14,6 +14,12 @@ bitflags! {
         const GET = 0x04;
         /// `FOLL_FORCE`: access what the mapping forbids.
         const FORCE = 0x10;
+        /// `FOLL_LONGTERM`: the page is kept for long.
+        const LONGTERM = 0x100;
+        /// `FOLL_PIN`: what is in the page is read or written, perhaps by a device. Counted apart from other references.
+        const PIN = 0x200;
+        /// `FOLL_MADV_POPULATE`: only the pages are wanted, and errors that tell why not.
+        const MADV_POPULATE = 0x400;
         /// `FOLL_COW`: a forced write broke COW; the page is this address space's own.
         const COW = 0x4000;
     }

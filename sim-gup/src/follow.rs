@@ -2,90 +2,143 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, check, get_page, pgd_offset, set_page_referenced,
+    CowReuse, Cpu, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, VmFlags, Vma, check, get_page,
+    mark_page_accessed, page_is_anon, pgd_offset, pin_page,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::safeguards::{FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL, GUP_READ_BREAKS_COW};
+use crate::settings::ForcedWrite;
+
+/// What a look-up found.
+pub(crate) enum Followed {
+    /// The page, with the reference that was asked for.
+    Page(Page),
+    /// The access has to be faulted in.
+    NoPage,
+    /// `-EMLINK`: the page may be shared by COW, and is wanted for longer than the look-up.
+    MustUnshare,
+}
 
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
 pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
     cpu.has(GUP_READ_BREAKS_COW)
 }
 
-/// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` asks for one.
-/// `None` if the access has to be faulted in.
+/// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` or `FOLL_PIN` asks for one.
 pub(crate) async fn follow_page_mask(
     cpu: Cpu<'_>,
     mm: &MmStruct,
+    vma: Vma,
     address: VirtAddr,
     flags: FollFlags,
-) -> Option<Page> {
+) -> Followed {
     let _routine = cpu.enter("follow_page_mask");
     let pgdp = pgd_offset(cpu, mm, address);
-    follow_p4d_mask(cpu, address, pgdp.p4d_offset(), flags).await
+    follow_p4d_mask(cpu, vma, address, pgdp.p4d_offset(), flags).await
 }
 
 /// `follow_p4d_mask()`.
-async fn follow_p4d_mask(cpu: Cpu<'_>, address: VirtAddr, p4dp: P4dp, flags: FollFlags) -> Option<Page> {
+async fn follow_p4d_mask(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, p4dp: P4dp, flags: FollFlags) -> Followed {
     let p4d = cpu.read_once(p4dp).await;
     if p4d.none() {
-        return None;
+        return Followed::NoPage;
     }
-    follow_pud_mask(cpu, address, p4d.pud_offset(cpu.mmu.geometry, address), flags).await
+    follow_pud_mask(cpu, vma, address, p4d.pud_offset(cpu.mmu.geometry, address), flags).await
 }
 
 /// `follow_pud_mask()`.
-async fn follow_pud_mask(cpu: Cpu<'_>, address: VirtAddr, pudp: Pudp, flags: FollFlags) -> Option<Page> {
+async fn follow_pud_mask(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pudp: Pudp, flags: FollFlags) -> Followed {
     let pud = cpu.read_once(pudp).await;
     if pud.none() {
-        return None;
+        return Followed::NoPage;
     }
-    follow_pmd_mask(cpu, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
+    follow_pmd_mask(cpu, vma, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
 }
 
 /// `follow_pmd_mask()`.
-async fn follow_pmd_mask(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Option<Page> {
+async fn follow_pmd_mask(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Followed {
     let pmdval = cpu.read_once(pmdp).await;
     if pmdval.none() || !pmdval.present() {
-        return None;
+        return Followed::NoPage;
     }
-    follow_page_pte(cpu, address, pmdp, flags).await
+    follow_page_pte(cpu, vma, address, pmdp, flags).await
 }
 
-/// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only after a
-/// COW cycle, whose mark is the dirty bit.
-fn can_follow_write_pte(cpu: Cpu<'_>, pte: Pte, flags: FollFlags) -> bool {
+/// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only to a page that is this
+/// address space's own.
+async fn can_follow_write_pte(cpu: Cpu<'_>, vma: Vma, pte: Pte, flags: FollFlags) -> bool {
     let forced = flags.contains(FollFlags::FORCE) || should_force_cow_break(cpu);
-    let can = pte.write() || (forced && flags.contains(FollFlags::COW) && pte.dirty());
+    let can = pte.write()
+        || forced
+            && match cpu.setting::<ForcedWrite>() {
+                ForcedWrite::CowFlag => flags.contains(FollFlags::COW) && pte.dirty(),
+                ForcedWrite::Exclusive => is_private_and_exclusive(cpu, vma, pte).await,
+            };
     if check!(cpu, FOLLOW_PTE_WRITE, !can) {
         return false;
     }
     true
 }
 
+/// Whether a forced write may go to the page: the mapping is private and could be made writable, but is not, and nobody
+/// else can see the page.
+async fn is_private_and_exclusive(cpu: Cpu<'_>, vma: Vma, pte: Pte) -> bool {
+    let vm_flags = vma.flags(cpu);
+    let shared = VmFlags::SHARED | VmFlags::MAYSHARE;
+    if vm_flags.intersects(shared | VmFlags::WRITE) || !vm_flags.contains(VmFlags::MAYWRITE) || pte.special() {
+        return false;
+    }
+    let page = Page(pte.pfn());
+    page_is_anon(cpu, page) && is_exclusive(cpu, page).await
+}
+
+/// `PageAnonExclusive()`.
+async fn is_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
+    cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
+}
+
+/// `gup_must_unshare()`, since v5.19: a pin for reading must go on seeing what this address space writes, so the page has
+/// to be its own. A pin for writing has seen to that by the entry.
+async fn gup_must_unshare(cpu: Cpu<'_>, vma: Vma, pte: Pte, flags: FollFlags) -> bool {
+    let pins_to_read = flags & (FollFlags::WRITE | FollFlags::PIN) == FollFlags::PIN;
+    if !pins_to_read || cpu.setting::<CowReuse>() != CowReuse::Exclusive {
+        return false;
+    }
+    let page = Page(pte.pfn());
+    if pte.special() || !page_is_anon(cpu, page) {
+        return flags.contains(FollFlags::LONGTERM) && vma.flags(cpu).is_cow_mapping();
+    }
+    !is_exclusive(cpu, page).await
+}
+
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is
 /// unconditional, so the page must not be freed between.
-async fn follow_page_pte(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Option<Page> {
+async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Followed {
     let _routine = cpu.enter("follow_page_pte");
     let pmd = cpu.read_once(pmdp).await;
     if pmd.bad() {
-        return None;
+        return Followed::NoPage;
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
     let _ptl: Option<Held<'_>> =
         if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
-        return None;
+        return Followed::NoPage;
     }
-    if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, pte, flags) {
-        return None;
+    if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {
+        return Followed::NoPage;
     }
     // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
     let page = Page(pte.pfn());
-    if flags.contains(FollFlags::GET) {
+    if !pte.write() && gup_must_unshare(cpu, vma, pte, flags).await {
+        return Followed::MustUnshare;
+    }
+    if flags.contains(FollFlags::PIN) {
+        pin_page(cpu, page).await;
+    } else if flags.contains(FollFlags::GET) {
         get_page(cpu, page).await;
     }
     if flags.contains(FollFlags::TOUCH) {
@@ -93,8 +146,8 @@ async fn follow_page_pte(cpu: Cpu<'_>, address: VirtAddr, pmdp: Pmdp, flags: Fol
             // set_page_dirty()
             cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::DIRTY).await;
         }
-        // mark_page_accessed(), rather than rewriting the entry and losing a hardware dirty bit.
-        set_page_referenced(cpu, page).await;
+        // The page, rather than rewriting the entry and losing a hardware dirty bit.
+        mark_page_accessed(cpu, page).await;
     }
-    Some(page)
+    Followed::Page(page)
 }

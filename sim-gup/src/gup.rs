@@ -1,48 +1,53 @@
 //! The locked path: `__get_user_pages()` and its drivers.
 
-use sim_core::{BoxFuture, ReadHeld, Routine};
+use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, VmFaultError, VmFlags, Vma, check, find_vma, handle_mm_fault,
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, check, handle_mm_fault, vma_lookup,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::follow::{follow_page_mask, should_force_cow_break};
+use crate::follow::{Followed, follow_page_mask, should_force_cow_break};
 use crate::pages::Pages;
 use crate::safeguards::CHECK_VMA_WRITE;
+use crate::settings::ForcedWrite;
 
 /// How `faultin_page()` ended.
 enum FaultedIn<'m> {
     /// The page can be looked up again; `mmap_lock` is still held.
-    Done(ReadHeld<'m>),
+    Done(MmapLock<'m>),
     /// An error; `mmap_lock` is still held.
-    Failed(Errno, ReadHeld<'m>),
+    Failed(Errno, MmapLock<'m>),
     /// `-EBUSY`: the fault let go of `mmap_lock`.
     Retry,
 }
 
-/// `faultin_page()`.
+/// `faultin_page()`. With `unshare`, the page must become this address space's own.
 async fn faultin_page<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    mmap_lock: ReadHeld<'m>,
+    mmap_lock: MmapLock<'m>,
     vma: Vma,
     address: VirtAddr,
     flags: &mut FollFlags,
+    unshare: bool,
 ) -> FaultedIn<'m> {
     let _routine = cpu.enter("faultin_page");
-    let fault = if flags.contains(FollFlags::WRITE) { FaultFlags::WRITE } else { FaultFlags::empty() };
+    let mut fault = FaultFlags::empty();
+    fault.set(FaultFlags::WRITE, flags.contains(FollFlags::WRITE));
+    fault.set(FaultFlags::UNSHARE, unshare);
     match handle_mm_fault(cpu, mm, mmap_lock, vma, address, fault).await {
         MmFault::Done(done, mmap_lock) => {
             // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
             // Not where the mapping is writable, for there a later write may break COW once more.
-            if done.write && !vma.flags(cpu).contains(VmFlags::WRITE) {
+            let by_flag = cpu.setting::<ForcedWrite>() == ForcedWrite::CowFlag;
+            if by_flag && done.write && !vma.flags(cpu).contains(VmFlags::WRITE) {
                 *flags |= FollFlags::COW;
             }
             FaultedIn::Done(mmap_lock)
         }
-        MmFault::Failed(VmFaultError::Oom, mmap_lock) => FaultedIn::Failed(Errno::Enomem, mmap_lock),
-        MmFault::Retry => FaultedIn::Retry,
+        MmFault::Failed(error, mmap_lock) => FaultedIn::Failed(error.errno(), mmap_lock),
+        MmFault::Retry | MmFault::Completed => FaultedIn::Retry,
     }
 }
 
@@ -67,19 +72,27 @@ fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), E
     Ok(())
 }
 
+/// What `__get_user_pages()` is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) start: VirtAddr,
+    pub(crate) nr_pages: u64,
+    pub(crate) flags: FollFlags,
+}
+
 /// `__get_user_pages()`: the caller hands `mmap_lock` over, and has it back if no fault had to let go of it.
-/// Answers how many pages were added to `pages`, or the first error, if not a single page could be got.
-async fn __get_user_pages<'m>(
+/// Answers how many pages were added to `pages`, or only faulted in if there is none, or the first error, if not a
+/// single page could be got.
+pub(crate) async fn __get_user_pages<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    mut mmap_lock: ReadHeld<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &mut Pages,
-    gup_flags: FollFlags,
-) -> (Result<u64, Errno>, Option<ReadHeld<'m>>) {
+    mut mmap_lock: MmapLock<'m>,
+    wanted: Wanted,
+    mut pages: Option<&mut Pages>,
+) -> (Result<u64, Errno>, Option<MmapLock<'m>>) {
     let _routine = cpu.enter("__get_user_pages");
-    let mut start = start;
+    let Wanted { mut start, nr_pages, flags: gup_flags } = wanted;
+    let populate = gup_flags.contains(FollFlags::MADV_POPULATE);
     let mut vma: Option<Vma> = None;
     for i in 0..nr_pages {
         // The flags start anew for each page: FOLL_COW of one says nothing about the next.
@@ -89,10 +102,11 @@ async fn __get_user_pages<'m>(
         let current = match vma.filter(|vma| start < vma.end(cpu)) {
             Some(vma) => vma,
             None => {
-                let found = find_vma(cpu, mm, start).await.filter(|vma| vma.contains(cpu, start));
-                let Some(found) = found else { return (stop(Errno::Efault), Some(mmap_lock)) };
+                let Some(found) = vma_lookup(cpu, mm, start).await else {
+                    return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
+                };
                 if let Err(errno) = check_vma_flags(cpu, found, gup_flags) {
-                    return (stop(errno), Some(mmap_lock));
+                    return (stop(if populate { Errno::Einval } else { errno }), Some(mmap_lock));
                 }
                 found
             }
@@ -102,19 +116,50 @@ async fn __get_user_pages<'m>(
             foll_flags |= FollFlags::WRITE;
         }
         let page = loop {
-            match follow_page_mask(cpu, mm, start, foll_flags).await {
-                Some(page) => break page,
-                None => match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags).await {
-                    FaultedIn::Done(held) => mmap_lock = held,
-                    FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
-                    FaultedIn::Retry => return (Ok(i), None),
-                },
+            let unshare = match follow_page_mask(cpu, mm, current, start, foll_flags).await {
+                Followed::Page(page) => break page,
+                Followed::NoPage => false,
+                Followed::MustUnshare => true,
+            };
+            match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags, unshare).await {
+                FaultedIn::Done(held) => mmap_lock = held,
+                FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
+                FaultedIn::Retry => return (Ok(i), None),
             }
         };
-        pages.push(cpu, page, start, gup_flags.contains(FollFlags::WRITE));
+        if let Some(pages) = pages.as_deref_mut() {
+            pages.push(cpu, mm.id, page, start, gup_flags);
+        }
         start = start.plus_pages(1);
     }
     (Ok(nr_pages), Some(mmap_lock))
+}
+
+/// `__get_user_pages_locked()`: takes `mmap_lock` for reading, and again where a fault let go of it. Answers how many
+/// pages were got.
+pub(crate) async fn __get_user_pages_locked<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    wanted: Wanted,
+    mut pages: Option<&mut Pages>,
+) -> Result<u64, Errno> {
+    if wanted.flags.contains(FollFlags::PIN) {
+        // mm_set_has_pinned_flag(): before the first pin, so that a fork that sees no flag has seen no pin.
+        cpu.store(mm.has_pinned(), true).await;
+    }
+    let mut done = 0;
+    loop {
+        let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
+        let left =
+            Wanted { start: wanted.start.plus_pages(done), nr_pages: wanted.nr_pages - done, flags: wanted.flags };
+        match __get_user_pages(cpu, mm, mmap_lock, left, pages.as_deref_mut()).await {
+            // A fault let go of the lock: go on behind what was got.
+            (Ok(nr), None) if nr < left.nr_pages => done += nr,
+            (Ok(nr), _held) => return Ok(done + nr),
+            (Err(_), _held) if done > 0 => return Ok(done),
+            (Err(errno), _held) => return Err(errno),
+        }
+    }
 }
 
 /// `get_user_pages_unlocked()`: takes `mmap_lock` for reading. Answers how many pages were added.
@@ -128,30 +173,47 @@ pub fn get_user_pages_unlocked<'m>(
     pages: &'m mut Pages,
     gup_flags: FollFlags,
 ) -> BoxFuture<'m, Result<u64, Errno>> {
-    Box::pin(unlocked(cpu, start, nr_pages, pages, gup_flags))
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("get_user_pages_unlocked"));
+        let mm = cpu.current_mm().ok_or(Errno::Efault)?;
+        let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
+        let flags = gup_flags | FollFlags::TOUCH | get;
+        __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(pages)).await
+    })
 }
 
-async fn unlocked(
-    cpu: Cpu<'_>,
+/// `pin_user_pages()`: as [`get_user_pages_unlocked`], with pins instead of references.
+///
+/// # Errors
+/// The first error, if not a single page could be got.
+pub fn pin_user_pages<'m>(
+    cpu: Cpu<'m>,
     start: VirtAddr,
     nr_pages: u64,
-    pages: &mut Pages,
+    pages: &'m mut Pages,
     gup_flags: FollFlags,
-) -> Result<u64, Errno> {
-    let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter(Routine::system_call("get_user_pages_unlocked"));
-    let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-    let gup_flags = gup_flags | FollFlags::TOUCH | FollFlags::GET;
-    let mut done = 0;
-    loop {
-        let mmap_lock = cpu.down_read(mm.mmap_lock).await;
-        let (start, left) = (start.plus_pages(done), nr_pages - done);
-        match __get_user_pages(cpu, mm, mmap_lock, start, left, pages, gup_flags).await {
-            // A fault let go of the lock: go on behind what was got.
-            (Ok(nr), None) if nr < left => done += nr,
-            (Ok(nr), _held) => return Ok(done + nr),
-            (Err(_), _held) if done > 0 => return Ok(done),
-            (Err(errno), _held) => return Err(errno),
-        }
-    }
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    get_user_pages_unlocked(cpu, start, nr_pages, pages, gup_flags | FollFlags::PIN)
+}
+
+/// `get_user_pages_remote()`, `pin_user_pages_remote()` with `FOLL_PIN`: pages of an address space that need not be the
+/// caller's.
+///
+/// # Errors
+/// The first error, if not a single page could be got.
+pub fn get_user_pages_remote<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    nr_pages: u64,
+    pages: &'m mut Pages,
+    gup_flags: FollFlags,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(async move {
+        let _routine = cpu.enter(Routine::helper("get_user_pages_remote"));
+        let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
+        let flags = gup_flags | FollFlags::TOUCH | get;
+        __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(pages)).await
+    })
 }

@@ -9,15 +9,17 @@ mod flags;
 mod follow;
 mod gup;
 mod pages;
+mod populate;
 pub mod safeguards;
 mod settings;
 
 pub use fast::{__get_user_pages_fast, get_user_pages_fast};
 pub use flags::FollFlags;
-pub use gup::get_user_pages_unlocked;
-pub use pages::{Pages, Pin, put_pin};
+pub use gup::{get_user_pages_remote, get_user_pages_unlocked, pin_user_pages};
+pub use pages::{Grab, Pages, Pin, put_pin};
+pub use populate::GUP_CALLS;
 pub use safeguards::SAFEGUARDS;
-pub use settings::{GupProtect, SETTINGS};
+pub use settings::{ForcedWrite, GupProtect, SETTINGS};
 
 /// What a kernel with GUP has of safeguards and settings: GUP's own, and the memory manager's.
 pub const CATALOGUE: sim_mm::Catalogue =

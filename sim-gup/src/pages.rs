@@ -1,8 +1,19 @@
 //! The array of pages that GUP fills.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Event, MmId, Page, put_page};
+use sim_mm::{Cpu, Event, MmId, Page, put_page, unpin_user_page};
 use sim_mmu::VirtAddr;
+
+use crate::flags::FollFlags;
+
+/// Which kind of reference a page was given out with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grab {
+    /// `FOLL_GET`.
+    Get,
+    /// `FOLL_PIN`.
+    Pin,
+}
 
 /// A page with the reference that its holder must drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +22,8 @@ pub struct Pin {
     pub id: u64,
     /// The page.
     pub page: Page,
+    /// The kind of the reference.
+    pub grab: Grab,
     /// The address space that it was got from.
     pub mm: MmId,
     /// The user address that it was behind.
@@ -37,21 +50,31 @@ impl Pages {
         std::mem::take(&mut self.0)
     }
 
+    /// The same as [`push`](Pages::push), for the address space of the caller.
+    pub(crate) fn push_own(&mut self, cpu: Cpu<'_>, page: Page, va: VirtAddr, flags: FollFlags) {
+        if let Some(mm) = cpu.current_mm() {
+            self.push(cpu, mm.id, page, va, flags);
+        }
+    }
+
     /// `pages[*nr] = page; (*nr)++`: the page and its reference are the caller's from here on.
-    pub(crate) fn push(&mut self, cpu: Cpu<'_>, page: Page, va: VirtAddr, write: bool) {
-        let Some(mm) = cpu.current_mm() else { return };
+    pub(crate) fn push(&mut self, cpu: Cpu<'_>, mm: MmId, page: Page, va: VirtAddr, flags: FollFlags) {
         let id = cpu.kernel.next_pin();
-        cpu.note(Event::Pinned { id, mm: mm.id, va, pfn: page.0, write });
-        self.0.push(Pin { id, page, mm: mm.id, va });
+        let grab = if flags.contains(FollFlags::PIN) { Grab::Pin } else { Grab::Get };
+        cpu.note(Event::Pinned { id, mm, va, pfn: page.0, write: flags.contains(FollFlags::WRITE) });
+        self.0.push(Pin { id, page, grab, mm, va });
     }
 }
 
-/// `put_page()` by a holder that got the page from GUP.
+/// `put_page()` or `unpin_user_page()` by a holder that got the page from GUP.
 pub fn put_pin(cpu: Cpu<'_>, pin: Pin) -> BoxFuture<'_, ()> {
     Box::pin(do_put_pin(cpu, pin))
 }
 
 async fn do_put_pin(cpu: Cpu<'_>, pin: Pin) {
     cpu.note(Event::Unpinned { id: pin.id });
-    put_page(cpu, pin.page).await;
+    match pin.grab {
+        Grab::Get => put_page(cpu, pin.page).await,
+        Grab::Pin => unpin_user_page(cpu, pin.page).await,
+    }
 }

@@ -16,4 +16,12 @@ sim_mm::settings! {
         /// It disables nothing at all.
         Nothing = "none",
     }
+
+    /// How a forced write to a read-only mapping knows that the page is its own.
+    ForcedWrite = design "forced_write" {
+        /// The fault said that it broke COW, and the entry is dirty since: before v6.0.
+        CowFlag = "cow_flag",
+        /// The page is marked as this address space's own: since v6.0 (`5535be309971`).
+        Exclusive = "exclusive" since sim_mm::Release::v(6, 0),
+    }
 }

@@ -8,7 +8,7 @@ use sim_mmu::{Entry, VirtAddr};
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
-use crate::pgtable::{Pte, pte_offset_now};
+use crate::pgtable::pte_offset_now;
 use crate::smp::{Call, smp_call_function};
 
 fn current<'m>(cpu: Cpu<'m>) -> Result<&'m MmStruct, Errno> {
@@ -32,7 +32,10 @@ pub async fn set_entry(cpu: Cpu<'_>, va: VirtAddr, to: Option<VirtAddr>) -> Resu
         None => Entry::default(),
         Some(to) => {
             let frame = cpu.mmu.frame_under(cpu.this_cpu_read(mm.pgd()), to).ok_or(Errno::Efault)?;
-            Pte::make(frame).with(Entry::SPECIAL | Entry::RW | Entry::DIRTY)
+            Entry::new(
+                frame,
+                Entry::PRESENT | Entry::USER | Entry::ACCESSED | Entry::SPECIAL | Entry::RW | Entry::DIRTY,
+            )
         }
     };
     cpu.set_pte_at(mm, va, ptep, new).await;

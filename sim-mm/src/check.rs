@@ -9,6 +9,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::kernel::Kernel;
 use crate::mm_types::{MmId, Page};
+use crate::pgtable::is_pte_present;
 use crate::vm_flags::VmFlags;
 use crate::vma::VmaSnapshot;
 
@@ -57,6 +58,13 @@ pub enum Miscount {
         /// Those in lists.
         listed: usize,
     },
+    /// `anon_vma`s exist that no mapping hangs on.
+    LostAnonVmas {
+        /// How many exist.
+        exist: usize,
+        /// How many of them mappings hang on.
+        linked: usize,
+    },
     /// Mappings overlap, are empty, or are out of order.
     Disorder {
         /// The address space.
@@ -80,6 +88,9 @@ impl fmt::Display for Miscount {
             }
             Miscount::LostVmas { exist, listed } => {
                 write!(f, "{exist} mappings exist, and the address spaces list {listed}")
+            }
+            Miscount::LostAnonVmas { exist, linked } => {
+                write!(f, "{exist} anon_vmas exist, and mappings hang on {linked}")
             }
             Miscount::Disorder { mm } => write!(f, "mm{}: the list of mappings is out of order", mm.0),
         }
@@ -108,6 +119,8 @@ pub struct Reach {
     mappings: Vec<Mapping>,
     /// The mappings of the address space that is being walked.
     vmas: Vec<VmaSnapshot>,
+    /// The `anon_vma`s that mappings hang on, by slot.
+    anon_vmas: Vec<usize>,
 }
 
 impl Reach {
@@ -130,6 +143,7 @@ impl Reach {
     pub fn walk(&mut self, kernel: &Kernel) -> Result<(), Miscount> {
         self.tables.clear();
         self.mappings.clear();
+        self.anon_vmas.clear();
         let mut listed = 0;
         for id in 0..kernel.config.mms as u8 {
             let mm = kernel.mm(MmId(id));
@@ -137,6 +151,7 @@ impl Reach {
             if word(mm.mm_users().loc()) > 0 {
                 kernel.vma_list_into(mm, &mut self.vmas);
                 listed += self.vmas.len();
+                self.anon_vmas.extend(mm.anon_vma_chains.peek().iter().map(|avc| avc.anon_vma().index()));
                 self.in_order(mm.id)?;
                 self.table(kernel, mm.id, Pfn(word(mm.pgd().loc())), Level::P4d, VirtAddr(0))?;
             }
@@ -144,9 +159,17 @@ impl Reach {
         self.tables.sort_unstable();
         self.mappings.sort_unstable();
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
-        let exist = (0..kernel.config.vmas).filter(exists).count();
+        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count();
         if exist != listed {
             return Err(Miscount::LostVmas { exist, listed });
+        }
+        self.anon_vmas.sort_unstable();
+        self.anon_vmas.dedup();
+        let linked = self.anon_vmas.len();
+        let exists = |slot: &usize| kernel.anon_vmas.current(kernel.core(), *slot).is_some();
+        let exist = (0..kernel.anon_vmas.used(kernel.core())).filter(exists).count();
+        if exist != linked {
+            return Err(Miscount::LostAnonVmas { exist, linked });
         }
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
@@ -181,7 +204,8 @@ impl Reach {
         let user = geometry.entries(level) / if level == Level::P4d { 2 } else { 1 };
         for index in 0..user {
             let entry = kernel.mmu.entry_now(table, index);
-            if !entry.is_present() {
+            let present = if level == Level::Pte { is_pte_present(entry) } else { entry.is_present() };
+            if !present {
                 continue;
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
@@ -220,7 +244,8 @@ impl Kernel {
             return Err(Miscount::Mapcount { page, count, entries });
         }
         let boot = page == self.zero_page || page.0 == self.init_pgd;
-        let holders = entries + u64::from(reach.has_table(page.0) || boot) + others;
+        let cached = self.shmem.references(page) + self.lru_batches.references(page);
+        let holders = entries + u64::from(reach.has_table(page.0) || boot) + cached + others;
         let count = memory.get(self.refcount(page).loc());
         if count != holders {
             return Err(Miscount::Refcount { page, count, holders });

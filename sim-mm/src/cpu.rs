@@ -35,6 +35,12 @@ impl<'m> Cpu<'m> {
         self.kernel.config.setting()
     }
 
+    /// Notes that a kernel would do something else here that is not modelled, and what. The simulated one goes on as if
+    /// that could not be had.
+    pub fn not_modelled(self, what: &'static str) {
+        self.kernel.not_modelled.set(Some(what));
+    }
+
     /// `VM_BUG_ON()`: in a kernel with `CONFIG_DEBUG_VM`, says `what` if the condition holds.
     pub(crate) fn vm_bug_on(self, condition: bool, what: &'static str) {
         if condition && self.setting::<DebugVm>() == DebugVm::On {

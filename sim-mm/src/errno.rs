@@ -2,34 +2,49 @@
 
 use std::fmt;
 
-/// An errno.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i64)]
-pub enum Errno {
-    /// Out of memory.
-    Enomem = 12,
+macro_rules! errnos {
+    ($($(#[doc = $doc:literal])+ $errno:ident = $number:literal, $name:literal;)*) => {
+        /// An errno.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(i64)]
+        pub enum Errno { $($(#[doc = $doc])+ $errno = $number),* }
+
+        impl fmt::Display for Errno {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Errno::$errno => $name),* })
+            }
+        }
+    };
+}
+
+errnos! {
+    /// Not permitted.
+    Eperm = 1, "EPERM";
+    /// Input or output failed.
+    Eio = 5, "EIO";
+    /// There is no such thing.
+    Enxio = 6, "ENXIO";
+    /// No such descriptor.
+    Ebadf = 9, "EBADF";
+    /// Try again.
+    Eagain = 11, "EAGAIN";
+    /// Out of memory, or nothing is mapped there.
+    Enomem = 12, "ENOMEM";
+    /// Permission denied.
+    Eacces = 13, "EACCES";
     /// Bad address.
-    Efault = 14,
+    Efault = 14, "EFAULT";
     /// Somebody else uses it.
-    Ebusy = 16,
+    Ebusy = 16, "EBUSY";
+    /// Something is there already.
+    Eexist = 17, "EEXIST";
     /// Invalid argument.
-    Einval = 22,
+    Einval = 22, "EINVAL";
 }
 
 impl Errno {
     /// As a system call returns it.
     pub fn code(self) -> i64 {
         -(self as i64)
-    }
-}
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Errno::Enomem => "ENOMEM",
-            Errno::Efault => "EFAULT",
-            Errno::Ebusy => "EBUSY",
-            Errno::Einval => "EINVAL",
-        })
     }
 }

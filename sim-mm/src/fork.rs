@@ -2,17 +2,21 @@
 
 use sim_core::{BoxFuture, CpuId, Routine, TaskId};
 
+use sim_mmu::VirtAddr;
+
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::memory::copy_page_range;
-use crate::mm_types::{MmId, MmStruct, Page};
+use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::mmap::exit_mmap;
 use crate::page::put_page;
 use crate::page_alloc::pgd_alloc;
+use crate::rmap::anon_vma_fork;
 use crate::safeguards::FORK_FLUSH;
-use crate::vma::vm_area_dup;
+use crate::vm_flags::VmFlags;
+use crate::vma::{remove_vma, vm_area_dup};
 
 /// `mm_alloc()`: an empty address space.
 pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
@@ -25,6 +29,10 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     cpu.kernel.mm_slab.alloc(cpu.core).ok_or(Errno::Enomem)?;
     cpu.this_cpu_write(mm.pgd(), pgd.0);
     cpu.this_cpu_write(mm.mm_users(), 1);
+    // As of a program of which nothing is loaded: its heap begins at the first page that may be mapped.
+    let heap = VirtAddr(VirtAddr::PAGE_SIZE);
+    cpu.this_cpu_write(mm.start_brk(), heap);
+    cpu.this_cpu_write(mm.brk(), heap);
     cpu.note(Event::MmCreated { mm: mm.id, root: pgd.0, parent });
     Ok(mm)
 }
@@ -56,6 +64,8 @@ async fn dup_mm(cpu: Cpu<'_>) -> Result<MmId, Errno> {
         mmput(cpu, mm).await;
         return Err(errno);
     }
+    cpu.this_cpu_write(mm.start_brk(), cpu.this_cpu_read(oldmm.start_brk()));
+    cpu.this_cpu_write(mm.brk(), cpu.this_cpu_read(oldmm.brk()));
     cpu.note(Event::ForkDone { parent: oldmm.id, child: mm.id });
     Ok(mm.id)
 }
@@ -67,15 +77,10 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
     let vmas = cpu.read(&oldmm.vmas, Clone::clone).await;
     let mut copied = Ok(());
     for &vma in &vmas {
-        let new = match vm_area_dup(cpu, vma) {
-            Ok(new) => new,
-            Err(errno) => {
-                copied = Err(errno);
-                break;
-            }
-        };
-        mm.vmas.poke(cpu.core, |list| list.push(new));
-        copied = copy_page_range(cpu, mm, oldmm, vma).await;
+        if vma.flags(cpu).contains(VmFlags::DONTCOPY) {
+            continue;
+        }
+        copied = dup_vma(cpu, mm, oldmm, vma).await;
         if copied.is_err() {
             break;
         }
@@ -85,6 +90,20 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
         flush_tlb_mm(cpu, oldmm).await;
     }
     copied
+}
+
+/// One round of `dup_mmap()`: the child's copy of a mapping, and of its pages.
+async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: Vma) -> Result<(), Errno> {
+    let new = vm_area_dup(cpu, vma)?;
+    let wiped = new.flags(cpu).contains(VmFlags::WIPEONFORK);
+    new.set_anon_vma(cpu, None);
+    if !wiped && let Err(errno) = anon_vma_fork(cpu, (mm, new), (oldmm, vma)) {
+        remove_vma(cpu, mm, new).await;
+        return Err(errno);
+    }
+    new.set_flags(cpu, new.flags(cpu) - VmFlags::LOCKED_MASK);
+    mm.vmas.poke(cpu.core, |list| list.push(new));
+    if wiped { Ok(()) } else { copy_page_range(cpu, (mm, new), (oldmm, vma)).await }
 }
 
 /// A new task's first step into its address space: what `schedule_tail()` finds already loaded.

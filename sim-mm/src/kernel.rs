@@ -11,13 +11,17 @@ use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn};
 
 use crate::arch::tlbflush::TlbState;
 use crate::event::Event;
+use crate::gup_calls::GupCalls;
 use crate::kernel_config::KernelConfig;
 use crate::mm_types::{MmId, MmStruct, MmWords, Page, PageDescriptor, VmArea};
 use crate::mmzone::Zone;
 use crate::registry::setting::{Group, Knob, Settings};
+use crate::rmap::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{MemoryOrder, Preempt, RcuFlavor};
+use crate::shmem::Shmem;
 use crate::smp_types::CallFunction;
+use crate::swap::LruBatches;
 
 /// What a machine with a kernel is made with.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +38,16 @@ pub struct MachineConfig {
     pub mms: usize,
     /// Mappings that can exist at a time.
     pub vmas: usize,
+    /// Files of shared memory that can exist at a time.
+    pub files: usize,
     /// Tasks that can exist.
     pub tasks: usize,
     /// The knobs of the platform.
     pub platform: Settings,
     /// The kernel.
     pub kernel: KernelConfig,
+    /// What its `mm/gup.c` does for the memory manager.
+    pub gup: GupCalls,
 }
 
 impl MachineConfig {
@@ -73,6 +81,10 @@ pub struct Kernel {
     pub safeguard_use: SafeguardUse,
     /// `min_flt` of all tasks together: faults that were handled in the present run. Nobody decides by it.
     pub min_flt: Cell<u64>,
+    /// `maj_flt` of all tasks together: those of them that count as if something had been read.
+    pub maj_flt: Cell<u64>,
+    /// What the present run came to that is not modelled, if anything. Nobody decides by it.
+    pub not_modelled: Cell<Option<&'static str>>,
     pub(crate) init_pgd: Pfn,
     pub(crate) pages: Array<PageDescriptor>,
     pub(crate) zone: Zone,
@@ -81,6 +93,9 @@ pub struct Kernel {
     pub(crate) rcu_queue: Shared<u64>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
     pub(crate) vmas: Slab<VmArea>,
+    pub(crate) anon_vmas: Slab<AnonVmaWords>,
+    pub(crate) shmem: Shmem,
+    pub(crate) lru_batches: LruBatches,
     pub(crate) mm_slab: Slab<MmWords>,
     mms: Vec<MmStruct>,
     task_mms: Loc,
@@ -102,6 +117,10 @@ impl Kernel {
         let mm_slab = Slab::new(&mut memory, "mm", config.mms, WhenFree::Untouchable);
         let mms = (0..config.mms as u8).map(|id| MmStruct::new(&mut memory, mm_slab, MmId(id))).collect();
         let vmas = Slab::new(&mut memory, "vma", config.vmas, WhenFree::Untouchable);
+        // Those that a child's mappings hang on may outlive the parent's.
+        let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, WhenFree::Untouchable);
+        let shmem = Shmem::new(&mut memory, config.files);
+        let lru_batches = LruBatches::new(&mut memory, config.cpus);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
         let preempt = config.setting::<Preempt>() == Preempt::On;
@@ -125,6 +144,8 @@ impl Kernel {
             zero_page: Page(Pfn(0)),
             safeguard_use: SafeguardUse::default(),
             min_flt: Cell::new(0),
+            maj_flt: Cell::new(0),
+            not_modelled: Cell::new(None),
             init_pgd: Pfn(1),
             pages,
             zone,
@@ -133,6 +154,9 @@ impl Kernel {
             rcu_queue,
             observer: RefCell::new(None),
             vmas,
+            anon_vmas,
+            shmem,
+            lru_batches,
             mm_slab,
             mms,
             task_mms,
@@ -255,6 +279,8 @@ impl Kernel {
     pub fn rewind(&self) {
         self.safeguard_use.forget();
         self.min_flt.set(0);
+        self.maj_flt.set(0);
+        self.not_modelled.set(None);
         self.mmu.rewind();
     }
 }

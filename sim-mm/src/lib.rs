@@ -2,7 +2,7 @@
 //!
 //! A routine reads beside its C original: the same name, the same order of shared accesses. Which
 //! release it follows is v5.0 with the later designs as options ([`KernelConfig`]); what is not
-//! modelled is left out, not stubbed: anonymous private memory in base pages is all there is.
+//! modelled is left out, not stubbed: anonymous memory, private or shared, in base pages is all there is.
 
 pub mod arch;
 pub mod bare;
@@ -12,15 +12,22 @@ mod entries;
 mod errno;
 mod event;
 mod fork;
+mod gup_calls;
 mod kernel;
 mod kernel_config;
 mod madvise;
 mod mem_map;
 mod memory;
+mod mincore;
+mod mlock;
 mod mm_types;
+mod mman;
 mod mmap;
 mod mmu_gather;
 mod mmzone;
+mod mprotect;
+mod mremap;
+mod msync;
 mod page;
 mod page_alloc;
 mod page_flags;
@@ -31,8 +38,11 @@ mod rmap;
 mod safeguard_use;
 pub mod safeguards;
 mod settings;
+mod shmem;
 mod smp;
 mod smp_types;
+mod swap;
+mod swapops;
 mod vm_flags;
 mod vma;
 
@@ -41,26 +51,42 @@ pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, RefChange};
 pub use fork::{exit_mm, start_task_in, sys_fork};
+pub use gup_calls::{GupCalls, MmapLock};
 pub use kernel::{Cpu, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
-pub use madvise::madvise_dontneed;
+pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
+pub use mincore::sys_mincore;
+pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma};
-pub use mmap::{find_vma, sys_mmap, sys_munmap};
-pub use page::{compound_head, get_page, page_cache_get_speculative, put_page, set_page_referenced};
+pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
+pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
+pub use mprotect::sys_mprotect;
+pub use mremap::{Mremap, sys_mremap};
+pub use msync::sys_msync;
+pub use page::{
+    GUP_PIN_COUNTING_BIAS, compound_head, get_page, page_cache_get_speculative, pin_page, put_page,
+    set_page_referenced, unpin_user_page,
+};
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
+pub use pgtable::{PAGE_PROTNONE, is_pte_present};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
+pub use rmap::{AnonVma, AnonVmaWords, Avc, page_is_anon};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    CowReuse, DebugVm, Flush, FlushBatch, HwAd, LazyTlb, MemoryOrder, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SpeculativeWalk, TableFree, never_built,
+    AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyTlb, LruBatch, MadvRemove,
+    MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, Preempt, PteRead,
+    RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree, UnmapDrain, VmaMerge, never_built,
 };
-pub use vm_flags::VmFlags;
+pub use shmem::{Inode, InodeWords};
+pub use swap::{lru_add_drain, mark_page_accessed};
+pub use swapops::is_guard;
+pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vma::VmaSnapshot;
 
 /// What sim-mm itself has of safeguards and settings.

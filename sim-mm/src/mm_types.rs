@@ -4,6 +4,8 @@ use sim_core::{MemoryBuilder, Object, Ref, RwSem, Shared, Slab, SpinLock, record
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::page_flags::PageFlags;
+use crate::rmap::{AnonVma, Avc};
+use crate::shmem::Inode;
 use crate::vm_flags::VmFlags;
 
 /// A page descriptor.
@@ -46,6 +48,12 @@ record! {
         pub(crate) vm_start: Shared<VirtAddr> = "vm_start";
         pub(crate) vm_end: Shared<VirtAddr> = "vm_end";
         pub(crate) vm_flags: Shared<VmFlags> = "vm_flags";
+        /// The page of the file that it begins with; of private anonymous memory, of the address space.
+        pub(crate) vm_pgoff: Shared<u64> = "vm_pgoff";
+        /// `anon_vma`: none until the first page of its own is faulted in.
+        pub(crate) anon_vma: Shared<Option<AnonVma>> = "anon_vma";
+        /// `vm_file`: of shared memory, the file behind it.
+        pub(crate) vm_file: Shared<Option<Inode>> = "vm_file";
     }
 }
 
@@ -77,6 +85,10 @@ record! {
         cpumask: Shared<u64> = "cpumask";
         tlb_gen: Shared<u64> = "tlb_gen";
         tlb_flush_pending: Shared<u64> = "tlb_flush_pending";
+        /// `MMF_HAS_PINNED`: some page was pinned through this address space once.
+        has_pinned: Shared<bool> = "has_pinned";
+        start_brk: Shared<VirtAddr> = "start_brk";
+        brk: Shared<VirtAddr> = "brk";
         page_table_lock: SpinLock = "page_table_lock";
     }
 }
@@ -91,6 +103,9 @@ pub struct MmStruct {
     pub mmap_lock: RwSem,
     /// The mappings, in order: `mm_rb` and `mmap`.
     pub(crate) vmas: Object<Vec<Vma>>,
+    /// `anon_vma_chain` of all mappings: which mapping hangs on which `anon_vma`, the oldest first. Changed only
+    /// with `mmap_lock` held for writing, or by the first fault of a mapping.
+    pub(crate) anon_vma_chains: Object<Vec<Avc>>,
 }
 
 impl MmStruct {
@@ -101,6 +116,7 @@ impl MmStruct {
             words: slab.record(usize::from(id.0)),
             mmap_lock: memory.alone(format!("{name}.mmap_lock")),
             vmas: Object::new(memory, format!("{name}.mm_rb"), Vec::new()),
+            anon_vma_chains: Object::new(memory, format!("{name}.anon_vma_chain"), Vec::new()),
         }
     }
 
@@ -127,6 +143,21 @@ impl MmStruct {
     /// `tlb_flush_pending`: the gathers under way.
     pub fn tlb_flush_pending(&self) -> Shared<u64> {
         self.words.tlb_flush_pending()
+    }
+
+    /// `MMF_HAS_PINNED`, `has_pinned` before v5.15: some page was pinned through this address space once.
+    pub fn has_pinned(&self) -> Shared<bool> {
+        self.words.has_pinned()
+    }
+
+    /// `start_brk`: where the heap begins.
+    pub fn start_brk(&self) -> Shared<VirtAddr> {
+        self.words.start_brk()
+    }
+
+    /// `brk`: where the heap ends.
+    pub fn brk(&self) -> Shared<VirtAddr> {
+        self.words.brk()
     }
 
     /// `page_table_lock`: guards the entries above the PMD level.

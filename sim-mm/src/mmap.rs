@@ -7,61 +7,150 @@ use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::memory::{free_pgtables, unmap_vmas};
 use crate::mm_types::{MmStruct, Vma};
+use crate::mman::{MapFlags, Prot};
 use crate::mmu_gather::MmuGather;
 use crate::safeguards::MUNMAP_MMAP_LOCK;
+use crate::shmem::{shmem_put, shmem_zero_setup};
+use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
-use crate::vma::{NewPart, VmaSnapshot, split_vma, vm_area_alloc, vm_area_free};
+use crate::vma::{NewRange, Source, VmaSnapshot, remove_vma, split_at, vm_area_alloc, vma_merge_new_range};
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
 pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma> {
     cpu.read(&mm.vmas, |vmas| vmas.iter().find(|vma| addr < vma.end(cpu)).copied()).await
 }
 
-/// `mmap()` of private anonymous memory: `pages` pages at `at`, or in the highest gap that fits.
-///
-/// # Errors
-/// `EINVAL` for an empty or misplaced range, `ENOMEM` if it does not fit.
-pub fn sys_mmap(
-    cpu: Cpu<'_>,
-    pages: u64,
-    writable: bool,
-    at: Option<VirtAddr>,
-) -> BoxFuture<'_, Result<VirtAddr, Errno>> {
-    Box::pin(do_mmap(cpu, pages, writable, at))
+/// `vma_lookup()`: the mapping that the address is in. The caller holds `mmap_lock`.
+pub async fn vma_lookup(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma> {
+    find_vma(cpu, mm, addr).await.filter(|vma| vma.contains(cpu, addr))
 }
 
-async fn do_mmap(cpu: Cpu<'_>, pages: u64, writable: bool, at: Option<VirtAddr>) -> Result<VirtAddr, Errno> {
+/// The arguments of `mmap()`. A descriptor is not among them: all memory is anonymous.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mmap {
+    /// Where; without `MAP_FIXED` it is a wish.
+    pub addr: Option<VirtAddr>,
+    /// How many pages.
+    pub pages: u64,
+    /// What may be done with them.
+    pub prot: Prot,
+    /// The rest.
+    pub flags: MapFlags,
+}
+
+/// `mmap()` of anonymous memory, private or shared; answers where it is.
+///
+/// # Errors
+/// `EINVAL` for an empty or unaligned range, `ENOMEM` if it does not fit, `EPERM` for page zero, `EEXIST` if
+/// `MAP_FIXED_NOREPLACE` finds something there.
+pub fn sys_mmap(cpu: Cpu<'_>, request: Mmap) -> BoxFuture<'_, Result<VirtAddr, Errno>> {
+    Box::pin(vm_mmap_pgoff(cpu, request))
+}
+
+async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
-    let top = cpu.mmu.geometry.task_size();
-    let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
-    let mut flags = VmFlags::READ | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
-    if writable {
-        // accountable_mapping(): private and writable.
-        flags |= VmFlags::WRITE | VmFlags::ACCOUNT;
+    let mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let start = do_mmap(cpu, mm, request).await?;
+    drop(mmap_lock);
+    if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
+        // mm_populate() ignores errors: the mapping is there, whatever became of its pages.
+        let end = start.plus_pages(request.pages);
+        let _ = (cpu.kernel.config.gup.mm_populate)(cpu, mm, start, end, true).await;
     }
-    let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
-    cpu.update(&mm.vmas, |vmas| {
-        let start = match at {
-            Some(at) if at.offset() != 0 || at.0 == 0 => return Err(Errno::Einval),
-            Some(at) => at,
-            None => unmapped_area_topdown(cpu, vmas, len, top).ok_or(Errno::Enomem)?,
-        };
-        let end = start.0.checked_add(len).filter(|end| *end <= top.0).map(VirtAddr).ok_or(Errno::Enomem)?;
-        if vmas.iter().any(|vma| vma.start(cpu) < end && start < vma.end(cpu)) {
+    Ok(start)
+}
+
+/// `do_mmap()`: the caller holds `mmap_lock` for writing.
+async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap) -> Result<VirtAddr, Errno> {
+    let Mmap { addr, pages, prot, flags } = request;
+    let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
+    let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
+    let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
+    let wish = if fixed { wish? } else { wish.unwrap_or(None) };
+    let mut vm_flags = prot.vm_flags() | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    // calc_vm_flag_bits()
+    vm_flags.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
+    vm_flags.set(VmFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));
+    vm_flags.set(VmFlags::NORESERVE, flags.contains(MapFlags::NORESERVE));
+    if flags.contains(MapFlags::SHARED) {
+        if vm_flags.contains(VmFlags::GROWSDOWN) {
             return Err(Errno::Einval);
         }
-        let place = vmas.partition_point(|vma| vma.start(cpu) < start);
-        vmas.insert(place, vm_area_alloc(cpu, VmaSnapshot { start, end, flags })?);
-        Ok(start)
-    })
-    .await
+        vm_flags |= VmFlags::SHARED | VmFlags::MAYSHARE;
+    }
+    // accountable_mapping(): private and writable.
+    let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;
+    vm_flags.set(VmFlags::ACCOUNT, vm_flags & accountable == VmFlags::WRITE);
+    if let Some(start) = wish.filter(|_| fixed) {
+        let end = VirtAddr(start.0 + len);
+        let found = find_vma(cpu, mm, start).await.filter(|vma| vma.start(cpu) < end);
+        if found.is_some() && flags.contains(MapFlags::FIXED_NOREPLACE) {
+            return Err(Errno::Eexist);
+        }
+        if found.is_some() {
+            do_munmap(cpu, mm, start, end).await?;
+        }
+    }
+    mmap_region(cpu, mm, wish, len, vm_flags).await
+}
+
+/// Whether a range is whole pages of user space, of which page zero is none.
+fn fits(cpu: Cpu<'_>, addr: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+    if addr.offset() != 0 {
+        return Err(Errno::Einval);
+    }
+    let top = cpu.mmu.geometry.task_size().0;
+    addr.0.checked_add(len).filter(|end| *end <= top).ok_or(Errno::Enomem)?;
+    // security_mmap_addr(): mmap_min_addr is not zero.
+    if addr.0 == 0 { Err(Errno::Eperm) } else { Ok(addr) }
+}
+
+/// `mmap_region()`: at the place that is wished for if it is free, else in the highest gap.
+async fn mmap_region<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    wish: Option<VirtAddr>,
+    len: u64,
+    flags: VmFlags,
+) -> Result<VirtAddr, Errno> {
+    let pages = len / VirtAddr::PAGE_SIZE;
+    let shared = flags.contains(VmFlags::SHARED);
+    let file = if shared { Some(shmem_zero_setup(cpu, pages)?) } else { None };
+    let mapped = cpu
+        .update(&mm.vmas, |vmas| {
+            let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
+            let start = match wish.filter(is_free) {
+                Some(start) => start,
+                None => unmapped_area_topdown(cpu, vmas, len).ok_or(Errno::Enomem)?,
+            };
+            let end = VirtAddr(start.0 + len);
+            let pgoff = if shared { 0 } else { start.vpn().0 };
+            let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
+            if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
+                let place = vmas.partition_point(|vma| vma.start(cpu) < start);
+                let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
+                vmas.insert(place, vm_area_alloc(cpu, vma)?);
+            }
+            Ok(start)
+        })
+        .await;
+    if let (Err(_), Some(file)) = (mapped, file) {
+        shmem_put(cpu, file).await;
+    }
+    mapped
+}
+
+/// Whether some mapping has a part of the range.
+fn overlaps(cpu: Cpu<'_>, vmas: &[Vma], start: VirtAddr, len: u64) -> bool {
+    let next = vmas.partition_point(|vma| vma.end(cpu) <= start);
+    vmas.get(next).is_some_and(|vma| vma.start(cpu).0 < start.0 + len)
 }
 
 /// `unmapped_area_topdown()`: page zero stays free.
-fn unmapped_area_topdown(cpu: Cpu<'_>, vmas: &[Vma], len: u64, top: VirtAddr) -> Option<VirtAddr> {
-    let mut gap_end = top.0;
+pub(crate) fn unmapped_area_topdown(cpu: Cpu<'_>, vmas: &[Vma], len: u64) -> Option<VirtAddr> {
+    let mut gap_end = cpu.mmu.geometry.task_size().0;
     for vma in vmas.iter().rev() {
         if vma.end(cpu).0 + len <= gap_end {
             break;
@@ -72,7 +161,15 @@ fn unmapped_area_topdown(cpu: Cpu<'_>, vmas: &[Vma], len: u64, top: VirtAddr) ->
         .checked_sub(len)
         .filter(|start| *start >= VirtAddr::PAGE_SIZE)
         .map(VirtAddr)
-        .filter(|start| vmas.iter().all(|vma| vma.end(cpu) <= *start || start.0 + len <= vma.start(cpu).0))
+        .filter(|start| !overlaps(cpu, vmas, *start, len))
+}
+
+/// `get_unmapped_area()` without a wish. The caller holds `mmap_lock` for writing.
+///
+/// # Errors
+/// `ENOMEM`, if there is no gap of that length.
+pub(crate) async fn get_unmapped_area(cpu: Cpu<'_>, mm: &MmStruct, len: u64) -> Result<VirtAddr, Errno> {
+    cpu.read(&mm.vmas, |vmas| unmapped_area_topdown(cpu, vmas, len)).await.ok_or(Errno::Enomem)
 }
 
 /// Mappings that are out of the list, and where their neighbours end and begin.
@@ -84,14 +181,14 @@ struct Detached {
 
 /// Takes `start` to `end` out of the list: splits the mappings at both ends, then
 /// `detach_vmas_to_be_unmapped()`.
-fn detach(cpu: Cpu<'_>, vmas: &mut Vec<Vma>, start: VirtAddr, end: VirtAddr) -> Result<Detached, Errno> {
-    let across = |vmas: &[Vma], addr| vmas.iter().position(|vma| vma.start(cpu) < addr && addr < vma.end(cpu));
-    if let Some(first) = across(vmas, start) {
-        split_vma(cpu, vmas, first, start, NewPart::Above)?;
-    }
-    if let Some(last) = across(vmas, end) {
-        split_vma(cpu, vmas, last, end, NewPart::Below)?;
-    }
+fn detach(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<Detached, Errno> {
+    split_at(cpu, mm, vmas, start, end)?;
     let from = vmas.partition_point(|vma| vma.end(cpu) <= start);
     let to = vmas.partition_point(|vma| vma.start(cpu) < end).max(from);
     let detached = vmas.drain(from..to).collect();
@@ -124,14 +221,38 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     } else {
         (None, Some(cpu.down_read(mm.mmap_lock).await))
     };
-    let detached = cpu.update(&mm.vmas, |vmas| detach(cpu, vmas, start, end)).await?;
+    let detached = cpu.update(&mm.vmas, |vmas| detach(cpu, mm, vmas, start, end)).await?;
     if detached.vmas.is_empty() {
         return Ok(());
     }
     let _mmap_lock = writing.map(WriteHeld::downgrade).or(reading);
     unmap_region(cpu, mm, &detached).await;
-    remove_vma_list(cpu, &detached.vmas);
+    remove_vma_list(cpu, mm, &detached.vmas).await;
     Ok(())
+}
+
+/// `do_munmap()`: for a caller that holds `mmap_lock` for writing, and keeps it.
+///
+/// # Errors
+/// `EINVAL` for a range that is empty, unaligned or beyond user space; `ENOMEM` if a mapping cannot be split.
+pub(crate) fn do_munmap<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _routine = cpu.enter("do_munmap");
+        if start.offset() != 0 || end <= start || end > cpu.mmu.geometry.task_size() {
+            return Err(Errno::Einval);
+        }
+        let detached = cpu.update(&mm.vmas, |vmas| detach(cpu, mm, vmas, start, end)).await?;
+        if !detached.vmas.is_empty() {
+            unmap_region(cpu, mm, &detached).await;
+            remove_vma_list(cpu, mm, &detached.vmas).await;
+        }
+        Ok(())
+    })
 }
 
 /// `unmap_region()`: clears the entries, unlinks the tables that nobody else needs, then flushes and
@@ -140,6 +261,7 @@ async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
     let _routine = cpu.enter("unmap_region");
     let vmas = &detached.vmas;
     let (Some(first), Some(last)) = (vmas.first(), vmas.last()) else { return };
+    drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, first.start(cpu), last.end(cpu)).await;
     unmap_vmas(cpu, &mut tlb, vmas).await;
     for (i, vma) in vmas.iter().enumerate() {
@@ -150,9 +272,9 @@ async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
 }
 
 /// `remove_vma_list()`: the mappings themselves, when nothing leads to them any more.
-fn remove_vma_list(cpu: Cpu<'_>, vmas: &[Vma]) {
+async fn remove_vma_list(cpu: Cpu<'_>, mm: &MmStruct, vmas: &[Vma]) {
     for vma in vmas {
-        vm_area_free(cpu, *vma);
+        remove_vma(cpu, mm, *vma).await;
     }
 }
 
@@ -162,5 +284,5 @@ pub(crate) async fn exit_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let vmas = cpu.update(&mm.vmas, std::mem::take).await;
     let all = Detached { vmas, floor: VirtAddr(0), ceiling: VirtAddr(0) };
     unmap_region(cpu, mm, &all).await;
-    remove_vma_list(cpu, &all.vmas);
+    remove_vma_list(cpu, mm, &all.vmas).await;
 }

@@ -11,6 +11,7 @@ use crate::page::put_page;
 use crate::safeguards::{GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, TABLE_INVALIDATE};
 use crate::settings::TableFree;
 use crate::smp::{Call, smp_call_function};
+use crate::swap::lru_add_drain;
 
 /// `struct mmu_gather`.
 pub(crate) struct MmuGather<'m> {
@@ -91,6 +92,10 @@ impl<'m> MmuGather<'m> {
             self.table_invalidate(cpu).await;
             call_rcu_sched(cpu, &self.tables).await;
             self.tables.clear();
+        }
+        // free_pages_and_swap_cache()
+        if !self.pages.is_empty() {
+            lru_add_drain(cpu).await;
         }
         for page in std::mem::take(&mut self.pages) {
             put_page(cpu, page).await;

@@ -77,6 +77,32 @@ pub async fn put_page(cpu: Cpu<'_>, page: Page) {
     }
 }
 
+/// `GUP_PIN_COUNTING_BIAS`: what a pin adds to the count of a page, so that it can be told from other references.
+pub const GUP_PIN_COUNTING_BIAS: u64 = 1024;
+
+/// `try_grab_page()` with `FOLL_PIN`: a reference of somebody who reads or writes what is in the page, by one who knows
+/// that there is a reference already.
+pub async fn pin_page(cpu: Cpu<'_>, page: Page) {
+    let head = compound_head(cpu, page).await;
+    change_ref(cpu, head, RefChange::Get, |count| count.wrapping_add(GUP_PIN_COUNTING_BIAS)).await;
+}
+
+/// `unpin_user_page()`.
+pub async fn unpin_user_page(cpu: Cpu<'_>, page: Page) {
+    let _routine = cpu.enter(Routine::helper("unpin_user_page"));
+    let head = compound_head(cpu, page).await;
+    let (_, count) =
+        change_ref(cpu, head, RefChange::Put, |count| count.wrapping_sub(GUP_PIN_COUNTING_BIAS)).await;
+    if count == 0 {
+        free_unref_page(cpu, head).await;
+    }
+}
+
+/// `page_maybe_dma_pinned()`: enough references look like a pin as well.
+pub(crate) async fn page_maybe_dma_pinned(cpu: Cpu<'_>, page: Page) -> bool {
+    page_count(cpu, page).await >= GUP_PIN_COUNTING_BIAS
+}
+
 /// Sets bits of `page->flags`, locked; answers whether any was clear: `TestSetPage...()`.
 #[track_caller]
 pub(crate) fn test_and_set_flags<'m>(

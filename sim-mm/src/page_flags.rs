@@ -15,6 +15,14 @@ bitflags! {
         const ANON_EXCLUSIVE = 1 << 2;
         /// `PG_dirty`.
         const DIRTY = 1 << 3;
+        /// `PG_lru`: on a list of reclaim.
+        const LRU = 1 << 4;
+        /// `PG_active`.
+        const ACTIVE = 1 << 5;
+        /// `PG_unevictable`: locked.
+        const UNEVICTABLE = 1 << 6;
+        /// `PG_swapbacked`: it can be written to swap, and is not to be dropped.
+        const SWAPBACKED = 1 << 7;
     }
 }
 

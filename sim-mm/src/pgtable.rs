@@ -12,6 +12,7 @@ use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Walker};
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
+use crate::vm_flags::VmFlags;
 
 /// A pointer to an entry.
 pub trait TablePtr: Copy + Unpin {
@@ -200,10 +201,38 @@ impl Pmd {
     }
 }
 
+/// `_PAGE_PROTNONE`: the bit of G in an entry without P. The page is there, and no access to it is allowed, so the
+/// hardware must not find it.
+pub const PAGE_PROTNONE: u64 = Entry::GLOBAL;
+
+/// Bits that survive a change of protection: `_PAGE_CHG_MASK` without the frame.
+const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL;
+
+/// `vm_get_page_prot()`: the bits of an entry of a mapping. Private memory is never writable by them: COW, or
+/// `pte_mkwrite()` makes it so.
+pub(crate) fn vm_get_page_prot(flags: VmFlags) -> u64 {
+    if !flags.is_accessible() {
+        return PAGE_PROTNONE | Entry::ACCESSED;
+    }
+    let write = if flags.contains(VmFlags::WRITE | VmFlags::SHARED) { Entry::RW } else { 0 };
+    let fetch = if flags.contains(VmFlags::EXEC) { 0 } else { Entry::NX };
+    Entry::PRESENT | Entry::USER | Entry::ACCESSED | write | fetch
+}
+
+/// `pte_present()` of a bare entry: whether a page is behind it, though the hardware may not see it.
+pub fn is_pte_present(entry: Entry) -> bool {
+    entry.is_present() || entry.has(PAGE_PROTNONE)
+}
+
 impl Pte {
-    /// `mk_pte()` with the protection of a private mapping: not writable.
-    pub(crate) fn make(pfn: Pfn) -> Entry {
-        Entry::new(pfn, Entry::PRESENT | Entry::USER | Entry::ACCESSED)
+    /// `mk_pte()`.
+    pub(crate) fn make(pfn: Pfn, prot: u64) -> Entry {
+        Entry::new(pfn, prot)
+    }
+
+    /// `pte_modify()`: the same page with another protection.
+    pub(crate) fn modify(entry: Entry, prot: u64) -> Entry {
+        Entry::new(entry.pfn(), entry.flags() & PAGE_CHG_MASK | prot)
     }
 
     /// `pte_none()`.
@@ -213,7 +242,12 @@ impl Pte {
 
     /// `pte_present()`.
     pub fn present(self) -> bool {
-        self.entry.is_present()
+        is_pte_present(self.entry)
+    }
+
+    /// `pte_protnone()`.
+    pub fn protnone(self) -> bool {
+        !self.entry.is_present() && self.entry.has(PAGE_PROTNONE)
     }
 
     /// `pte_write()`.

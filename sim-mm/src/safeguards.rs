@@ -28,6 +28,12 @@ crate::safeguards! {
         "After fork has write-protected the parent's entries, the writable translations that the TLBs still hold are flushed.";
     FORK_WRITE_PROTECT = "fork-write-protect" order in "copy_one_pte" since Release::v26(12) =>
         "Fork write-protects private pages in the parent and in the child, so that the next write copies the page.";
+    FORK_COPIES_PINNED = "fork-copies-pinned" check in "copy_one_pte" since Release::v(5, 9), commit "70e806e4e645" =>
+        "Fork copies a pinned page for the child at once, so that the page that the device uses stays the parent's.";
+    MREMAP_FLUSH_LOCKED = "mremap-flush-locked" order in "move_ptes" since Release::v(4, 19), commit "eb66ae030829", cve "CVE-2018-18281" =>
+        "mremap() flushes the old translations before it lets go of the page-table locks, because whoever unmaps the new place does not flush the old one.";
+    MPROTECT_FLUSH = "mprotect-flush" order in "change_protection_range" since Release::v26(12) =>
+        "After mprotect() has changed entries, the translations that allow more are flushed.";
     WP_FLUSH = "wp-flush" order in "ptep_clear_flush" since Release::v26(12) =>
         "Translations of the old page are flushed before its COW copy is mapped, so that no CPU goes on reading the old page.";
     MADVISE_MMAP_LOCK = "madvise-mmap-lock" order in "madvise_dontneed" since Release::v26(16) =>

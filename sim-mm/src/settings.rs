@@ -113,6 +113,14 @@ crate::settings! {
         Atomic = "atomic",
     } later ["split_lo_hi"]
 
+    /// Whether pages wait in batches of their CPU, with a reference, before they go to a list of reclaim.
+    LruBatch = platform "lru_batch" {
+        /// They do not: every batch is worked off at once.
+        Off = "off",
+        /// They do, as in every kernel.
+        On = "on",
+    }
+
     /// By which rule a write fault on a shared anonymous page decides to reuse the page.
     CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
         /// `page_mapcount() == 1`: before v5.9.
@@ -121,6 +129,98 @@ crate::settings! {
         Refcount = "refcount" since Release::v(5, 9),
         /// `PageAnonExclusive()`: since v5.19.
         Exclusive = "exclusive" since Release::v(5, 19),
+    }
+
+    /// Which mappings are merged if only one of two neighbours has had a page faulted in.
+    VmaMerge = design "vma_merge" {
+        /// A range without pages joins a mapping that has some; a range with pages joins none that has none.
+        OneWay = "one_way",
+        /// Either joins the other: since v6.16 (`879bca0a2c4f`).
+        BothWays = "both_ways" since Release::v(6, 16),
+    }
+
+    /// Which `anon_vma` of its ancestors a child's mapping takes over instead of getting one of its own.
+    AnonVmaReuse = design "anon_vma_reuse" {
+        /// One with fewer than two children and mappings together: before v6.0 (CVE-2022-42703).
+        Degree = "degree",
+        /// One that no mapping uses, with fewer than two children: since v6.0 (`2555283eb40d`).
+        Children = "children" since Release::v(6, 0),
+    }
+
+    /// Whether `mprotect()` makes entries of private memory writable.
+    MprotectUpgrade = design "mprotect_upgrade" {
+        /// It leaves that to the next write fault.
+        Never = "never",
+        /// It does so where the page is this address space's alone: since v6.0 (`64fe24a3e05e`).
+        Exclusive = "exclusive" since Release::v(6, 0),
+    }
+
+    /// What `mremap()` to a given address does first.
+    MremapTarget = design "mremap_target" {
+        /// It unmaps what is there, and then looks whether there is something to move.
+        UnmapFirst = "unmap_first",
+        /// It looks whether anything is mapped, unmaps, and then looks whether it can be moved: since v5.16 (`550a7d60bd5e`).
+        LookUpFirst = "look_up_first" since Release::v(5, 16),
+        /// It looks first, and moves several mappings at once: since v6.17 (`d23cb648e365`).
+        CheckFirst = "check_first" since Release::v(6, 17),
+    }
+
+    /// Whether a mapping that `mremap()` makes longer is merged with the one behind it.
+    MremapExtend = design "mremap_extend" {
+        /// It is not.
+        Alone = "alone",
+        /// It is: since v5.19 (`ca3d76b0aa80`).
+        Merge = "merge" since Release::v(5, 19),
+    }
+
+    /// Whether memory that was never touched stays counted as committed when `mprotect()` makes it read-only.
+    MprotectUncount = design "mprotect_uncount" {
+        /// It stays counted.
+        Never = "never",
+        /// It is not counted any more: since v6.0.
+        Untouched = "untouched" since Release::v(6, 0),
+    }
+
+    /// Which mappings `MREMAP_DONTUNMAP` can leave behind empty.
+    MremapDontunmap = design "mremap_dontunmap" {
+        /// Those of private anonymous memory.
+        Private = "private",
+        /// Shared ones as well: since v5.13 (`a4609387859f`).
+        Any = "any" since Release::v(5, 13),
+    }
+
+    /// Which shared mappings `MADV_REMOVE` accepts.
+    MadvRemove = design "madv_remove" {
+        /// Those that are writable.
+        Writable = "writable",
+        /// Those that could be made so: since v6.7 (`e8e17ee90eaf`).
+        MayWrite = "may_write" since Release::v(6, 7),
+    }
+
+    /// What becomes of `mmap_lock` in a write fault that makes a page of shared memory dirty, and so may have to wait.
+    SharedWriteFault = design "shared_write_fault" {
+        /// It is held.
+        Hold = "hold",
+        /// It is let go of, and the fault is handled once more: since v5.5 (`89b15332af7c`).
+        Retry = "retry" since Release::v(5, 5),
+        /// It is let go of, and the fault is done: since v6.0 (`d92725256b4f`).
+        Completed = "completed" since Release::v(6, 0),
+    }
+
+    /// When an unmapping CPU works off its batches of pages.
+    UnmapDrain = design "unmap_drain" {
+        /// Before it unmaps anything. A batch has room for 15 pages.
+        BeforeUnmap = "before_unmap",
+        /// When it has pages to free: since v6.9. A batch has room for 31 pages.
+        WithPages = "with_pages" since Release::v(6, 9),
+    }
+
+    /// How a mapping with guards is known to fork.
+    GuardMark = design "guard_mark" {
+        /// It gets an `anon_vma`, as if it had pages.
+        AnonVma = "anon_vma",
+        /// It gets a flag as well, `VM_MAYBE_GUARD`: since v6.19, and in stable releases of v6.18.
+        Flag = "flag" since Release::v(6, 18),
     }
 
     /// Whether `rcu_read_lock()` holds up the grace periods that free page tables.

@@ -1,11 +1,12 @@
 //! Programs that were recorded on real kernels, replayed step by step on the simulated one.
 //!
 //! The way of a trace: [`trace`] is its format, [`program`] makes programs of its lines, [`replay`] runs a
-//! program on a machine, an operation at a time, [`observe`] looks at the machine after each, [`compare`] says
+//! program on a machine, an operation (`operation/`) at a time, [`observe`] looks at the machine after each, [`compare`] says
 //! how that differs from what was recorded, and [`score`] counts.
 
 pub mod compare;
 pub mod observe;
+mod operation;
 pub mod program;
 pub mod replay;
 pub mod run;

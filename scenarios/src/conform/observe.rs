@@ -6,22 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sim_mm::{Kernel, MmId, Page, PageFlags, VmFlags, VmaSnapshot};
+use sim_mm::{
+    Inode, Kernel, MmId, Page, PageFlags, Release, SMAPS_CODES, VmFlags, VmaSnapshot, is_guard, is_pte_present,
+};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use super::program::{PROCESSES, Setting};
 use super::view::{Observation, PageRun, ProcessView, VmaView};
-
-/// The codes of mapping flags.
-const VM_CODES: &[(VmFlags, &str)] = &[
-    (VmFlags::READ, "rd"),
-    (VmFlags::WRITE, "wr"),
-    (VmFlags::SHARED, "sh"),
-    (VmFlags::MAYREAD, "mr"),
-    (VmFlags::MAYWRITE, "mw"),
-    (VmFlags::MAYEXEC, "me"),
-    (VmFlags::ACCOUNT, "ac"),
-];
 
 /// An entry that is not empty.
 struct Mapped {
@@ -29,6 +20,12 @@ struct Mapped {
     entry: Entry,
     frame: Pfn,
     huge: bool,
+}
+
+impl Mapped {
+    fn is_present(&self) -> bool {
+        is_pte_present(self.entry)
+    }
 }
 
 /// What is remembered of frames from one look to the next, so that each is called by the same number while
@@ -40,6 +37,29 @@ pub struct Eye {
     frames: Vec<Known>,
     /// The frame behind each page of each process at the last look.
     before: Vec<Vec<Option<Pfn>>>,
+    /// The files of shared memory, in the order in which they were seen: `z0`, `z1`.
+    files: Vec<Inode>,
+}
+
+/// What `mremap()` did: pages `from` on of a process are at `to` now.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// The process.
+    pub process: u8,
+    /// The first page of the old place.
+    pub from: u64,
+    /// The first page of the new place.
+    pub to: u64,
+    /// How many.
+    pub pages: u64,
+}
+
+impl Moved {
+    /// Where what is at a page now was before.
+    fn source(&self, page: u64) -> Option<u64> {
+        let nth = page.checked_sub(self.to).filter(|nth| *nth < self.pages)?;
+        Some(self.from + nth)
+    }
 }
 
 /// A frame.
@@ -62,18 +82,24 @@ impl Eye {
             next: 1,
             frames: vec![Known::default(); frames as usize],
             before: vec![pages; usize::from(PROCESSES)],
+            files: Vec::new(),
         }
     }
 
-    /// What can be seen of the processes now.
-    pub fn look(&mut self, kernel: &Kernel, processes: &BTreeMap<u8, MmId>) -> Observation {
+    /// What can be seen of the processes now. `moved` is what the step before moved: a frame that was mapped at the old
+    /// place goes on being called by its number at the new one.
+    pub fn look(&mut self, kernel: &Kernel, processes: &BTreeMap<u8, MmId>, moved: Option<Moved>) -> Observation {
         self.look += 1;
         let mapped: BTreeMap<u8, Vec<Mapped>> =
             processes.iter().map(|(process, mm)| (*process, walk(kernel, *mm, self.setting))).collect();
         let zero = kernel.zero_page.0;
         for (process, entries) in &mapped {
-            for Mapped { page, frame, .. } in entries.iter().filter(|mapped| mapped.entry.is_present()) {
-                if self.before[usize::from(*process)][*page as usize] == Some(*frame)
+            for Mapped { page, frame, .. } in entries.iter().filter(|mapped| mapped.is_present()) {
+                let before = &self.before[usize::from(*process)];
+                let was_there = |page: u64| before.get(page as usize) == Some(&Some(*frame));
+                let came_from =
+                    moved.filter(|moved| moved.process == *process).and_then(|moved| moved.source(*page));
+                if (was_there(*page) || came_from.is_some_and(was_there))
                     && let Some(known) = self.frames.get_mut(frame.0 as usize)
                 {
                     known.kept = self.look;
@@ -89,7 +115,7 @@ impl Eye {
             for entry in entries {
                 let (look, next) = (self.look, &mut self.next);
                 let id = match self.frames.get_mut(entry.frame.0 as usize) {
-                    Some(known) if entry.frame != zero && entry.entry.is_present() => {
+                    Some(known) if entry.frame != zero && entry.is_present() => {
                         before[entry.page as usize] = Some(entry.frame);
                         known.number(look, next)
                     }
@@ -98,10 +124,30 @@ impl Eye {
                 PageRun::append(&mut view.pages, page_run(kernel, entry, id));
             }
             let vmas = kernel.vma_list(kernel.mm(*mm));
-            view.vmas = vmas.iter().map(|vma| vma_view(kernel, vma, entries, self.setting)).collect();
+            for vma in &vmas {
+                let backing = self.backing(vma.file);
+                view.vmas.push(vma_view(kernel, vma, entries, self.setting, backing));
+            }
             seen.insert(process, Arc::new(view));
         }
         seen
+    }
+}
+
+impl Eye {
+    /// The pages that the last look read, in order: those that are mapped and hold something of their own.
+    pub fn pages(&self) -> Vec<Page> {
+        self.before.iter().flatten().flatten().map(|frame| Page(*frame)).collect()
+    }
+
+    /// What a mapping is backed by: `a` for anonymous memory, else a name for the file.
+    fn backing(&mut self, file: Option<Inode>) -> String {
+        let Some(file) = file else { return "a".to_owned() };
+        let nth = self.files.iter().position(|known| *known == file).unwrap_or_else(|| {
+            self.files.push(file);
+            self.files.len() - 1
+        });
+        format!("z{nth}")
     }
 }
 
@@ -174,49 +220,75 @@ impl Setting {
     }
 }
 
-/// A page as `pagemap`, `kpagecount` and `kpageflags` tell it. All that is mapped is anonymous or the zero page.
+/// A page as `pagemap`, `kpagecount` and `kpageflags` tell it.
 fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64) -> PageRun {
     let memory = &kernel.core().memory;
     let &Mapped { page, entry, frame, huge } = mapped;
-    if !entry.is_present() {
-        return PageRun { page, pages: 1, flags: "s".to_owned(), present: None };
+    if !mapped.is_present() {
+        let flags = if is_guard(entry) { "gs" } else { "s" };
+        return PageRun { page, pages: 1, flags: flags.to_owned(), present: None };
     }
     if frame == kernel.zero_page.0 {
         return PageRun { page, pages: 1, flags: "Zp".to_owned(), present: Some((0, 0, 0)) };
     }
     let mapcount = memory.get(kernel.mapcount(Page(frame)).loc());
+    let anon = is_anon(kernel, frame);
     let exclusive = PageFlags::from_bits_retain(memory.get(kernel.page_flags(Page(frame)).loc()))
         .contains(PageFlags::ANON_EXCLUSIVE);
-    let marks = [('A', true), ('H', huge), ('T', huge), ('e', exclusive), ('p', true), ('x', mapcount == 1)];
+    let marks =
+        [('A', anon), ('F', !anon), ('H', huge), ('T', huge), ('e', exclusive), ('p', true), ('x', mapcount == 1)];
     let flags = marks.iter().filter(|(_, set)| *set).map(|(mark, _)| *mark).collect();
     let byte = memory.get(kernel.mmu.phys.word(frame, 0)) as u8;
     PageRun { page, pages: 1, flags, present: Some((id, mapcount, byte)) }
 }
 
-/// A mapping as `smaps` tells it.
-fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Setting) -> VmaView {
-    let flags: BTreeSet<String> = VM_CODES
+fn is_anon(kernel: &Kernel, frame: Pfn) -> bool {
+    kernel.core().memory.get(kernel.page(Page(frame)).mapping().loc()) & 1 != 0
+}
+
+/// A mapping as `smaps` tells it. `backing` is what shared memory is called.
+fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Setting, backing: String) -> VmaView {
+    let flags: BTreeSet<String> = SMAPS_CODES
         .iter()
         .filter(|(flag, _)| vma.flags.intersects(*flag))
-        .map(|(_, code)| (*code).to_owned())
+        .map(|(flag, code)| {
+            // `lf` came between v5.10 and v6.18.
+            let unnamed = *flag == VmFlags::LOCKONFAULT && setting.kernel < Release::v(5, 16);
+            (if unnamed { "??" } else { code }).to_owned()
+        })
         .collect();
     let letter = |flag: VmFlags, letter| if vma.flags.contains(flag) { letter } else { '-' };
-    let share = if vma.flags.contains(VmFlags::SHARED) { 's' } else { 'p' };
+    let share = if vma.flags.contains(VmFlags::MAYSHARE) { 's' } else { 'p' };
     let (page, pages) = (setting.page(vma.start), vma.end.vpn().0 - vma.start.vpn().0);
     let first = entries.partition_point(|mapped| mapped.page < page);
     let within = entries[first..].iter().take_while(|mapped| mapped.page < page + pages);
-    let anon = within.filter(|mapped| mapped.entry.is_present() && mapped.frame != kernel.zero_page.0).count();
-    let mut stats = BTreeMap::new();
-    if anon > 0 {
-        stats.insert("anon".to_owned(), anon as u64);
-    }
+    let counted: Vec<&Mapped> =
+        within.filter(|mapped| mapped.is_present() && mapped.frame != kernel.zero_page.0).collect();
+    let mapcount = |mapped: &&Mapped| kernel.core().memory.get(kernel.mapcount(Page(mapped.frame)).loc());
+    // The proportional share of each page, as smaps_account() adds them up: in bytes, shifted by PSS_SHIFT.
+    let pss: u64 = counted.iter().map(|mapped| (VirtAddr::PAGE_SIZE << 12) / mapcount(mapped).max(1)).sum();
+    let locked = if vma.flags.contains(VmFlags::LOCKED) { (pss >> 12 >> 10) / 4 } else { 0 };
+    let stats = [
+        ("anon", counted.iter().filter(|mapped| is_anon(kernel, mapped.frame)).count() as u64),
+        ("lk", locked),
+        ("te", u64::from(is_thp_eligible(kernel, vma))),
+    ];
     VmaView {
         page,
         pages,
-        perms: [letter(VmFlags::READ, 'r'), letter(VmFlags::WRITE, 'w'), '-', share].iter().collect(),
-        backing: "a".to_owned(),
-        offset: 0,
+        perms: [letter(VmFlags::READ, 'r'), letter(VmFlags::WRITE, 'w'), letter(VmFlags::EXEC, 'x'), share]
+            .iter()
+            .collect(),
+        backing,
+        offset: if vma.file.is_some() { vma.pgoff } else { 0 },
         flags,
-        stats,
+        stats: stats.iter().filter(|(_, n)| *n > 0).map(|(name, n)| ((*name).to_owned(), *n)).collect(),
     }
+}
+
+/// `THPeligible`: asked for, and with room for a huge page.
+fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
+    let span = kernel.mmu.geometry.span(Level::Pmd);
+    let fits = vma.start.0.next_multiple_of(span) + span <= vma.end.0;
+    fits && vma.file.is_none() && vma.flags.contains(VmFlags::HUGEPAGE)
 }

@@ -1,24 +1,22 @@
-//! Running a recorded operation on the simulated kernel: one function for each.
-//!
-//! This is where a new system call comes in: an arm in `operation()` and its function, which says with which
-//! arguments the operation is modelled. Everything else is not modelled, and ends the comparison there.
+//! The machine that programs are replayed on, and a program under way on it.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, MemoryBuilder, Outcome, TaskId};
-use sim_gup::callers::{Pipe, pipe_read, vmsplice};
-use sim_mm::arch::fault::{Killed, user_access};
+use sim_gup::callers::{Pipe, Ring};
+use sim_gup::{CATALOGUE, GUP_CALLS};
+use sim_mm::bare::reload_cr3;
 use sim_mm::{
-    Cpu, Errno, Kernel, KernelConfig, MachineConfig, MmId, Page, Settings, exit_mm, madvise_dontneed,
-    start_task_in, sys_fork, sys_mmap, sys_munmap,
+    Choices, Cpu, GUP_PIN_COUNTING_BIAS, Kernel, KernelConfig, LruBatch, MachineConfig, MmId, Page, lru_add_drain,
+    mark_page_accessed, start_task_in,
 };
-use sim_mmu::{DataOp, Geometry, VirtAddr};
+use sim_mmu::Geometry;
 
+use super::operation::{Actor, operation};
 use super::program::{PROCESSES, Setting, Step};
-use super::trace::{Access, Args, Returned};
+use super::trace::Returned;
 
 /// Frames of the machine: four processes with a quarter of the usual window each, and room for what is
 /// held by pipes.
@@ -37,19 +35,31 @@ const CPU: CpuId = CpuId(0);
 pub struct Machine {
     /// Its kernel.
     pub kernel: Kernel,
-    pipes: [Pipe; 2],
+    /// The pipes that all processes share.
+    pub(super) pipes: [Pipe; 2],
+    /// The rings of process 0 and its children; none until it is opened.
+    pub(super) rings: [Ring; 2],
+    /// Which of the rings are open.
+    pub(super) open: [Cell<bool>; 2],
+    /// Processes that have forked or were forked since they last did something. The recorder then touches its own memory
+    /// first; the COW faults work off the CPU's batches of pages.
+    pub(super) cold: RefCell<BTreeSet<u8>>,
     /// The processes that are alive.
-    processes: RefCell<BTreeMap<u8, MmId>>,
+    pub(super) processes: RefCell<BTreeMap<u8, MmId>>,
 }
 
 /// Mappings of all processes at a time: each page of the window by itself.
 const VMAS: usize = 4 * 4096;
+
+/// Files of shared memory at a time.
+const FILES: usize = 256;
 
 impl Machine {
     /// A machine with a kernel on which nothing runs.
     pub fn new(kernel: KernelConfig) -> Machine {
         let mut memory = MemoryBuilder::default();
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));
+        let rings = ["0", "1"].map(|name| Ring::new(&mut memory, name));
         let config = MachineConfig {
             cpus: 1,
             geometry: Geometry::default(),
@@ -57,19 +67,30 @@ impl Machine {
             refcount_bits: 32,
             mms: MMS,
             vmas: VMAS,
+            files: FILES,
             tasks: usize::from(PROCESSES),
-            platform: Settings::default(),
+            platform: CATALOGUE.platform(kernel.version, &Choices::default().with(LruBatch::On)),
             kernel,
+            gup: GUP_CALLS,
         };
-        let machine = Machine { kernel: Kernel::new(memory, config), pipes, processes: RefCell::default() };
+        let machine = Machine {
+            kernel: Kernel::new(memory, config),
+            pipes,
+            rings,
+            open: Default::default(),
+            cold: RefCell::default(),
+            processes: RefCell::default(),
+        };
         machine.kernel.core().set_source(Source::First);
         machine.kernel.checkpoint();
         machine
     }
 
-    /// References to a page that wait in a pipe.
-    fn in_pipes(&self, page: Page) -> u64 {
-        self.pipes.iter().map(|pipe| pipe.references(page)).sum()
+    /// References to a page that wait in a pipe, or that a ring has.
+    fn held_elsewhere(&self, page: Page) -> u64 {
+        let in_pipes: u64 = self.pipes.iter().map(|pipe| pipe.references(page)).sum();
+        let in_rings: u64 = self.rings.iter().map(|ring| ring.pins(page)).sum();
+        in_pipes + in_rings * GUP_PIN_COUNTING_BIAS
     }
 
     /// The processes that are alive.
@@ -89,14 +110,11 @@ pub struct Replay<'m> {
 pub enum Done {
     /// The operation ran to its end.
     Returned(Returned),
-    /// The kernel does not know the operation, or not with these arguments.
+    /// The kernel does not know the operation, or not with these arguments, or came to something that it does not know.
     NotModelled,
     /// The operation did not come to its end.
     Stuck(String),
 }
-
-/// An operation as code.
-type Code<'m> = Pin<Box<dyn Future<Output = Returned> + 'm>>;
 
 impl<'m> Replay<'m> {
     /// Takes the machine back to its start, and makes process 0 with nothing mapped.
@@ -104,6 +122,8 @@ impl<'m> Replay<'m> {
         let kernel = &machine.kernel;
         kernel.rewind();
         machine.processes.borrow_mut().clear();
+        machine.cold.borrow_mut().clear();
+        machine.open.iter().for_each(|open| open.set(false));
         let mut replay = Replay { machine, executor: Executor::new(kernel.core(), kernel), setting };
         let code = async {
             if let Ok(mm) = kernel.new_process(CPU).await {
@@ -117,6 +137,20 @@ impl<'m> Replay<'m> {
         replay
     }
 
+    /// Does what the recorder's look at the pages did to its kernel: it read byte 0 of each through `/proc/PID/mem`.
+    pub fn was_looked_at(&mut self, pages: Vec<Page>) {
+        let kernel = &self.machine.kernel;
+        let code = async move {
+            let cpu = Cpu::new(kernel, CPU);
+            for page in pages {
+                mark_page_accessed(cpu, page).await;
+            }
+        };
+        self.executor.spawn(CPU, TaskId(0), Box::pin(code));
+        self.executor.run(kernel.core().steps() + STEP_BOUND);
+        self.executor.clear();
+    }
+
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Done {
         let kernel = &self.machine.kernel;
@@ -127,11 +161,18 @@ impl<'m> Replay<'m> {
         let actor =
             Actor { machine: self.machine, cpu: Cpu::new(kernel, CPU), task, mm, window: self.setting.window };
         let Some(code) = operation(actor, &step.op, &step.args) else { return Done::NotModelled };
-        let faults = kernel.min_flt.get();
+        let (minor, major) = (kernel.min_flt.get(), kernel.maj_flt.get());
+        kernel.not_modelled.set(None);
+        let is_remote = actor.is_remote(&step.op);
         let returned = std::rc::Rc::new(RefCell::new(None));
         let answer = returned.clone();
         let whole = async move {
             start_task_in(actor.cpu, actor.machine.kernel.mm(mm)).await;
+            // Between two steps the recorder ran on this CPU, and its translations took the place of these.
+            let _ = reload_cr3(actor.cpu).await;
+            if !is_remote && actor.machine.cold.borrow_mut().remove(&task.0) {
+                lru_add_drain(actor.cpu).await;
+            }
             let value = code.await;
             answer.replace(Some(value));
         };
@@ -139,8 +180,15 @@ impl<'m> Replay<'m> {
         let outcome = self.executor.run(kernel.core().steps() + STEP_BOUND);
         self.executor.clear();
         match (outcome, returned.take()) {
-            (Outcome::Completed, Some(returned)) => match kernel.check(|page| self.machine.in_pipes(page)) {
-                Ok(()) => Done::Returned(Returned { minflt: kernel.min_flt.get() - faults, ..returned }),
+            (Outcome::Completed, Some(returned)) => match kernel.check(|page| self.machine.held_elsewhere(page)) {
+                Ok(()) if kernel.not_modelled.get().is_some() => Done::NotModelled,
+                Ok(()) => {
+                    // What somebody else does with the memory of a process is no fault of its own.
+                    let own = |faults: u64| if is_remote { 0 } else { faults };
+                    let minflt = own(kernel.min_flt.get() - minor);
+                    let majflt = own(kernel.maj_flt.get() - major);
+                    Done::Returned(Returned { minflt, majflt, ..returned })
+                }
                 Err(wrong) => Done::Stuck(format!("its books do not add up afterwards: {wrong}")),
             },
             (Outcome::Deadlock(blocked), _) => {
@@ -150,171 +198,4 @@ impl<'m> Replay<'m> {
             _ => Done::Stuck(format!("it is not done after {STEP_BOUND} steps")),
         }
     }
-}
-
-/// The process that acts.
-#[derive(Clone, Copy)]
-struct Actor<'m> {
-    machine: &'m Machine,
-    cpu: Cpu<'m>,
-    task: TaskId,
-    mm: MmId,
-    window: VirtAddr,
-}
-
-/// The code of an operation; `None` if it is not modelled.
-fn operation<'m>(actor: Actor<'m>, op: &str, args: &Args) -> Option<Code<'m>> {
-    match op {
-        "mmap" => mmap(actor, args),
-        "munmap" => munmap(actor, args),
-        "madvise" => madvise(actor, args),
-        "touch" => touch(actor, args),
-        "fork" => fork(actor, args),
-        "exit" => Some(exit(actor)),
-        "vmsplice" => vmsplice_pages(actor, args),
-        "pipe_read" => read_pipe(actor, args),
-        _ => None,
-    }
-}
-
-impl Actor<'_> {
-    /// The addresses of `n` pages from `pg` on.
-    fn range(&self, args: &Args) -> Option<(VirtAddr, VirtAddr)> {
-        let start = self.window.plus_pages(args.pg?);
-        Some((start, start.plus_pages(args.n?)))
-    }
-
-    fn pipe(&self, args: &Args) -> Option<usize> {
-        args.slot.filter(|slot| *slot < self.machine.pipes.len())
-    }
-}
-
-/// What a system call returns.
-fn returned(result: Result<i64, Errno>) -> Returned {
-    match result {
-        Ok(ret) => Returned { ret: Some(ret), ..Returned::default() },
-        Err(errno) => Returned { err: Some(errno.to_string()), ..Returned::default() },
-    }
-}
-
-/// Notes what came of the access to a page: one more of the last run, or a new one.
-fn note(runs: &mut Vec<(u64, u64, Access)>, page: u64, access: Access) {
-    match runs.last_mut() {
-        Some((first, pages, last)) if *first + *pages == page && *last == access => *pages += 1,
-        _ => runs.push((page, 1, access)),
-    }
-}
-
-/// Private anonymous memory, readable and perhaps writable, at a fixed place.
-fn mmap<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let (start, end) = actor.range(args)?;
-    let pages = args.n?;
-    let writable = match args.prot.as_deref()? {
-        "r" => false,
-        "rw" => true,
-        _ => return None,
-    };
-    let replaces = match args.flags.as_deref()? {
-        "fixed" => true,
-        "noreplace" => false,
-        _ => return None,
-    };
-    if args.kind.as_deref() != Some("anon") || args.share.as_deref() != Some("private") {
-        return None;
-    }
-    Some(Box::pin(async move {
-        // MAP_FIXED takes away first what is there. Nobody looks between the two.
-        if replaces && let Err(errno) = sys_munmap(actor.cpu, start, end).await {
-            return returned(Err(errno));
-        }
-        returned(sys_mmap(actor.cpu, pages, writable, Some(start)).await.map(|_| 0))
-    }))
-}
-
-fn munmap<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let (start, end) = actor.range(args)?;
-    Some(Box::pin(async move { returned(sys_munmap(actor.cpu, start, end).await.map(|()| 0)) }))
-}
-
-/// `MADV_DONTNEED`.
-fn madvise<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let (start, end) = actor.range(args)?;
-    if args.adv.as_deref() != Some("DONTNEED") {
-        return None;
-    }
-    Some(Box::pin(async move { returned(madvise_dontneed(actor.cpu, start, end).await.map(|()| 0)) }))
-}
-
-/// Loads and stores of user code.
-fn touch<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let (page, pages) = (args.pg?, args.n?);
-    if args.via.as_deref() != Some("user") {
-        return None;
-    }
-    let data = match args.acc.as_deref()? {
-        "read" => DataOp::Read,
-        "write" => DataOp::Write(u64::from(args.val?)),
-        _ => return None,
-    };
-    Some(Box::pin(async move {
-        let mut accesses = Vec::new();
-        for page in page..page + pages {
-            let va = actor.window.plus_pages(page);
-            let access = match user_access(actor.cpu, va, data).await {
-                Ok(word) => Access::Value(word as u8),
-                Err(Killed::Signal(signal)) => Access::Failed(signal.to_string()),
-                Err(killed) => Access::Failed(Errno::from(killed).to_string()),
-            };
-            note(&mut accesses, page, access);
-        }
-        Returned { ret: Some(0), acc: accesses, ..Returned::default() }
-    }))
-}
-
-fn fork<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let child = args.child?;
-    Some(Box::pin(async move {
-        let forked = sys_fork(actor.cpu).await;
-        if let Ok(mm) = forked {
-            actor.machine.kernel.set_task_mm(TaskId(child), Some(mm));
-            actor.machine.processes.borrow_mut().insert(child, mm);
-        }
-        returned(forked.map(|_| 0))
-    }))
-}
-
-fn exit(actor: Actor<'_>) -> Code<'_> {
-    Box::pin(async move {
-        exit_mm(actor.cpu, actor.task).await;
-        actor.machine.processes.borrow_mut().remove(&actor.task.0);
-        returned(Ok(0))
-    })
-}
-
-fn vmsplice_pages<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let (start, _) = actor.range(args)?;
-    let (pages, slot) = (args.n?, actor.pipe(args)?);
-    Some(Box::pin(async move {
-        let spliced = vmsplice(actor.cpu, &actor.machine.pipes[slot], start, pages).await;
-        returned(spliced.map(|nr| nr as i64))
-    }))
-}
-
-/// Reads without waiting, a byte of each buffer.
-fn read_pipe<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
-    let (wanted, slot) = (args.n?, actor.pipe(args)?);
-    Some(Box::pin(async move {
-        let pipe = &actor.machine.pipes[slot];
-        let mut bytes = Vec::new();
-        let mut nr = 0;
-        while nr < wanted && !pipe.is_empty() {
-            let word = pipe_read(actor.cpu, pipe, actor.mm).await;
-            note(&mut bytes, nr, Access::Value(word as u8));
-            nr += 1;
-        }
-        if nr == 0 && wanted > 0 {
-            return Returned { err: Some("EAGAIN".to_owned()), ..Returned::default() };
-        }
-        Returned { ret: Some(nr as i64), acc: bytes, ..Returned::default() }
-    }))
 }

@@ -7,8 +7,8 @@ use std::thread;
 use sim_mm::{KernelConfig, Release};
 
 use super::compare::{Difference, Kind, compare};
-use super::observe::Eye;
-use super::program::Program;
+use super::observe::{Eye, Moved};
+use super::program::{Program, Step};
 use super::replay::{Done, FRAMES, Machine, Replay};
 use super::trace::Returned;
 use super::view::Observation;
@@ -61,7 +61,8 @@ pub fn compare_one(machine: &Machine, program: &Program) -> Verdict {
                 return Verdict { identical, ended: Ended::Diverged(vec![stuck]), last };
             }
         };
-        let seen = eye.look(&machine.kernel, &machine.processes());
+        let seen = eye.look(&machine.kernel, &machine.processes(), moved(step, &returned));
+        replay.was_looked_at(eye.pages());
         let differences = compare(step, &returned, &seen);
         last = Some((returned, seen));
         if !differences.is_empty() {
@@ -69,6 +70,15 @@ pub fn compare_one(machine: &Machine, program: &Program) -> Verdict {
         }
     }
     Verdict { identical: program.compared, ended: Ended::AtTheEnd, last }
+}
+
+/// What a step moved, if it moved anything.
+fn moved(step: &Step, returned: &Returned) -> Option<Moved> {
+    if step.op != "mremap" {
+        return None;
+    }
+    let to = u64::try_from(returned.ret?).ok()?;
+    Some(Moved { process: step.process, from: step.args.pg?, to, pages: step.args.nn? })
 }
 
 /// Compares programs, in the kernel of `release` or each in that of its trace. The verdicts come in the order

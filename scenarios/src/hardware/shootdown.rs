@@ -14,8 +14,8 @@ use sim_core::source::{Source, Timed};
 use sim_core::{Array, CpuId, Executor, Gate, MemoryBuilder, Outcome, Shared, TaskId, record};
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    Cpu, Event, Flush, Kernel, KernelConfig, MachineConfig, MmId, Observer, Release, Settings, madvise_dontneed,
-    start_task_in, sys_mmap,
+    Cpu, Event, Flush, GupCalls, Kernel, KernelConfig, MachineConfig, MmId, Mmap, Observer, Prot, Release,
+    Settings, madvise_dontneed, start_task_in, sys_mmap,
 };
 use sim_mmu::{Account, DataOp, Geometry, Policy, Profile, Spent, VirtAddr};
 
@@ -108,6 +108,11 @@ const SPARE_FRAMES: u64 = 64;
 /// Far more steps than a run has.
 const ENDLESS: u64 = 100_000_000;
 
+/// What maps so many pages, to be read and written.
+fn room(pages: u64) -> Mmap {
+    Mmap { pages, prot: Prot::READ_WRITE, ..Mmap::default() }
+}
+
 impl Shootdown {
     /// A machine of `cpus` CPUs, up to [`MOST_CPUS`].
     pub fn new(transport: Transport, cpus: usize, profile: Rc<Profile>) -> Shootdown {
@@ -120,9 +125,11 @@ impl Shootdown {
             refcount_bits: 32,
             mms: 1,
             vmas: 16,
+            files: 0,
             tasks: cpus,
             platform: transport.platform(),
             kernel: KernelConfig::of_release(sim_mm::CATALOGUE, Release::LATEST),
+            gup: GupCalls::NONE,
         };
         let mut kernel = Kernel::new(memory, config);
         kernel.mmu.policy = Policy::Profile;
@@ -145,8 +152,8 @@ impl Shootdown {
             let mm = self.kernel.new_process(cpu.id).await.expect("an empty machine has a frame");
             self.kernel.set_task_mm(TaskId(0), Some(mm));
             start_task_in(cpu, self.kernel.mm(mm)).await;
-            let at = sys_mmap(cpu, MOST_PAGES, true, None).await.expect("an empty address space has room");
-            let in_use = sys_mmap(cpu, IN_USE, true, None).await.expect("an empty address space has room");
+            let at = sys_mmap(cpu, room(MOST_PAGES)).await.expect("an empty address space has room");
+            let in_use = sys_mmap(cpu, room(IN_USE)).await.expect("an empty address space has room");
             made.set(Some((mm, at, in_use)));
         };
         executor.spawn(CpuId(0), TaskId(0), Box::pin(code));

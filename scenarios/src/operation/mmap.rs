@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim_mm::sys_mmap;
+use sim_mm::{MapFlags, sys_mmap};
 
 use super::argument::{AllOf, Argument, FixedAddress, Flags, NewMapping, RangePages};
 use super::{Operation, Running, operation, pages_text};
@@ -62,7 +62,13 @@ impl fmt::Display for Mmap {
 impl Operation for Mmap {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let start = sys_mmap(task.cpu, self.pages, self.prot == Prot::ReadWrite, self.at).await?;
+            let prot = match self.prot {
+                Prot::ReadWrite => sim_mm::Prot::READ_WRITE,
+                Prot::Read => sim_mm::Prot::READ,
+            };
+            let flags = if self.at.is_some() { MapFlags::FIXED_NOREPLACE } else { MapFlags::empty() };
+            let request = sim_mm::Mmap { addr: self.at, pages: self.pages, prot, flags };
+            let start = sys_mmap(task.cpu, request).await?;
             task.map(&self.name, start, self.pages);
             Ok(0)
         })

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
-use sim_gup::CATALOGUE;
+use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
 
 use crate::json::LoadErrors;
@@ -138,9 +138,11 @@ impl<'s> World<'s> {
             mms: cast.processes.len(),
             // Every operation makes at most two more than it found, and a child has what its parent has.
             vmas: cast.processes.len() * (2 + 2 * statements),
+            files: statements,
             tasks: scenario.threads.len() + scenario.processes.len(),
             platform: CATALOGUE.platform(kernel.version, &machine.platform),
             kernel,
+            gup: GUP_CALLS,
         };
         let processes = cast.processes.len();
         let stage = Stage::new(cast, config);

@@ -1,7 +1,11 @@
-//! Who calls GUP: devices, and pipes.
+//! Who calls GUP: devices, pipes, rings, and those who look into other processes.
 
 mod device;
+mod io_uring;
+mod remote;
 mod splice;
 
 pub use device::{device_read, device_write};
+pub use io_uring::{Ring, fixed_rw, register_buffer, unregister_buffer};
+pub use remote::{RemoteOp, access_remote_vm, process_vm_rw};
 pub use splice::{Pipe, pipe_read, vmsplice};

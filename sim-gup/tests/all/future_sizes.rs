@@ -8,7 +8,7 @@ use sim_core::{BoxFuture, MemoryBuilder, TaskId};
 use sim_gup::callers::{Pipe, pipe_read, vmsplice};
 use sim_gup::{__get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked};
 use sim_mm::arch::fault::user_access;
-use sim_mm::{MmId, exit_mm, madvise_dontneed, sys_fork, sys_mmap, sys_munmap};
+use sim_mm::{MmId, Mmap, exit_mm, madvise_dontneed, sys_fork, sys_mmap, sys_munmap};
 use sim_mm_testing::{Machine, address};
 use sim_mmu::DataOp;
 
@@ -26,7 +26,7 @@ fn futures_of_system_calls_do_not_grow() {
     let mut pages = Pages::default();
     let sizes = [
         ("user_access", size(user_access(cpu, start, DataOp::Read)), 800),
-        ("sys_mmap", size(sys_mmap(cpu, 1, true, None)), 400),
+        ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 400),
         ("sys_munmap", size(sys_munmap(cpu, start, end)), 2384),
         ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 1648),
         ("sys_fork", size(sys_fork(cpu)), 2528),

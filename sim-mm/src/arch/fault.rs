@@ -109,22 +109,36 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed
     }
     let segv = |signal| Err(Killed::Signal(signal));
     let Some(mm) = cpu.current_mm() else { return segv(Signal::SegvMaperr) };
-    let mut mmap_lock = cpu.down_read(mm.mmap_lock).await;
+    let mut flags = FaultFlags::ALLOW_RETRY;
+    let mut mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
     loop {
         let Some(vma) = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(cpu, fault.va)) else {
             return segv(Signal::SegvMaperr);
         };
-        // access_error()
-        let needed = if fault.is_write() { VmFlags::WRITE } else { VmFlags::READ };
-        if !vma.flags(cpu).contains(needed) {
+        if is_access_error(fault, vma.flags(cpu)) {
             return segv(Signal::SegvAccerr);
         }
-        let flags = if fault.is_write() { FaultFlags::WRITE } else { FaultFlags::empty() };
+        flags.set(FaultFlags::WRITE, fault.is_write());
         match handle_mm_fault(cpu, mm, mmap_lock, vma, fault.va, flags).await {
             MmFault::Done(_, _held) => return Ok(()),
+            MmFault::Completed => return Ok(()),
             MmFault::Failed(VmFaultError::Oom, _held) => return Err(Killed::OutOfMemory),
+            MmFault::Failed(VmFaultError::Sigbus, _held) => return segv(Signal::BusAdrerr),
+            MmFault::Failed(VmFaultError::Sigsegv, _held) => return segv(Signal::SegvMaperr),
             // The fault let go of the lock to wait for something; the mapping may be another by now.
-            MmFault::Retry => mmap_lock = cpu.down_read(mm.mmap_lock).await,
+            MmFault::Retry => {
+                flags |= FaultFlags::TRIED;
+                mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
+            }
         }
     }
+}
+
+/// `access_error()`: what the mapping forbids. Entries say whether code may be fetched, and so does the fault, once the
+/// page is there.
+fn is_access_error(fault: PageFault, flags: VmFlags) -> bool {
+    if fault.is_write() {
+        return !flags.contains(VmFlags::WRITE);
+    }
+    fault.code & PageFault::P != 0 || !flags.is_accessible()
 }

@@ -3,20 +3,28 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+use super::wp::maybe_mkwrite;
+use crate::check;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::get_page;
-use crate::pgtable::{P4dp, Pmdp, Ptep, Pudp};
-use crate::rmap::page_dup_rmap;
-use crate::safeguards::FORK_WRITE_PROTECT;
+use crate::page::{get_page, page_maybe_dma_pinned, put_page};
+use crate::page_alloc::{alloc_page, copy_user_highpage};
+use crate::page_flags::PageFlags;
+use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, vm_get_page_prot};
+use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap, page_is_anon};
+use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT};
+use crate::settings::CowReuse;
+use crate::swap::folio_add_lru_vma;
+use crate::vm_flags::VmFlags;
 
-/// Both address spaces and the mapping that is copied.
+/// Both address spaces, and the mapping in both.
 #[derive(Clone, Copy)]
 struct VmaCopy<'m> {
     dst: &'m MmStruct,
     src: &'m MmStruct,
+    dst_vma: Vma,
     vma: Vma,
 }
 
@@ -27,12 +35,17 @@ struct VmaCopy<'m> {
 /// `ENOMEM`, if no frame is free for a table.
 pub(crate) async fn copy_page_range<'m>(
     cpu: Cpu<'m>,
-    dst: &'m MmStruct,
-    src: &'m MmStruct,
-    vma: Vma,
+    (dst, dst_vma): (&'m MmStruct, Vma),
+    (src, vma): (&'m MmStruct, Vma),
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("copy_page_range");
-    let copy = VmaCopy { dst, src, vma };
+    let copy = VmaCopy { dst, src, dst_vma, vma };
+    // vma_needs_copy(): what has no page of its own is faulted in again from the file, or from nothing.
+    if vma.anon_vma(cpu).is_none()
+        && !vma.flags(cpu).intersects(VmFlags::PFNMAP | VmFlags::MIXEDMAP | VmFlags::MAYBE_GUARD)
+    {
+        return Ok(());
+    }
     let (start, end) = (vma.start(cpu), vma.end(cpu));
     for (src_p4dp, addr, next) in entries(cpu.mmu.geometry, p4d_offset(cpu, src, start), start, end) {
         if !cpu.read_once(src_p4dp).await.none() {
@@ -80,7 +93,8 @@ async fn copy_pmd_range<'m>(
     Ok(())
 }
 
-/// `copy_pte_range()`: both page tables' locks are held, the child's first.
+/// `copy_pte_range()`: both page tables' locks are held, the child's first. They are let go of for a page into which a
+/// pinned one is copied.
 async fn copy_pte_range<'m>(
     cpu: Cpu<'m>,
     copy: VmaCopy<'m>,
@@ -91,34 +105,111 @@ async fn copy_pte_range<'m>(
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("copy_pte_range");
     let geometry = cpu.mmu.geometry;
-    let dst = pte_alloc(cpu, copy.dst, dst_pmdp).await?.pte_offset(geometry, start);
-    let src = cpu.read_once(src_pmdp).await.pte_offset(geometry, start);
-    let _dst_ptl = cpu.lock(cpu.kernel.ptl(dst.table())).await;
-    let _src_ptl = cpu.lock(cpu.kernel.ptl(src.table())).await;
-    let children = entries(geometry, dst, start, end).map(|(dst, ..)| dst);
-    for ((src, addr, _), dst) in entries(geometry, src, start, end).zip(children) {
-        copy_one_pte(cpu, copy, dst, src, addr).await;
+    let mut from = start;
+    let mut prealloc = None;
+    loop {
+        let dst = pte_alloc(cpu, copy.dst, dst_pmdp).await?.pte_offset(geometry, from);
+        let src = cpu.read_once(src_pmdp).await.pte_offset(geometry, from);
+        let dst_ptl = cpu.lock(cpu.kernel.ptl(dst.table())).await;
+        let src_ptl = cpu.lock(cpu.kernel.ptl(src.table())).await;
+        let children = entries(geometry, dst, from, end).map(|(dst, ..)| dst);
+        let mut stopped = None;
+        for ((src, addr, _), dst) in entries(geometry, src, from, end).zip(children) {
+            if copy_one_pte(cpu, copy, dst, src, addr, &mut prealloc).await == Copied::NeedsPage {
+                stopped = Some(addr);
+                break;
+            }
+        }
+        drop((dst_ptl, src_ptl));
+        let Some(addr) = stopped else { break };
+        from = addr;
+        prealloc = Some(alloc_page(cpu).await.ok_or(Errno::Enomem)?);
+    }
+    if let Some(unused) = prealloc {
+        put_page(cpu, unused).await;
     }
     Ok(())
 }
 
-/// `copy_one_pte()`.
-async fn copy_one_pte<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, dst: Ptep, src: Ptep, addr: VirtAddr) {
+/// What came of copying an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copied {
+    /// It is done.
+    Done,
+    /// `-EAGAIN`: its page has to be copied, and there is none to copy it to.
+    NeedsPage,
+}
+
+/// `copy_one_pte()`, since v5.8 `copy_present_pte()` and `copy_nonpresent_pte()`.
+async fn copy_one_pte<'m>(
+    cpu: Cpu<'m>,
+    copy: VmaCopy<'m>,
+    dst: Ptep,
+    src: Ptep,
+    addr: VirtAddr,
+    prealloc: &mut Option<Page>,
+) -> Copied {
     let pte = cpu.read_once(src).await;
     if pte.none() {
-        return;
+        return Copied::Done;
+    }
+    if !pte.present() {
+        // copy_pte_marker(): a guard stays a guard.
+        cpu.set_pte_at(copy.dst, addr, dst, pte.entry).await;
+        return Copied::Done;
+    }
+    let page = Page(pte.pfn());
+    let vm_flags = copy.vma.flags(cpu);
+    let is_anon = !pte.special() && page_is_anon(cpu, page);
+    if is_anon && check!(cpu, FORK_COPIES_PINNED, needs_copy(cpu, copy, page).await) {
+        let Some(new) = prealloc.take() else { return Copied::NeedsPage };
+        copy_present_page(cpu, copy, dst, addr, page, new).await;
+        return Copied::Done;
     }
     let mut entry = pte.entry;
-    if copy.vma.flags(cpu).is_cow_mapping() && pte.write() && cpu.has(FORK_WRITE_PROTECT) {
+    if vm_flags.is_cow_mapping() && pte.write() && cpu.has(FORK_WRITE_PROTECT) {
         // ptep_set_wrprotect(): locked, so that a D set meanwhile is not lost.
         cpu.update_pte(copy.src, addr, src, |entry| entry.without(Entry::RW)).await;
         entry = entry.without(Entry::RW);
     }
+    if vm_flags.contains(VmFlags::SHARED) {
+        entry = entry.without(Entry::DIRTY);
+    }
     entry = entry.without(Entry::ACCESSED);
     if !pte.special() {
-        let page = Page(pte.pfn());
         get_page(cpu, page).await;
-        page_dup_rmap(cpu, page).await;
+        if is_anon {
+            page_dup_rmap(cpu, page).await;
+        } else {
+            page_add_file_rmap(cpu, page).await;
+        }
     }
+    cpu.set_pte_at(copy.dst, addr, dst, entry).await;
+    Copied::Done
+}
+
+/// `page_needs_cow_for_dma()`: whether a device may write to the page that the parent has pinned. Then the page stays
+/// the parent's, and the child gets a copy at once.
+async fn needs_copy<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, page: Page) -> bool {
+    if !cpu.this_cpu_read(copy.src.has_pinned()) || !copy.vma.flags(cpu).is_cow_mapping() {
+        return false;
+    }
+    if cpu.setting::<CowReuse>() == CowReuse::Exclusive {
+        let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+        if !flags.contains(PageFlags::ANON_EXCLUSIVE) {
+            return false;
+        }
+    }
+    page_maybe_dma_pinned(cpu, page).await
+}
+
+/// `copy_present_page()`.
+async fn copy_present_page<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, dst: Ptep, addr: VirtAddr, page: Page, new: Page) {
+    let _routine = cpu.enter("copy_present_page");
+    copy_user_highpage(cpu, new, page).await;
+    page_add_new_anon_rmap(cpu, new, copy.dst_vma, addr).await;
+    folio_add_lru_vma(cpu, new, copy.dst_vma).await;
+    let written = Entry::DIRTY | maybe_mkwrite(cpu, copy.dst_vma);
+    let entry = Pte::make(new.0, vm_get_page_prot(copy.dst_vma.flags(cpu))).with(written);
     cpu.set_pte_at(copy.dst, addr, dst, entry).await;
 }

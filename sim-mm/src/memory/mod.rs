@@ -1,11 +1,14 @@
 //! `mm/memory.c`: faults, copying at fork, zapping, and the tables themselves.
 
+mod anonymous;
 mod copy;
 mod fault;
+mod shared;
 mod tables;
+mod wp;
 mod zap;
 
 pub(crate) use copy::copy_page_range;
 pub use fault::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
-pub(crate) use tables::free_pgtables;
-pub(crate) use zap::{unmap_vmas, zap_page_range};
+pub(crate) use tables::{find_pmd, free_pgtables, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+pub(crate) use zap::{unmap_mapping_range, unmap_vmas, zap_page_range};

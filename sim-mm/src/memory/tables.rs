@@ -79,6 +79,20 @@ pub(crate) async fn pte_alloc(cpu: Cpu<'_>, mm: &MmStruct, pmdp: Pmdp) -> Result
     Ok(pmdp.value(entry))
 }
 
+/// Walks to the PMD entry of an address, where there are tables for it: `pmd_off()` with checks.
+pub(crate) async fn find_pmd(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pmdp> {
+    let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;
+    if p4d.none() {
+        return None;
+    }
+    let pud = cpu.read_once(p4d.pud_offset(cpu.mmu.geometry, addr)).await;
+    if pud.none() {
+        return None;
+    }
+    let pmdp = pud.pmd_offset(cpu.mmu.geometry, addr);
+    if cpu.read_once(pmdp).await.none() { None } else { Some(pmdp) }
+}
+
 /// The addresses whose tables a level may free, and no others: what lies between the neighbours of
 /// what is unmapped.
 #[derive(Clone, Copy)]

@@ -5,63 +5,126 @@ use sim_mmu::{Entry, VirtAddr};
 use super::tables::p4d_offset;
 use crate::entries::entries;
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::pgtable::{P4d, Pmd, Pud};
 use crate::rmap::page_remove_rmap;
+use crate::shmem::Inode;
+use crate::swap::drain_before_unmapping;
+
+/// What becomes of entries that only mark their pages: `ZAP_FLAG_DROP_MARKER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Markers {
+    /// They stay: the mapping does.
+    Keep,
+    /// They go with the mapping.
+    Drop,
+}
 
 /// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
 /// returns. The page tables stay.
 pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
     let _routine = cpu.enter("zap_page_range");
+    drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-    unmap_page_range(cpu, &mut tlb, start, end).await;
+    unmap_page_range(cpu, &mut tlb, start, end, Markers::Keep).await;
     tlb.finish(cpu).await;
+}
+
+/// `unmap_mapping_range()`: nobody maps pages `from` up to `to` of the file when this returns. Who faults them in again
+/// meanwhile finds what the file has.
+pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64, to: u64) {
+    let _routine = cpu.enter("unmap_mapping_range");
+    for id in 0..cpu.kernel.config.mms as u8 {
+        let mm = cpu.kernel.mm(MmId(id));
+        // i_mmap: Linux finds the mappings of a file in a tree of the file.
+        let maps = |vma: &&Vma| vma.file(cpu) == Some(file);
+        if !mm.vmas.peek().iter().any(|vma| maps(&vma)) {
+            continue;
+        }
+        let vmas: Vec<Vma> =
+            cpu.read(&mm.vmas, |vmas| vmas.iter().filter(maps).copied().collect::<Vec<_>>()).await;
+        for vma in vmas {
+            let (start, first) = (vma.start(cpu), vma.pgoff(cpu));
+            let pages = vma.end(cpu).vpn().0 - start.vpn().0;
+            let (from, to) = (from.max(first), to.min(first + pages));
+            if from < to {
+                zap_page_range(cpu, mm, start.plus_pages(from - first), start.plus_pages(to - first)).await;
+            }
+        }
+    }
 }
 
 /// `unmap_vmas()`.
 pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
     for vma in vmas {
-        unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu)).await;
+        unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu), Markers::Drop).await;
     }
 }
 
 /// `unmap_page_range()`, of a range that is not empty.
-async fn unmap_page_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, start: VirtAddr, end: VirtAddr) {
+async fn unmap_page_range<'m>(
+    cpu: Cpu<'m>,
+    tlb: &mut MmuGather<'m>,
+    start: VirtAddr,
+    end: VirtAddr,
+    markers: Markers,
+) {
     let p4dp = p4d_offset(cpu, tlb.mm, start);
     for (p4dp, addr, next) in entries(cpu.mmu.geometry, p4dp, start, end) {
         let p4d = cpu.read_once(p4dp).await;
         if !p4d.none() {
-            zap_pud_range(cpu, tlb, p4d, addr, next).await;
+            zap_pud_range(cpu, tlb, p4d, addr, next, markers).await;
         }
     }
 }
 
 /// `zap_pud_range()`.
-async fn zap_pud_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, p4d: P4d, start: VirtAddr, end: VirtAddr) {
+async fn zap_pud_range<'m>(
+    cpu: Cpu<'m>,
+    tlb: &mut MmuGather<'m>,
+    p4d: P4d,
+    start: VirtAddr,
+    end: VirtAddr,
+    markers: Markers,
+) {
     let geometry = cpu.mmu.geometry;
     for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, start), start, end) {
         let pud = cpu.read_once(pudp).await;
         if !pud.none() {
-            zap_pmd_range(cpu, tlb, pud, addr, next).await;
+            zap_pmd_range(cpu, tlb, pud, addr, next, markers).await;
         }
     }
 }
 
 /// `zap_pmd_range()`.
-async fn zap_pmd_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pud: Pud, start: VirtAddr, end: VirtAddr) {
+async fn zap_pmd_range<'m>(
+    cpu: Cpu<'m>,
+    tlb: &mut MmuGather<'m>,
+    pud: Pud,
+    start: VirtAddr,
+    end: VirtAddr,
+    markers: Markers,
+) {
     let geometry = cpu.mmu.geometry;
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.none() {
-            zap_pte_range(cpu, tlb, pmd, addr, next).await;
+            zap_pte_range(cpu, tlb, pmd, addr, next, markers).await;
         }
     }
 }
 
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's,
 /// which frees them only after it flushed.
-async fn zap_pte_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pmd: Pmd, start: VirtAddr, end: VirtAddr) {
+async fn zap_pte_range<'m>(
+    cpu: Cpu<'m>,
+    tlb: &mut MmuGather<'m>,
+    pmd: Pmd,
+    start: VirtAddr,
+    end: VirtAddr,
+    markers: Markers,
+) {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
@@ -77,6 +140,8 @@ async fn zap_pte_range<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, pmd: Pmd, star
                 page_remove_rmap(cpu, page).await;
                 tlb.remove_page(page);
             }
+        } else if !pte.none() && markers == Markers::Drop {
+            cpu.update_pte(tlb.mm, addr, ptep, |_| Entry::NONE).await;
         }
     }
 }

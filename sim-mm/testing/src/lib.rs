@@ -18,9 +18,9 @@ use sim_core::{
 };
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    Catalogue, Choices, CowReuse, Cpu, Errno, Flush, Kernel, KernelConfig, Knob, MachineConfig, MemoryOrder, MmId,
-    Preempt, Release, Safeguard, Settings, SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in,
-    sys_fork, sys_mmap, sys_munmap,
+    Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, Kernel, KernelConfig, Knob, MachineConfig,
+    MapFlags, MemoryOrder, MmId, Mmap, Preempt, Prot, Release, Safeguard, Settings, SpeculativeWalk, TableFree,
+    exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -161,9 +161,11 @@ impl Machine {
             refcount_bits: 16,
             mms: MANY,
             vmas: 64 * MANY,
+            files: MANY,
             tasks: MANY,
             platform: setup.platform,
             kernel: setup.kernel,
+            gup: GupCalls::NONE,
         };
         let kernel = Kernel::new(memory, config);
         if setup.platform.get::<SpeculativeWalk>() == SpeculativeWalk::On {
@@ -279,7 +281,9 @@ impl<'m> Shell<'m> {
 
     /// Maps pages, at a page or where there is room; answers the first page.
     pub async fn mmap(self, pages: u64, writable: bool, at: Option<u64>) -> Result<u64, Errno> {
-        let start = sys_mmap(self.cpu, pages, writable, at.map(address)).await?;
+        let prot = if writable { Prot::READ_WRITE } else { Prot::READ };
+        let flags = if at.is_some() { MapFlags::FIXED_NOREPLACE } else { MapFlags::empty() };
+        let start = sys_mmap(self.cpu, Mmap { addr: at.map(address), pages, prot, flags }).await?;
         Ok(start.vpn().0)
     }
 

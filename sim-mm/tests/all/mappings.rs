@@ -8,7 +8,7 @@ use proptest::prelude::{any, proptest};
 use proptest::test_runner::TestCaseError;
 use sim_core::BoxFuture;
 use sim_mm::safeguards::GATHER_FLUSH_FIRST;
-use sim_mm::{Errno, madvise_dontneed, sys_mmap, sys_munmap};
+use sim_mm::{Errno, MapFlags, Mmap, Prot, madvise_dontneed, sys_mmap, sys_munmap};
 use sim_mm_testing::{Machine, Setup, Shell, address, cases, schedule};
 use sim_mmu::VirtAddr;
 
@@ -37,7 +37,9 @@ fn a_mapping_must_be_whole_pages_of_free_user_space() {
     machine.play(async |shell| {
         shell.new_process().await;
         let top = machine.kernel.mmu.geometry.task_size().vpn().0;
-        let unaligned = sys_mmap(shell.cpu, 1, true, Some(VirtAddr(0x5008))).await;
+        let unaligned =
+            Mmap { addr: Some(VirtAddr(0x5008)), pages: 1, prot: Prot::READ_WRITE, flags: MapFlags::FIXED };
+        let unaligned = sys_mmap(shell.cpu, unaligned).await;
         assert_eq!(unaligned, Err(Errno::Einval));
         assert_eq!(shell.mmap(0, true, None).await, Err(Errno::Einval), "nothing");
         assert_eq!(shell.mmap(1, true, Some(0)).await, Err(Errno::Einval), "page zero");
@@ -137,7 +139,7 @@ fn dontneed_forgets_the_contents_and_keeps_the_mapping() {
 fn a_task_without_memory_gets_none() {
     let machine = Machine::new(KERNELS.setup());
     machine.play(async |shell| {
-        assert_eq!(sys_mmap(shell.cpu, 1, true, None).await, Err(Errno::Einval));
+        assert_eq!(sys_mmap(shell.cpu, Mmap { pages: 1, ..Mmap::default() }).await, Err(Errno::Einval));
         assert_eq!(sys_munmap(shell.cpu, address(1), address(2)).await, Err(Errno::Einval));
         assert_eq!(madvise_dontneed(shell.cpu, address(1), address(2)).await, Err(Errno::Einval));
         assert_eq!(shell.read(1).await, Err(Errno::Efault));

@@ -10,7 +10,7 @@ use sim_mm::Release;
 
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output, input};
-use crate::conform::{Ended, Program, Score, Traces, Verdict, compare_all, read};
+use crate::conform::{Ended, Kind, Program, Score, Traces, Verdict, compare_all, read};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
@@ -87,6 +87,16 @@ impl Compared {
         score
     }
 
+    /// The programs that diverged, in order, each with the step.
+    fn diverged(&self) -> Vec<Divergence<'_>> {
+        let ends = self.programs.iter().zip(&self.verdicts);
+        ends.filter_map(|(program, verdict)| {
+            let kind = verdict.ended.kind()?;
+            Some(Divergence { program, step: verdict.identical, kind })
+        })
+        .collect()
+    }
+
     fn show(&self, output: &mut Output) {
         for (program, verdict) in self.programs.iter().zip(&self.verdicts) {
             show::text(program, verdict).iter().for_each(|line| output.text(line));
@@ -102,14 +112,58 @@ impl Compared {
         for line in table(&score) {
             output.text(&line);
         }
+        let diverged = self.diverged();
+        for line in listed(&diverged) {
+            output.text(&line);
+        }
         if self.left_out > 0 {
             output.text(&format!("{} left out: a line of theirs is malformed", programs(self.left_out)));
         }
         let mut document = serde_json::to_value(&score).unwrap_or_default();
         document["bad_lines"] = self.bad_lines.into();
         document["left_out"] = self.left_out.into();
+        document["diverged"] = diverged.iter().map(Divergence::document).collect();
         output.json(&document);
     }
+}
+
+/// Where a program diverged.
+struct Divergence<'a> {
+    program: &'a Program,
+    step: usize,
+    kind: Kind,
+}
+
+impl Divergence<'_> {
+    fn operation(&self) -> &str {
+        &self.program.steps[self.step].op
+    }
+
+    fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "program": self.program.number, "step": self.step, "operation": self.operation(),
+            "kind": self.kind.to_string(),
+        })
+    }
+}
+
+/// Divergences that the text lists at the most.
+const LISTED: usize = 10;
+
+/// Where programs diverged, for people.
+fn listed(diverged: &[Divergence<'_>]) -> Vec<String> {
+    if diverged.is_empty() {
+        return Vec::new();
+    }
+    let mut text = vec![String::new(), styled(HEAD, "  diverged at (--program N shows more)")];
+    for divergence in diverged.iter().take(LISTED) {
+        let Divergence { program, step, kind } = divergence;
+        text.push(format!("  program {}, step {step}: {}, {kind}", program.number, divergence.operation()));
+    }
+    if diverged.len() > LISTED {
+        text.push(format!("  and {} more; --format json lists all", thousands((diverged.len() - LISTED) as u64)));
+    }
+    text
 }
 
 fn programs(number: u64) -> String {

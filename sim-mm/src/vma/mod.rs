@@ -4,6 +4,12 @@
 //! whoever holds the lock reads them without a step of its own. Whoever uses a mapping that has been freed,
 //! because it let go of the lock or never held it, is seen (`object-use-after-free`).
 
+mod merge;
+mod modify;
+
+pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_merge_new_range};
+pub(crate) use modify::{split_at, vma_modify_flags};
+
 use sim_core::{Shared, Word};
 use sim_mmu::VirtAddr;
 
@@ -11,6 +17,8 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, VmArea, Vma};
+use crate::rmap::{AnonVma, unlink_anon_vmas};
+use crate::shmem::{Inode, shmem_put};
 use crate::vm_flags::VmFlags;
 
 /// What a mapping says at one moment, for those who only look: pages `start` up to `end`.
@@ -22,6 +30,12 @@ pub struct VmaSnapshot {
     pub end: VirtAddr,
     /// `vm_flags`.
     pub flags: VmFlags,
+    /// `vm_pgoff`.
+    pub pgoff: u64,
+    /// `anon_vma`.
+    pub anon_vma: Option<AnonVma>,
+    /// `vm_file`.
+    pub file: Option<Inode>,
 }
 
 impl Vma {
@@ -49,17 +63,68 @@ impl Vma {
         self.get(cpu, VmArea::vm_flags)
     }
 
+    /// `vm_pgoff`, for a caller that excludes changes.
+    pub fn pgoff(self, cpu: Cpu<'_>) -> u64 {
+        self.get(cpu, VmArea::vm_pgoff)
+    }
+
+    /// `anon_vma`, for a caller that excludes changes.
+    pub fn anon_vma(self, cpu: Cpu<'_>) -> Option<AnonVma> {
+        self.get(cpu, VmArea::anon_vma)
+    }
+
+    /// `vm_file`, for a caller that excludes changes.
+    pub fn file(self, cpu: Cpu<'_>) -> Option<Inode> {
+        self.get(cpu, VmArea::vm_file)
+    }
+
+    /// `vma_is_anonymous()`.
+    pub fn is_anonymous(self, cpu: Cpu<'_>) -> bool {
+        self.file(cpu).is_none()
+    }
+
+    /// `linear_page_index()`.
+    pub(crate) fn index_of(self, cpu: Cpu<'_>, addr: VirtAddr) -> u64 {
+        self.pgoff(cpu) + (addr.vpn().0 - self.start(cpu).vpn().0)
+    }
+
     /// Whether the address is in it.
     pub fn contains(self, cpu: Cpu<'_>, addr: VirtAddr) -> bool {
         self.start(cpu) <= addr && addr < self.end(cpu)
     }
 
+    /// Moves its beginning, and what it begins with.
     fn set_start(self, cpu: Cpu<'_>, start: VirtAddr) {
+        let moved = start.vpn().0.wrapping_sub(self.start(cpu).vpn().0);
+        let pgoff = self.pgoff(cpu).wrapping_add(moved);
+        cpu.this_cpu_write(self.words(cpu).vm_pgoff(), pgoff);
         cpu.this_cpu_write(self.words(cpu).vm_start(), start);
     }
 
     fn set_end(self, cpu: Cpu<'_>, end: VirtAddr) {
         cpu.this_cpu_write(self.words(cpu).vm_end(), end);
+    }
+
+    /// `vma_set_range()`.
+    fn place(self, cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, pgoff: u64) {
+        let words = self.words(cpu);
+        cpu.this_cpu_write(words.vm_start(), start);
+        cpu.this_cpu_write(words.vm_end(), end);
+        cpu.this_cpu_write(words.vm_pgoff(), pgoff);
+    }
+
+    /// `vm_flags_reset()`. The caller holds `mmap_lock` for writing.
+    pub(crate) fn set_flags(self, cpu: Cpu<'_>, flags: VmFlags) {
+        cpu.this_cpu_write(self.words(cpu).vm_flags(), flags);
+    }
+
+    /// What is sticky of the flags of a mapping that it takes in.
+    fn add_sticky(self, cpu: Cpu<'_>, flags: VmFlags) {
+        self.set_flags(cpu, self.flags(cpu) | flags & VmFlags::STICKY);
+    }
+
+    pub(crate) fn set_anon_vma(self, cpu: Cpu<'_>, anon_vma: Option<AnonVma>) {
+        cpu.this_cpu_write(self.words(cpu).anon_vma(), anon_vma);
     }
 }
 
@@ -69,18 +134,49 @@ impl Vma {
 /// `ENOMEM`, if the machine has no room for one more.
 pub(crate) fn vm_area_alloc(cpu: Cpu<'_>, vma: VmaSnapshot) -> Result<Vma, Errno> {
     let new = Vma(cpu.kernel.vmas.alloc(cpu.core).ok_or(Errno::Enomem)?);
-    new.set_start(cpu, vma.start);
-    new.set_end(cpu, vma.end);
-    cpu.this_cpu_write(new.words(cpu).vm_flags(), vma.flags);
+    let words = new.words(cpu);
+    cpu.this_cpu_write(words.vm_start(), vma.start);
+    cpu.this_cpu_write(words.vm_end(), vma.end);
+    cpu.this_cpu_write(words.vm_flags(), vma.flags);
+    cpu.this_cpu_write(words.vm_pgoff(), vma.pgoff);
+    cpu.this_cpu_write(words.anon_vma(), vma.anon_vma);
+    cpu.this_cpu_write(words.vm_file(), vma.file);
     Ok(new)
 }
 
-/// `vm_area_dup()`.
+/// `vm_area_dup()`: a copy with a reference of its own to the file. Its `anon_vma` is the original's in name only: the
+/// caller links it, or clears it.
 ///
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
 pub(crate) fn vm_area_dup(cpu: Cpu<'_>, orig: Vma) -> Result<Vma, Errno> {
-    vm_area_alloc(cpu, VmaSnapshot { start: orig.start(cpu), end: orig.end(cpu), flags: orig.flags(cpu) })
+    let file = orig.file(cpu);
+    let new = vm_area_alloc(
+        cpu,
+        VmaSnapshot {
+            start: orig.start(cpu),
+            end: orig.end(cpu),
+            flags: orig.flags(cpu),
+            pgoff: orig.pgoff(cpu),
+            anon_vma: orig.anon_vma(cpu),
+            file,
+        },
+    )?;
+    if let Some(file) = file {
+        // get_file()
+        cpu.kernel.shmem.get(cpu, file);
+    }
+    Ok(new)
+}
+
+/// `remove_vma()`: the mapping lets go of its `anon_vma`s and of its file, and is freed.
+pub(crate) async fn remove_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
+    unlink_anon_vmas(cpu, mm, vma);
+    let file = vma.file(cpu);
+    vm_area_free(cpu, vma);
+    if let Some(file) = file {
+        shmem_put(cpu, file).await;
+    }
 }
 
 /// `vm_area_free()`. Before v6.4 there is no reader without `mmap_lock`, so it is freed at once.
@@ -89,41 +185,6 @@ pub(crate) fn vm_area_free(cpu: Cpu<'_>, vma: Vma) {
     if cpu.kernel.vmas.free(cpu.core, vma.0) {
         cpu.note(Event::ObjectFreed { first });
     }
-}
-
-/// Where a mapping is split, and which part is the new mapping: `new_below` of `__split_vma()`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NewPart {
-    Below,
-    Above,
-}
-
-/// `__split_vma()`: mapping `index` of the list becomes two, of which `part` is new.
-///
-/// # Errors
-/// `ENOMEM`, if the machine has no room for one more.
-pub(crate) fn split_vma(
-    cpu: Cpu<'_>,
-    vmas: &mut Vec<Vma>,
-    index: usize,
-    addr: VirtAddr,
-    part: NewPart,
-) -> Result<(), Errno> {
-    let vma = vmas[index];
-    let new = vm_area_dup(cpu, vma)?;
-    match part {
-        NewPart::Below => {
-            new.set_end(cpu, addr);
-            vma.set_start(cpu, addr);
-            vmas.insert(index, new);
-        }
-        NewPart::Above => {
-            new.set_start(cpu, addr);
-            vma.set_end(cpu, addr);
-            vmas.insert(index + 1, new);
-        }
-    }
-    Ok(())
 }
 
 impl Kernel {
@@ -144,6 +205,9 @@ impl Kernel {
                 start: VirtAddr(word(words.vm_start().loc())),
                 end: VirtAddr(word(words.vm_end().loc())),
                 flags: VmFlags::from_word(word(words.vm_flags().loc())),
+                pgoff: word(words.vm_pgoff().loc()),
+                anon_vma: Word::from_word(word(words.anon_vma().loc())),
+                file: Word::from_word(word(words.vm_file().loc())),
             }
         };
         list.clear();

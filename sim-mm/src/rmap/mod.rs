@@ -1,10 +1,16 @@
-//! Reverse mapping of anonymous pages: `mm/rmap.c`, as far as it counts.
+//! Reverse mapping: `mm/rmap.c`, as far as it counts and links.
+
+mod anon_vma;
+
+pub use anon_vma::{AnonVma, AnonVmaWords, Avc};
+pub(crate) use anon_vma::{anon_vma_clone, anon_vma_fork, anon_vma_prepare, has_one_anon_vma, unlink_anon_vmas};
 
 use sim_core::{Op, OpKind};
+use sim_mmu::VirtAddr;
 
 use crate::event::Event;
 use crate::kernel::Cpu;
-use crate::mm_types::Page;
+use crate::mm_types::{Page, Vma};
 use crate::page_flags::PageFlags;
 use crate::settings::CowReuse;
 
@@ -24,8 +30,20 @@ fn marks_exclusive(cpu: Cpu<'_>) -> bool {
     cpu.setting::<CowReuse>() == CowReuse::Exclusive
 }
 
+/// `PAGE_MAPPING_ANON`: the bit of `page->mapping` that says that it leads to an `anon_vma`.
+const PAGE_MAPPING_ANON: u64 = 1;
+
+/// `PageAnon()`, for a caller that keeps the page.
+pub fn page_is_anon(cpu: Cpu<'_>, page: Page) -> bool {
+    cpu.this_cpu_read(cpu.kernel.page(page).mapping()) & PAGE_MAPPING_ANON != 0
+}
+
 /// `page_add_new_anon_rmap()`: the first mapping of a page that nobody else knows.
-pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page) {
+pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr) {
+    // __page_set_anon_rmap(): nobody finds the page before it is mapped.
+    let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
+    cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_vma << 1 | PAGE_MAPPING_ANON);
+    cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
     change_mapcount(cpu, page, |_| 1).await;
     if marks_exclusive(cpu) {
         page_move_anon_rmap(cpu, page).await;
@@ -39,11 +57,16 @@ pub(crate) async fn page_move_anon_rmap(cpu: Cpu<'_>, page: Page) {
     }
 }
 
-/// `page_dup_rmap()`, `page_try_dup_anon_rmap()` since v5.19: one more mapping, by fork.
+/// `page_dup_rmap()`, `page_try_dup_anon_rmap()` since v5.19: one more mapping of an anonymous page, by fork.
 pub(crate) async fn page_dup_rmap(cpu: Cpu<'_>, page: Page) {
     if marks_exclusive(cpu) {
         cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
     }
+    change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
+}
+
+/// `page_add_file_rmap()`: one more mapping of a page of a file.
+pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page) {
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
 }
 

@@ -1,0 +1,28 @@
+//! Processes that begin and end.
+
+use sim_core::TaskId;
+use sim_mm::{exit_mm, sys_fork};
+
+use super::super::trace::Args;
+use super::{Actor, Code, returned};
+
+pub(super) fn fork<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
+    let child = args.child?;
+    Some(Box::pin(async move {
+        let forked = sys_fork(actor.cpu).await;
+        if let Ok(mm) = forked {
+            actor.machine.kernel.set_task_mm(TaskId(child), Some(mm));
+            actor.machine.processes.borrow_mut().insert(child, mm);
+            actor.machine.cold.borrow_mut().extend([actor.task.0, child]);
+        }
+        returned(forked.map(|_| 0))
+    }))
+}
+
+pub(super) fn exit(actor: Actor<'_>) -> Code<'_> {
+    Box::pin(async move {
+        exit_mm(actor.cpu, actor.task).await;
+        actor.machine.processes.borrow_mut().remove(&actor.task.0);
+        returned(Ok(0))
+    })
+}

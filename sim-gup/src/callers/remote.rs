@@ -1,0 +1,89 @@
+//! Access to the memory of another process: `/proc/PID/mem` and `process_vm_readv()`.
+
+use sim_core::{BoxFuture, Op, OpKind, Routine};
+use sim_mm::{Cpu, Errno, MmStruct};
+use sim_mmu::VirtAddr;
+
+use super::device::touched;
+use crate::flags::FollFlags;
+use crate::gup::get_user_pages_remote;
+use crate::pages::{Pages, Pin, put_pin};
+
+/// What is done with a word of the other process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteOp {
+    /// It is read.
+    Read,
+    /// It is written.
+    Write(u64),
+}
+
+/// `access_remote_vm()` for `/proc/PID/mem`: the first word of a page, as the process itself could access it if its
+/// mapping allowed it.
+///
+/// # Errors
+/// `EIO`, if nothing is there that may be accessed so.
+pub fn access_remote_vm<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    op: RemoteOp,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("access_remote_vm"));
+        access(cpu, mm, addr, op, FollFlags::FORCE).await.map_err(|_| Errno::Eio)
+    })
+}
+
+/// `process_vm_readv()`, `process_vm_writev()`: the first word of a page, as far as the mapping allows it.
+///
+/// # Errors
+/// `EFAULT`, if it does not.
+pub fn process_vm_rw<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    op: RemoteOp,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("process_vm_rw"));
+        access(cpu, mm, addr, op, FollFlags::PIN).await.map_err(|_| Errno::Efault)
+    })
+}
+
+async fn access<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    op: RemoteOp,
+    mut flags: FollFlags,
+) -> Result<u64, Errno> {
+    flags.set(FollFlags::WRITE, op != RemoteOp::Read);
+    let mut pages = Pages::default();
+    get_user_pages_remote(cpu, mm, addr.page_base(), 1, &mut pages, flags).await?;
+    let Some(pin) = pages.take().pop() else { return Err(Errno::Efault) };
+    let value = copy_word(cpu, pin, op).await;
+    put_pin(cpu, pin).await;
+    Ok(value)
+}
+
+/// `copy_from_user_page()`, `copy_to_user_page()`: by the kernel's own mapping of the page.
+async fn copy_word(cpu: Cpu<'_>, pin: Pin, remote: RemoteOp) -> u64 {
+    let kind = if remote == RemoteOp::Read { OpKind::Read } else { OpKind::Write };
+    let op = Op::new(kind, cpu.mmu.phys.word(pin.page.0, 0));
+    cpu.step(op, move |hw| match remote {
+        RemoteOp::Read => {
+            let value = hw.perform_load(&op);
+            touched(cpu, pin, pin.mm, value, false);
+            value
+        }
+        RemoteOp::Write(value) => {
+            hw.perform_store(&op, value);
+            touched(cpu, pin, pin.mm, value, true);
+            value
+        }
+    })
+    .await
+}

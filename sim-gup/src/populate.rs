@@ -1,0 +1,97 @@
+//! Faulting pages in ahead of their first use, for system calls of the memory manager.
+
+use sim_core::BoxFuture;
+use sim_mm::{Cpu, Errno, GupCalls, MmStruct, MmapLock, VmFlags, Vma, find_vma};
+use sim_mmu::VirtAddr;
+
+use crate::flags::FollFlags;
+use crate::gup::{__get_user_pages, __get_user_pages_locked, Wanted};
+
+/// What this crate does for the memory manager.
+pub const GUP_CALLS: GupCalls = GupCalls {
+    mm_populate: |cpu, mm, start, end, ignore| Box::pin(__mm_populate(cpu, mm, start, end, ignore)),
+    populate_vma_page_range,
+    madvise_populate: |cpu, mm, start, end, write| Box::pin(madvise_populate(cpu, mm, start, end, write)),
+};
+
+fn pages_between(start: VirtAddr, end: VirtAddr) -> u64 {
+    end.vpn().0 - start.vpn().0
+}
+
+/// `populate_vma_page_range()`: a part of one mapping, as it will be used: private memory that can be written is copied
+/// now.
+fn populate_vma_page_range<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
+    vma: Vma,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> BoxFuture<'m, (Result<u64, Errno>, Option<MmapLock<'m>>)> {
+    Box::pin(async move {
+        let _routine = cpu.enter("populate_vma_page_range");
+        let vm_flags = vma.flags(cpu);
+        let nr_pages = pages_between(start, end);
+        if vm_flags.contains(VmFlags::LOCKONFAULT) {
+            return (Ok(nr_pages), Some(mmap_lock));
+        }
+        let mut flags = FollFlags::TOUCH;
+        flags.set(FollFlags::WRITE, vm_flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE);
+        // Memory that may be executed only is there all the same; memory that nobody may access is not.
+        flags.set(FollFlags::FORCE, vm_flags.is_accessible());
+        __get_user_pages(cpu, mm, mmap_lock, Wanted { start, nr_pages, flags }, None).await
+    })
+}
+
+/// `__mm_populate()`.
+async fn __mm_populate<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+    ignore_errors: bool,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("__mm_populate");
+    let mut held: Option<MmapLock<'m>> = None;
+    let mut at = start;
+    while at < end {
+        let mmap_lock = match held.take() {
+            Some(held) => held,
+            None => cpu.down_read(mm.mmap_lock).await.into(),
+        };
+        let Some(vma) = find_vma(cpu, mm, at).await.filter(|vma| vma.start(cpu) < end) else { break };
+        let vma_end = vma.end(cpu).min(end);
+        if vma.flags(cpu).intersects(VmFlags::IO | VmFlags::PFNMAP) {
+            (at, held) = (vma_end, Some(mmap_lock));
+            continue;
+        }
+        at = at.max(vma.start(cpu));
+        let (populated, lock) = populate_vma_page_range(cpu, mm, mmap_lock, vma, at, vma_end).await;
+        held = lock;
+        at = match populated {
+            Ok(pages) => at.plus_pages(pages),
+            Err(_) if ignore_errors => vma_end,
+            Err(errno) => return Err(errno),
+        };
+    }
+    Ok(())
+}
+
+/// `madvise_populate()`: `faultin_page_range()` until all is there.
+async fn madvise_populate<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+    write: bool,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("faultin_page_range");
+    let mut flags = FollFlags::TOUCH | FollFlags::MADV_POPULATE;
+    flags.set(FollFlags::WRITE, write);
+    let mut at = start;
+    while at < end {
+        let wanted = Wanted { start: at, nr_pages: pages_between(at, end), flags };
+        at = at.plus_pages(__get_user_pages_locked(cpu, mm, wanted, None).await?);
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `mm/madvise.c`.
+
+mod behavior;
+mod guard;
+mod pages;
+
+use sim_core::{BoxFuture, Routine};
+use sim_mmu::VirtAddr;
+
+pub use behavior::Advice;
+use guard::{madvise_guard_install, madvise_guard_remove};
+use pages::{madvise_cold, madvise_collapse, madvise_free_single_vma, madvise_pageout, madvise_remove};
+
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::memory::zap_page_range;
+use crate::mm_types::{MmStruct, Vma};
+use crate::mmap::find_vma;
+use crate::safeguards::MADVISE_MMAP_LOCK;
+use crate::vm_flags::VmFlags;
+use crate::vma::vma_modify_flags;
+
+/// `madvise()`.
+///
+/// # Errors
+/// `EINVAL` for advice that the kernel does not know or that does not fit a mapping, or for an unaligned start;
+/// `ENOMEM` if a part of the range is not mapped: the rest is done all the same.
+pub fn sys_madvise(
+    cpu: Cpu<'_>,
+    start: VirtAddr,
+    end: VirtAddr,
+    advice: Advice,
+) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(do_madvise(cpu, start, end, advice))
+}
+
+/// `madvise(start, end, MADV_DONTNEED)`: the pages' contents are gone; the mapping stays.
+///
+/// # Errors
+/// As [`sys_madvise`].
+pub fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_, Result<(), Errno>> {
+    sys_madvise(cpu, start, end, Advice::DontNeed)
+}
+
+async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice) -> Result<(), Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter(Routine::system_call(advice.routine()));
+    let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+    let end = end.page_align();
+    // madvise_behavior_valid()
+    let is_known = advice.since().is_none_or(|since| since <= cpu.kernel.config.kernel.version);
+    if !is_known || start.offset() != 0 || end < start {
+        return Err(Errno::Einval);
+    }
+    if end == start {
+        return Ok(());
+    }
+    if let Advice::PopulateRead | Advice::PopulateWrite = advice {
+        let write = advice == Advice::PopulateWrite;
+        return (cpu.kernel.config.gup.madvise_populate)(cpu, mm, start, end, write).await;
+    }
+    // madvise_need_mmap_write()
+    let (_writing, _reading) = match advice {
+        _ if advice.changes_flags() => (Some(cpu.down_write(mm.mmap_lock).await), None),
+        _ if cpu.has(MADVISE_MMAP_LOCK) => (None, Some(cpu.down_read(mm.mmap_lock).await)),
+        _ => (None, None),
+    };
+    madvise_walk_vmas(cpu, mm, start, end, advice).await
+}
+
+/// `madvise_walk_vmas()`: one mapping after the other. A hole is no reason to stop.
+async fn madvise_walk_vmas<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+    advice: Advice,
+) -> Result<(), Errno> {
+    let mut addr = start;
+    let mut unmapped = false;
+    while addr < end {
+        let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start(cpu) < end) else {
+            return Err(Errno::Enomem);
+        };
+        unmapped |= addr < vma.start(cpu);
+        let from = addr.max(vma.start(cpu));
+        let to = end.min(vma.end(cpu));
+        madvise_vma_behavior(cpu, mm, vma, from, to, advice).await?;
+        // The mapping is looked at once more: only `mmap_lock` says that it still exists.
+        addr = if advice.changes_flags() { to } else { to.max(vma.end(cpu).min(end)) };
+    }
+    if unmapped { Err(Errno::Enomem) } else { Ok(()) }
+}
+
+/// `madvise_vma_behavior()`: what the advice does with a part of one mapping.
+async fn madvise_vma_behavior<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    start: VirtAddr,
+    end: VirtAddr,
+    advice: Advice,
+) -> Result<(), Errno> {
+    let flags = vma.flags(cpu);
+    let no_lru = VmFlags::LOCKED | VmFlags::PFNMAP;
+    match advice {
+        Advice::DontNeed | Advice::Free | Advice::Cold | Advice::PageOut if flags.intersects(no_lru) => {
+            Err(Errno::Einval)
+        }
+        Advice::DontNeedLocked if flags.contains(VmFlags::PFNMAP) => Err(Errno::Einval),
+        Advice::DontNeed | Advice::DontNeedLocked => {
+            zap_page_range(cpu, mm, start, end).await;
+            Ok(())
+        }
+        Advice::Free => madvise_free_single_vma(cpu, mm, vma, start, end).await,
+        Advice::Remove => madvise_remove(cpu, vma, start, end).await,
+        Advice::PageOut => {
+            madvise_pageout(cpu, mm, vma, start, end).await;
+            Ok(())
+        }
+        Advice::Collapse => madvise_collapse(cpu, vma, start, end),
+        Advice::GuardInstall => madvise_guard_install(cpu, mm, vma, start, end).await,
+        Advice::GuardRemove => madvise_guard_remove(cpu, mm, vma, start, end).await,
+        Advice::Cold => {
+            madvise_cold(cpu, mm, start, end).await;
+            Ok(())
+        }
+        Advice::WillNeed => Ok(()),
+        Advice::PopulateRead | Advice::PopulateWrite => Ok(()),
+        _ => {
+            let new = advice.new_flags(flags, vma.is_anonymous(cpu))?;
+            if new == flags {
+                return Ok(());
+            }
+            // madvise_update_vma()
+            cpu.update(&mm.vmas, |vmas| {
+                let index = vmas.iter().position(|other| *other == vma).ok_or(Errno::Einval)?;
+                vma_modify_flags(cpu, mm, vmas, index, (start, end), new).map(|_| ())
+            })
+            .await
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The first touch of a private page: `do_anonymous_page()`.
+
+use sim_mmu::Entry;
+
+use super::fault::{Fault, VmFault, VmFaultError};
+use super::tables::pte_alloc;
+use crate::check;
+use crate::kernel::Cpu;
+use crate::page::put_page;
+use crate::page_alloc::alloc_zeroed_user_highpage_movable;
+use crate::pgtable::{Pte, vm_get_page_prot};
+use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap};
+use crate::safeguards::ANON_FAULT_RECHECK;
+use crate::swap::folio_add_lru_vma;
+use crate::vm_flags::VmFlags;
+
+/// `do_anonymous_page()`. Reading maps the zero page.
+pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
+    let _routine = cpu.enter("do_anonymous_page");
+    let Fault { mm, vma, address, .. } = vmf;
+    let pmd = pte_alloc(cpu, mm, vmf.pmdp).await?;
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+    let prot = vm_get_page_prot(vma.flags(cpu));
+    if !vmf.is_write() {
+        let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
+        let _locked = vmf.lock(cpu, ptep).await;
+        if cpu.read_once(ptep).await.none() {
+            cpu.set_pte_at(mm, address, ptep, entry).await;
+        }
+        return Ok(VmFault::default());
+    }
+    anon_vma_prepare(cpu, mm, vma)?;
+    let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
+    let mut entry = Pte::make(page.0, prot);
+    if vma.flags(cpu).contains(VmFlags::WRITE) {
+        entry = entry.with(Entry::DIRTY | Entry::RW);
+    }
+    let locked = vmf.lock(cpu, ptep).await;
+    if check!(cpu, ANON_FAULT_RECHECK, !cpu.read_once(ptep).await.none()) {
+        drop(locked);
+        put_page(cpu, page).await;
+        return Ok(VmFault::default());
+    }
+    page_add_new_anon_rmap(cpu, page, vma, address).await;
+    folio_add_lru_vma(cpu, page, vma).await;
+    cpu.set_pte_at(mm, address, ptep, entry).await;
+    Ok(VmFault::default())
+}

@@ -1,0 +1,183 @@
+//! Copy on write: `do_wp_page()` and what it calls.
+
+use sim_core::Routine;
+use sim_mmu::{Entry, VirtAddr};
+
+use super::fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
+use crate::arch::tlb::flush_tlb_page;
+use crate::check;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::{get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
+use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
+use crate::page_flags::PageFlags;
+use crate::pgtable::{Pte, Ptep, vm_get_page_prot};
+use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap, page_is_anon, page_move_anon_rmap, page_remove_rmap};
+use crate::safeguards::{COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
+use crate::settings::CowReuse;
+use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
+use crate::vm_flags::VmFlags;
+
+/// `do_wp_page()`: a write to a page that is mapped read-only, or a pin that needs the page for this address space
+/// alone. Reuses the page if nobody else can see it, by the rule of the kernel's design; else copies it.
+pub(super) async fn do_wp_page<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    locked: Locked<'m>,
+    orig: Pte,
+) -> Result<VmFault, VmFaultError> {
+    let _routine = cpu.enter("do_wp_page");
+    if orig.special() {
+        let ptep = locked.ptep;
+        drop(locked);
+        return wp_page_copy(cpu, vmf, ptep, orig, None).await;
+    }
+    let page = Page(orig.pfn());
+    if vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
+        // wp_page_shared(): the file's own page.
+        if vmf.is_write() {
+            wp_page_reuse(cpu, vmf, &locked).await;
+        }
+        return Ok(VmFault { write: true, ..VmFault::default() });
+    }
+    cpu.consulted(COW_REUSE_COUNTS);
+    let reuse = match cpu.setting::<CowReuse>() {
+        CowReuse::Mapcount => reuse_by_mapcount(cpu, page).await,
+        CowReuse::Refcount => reuse_by_refcount(cpu, page).await,
+        CowReuse::Exclusive => reuse_by_exclusive(cpu, page).await,
+    };
+    if reuse && page_is_anon(cpu, page) {
+        if vmf.flags.contains(FaultFlags::UNSHARE) {
+            return Ok(VmFault::default());
+        }
+        wp_page_reuse(cpu, vmf, &locked).await;
+        return Ok(VmFault { write: true, ..VmFault::default() });
+    }
+    get_page(cpu, page).await;
+    let ptep = locked.ptep;
+    drop(locked);
+    wp_page_copy(cpu, vmf, ptep, orig, Some(page)).await
+}
+
+/// `reuse_swap_page()`, before v5.9: the page is mapped once. Whoever holds it otherwise is not asked.
+async fn reuse_by_mapcount(cpu: Cpu<'_>, page: Page) -> bool {
+    let _routine = cpu.enter("reuse_swap_page");
+    if !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+        return false;
+    }
+    let mapcount = page_mapcount(cpu, page).await;
+    if mapcount <= 1 {
+        page_move_anon_rmap(cpu, page).await;
+    }
+    unlock_page(cpu, page).await;
+    mapcount <= 1
+}
+
+/// v5.9 to v5.18 (`09854ba94c6a`): this mapping holds the only reference.
+async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
+    if page_count(cpu, page).await != 1 || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+        return false;
+    }
+    let alone = page_mapcount(cpu, page).await == 1 && page_count(cpu, page).await == 1;
+    unlock_page(cpu, page).await;
+    alone
+}
+
+/// Since v5.19 (`6c287605fd56`): the page is marked as this address space's own, or becomes so
+/// because nobody else holds a reference.
+async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    if flags.contains(PageFlags::ANON_EXCLUSIVE) {
+        return true;
+    }
+    // wp_can_reuse_anon_folio(): a batch of this CPU may hold the page before it is on a list.
+    if !folio_test_lru(cpu, page).await {
+        lru_add_drain(cpu).await;
+    }
+    if page_count(cpu, page).await > 1 || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+        return false;
+    }
+    let alone = page_count(cpu, page).await == 1;
+    if alone {
+        page_move_anon_rmap(cpu, page).await;
+    }
+    unlock_page(cpu, page).await;
+    alone
+}
+
+/// `wp_page_reuse()`: makes the entry writable, as far as the mapping allows.
+async fn wp_page_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>) {
+    let _routine = cpu.enter("wp_page_reuse");
+    let flags = Entry::ACCESSED | Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma);
+    cpu.update_pte(vmf.mm, vmf.address, locked.ptep, move |entry| entry.with(flags)).await;
+}
+
+/// `maybe_mkwrite()`.
+pub(crate) fn maybe_mkwrite(cpu: Cpu<'_>, vma: Vma) -> u64 {
+    if vma.flags(cpu).contains(VmFlags::WRITE) { Entry::RW } else { 0 }
+}
+
+/// `wp_page_copy()`: maps a copy, if the entry is still the one that was copied from. `old` carries a
+/// reference of its own, taken under the PTE lock; `None` is the zero page.
+async fn wp_page_copy<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    ptep: Ptep,
+    orig: Pte,
+    old: Option<Page>,
+) -> Result<VmFault, VmFaultError> {
+    let _routine = cpu.enter("wp_page_copy");
+    let Fault { mm, vma, address, .. } = vmf;
+    if let Err(errno) = anon_vma_prepare(cpu, mm, vma) {
+        if let Some(old) = old {
+            put_page(cpu, old).await;
+        }
+        return Err(errno.into());
+    }
+    let new = match old {
+        None => alloc_zeroed_user_highpage_movable(cpu).await,
+        Some(_) => alloc_page(cpu).await,
+    };
+    let Some(new) = new else {
+        if let Some(old) = old {
+            put_page(cpu, old).await;
+        }
+        return Err(VmFaultError::Oom);
+    };
+    if let Some(old) = old {
+        copy_user_highpage(cpu, new, old).await;
+    }
+    let locked = vmf.lock(cpu, ptep).await;
+    let same = !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
+    if same {
+        let unshare = vmf.flags.contains(FaultFlags::UNSHARE);
+        let written = if unshare { 0 } else { Entry::DIRTY | maybe_mkwrite(cpu, vma) };
+        let entry = Pte::make(new.0, vm_get_page_prot(vma.flags(cpu))).with(written);
+        ptep_clear_flush(cpu, mm, address, ptep).await;
+        page_add_new_anon_rmap(cpu, new, vma, address).await;
+        folio_add_lru_vma(cpu, new, vma).await;
+        cpu.set_pte_at(mm, address, ptep, entry).await;
+        if let Some(old) = old {
+            page_remove_rmap(cpu, old).await;
+        }
+    }
+    drop(locked.ptl);
+    // The reference of the entry that is gone, or of the copy that nobody needs.
+    let unneeded = if same { old } else { Some(new) };
+    if let Some(page) = unneeded {
+        put_page(cpu, page).await;
+    }
+    if let Some(old) = old {
+        put_page(cpu, old).await;
+    }
+    Ok(VmFault { write: same, ..VmFault::default() })
+}
+
+/// `ptep_clear_flush()`: no CPU uses the old translation when this returns.
+async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) {
+    let _routine = cpu.enter(Routine::helper("ptep_clear_flush"));
+    cpu.update_pte(mm, address, ptep, |_| Entry::NONE).await;
+    if cpu.has(WP_FLUSH) {
+        flush_tlb_page(cpu, mm, address).await;
+    }
+}

@@ -1,0 +1,57 @@
+//! `mm/mincore.c`: which pages are in memory.
+
+use sim_core::{BoxFuture, Routine};
+use sim_mmu::VirtAddr;
+
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::memory::find_pmd;
+use crate::mm_types::{MmStruct, Vma};
+use crate::mmap::vma_lookup;
+use crate::page::put_page;
+use crate::shmem::find_get_page;
+
+/// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
+///
+/// # Errors
+/// `ENOMEM` where nothing is mapped, `EINVAL` for an unaligned start.
+pub fn sys_mincore(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_, Result<Vec<bool>, Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("do_mincore"));
+        let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+        if start.offset() != 0 {
+            return Err(Errno::Einval);
+        }
+        let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
+        let mut resident = Vec::new();
+        let mut at = start;
+        while at < end.page_align() {
+            let vma = vma_lookup(cpu, mm, at).await.ok_or(Errno::Enomem)?;
+            while at < end.page_align().min(vma.end(cpu)) {
+                resident.push(mincore_page(cpu, mm, vma, at).await);
+                at = at.plus_pages(1);
+            }
+        }
+        Ok(resident)
+    })
+}
+
+/// One round of `mincore_pte_range()`: a page that is mapped, or that the file has.
+async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bool {
+    if let Some(pmdp) = find_pmd(cpu, mm, at).await {
+        let ptep = cpu.read_once(pmdp).await.pte_offset(cpu.mmu.geometry, at);
+        let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        if cpu.read_once(ptep).await.present() {
+            return true;
+        }
+    }
+    let Some(file) = vma.file(cpu) else { return false };
+    match find_get_page(cpu, file, vma.index_of(cpu, at)).await {
+        Some(page) => {
+            put_page(cpu, page).await;
+            true
+        }
+        None => false,
+    }
+}

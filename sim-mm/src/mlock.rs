@@ -1,0 +1,144 @@
+//! `mm/mlock.c`: mappings whose pages stay in memory.
+
+use sim_core::{BoxFuture, Routine};
+use sim_mmu::{Level, VirtAddr};
+
+use crate::entries::entries;
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::memory::find_pmd;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::settings::LruBatch;
+use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
+use crate::vm_flags::VmFlags;
+use crate::vma::vma_modify_flags;
+
+/// When pages are locked that are not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// At once: they are faulted in.
+    Now,
+    /// `MLOCK_ONFAULT`: when they are touched.
+    OnFault,
+}
+
+impl Lock {
+    fn flags(self) -> VmFlags {
+        match self {
+            Lock::Now => VmFlags::LOCKED,
+            Lock::OnFault => VmFlags::LOCKED_MASK,
+        }
+    }
+}
+
+/// `mlock()`, `mlock2()`: pages `start` up to `end` stay in memory.
+///
+/// # Errors
+/// `ENOMEM` where nothing is mapped, or where pages cannot be faulted in; `EAGAIN` if no frame is free; `EINVAL` for a
+/// range that wraps.
+pub fn sys_mlock(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, lock: Lock) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("do_mlock"));
+        let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+        apply_vma_lock_flags(cpu, mm, start, end, lock.flags()).await?;
+        let populated = (cpu.kernel.config.gup.mm_populate)(cpu, mm, start.page_base(), end.page_align(), false);
+        // __mlock_posix_error_return()
+        populated.await.map_err(|errno| match errno {
+            Errno::Efault => Errno::Enomem,
+            Errno::Enomem => Errno::Eagain,
+            other => other,
+        })
+    })
+}
+
+/// `munlock()`.
+///
+/// # Errors
+/// `ENOMEM` where nothing is mapped, `EINVAL` for a range that wraps.
+pub fn sys_munlock(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("munlock"));
+        let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+        apply_vma_lock_flags(cpu, mm, start, end, VmFlags::empty()).await
+    })
+}
+
+/// `apply_vma_lock_flags()`: what comes before a hole is changed.
+async fn apply_vma_lock_flags<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+    flags: VmFlags,
+) -> Result<(), Errno> {
+    let (start, end) = (start.page_base(), end.page_align());
+    if end < start {
+        return Err(Errno::Einval);
+    }
+    let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let mut at = start;
+    while at < end {
+        let (to, locks) = cpu.update(&mm.vmas, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
+        if let Some(locks) = locks {
+            mlock_vma_pages_range(cpu, mm, at, to, locks).await;
+        }
+        at = to;
+    }
+    Ok(())
+}
+
+/// `mlock_vma_pages_range()`: the pages that are there.
+async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr, locks: bool) {
+    if cpu.setting::<LruBatch>() == LruBatch::Off {
+        return;
+    }
+    lru_add_drain(cpu).await;
+    let geometry = cpu.mmu.geometry;
+    let mut addr = start;
+    while addr < end {
+        let next = geometry.addr_end(Level::Pmd, addr, end);
+        if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
+            let ptep = cpu.read_once(pmdp).await.pte_offset(geometry, addr);
+            let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+            for (ptep, ..) in entries(geometry, ptep, addr, next) {
+                let pte = cpu.read_once(ptep).await;
+                if !pte.present() || pte.special() {
+                    continue;
+                }
+                if locks {
+                    mlock_folio(cpu, Page(pte.pfn())).await;
+                } else {
+                    munlock_folio(cpu, Page(pte.pfn())).await;
+                }
+            }
+        }
+        addr = next;
+    }
+    lru_add_drain(cpu).await;
+}
+
+/// `mlock_fixup()`: the mapping at `at` is locked or unlocked up to `end`, or up to its own end, which is answered. So is
+/// whether its pages are locked from now on, if that has changed.
+fn mlock_fixup(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    at: VirtAddr,
+    end: VirtAddr,
+    flags: VmFlags,
+) -> Result<(VirtAddr, Option<bool>), Errno> {
+    let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
+    let vma = vmas[index];
+    let end = end.min(vma.end(cpu));
+    let old = vma.flags(cpu);
+    let new = (old - VmFlags::LOCKED_MASK) | flags;
+    // Special mappings are in memory as it is, and are not locked.
+    if new == old || old.intersects(VmFlags::SPECIAL) {
+        return Ok((end, None));
+    }
+    vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;
+    let locks = new.contains(VmFlags::LOCKED);
+    Ok((end, (locks != old.contains(VmFlags::LOCKED)).then_some(locks)))
+}

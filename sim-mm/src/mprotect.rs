@@ -1,0 +1,209 @@
+//! `mm/mprotect.c`.
+
+use sim_core::{BoxFuture, Routine, WriteHeld};
+use sim_mmu::{Entry, VirtAddr};
+
+use crate::arch::tlb::flush_tlb_mm_range;
+use crate::entries::entries;
+use crate::errno::Errno;
+use crate::gup_calls::MmapLock;
+use crate::kernel::Cpu;
+use crate::memory::p4d_offset;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mman::Prot;
+use crate::page_flags::PageFlags;
+use crate::pgtable::{Pmd, Pte, Ptep, vm_get_page_prot};
+use crate::rmap::page_is_anon;
+use crate::safeguards::MPROTECT_FLUSH;
+use crate::settings::{MprotectUncount, MprotectUpgrade};
+use crate::vm_flags::VmFlags;
+use crate::vma::vma_modify_flags;
+
+/// `mprotect()`: what may be done with pages `start` up to `end` from now on.
+///
+/// # Errors
+/// `EINVAL` for an unaligned start, `ENOMEM` where nothing is mapped, `EACCES` if a mapping may never allow it. What
+/// comes before the failing mapping is changed.
+pub fn sys_mprotect(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Prot) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(do_mprotect_pkey(cpu, start, end, prot))
+}
+
+/// A part of a mapping that is to be changed.
+struct Part {
+    vma: Vma,
+    end: VirtAddr,
+    old: VmFlags,
+    new: VmFlags,
+}
+
+async fn do_mprotect_pkey(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Prot) -> Result<(), Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter(Routine::system_call("do_mprotect_pkey"));
+    let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+    let end = end.page_align();
+    if start.offset() != 0 {
+        return Err(Errno::Einval);
+    }
+    if end == start {
+        return Ok(());
+    }
+    if end < start {
+        return Err(Errno::Enomem);
+    }
+    let mut mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let mut at = start;
+    while at < end {
+        let part = cpu.update(&mm.vmas, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, prot)).await?;
+        if part.new != part.old {
+            let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
+            let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
+            change_protection_range(cpu, mm, at, part.end, part.new, upgrade).await;
+            // Private locked memory that became writable is copied now, and not when it is written.
+            let locked = VmFlags::LOCKED | VmFlags::WRITE;
+            if part.new.contains(locked)
+                && !part.old.intersects(VmFlags::WRITE)
+                && !part.new.contains(VmFlags::SHARED)
+            {
+                mmap_lock = populate(cpu, mm, mmap_lock, part.vma, at, part.end).await;
+            }
+        }
+        at = part.end;
+    }
+    drop(mmap_lock);
+    Ok(())
+}
+
+/// `populate_vma_page_range()`, for a caller that holds `mmap_lock` for writing.
+async fn populate<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: WriteHeld<'m>,
+    vma: Vma,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> WriteHeld<'m> {
+    let held = MmapLock::Write(mmap_lock);
+    match (cpu.kernel.config.gup.populate_vma_page_range)(cpu, mm, held, vma, start, end).await {
+        (_, Some(MmapLock::Write(held))) => held,
+        _ => unreachable!("a fault under the lock for writing does not let go of it"),
+    }
+}
+
+/// `mprotect_fixup()`, first half: the mapping at `at` gets its new flags up to `end`, or up to its own end.
+fn mprotect_fixup(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    at: VirtAddr,
+    end: VirtAddr,
+    prot: Prot,
+) -> Result<Part, Errno> {
+    let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
+    let vma = vmas[index];
+    let end = end.min(vma.end(cpu));
+    let old = vma.flags(cpu);
+    let mut new = (old - VmFlags::ACCESS_FLAGS) | prot.vm_flags();
+    // newflags >> 4 shifts VM_MAY* in place of VM_*.
+    let may = VmFlags::from_bits_truncate(new.bits() >> 4) & VmFlags::ACCESS_FLAGS;
+    if !may.contains(new & VmFlags::ACCESS_FLAGS) {
+        return Err(Errno::Eacces);
+    }
+    if new == old {
+        return Ok(Part { vma, end, old, new });
+    }
+    let uncounted = VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE;
+    if new.contains(VmFlags::WRITE) {
+        new.set(VmFlags::ACCOUNT, old.contains(VmFlags::ACCOUNT) || !old.intersects(uncounted));
+    } else if cpu.setting::<MprotectUncount>() == MprotectUncount::Untouched
+        && vma.is_anonymous(cpu)
+        && vma.anon_vma(cpu).is_none()
+    {
+        new -= VmFlags::ACCOUNT;
+    }
+    let vma = vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;
+    Ok(Part { vma, end, old, new })
+}
+
+/// `change_protection_range()`: the entries get the protection of `flags`.
+async fn change_protection_range<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+    flags: VmFlags,
+    upgrade: bool,
+) {
+    let _routine = cpu.enter("change_protection_range");
+    let geometry = cpu.mmu.geometry;
+    let mut pages = 0;
+    cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
+    for (p4dp, addr, next) in entries(geometry, p4d_offset(cpu, mm, start), start, end) {
+        let p4d = cpu.read_once(p4dp).await;
+        if p4d.none() {
+            continue;
+        }
+        for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, addr), addr, next) {
+            let pud = cpu.read_once(pudp).await;
+            if pud.none() {
+                continue;
+            }
+            for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, next) {
+                let pmd = cpu.read_once(pmdp).await;
+                if !pmd.none() {
+                    pages += change_pte_range(cpu, mm, pmd, addr, next, flags, upgrade).await;
+                }
+            }
+        }
+    }
+    // Only entries that changed can have left translations behind.
+    if pages > 0 && cpu.has(MPROTECT_FLUSH) {
+        flush_tlb_mm_range(cpu, mm, start, end).await;
+    }
+    cpu.rmw(mm.tlb_flush_pending(), |pending| pending - 1).await;
+}
+
+/// `change_pte_range()`: the entries of one table, under its lock; answers how many changed.
+async fn change_pte_range<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    pmd: Pmd,
+    start: VirtAddr,
+    end: VirtAddr,
+    flags: VmFlags,
+    upgrade: bool,
+) -> u64 {
+    let _routine = cpu.enter("change_pte_range");
+    let geometry = cpu.mmu.geometry;
+    let ptep = pmd.pte_offset(geometry, start);
+    let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    let prot = vm_get_page_prot(flags);
+    let mut pages = 0;
+    for (ptep, addr, _) in entries(geometry, ptep, start, end) {
+        let pte = cpu.read_once(ptep).await;
+        if pte.present() {
+            change_one(cpu, mm, ptep, addr, prot, upgrade).await;
+            pages += 1;
+        }
+    }
+    pages
+}
+
+/// `ptep_modify_prot_start()` to `ptep_modify_prot_commit()`: the entry is empty in between, so that the hardware
+/// cannot set A or D in what will be overwritten.
+async fn change_one<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ptep: Ptep, addr: VirtAddr, prot: u64, upgrade: bool) {
+    let old = cpu.update_pte(mm, addr, ptep, |_| Entry::NONE).await;
+    let mut new = Pte::modify(old.entry, prot);
+    if upgrade && can_change_pte_writable(cpu, old).await {
+        new = new.with(Entry::RW);
+    }
+    cpu.set_pte_at(mm, addr, ptep, new).await;
+}
+
+/// `can_change_private_pte_writable()`: nobody else can see the page, so a write need not be caught.
+async fn can_change_pte_writable(cpu: Cpu<'_>, pte: Pte) -> bool {
+    let page = Page(pte.pfn());
+    if pte.special() || !page_is_anon(cpu, page) {
+        return false;
+    }
+    cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
+}

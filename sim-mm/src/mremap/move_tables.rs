@@ -1,0 +1,106 @@
+//! Moving what a range maps: `move_page_tables()`.
+
+use sim_core::Held;
+use sim_mmu::{Entry, Level, VirtAddr};
+
+use crate::arch::tlb::flush_tlb_mm_range;
+use crate::entries::entries;
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+use crate::mm_types::MmStruct;
+use crate::pgtable::Pmdp;
+use crate::safeguards::MREMAP_FLUSH_LOCKED;
+
+/// `move_page_tables()`: the entries of `len` bytes from `old` on map the same pages from `new` on when this returns, and
+/// no translation of the old place is left.
+///
+/// # Errors
+/// `ENOMEM`, if no frame is free for a table. A part may have been moved.
+pub(super) async fn move_page_tables<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    old: VirtAddr,
+    new: VirtAddr,
+    len: u64,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("move_page_tables");
+    let geometry = cpu.mmu.geometry;
+    let span = geometry.span(Level::Pmd);
+    let mut done = 0;
+    while done < len {
+        let (from, to) = (VirtAddr(old.0 + done), VirtAddr(new.0 + done));
+        // get_extent(): up to the end of the table on either side.
+        let left = |addr: VirtAddr| span - (addr.0 & (span - 1));
+        let extent = left(from).min(left(to)).min(len - done);
+        done += extent;
+        let Some(old_pmdp) = find_pmd(cpu, mm, from).await else { continue };
+        let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
+        let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
+        if extent == span && cpu.read_once(new_pmdp).await.none() {
+            move_normal_pmd(cpu, mm, old_pmdp, new_pmdp, from).await;
+        } else {
+            move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Two locks of page tables, the second unless it is the first.
+async fn lock_both<'m>(cpu: Cpu<'m>, old: sim_mmu::Pfn, new: sim_mmu::Pfn) -> (Held<'m>, Option<Held<'m>>) {
+    let first = cpu.lock(cpu.kernel.ptl(old)).await;
+    let second = if new == old { None } else { Some(cpu.lock(cpu.kernel.ptl(new)).await) };
+    (first, second)
+}
+
+/// `move_normal_pmd()`: a whole page table at once. Translations of the old place must be gone before anybody can unmap
+/// at the new one: he would not know of them.
+async fn move_normal_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, old: Pmdp, new: Pmdp, from: VirtAddr) {
+    let _routine = cpu.enter("move_normal_pmd");
+    let locks = lock_both(cpu, old.table(), new.table()).await;
+    let table = cpu.read_once(old).await;
+    cpu.set_table(old, Entry::NONE).await;
+    cpu.set_table(new, table.entry).await;
+    let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
+    flush_tlb_mm_range(cpu, mm, from, end).await;
+    drop(locks);
+}
+
+/// `move_ptes()`: the entries of one table, under both tables' locks.
+async fn move_ptes<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (old_pmdp, from): (Pmdp, VirtAddr),
+    (new_pmdp, to): (Pmdp, VirtAddr),
+    extent: u64,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("move_ptes");
+    let geometry = cpu.mmu.geometry;
+    let new = pte_alloc(cpu, mm, new_pmdp).await?.pte_offset(geometry, to);
+    let old = cpu.read_once(old_pmdp).await.pte_offset(geometry, from);
+    let locks = lock_both(cpu, old.table(), new.table()).await;
+    let end = VirtAddr(from.0 + extent);
+    let new_end = VirtAddr(to.0 + extent);
+    let mut force_flush = false;
+    for ((old, from, _), (new, to, _)) in
+        entries(geometry, old, from, end).zip(entries(geometry, new, to, new_end))
+    {
+        if cpu.read_once(old).await.none() {
+            continue;
+        }
+        let pte = cpu.update_pte(mm, from, old, |_| Entry::NONE).await;
+        force_flush |= pte.present();
+        cpu.set_pte_at(mm, to, new, pte.entry).await;
+    }
+    // Before the locks are let go of: whoever unmaps at the new place flushes only there, and frees a page that the
+    // old translation still reaches.
+    if force_flush && cpu.has(MREMAP_FLUSH_LOCKED) {
+        flush_tlb_mm_range(cpu, mm, from, end).await;
+        force_flush = false;
+    }
+    drop(locks);
+    if force_flush {
+        flush_tlb_mm_range(cpu, mm, from, end).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! `struct anon_vma`: what the pages of private memory hang on, and through it the mappings that may map them.
+//!
+//! A mapping gets one with its first page. A child's mapping hangs on those of its parent, for it maps the
+//! parent's pages, and on one of its own, for the pages that it copies. Nobody walks the trees yet (reclaim and
+//! migration do): they decide which mappings merge, and which a split or a move links. They change without a step of
+//! their own, under the locks that the callers hold.
+
+use sim_core::{Ref, Shared, record};
+
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Vma};
+use crate::settings::AnonVmaReuse;
+use crate::vm_flags::VmFlags;
+
+record! {
+    /// The words of an `anon_vma`.
+    pub struct AnonVmaWords {
+        /// The first of the tree: it has the lock of all.
+        root: Shared<Option<AnonVma>> = "root";
+        /// The one that it was made beside, at fork; the root is its own.
+        parent: Shared<Option<AnonVma>> = "parent";
+        /// `num_children`: those that have it for a parent.
+        num_children: Shared<u64> = "num_children";
+        /// `num_active_vmas`: the mappings whose new pages hang on it.
+        num_active_vmas: Shared<u64> = "num_active_vmas";
+        /// `rb_root`: how many mappings hang on it altogether.
+        chained: Shared<u64> = "rb_root";
+        /// `refcount`: one while mappings hang on it, and one for each that has it for a root.
+        refcount: Shared<u64> = "refcount";
+    }
+}
+
+/// A pointer to an `anon_vma`.
+pub type AnonVma = Ref<AnonVmaWords>;
+
+/// `struct anon_vma_chain`: that a mapping, by its slot, hangs on an `anon_vma`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avc {
+    vma: usize,
+    anon_vma: AnonVma,
+}
+
+impl Avc {
+    /// What it hangs on.
+    pub fn anon_vma(self) -> AnonVma {
+        self.anon_vma
+    }
+}
+
+fn words(cpu: Cpu<'_>, anon_vma: AnonVma) -> AnonVmaWords {
+    cpu.kernel.anon_vmas.deref(**cpu, anon_vma)
+}
+
+fn add(cpu: Cpu<'_>, word: Shared<u64>, more: i64) -> u64 {
+    let count = cpu.this_cpu_read(word).wrapping_add_signed(more);
+    cpu.this_cpu_write(word, count);
+    count
+}
+
+/// What a mapping hangs on, the oldest first.
+fn chain(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Vec<AnonVma> {
+    let chains = mm.anon_vma_chains.look(cpu.core);
+    chains.iter().filter(|avc| avc.vma == vma.0.index()).map(|avc| avc.anon_vma).collect()
+}
+
+/// `list_is_singular(&vma->anon_vma_chain)`.
+pub(crate) fn has_one_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> bool {
+    chain(cpu, mm, vma).len() == 1
+}
+
+/// `anon_vma_chain_link()`.
+fn link(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, anon_vma: AnonVma) {
+    mm.anon_vma_chains.poke(cpu.core, |chains| chains.push(Avc { vma: vma.0.index(), anon_vma }));
+    add(cpu, words(cpu, anon_vma).chained(), 1);
+}
+
+/// `anon_vma_alloc()`: its own root, until the caller says otherwise.
+fn alloc(cpu: Cpu<'_>) -> Result<AnonVma, Errno> {
+    let new = cpu.kernel.anon_vmas.alloc(cpu.core).ok_or(Errno::Enomem)?;
+    let words = words(cpu, new);
+    cpu.this_cpu_write(words.root(), Some(new));
+    cpu.this_cpu_write(words.parent(), Some(new));
+    cpu.this_cpu_write(words.refcount(), 1);
+    Ok(new)
+}
+
+/// `put_anon_vma()`.
+fn put(cpu: Cpu<'_>, anon_vma: AnonVma) {
+    let words = words(cpu, anon_vma);
+    if add(cpu, words.refcount(), -1) > 0 {
+        return;
+    }
+    let root = cpu.this_cpu_read(words.root());
+    cpu.kernel.anon_vmas.free(cpu.core, anon_vma);
+    if let Some(root) = root.filter(|root| *root != anon_vma) {
+        put(cpu, root);
+    }
+}
+
+/// `anon_vma_compatible()`: two mappings that lie side by side could be one, if their access flags were the same.
+fn is_compatible(cpu: Cpu<'_>, one: Vma, next: Vma) -> bool {
+    one.end(cpu) == next.start(cpu)
+        && one.file(cpu) == next.file(cpu)
+        && ((one.flags(cpu) ^ next.flags(cpu)) - VmFlags::ACCESS_FLAGS).is_empty()
+        && one.index_of(cpu, next.start(cpu)) == next.pgoff(cpu)
+}
+
+/// `find_mergeable_anon_vma()`: that of a neighbour, so that the two can be merged some day.
+fn find_mergeable(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Option<AnonVma> {
+    let (before, behind) = {
+        let vmas = mm.vmas.look(cpu.core);
+        let place = vmas.iter().position(|other| *other == vma)?;
+        (place.checked_sub(1).map(|before| vmas[before]), vmas.get(place + 1).copied())
+    };
+    // reusable_anon_vma(): not one that a parent shares.
+    let reusable = |vma: &Vma| has_one_anon_vma(cpu, mm, *vma);
+    let behind = behind.filter(|behind| is_compatible(cpu, vma, *behind)).filter(reusable);
+    let before = before.filter(|before| is_compatible(cpu, *before, vma)).filter(reusable);
+    behind.and_then(|vma| vma.anon_vma(cpu)).or_else(|| before.and_then(|vma| vma.anon_vma(cpu)))
+}
+
+/// `anon_vma_prepare()`: sees to it that a mapping has an `anon_vma`, before a page of its own is mapped there.
+///
+/// # Errors
+/// `ENOMEM`, if the machine has no room for one more.
+pub(crate) fn anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<(), Errno> {
+    if vma.anon_vma(cpu).is_some() {
+        return Ok(());
+    }
+    let anon_vma = match find_mergeable(cpu, mm, vma) {
+        Some(neighbours) => neighbours,
+        None => {
+            let new = alloc(cpu)?;
+            // A root is a child of its own.
+            add(cpu, words(cpu, new).num_children(), 1);
+            new
+        }
+    };
+    link(cpu, mm, vma, anon_vma);
+    vma.set_anon_vma(cpu, Some(anon_vma));
+    add(cpu, words(cpu, anon_vma).num_active_vmas(), 1);
+    Ok(())
+}
+
+/// Whether the first mapping of a child may take this over instead of having one of its own made.
+fn is_reusable(cpu: Cpu<'_>, anon_vma: AnonVma, parents: Option<AnonVma>) -> bool {
+    let words = words(cpu, anon_vma);
+    let (children, active) = (cpu.this_cpu_read(words.num_children()), cpu.this_cpu_read(words.num_active_vmas()));
+    match cpu.setting::<AnonVmaReuse>() {
+        // One count for both: a mapping without a child looked like a child without a mapping.
+        AnonVmaReuse::Degree => children + active < 2 && Some(anon_vma) != parents,
+        AnonVmaReuse::Children => children < 2 && active == 0,
+    }
+}
+
+/// `anon_vma_clone()`: `dst` hangs on all that `src` hangs on. If it has no `anon_vma` yet, because it is a child's, it
+/// takes over one that no mapping uses any more.
+pub(crate) fn anon_vma_clone(cpu: Cpu<'_>, (dst_mm, dst): (&MmStruct, Vma), (src_mm, src): (&MmStruct, Vma)) {
+    let parents = src.anon_vma(cpu);
+    for anon_vma in chain(cpu, src_mm, src) {
+        link(cpu, dst_mm, dst, anon_vma);
+        if dst.anon_vma(cpu).is_none() && parents.is_some() && is_reusable(cpu, anon_vma, parents) {
+            dst.set_anon_vma(cpu, Some(anon_vma));
+        }
+    }
+    if let Some(anon_vma) = dst.anon_vma(cpu) {
+        add(cpu, words(cpu, anon_vma).num_active_vmas(), 1);
+    }
+}
+
+/// `anon_vma_fork()`: a child's mapping hangs on all that its parent's hangs on, and on one of its own.
+///
+/// # Errors
+/// `ENOMEM`, if the machine has no room for one more.
+pub(crate) fn anon_vma_fork(
+    cpu: Cpu<'_>,
+    (mm, vma): (&MmStruct, Vma),
+    (oldmm, parent): (&MmStruct, Vma),
+) -> Result<(), Errno> {
+    let Some(parents) = parent.anon_vma(cpu) else { return Ok(()) };
+    vma.set_anon_vma(cpu, None);
+    anon_vma_clone(cpu, (mm, vma), (oldmm, parent));
+    if vma.anon_vma(cpu).is_some() {
+        return Ok(());
+    }
+    let new = match alloc(cpu) {
+        Ok(new) => new,
+        Err(errno) => {
+            unlink_anon_vmas(cpu, mm, vma);
+            return Err(errno);
+        }
+    };
+    let root = cpu.this_cpu_read(words(cpu, parents).root());
+    cpu.this_cpu_write(words(cpu, new).root(), root);
+    cpu.this_cpu_write(words(cpu, new).parent(), Some(parents));
+    if let Some(root) = root {
+        add(cpu, words(cpu, root).refcount(), 1);
+    }
+    add(cpu, words(cpu, new).num_active_vmas(), 1);
+    vma.set_anon_vma(cpu, Some(new));
+    link(cpu, mm, vma, new);
+    add(cpu, words(cpu, parents).num_children(), 1);
+    Ok(())
+}
+
+/// `unlink_anon_vmas()`: a mapping hangs on nothing any more. What no mapping hangs on goes.
+pub(crate) fn unlink_anon_vmas(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
+    let chain = chain(cpu, mm, vma);
+    if chain.is_empty() {
+        return;
+    }
+    mm.anon_vma_chains.poke(cpu.core, |chains| chains.retain(|avc| avc.vma != vma.0.index()));
+    let empty: Vec<AnonVma> =
+        chain.into_iter().filter(|anon_vma| add(cpu, words(cpu, *anon_vma).chained(), -1) == 0).collect();
+    for anon_vma in &empty {
+        if let Some(parent) = cpu.this_cpu_read(words(cpu, *anon_vma).parent()) {
+            add(cpu, words(cpu, parent).num_children(), -1);
+        }
+    }
+    if let Some(anon_vma) = vma.anon_vma(cpu) {
+        add(cpu, words(cpu, anon_vma).num_active_vmas(), -1);
+        vma.set_anon_vma(cpu, None);
+    }
+    for anon_vma in empty {
+        put(cpu, anon_vma);
+    }
+}

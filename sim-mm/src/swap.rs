@@ -1,0 +1,199 @@
+//! `mm/swap.c`: the lists of pages that reclaim goes through, as far as they hold references.
+//!
+//! A page is put on a list, moved or locked in batches, one of each kind on every CPU. While a page is in a batch, the
+//! batch has a reference to it, which whoever counts references to decide about COW sees. The lists themselves are
+//! not modelled: nothing is ever reclaimed. Where a machine has no batches ([`LruBatch::Off`]), a page is on its list at
+//! once, and nothing of this is seen.
+
+use sim_core::{MemoryBuilder, Object};
+
+use crate::kernel::Cpu;
+use crate::mm_types::{Page, Vma};
+use crate::page::{get_page, put_page, set_page_referenced};
+use crate::page_flags::PageFlags;
+use crate::rmap::page_is_anon;
+use crate::settings::{LruBatch, UnmapDrain};
+use crate::vm_flags::VmFlags;
+
+/// What is done with the pages of a batch: the fields of `struct cpu_fbatches`, `lru_pvecs` before v5.16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// `lru_add`: they go on a list.
+    Add,
+    /// `lru_deactivate`: they become candidates for reclaim.
+    Deactivate,
+    /// `lru_lazyfree`: they may be dropped.
+    LazyFree,
+    /// `lru_activate`: they are in use.
+    Activate,
+    /// `mlock_fbatch`: they stay in memory.
+    Mlock,
+    /// The same for pages that need not stay any longer.
+    Munlock,
+}
+
+/// The batches of the CPUs.
+pub(crate) struct LruBatches(Vec<Object<Vec<(Batch, Page)>>>);
+
+impl LruBatches {
+    pub(crate) fn new(memory: &mut MemoryBuilder, cpus: usize) -> LruBatches {
+        LruBatches((0..cpus).map(|n| Object::new(memory, format!("cpu_fbatches[{n}]"), Vec::new())).collect())
+    }
+
+    /// How many batches hold the page. For those who look at the machine when nothing is going on.
+    pub(crate) fn references(&self, page: Page) -> u64 {
+        self.0.iter().map(|batches| batches.peek().iter().filter(|(_, held)| *held == page).count() as u64).sum()
+    }
+}
+
+fn has_batches(cpu: Cpu<'_>) -> bool {
+    cpu.setting::<LruBatch>() == LruBatch::On
+}
+
+async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {
+    cpu.load(cpu.kernel.page_flags(page)).await
+}
+
+/// `folio_batch_add_and_move()`: one more page of a batch. A batch that is full is worked off.
+async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
+    get_page(cpu, page).await;
+    let batches = &cpu.kernel.lru_batches.0[cpu.id.index()];
+    // The batch is this CPU's own.
+    let waiting = batches.poke(cpu.core, |batches| {
+        batches.push((batch, page));
+        batches.iter().filter(|(other, _)| *other == batch).count()
+    });
+    let capacity = match cpu.setting::<UnmapDrain>() {
+        UnmapDrain::BeforeUnmap => 15,
+        UnmapDrain::WithPages => 31,
+    };
+    if waiting == capacity {
+        work_off(cpu, |other| other == batch).await;
+    }
+}
+
+/// `folio_batch_move_lru()` of some batches of this CPU.
+async fn work_off(cpu: Cpu<'_>, which: impl Fn(Batch) -> bool) {
+    let taken: Vec<(Batch, Page)> = cpu.kernel.lru_batches.0[cpu.id.index()].poke(cpu.core, |batches| {
+        let taken = batches.iter().filter(|(batch, _)| which(*batch)).copied().collect();
+        batches.retain(|(batch, _)| !which(*batch));
+        taken
+    });
+    for (batch, page) in taken {
+        let update = move |flags: PageFlags| moved(batch, flags);
+        cpu.rmw(cpu.kernel.page_flags(page), update).await;
+        put_page(cpu, page).await;
+    }
+}
+
+/// What the flags of a page are when its batch has been worked off.
+fn moved(batch: Batch, flags: PageFlags) -> PageFlags {
+    let evictable = flags.contains(PageFlags::LRU) && !flags.contains(PageFlags::UNEVICTABLE);
+    match batch {
+        Batch::Add => flags | PageFlags::LRU,
+        Batch::Mlock => (flags - PageFlags::ACTIVE) | PageFlags::LRU | PageFlags::UNEVICTABLE,
+        Batch::Munlock => flags - PageFlags::UNEVICTABLE,
+        Batch::Activate if evictable => flags | PageFlags::ACTIVE,
+        Batch::Deactivate if evictable => flags - PageFlags::ACTIVE - PageFlags::REFERENCED,
+        Batch::LazyFree if evictable => flags - PageFlags::ACTIVE - PageFlags::REFERENCED - PageFlags::SWAPBACKED,
+        _ => flags,
+    }
+}
+
+/// `lru_add_drain()`: works off all batches of this CPU.
+pub async fn lru_add_drain(cpu: Cpu<'_>) {
+    if has_batches(cpu) {
+        work_off(cpu, |_| true).await;
+    }
+}
+
+/// `lru_add_drain()` before anything is unmapped, as long as kernels did that. Since v6.9 it is left to
+/// `free_pages_and_swap_cache()`, which does it if there are pages to free.
+pub(crate) async fn drain_before_unmapping(cpu: Cpu<'_>) {
+    if cpu.setting::<UnmapDrain>() == UnmapDrain::BeforeUnmap {
+        lru_add_drain(cpu).await;
+    }
+}
+
+/// `folio_add_lru_vma()`, `lru_cache_add_inactive_or_unevictable()` before v6.0: of a new page of private memory.
+pub(crate) async fn folio_add_lru_vma(cpu: Cpu<'_>, page: Page, vma: Vma) {
+    if !has_batches(cpu) {
+        return;
+    }
+    // __SetPageSwapBacked(): nobody else knows the page.
+    let word = cpu.kernel.page_flags(page);
+    cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::SWAPBACKED);
+    let locked = vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED;
+    add(cpu, if locked { Batch::Mlock } else { Batch::Add }, page).await;
+}
+
+/// `folio_add_lru()`: of a new page of a file.
+pub(crate) async fn folio_add_lru(cpu: Cpu<'_>, page: Page) {
+    if has_batches(cpu) {
+        add(cpu, Batch::Add, page).await;
+    }
+}
+
+/// Whether the page is on a list: `PageLRU()`. Without batches every page is.
+pub(crate) async fn folio_test_lru(cpu: Cpu<'_>, page: Page) -> bool {
+    !has_batches(cpu) || flags(cpu, page).await.contains(PageFlags::LRU)
+}
+
+/// `mark_page_accessed()`: the second time, the page becomes active.
+pub async fn mark_page_accessed(cpu: Cpu<'_>, page: Page) {
+    if !has_batches(cpu) {
+        set_page_referenced(cpu, page).await;
+        return;
+    }
+    let flags = flags(cpu, page).await;
+    if !flags.contains(PageFlags::REFERENCED) {
+        set_page_referenced(cpu, page).await;
+    } else if !flags.intersects(PageFlags::UNEVICTABLE | PageFlags::ACTIVE) {
+        if flags.contains(PageFlags::LRU) {
+            add(cpu, Batch::Activate, page).await;
+            cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;
+        } else {
+            // __lru_cache_activate_page(): it is in the batch of those that go on a list.
+            cpu.rmw(cpu.kernel.page_flags(page), |flags| (flags - PageFlags::REFERENCED) | PageFlags::ACTIVE)
+                .await;
+        }
+    }
+}
+
+/// `folio_mark_lazyfree()`.
+pub(crate) async fn folio_mark_lazyfree(cpu: Cpu<'_>, page: Page) {
+    if !has_batches(cpu) {
+        return;
+    }
+    let flags = flags(cpu, page).await;
+    if page_is_anon(cpu, page) && flags.contains(PageFlags::SWAPBACKED) && !flags.contains(PageFlags::UNEVICTABLE)
+    {
+        add(cpu, Batch::LazyFree, page).await;
+    }
+}
+
+/// `folio_deactivate()`.
+pub(crate) async fn folio_deactivate(cpu: Cpu<'_>, page: Page) {
+    if !has_batches(cpu) {
+        return;
+    }
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;
+    let flags = flags(cpu, page).await;
+    if flags.contains(PageFlags::ACTIVE) && !flags.contains(PageFlags::UNEVICTABLE) {
+        add(cpu, Batch::Deactivate, page).await;
+    }
+}
+
+/// `mlock_folio()`.
+pub(crate) async fn mlock_folio(cpu: Cpu<'_>, page: Page) {
+    if has_batches(cpu) {
+        add(cpu, Batch::Mlock, page).await;
+    }
+}
+
+/// `munlock_folio()`.
+pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
+    if has_batches(cpu) {
+        add(cpu, Batch::Munlock, page).await;
+    }
+}

@@ -1,0 +1,180 @@
+//! When two ranges become one mapping: the first half of `mm/vma.c`.
+//!
+//! A range merges with the mapping before it, the one behind it, or both. They must have the same flags, lie in the
+//! same file, follow each other there as they do in the address space, and their `anon_vma`s must go together. That
+//! of anonymous memory is its place when its first page was faulted in, so what has moved since does not merge.
+
+use sim_mmu::VirtAddr;
+
+use super::vm_area_dup;
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Vma};
+use crate::rmap::{AnonVma, anon_vma_clone, has_one_anon_vma};
+use crate::settings::VmaMerge;
+use crate::shmem::Inode;
+use crate::vm_flags::VmFlags;
+
+/// A range that is to be a mapping, or a part of one: `struct vma_merge_struct`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRange {
+    pub(crate) start: VirtAddr,
+    pub(crate) end: VirtAddr,
+    pub(crate) flags: VmFlags,
+    pub(crate) pgoff: u64,
+    pub(crate) file: Option<Inode>,
+    pub(crate) source: Source,
+}
+
+/// Where the pages of a range come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// There are none yet.
+    Nothing,
+    /// The range is a part of this mapping, whose flags change.
+    Changed(Vma),
+    /// They are moved out of this mapping.
+    Copied(Vma),
+}
+
+impl Source {
+    fn vma(self) -> Option<Vma> {
+        match self {
+            Source::Nothing => None,
+            Source::Changed(vma) | Source::Copied(vma) => Some(vma),
+        }
+    }
+}
+
+/// `is_mergeable_anon_vma()`: whether the pages of `target` and those of the range may hang on one `anon_vma`.
+fn is_mergeable_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, target: Vma, source: Source) -> bool {
+    let theirs = target.anon_vma(cpu);
+    let ours = source.vma().and_then(|vma| vma.anon_vma(cpu));
+    if theirs == ours {
+        return true;
+    }
+    if theirs.is_some() && ours.is_some() {
+        return false;
+    }
+    // A mapping that hangs on several got them from a parent: with a merge still more pages would share the parent's.
+    match (cpu.setting::<VmaMerge>(), source) {
+        (VmaMerge::BothWays, Source::Changed(vma)) if theirs.is_none() => has_one_anon_vma(cpu, mm, vma),
+        (VmaMerge::BothWays, Source::Copied(_)) if theirs.is_none() => true,
+        // Before v6.16 a target without any was asked as well, and had not one.
+        _ => has_one_anon_vma(cpu, mm, target),
+    }
+}
+
+/// Whether both can be the ends of one mapping: the same or not both there.
+fn are_anon_vmas_compatible(one: Option<AnonVma>, other: Option<AnonVma>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}
+
+/// What lies beside a range, and may be one mapping with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Neighbours {
+    pub(super) before: Option<Vma>,
+    pub(super) behind: Option<Vma>,
+}
+
+/// Which of the mappings right before and right behind a range it can be merged with.
+pub(super) fn mergeable(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    range: &NewRange,
+    before: Option<Vma>,
+    behind: Option<Vma>,
+) -> Neighbours {
+    if range.flags.intersects(VmFlags::SPECIAL) {
+        return Neighbours { before: None, behind: None };
+    }
+    let pages = range.end.vpn().0 - range.start.vpn().0;
+    let alike = |vma: &Vma| {
+        (vma.flags(cpu) ^ range.flags) - VmFlags::STICKY == VmFlags::empty()
+            && vma.file(cpu) == range.file
+            && is_mergeable_anon_vma(cpu, mm, *vma, range.source)
+    };
+    // can_vma_merge_after()
+    let before = before.filter(|vma| vma.end(cpu) == range.start);
+    let before = before.filter(|vma| alike(vma) && vma.index_of(cpu, range.start) == range.pgoff);
+    // can_vma_merge_before()
+    let behind = behind.filter(|vma| vma.start(cpu) == range.end);
+    let behind = behind.filter(|vma| alike(vma) && vma.pgoff(cpu) == range.pgoff + pages);
+    // That each goes with the range does not mean that they go with each other.
+    let behind = behind.filter(|behind| {
+        before.is_none_or(|before| are_anon_vmas_compatible(before.anon_vma(cpu), behind.anon_vma(cpu)))
+    });
+    Neighbours { before, behind }
+}
+
+/// `dup_anon_vma()`: a mapping that grows over pages of another hangs on the same `anon_vma`s from now on.
+pub(super) fn dup_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, target: Vma, source: Vma) -> Result<(), Errno> {
+    let theirs = source.anon_vma(cpu);
+    if target.anon_vma(cpu).is_none() && theirs.is_some() {
+        target.set_anon_vma(cpu, theirs);
+        anon_vma_clone(cpu, (mm, target), (mm, source));
+    }
+    Ok(())
+}
+
+/// `vma_merge_new_range()`: makes a mapping beside a range that is free take it in. `None` if none can.
+///
+/// # Errors
+/// `ENOMEM`, if the machine has no room for what links the mapping to its `anon_vma`s.
+pub(crate) fn vma_merge_new_range(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    range: &NewRange,
+) -> Result<Option<Vma>, Errno> {
+    let place = vmas.partition_point(|vma| vma.start(cpu) < range.start);
+    let before = place.checked_sub(1).map(|before| vmas[before]);
+    let merged = match mergeable(cpu, mm, range, before, vmas.get(place).copied()) {
+        Neighbours { before: Some(before), behind: Some(behind) } => {
+            dup_anon_vma(cpu, mm, before, behind)?;
+            before.add_sticky(cpu, range.flags | behind.flags(cpu));
+            before.set_end(cpu, behind.end(cpu));
+            super::modify::swallow(cpu, mm, vmas, place);
+            before
+        }
+        Neighbours { before: Some(before), behind: None } => {
+            before.add_sticky(cpu, range.flags);
+            before.set_end(cpu, range.end);
+            before
+        }
+        Neighbours { before: None, behind: Some(behind) } => {
+            behind.add_sticky(cpu, range.flags);
+            behind.set_start(cpu, range.start);
+            behind
+        }
+        Neighbours { before: None, behind: None } => return Ok(None),
+    };
+    if let Some(source) = range.source.vma() {
+        dup_anon_vma(cpu, mm, merged, source)?;
+    }
+    Ok(Some(merged))
+}
+
+/// `vma_expand()`, into room that is free.
+pub(crate) fn vma_expand(cpu: Cpu<'_>, vma: Vma, end: VirtAddr) {
+    vma.set_end(cpu, end);
+}
+
+/// `copy_vma()`, where no mapping takes the range in: a mapping of its own, for pages of `vma`.
+///
+/// # Errors
+/// `ENOMEM`, if the machine has no room for one more.
+pub(crate) fn copy_of(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    vma: Vma,
+    range: &NewRange,
+) -> Result<Vma, Errno> {
+    let new = vm_area_dup(cpu, vma)?;
+    new.place(cpu, range.start, range.end, range.pgoff);
+    anon_vma_clone(cpu, (mm, new), (mm, vma));
+    let place = vmas.partition_point(|vma| vma.start(cpu) < range.start);
+    vmas.insert(place, new);
+    Ok(new)
+}

@@ -1,0 +1,144 @@
+//! Splitting mappings and changing parts of them: the second half of `mm/vma.c`.
+
+use sim_mmu::VirtAddr;
+
+use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, mergeable};
+use super::{vm_area_dup, vm_area_free};
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Vma};
+use crate::rmap::{anon_vma_clone, unlink_anon_vmas};
+use crate::vm_flags::VmFlags;
+
+/// Where a mapping is split, and which part is the new mapping: `new_below` of `__split_vma()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NewPart {
+    Below,
+    Above,
+}
+
+/// `__split_vma()`: mapping `index` of the list becomes two, of which `part` is new.
+fn split_vma(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    index: usize,
+    addr: VirtAddr,
+    part: NewPart,
+) -> Result<(), Errno> {
+    let vma = vmas[index];
+    let new = vm_area_dup(cpu, vma)?;
+    anon_vma_clone(cpu, (mm, new), (mm, vma));
+    match part {
+        NewPart::Below => {
+            new.set_end(cpu, addr);
+            vma.set_start(cpu, addr);
+            vmas.insert(index, new);
+        }
+        NewPart::Above => {
+            new.set_start(cpu, addr);
+            vma.set_end(cpu, addr);
+            vmas.insert(index + 1, new);
+        }
+    }
+    Ok(())
+}
+
+/// Splits the mappings that `start` and `end` lie in the middle of, so that the range begins and ends where
+/// mappings do.
+///
+/// # Errors
+/// `ENOMEM`, if the machine has no room for one more.
+pub(crate) fn split_at(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let across = |vmas: &[Vma], addr| vmas.iter().position(|vma| vma.start(cpu) < addr && addr < vma.end(cpu));
+    if let Some(first) = across(vmas, start) {
+        split_vma(cpu, mm, vmas, first, start, NewPart::Above)?;
+    }
+    if let Some(last) = across(vmas, end) {
+        split_vma(cpu, mm, vmas, last, end, NewPart::Below)?;
+    }
+    Ok(())
+}
+
+/// Takes a mapping out of the list whose pages are another's from now on.
+pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: usize) {
+    let vma = vmas.remove(index);
+    unlink_anon_vmas(cpu, mm, vma);
+    if let Some(file) = vma.file(cpu) {
+        // The mapping that takes it in holds the file as well, so this is never the last reference.
+        cpu.kernel.shmem.put(cpu, file);
+    }
+    vm_area_free(cpu, vma);
+}
+
+/// `vma_modify_flags()`: gives `start` to `end`, a part of mapping `index`, other flags. It is merged with its
+/// neighbours where that is possible, else split off. Answers the mapping that holds the range now.
+///
+/// # Errors
+/// `ENOMEM`, if the machine has no room for one more.
+pub(crate) fn vma_modify_flags(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vmas: &mut Vec<Vma>,
+    index: usize,
+    (start, end): (VirtAddr, VirtAddr),
+    flags: VmFlags,
+) -> Result<Vma, Errno> {
+    let vma = vmas[index];
+    let (vma_start, vma_end) = (vma.start(cpu), vma.end(cpu));
+    let range = NewRange {
+        start,
+        end,
+        flags,
+        pgoff: vma.index_of(cpu, start),
+        file: vma.file(cpu),
+        source: Source::Changed(vma),
+    };
+    let before = index.checked_sub(1).filter(|_| start == vma_start).map(|before| vmas[before]);
+    let behind = vmas.get(index + 1).copied().filter(|_| end == vma_end);
+    match mergeable(cpu, mm, &range, before, behind) {
+        Neighbours { before: Some(before), behind: Some(behind) } => {
+            dup_anon_vma(cpu, mm, before, vma)?;
+            dup_anon_vma(cpu, mm, before, behind)?;
+            before.add_sticky(cpu, flags | behind.flags(cpu));
+            before.set_end(cpu, behind.end(cpu));
+            swallow(cpu, mm, vmas, index + 1);
+            swallow(cpu, mm, vmas, index);
+            Ok(before)
+        }
+        Neighbours { before: Some(before), behind: None } => {
+            dup_anon_vma(cpu, mm, before, vma)?;
+            before.add_sticky(cpu, flags);
+            before.set_end(cpu, end);
+            if end == vma_end {
+                swallow(cpu, mm, vmas, index);
+            } else {
+                vma.set_start(cpu, end);
+            }
+            Ok(before)
+        }
+        Neighbours { before: None, behind: Some(behind) } => {
+            dup_anon_vma(cpu, mm, behind, vma)?;
+            behind.add_sticky(cpu, flags);
+            behind.set_start(cpu, start);
+            if start == vma_start {
+                swallow(cpu, mm, vmas, index);
+            } else {
+                vma.set_end(cpu, start);
+            }
+            Ok(behind)
+        }
+        Neighbours { before: None, behind: None } => {
+            split_at(cpu, mm, vmas, start, end)?;
+            let vma = vmas.iter().copied().find(|vma| vma.start(cpu) == start).unwrap_or(vma);
+            vma.set_flags(cpu, flags);
+            Ok(vma)
+        }
+    }
+}
