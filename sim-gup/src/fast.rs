@@ -6,19 +6,19 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, entries, page_cache_get_speculative,
-    pgd_offset, put_page, set_page_referenced,
+    Cpu, Errno, GUP_PIN_COUNTING_BIAS, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, entries,
+    is_overflowing, page_cache_add_speculative, pgd_offset, put_page, set_page_referenced, unpin_user_page,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::follow::should_force_cow_break;
+use crate::follow::{gup_must_unshare, should_force_cow_break};
 use crate::gup::get_user_pages_unlocked;
-use crate::pages::Pages;
+use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT,
     GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT,
-    GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK,
+    GUP_REF_OVERFLOW, GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
 
@@ -31,7 +31,7 @@ async fn gup_pte_range(
     pmd: Pmd,
     addr: VirtAddr,
     end: VirtAddr,
-    write: bool,
+    flags: FollFlags,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let _routine = cpu.enter(Routine::lockless("gup_pte_range"));
@@ -39,7 +39,7 @@ async fn gup_pte_range(
     for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
         let pte = cpu.read_once(ptep).await;
         // Not modelled yet: an entry for NUMA hinting, which gives up here.
-        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(write)) {
+        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(flags.contains(FollFlags::WRITE))) {
             return Err(Fallback);
         }
         // Not modelled yet: an entry of a device page, which takes a reference to its device map here, gives it
@@ -57,20 +57,43 @@ async fn gup_pte_range(
         if !ref_first && has_changed(cpu, ptep, pte).await {
             return Err(Fallback);
         }
-        if !page_cache_get_speculative(cpu, head).await {
+        if !try_grab_compound_head(cpu, head, flags).await {
             return Err(Fallback);
         }
         if ref_first && has_changed(cpu, ptep, pte).await {
             if cpu.has(GUP_RECHECK_PUT) {
-                put_page(cpu, head).await;
+                put_compound_head(cpu, head, flags).await;
             }
+            return Err(Fallback);
+        }
+        // A pin for reading needs the page for this address space alone, like one that holds mmap_lock.
+        if !pte.write() && gup_must_unshare(cpu, None, pte, flags).await {
+            put_compound_head(cpu, head, flags).await;
             return Err(Fallback);
         }
 
         set_page_referenced(cpu, page).await;
-        pages.push_own(cpu, page, addr, if write { FollFlags::WRITE } else { FollFlags::empty() });
+        pages.push_own(cpu, page, addr, flags);
     }
     Ok(())
+}
+
+/// `try_grab_compound_head()`: the reference that is asked for, unless the page is free or frozen.
+async fn try_grab_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) -> bool {
+    if check!(cpu, GUP_REF_OVERFLOW, is_overflowing(cpu, head).await) {
+        return false;
+    }
+    let more = if flags.contains(FollFlags::PIN) { GUP_PIN_COUNTING_BIAS } else { 1 };
+    page_cache_add_speculative(cpu, head, more).await
+}
+
+/// `put_compound_head()`: gives back what [`try_grab_compound_head`] took.
+async fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) {
+    if flags.contains(FollFlags::PIN) {
+        unpin_user_page(cpu, head).await;
+    } else {
+        put_page(cpu, head).await;
+    }
 }
 
 /// The second look at an entry: whether it is no longer what it was.
@@ -84,7 +107,7 @@ async fn gup_pmd_range(
     pud: Pud,
     addr: VirtAddr,
     end: VirtAddr,
-    write: bool,
+    flags: FollFlags,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let _routine = cpu.enter("gup_pmd_range");
@@ -95,7 +118,7 @@ async fn gup_pmd_range(
             return Err(Fallback);
         }
         // Not modelled yet: an entry that maps a huge page, which gup_huge_pmd() pins.
-        gup_pte_range(cpu, pmd, addr, next, write, pages).await?;
+        gup_pte_range(cpu, pmd, addr, next, flags, pages).await?;
     }
     Ok(())
 }
@@ -106,7 +129,7 @@ async fn gup_pud_range(
     p4d: P4d,
     addr: VirtAddr,
     end: VirtAddr,
-    write: bool,
+    flags: FollFlags,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let _routine = cpu.enter("gup_pud_range");
@@ -117,7 +140,7 @@ async fn gup_pud_range(
             return Err(Fallback);
         }
         // Not modelled yet: an entry that maps a huge page, which gup_huge_pud() pins.
-        gup_pmd_range(cpu, pud, addr, next, write, pages).await?;
+        gup_pmd_range(cpu, pud, addr, next, flags, pages).await?;
     }
     Ok(())
 }
@@ -128,19 +151,19 @@ async fn gup_p4d_range(
     pgd: Pgd,
     addr: VirtAddr,
     end: VirtAddr,
-    write: bool,
+    flags: FollFlags,
     pages: &mut Pages,
 ) -> Result<(), Fallback> {
     let p4d = pgd.p4d();
     if check!(cpu, GUP_P4D_NONE, p4d.none()) {
         return Err(Fallback);
     }
-    gup_pud_range(cpu, p4d, addr, end, write, pages).await
+    gup_pud_range(cpu, p4d, addr, end, flags, pages).await
 }
 
 /// `gup_pgd_range()`: the tables of `current->mm`, for only they are loaded on this CPU, so that a
 /// flush of theirs interrupts it.
-async fn gup_pgd_range(cpu: Cpu<'_>, addr: VirtAddr, end: VirtAddr, write: bool, pages: &mut Pages) {
+async fn gup_pgd_range(cpu: Cpu<'_>, addr: VirtAddr, end: VirtAddr, flags: FollFlags, pages: &mut Pages) {
     let _routine = cpu.enter("gup_pgd_range");
     let Some(mm) = cpu.current_mm() else { return };
     for (pgdp, addr, next) in entries(cpu.mmu.geometry, pgd_offset(cpu, mm, addr), addr, end) {
@@ -148,7 +171,7 @@ async fn gup_pgd_range(cpu: Cpu<'_>, addr: VirtAddr, end: VirtAddr, write: bool,
         if pgd.none() {
             return;
         }
-        if gup_p4d_range(cpu, pgd, addr, next, write, pages).await.is_err() {
+        if gup_p4d_range(cpu, pgd, addr, next, flags, pages).await.is_err() {
             return;
         }
     }
@@ -194,6 +217,36 @@ fn gup_fast_permitted(cpu: Cpu<'_>, start: VirtAddr, len: u64) -> bool {
     true
 }
 
+/// `lockless_pages_from_mm()`. A pin that overlaps a fork is given back: fork may have looked for it too early.
+async fn lockless_pages_from_mm(
+    cpu: Cpu<'_>,
+    start: VirtAddr,
+    end: VirtAddr,
+    flags: FollFlags,
+    pages: &mut Pages,
+) {
+    let pins = flags.contains(FollFlags::PIN) && cpu.has(GUP_WRITE_PROTECT_SEQ);
+    let seq = match cpu.current_mm().filter(|_| pins) {
+        Some(mm) => Some((mm.write_protect_seq(), cpu.read_seq(mm.write_protect_seq()).await)),
+        None => None,
+    };
+    if seq.is_some_and(|(_, seq)| seq % 2 == 1) {
+        return;
+    }
+    {
+        let _protected = protect(cpu);
+        let walk = if should_force_cow_break(cpu) { flags | FollFlags::WRITE } else { flags };
+        gup_pgd_range(cpu, start, end, walk, pages).await;
+    }
+    if let Some((counter, before)) = seq
+        && cpu.read_seq(counter).await != before
+    {
+        for pin in pages.take() {
+            put_pin(cpu, pin).await;
+        }
+    }
+}
+
 /// `__get_user_pages_fast()`: like [`get_user_pages_fast`], but never sleeps: what the lockless walk
 /// cannot pin stays unpinned. Answers how many pages were pinned.
 ///
@@ -220,7 +273,8 @@ async fn fast_only(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pa
     }
     if gup_fast_permitted(cpu, start, len) {
         let _protected = protect(cpu);
-        gup_pgd_range(cpu, start, VirtAddr(start.0.wrapping_add(len)), write, pages).await;
+        let flags = FollFlags::GET | if write { FollFlags::WRITE } else { FollFlags::empty() };
+        gup_pgd_range(cpu, start, VirtAddr(start.0.wrapping_add(len)), flags, pages).await;
     }
     pages.nr()
 }
@@ -239,10 +293,32 @@ pub fn get_user_pages_fast<'m>(
     write: bool,
     pages: &'m mut Pages,
 ) -> BoxFuture<'m, Result<u64, Errno>> {
-    Box::pin(fast(cpu, start, nr_pages, write, pages))
+    let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
+    Box::pin(internal_get_user_pages_fast(cpu, start, nr_pages, flags, pages))
 }
 
-async fn fast(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pages: &mut Pages) -> Result<u64, Errno> {
+/// `pin_user_pages_fast()`: like [`get_user_pages_fast`], with pins instead of references.
+///
+/// # Errors
+/// As [`get_user_pages_fast`].
+pub fn pin_user_pages_fast<'m>(
+    cpu: Cpu<'m>,
+    start: VirtAddr,
+    nr_pages: u64,
+    flags: FollFlags,
+    pages: &'m mut Pages,
+) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(internal_get_user_pages_fast(cpu, start, nr_pages, flags | FollFlags::PIN, pages))
+}
+
+/// `internal_get_user_pages_fast()`.
+async fn internal_get_user_pages_fast(
+    cpu: Cpu<'_>,
+    start: VirtAddr,
+    nr_pages: u64,
+    flags: FollFlags,
+    pages: &mut Pages,
+) -> Result<u64, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("get_user_pages_fast"));
     let start = start.page_base();
@@ -253,17 +329,20 @@ async fn fast(cpu: Cpu<'_>, start: VirtAddr, nr_pages: u64, write: bool, pages: 
     if !access_ok(cpu, start, len) {
         return Err(Errno::Efault);
     }
+    if flags.contains(FollFlags::PIN)
+        && let Some(mm) = cpu.current_mm()
+    {
+        // mm_set_has_pinned_flag(): before the first pin, so that a fork that sees no flag has seen no pin.
+        cpu.store(mm.has_pinned(), true).await;
+    }
     if gup_fast_permitted(cpu, start, len) {
-        let _protected = protect(cpu);
-        let end = VirtAddr(start.0.wrapping_add(len));
-        gup_pgd_range(cpu, start, end, write || should_force_cow_break(cpu), pages).await;
+        lockless_pages_from_mm(cpu, start, VirtAddr(start.0.wrapping_add(len)), flags, pages).await;
     }
     let nr = pages.nr();
     if nr >= nr_pages || !cpu.has(GUP_SLOW_FALLBACK) {
         return Ok(nr);
     }
     let start = if check!(cpu, GUP_ADVANCE_START, nr > 0) { start.plus_pages(nr) } else { start };
-    let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
     match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
         Ok(more) => Ok(nr + more),
         Err(_) if nr > 0 && cpu.has(GUP_MERGE_RESULT) => Ok(nr),

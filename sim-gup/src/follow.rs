@@ -2,8 +2,8 @@
 
 use sim_core::Held;
 use sim_mm::{
-    CowReuse, Cpu, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, VmFlags, Vma, check, get_page,
-    mark_page_accessed, page_is_anon, pgd_offset, pin_page,
+    CowReuse, Cpu, GUP_PIN_COUNTING_BIAS, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, VmFlags, Vma, check,
+    mark_page_accessed, page_is_anon, pgd_offset, try_get_page,
 };
 use sim_mmu::VirtAddr;
 
@@ -19,6 +19,17 @@ pub(crate) enum Followed {
     NoPage,
     /// `-EMLINK`: the page may be shared by COW, and is wanted for longer than the look-up.
     MustUnshare,
+    /// `-ENOMEM`: the page has far too many references already.
+    Refused,
+}
+
+/// What is added to the count of a page that is given out; nothing if it is only looked up.
+fn references(flags: FollFlags) -> Option<u64> {
+    if flags.contains(FollFlags::PIN) {
+        Some(GUP_PIN_COUNTING_BIAS)
+    } else {
+        flags.contains(FollFlags::GET).then_some(1)
+    }
 }
 
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
@@ -100,15 +111,15 @@ async fn is_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
 }
 
 /// `gup_must_unshare()`, since v5.19: a pin for reading must go on seeing what this address space writes, so the page has
-/// to be its own. A pin for writing has seen to that by the entry.
-async fn gup_must_unshare(cpu: Cpu<'_>, vma: Vma, pte: Pte, flags: FollFlags) -> bool {
+/// to be its own. A pin for writing has seen to that by the entry. Without a mapping to ask, the answer is yes if in doubt.
+pub(crate) async fn gup_must_unshare(cpu: Cpu<'_>, vma: Option<Vma>, pte: Pte, flags: FollFlags) -> bool {
     let pins_to_read = flags & (FollFlags::WRITE | FollFlags::PIN) == FollFlags::PIN;
     if !pins_to_read || cpu.setting::<CowReuse>() != CowReuse::Exclusive {
         return false;
     }
     let page = Page(pte.pfn());
     if pte.special() || !page_is_anon(cpu, page) {
-        return flags.contains(FollFlags::LONGTERM) && vma.flags(cpu).is_cow_mapping();
+        return flags.contains(FollFlags::LONGTERM) && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping());
     }
     !is_exclusive(cpu, page).await
 }
@@ -133,13 +144,14 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
     }
     // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
     let page = Page(pte.pfn());
-    if !pte.write() && gup_must_unshare(cpu, vma, pte, flags).await {
+    if !pte.write() && gup_must_unshare(cpu, Some(vma), pte, flags).await {
         return Followed::MustUnshare;
     }
-    if flags.contains(FollFlags::PIN) {
-        pin_page(cpu, page).await;
-    } else if flags.contains(FollFlags::GET) {
-        get_page(cpu, page).await;
+    // try_grab_page()
+    if let Some(more) = references(flags)
+        && !try_get_page(cpu, page, more).await
+    {
+        return Followed::Refused;
     }
     if flags.contains(FollFlags::TOUCH) {
         if flags.contains(FollFlags::WRITE) && !pte.dirty() {

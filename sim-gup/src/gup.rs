@@ -120,6 +120,7 @@ pub(crate) async fn __get_user_pages<'m>(
                 Followed::Page(page) => break page,
                 Followed::NoPage => false,
                 Followed::MustUnshare => true,
+                Followed::Refused => return (stop(Errno::Enomem), Some(mmap_lock)),
             };
             match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags, unshare).await {
                 FaultedIn::Done(held) => mmap_lock = held,

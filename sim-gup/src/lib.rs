@@ -13,7 +13,7 @@ mod populate;
 pub mod safeguards;
 mod settings;
 
-pub use fast::{__get_user_pages_fast, get_user_pages_fast};
+pub use fast::{__get_user_pages_fast, get_user_pages_fast, pin_user_pages_fast};
 pub use flags::FollFlags;
 pub use gup::{get_user_pages_remote, get_user_pages_unlocked, pin_user_pages};
 pub use pages::{Grab, Pages, Pin, put_pin};

@@ -35,6 +35,10 @@ sim_mm::safeguards! {
         "The reference is taken before the entry is read again; in the other order, the page could still be freed between the two.";
     GUP_RECHECK_PUT = "gup-recheck-put" order in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "If the entry has changed when it is read again, the reference that was just taken is dropped.";
+    GUP_REF_OVERFLOW = "gup-ref-overflow" check in "try_grab_compound_head" since Release::v(5, 1), commit "8fde12ca79af", cve "CVE-2019-11487" =>
+        "The lockless walk takes no reference while the count of the page is negative, so that the count cannot wrap and free a page that is in use.";
+    GUP_WRITE_PROTECT_SEQ = "gup-write-protect-seq" order in "lockless_pages_from_mm" since Release::v(5, 11), commit "57efa1fe5957" =>
+        "A lockless pin that overlaps a fork is given back, because fork may have looked for pins before this one was there, and share the page.";
     GUP_SLOW_FALLBACK = "gup-slow-fallback" order in "get_user_pages_fast" since FAST_GUP, on X86 =>
         "Pages that the lockless walk could not pin are pinned by the locked path.";
     GUP_MERGE_RESULT = "gup-merge-result" order in "get_user_pages_fast" since FAST_GUP, on X86 =>

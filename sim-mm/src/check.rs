@@ -119,6 +119,8 @@ pub struct Reach {
     mappings: Vec<Mapping>,
     /// The mappings of the address space that is being walked.
     vmas: Vec<VmaSnapshot>,
+    /// The pages that files have, and those that wait in batches, as often as they do.
+    held: Vec<Pfn>,
     /// The `anon_vma`s that mappings hang on, by slot.
     anon_vmas: Vec<usize>,
 }
@@ -127,6 +129,12 @@ impl Reach {
     /// Whether a root leads to this page table, or it is one.
     pub fn has_table(&self, table: Pfn) -> bool {
         self.tables.binary_search(&table).is_ok()
+    }
+
+    /// How many references files and batches have to a page.
+    fn held(&self, page: Pfn) -> u64 {
+        let first = self.held.partition_point(|held| *held < page);
+        self.held[first..].iter().take_while(|held| **held == page).count() as u64
     }
 
     /// The entries that map a page.
@@ -144,6 +152,9 @@ impl Reach {
         self.tables.clear();
         self.mappings.clear();
         self.anon_vmas.clear();
+        self.held.clear();
+        self.held.extend(kernel.shmem.pages().iter().chain(&kernel.lru_batches.pages()).map(|page| page.0));
+        self.held.sort_unstable();
         let mut listed = 0;
         for id in 0..kernel.config.mms as u8 {
             let mm = kernel.mm(MmId(id));
@@ -244,7 +255,7 @@ impl Kernel {
             return Err(Miscount::Mapcount { page, count, entries });
         }
         let boot = page == self.zero_page || page.0 == self.init_pgd;
-        let cached = self.shmem.references(page) + self.lru_batches.references(page);
+        let cached = reach.held(page.0);
         let holders = entries + u64::from(reach.has_table(page.0) || boot) + cached + others;
         let count = memory.get(self.refcount(page).loc());
         if count != holders {

@@ -1,27 +1,29 @@
 //! The kernel of one machine: its data, the state in which runs start, and a CPU that it runs on.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
 use sim_core::{
-    Array, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, WhenFree, record,
+    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, WhenFree, record,
 };
-use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn};
+use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn, VirtAddr};
 
 use crate::arch::tlbflush::TlbState;
+use crate::errno::Errno;
 use crate::event::Event;
-use crate::gup_calls::GupCalls;
 use crate::kernel_config::KernelConfig;
-use crate::mm_types::{MmId, MmStruct, MmWords, Page, PageDescriptor, VmArea};
+use crate::mm_types::{MmId, MmStruct, MmWords, Page, PageDescriptor, VmArea, Vma};
+use crate::mmap_lock::MmapLock;
 use crate::mmzone::Zone;
+use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
-use crate::rmap::AnonVmaWords;
+use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{MemoryOrder, Preempt, RcuFlavor};
-use crate::shmem::Shmem;
+use crate::shmem_fs::Shmem;
 use crate::smp_types::CallFunction;
-use crate::swap::LruBatches;
 
 /// What a machine with a kernel is made with.
 #[derive(Clone, Copy, Debug)]
@@ -311,4 +313,50 @@ impl<'m> Deref for Cpu<'m> {
 pub trait Observer: sim_core::Observer + sim_mmu::Observer {
     /// An event, at the moment it happens, caused by `cpu`.
     fn kernel(&self, cpu: Cpu<'_>, event: &Event);
+}
+
+/// `__mm_populate()`: takes `mmap_lock` itself. With the flag, errors are ignored and the next mapping is gone on with.
+pub(crate) type MmPopulate =
+    for<'m> fn(Cpu<'m>, &'m MmStruct, VirtAddr, VirtAddr, bool) -> BoxFuture<'m, Result<(), Errno>>;
+
+/// `populate_vma_page_range()`: a part of one mapping, with `mmap_lock` held all the time.
+pub(crate) type PopulateVmaPageRange = for<'m> fn(
+    Cpu<'m>,
+    &'m MmStruct,
+    MmapLock<'m>,
+    Vma,
+    VirtAddr,
+    VirtAddr,
+) -> BoxFuture<'m, (Result<u64, Errno>, Option<MmapLock<'m>>)>;
+
+/// `faultin_page_range()` until all of the range is there: `MADV_POPULATE_READ`, or with the flag
+/// `MADV_POPULATE_WRITE`.
+pub(crate) type MadvisePopulate =
+    for<'m> fn(Cpu<'m>, &'m MmStruct, VirtAddr, VirtAddr, bool) -> BoxFuture<'m, Result<(), Errno>>;
+
+/// The functions of `mm/gup.c` that the memory manager calls: GUP stands above it, and `mlock()` or `MAP_POPULATE` fault
+/// pages in by it.
+#[derive(Clone, Copy)]
+pub struct GupCalls {
+    /// For `mlock()` and `mmap()`.
+    pub mm_populate: MmPopulate,
+    /// For `mprotect()` of locked memory.
+    pub populate_vma_page_range: PopulateVmaPageRange,
+    /// For `madvise()`.
+    pub madvise_populate: MadvisePopulate,
+}
+
+impl GupCalls {
+    /// A machine without GUP: nothing is faulted in ahead of its first use.
+    pub const NONE: GupCalls = GupCalls {
+        mm_populate: |_, _, _, _, _| Box::pin(async { Ok(()) }),
+        populate_vma_page_range: |_, _, held, _, _, _| Box::pin(async { (Ok(0), Some(held)) }),
+        madvise_populate: |_, _, _, _, _| Box::pin(async { Ok(()) }),
+    };
+}
+
+impl fmt::Debug for GupCalls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GupCalls")
+    }
 }

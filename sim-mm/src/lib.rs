@@ -12,7 +12,7 @@ mod entries;
 mod errno;
 mod event;
 mod fork;
-mod gup_calls;
+mod fs;
 mod kernel;
 mod kernel_config;
 mod madvise;
@@ -23,6 +23,7 @@ mod mlock;
 mod mm_types;
 mod mman;
 mod mmap;
+mod mmap_lock;
 mod mmu_gather;
 mod mmzone;
 mod mprotect;
@@ -31,6 +32,7 @@ mod msync;
 mod page;
 mod page_alloc;
 mod page_flags;
+mod pagevec;
 mod pgtable;
 mod registry;
 mod release;
@@ -39,6 +41,7 @@ mod safeguard_use;
 pub mod safeguards;
 mod settings;
 mod shmem;
+mod shmem_fs;
 mod smp;
 mod smp_types;
 mod swap;
@@ -51,8 +54,8 @@ pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, RefChange};
 pub use fork::{exit_mm, start_task_in, sys_fork};
-pub use gup_calls::{GupCalls, MmapLock};
-pub use kernel::{Cpu, Kernel, MachineConfig, Observer};
+pub use fs::{Inode, InodeWords};
+pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
@@ -61,12 +64,13 @@ pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
+pub use mmap_lock::MmapLock;
 pub use mprotect::sys_mprotect;
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use page::{
-    GUP_PIN_COUNTING_BIAS, compound_head, get_page, page_cache_get_speculative, pin_page, put_page,
-    set_page_referenced, unpin_user_page,
+    GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
+    page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
 };
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
@@ -75,7 +79,8 @@ pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
-pub use rmap::{AnonVma, AnonVmaWords, Avc, page_is_anon};
+pub use rmap::page_is_anon;
+pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
@@ -83,7 +88,6 @@ pub use settings::{
     MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, Preempt, PteRead,
     RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree, UnmapDrain, VmaMerge, never_built,
 };
-pub use shmem::{Inode, InodeWords};
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapops::is_guard;
 pub use vm_flags::{SMAPS_CODES, VmFlags};

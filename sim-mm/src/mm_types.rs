@@ -1,11 +1,11 @@
 //! Pages, mappings and address spaces: `include/linux/mm_types.h`.
 
-use sim_core::{MemoryBuilder, Object, Ref, RwSem, Shared, Slab, SpinLock, record};
+use sim_core::{MemoryBuilder, Object, Ref, RwSem, SeqCount, Shared, Slab, SpinLock, record};
 use sim_mmu::{Pfn, VirtAddr};
 
+use crate::fs::Inode;
 use crate::page_flags::PageFlags;
-use crate::rmap::{AnonVma, Avc};
-use crate::shmem::Inode;
+use crate::rmap::types::{AnonVma, Avc};
 use crate::vm_flags::VmFlags;
 
 /// A page descriptor.
@@ -87,6 +87,8 @@ record! {
         tlb_flush_pending: Shared<u64> = "tlb_flush_pending";
         /// `MMF_HAS_PINNED`: some page was pinned through this address space once.
         has_pinned: Shared<bool> = "has_pinned";
+        /// `write_protect_seq`: odd while fork write-protects entries.
+        write_protect_seq: SeqCount = "write_protect_seq";
         start_brk: Shared<VirtAddr> = "start_brk";
         brk: Shared<VirtAddr> = "brk";
         page_table_lock: SpinLock = "page_table_lock";
@@ -148,6 +150,11 @@ impl MmStruct {
     /// `MMF_HAS_PINNED`, `has_pinned` before v5.15: some page was pinned through this address space once.
     pub fn has_pinned(&self) -> Shared<bool> {
         self.words.has_pinned()
+    }
+
+    /// `write_protect_seq`: odd while fork write-protects entries.
+    pub fn write_protect_seq(&self) -> SeqCount {
+        self.words.write_protect_seq()
     }
 
     /// `start_brk`: where the heap begins.

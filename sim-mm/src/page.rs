@@ -3,12 +3,13 @@
 use sim_core::{Op, OpKind, Routine, Step};
 use sim_mmu::Pfn;
 
+use crate::check;
 use crate::event::{Event, RefChange};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page_alloc::free_unref_page;
 use crate::page_flags::PageFlags;
-use crate::safeguards::GUP_REF_UNLESS_ZERO;
+use crate::safeguards::{GUP_REF_UNLESS_ZERO, PAGE_REF_OVERFLOW};
 
 /// `compound_head()`: the page that carries the count. All pages are base pages here, but the
 /// descriptor is read all the same.
@@ -53,12 +54,37 @@ pub async fn get_page(cpu: Cpu<'_>, page: Page) {
     change_ref(cpu, head, RefChange::Get, |count| count.wrapping_add(1)).await;
 }
 
+/// Whether a count has grown beyond half of what its width can hold: it is negative, as C sees it.
+fn is_negative(cpu: Cpu<'_>, count: u64) -> bool {
+    count >> (cpu.kernel.config.refcount_bits - 1) != 0
+}
+
+/// `try_get_page()`: one more reference for whoever is told of a page, unless there are far too many already.
+pub async fn try_get_page(cpu: Cpu<'_>, page: Page, more: u64) -> bool {
+    let head = compound_head(cpu, page).await;
+    if check!(cpu, PAGE_REF_OVERFLOW, is_overflowing(cpu, head).await) {
+        return false;
+    }
+    change_ref(cpu, head, RefChange::Get, move |count| count.wrapping_add(more)).await;
+    true
+}
+
 /// `page_cache_get_speculative()`: a reference, unless the count is zero: then the page is free or
 /// frozen, and its owner must not be disturbed.
 pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
+    page_cache_add_speculative(cpu, head, 1).await
+}
+
+/// `page_ref_count(head) < 0`: the count has grown beyond half of what its width can hold.
+pub async fn is_overflowing(cpu: Cpu<'_>, head: Page) -> bool {
+    is_negative(cpu, page_count(cpu, head).await)
+}
+
+/// `page_cache_add_speculative()`: so many references at once.
+pub async fn page_cache_add_speculative(cpu: Cpu<'_>, head: Page, more: u64) -> bool {
     let _routine = cpu.enter(Routine::helper("page_cache_get_speculative"));
     let unless_zero = cpu.has(GUP_REF_UNLESS_ZERO);
-    let take = move |count: u64| if count == 0 && unless_zero { 0 } else { count.wrapping_add(1) };
+    let take = move |count: u64| if count == 0 && unless_zero { 0 } else { count.wrapping_add(more) };
     let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
     if unless_zero && old == 0 {
         cpu.decided(GUP_REF_UNLESS_ZERO);
@@ -79,13 +105,6 @@ pub async fn put_page(cpu: Cpu<'_>, page: Page) {
 
 /// `GUP_PIN_COUNTING_BIAS`: what a pin adds to the count of a page, so that it can be told from other references.
 pub const GUP_PIN_COUNTING_BIAS: u64 = 1024;
-
-/// `try_grab_page()` with `FOLL_PIN`: a reference of somebody who reads or writes what is in the page, by one who knows
-/// that there is a reference already.
-pub async fn pin_page(cpu: Cpu<'_>, page: Page) {
-    let head = compound_head(cpu, page).await;
-    change_ref(cpu, head, RefChange::Get, |count| count.wrapping_add(GUP_PIN_COUNTING_BIAS)).await;
-}
 
 /// `unpin_user_page()`.
 pub async fn unpin_user_page(cpu: Cpu<'_>, page: Page) {

@@ -3,67 +3,28 @@
 //! Shared anonymous memory is a file without a name. Its pages belong to the file (the page cache holds a reference
 //! to each) and are mapped from there by whoever touches them. The file goes with the last mapping of it.
 
-use std::collections::BTreeMap;
-
-use sim_core::{MemoryBuilder, Object, Ref, Routine, Shared, Slab, WhenFree, record};
+use sim_core::Routine;
 
 use crate::errno::Errno;
+use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
-use crate::memory::VmFaultError;
 use crate::mm_types::Page;
 use crate::page::{page_cache_get_speculative, put_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::swap::folio_add_lru;
 
-record! {
-    /// The words of a file in memory.
-    pub struct InodeWords {
-        /// `f_count`: the mappings of the file.
-        f_count: Shared<u64> = "f_count";
-        /// `i_size`, in pages.
-        i_size: Shared<u64> = "i_size";
-    }
+/// `get_file()`.
+pub(crate) fn get_file(cpu: Cpu<'_>, inode: Inode) {
+    let count = cpu.kernel.shmem.inodes.deref(**cpu, inode).f_count();
+    cpu.this_cpu_write(count, cpu.this_cpu_read(count) + 1);
 }
 
-/// A file in memory.
-pub type Inode = Ref<InodeWords>;
-
-/// The files in memory, and the page cache of each.
-pub(crate) struct Shmem {
-    inodes: Slab<InodeWords>,
-    /// `i_pages`, by the slot of the file.
-    i_pages: Vec<Object<BTreeMap<u64, Page>>>,
-}
-
-impl Shmem {
-    pub(crate) fn new(memory: &mut MemoryBuilder, files: usize) -> Shmem {
-        let pages = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_pages"), BTreeMap::new());
-        let i_pages = (0..files).map(pages).collect();
-        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages }
-    }
-
-    /// `get_file()`.
-    pub(crate) fn get(&self, cpu: Cpu<'_>, inode: Inode) {
-        let count = self.inodes.deref(**cpu, inode).f_count();
-        cpu.this_cpu_write(count, cpu.this_cpu_read(count) + 1);
-    }
-
-    /// `fput()`; answers whether this was the last reference.
-    pub(crate) fn put(&self, cpu: Cpu<'_>, inode: Inode) -> bool {
-        let count = self.inodes.deref(**cpu, inode).f_count();
-        let left = cpu.this_cpu_read(count).wrapping_sub(1);
-        cpu.this_cpu_write(count, left);
-        left == 0
-    }
-
-    fn i_pages(&self, inode: Inode) -> &Object<BTreeMap<u64, Page>> {
-        &self.i_pages[inode.index()]
-    }
-
-    /// How many files hold the page: none or one. For those who look at the machine when nothing is going on.
-    pub(crate) fn references(&self, page: Page) -> u64 {
-        self.i_pages.iter().map(|pages| pages.peek().values().filter(|held| **held == page).count() as u64).sum()
-    }
+/// `fput()` by a holder who knows of another reference; answers whether there is none after all.
+pub(crate) fn fput(cpu: Cpu<'_>, inode: Inode) -> bool {
+    let count = cpu.kernel.shmem.inodes.deref(**cpu, inode).f_count();
+    let left = cpu.this_cpu_read(count).wrapping_sub(1);
+    cpu.this_cpu_write(count, left);
+    left == 0
 }
 
 /// `shmem_zero_setup()`: a file of `pages` pages for a shared anonymous mapping, which holds the one reference to it.
@@ -80,7 +41,7 @@ pub(crate) fn shmem_zero_setup(cpu: Cpu<'_>, pages: u64) -> Result<Inode, Errno>
 
 /// `fput()`; with the last reference, `shmem_evict_inode()`: the pages lose that of the cache.
 pub(crate) async fn shmem_put(cpu: Cpu<'_>, inode: Inode) {
-    if cpu.kernel.shmem.put(cpu, inode) {
+    if fput(cpu, inode) {
         let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
         shmem_undo_range(cpu, inode, 0, u64::MAX).await;
         cpu.kernel.shmem.inodes.free(cpu.core, inode);
@@ -125,21 +86,30 @@ pub(crate) async fn is_cached(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page
     cpu.read(kernel.shmem.i_pages(inode), |pages| pages.get(&index) == Some(&page)).await
 }
 
+/// Why a file has no page for somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShmemError {
+    /// The file is shorter.
+    BeyondEnd,
+    /// No frame is free.
+    NoFrame,
+}
+
 /// `shmem_getpage()`: the page of the file, with a reference; a new one full of zeroes if it has none there.
 ///
 /// # Errors
-/// `Sigbus` beyond the end of the file, `Oom` if no frame is free.
-pub(crate) async fn shmem_getpage(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, VmFaultError> {
+/// Beyond the end of the file, or if no frame is free.
+pub(crate) async fn shmem_getpage(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, ShmemError> {
     let _routine = cpu.enter(Routine::helper("shmem_getpage"));
     let kernel: &Kernel = cpu.kernel;
     if index >= cpu.this_cpu_read(kernel.shmem.inodes.deref(**cpu, inode).i_size()) {
-        return Err(VmFaultError::Sigbus);
+        return Err(ShmemError::BeyondEnd);
     }
     loop {
         if let Some(page) = find_get_page(cpu, inode, index).await {
             return Ok(page);
         }
-        let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
+        let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(ShmemError::NoFrame)?;
         // The reference of the page cache, before anybody can find the page there.
         crate::page::get_page(cpu, page).await;
         let added = cpu

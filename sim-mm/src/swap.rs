@@ -5,46 +5,14 @@
 //! not modelled: nothing is ever reclaimed. Where a machine has no batches ([`LruBatch::Off`]), a page is on its list at
 //! once, and nothing of this is seen.
 
-use sim_core::{MemoryBuilder, Object};
-
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page::{get_page, put_page, set_page_referenced};
 use crate::page_flags::PageFlags;
+use crate::pagevec::Batch;
 use crate::rmap::page_is_anon;
 use crate::settings::{LruBatch, UnmapDrain};
 use crate::vm_flags::VmFlags;
-
-/// What is done with the pages of a batch: the fields of `struct cpu_fbatches`, `lru_pvecs` before v5.16.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Batch {
-    /// `lru_add`: they go on a list.
-    Add,
-    /// `lru_deactivate`: they become candidates for reclaim.
-    Deactivate,
-    /// `lru_lazyfree`: they may be dropped.
-    LazyFree,
-    /// `lru_activate`: they are in use.
-    Activate,
-    /// `mlock_fbatch`: they stay in memory.
-    Mlock,
-    /// The same for pages that need not stay any longer.
-    Munlock,
-}
-
-/// The batches of the CPUs.
-pub(crate) struct LruBatches(Vec<Object<Vec<(Batch, Page)>>>);
-
-impl LruBatches {
-    pub(crate) fn new(memory: &mut MemoryBuilder, cpus: usize) -> LruBatches {
-        LruBatches((0..cpus).map(|n| Object::new(memory, format!("cpu_fbatches[{n}]"), Vec::new())).collect())
-    }
-
-    /// How many batches hold the page. For those who look at the machine when nothing is going on.
-    pub(crate) fn references(&self, page: Page) -> u64 {
-        self.0.iter().map(|batches| batches.peek().iter().filter(|(_, held)| *held == page).count() as u64).sum()
-    }
-}
 
 fn has_batches(cpu: Cpu<'_>) -> bool {
     cpu.setting::<LruBatch>() == LruBatch::On
@@ -57,7 +25,7 @@ async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {
 /// `folio_batch_add_and_move()`: one more page of a batch. A batch that is full is worked off.
 async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
     get_page(cpu, page).await;
-    let batches = &cpu.kernel.lru_batches.0[cpu.id.index()];
+    let batches = cpu.kernel.lru_batches.of(cpu.id);
     // The batch is this CPU's own.
     let waiting = batches.poke(cpu.core, |batches| {
         batches.push((batch, page));
@@ -74,7 +42,7 @@ async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
 
 /// `folio_batch_move_lru()` of some batches of this CPU.
 async fn work_off(cpu: Cpu<'_>, which: impl Fn(Batch) -> bool) {
-    let taken: Vec<(Batch, Page)> = cpu.kernel.lru_batches.0[cpu.id.index()].poke(cpu.core, |batches| {
+    let taken: Vec<(Batch, Page)> = cpu.kernel.lru_batches.of(cpu.id).poke(cpu.core, |batches| {
         let taken = batches.iter().filter(|(batch, _)| which(*batch)).copied().collect();
         batches.retain(|(batch, _)| !which(*batch));
         taken

@@ -5,6 +5,7 @@
 //! how that differs from what was recorded, and [`score`] counts.
 
 pub mod compare;
+pub mod machine;
 pub mod observe;
 mod operation;
 pub mod program;

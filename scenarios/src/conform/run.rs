@@ -7,9 +7,10 @@ use std::thread;
 use sim_mm::{KernelConfig, Release};
 
 use super::compare::{Difference, Kind, compare};
+use super::machine::{FRAMES, Machine};
 use super::observe::{Eye, Moved};
 use super::program::{Program, Step};
-use super::replay::{Done, FRAMES, Machine, Replay};
+use super::replay::{Done, Replay};
 use super::trace::Returned;
 use super::view::Observation;
 

@@ -13,7 +13,7 @@ use crate::page::page_mapcount;
 use crate::page_flags::PageFlags;
 use crate::rmap::page_is_anon;
 use crate::settings::MadvRemove;
-use crate::shmem::shmem_undo_range;
+use crate::shmem::{get_file, shmem_undo_range};
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
 use crate::vm_flags::VmFlags;
 
@@ -100,7 +100,7 @@ pub(super) async fn madvise_remove<'m>(
     }
     let (from, to) = (vma.index_of(cpu, start), vma.index_of(cpu, end));
     // shmem_fallocate(). The file is held: the mapping may go while it is worked on.
-    cpu.kernel.shmem.get(cpu, file);
+    get_file(cpu, file);
     crate::memory::unmap_mapping_range(cpu, file, from, to).await;
     shmem_undo_range(cpu, file, from, to).await;
     // truncate_cleanup_page(): who faulted in between has mapped what is not the file's any more.

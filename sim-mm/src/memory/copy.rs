@@ -14,7 +14,7 @@ use crate::page_alloc::{alloc_page, copy_user_highpage};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, vm_get_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap, page_is_anon};
-use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT};
+use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
 use crate::vm_flags::VmFlags;
@@ -47,6 +47,21 @@ pub(crate) async fn copy_page_range<'m>(
         return Ok(());
     }
     let (start, end) = (vma.start(cpu), vma.end(cpu));
+    // A lockless pin that overlaps this gives up: it may have pinned a page that was found not to be pinned here.
+    let cow = vma.flags(cpu).is_cow_mapping() && cpu.has(FORK_WRITE_PROTECT_SEQ);
+    if cow {
+        cpu.write_begin(src.write_protect_seq()).await;
+    }
+    let copied = copy_p4d_range(cpu, copy, start, end).await;
+    if cow {
+        cpu.write_end(src.write_protect_seq()).await;
+    }
+    copied
+}
+
+/// `copy_p4d_range()`.
+async fn copy_p4d_range<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+    let src = copy.src;
     for (src_p4dp, addr, next) in entries(cpu.mmu.geometry, p4d_offset(cpu, src, start), start, end) {
         if !cpu.read_once(src_p4dp).await.none() {
             copy_pud_range(cpu, copy, src_p4dp, addr, next).await?;

@@ -2,9 +2,10 @@
 
 use sim_mmu::{Entry, Level, VirtAddr};
 
-use super::fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
 use super::tables::pte_alloc;
+use super::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
 use super::wp::maybe_mkwrite;
+use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{put_page, test_and_set_flags};
@@ -12,7 +13,7 @@ use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, vm_get_page_prot};
 use crate::rmap::page_add_file_rmap;
 use crate::settings::SharedWriteFault;
-use crate::shmem::{Inode, find_get_page, is_cached, shmem_getpage};
+use crate::shmem::{ShmemError, find_get_page, is_cached, shmem_getpage};
 
 /// `fault_around_bytes`, in pages.
 const FAULT_AROUND_PAGES: u64 = 16;
@@ -24,7 +25,10 @@ pub(super) async fn do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> R
         return Ok(VmFault::default());
     }
     let index = vmf.vma.index_of(cpu, vmf.address);
-    let page = shmem_getpage(cpu, file, index).await?;
+    let page = shmem_getpage(cpu, file, index).await.map_err(|error| match error {
+        ShmemError::BeyondEnd => VmFaultError::Sigbus,
+        ShmemError::NoFrame => VmFaultError::Oom,
+    })?;
     let done = finish_fault(cpu, vmf, file, vmf.address, page).await?;
     if !vmf.is_write() {
         return Ok(done);

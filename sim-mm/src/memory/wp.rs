@@ -3,7 +3,7 @@
 use sim_core::Routine;
 use sim_mmu::{Entry, VirtAddr};
 
-use super::fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
+use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::kernel::Cpu;

@@ -4,12 +4,12 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::p4d_offset;
 use crate::entries::entries;
+use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::pgtable::{P4d, Pmd, Pud};
 use crate::rmap::page_remove_rmap;
-use crate::shmem::Inode;
 use crate::swap::drain_before_unmapping;
 
 /// What becomes of entries that only mark their pages: `ZAP_FLAG_DROP_MARKER`.

@@ -5,48 +5,14 @@
 //! migration do): they decide which mappings merge, and which a split or a move links. They change without a step of
 //! their own, under the locks that the callers hold.
 
-use sim_core::{Ref, Shared, record};
+use sim_core::Shared;
 
+use super::types::{AnonVma, AnonVmaWords, Avc};
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::settings::AnonVmaReuse;
 use crate::vm_flags::VmFlags;
-
-record! {
-    /// The words of an `anon_vma`.
-    pub struct AnonVmaWords {
-        /// The first of the tree: it has the lock of all.
-        root: Shared<Option<AnonVma>> = "root";
-        /// The one that it was made beside, at fork; the root is its own.
-        parent: Shared<Option<AnonVma>> = "parent";
-        /// `num_children`: those that have it for a parent.
-        num_children: Shared<u64> = "num_children";
-        /// `num_active_vmas`: the mappings whose new pages hang on it.
-        num_active_vmas: Shared<u64> = "num_active_vmas";
-        /// `rb_root`: how many mappings hang on it altogether.
-        chained: Shared<u64> = "rb_root";
-        /// `refcount`: one while mappings hang on it, and one for each that has it for a root.
-        refcount: Shared<u64> = "refcount";
-    }
-}
-
-/// A pointer to an `anon_vma`.
-pub type AnonVma = Ref<AnonVmaWords>;
-
-/// `struct anon_vma_chain`: that a mapping, by its slot, hangs on an `anon_vma`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avc {
-    vma: usize,
-    anon_vma: AnonVma,
-}
-
-impl Avc {
-    /// What it hangs on.
-    pub fn anon_vma(self) -> AnonVma {
-        self.anon_vma
-    }
-}
 
 fn words(cpu: Cpu<'_>, anon_vma: AnonVma) -> AnonVmaWords {
     cpu.kernel.anon_vmas.deref(**cpu, anon_vma)
@@ -61,7 +27,7 @@ fn add(cpu: Cpu<'_>, word: Shared<u64>, more: i64) -> u64 {
 /// What a mapping hangs on, the oldest first.
 fn chain(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Vec<AnonVma> {
     let chains = mm.anon_vma_chains.look(cpu.core);
-    chains.iter().filter(|avc| avc.vma == vma.0.index()).map(|avc| avc.anon_vma).collect()
+    chains.iter().filter(|avc| avc.vma() == vma.0.index()).map(|avc| avc.anon_vma()).collect()
 }
 
 /// `list_is_singular(&vma->anon_vma_chain)`.
@@ -71,7 +37,7 @@ pub(crate) fn has_one_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> bool {
 
 /// `anon_vma_chain_link()`.
 fn link(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, anon_vma: AnonVma) {
-    mm.anon_vma_chains.poke(cpu.core, |chains| chains.push(Avc { vma: vma.0.index(), anon_vma }));
+    mm.anon_vma_chains.poke(cpu.core, |chains| chains.push(Avc::new(vma.0.index(), anon_vma)));
     add(cpu, words(cpu, anon_vma).chained(), 1);
 }
 
@@ -210,7 +176,7 @@ pub(crate) fn unlink_anon_vmas(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     if chain.is_empty() {
         return;
     }
-    mm.anon_vma_chains.poke(cpu.core, |chains| chains.retain(|avc| avc.vma != vma.0.index()));
+    mm.anon_vma_chains.poke(cpu.core, |chains| chains.retain(|avc| avc.vma() != vma.0.index()));
     let empty: Vec<AnonVma> =
         chain.into_iter().filter(|anon_vma| add(cpu, words(cpu, *anon_vma).chained(), -1) == 0).collect();
     for anon_vma in &empty {

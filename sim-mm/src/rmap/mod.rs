@@ -1,8 +1,8 @@
 //! Reverse mapping: `mm/rmap.c`, as far as it counts and links.
 
 mod anon_vma;
+pub(crate) mod types;
 
-pub use anon_vma::{AnonVma, AnonVmaWords, Avc};
 pub(crate) use anon_vma::{anon_vma_clone, anon_vma_fork, anon_vma_prepare, has_one_anon_vma, unlink_anon_vmas};
 
 use sim_core::{Op, OpKind};

@@ -6,13 +6,15 @@
 
 use sim_mmu::VirtAddr;
 
-use super::vm_area_dup;
+use super::{vm_area_dup, vm_area_free};
 use crate::errno::Errno;
+use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
-use crate::rmap::{AnonVma, anon_vma_clone, has_one_anon_vma};
+use crate::rmap::types::AnonVma;
+use crate::rmap::{anon_vma_clone, has_one_anon_vma, unlink_anon_vmas};
 use crate::settings::VmaMerge;
-use crate::shmem::Inode;
+use crate::shmem::fput;
 use crate::vm_flags::VmFlags;
 
 /// A range that is to be a mapping, or a part of one: `struct vma_merge_struct`.
@@ -117,6 +119,17 @@ pub(super) fn dup_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, target: Vma, source: Vma
     Ok(())
 }
 
+/// Takes a mapping out of the list whose pages are another's from now on.
+pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: usize) {
+    let vma = vmas.remove(index);
+    unlink_anon_vmas(cpu, mm, vma);
+    if let Some(file) = vma.file(cpu) {
+        // The mapping that takes it in holds the file as well, so this is never the last reference.
+        fput(cpu, file);
+    }
+    vm_area_free(cpu, vma);
+}
+
 /// `vma_merge_new_range()`: makes a mapping beside a range that is free take it in. `None` if none can.
 ///
 /// # Errors
@@ -134,7 +147,7 @@ pub(crate) fn vma_merge_new_range(
             dup_anon_vma(cpu, mm, before, behind)?;
             before.add_sticky(cpu, range.flags | behind.flags(cpu));
             before.set_end(cpu, behind.end(cpu));
-            super::modify::swallow(cpu, mm, vmas, place);
+            swallow(cpu, mm, vmas, place);
             before
         }
         Neighbours { before: Some(before), behind: None } => {

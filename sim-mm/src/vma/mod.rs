@@ -15,10 +15,12 @@ use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, VmArea, Vma};
-use crate::rmap::{AnonVma, unlink_anon_vmas};
-use crate::shmem::{Inode, shmem_put};
+use crate::rmap::types::AnonVma;
+use crate::rmap::unlink_anon_vmas;
+use crate::shmem::{get_file, shmem_put};
 use crate::vm_flags::VmFlags;
 
 /// What a mapping says at one moment, for those who only look: pages `start` up to `end`.
@@ -164,7 +166,7 @@ pub(crate) fn vm_area_dup(cpu: Cpu<'_>, orig: Vma) -> Result<Vma, Errno> {
     )?;
     if let Some(file) = file {
         // get_file()
-        cpu.kernel.shmem.get(cpu, file);
+        get_file(cpu, file);
     }
     Ok(new)
 }

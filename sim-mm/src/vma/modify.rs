@@ -2,12 +2,12 @@
 
 use sim_mmu::VirtAddr;
 
-use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, mergeable};
-use super::{vm_area_dup, vm_area_free};
+use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, mergeable, swallow};
+use super::vm_area_dup;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
-use crate::rmap::{anon_vma_clone, unlink_anon_vmas};
+use crate::rmap::anon_vma_clone;
 use crate::vm_flags::VmFlags;
 
 /// Where a mapping is split, and which part is the new mapping: `new_below` of `__split_vma()`.
@@ -64,17 +64,6 @@ pub(crate) fn split_at(
         split_vma(cpu, mm, vmas, last, end, NewPart::Below)?;
     }
     Ok(())
-}
-
-/// Takes a mapping out of the list whose pages are another's from now on.
-pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: usize) {
-    let vma = vmas.remove(index);
-    unlink_anon_vmas(cpu, mm, vma);
-    if let Some(file) = vma.file(cpu) {
-        // The mapping that takes it in holds the file as well, so this is never the last reference.
-        cpu.kernel.shmem.put(cpu, file);
-    }
-    vm_area_free(cpu, vma);
 }
 
 /// `vma_modify_flags()`: gives `start` to `end`, a part of mapping `index`, other flags. It is merged with its

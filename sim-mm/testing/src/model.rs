@@ -69,8 +69,11 @@ impl Memory {
                 if start + pages > top {
                     return Err(Errno::Enomem);
                 }
-                if start == 0 || self.maps_any(start, pages) {
-                    return Err(Errno::Einval);
+                if start == 0 {
+                    return Err(Errno::Eperm);
+                }
+                if self.maps_any(start, pages) {
+                    return Err(Errno::Eexist);
                 }
                 let fresh = PageOf { writable, words: [0; WORDS as usize] };
                 self.pages.extend((start..start + pages).map(|page| (page, fresh)));

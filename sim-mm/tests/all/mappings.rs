@@ -42,7 +42,7 @@ fn a_mapping_must_be_whole_pages_of_free_user_space() {
         let unaligned = sys_mmap(shell.cpu, unaligned).await;
         assert_eq!(unaligned, Err(Errno::Einval));
         assert_eq!(shell.mmap(0, true, None).await, Err(Errno::Einval), "nothing");
-        assert_eq!(shell.mmap(1, true, Some(0)).await, Err(Errno::Einval), "page zero");
+        assert_eq!(shell.mmap(1, true, Some(0)).await, Err(Errno::Eperm), "page zero");
         assert_eq!(shell.mmap(top, true, None).await, Err(Errno::Enomem), "with page zero");
         assert_eq!(shell.mmap(2, true, Some(top - 1)).await, Err(Errno::Enomem), "across the end");
         assert_eq!(shell.mmap(u64::MAX, true, None).await, Err(Errno::Einval), "more bytes than there are");

@@ -7,7 +7,7 @@ use sim_mm::{Cpu, Errno, MmStruct};
 use sim_mmu::{DataOp, VirtAddr};
 
 use super::super::trace::{Access, Args, Returned};
-use super::{Actor, Code, note};
+use super::actor::{Actor, Code, note};
 
 /// Whose instruction an access is.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use sim_mm::{
 };
 
 use super::super::trace::{Access, Args, Returned};
-use super::{Actor, Code, done, note, returned};
+use super::actor::{Actor, Code, done, note, returned};
 
 /// A subset of `rwx`, or `none`.
 fn prot(text: &str) -> Option<Prot> {

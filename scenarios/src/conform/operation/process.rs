@@ -4,7 +4,7 @@ use sim_core::TaskId;
 use sim_mm::{exit_mm, sys_fork};
 
 use super::super::trace::Args;
-use super::{Actor, Code, returned};
+use super::actor::{Actor, Code, returned};
 
 pub(super) fn fork<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
     let child = args.child?;

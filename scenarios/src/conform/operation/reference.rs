@@ -4,7 +4,7 @@ use sim_gup::callers::{RemoteOp, fixed_rw, pipe_read, register_buffer, unregiste
 use sim_mm::Errno;
 
 use super::super::trace::{Access, Args, Returned};
-use super::{Actor, Code, done, note, returned};
+use super::actor::{Actor, Code, done, note, returned};
 
 impl Actor<'_> {
     fn slot(&self, args: &Args) -> Option<usize> {
