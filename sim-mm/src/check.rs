@@ -8,10 +8,10 @@ use std::fmt;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::kernel::Kernel;
+use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
 use crate::pgtable::is_pte_present;
 use crate::vm_flags::VmFlags;
-use crate::vma::VmaSnapshot;
 
 /// What does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

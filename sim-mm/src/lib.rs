@@ -61,7 +61,7 @@ pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
 pub use mincore::sys_mincore;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
-pub use mm_types::{MmId, MmStruct, Page, Vma};
+pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
 pub use mmap_lock::MmapLock;
@@ -91,7 +91,6 @@ pub use settings::{
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapops::is_guard;
 pub use vm_flags::{SMAPS_CODES, VmFlags};
-pub use vma::VmaSnapshot;
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

@@ -61,6 +61,23 @@ record! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vma(pub(crate) Ref<VmArea>);
 
+/// What a mapping says at one moment, for those who only look: pages `start` up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmaSnapshot {
+    /// `vm_start`.
+    pub start: VirtAddr,
+    /// `vm_end`.
+    pub end: VirtAddr,
+    /// `vm_flags`.
+    pub flags: VmFlags,
+    /// `vm_pgoff`.
+    pub pgoff: u64,
+    /// `anon_vma`.
+    pub anon_vma: Option<AnonVma>,
+    /// `vm_file`.
+    pub file: Option<Inode>,
+}
+
 /// The number of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MmId(pub u8);

@@ -6,6 +6,7 @@ use sim_mmu::VirtAddr;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::memory::{free_pgtables, unmap_vmas};
+use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::{MapFlags, Prot};
 use crate::mmu_gather::MmuGather;
@@ -13,7 +14,7 @@ use crate::safeguards::MUNMAP_MMAP_LOCK;
 use crate::shmem::{shmem_put, shmem_zero_setup};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
-use crate::vma::{NewRange, Source, VmaSnapshot, remove_vma, split_at, vm_area_alloc, vma_merge_new_range};
+use crate::vma::{NewRange, Source, remove_vma, split_at, vm_area_alloc, vma_merge_new_range};
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
 pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma> {

@@ -42,7 +42,7 @@ crate::safeguards! {
         "After mprotect() has changed entries, the translations that allow more are flushed.";
     WP_FLUSH = "wp-flush" order in "ptep_clear_flush" since Release::v26(12) =>
         "Translations of the old page are flushed before its COW copy is mapped, so that no CPU goes on reading the old page.";
-    MADVISE_MMAP_LOCK = "madvise-mmap-lock" order in "madvise_dontneed" since Release::v26(16) =>
+    MADVISE_MMAP_LOCK = "madvise-mmap-lock" order in "do_madvise" since Release::v26(16) =>
         "MADV_DONTNEED holds mmap_lock while it works on a mapping, so that the mapping cannot be freed in the meantime.";
     MUNMAP_MMAP_LOCK = "munmap-mmap-lock" order in "__do_munmap" since Release::v26(12) =>
         "The mappings that munmap() detaches are guarded by mmap_lock for writing, so that no page fault works on them in the meantime.";

@@ -82,13 +82,7 @@ impl Advice {
     /// The routine of the kernel that follows it.
     pub fn routine(self) -> &'static str {
         match self {
-            Advice::DontNeed => "madvise_dontneed",
-            Advice::Free => "madvise_free",
-            Advice::Remove => "madvise_remove",
-            Advice::PageOut => "madvise_pageout",
-            Advice::PopulateRead | Advice::PopulateWrite => "madvise_populate",
-            Advice::GuardInstall => "madvise_guard_install",
-            Advice::GuardRemove => "madvise_guard_remove",
+            Advice::DontNeed | Advice::DontNeedLocked => "madvise_dontneed",
             _ => "do_madvise",
         }
     }

@@ -44,7 +44,7 @@ pub fn madvise_dontneed(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFutu
 
 async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter(Routine::system_call(advice.routine()));
+    let _routine = cpu.enter(Routine::system_call("do_madvise"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let end = end.page_align();
     // madvise_behavior_valid()
@@ -65,6 +65,8 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
         _ if cpu.has(MADVISE_MMAP_LOCK) => (None, Some(cpu.down_read(mm.mmap_lock).await)),
         _ => (None, None),
     };
+    let dontneed = matches!(advice, Advice::DontNeed | Advice::DontNeedLocked);
+    let _routine = dontneed.then(|| cpu.enter("madvise_dontneed"));
     madvise_walk_vmas(cpu, mm, start, end, advice).await
 }
 

@@ -17,28 +17,11 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
-use crate::mm_types::{MmStruct, VmArea, Vma};
+use crate::mm_types::{MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rmap::types::AnonVma;
 use crate::rmap::unlink_anon_vmas;
 use crate::shmem::{get_file, shmem_put};
 use crate::vm_flags::VmFlags;
-
-/// What a mapping says at one moment, for those who only look: pages `start` up to `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VmaSnapshot {
-    /// `vm_start`.
-    pub start: VirtAddr,
-    /// `vm_end`.
-    pub end: VirtAddr,
-    /// `vm_flags`.
-    pub flags: VmFlags,
-    /// `vm_pgoff`.
-    pub pgoff: u64,
-    /// `anon_vma`.
-    pub anon_vma: Option<AnonVma>,
-    /// `vm_file`.
-    pub file: Option<Inode>,
-}
 
 impl Vma {
     fn words(self, cpu: Cpu<'_>) -> VmArea {
