@@ -51,6 +51,8 @@ sim_mm::safeguards! {
     // The locked path.
     FOLLOW_PTL = "follow-ptl" order in "follow_page_pte" since Release::v26(12) =>
         "The PTE lock is held from reading the entry until the page has its reference, so that the page cannot be freed in between.";
+    DUMP_MMAP_LOCK = "dump-mmap-lock" order in "get_dump_page" since Release::v(5, 10), commit "7f3bfab52cab" =>
+        "A core dump holds mmap_lock while it looks at a page, because others than the dead threads can still change the address space.";
     FOLLOW_PTE_PRESENT = "follow-pte-present" check in "follow_page_pte" since Release::v26(12) =>
         "The entry must be present, because only a present entry names a frame.";
     FOLLOW_PTE_WRITE = "follow-pte-write" check in "can_follow_write_pte" since Release::v26(12) =>

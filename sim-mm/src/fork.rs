@@ -16,7 +16,7 @@ use crate::page_alloc::pgd_alloc;
 use crate::rmap::anon_vma_fork;
 use crate::safeguards::FORK_FLUSH;
 use crate::vm_flags::VmFlags;
-use crate::vma::{remove_vma, vm_area_dup};
+use crate::vma::{remove_vma, vm_area_dup, vma_link_file};
 
 /// `mm_alloc()`: an empty address space.
 pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
@@ -102,6 +102,7 @@ async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: V
         return Err(errno);
     }
     new.set_flags(cpu, new.flags(cpu) - VmFlags::LOCKED_MASK);
+    vma_link_file(cpu, mm, new);
     mm.vmas.poke(cpu.core, |list| list.push(new));
     if wiped { Ok(()) } else { copy_page_range(cpu, (mm, new), (oldmm, vma)).await }
 }

@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod bare;
+mod brk;
 mod check;
 mod cpu;
 mod entries;
@@ -36,6 +37,7 @@ mod pagevec;
 mod pgtable;
 mod registry;
 mod release;
+mod remap_pfn;
 mod rmap;
 mod safeguard_use;
 pub mod safeguards;
@@ -44,11 +46,13 @@ mod shmem;
 mod shmem_fs;
 mod smp;
 mod smp_types;
+mod stack;
 mod swap;
 mod swapops;
 mod vm_flags;
 mod vma;
 
+pub use brk::sys_brk;
 pub use check::{Mapping, Miscount, Reach};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
@@ -79,6 +83,7 @@ pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
+pub use remap_pfn::{Driver, driver_mmap, driver_release};
 pub use rmap::page_is_anon;
 pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
@@ -88,6 +93,7 @@ pub use settings::{
     MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, Preempt, PteRead,
     RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree, UnmapDrain, VmaMerge, never_built,
 };
+pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapops::is_guard;
 pub use vm_flags::{SMAPS_CODES, VmFlags};

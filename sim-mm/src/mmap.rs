@@ -3,6 +3,7 @@
 use sim_core::{BoxFuture, Routine, WriteHeld};
 use sim_mmu::VirtAddr;
 
+use crate::check;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::memory::{free_pgtables, unmap_vmas};
@@ -10,11 +11,13 @@ use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::{MapFlags, Prot};
 use crate::mmu_gather::MmuGather;
-use crate::safeguards::MUNMAP_MMAP_LOCK;
+use crate::safeguards::{MUNMAP_MMAP_LOCK, MUNMAP_STACK_NO_DOWNGRADE};
 use crate::shmem::{shmem_put, shmem_zero_setup};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
-use crate::vma::{NewRange, Source, remove_vma, split_at, vm_area_alloc, vma_merge_new_range};
+use crate::vma::{
+    NewRange, Source, remove_vma, split_at, unlink_file_vma, vm_area_alloc, vma_link_file, vma_merge_new_range,
+};
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
 pub async fn find_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Vma> {
@@ -132,7 +135,9 @@ async fn mmap_region<'m>(
             if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
                 let place = vmas.partition_point(|vma| vma.start(cpu) < start);
                 let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
-                vmas.insert(place, vm_area_alloc(cpu, vma)?);
+                let new = vm_area_alloc(cpu, vma)?;
+                vma_link_file(cpu, mm, new);
+                vmas.insert(place, new);
             }
             Ok(start)
         })
@@ -178,6 +183,8 @@ struct Detached {
     vmas: Vec<Vma>,
     floor: VirtAddr,
     ceiling: VirtAddr,
+    /// Whether the mapping behind is a stack.
+    ceiling_grows_down: bool,
 }
 
 /// Takes `start` to `end` out of the list: splits the mappings at both ends, then
@@ -196,7 +203,8 @@ fn detach(
     // FIRST_USER_ADDRESS and USER_PGTABLES_CEILING
     let floor = from.checked_sub(1).map_or_else(VirtAddr::default, |prev| vmas[prev].end(cpu));
     let ceiling = vmas.get(from).map_or_else(VirtAddr::default, |next| next.start(cpu));
-    Ok(Detached { vmas: detached, floor, ceiling })
+    let ceiling_grows_down = vmas.get(from).is_some_and(|next| next.flags(cpu).contains(VmFlags::GROWSDOWN));
+    Ok(Detached { vmas: detached, floor, ceiling, ceiling_grows_down })
 }
 
 /// `munmap()`: as since v4.20, with the lock downgraded before the slow part.
@@ -226,7 +234,13 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     if detached.vmas.is_empty() {
         return Ok(());
     }
-    let _mmap_lock = writing.map(WriteHeld::downgrade).or(reading);
+    // A stack right behind the range grows into it with the lock held for reading only.
+    let stack = detached.ceiling_grows_down;
+    let (_writing, _reading) = if check!(cpu, MUNMAP_STACK_NO_DOWNGRADE, stack) {
+        (writing, reading)
+    } else {
+        (None, writing.map(WriteHeld::downgrade).or(reading))
+    };
     unmap_region(cpu, mm, &detached).await;
     remove_vma_list(cpu, mm, &detached.vmas).await;
     Ok(())
@@ -266,6 +280,8 @@ async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
     let mut tlb = MmuGather::gather(cpu, mm, first.start(cpu), last.end(cpu)).await;
     unmap_vmas(cpu, &mut tlb, vmas).await;
     for (i, vma) in vmas.iter().enumerate() {
+        // free_pgtables() begins with this: nobody may put pages into the tables that go.
+        unlink_file_vma(cpu, *vma).await;
         let next = vmas.get(i + 1).map_or(detached.ceiling, |next| next.start(cpu));
         free_pgtables(cpu, &mut tlb, *vma, detached.floor, next).await;
     }
@@ -283,7 +299,7 @@ async fn remove_vma_list(cpu: Cpu<'_>, mm: &MmStruct, vmas: &[Vma]) {
 pub(crate) async fn exit_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _routine = cpu.enter("exit_mmap");
     let vmas = cpu.update(&mm.vmas, std::mem::take).await;
-    let all = Detached { vmas, floor: VirtAddr(0), ceiling: VirtAddr(0) };
+    let all = Detached { vmas, floor: VirtAddr(0), ceiling: VirtAddr(0), ceiling_grows_down: false };
     unmap_region(cpu, mm, &all).await;
     remove_vma_list(cpu, mm, &all.vmas).await;
 }

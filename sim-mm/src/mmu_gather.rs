@@ -78,7 +78,7 @@ impl<'m> MmuGather<'m> {
     }
 
     /// `tlb_flush_mmu_tlbonly()`.
-    async fn flush_tlbonly(&mut self, cpu: Cpu<'m>) {
+    pub(crate) async fn flush_tlbonly(&mut self, cpu: Cpu<'m>) {
         if self.end.0 == 0 {
             return;
         }

@@ -20,6 +20,10 @@ crate::safeguards! {
         "The TLB is flushed before the unmapped pages are freed, so that no CPU can reach a page that is free.";
     TABLE_INVALIDATE = "table-invalidate" order in "tlb_table_invalidate" since Release::v(4, 19), commit "d86564a2f085" =>
         "The paging-structure caches are flushed before a page table is freed, because neither RCU nor an empty interrupt removes the entries that lead to it.";
+    GATHER_FLUSH_PFNMAP = "gather-flush-pfnmap" order in "unmap_vmas" since Release::v(5, 19), commit "b67fbebd4cf9", cve "CVE-2022-39188" =>
+        "Translations of raw frames are flushed before their mapping disappears, because the driver frees the frames as soon as it finds no mapping of them.";
+    MUNMAP_STACK_NO_DOWNGRADE = "munmap-stack-no-downgrade" check in "__do_munmap" since Release::v(5, 8), commit "246c320a8cfe", cve "CVE-2020-29369" =>
+        "Below a stack, munmap() keeps mmap_lock for writing, because the stack could grow into the range whose page tables are being freed.";
     GATHER_FLUSH_NESTED = "gather-flush-nested" check in "tlb_finish_mmu" since Release::v(4, 13), commit "99baac21e458" =>
         "If two threads unmap at the same time, each flushes its whole range, because the other may have cleared entries there and not flushed them yet.";
     FLUSH_WAITS = "flush-waits" order in "smp_call_function_many" since Release::v26(12) =>

@@ -2,31 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::{MemoryBuilder, Object, Slab, WhenFree};
+use sim_core::{MemoryBuilder, Object, RwSem, Slab, WhenFree};
 
 use crate::fs::{Inode, InodeWords};
-use crate::mm_types::Page;
+use crate::mm_types::{MmId, Page, Vma};
 
 /// The page cache of a file.
 pub(crate) type Pages = BTreeMap<u64, Page>;
+
+/// The mappings of a file, each with its address space.
+pub(crate) type Mappings = Vec<(MmId, Vma)>;
 
 /// The files in memory, and the page cache of each.
 pub(crate) struct Shmem {
     pub(crate) inodes: Slab<InodeWords>,
     /// `i_pages`, by the slot of the file.
     i_pages: Vec<Object<Pages>>,
+    /// `i_mmap`, by the slot of the file: its mappings. Who takes one out of it excludes those who go through it.
+    i_mmap: Vec<(RwSem, Object<Mappings>)>,
 }
 
 impl Shmem {
     pub(crate) fn new(memory: &mut MemoryBuilder, files: usize) -> Shmem {
         let pages = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_pages"), Pages::new());
         let i_pages = (0..files).map(pages).collect();
-        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages }
+        let mut mappings = |n: usize| {
+            let lock = memory.alone(format!("inode[{n}].i_mmap_rwsem"));
+            (lock, Object::new(&mut *memory, format!("inode[{n}].i_mmap"), Vec::new()))
+        };
+        let i_mmap = (0..files).map(&mut mappings).collect();
+        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages, i_mmap }
     }
 
     /// `i_pages` of a file.
     pub(crate) fn i_pages(&self, inode: Inode) -> &Object<Pages> {
         &self.i_pages[inode.index()]
+    }
+
+    /// `i_mmap_rwsem` of a file.
+    pub(crate) fn i_mmap_rwsem(&self, inode: Inode) -> RwSem {
+        self.i_mmap[inode.index()].0
+    }
+
+    /// `i_mmap` of a file.
+    pub(crate) fn i_mmap(&self, inode: Inode) -> &Object<Mappings> {
+        &self.i_mmap[inode.index()].1
     }
 
     /// The pages of all files. For those who look at the machine when nothing is going on.

@@ -1,10 +1,12 @@
 //! Who calls GUP: devices, pipes, rings, and those who look into other processes.
 
+mod coredump;
 mod device;
 mod io_uring;
 mod remote;
 mod splice;
 
+pub use coredump::get_dump_page;
 pub use device::{device_read, device_write};
 pub use io_uring::{Ring, fixed_rw, register_buffer, unregister_buffer};
 pub use remote::{RemoteOp, access_remote_vm, process_vm_rw};

@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::memory::{FaultFlags, MmFault, VmFaultError, handle_mm_fault};
-use crate::mmap::find_vma;
+use crate::stack::find_extend_vma;
 use crate::vm_flags::VmFlags;
 
 /// A signal that an access of user code ends in: the signal's name with its `si_code`.
@@ -112,9 +112,7 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed
     let mut flags = FaultFlags::ALLOW_RETRY;
     let mut mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
     loop {
-        let Some(vma) = find_vma(cpu, mm, fault.va).await.filter(|vma| vma.contains(cpu, fault.va)) else {
-            return segv(Signal::SegvMaperr);
-        };
+        let Some(vma) = find_extend_vma(cpu, mm, fault.va).await else { return segv(Signal::SegvMaperr) };
         if is_access_error(fault, vma.flags(cpu)) {
             return segv(Signal::SegvAccerr);
         }

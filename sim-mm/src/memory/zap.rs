@@ -5,12 +5,14 @@ use sim_mmu::{Entry, VirtAddr};
 use super::tables::p4d_offset;
 use crate::entries::entries;
 use crate::fs::Inode;
-use crate::kernel::Cpu;
-use crate::mm_types::{MmId, MmStruct, Page, Vma};
+use crate::kernel::{Cpu, Kernel};
+use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::pgtable::{P4d, Pmd, Pud};
 use crate::rmap::page_remove_rmap;
+use crate::safeguards::GATHER_FLUSH_PFNMAP;
 use crate::swap::drain_before_unmapping;
+use crate::vm_flags::VmFlags;
 
 /// What becomes of entries that only mark their pages: `ZAP_FLAG_DROP_MARKER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,26 +33,20 @@ pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: Vi
     tlb.finish(cpu).await;
 }
 
-/// `unmap_mapping_range()`: nobody maps pages `from` up to `to` of the file when this returns. Who faults them in again
-/// meanwhile finds what the file has.
+/// `unmap_mapping_range()`: no mapping of the file maps its pages `from` up to `to` when this returns. Who faults them in
+/// again meanwhile finds what the file has.
 pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64, to: u64) {
     let _routine = cpu.enter("unmap_mapping_range");
-    for id in 0..cpu.kernel.config.mms as u8 {
-        let mm = cpu.kernel.mm(MmId(id));
-        // i_mmap: Linux finds the mappings of a file in a tree of the file.
-        let maps = |vma: &&Vma| vma.file(cpu) == Some(file);
-        if !mm.vmas.peek().iter().any(|vma| maps(&vma)) {
-            continue;
-        }
-        let vmas: Vec<Vma> =
-            cpu.read(&mm.vmas, |vmas| vmas.iter().filter(maps).copied().collect::<Vec<_>>()).await;
-        for vma in vmas {
-            let (start, first) = (vma.start(cpu), vma.pgoff(cpu));
-            let pages = vma.end(cpu).vpn().0 - start.vpn().0;
-            let (from, to) = (from.max(first), to.min(first + pages));
-            if from < to {
-                zap_page_range(cpu, mm, start.plus_pages(from - first), start.plus_pages(to - first)).await;
-            }
+    let kernel: &'m Kernel = cpu.kernel;
+    let _i_mmap = cpu.down_read(kernel.shmem.i_mmap_rwsem(file)).await;
+    let mappings = cpu.read(kernel.shmem.i_mmap(file), Clone::clone).await;
+    for (mm, vma) in mappings {
+        let (start, first) = (vma.start(cpu), vma.pgoff(cpu));
+        let pages = vma.end(cpu).vpn().0 - start.vpn().0;
+        let (from, to) = (from.max(first), to.min(first + pages));
+        if from < to {
+            let (start, end) = (start.plus_pages(from - first), start.plus_pages(to - first));
+            zap_page_range(cpu, kernel.mm(mm), start, end).await;
         }
     }
 }
@@ -59,6 +55,11 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
 pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
     for vma in vmas {
         unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu), Markers::Drop).await;
+        // tlb_end_vma(): no reference keeps the frames. Their driver frees them as soon as it finds no mapping of them, so
+        // translations must be gone before the mapping is.
+        if vma.flags(cpu).contains(VmFlags::PFNMAP) && cpu.has(GATHER_FLUSH_PFNMAP) {
+            tlb.flush_tlbonly(cpu).await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use sim_mmu::VirtAddr;
 
-use super::{vm_area_dup, vm_area_free};
+use super::{unlink_file_vma_locked, vm_area_dup, vm_area_free, vma_link_file};
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
@@ -123,6 +123,7 @@ pub(super) fn dup_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, target: Vma, source: Vma
 pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: usize) {
     let vma = vmas.remove(index);
     unlink_anon_vmas(cpu, mm, vma);
+    unlink_file_vma_locked(cpu, vma);
     if let Some(file) = vma.file(cpu) {
         // The mapping that takes it in holds the file as well, so this is never the last reference.
         fput(cpu, file);
@@ -173,6 +174,11 @@ pub(crate) fn vma_expand(cpu: Cpu<'_>, vma: Vma, end: VirtAddr) {
     vma.set_end(cpu, end);
 }
 
+/// `expand_downwards()`, second half: a stack begins at `start` from now on.
+pub(crate) fn vma_expand_down(cpu: Cpu<'_>, vma: Vma, start: VirtAddr) {
+    vma.set_start(cpu, start);
+}
+
 /// `copy_vma()`, where no mapping takes the range in: a mapping of its own, for pages of `vma`.
 ///
 /// # Errors
@@ -187,6 +193,7 @@ pub(crate) fn copy_of(
     let new = vm_area_dup(cpu, vma)?;
     new.place(cpu, range.start, range.end, range.pgoff);
     anon_vma_clone(cpu, (mm, new), (mm, vma));
+    vma_link_file(cpu, mm, new);
     let place = vmas.partition_point(|vma| vma.start(cpu) < range.start);
     vmas.insert(place, new);
     Ok(new)

@@ -7,7 +7,7 @@
 mod merge;
 mod modify;
 
-pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_merge_new_range};
+pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_expand_down, vma_merge_new_range};
 pub(crate) use modify::{split_at, vma_modify_flags};
 
 use sim_core::{Shared, Word};
@@ -152,6 +152,28 @@ pub(crate) fn vm_area_dup(cpu: Cpu<'_>, orig: Vma) -> Result<Vma, Errno> {
         get_file(cpu, file);
     }
     Ok(new)
+}
+
+/// `vma_link_file()`: whoever unmaps the file finds the mapping from now on.
+pub(crate) fn vma_link_file(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
+    if let Some(file) = vma.file(cpu) {
+        cpu.kernel.shmem.i_mmap(file).poke(cpu.core, |mappings| mappings.push((mm.id, vma)));
+    }
+}
+
+/// `unlink_file_vma()`: nobody who unmaps the file finds the mapping any more. Whoever is at it is waited for.
+pub(crate) async fn unlink_file_vma(cpu: Cpu<'_>, vma: Vma) {
+    if let Some(file) = vma.file(cpu) {
+        let _i_mmap = cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await;
+        unlink_file_vma_locked(cpu, vma);
+    }
+}
+
+/// The same where nobody can be going through the mappings of the file.
+pub(crate) fn unlink_file_vma_locked(cpu: Cpu<'_>, vma: Vma) {
+    if let Some(file) = vma.file(cpu) {
+        cpu.kernel.shmem.i_mmap(file).poke(cpu.core, |mappings| mappings.retain(|(_, other)| *other != vma));
+    }
 }
 
 /// `remove_vma()`: the mapping lets go of its `anon_vma`s and of its file, and is freed.

@@ -3,7 +3,7 @@
 use sim_mmu::VirtAddr;
 
 use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, mergeable, swallow};
-use super::vm_area_dup;
+use super::{vm_area_dup, vma_link_file};
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
@@ -29,6 +29,7 @@ fn split_vma(
     let vma = vmas[index];
     let new = vm_area_dup(cpu, vma)?;
     anon_vma_clone(cpu, (mm, new), (mm, vma));
+    vma_link_file(cpu, mm, new);
     match part {
         NewPart::Below => {
             new.set_end(cpu, addr);

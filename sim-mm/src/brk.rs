@@ -1,0 +1,55 @@
+//! The heap: `brk()` of `mm/mmap.c`.
+
+use sim_core::{BoxFuture, Routine};
+use sim_mmu::VirtAddr;
+
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, VmaSnapshot};
+use crate::mmap::{do_munmap, find_vma};
+use crate::vm_flags::VmFlags;
+use crate::vma::{NewRange, Source, vm_area_alloc, vma_merge_new_range};
+
+/// `brk()`: the heap ends at `brk` from now on, rounded up to a page. Answers where it ends: where it did before, if it
+/// cannot.
+pub fn sys_brk(cpu: Cpu<'_>, brk: VirtAddr) -> BoxFuture<'_, VirtAddr> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("brk"));
+        let Some(mm) = cpu.current_mm() else { return VirtAddr(0) };
+        let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
+        let old = cpu.this_cpu_read(mm.brk());
+        if brk < cpu.this_cpu_read(mm.start_brk()) || change_brk(cpu, mm, old, brk).await.is_err() {
+            return old;
+        }
+        cpu.this_cpu_write(mm.brk(), brk);
+        brk
+    })
+}
+
+async fn change_brk<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, old: VirtAddr, new: VirtAddr) -> Result<(), Errno> {
+    let (old, new) = (old.page_align(), new.page_align());
+    if new < old {
+        return do_munmap(cpu, mm, new, old).await;
+    }
+    if new == old {
+        return Ok(());
+    }
+    if new > cpu.mmu.geometry.task_size() || find_vma(cpu, mm, old).await.is_some_and(|vma| vma.start(cpu) < new) {
+        return Err(Errno::Enomem);
+    }
+    // do_brk_flags()
+    let access = VmFlags::READ | VmFlags::WRITE | VmFlags::ACCOUNT;
+    let flags = access | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    let pgoff = old.vpn().0;
+    let range = NewRange { start: old, end: new, flags, pgoff, file: None, source: Source::Nothing };
+    cpu.update(&mm.vmas, |vmas| {
+        if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
+            let vma = VmaSnapshot { start: old, end: new, flags, pgoff, anon_vma: None, file: None };
+            let place = vmas.partition_point(|vma| vma.start(cpu) < old);
+            vmas.insert(place, vm_area_alloc(cpu, vma)?);
+        }
+        Ok(())
+    })
+    .await
+}
