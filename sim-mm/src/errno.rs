@@ -9,6 +9,11 @@ macro_rules! errnos {
         #[repr(i64)]
         pub enum Errno { $($(#[doc = $doc])+ $errno = $number),* }
 
+        impl Errno {
+            /// Every errno.
+            pub const ALL: &'static [Errno] = &[$(Errno::$errno),*];
+        }
+
         impl fmt::Display for Errno {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Errno::$errno => $name),* })
@@ -20,6 +25,8 @@ macro_rules! errnos {
 errnos! {
     /// Not permitted.
     Eperm = 1, "EPERM";
+    /// No such process.
+    Esrch = 3, "ESRCH";
     /// Input or output failed.
     Eio = 5, "EIO";
     /// There is no such thing.

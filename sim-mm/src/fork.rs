@@ -135,6 +135,24 @@ async fn do_exit_mm(cpu: Cpu<'_>, task: TaskId) {
     mmput(cpu, mm).await;
 }
 
+/// `get_task_mm()`: one more user of an address space; `None` if its last task has left it. Both are found out in the
+/// present step, as if under `task_lock()`.
+pub fn get_task_mm(cpu: Cpu<'_>, mm: MmId) -> Option<&MmStruct> {
+    let mm = cpu.kernel.mm(mm);
+    let users = mm.mm_users().loc();
+    let is_used = cpu.core.memory.get(users) > 0;
+    cpu.core.touch(users, is_used);
+    if is_used {
+        cpu.kernel.adopt(mm.id);
+    }
+    is_used.then_some(mm)
+}
+
+/// `mmput()`: one user of an address space less; the last one tears it down.
+pub fn put_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()> {
+    Box::pin(mmput(cpu, mm))
+}
+
 /// `mmput()`.
 async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _routine = cpu.enter("mmput");

@@ -1,11 +1,9 @@
 //! Arguments of operations: the kinds of their fields, and what each says to the rest of the scenario.
 
-use std::marker::PhantomData;
-
 use serde_json::{Value, json};
 use sim_mmu::VirtAddr;
 
-use crate::json::{Bool, Int, Kind, Name, Node, Text, hex};
+use crate::json::{Bool, Int, Kind, List, Name, Node, Text, hex};
 use crate::stage::{Place, Spot};
 
 /// What operations give names to.
@@ -19,6 +17,8 @@ pub(crate) enum Noun {
     Process,
     /// A pipe.
     Pipe,
+    /// A ring of io_uring.
+    Ring,
     /// A value that was read, for checks.
     Value,
 }
@@ -34,10 +34,16 @@ pub(crate) enum Mention<'a> {
     At(&'a Place),
     /// It names the bytes of a page that the operation is about.
     In(&'a Spot),
+    /// It names a page of the process that another field names.
+    Elsewhere(&'a Place),
+    /// It says at which places mappings are expected.
+    Expects(&'a [Place]),
     /// It says where the operation's mapping must be.
     Fixed(VirtAddr),
     /// It says how many pages the operation concerns.
     Pages(u64),
+    /// It says how many pages the operation's mapping has in the end.
+    NewPages(u64),
     /// It picks one of the pages of a pin.
     Page(u64),
 }
@@ -46,20 +52,20 @@ impl Mention<'_> {
     /// What it weighs when scenarios are made smaller: the pages that it names.
     pub(crate) fn weight(self) -> u64 {
         match self {
-            Mention::At(place) => place.distance(),
+            Mention::At(place) | Mention::Elsewhere(place) => place.distance(),
             Mention::In(spot) => spot.place.distance(),
-            Mention::Pages(pages) => pages,
+            Mention::Pages(pages) | Mention::NewPages(pages) => pages,
             Mention::Page(page) => page,
-            Mention::Defines(..) | Mention::Uses(..) | Mention::Fixed(_) => 0,
+            Mention::Defines(..) | Mention::Uses(..) | Mention::Fixed(_) | Mention::Expects(_) => 0,
         }
     }
 
     /// Values that could stand in its place and weigh less: the least one, and one less.
     pub(crate) fn smaller(self) -> Option<[Value; 2]> {
-        let least = if let Mention::Pages(_) = self { 1 } else { 0 };
+        let least = if let Mention::Pages(_) | Mention::NewPages(_) = self { 1 } else { 0 };
         let weight = self.weight();
         let value = |weight: u64| match self {
-            Mention::At(Place::Mapping { name, .. }) => {
+            Mention::At(Place::Mapping { name, .. }) | Mention::Elsewhere(Place::Mapping { name, .. }) => {
                 Place::Mapping { name: name.clone(), page: weight }.to_string().into()
             }
             Mention::In(spot @ Spot { place: Place::Mapping { name, .. }, .. }) => {
@@ -80,6 +86,9 @@ pub(crate) trait Argument: Kind {
 }
 
 impl Argument for Bool {}
+
+/// Of a list, no element says anything that the rest of the scenario has to know.
+impl<T: Argument> Argument for List<T> {}
 
 impl Argument for Place {
     fn mention(value: &Place) -> Option<Mention<'_>> {
@@ -122,6 +131,8 @@ macro_rules! names {
     (@title Uses, Pin) => { "the name of a pin" };
     (@title Uses, Value) => { "the name of a value" };
     (@title Uses, Pipe) => { "the name of a pipe" };
+    (@title Uses, Process) => { "the name of a process" };
+    (@title Uses, Ring) => { "the name of a ring" };
 }
 
 names! {
@@ -133,6 +144,12 @@ names! {
     OldPin like Text => Uses(Pin), as "pin";
     /// The name of a process that the operation makes.
     NewProcess like Name => Defines(Process), as "child";
+    /// A process of the scenario, which exists or is forked.
+    OldProcess like Text => Uses(Process), as "child";
+    /// The name of a ring that the operation gives a buffer.
+    FilledRing like Name => Defines(Ring), as "ring";
+    /// A ring that some operation gives a buffer.
+    OldRing like Text => Uses(Ring), as "ring";
     /// The name of a pipe that the operation fills.
     FilledPipe like Name => Defines(Pipe), as "pipe";
     /// A pipe that some operation fills.
@@ -176,6 +193,10 @@ const MAX_PINNED: u64 = 65_536;
 pages! {
     /// The length of a range of addresses, in pages.
     RangePages from 1 to MAX_RANGE => Pages;
+    /// The length that a range of addresses had, in pages.
+    OldPages from 0 to MAX_RANGE => Pages;
+    /// The length that a range of addresses gets, in pages.
+    NewPages from 1 to MAX_RANGE => NewPages;
     /// How many pages are pinned, or put into a pipe.
     PinnedPages from 1 to MAX_PINNED => Pages;
     /// One of the pages of a pin, counted from 0.
@@ -226,47 +247,24 @@ impl Argument for FixedAddress {
     }
 }
 
-/// Some names out of a fixed list, all of which must be given: flags of which only one combination is modelled.
-pub(crate) trait AllOf {
-    /// What is wrong if one of them is missing, after its name.
-    const WHY: &'static str;
-    /// The names that must be given.
-    const NAMES: &'static [((), &'static str)];
-    /// Names that exist and are not modelled yet.
-    const LATER: &'static [&'static str];
-}
+/// A page of the process that another field names.
+pub(crate) struct PlaceElsewhere;
 
-/// The flags of `T`.
-pub(crate) struct Flags<T>(PhantomData<T>);
-
-impl<T: AllOf> Kind for Flags<T> {
-    type Value = ();
-    fn decode(node: &Node<'_>) -> Option<()> {
-        let items = node.items()?;
-        let decode = |item: &Node<'_>| {
-            let text = item.as_string().map(str::to_owned);
-            item.named("flag", T::NAMES, T::LATER).and(text)
-        };
-        let given: Vec<String> = items.iter().filter_map(decode).collect();
-        if given.len() < items.len() {
-            return None;
-        }
-        for (_, flag) in T::NAMES {
-            if !given.iter().any(|other| other == flag) {
-                node.error(format!("`flags` lacks `{flag}`: {}", T::WHY));
-                return None;
-            }
-        }
-        Some(())
+impl Kind for PlaceElsewhere {
+    type Value = Place;
+    fn decode(node: &Node<'_>) -> Option<Place> {
+        Place::decode(node)
     }
     fn schema() -> Value {
-        let names: Vec<&str> = T::NAMES.iter().map(|(_, name)| *name).collect();
-        let contains: Vec<Value> = names.iter().map(|name| json!({ "contains": { "const": name } })).collect();
-        json!({ "type": "array", "items": { "enum": names }, "allOf": contains, "examples": [names] })
+        Place::schema()
     }
 }
 
-impl<T: AllOf> Argument for Flags<T> {}
+impl Argument for PlaceElsewhere {
+    fn mention(value: &Place) -> Option<Mention<'_>> {
+        Some(Mention::Elsewhere(value))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -294,6 +292,8 @@ mod tests {
         assert_eq!(Mention::At(&place).smaller(), Some([json!("buf"), json!("buf+1")]));
         assert_eq!(Mention::Pages(3).smaller(), Some([json!(1), json!(2)]));
         assert_eq!(Mention::Pages(1).smaller(), None);
+        assert_eq!(Mention::NewPages(2).smaller(), Some([json!(1), json!(1)]));
+        assert_eq!(Mention::Elsewhere(&place).smaller(), Some([json!("buf"), json!("buf+1")]));
         assert_eq!(Mention::Page(1).smaller(), Some([json!(0), json!(0)]));
         assert_eq!(Mention::Uses(Noun::Pin, "pin").smaller(), None);
     }

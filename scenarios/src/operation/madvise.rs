@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use sim_mm::madvise_dontneed;
+use serde_json::{Value, json};
+use sim_mm::{Advice, sys_madvise};
 
 use super::argument::{Argument, RangePages};
 use super::range::{Range, needs_pages_at_an_address};
 use super::{Operation, Running, operation};
-use crate::json::Named;
+use crate::json::{Kind, Node};
 use crate::stage::{Place, Task};
 
 operation! {
@@ -18,50 +19,35 @@ operation! {
         /// How many; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
         /// The advice: its name without `MADV_`, in lower case.
-        required "advice" advice: Advice,
+        required "advice" advice: AdviceName,
     }
     where needs_pages_at_an_address
 }
 
-/// `madvise()` advice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Advice {
-    /// `MADV_DONTNEED`.
-    DontNeed,
+/// Advice by its name. Which there is, and since when, is said by the kernel's table.
+pub(crate) struct AdviceName;
+
+/// Advice that exists and is not modelled yet.
+const LATER: &[&str] = &["hwpoison", "soft_offline", "mergeable", "unmergeable"];
+
+impl Kind for AdviceName {
+    type Value = Advice;
+
+    fn decode(node: &Node<'_>) -> Option<Advice> {
+        node.named("advice", Advice::NAMES, LATER)
+    }
+
+    fn schema() -> Value {
+        let about = |advice: Advice| match advice.since() {
+            Some(since) => format!("{} Kernels before {since} answer `EINVAL`.", advice.about()),
+            None => advice.about().to_owned(),
+        };
+        let value = |(advice, name): &(Advice, &str)| json!({ "const": name, "description": about(*advice) });
+        json!({ "oneOf": Advice::NAMES.iter().map(value).collect::<Vec<_>>(), "examples": ["dontneed"] })
+    }
 }
 
-impl Named for Advice {
-    const WHAT: &'static str = "advice";
-    const NAMES: &'static [(Advice, &'static str)] = &[(Advice::DontNeed, "dontneed")];
-    const LATER: &'static [&'static str] = &[
-        "normal",
-        "random",
-        "sequential",
-        "willneed",
-        "free",
-        "remove",
-        "dontfork",
-        "dofork",
-        "hwpoison",
-        "soft_offline",
-        "mergeable",
-        "unmergeable",
-        "hugepage",
-        "nohugepage",
-        "dontdump",
-        "dodump",
-        "wipeonfork",
-        "keeponfork",
-        "cold",
-        "pageout",
-        "populate_read",
-        "populate_write",
-        "dontneed_locked",
-        "collapse",
-    ];
-}
-
-impl Argument for Advice {}
+impl Argument for AdviceName {}
 
 impl Range for Madvise {
     fn range(&self) -> (&Place, Option<u64>) {
@@ -71,26 +57,19 @@ impl Range for Madvise {
 
 impl fmt::Display for Madvise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.advice {
-            Advice::DontNeed => "MADV_DONTNEED",
-        };
-        write!(f, "madvise {}, {advice}", self.range_text())
+        write!(f, "madvise {}, MADV_{}", self.range_text(), self.advice.name().to_ascii_uppercase())
     }
 }
 
 impl Operation for Madvise {
     fn routine(&self) -> Option<&'static str> {
-        match self.advice {
-            Advice::DontNeed => Some("madvise_dontneed"),
-        }
+        Some(self.advice.routine())
     }
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let range = task.range(&self.at, self.pages)?;
-            match self.advice {
-                Advice::DontNeed => madvise_dontneed(task.cpu, range.start, range.end).await?,
-            }
+            sys_madvise(task.cpu, range.start, range.end, self.advice).await?;
             Ok(0)
         })
     }

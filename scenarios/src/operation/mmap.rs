@@ -1,73 +1,130 @@
-//! `mmap`: private anonymous memory.
+//! `mmap`: anonymous memory, private or shared.
 
 use std::fmt;
 
-use sim_mm::{MapFlags, sys_mmap};
+use sim_mm::{MapFlags, Prot, sys_mmap};
 
-use super::argument::{AllOf, Argument, FixedAddress, Flags, NewMapping, RangePages};
+use super::argument::{Argument, FixedAddress, NewMapping, RangePages};
+use super::flags::{flags_text, not_both};
 use super::{Operation, Running, operation, pages_text};
-use crate::json::{Named, name_of};
-use crate::stage::Task;
+use crate::json::{Fields, List, Named, name_of};
+use crate::stage::{Place, Task};
 
 operation! {
-    /// Maps private anonymous memory: `mmap()`.
+    /// Maps anonymous memory: `mmap()`.
     "mmap" Mmap {
         /// What operations call the mapping.
         required "as" name: NewMapping,
         /// Its length.
         required "pages" pages: RangePages,
         /// What may be done with it; `rw` if not given.
-        or (Prot::ReadWrite) "prot" prot: Prot,
-        /// Its flags: private and anonymous, both.
-        or (()) "flags" flags: Flags<PrivateAnonymous>,
-        /// Where it is; where the kernel would put it, if not given.
+        or (Prot::READ_WRITE) "prot" prot: Prot,
+        /// Its flags. It is private if it is not `shared`, and always anonymous, whether that is said or not.
+        or (Vec::new()) "flags" flags: List<Flag>,
+        /// Where it is; where the kernel would put it, if not given. If something is there already, it fails with
+        /// `EEXIST`; with `fixed` it takes the place of that.
         optional "at" at: FixedAddress,
+    }
+    where flags_fit
+}
+
+/// A flag of `mmap()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// `MAP_PRIVATE`.
+    Private,
+    /// `MAP_ANONYMOUS`.
+    Anonymous,
+    /// `MAP_SHARED`.
+    Shared,
+    /// `MAP_FIXED`.
+    Fixed,
+    /// `MAP_FIXED_NOREPLACE`.
+    FixedNoReplace,
+    /// `MAP_POPULATE`.
+    Populate,
+    /// `MAP_LOCKED`.
+    Locked,
+    /// `MAP_NORESERVE`.
+    NoReserve,
+}
+
+impl Named for Flag {
+    const WHAT: &'static str = "flag";
+    const NAMES: &'static [(Flag, &'static str)] = &[
+        (Flag::Private, "private"),
+        (Flag::Anonymous, "anonymous"),
+        (Flag::Shared, "shared"),
+        (Flag::Fixed, "fixed"),
+        (Flag::FixedNoReplace, "fixed_noreplace"),
+        (Flag::Populate, "populate"),
+        (Flag::Locked, "locked"),
+        (Flag::NoReserve, "noreserve"),
+    ];
+    const LATER: &'static [&'static str] = &["file", "hugetlb", "growsdown", "stack", "droppable"];
+}
+
+impl Argument for Flag {}
+
+impl Flag {
+    fn bits(self) -> MapFlags {
+        match self {
+            // What a mapping is without `MAP_SHARED` and a file.
+            Flag::Private | Flag::Anonymous => MapFlags::empty(),
+            Flag::Shared => MapFlags::SHARED,
+            Flag::Fixed => MapFlags::FIXED,
+            Flag::FixedNoReplace => MapFlags::FIXED_NOREPLACE,
+            Flag::Populate => MapFlags::POPULATE,
+            Flag::Locked => MapFlags::LOCKED,
+            Flag::NoReserve => MapFlags::NORESERVE,
+        }
     }
 }
 
-/// What a mapping allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Prot {
-    /// `PROT_READ | PROT_WRITE`.
-    ReadWrite,
-    /// `PROT_READ`.
-    Read,
+fn flags_fit(fields: &Fields<'_>, mmap: &Mmap) -> Option<()> {
+    not_both(fields, &mmap.flags, Flag::Private, Flag::Shared)?;
+    for flag in [Flag::Fixed, Flag::FixedNoReplace] {
+        if mmap.at.is_none() && mmap.flags.contains(&flag) {
+            let help = "say where by the field `at`".to_owned();
+            fields.get("flags")?.error_with_help(format!("flag `{}` needs an address", name_of(flag)), Some(help));
+            return None;
+        }
+    }
+    Some(())
 }
 
-impl Named for Prot {
-    const WHAT: &'static str = "`prot`";
-    const NAMES: &'static [(Prot, &'static str)] = &[(Prot::ReadWrite, "rw"), (Prot::Read, "r")];
-    const LATER: &'static [&'static str] = &["none", "w", "x", "rx", "wx", "rwx"];
-}
-
-impl Argument for Prot {}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PrivateAnonymous;
-
-impl AllOf for PrivateAnonymous {
-    const WHY: &'static str = "only private anonymous memory is modelled";
-    const NAMES: &'static [((), &'static str)] = &[((), "private"), ((), "anonymous")];
-    const LATER: &'static [&'static str] =
-        &["shared", "file", "hugetlb", "fixed", "populate", "locked", "growsdown", "noreserve", "stack"];
+impl Mmap {
+    fn map_flags(&self) -> MapFlags {
+        let flags: MapFlags = self.flags.iter().map(|flag| flag.bits()).collect();
+        let exactly = self.at.is_some() && !flags.contains(MapFlags::FIXED);
+        if exactly { flags | MapFlags::FIXED_NOREPLACE } else { flags }
+    }
 }
 
 impl fmt::Display for Mmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mmap {} {} as {}", pages_text(self.pages), name_of(self.prot), self.name)?;
+        let usual = [Flag::Private, Flag::Anonymous];
+        let flags = self.flags.iter().copied().filter(|flag| !usual.contains(flag));
+        write!(f, "mmap {} {}{} as {}", pages_text(self.pages), name_of(self.prot), flags_text(flags), self.name)?;
         self.at.map_or(Ok(()), |at| write!(f, " at {at}"))
     }
 }
 
 impl Operation for Mmap {
+    fn routine(&self) -> Option<&'static str> {
+        Some("do_mmap")
+    }
+
+    fn replaces(&self) -> Option<(Place, u64)> {
+        let flags = self.map_flags();
+        let replaces = flags.contains(MapFlags::FIXED) && !flags.contains(MapFlags::FIXED_NOREPLACE);
+        self.at.filter(|_| replaces).map(|at| (Place::Address(at), self.pages))
+    }
+
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let prot = match self.prot {
-                Prot::ReadWrite => sim_mm::Prot::READ_WRITE,
-                Prot::Read => sim_mm::Prot::READ,
-            };
-            let flags = if self.at.is_some() { MapFlags::FIXED_NOREPLACE } else { MapFlags::empty() };
-            let request = sim_mm::Mmap { addr: self.at, pages: self.pages, prot, flags };
+            let request =
+                sim_mm::Mmap { addr: self.at, pages: self.pages, prot: self.prot, flags: self.map_flags() };
             let start = sys_mmap(task.cpu, request).await?;
             task.map(&self.name, start, self.pages);
             Ok(0)

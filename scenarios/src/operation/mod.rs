@@ -7,12 +7,15 @@
 
 mod argument;
 mod declare;
+mod flags;
+mod prot;
 mod range;
 mod statement;
 
 pub(crate) use argument::{Argument, Mention, Noun, OldValue, Word};
 pub(crate) use declare::operation;
 pub use statement::Statement;
+pub(crate) use vmas::ExpectedVmaFields;
 
 use std::fmt;
 
@@ -20,8 +23,8 @@ use serde_json::{Value, json};
 use sim_core::BoxFuture;
 use sim_mm::{Errno, Release};
 
-use crate::json::{Node, ObjectFacts};
-use crate::stage::Task;
+use crate::json::{Kind as _, Node, ObjectFacts};
+use crate::stage::{Place, Task};
 
 /// Declares the table: the modules, and a row for each operation, in the order in which help names them.
 macro_rules! operations {
@@ -41,17 +44,25 @@ macro_rules! operations {
 operations! {
     mmap: Mmap;
     munmap: Munmap;
+    mprotect: Mprotect;
+    mremap: Mremap;
     access: Write, Read;
     locked: Xchg, Cmpxchg, Xadd;
     fence: Mfence, Lfence, Sfence;
     madvise: Madvise;
+    mlock: Mlock, Munlock;
+    mincore: Mincore;
+    msync: Msync;
     fork: Fork;
     exit: Exit;
     gup: GupFast, GupFastOnly, Gup;
     put_pages: PutPages;
     device: DeviceRead, DeviceWrite;
     pipe: Vmsplice, PipeRead;
+    remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
+    ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
+    vmas: Vmas;
     bare: SetEntry, Invlpg, MovCr3, IpiInvlpg;
 }
 
@@ -115,6 +126,11 @@ pub(crate) trait Operation: Members + fmt::Debug + fmt::Display + Send + Sync {
         false
     }
 
+    /// The pages at which it puts a mapping in place of whatever is there: the first, and how many.
+    fn replaces(&self) -> Option<(Place, u64)> {
+        None
+    }
+
     /// Whether nothing can run in its thread after it.
     fn is_last(&self) -> bool {
         false
@@ -136,6 +152,11 @@ pub(crate) fn schema() -> Value {
     let names: Vec<&str> = OPERATIONS.iter().filter(|row| row.can_stand_alone()).map(|row| row.tag).collect();
     let objects = OPERATIONS.iter().map(tagged);
     json!({ "oneOf": objects.chain([json!({ "enum": names })]).collect::<Vec<_>>() })
+}
+
+/// The schema of an advice of `madvise`.
+pub(crate) fn advice_schema() -> Value {
+    madvise::AdviceName::schema()
 }
 
 /// `1 page`, `3 pages`.

@@ -64,6 +64,25 @@ impl Statement {
         })
     }
 
+    /// The places that it names beside that, as far as they are of its own process, with the keys of their fields.
+    pub(crate) fn other_places(&self) -> Vec<(&'static str, &Place)> {
+        let places = self.mentions().into_iter().filter_map(|(key, mention)| match mention {
+            Mention::At(place) => Some((key, place)),
+            Mention::In(spot) => Some((key, &spot.place)),
+            _ => None,
+        });
+        places.skip(1).collect()
+    }
+
+    /// How many pages the mapping has that it makes.
+    pub(crate) fn new_pages(&self) -> Option<u64> {
+        let new_pages = self.mentions().into_iter().find_map(|(_, mention)| match mention {
+            Mention::NewPages(pages) => Some(pages),
+            _ => None,
+        });
+        new_pages.or_else(|| self.pages())
+    }
+
     /// How many pages it concerns, if it says so.
     pub(crate) fn pages(&self) -> Option<u64> {
         self.mentions().into_iter().find_map(|(_, mention)| match mention {
@@ -80,6 +99,11 @@ impl Statement {
     /// See [`Operation::unmaps`].
     pub(crate) fn unmaps(&self) -> bool {
         self.operation.unmaps()
+    }
+
+    /// See [`Operation::replaces`].
+    pub(crate) fn replaces(&self) -> Option<(Place, u64)> {
+        self.operation.replaces()
     }
 
     /// See [`Operation::is_last`].

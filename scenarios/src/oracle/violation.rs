@@ -68,6 +68,8 @@ pub enum Violation {
     Value { check: usize, of: String, is: u64, one_of: Vec<u64> },
     /// `check`: an operation returned what check number `check` does not allow.
     Returned { check: usize, thread: String, op: usize, value: i64, one_of: Vec<i64> },
+    /// `check`: operation `op` of a thread found other mappings than it expects. Both are told in words.
+    Mappings { thread: String, op: usize, expected: String, found: String },
     /// `check`: values came together that check number `check` says never do.
     Together { check: usize, values: Vec<(String, u64)> },
     /// `check`: check number `check` says what else is so if `given` is, and `are` is not that.
@@ -181,6 +183,7 @@ impl Violation {
             Violation::Value { .. }
             | Violation::Returned { .. }
             | Violation::Together { .. }
+            | Violation::Mappings { .. }
             | Violation::NotImplied { .. } => OracleId::Check,
         }
     }
@@ -218,6 +221,7 @@ impl Violation {
             | Violation::Value { .. }
             | Violation::Returned { .. }
             | Violation::Together { .. }
+            | Violation::Mappings { .. }
             | Violation::NotImplied { .. } => None,
         }
     }
@@ -254,6 +258,7 @@ impl Violation {
                 | Violation::Value { .. }
                 | Violation::Returned { .. }
                 | Violation::Together { .. }
+                | Violation::Mappings { .. }
                 | Violation::NotImplied { .. }
         )
     }
@@ -261,7 +266,9 @@ impl Violation {
     /// What a check is about: a value, or a thread.
     pub(super) fn subject(&self) -> Option<&str> {
         match self {
-            Violation::Value { of: subject, .. } | Violation::Returned { thread: subject, .. } => Some(subject),
+            Violation::Value { of: subject, .. }
+            | Violation::Returned { thread: subject, .. }
+            | Violation::Mappings { thread: subject, .. } => Some(subject),
             Violation::Together { values, .. } | Violation::NotImplied { are: values, .. } => {
                 values.first().map(|(name, _)| &**name)
             }
@@ -371,6 +378,9 @@ impl Violation {
             Violation::NotImplied { check, given, are, then } => {
                 format!("checks[{check}]: with {}, {} and not {}", listed(given), listed(are), listed(then))
             }
+            Violation::Mappings { thread, op, expected, found } => {
+                format!("operation {op} of `{thread}` expected mappings of {expected}, and found {found}")
+            }
             Violation::Returned { check, thread, op, value, one_of } => {
                 format!("checks[{check}]: operation {op} of `{thread}` returned {value}, not one of {one_of:?}")
             }
@@ -387,6 +397,10 @@ impl Violation {
             Violation::Together { values, .. } => format!("In one run {}.", listed(values)),
             Violation::NotImplied { given, are, then, .. } => {
                 format!("In a run in which {}, {}, where {} should be.", listed(given), listed(are), listed(then))
+            }
+            Violation::Mappings { thread, op, expected, found } => {
+                let call = names.operation(thread, *op);
+                format!("{call} of {thread} expected mappings of {expected}, and found {found}.")
             }
             Violation::Returned { thread, op, value, one_of, .. } => {
                 let (call, value) = (names.operation(thread, *op), returned_value(*value));
@@ -418,8 +432,7 @@ fn verb(write: bool) -> &'static str {
 
 /// A count, or the name of an error.
 pub(crate) fn returned_value(value: i64) -> String {
-    let errors = [Errno::Enomem, Errno::Efault, Errno::Einval];
-    let error = errors.into_iter().find(|errno| errno.code() == value);
+    let error = Errno::ALL.iter().find(|errno| errno.code() == value);
     error.map_or_else(|| value.to_string(), |errno| format!("-{errno}"))
 }
 

@@ -9,7 +9,7 @@ use sim_mm::Group;
 use super::section::Section;
 use super::{StrategyName, case, config, fields};
 use crate::json::{Kind as _, ObjectFacts, quote};
-use crate::operation::OPERATIONS;
+use crate::operation::{OPERATIONS, advice_schema};
 
 /// What stands above everything else.
 const HEAD: &str = "# The scenario format
@@ -59,6 +59,7 @@ pub fn document() -> String {
     }
     page.values("Strategies", "Which schedules of a case are tried.", &StrategyName::schema());
     page.values("Oracles", "Who finds violations.", &case::oracle_schema());
+    page.values("Advice", "What a process can say of its memory by `madvise`.", &advice_schema());
     page.settings("Platform", "The knobs of the machine.", Group::Platform);
     page.settings("Design", "The designs of the kernel. A release has one of each.", Group::Design);
     page.heading("##", "Checks");
@@ -184,6 +185,9 @@ impl Page {
         }
         if *schema == case::oracle_schema() {
             return link("an oracle", "Oracles");
+        }
+        if schema["oneOf"] == advice_schema()["oneOf"] {
+            return link("an advice", "Advice");
         }
         for (group, title) in [(Group::Platform, "Platform"), (Group::Design, "Design")] {
             if *schema == config::choices_schema(group) {

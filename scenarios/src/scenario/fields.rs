@@ -10,7 +10,7 @@ use super::section::Section;
 use super::spec::MAX_CPUS;
 use super::{Case, Check, Final, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
 use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, ObjectFacts, Text, fields, quote};
-use crate::operation::{OldValue, Statement, Word};
+use crate::operation::{ExpectedVmaFields, OldValue, Statement, Word};
 use crate::stage::Spot;
 
 /// The objects that are declared here, for the documentation.
@@ -21,6 +21,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Thread", facts: ThreadFields::FACTS },
     Section { title: "Final", facts: FinalFields::FACTS },
     Section { title: "Case", facts: CaseFields::FACTS },
+    Section { title: "Expected mapping", facts: ExpectedVmaFields::FACTS },
 ];
 
 fields! {

@@ -41,9 +41,13 @@ pub(super) fn validate(scenario: &Scenario, sequences: &[Sequence<'_>], parents:
         all.map(|mapping| (mapping.name, mapping.pages)).collect()
     };
     for Sequence { process, statements } in sequences.iter().filter(|sequence| exists(sequence.process)) {
-        let visible = visible(process);
+        let own = visible(process);
         for statement in *statements {
-            place(statement, &visible, &mappings, notes);
+            place(statement, &own, &mappings, notes);
+            let other = statement.uses(Noun::Process).filter(|(_, process)| exists(process));
+            if let Some((_, process)) = other {
+                elsewhere(statement, &visible(process), &mappings, notes);
+            }
         }
     }
     for (i, last) in scenario.finals.iter().enumerate() {
@@ -61,7 +65,7 @@ fn collect<'a>(sequences: &[Sequence<'a>]) -> Mappings<'a> {
     for Sequence { process, statements } in sequences {
         for statement in *statements {
             if let Some((_, name)) = statement.defines(Noun::Mapping) {
-                let pages = statement.pages().unwrap_or(1);
+                let pages = statement.new_pages().unwrap_or(1);
                 let at = statement.mentions().into_iter().find_map(|(_, mention)| match mention {
                     Mention::Fixed(at) => Some(at),
                     _ => None,
@@ -79,16 +83,11 @@ fn collect<'a>(sequences: &[Sequence<'a>]) -> Mappings<'a> {
     mappings
 }
 
-/// Whether an operation unmaps some of a mapping.
+/// Whether an operation unmaps some of a mapping, or puts another in its place.
 fn unmaps(statement: &Statement, mapping: &Mapping<'_>) -> bool {
-    match statement.place().filter(|_| statement.unmaps()) {
-        Some((_, Place::Mapping { name, .. })) => name == mapping.name,
-        Some((_, Place::Address(from))) => mapping.at.is_some_and(|start| {
-            let end = from.plus_pages(statement.pages().unwrap_or(1));
-            *from < start.plus_pages(mapping.pages) && start < end
-        }),
-        None => false,
-    }
+    let unmapped = statement.place().filter(|_| statement.unmaps());
+    unmapped.is_some_and(|(_, place)| mapping.has_some_of(place, statement.pages().unwrap_or(1)))
+        || statement.replaces().is_some_and(|(place, pages)| mapping.has_some_of(&place, pages))
 }
 
 /// Pages of user space.
@@ -188,14 +187,32 @@ fn smaller_machines(scenario: &Scenario, mappings: &Mappings<'_>, notes: &Notes)
     }
 }
 
-/// A place names a mapping that its process has, and pages that the mapping has.
+/// The places of an operation name mappings that its process has, and pages that the mappings have.
 fn place(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Notes) {
+    for (_, mention) in statement.mentions() {
+        let Mention::Expects(expected) = mention else { continue };
+        for (i, at) in expected.iter().enumerate() {
+            page(at, || format!("{}[{i}].at", statement.field("expect")), visible, all, notes);
+        }
+    }
+    for (field, place) in statement.other_places() {
+        page(place, || statement.field(field), visible, all, notes);
+    }
     let Some((field, place)) = statement.place() else { return };
     let pages = statement.pages().unwrap_or(1);
     let Some((has, rest)) = page(place, || statement.field(field), visible, all, notes) else { return };
     if pages > rest {
         let message = format!("{} from page {} reach beyond {has}", counted(pages, "page"), place.distance());
         notes.error(&statement.field("pages"), message, None);
+    }
+}
+
+/// The same of a place in another process, of which `visible` are the mappings.
+fn elsewhere(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Notes) {
+    for (field, mention) in statement.mentions() {
+        if let Mention::Elsewhere(place) = mention {
+            page(place, || statement.field(field), visible, all, notes);
+        }
     }
 }
 
@@ -229,11 +246,23 @@ fn page(
 impl Mapping<'_> {
     /// The addresses that no other mapping of the process can have, if it has a fixed place.
     fn fixed(&self) -> Option<Range<VirtAddr>> {
-        self.at.filter(|_| !self.unmapped).map(|at| at..at.plus_pages(self.pages))
+        let at = self.at.filter(|_| !self.unmapped && self.statement.replaces().is_none());
+        at.map(|at| at..at.plus_pages(self.pages))
     }
 
-    /// Pages that are never given back.
+    /// Whether it has some of the pages from a place on, as far as that can be said before anything runs.
+    fn has_some_of(&self, place: &Place, pages: u64) -> bool {
+        match place {
+            Place::Mapping { name, .. } => name == self.name,
+            Place::Address(from) => self.at.is_some_and(|start| {
+                let end = from.plus_pages(pages);
+                *from < start.plus_pages(self.pages) && start < end
+            }),
+        }
+    }
+
+    /// Pages that are never given back, and that nothing else had before.
     fn kept_pages(&self) -> u64 {
-        if self.unmapped { 0 } else { self.pages }
+        if self.unmapped || self.statement.replaces().is_some() { 0 } else { self.pages }
     }
 }

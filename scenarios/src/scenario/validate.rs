@@ -21,7 +21,9 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
         pins(sequence, notes);
         exit_is_last(sequence, notes);
     }
-    pipes(&sequences, notes);
+    shared(&sequences, Noun::Pipe, "pipe", notes);
+    shared(&sequences, Noun::Ring, "ring", notes);
+    other_processes(scenario, &sequences, &parents, notes);
     checks(scenario, &sequences, notes);
     unique("case", scenario.cases.iter().enumerate().map(|(i, c)| (&*c.name, format!("cases[{i}].name"))), notes);
     mappings::validate(scenario, &sequences, &parents, notes);
@@ -129,12 +131,23 @@ fn exit_is_last(sequence: &Sequence<'_>, notes: &Notes) {
     }
 }
 
-fn pipes(sequences: &[Sequence<'_>], notes: &Notes) {
+/// Pipes and rings are there for all threads, if any operation fills them.
+fn shared(sequences: &[Sequence<'_>], noun: Noun, kind: &str, notes: &Notes) {
     let statements = || sequences.iter().flat_map(|sequence| sequence.statements);
-    let filled: Vec<&str> = statements().filter_map(|statement| Some(statement.defines(Noun::Pipe)?.1)).collect();
+    let filled: Vec<&str> = statements().filter_map(|statement| Some(statement.defines(noun)?.1)).collect();
     for statement in statements() {
-        if let Some((key, pipe)) = statement.uses(Noun::Pipe) {
-            known("pipe", pipe, || statement.field(key), filled.iter().copied(), notes);
+        if let Some((key, name)) = statement.uses(noun) {
+            known(kind, name, || statement.field(key), filled.iter().copied(), notes);
+        }
+    }
+}
+
+/// Operations on other processes name one that there is at some time.
+fn other_processes(scenario: &Scenario, sequences: &[Sequence<'_>], parents: &Parents<'_>, notes: &Notes) {
+    let given = || scenario.processes.iter().map(|process| &*process.name);
+    for statement in sequences.iter().flat_map(|sequence| sequence.statements) {
+        if let Some((key, process)) = statement.uses(Noun::Process) {
+            known("process", process, || statement.field(key), given().chain(parents.keys().copied()), notes);
         }
     }
 }

@@ -5,14 +5,16 @@ mod place;
 mod spot;
 mod task;
 
+pub(crate) use names::Mismatch;
 pub(crate) use place::Place;
 pub(crate) use spot::Spot;
 pub(crate) use task::Task;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use sim_core::{Loc, MemoryBuilder, TaskId};
-use sim_gup::callers::Pipe;
+use sim_gup::callers::{Pipe, Ring};
 use sim_mm::{Errno, Kernel, MachineConfig, MmId};
 use sim_mmu::{Pfn, VirtAddr};
 
@@ -32,6 +34,8 @@ pub(crate) struct Cast {
     pub(crate) after: Vec<Option<usize>>,
     /// Names of the pipes.
     pub(crate) pipes: Vec<String>,
+    /// Names of the rings.
+    pub(crate) rings: Vec<String>,
 }
 
 /// A simulated machine, and what operations call the things on it.
@@ -40,6 +44,7 @@ pub(crate) struct Stage {
     pub kernel: Kernel,
     cast: Cast,
     pipes: Vec<Pipe>,
+    rings: Vec<Ring>,
     /// For each process, a word that says that it exists.
     born: Loc,
     /// For each thread, a word that says that it has ended, if somebody waits for that.
@@ -58,6 +63,7 @@ impl Stage {
     pub(crate) fn new(cast: Cast, config: MachineConfig) -> Stage {
         let mut memory = MemoryBuilder::default();
         let pipes = cast.pipes.iter().map(|name| Pipe::new(&mut memory, name)).collect();
+        let rings = cast.rings.iter().map(|name| Ring::new(&mut memory, name)).collect();
         let born = memory.words("process.born", cast.processes.len());
         let ended = memory.words("thread.ended", cast.threads.len());
         let kernel = Kernel::new(memory, config);
@@ -65,7 +71,7 @@ impl Stage {
         let values = kernel.core().reserve_places(VALUES as usize);
         let names = Names::new(cast.processes.len());
         let base = RefCell::new(names.clone());
-        Stage { kernel, cast, pipes, born, ended, mappings, values, names: RefCell::new(names), base }
+        Stage { kernel, cast, pipes, rings, born, ended, mappings, values, names: RefCell::new(names), base }
     }
 
     /// The number of the process of a name.
@@ -131,6 +137,11 @@ impl Stage {
     /// Every operation that failed in the run: whose, which, and how.
     pub(crate) fn failures(&self, mut hear: impl FnMut(TaskId, usize, Errno)) {
         self.names.borrow().failed().iter().for_each(|(task, op, errno)| hear(*task, *op, *errno));
+    }
+
+    /// Every operation that found other mappings than it expected: whose, which, and how they differ.
+    pub(crate) fn mismatches(&self) -> Vec<(TaskId, usize, Rc<Mismatch>)> {
+        self.names.borrow().mismatches().to_vec()
     }
 
     /// Gives every thread the address space of its process, if that exists already.

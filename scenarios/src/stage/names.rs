@@ -15,6 +15,15 @@ struct Mapping {
     pages: u64,
 }
 
+/// That the mappings of a process were not as a thread expected them, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mismatch {
+    /// The mappings that were expected.
+    pub(crate) expected: String,
+    /// The mappings that are there.
+    pub(crate) found: String,
+}
+
 /// What the names of a scenario stand for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
@@ -26,6 +35,8 @@ pub(super) struct Names {
     returned: Vec<(TaskId, usize, i64)>,
     /// Operations that failed, and how.
     failed: Vec<(TaskId, usize, Errno)>,
+    /// Operations that found other mappings than they expected.
+    mismatches: Vec<(TaskId, usize, Rc<Mismatch>)>,
 }
 
 impl Names {
@@ -102,6 +113,17 @@ impl Names {
     /// The operations that failed, and how.
     pub(super) fn failed(&self) -> &[(TaskId, usize, Errno)] {
         &self.failed
+    }
+
+    /// The present operation of a task, which is the one behind all that have returned, found other mappings.
+    pub(super) fn note_mismatch(&mut self, task: TaskId, mismatch: Mismatch) {
+        let op = self.returned.iter().filter(|(of, ..)| *of == task).count();
+        self.mismatches.push((task, op, Rc::new(mismatch)));
+    }
+
+    /// The operations that found other mappings than they expected.
+    pub(super) fn mismatches(&self) -> &[(TaskId, usize, Rc<Mismatch>)] {
+        &self.mismatches
     }
 
     /// Every page that is mapped, in any address space.

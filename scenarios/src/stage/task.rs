@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
-use sim_gup::callers::Pipe;
-use sim_mm::{Cpu, Errno, MmId, start_task_in};
+use sim_gup::callers::{Pipe, Ring};
+use sim_mm::{Cpu, Errno, MmId, MmStruct, get_task_mm, start_task_in};
 use sim_mmu::VirtAddr;
 
-use super::{Place, Spot, Stage, VALUES};
+use super::{Mismatch, Place, Spot, Stage, VALUES};
 
 /// A task of a scenario, on its CPU, in its process.
 #[derive(Clone, Copy)]
@@ -85,13 +85,13 @@ impl<'m> Task<'m> {
         self.cpu.core.touch(self.stage.mappings.offset(process as u32), changes);
     }
 
-    /// Where a place is, and the pages from there to the end of its mapping.
-    fn find(self, place: &Place) -> Result<(VirtAddr, u64), Errno> {
+    /// Where a place of a process is, and the pages from there to the end of its mapping.
+    fn find(self, process: usize, place: &Place) -> Result<(VirtAddr, u64), Errno> {
         match place {
             Place::Address(va) => Ok((*va, 1)),
             Place::Mapping { name, page } => {
-                self.touch_mappings(self.process, false);
-                let (start, pages) = self.stage.names.borrow().mapping(self.process, name).ok_or(Errno::Efault)?;
+                self.touch_mappings(process, false);
+                let (start, pages) = self.stage.names.borrow().mapping(process, name).ok_or(Errno::Efault)?;
                 Ok((start.plus_pages(*page), pages.saturating_sub(*page)))
             }
         }
@@ -102,7 +102,33 @@ impl<'m> Task<'m> {
     /// # Errors
     /// `EFAULT` if it names a mapping that the process does not have now.
     pub(crate) fn address(self, place: &Place) -> Result<VirtAddr, Errno> {
-        self.find(place).map(|(va, _)| va)
+        self.find(self.process, place).map(|(va, _)| va)
+    }
+
+    /// The address of a place of another process, by the names of that.
+    ///
+    /// # Errors
+    /// As [`address`](Task::address).
+    pub(crate) fn address_in(self, process: &str, place: &Place) -> Result<VirtAddr, Errno> {
+        self.find(self.stage.process(process), place).map(|(va, _)| va)
+    }
+
+    /// The address space of a process, with one more user: who asks for it gives it back by `put_task_mm()`.
+    ///
+    /// # Errors
+    /// `ESRCH` if the process does not exist yet, or has ended.
+    pub(crate) async fn mm_of(self, process: &str) -> Result<&'m MmStruct, Errno> {
+        let process = self.stage.process(process);
+        // find_get_task_by_vpid(): that the process is looked up is a step of its own.
+        self.cpu.load(Shared::<u64>::at(self.stage.born.offset(process as u32))).await;
+        self.touch_mappings(process, false);
+        let mm = self.stage.mm(process).ok_or(Errno::Esrch)?;
+        get_task_mm(self.cpu, mm).ok_or(Errno::Esrch)
+    }
+
+    /// What the scenario calls a page of its process: `buf+1`.
+    pub(crate) fn page_name(self, va: VirtAddr) -> Option<String> {
+        self.stage.page_name(self.mm().ok()?, va)
     }
 
     /// The address of a spot.
@@ -128,7 +154,7 @@ impl<'m> Task<'m> {
     /// # Errors
     /// As [`address`](Task::address).
     pub(crate) fn range(self, place: &Place, pages: Option<u64>) -> Result<Range<VirtAddr>, Errno> {
-        let (start, rest) = self.find(place)?;
+        let (start, rest) = self.find(self.process, place)?;
         Ok(start..start.plus_pages(pages.unwrap_or(rest)))
     }
 
@@ -169,6 +195,17 @@ impl<'m> Task<'m> {
     pub(crate) fn pipe(self, name: &str) -> &'m Pipe {
         let index = self.stage.cast.pipes.iter().position(|pipe| pipe == name);
         &self.stage.pipes[index.expect("the loader checked the names of pipes")]
+    }
+
+    /// The ring of a name.
+    pub(crate) fn ring(self, name: &str) -> &'m Ring {
+        let index = self.stage.cast.rings.iter().position(|ring| ring == name);
+        &self.stage.rings[index.expect("the loader checked the names of rings")]
+    }
+
+    /// The mappings of its process are not as its present operation expects them.
+    pub(crate) fn note_mismatch(self, mismatch: Mismatch) {
+        self.stage.names.borrow_mut().note_mismatch(self.id, mismatch);
     }
 
     /// The process of that name is a child of the task's process, and has its mappings.

@@ -17,7 +17,7 @@ use crate::json::LoadErrors;
 use crate::operation::{Mention, Noun};
 use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, livelock};
 use crate::scenario::{Check, Final, MachineSpec, Scenario};
-use crate::stage::{Cast, Stage};
+use crate::stage::{Cast, Mismatch, Stage};
 use script::Script;
 use tally::Checked;
 
@@ -136,8 +136,9 @@ impl<'s> World<'s> {
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
             mms: cast.processes.len(),
-            // Every operation makes at most two more than it found, and a child has what its parent has.
-            vmas: cast.processes.len() * (2 + 2 * statements),
+            // Every operation makes at most four more than it found (mremap(), where it splits the old place and the
+            // new one), and a child has what its parent has.
+            vmas: cast.processes.len() * (2 + 4 * statements),
             files: statements,
             tasks: scenario.threads.len() + scenario.processes.len(),
             platform: CATALOGUE.platform(kernel.version, &machine.platform),
@@ -171,6 +172,12 @@ impl<'s> World<'s> {
                 let statement = &process.setup[op];
                 let why = SetupFault::Failed { tag: statement.tag(), process: process.name.clone(), errno };
                 return Err(why.at(self.scenario, &statement.path));
+            }
+            let mismatches = self.stage.mismatches();
+            if let Some((_, op, mismatch)) = mismatches.iter().find(|(task, ..)| *task == script.task.id) {
+                let finding = mappings_differ(&process.name, *op, mismatch).to_string();
+                let why = SetupFault::Violation { process: process.name.clone(), finding };
+                return Err(why.at(self.scenario, &process.setup[*op].path));
             }
             if let Some(finding) = self.watch.findings().first() {
                 let finding = finding.violation.to_string();
@@ -286,6 +293,10 @@ impl<'s> World<'s> {
 
     fn check_values(&self) {
         let mut checked = Checked::default();
+        for (TaskId(thread), op, mismatch) in self.stage.mismatches() {
+            let violation = mappings_differ(&self.scenario.threads[usize::from(thread)].name, op, &mismatch);
+            self.watch.add(check_failed(violation, self.kernel().core().steps()));
+        }
         for (index, check) in self.scenario.checks.iter().enumerate() {
             let failed = match check {
                 Check::Value { of, one_of } => {
@@ -361,6 +372,12 @@ impl Drop for World<'_> {
     }
 }
 
+/// The violation that an operation of a thread or of the set-up of a process found.
+fn mappings_differ(who: &str, op: usize, mismatch: &Mismatch) -> Violation {
+    let Mismatch { expected, found } = mismatch.clone();
+    Violation::Mappings { thread: who.to_owned(), op, expected, found }
+}
+
 /// Whether a release has every operation of a scenario.
 fn all_are_in(version: Release, scenario: &Scenario) -> Result<(), SetupError> {
     for statement in scenario.statements() {
@@ -395,16 +412,20 @@ fn cast(scenario: &Scenario) -> Cast {
     let given = scenario.processes.iter().map(|process| &*process.name);
     let made = scenario.statements().filter_map(|statement| Some(statement.defines(Noun::Process)?.1));
     let processes: Vec<String> = given.chain(made).map(str::to_owned).collect();
-    let mut pipes: Vec<String> = Vec::new();
-    for (_, pipe) in scenario.statements().filter_map(|statement| statement.defines(Noun::Pipe)) {
-        if !pipes.iter().any(|other| other == pipe) {
-            pipes.push(pipe.to_owned());
+    let all = |noun: Noun| {
+        let mut all: Vec<String> = Vec::new();
+        for (_, name) in scenario.statements().filter_map(|statement| statement.defines(noun)) {
+            if !all.iter().any(|other| other == name) {
+                all.push(name.to_owned());
+            }
         }
-    }
+        all
+    };
+    let (pipes, rings) = (all(Noun::Pipe), all(Noun::Ring));
     let process = |name: &str| processes.iter().position(|process| process == name);
     let threads = scenario.threads.iter().map(|thread| process(&thread.process));
     let threads = threads.map(|process| process.expect("the loader checked the names of processes")).collect();
     let thread = |name: &String| scenario.threads.iter().position(|thread| thread.name == *name);
     let after = scenario.threads.iter().map(|of| of.after.as_ref().and_then(thread)).collect();
-    Cast { processes, threads, after, pipes }
+    Cast { processes, threads, after, pipes, rings }
 }

@@ -18,6 +18,11 @@ macro_rules! advices {
             pub fn since(self) -> Option<Release> {
                 match self { $(Advice::$advice => advices!(@or $($since)?)),* }
             }
+
+            /// What it says, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self { $(Advice::$advice => concat!($($doc),+).trim_ascii()),* }
+            }
         }
     };
     (@or $since:expr) => { Some($since) };
