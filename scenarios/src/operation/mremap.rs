@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
 use sim_mm::{MremapFlags, sys_mremap};
 
 use super::argument::{Argument, NewMapping, NewPages, OldPages};
 use super::flags::flags_text;
 use super::range::{Range, needs_pages_at_an_address};
 use super::{Operation, Running, as_text, operation, pages_text};
-use crate::json::{Fields, List, Named};
+use crate::json::{Fields, Kind, List, Named, Node};
 use crate::stage::{Place, Task};
 
 operation! {
@@ -24,7 +25,7 @@ operation! {
         /// Where it goes, with the flag `fixed`.
         optional "to" to: Place,
         /// Its flags; none if not given.
-        or (Vec::new()) "flags" flags: List<MremapFlags>,
+        or (Vec::new()) "flags" flags: Flags,
         /// What operations call the mapping that comes of it.
         optional "as" name: NewMapping,
     }
@@ -40,7 +41,24 @@ impl Named for MremapFlags {
     ];
 }
 
-impl Argument for MremapFlags {}
+/// The flags of `mremap()`.
+pub(crate) struct Flags;
+
+impl Kind for Flags {
+    type Value = Vec<MremapFlags>;
+
+    fn decode(node: &Node<'_>) -> Option<Vec<MremapFlags>> {
+        List::<MremapFlags>::decode(node)
+    }
+
+    fn schema() -> Value {
+        let mut schema = List::<MremapFlags>::schema();
+        schema["examples"] = json!([["maymove", "fixed"]]);
+        schema
+    }
+}
+
+impl Argument for Flags {}
 
 /// The address and the flag that says to look at it come together. What flags mean to each other, the kernel says.
 fn is_well_formed(fields: &Fields<'_>, mremap: &Mremap) -> Option<()> {
