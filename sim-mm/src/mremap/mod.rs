@@ -14,7 +14,7 @@ use crate::rmap::unlink_anon_vmas;
 use crate::settings::{MremapDontunmap, MremapExtend, MremapTarget};
 use crate::vm_flags::VmFlags;
 use crate::vma::{NewRange, Source, copy_of, vma_expand, vma_merge_new_range};
-use move_tables::move_page_tables;
+use move_tables::{Way, move_page_tables};
 
 /// The arguments of `mremap()`. Lengths are pages.
 #[derive(Clone, Copy, Debug, Default)]
@@ -245,12 +245,13 @@ async fn copy_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Remap) -> Resul
 async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) -> Result<VirtAddr, Errno> {
     let _routine = cpu.enter("move_vma");
     let new_vma = copy_vma(cpu, mm, vma, &remap).await?;
-    if let Err(errno) = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len).await {
-        // What was moved goes back, which needs no new table.
-        let back = move_page_tables(cpu, mm, remap.new_addr, remap.addr, remap.old_len).await;
-        debug_assert!(back.is_ok(), "the tables of the old place are still there");
+    // Both may be one mapping by now.
+    let vma = if new_vma.contains(cpu, remap.addr) { new_vma } else { vma };
+    let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, Way::There).await;
+    if moved < remap.old_len {
+        move_page_tables(cpu, mm, remap.new_addr, remap.addr, moved, Way::Back).await;
         do_munmap(cpu, mm, remap.new_addr, VirtAddr(remap.new_addr.0 + remap.new_len)).await?;
-        return Err(errno);
+        return Err(Errno::Enomem);
     }
     if remap.flags.contains(MremapFlags::DONTUNMAP) {
         // dontunmap_complete()

@@ -12,18 +12,26 @@ use crate::mm_types::MmStruct;
 use crate::pgtable::Pmdp;
 use crate::safeguards::MREMAP_FLUSH_LOCKED;
 
+/// Which way entries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To the new place, where tables may have to be made.
+    There,
+    /// Back again: where there is no table, nothing was moved away.
+    Back,
+}
+
 /// `move_page_tables()`: the entries of `len` bytes from `old` on map the same pages from `new` on when this returns, and
-/// no translation of the old place is left.
-///
-/// # Errors
-/// `ENOMEM`, if no frame is free for a table. A part may have been moved.
+/// no translation of the old place is left. Answers how many bytes were gone through before there was no frame for a
+/// table; on the way back, all.
 pub(super) async fn move_page_tables<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     old: VirtAddr,
     new: VirtAddr,
     len: u64,
-) -> Result<(), Errno> {
+    way: Way,
+) -> u64 {
     let _routine = cpu.enter("move_page_tables");
     let geometry = cpu.mmu.geometry;
     let span = geometry.span(Level::Pmd);
@@ -33,17 +41,35 @@ pub(super) async fn move_page_tables<'m>(
         // get_extent(): up to the end of the table on either side.
         let left = |addr: VirtAddr| span - (addr.0 & (span - 1));
         let extent = left(from).min(left(to)).min(len - done);
-        done += extent;
-        let Some(old_pmdp) = find_pmd(cpu, mm, from).await else { continue };
-        let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
-        let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
-        if extent == span && cpu.read_once(new_pmdp).await.none() {
-            move_normal_pmd(cpu, mm, old_pmdp, new_pmdp, from).await;
-        } else {
-            move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await?;
+        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && way == Way::There {
+            return done;
         }
+        done += extent;
     }
-    Ok(())
+    len
+}
+
+/// One round of `move_page_tables()`: what lies in one table on either side.
+async fn move_extent<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    from: VirtAddr,
+    to: VirtAddr,
+    extent: u64,
+    way: Way,
+) -> Result<(), Errno> {
+    let Some(old_pmdp) = find_pmd(cpu, mm, from).await else { return Ok(()) };
+    let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
+    let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
+    let has_no_table = cpu.read_once(new_pmdp).await.none();
+    if extent == cpu.mmu.geometry.span(Level::Pmd) && has_no_table {
+        move_normal_pmd(cpu, mm, old_pmdp, new_pmdp, from).await;
+        Ok(())
+    } else if has_no_table && way == Way::Back {
+        Ok(())
+    } else {
+        move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await
+    }
 }
 
 /// Two locks of page tables, the second unless it is the first.

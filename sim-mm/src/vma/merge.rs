@@ -143,13 +143,18 @@ pub(crate) fn vma_merge_new_range(
 ) -> Result<Option<Vma>, Errno> {
     let place = vmas.partition_point(|vma| vma.start(cpu) < range.start);
     let before = place.checked_sub(1).map(|before| vmas[before]);
+    // A mapping that moves a little can be its own neighbour, and be taken in as well.
+    let source = range.source.vma();
     let merged = match mergeable(cpu, mm, range, before, vmas.get(place).copied()) {
         Neighbours { before: Some(before), behind: Some(behind) } => {
             dup_anon_vma(cpu, mm, before, behind)?;
+            if let Some(source) = source {
+                dup_anon_vma(cpu, mm, before, source)?;
+            }
             before.add_sticky(cpu, range.flags | behind.flags(cpu));
             before.set_end(cpu, behind.end(cpu));
             swallow(cpu, mm, vmas, place);
-            before
+            return Ok(Some(before));
         }
         Neighbours { before: Some(before), behind: None } => {
             before.add_sticky(cpu, range.flags);
@@ -163,7 +168,7 @@ pub(crate) fn vma_merge_new_range(
         }
         Neighbours { before: None, behind: None } => return Ok(None),
     };
-    if let Some(source) = range.source.vma() {
+    if let Some(source) = source {
         dup_anon_vma(cpu, mm, merged, source)?;
     }
     Ok(Some(merged))

@@ -96,8 +96,12 @@ impl Kernels {
         let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk)| {
             Settings::default().with(flush).with(table_free).with(memory).with(preempt).with(speculative_walk)
         });
-        (select(vec![2, 4, 8, 512]), platform, knob::<CowReuse>()).prop_map(move |(entries, platform, rule)| {
-            Setup { cpus, entries, frames: 128, platform, kernel: self.reusing_by(rule) }
+        let release = select(vec!["v5.0", "v5.10", "latest"]);
+        let sizes = select(vec![2, 4, 8, 512]);
+        (sizes, platform, release, knob::<CowReuse>()).prop_map(move |(entries, platform, release, rule)| {
+            let choices = Choices::default().with(rule);
+            let kernel = KernelConfig::new(self.0, parse(release), &[], &[], &choices);
+            Setup { cpus, entries, frames: 128, platform, kernel }
         })
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use sim_mm::arch::fault::user_access;
-use sim_mm::{Errno, TableFree};
+use sim_mm::{
+    Advice, Errno, Kernel, Mremap, MremapFlags, MremapTarget, Prot, TableFree, sys_madvise, sys_mprotect,
+    sys_mremap, sys_munlock,
+};
 use sim_mmu::{DataOp, VirtAddr};
 
 use crate::{Shell, address};
@@ -11,11 +14,32 @@ use crate::{Shell, address};
 /// Words of a page that are looked at. Every page has as many, however small the machine.
 pub const WORDS: u64 = 2;
 
+/// What a child gets of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtFork {
+    Copied,
+    /// `MADV_WIPEONFORK`: zeroes.
+    Wiped,
+    /// `MADV_DONTFORK`: nothing.
+    Left,
+}
+
 /// A page of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageOf {
+    pub readable: bool,
     pub writable: bool,
+    /// Whether an access ends in a signal all the same.
+    pub guard: bool,
+    pub at_fork: AtFork,
     pub words: [u64; WORDS as usize],
+}
+
+impl PageOf {
+    fn fresh(writable: bool) -> PageOf {
+        let words = [0; WORDS as usize];
+        PageOf { readable: true, writable, guard: false, at_fork: AtFork::Copied, words }
+    }
 }
 
 /// The memory of a process.
@@ -27,11 +51,49 @@ pub struct Memory {
 /// What a process does: a system call or an access, by page number.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
-    Mmap { page: Option<u64>, pages: u64, writable: bool },
-    Munmap { page: u64, pages: u64 },
-    Write { page: u64, word: u64, value: u64 },
-    Read { page: u64, word: u64 },
-    DontNeed { page: u64, pages: u64 },
+    Mmap {
+        page: Option<u64>,
+        pages: u64,
+        writable: bool,
+    },
+    Munmap {
+        page: u64,
+        pages: u64,
+    },
+    Write {
+        page: u64,
+        word: u64,
+        value: u64,
+    },
+    Read {
+        page: u64,
+        word: u64,
+    },
+    DontNeed {
+        page: u64,
+        pages: u64,
+    },
+    /// Nobody may access the pages any more, or only read them, or write them as well.
+    Mprotect {
+        page: u64,
+        pages: u64,
+        prot: Prot,
+    },
+    /// To another place, in place of what is there.
+    Mremap {
+        page: u64,
+        pages: u64,
+        to: u64,
+    },
+    Munlock {
+        page: u64,
+        pages: u64,
+    },
+    Advise {
+        page: u64,
+        pages: u64,
+        advice: Advice,
+    },
 }
 
 impl Memory {
@@ -42,6 +104,49 @@ impl Memory {
     /// Whether any of these pages is mapped.
     pub fn maps_any(&self, page: u64, pages: u64) -> bool {
         self.pages.range(page..page + pages).next().is_some()
+    }
+
+    /// Whether all of these pages are mapped.
+    pub fn maps_all(&self, page: u64, pages: u64) -> bool {
+        self.pages.range(page..page + pages).count() as u64 == pages
+    }
+
+    /// The memory of a child.
+    #[must_use]
+    pub fn forked(&self) -> Memory {
+        let child = |(page, of): (&u64, &PageOf)| match of.at_fork {
+            AtFork::Copied => Some((*page, *of)),
+            AtFork::Wiped => {
+                let words = [0; WORDS as usize];
+                Some((*page, PageOf { guard: false, words, ..*of }))
+            }
+            AtFork::Left => None,
+        };
+        Memory { pages: self.pages.iter().filter_map(child).collect() }
+    }
+
+    /// Changes the pages of a range that are mapped; answers `ENOMEM` if one is not.
+    fn each(&mut self, page: u64, pages: u64, change: impl Fn(&mut PageOf)) -> Result<u64, Errno> {
+        self.pages.range_mut(page..page + pages).for_each(|(_, of)| change(of));
+        if self.maps_all(page, pages) { Ok(0) } else { Err(Errno::Enomem) }
+    }
+
+    /// The same up to the first page that is not mapped.
+    fn each_up_to_a_hole(&mut self, page: u64, pages: u64, change: impl Fn(&mut PageOf)) -> Result<u64, Errno> {
+        for page in page..page + pages {
+            change(self.pages.get_mut(&page).ok_or(Errno::Enomem)?);
+        }
+        Ok(0)
+    }
+
+    fn advise(&mut self, page: u64, pages: u64, advice: Advice) -> Result<u64, Errno> {
+        self.each(page, pages, |of| match advice {
+            Advice::DontFork => of.at_fork = AtFork::Left,
+            Advice::DoFork if of.at_fork == AtFork::Left => of.at_fork = AtFork::Copied,
+            Advice::GuardInstall => *of = PageOf { guard: true, words: [0; WORDS as usize], ..*of },
+            Advice::GuardRemove => of.guard = false,
+            _ => {}
+        })
     }
 
     /// Pages that hold something.
@@ -75,26 +180,35 @@ impl Memory {
                 if self.maps_any(start, pages) {
                     return Err(Errno::Eexist);
                 }
-                let fresh = PageOf { writable, words: [0; WORDS as usize] };
-                self.pages.extend((start..start + pages).map(|page| (page, fresh)));
+                self.pages.extend((start..start + pages).map(|page| (page, PageOf::fresh(writable))));
                 Ok(start)
             }
             Call::Munmap { page, pages } => {
                 self.pages.retain(|mapped, _| !(page..page + pages).contains(mapped));
                 Ok(0)
             }
-            Call::DontNeed { page, pages } => {
-                for (_, mapped) in self.pages.range_mut(page..page + pages) {
-                    mapped.words = [0; WORDS as usize];
-                }
-                let all = self.pages.range(page..page + pages).count() as u64 == pages;
-                if all { Ok(0) } else { Err(Errno::Enomem) }
+            Call::DontNeed { page, pages } => self.each(page, pages, |of| of.words = [0; WORDS as usize]),
+            Call::Mprotect { page, pages, prot } => self.each_up_to_a_hole(page, pages, |of| {
+                of.readable = prot.contains(Prot::READ);
+                of.writable = prot.contains(Prot::WRITE);
+            }),
+            Call::Mremap { page, pages, to } => {
+                let moved: Vec<PageOf> = self.pages.range(page..page + pages).map(|(_, of)| *of).collect();
+                self.pages.retain(|mapped, _| {
+                    !(page..page + pages).contains(mapped) && !(to..to + pages).contains(mapped)
+                });
+                self.pages.extend((to..).zip(moved));
+                Ok(to)
             }
+            Call::Munlock { page, pages } => self.each_up_to_a_hole(page, pages, |_| ()),
+            Call::Advise { page, pages, advice } => self.advise(page, pages, advice),
             Call::Read { page, word } => {
-                self.page(page).map(|page| page.words[word as usize]).ok_or(Errno::Efault)
+                let mapped = self.page(page).filter(|of| of.readable && !of.guard).ok_or(Errno::Efault)?;
+                Ok(mapped.words[word as usize])
             }
             Call::Write { page, word, value } => {
-                let mapped = self.pages.get_mut(&page).filter(|page| page.writable).ok_or(Errno::Efault)?;
+                let mapped =
+                    self.pages.get_mut(&page).filter(|of| of.writable && !of.guard).ok_or(Errno::Efault)?;
                 mapped.words[word as usize] = value;
                 Ok(value)
             }
@@ -111,6 +225,22 @@ impl Shell<'_> {
             Call::Mmap { page, pages, writable } => self.mmap(pages, writable, page).await,
             Call::Munmap { page, pages } => self.munmap(page, pages).await,
             Call::DontNeed { page, pages } => self.dontneed(page, pages).await,
+            Call::Mprotect { page, pages, prot } => {
+                sys_mprotect(self.cpu, address(page), address(page + pages), prot).await.map(|()| 0)
+            }
+            Call::Mremap { page, pages, to } => {
+                let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+                let new_addr = Some(address(to));
+                let addr = address(page);
+                let request = Mremap { addr, old_pages: pages, new_pages: pages, flags, new_addr };
+                sys_mremap(self.cpu, request).await.map(|to| to.vpn().0)
+            }
+            Call::Munlock { page, pages } => {
+                sys_munlock(self.cpu, address(page), address(page + pages)).await.map(|()| 0)
+            }
+            Call::Advise { page, pages, advice } => {
+                sys_madvise(self.cpu, address(page), address(page + pages), advice).await.map(|()| 0)
+            }
             Call::Read { page, word: n } => Ok(user_access(self.cpu, word(page, n), DataOp::Read).await?),
             Call::Write { page, word: n, value } => {
                 Ok(user_access(self.cpu, word(page, n), DataOp::Write(value)).await?)
@@ -122,10 +252,30 @@ impl Shell<'_> {
     /// out, that is an answer too: then nothing has changed.
     pub async fn call_as(self, memory: &mut Memory, call: Call, frames: Frames) {
         let top = self.cpu.mmu.geometry.task_size().vpn().0;
-        let before = memory.clone();
-        let expected = memory.apply(call, top);
-        let actual = self.call(call).await;
         let kernel = &self.machine.kernel;
+        if let Call::Mremap { page, pages, to } = call
+            && !can_move(memory, page, pages, to)
+        {
+            return;
+        }
+        if let (Call::Advise { advice: Advice::GuardInstall, .. }, Frames::MayRunOut) = (call, frames) {
+            // A part of the guards may be there when no frame is free for a table, and nobody says which.
+            return;
+        }
+        let before = memory.clone();
+        let expected = match call {
+            Call::Advise { advice, .. } if !is_known(kernel, advice) => Err(Errno::Einval),
+            _ => memory.apply(call, top),
+        };
+        let actual = self.call(call).await;
+        if let (Call::Mremap { pages, to, .. }, Err(Errno::Efault)) = (call, actual) {
+            // The pages are those of several mappings. Until v6.17 the new place was empty by then.
+            *memory = before;
+            if kernel.config.setting::<MremapTarget>() != MremapTarget::CheckFirst {
+                memory.pages.retain(|mapped, _| !(to..to + pages).contains(mapped));
+            }
+            return;
+        }
         // With one CPU nobody else is in the kernel; a table that waits for a grace period has left the books already.
         if kernel.config.cpus == 1
             && kernel.config.setting::<TableFree>() != TableFree::RcuSched
@@ -136,12 +286,26 @@ impl Shell<'_> {
         if actual == expected {
             return;
         }
-        if actual == Err(Errno::Enomem) && frames == Frames::MayRunOut {
+        let no_frame = matches!(actual, Err(Errno::Enomem | Errno::Eagain));
+        if no_frame && frames == Frames::MayRunOut {
             *memory = before;
+            if let Call::Mremap { pages, to, .. } = call {
+                // What was there made room before a frame was missing.
+                memory.pages.retain(|mapped, _| !(to..to + pages).contains(mapped));
+            }
         } else {
             self.machine.watch.wrong(**self.cpu, format!("{call:?} answers {actual:?}, not {expected:?}"));
         }
     }
+}
+
+/// Whether it is known what moving the pages does: all of them are there, and they do not move onto themselves.
+fn can_move(memory: &Memory, page: u64, pages: u64, to: u64) -> bool {
+    memory.maps_all(page, pages) && (to + pages <= page || page + pages <= to)
+}
+
+fn is_known(kernel: &Kernel, advice: Advice) -> bool {
+    advice.since().is_none_or(|since| since <= kernel.config.kernel.version)
 }
 
 /// Whether the machine has frames for everything.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::Loc;
-use sim_mm::{FrameUse, Kernel, MmId, Page, TableFree};
+use sim_mm::{FrameUse, Kernel, MmId, Page, TableFree, is_guard};
 use sim_mmu::{Entry, Level, Pfn};
 
 use crate::Machine;
@@ -102,6 +102,12 @@ impl Machine {
                 }
             }
             for (page, entry) in &space.leaves {
+                if is_guard(*entry) {
+                    if memory.page(*page).is_none_or(|of| !of.guard) {
+                        return Err(format!("page {page} of {mm:?} is guarded, and should not be"));
+                    }
+                    continue;
+                }
                 self.check_leaf(memory, *page, *entry)
                     .map_err(|wrong| format!("page {page} of {mm:?} {wrong}"))?;
                 if !entry.has(Entry::SPECIAL) {
@@ -132,6 +138,9 @@ impl Machine {
     fn check_leaf(&self, memory: &Memory, page: u64, entry: Entry) -> Result<(), String> {
         let Some(expected) = memory.page(page) else { return Err(format!("is not mapped, but has {entry}")) };
         let word = |index| self.kernel.core().memory.get(self.kernel.mmu.phys.word(entry.pfn(), index));
+        if expected.guard {
+            return Err(format!("has {entry}, and should be guarded"));
+        }
         let contents = [word(0), word(1)];
         if contents != expected.words {
             return Err(format!("is {:?}, but {entry} holds {contents:?}", expected.words));

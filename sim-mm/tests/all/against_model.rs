@@ -10,7 +10,7 @@ use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 use sim_core::BoxFuture;
 use sim_core::source::{Random, Source};
-use sim_mm::{Errno, MmId};
+use sim_mm::{Advice, Errno, MmId, Prot};
 use sim_mm_testing::model::{Call, Frames, Memory};
 use sim_mm_testing::{Machine, Setup, Shell, cases, schedule};
 
@@ -45,9 +45,19 @@ enum Kind {
     MmapAnywhere { writable: bool },
     Munmap,
     DontNeed,
+    Mprotect { prot: Prot },
+    Mremap { to: u64 },
+    Munlock,
+    Advise { advice: Advice },
     Read { word: u64 },
     Write { word: u64 },
 }
+
+const PROTECTIONS: &[Prot] = &[Prot::empty(), Prot::READ, Prot::READ_WRITE, Prot::READ_WRITE];
+
+/// Advices that change what a process or its child finds, and `Free`, which must change nothing.
+const ADVICES: &[Advice] =
+    &[Advice::DontFork, Advice::DoFork, Advice::GuardInstall, Advice::GuardRemove, Advice::Free];
 
 fn wish(anywhere: u32) -> impl Strategy<Value = Wish> {
     let kind = prop_oneof![
@@ -55,6 +65,10 @@ fn wish(anywhere: u32) -> impl Strategy<Value = Wish> {
         anywhere => any::<bool>().prop_map(|writable| Kind::MmapAnywhere { writable }),
         2 => Just(Kind::Munmap),
         2 => Just(Kind::DontNeed),
+        2 => select(PROTECTIONS).prop_map(|prot| Kind::Mprotect { prot }),
+        2 => (0..SLOTS).prop_map(|to| Kind::Mremap { to }),
+        1 => Just(Kind::Munlock),
+        2 => select(ADVICES).prop_map(|advice| Kind::Advise { advice }),
         5 => (0..2_u64).prop_map(|word| Kind::Read { word }),
         8 => (0..2_u64).prop_map(|word| Kind::Write { word }),
     ];
@@ -65,13 +79,20 @@ impl Wish {
     /// The call that is wished for, within `slots`; what is written is `value`.
     fn call(self, setup: &Setup, shift: u64, slots: std::ops::Range<u64>, value: u64) -> Call {
         let slot = slots.start + self.slot % (slots.end - slots.start);
-        let (page, room) = place(setup, shift, slot, slots);
+        let (page, room) = place(setup, shift, slot, slots.clone());
         let pages = self.pages.min(room);
         match self.kind {
             Kind::Mmap { writable } => Call::Mmap { page: Some(page), pages, writable },
             Kind::MmapAnywhere { writable } => Call::Mmap { page: None, pages: self.pages, writable },
             Kind::Munmap => Call::Munmap { page, pages },
             Kind::DontNeed => Call::DontNeed { page, pages },
+            Kind::Mprotect { prot } => Call::Mprotect { page, pages, prot },
+            Kind::Mremap { to } => {
+                let (to, room) = place(setup, shift, slots.start + to % (slots.end - slots.start), slots);
+                Call::Mremap { page, pages: pages.min(room), to }
+            }
+            Kind::Munlock => Call::Munlock { page, pages },
+            Kind::Advise { advice } => Call::Advise { page, pages, advice },
             Kind::Read { word } => Call::Read { page, word },
             Kind::Write { word } => Call::Write { page, word, value },
         }
@@ -134,7 +155,7 @@ async fn one_after_the_other(shell: Shell<'_>, setup: &Setup, acts: &[(usize, Ac
         match act {
             Act::Call(wish) => shell.call_as(memory, wish.call(setup, 0, 0..SLOTS, value), frames).await,
             Act::Fork if processes.len() < PROCESSES => match shell.fork().await {
-                Ok(child) => processes.push((child, processes[which].1.clone())),
+                Ok(child) => processes.push((child, processes[which].1.forked())),
                 Err(errno) => refused("fork", errno),
             },
             Act::Fork => {}
@@ -155,7 +176,7 @@ async fn one_after_the_other(shell: Shell<'_>, setup: &Setup, acts: &[(usize, Ac
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(3_000))]
 
     #[test]
     fn processes_one_after_the_other(
@@ -280,7 +301,7 @@ impl Programs {
         for (child, other) in self.programs.iter().enumerate() {
             if other.origin == (Origin::Forked { by: program, before: now }) {
                 let mm = shell.fork().await.expect("there are frames for a child");
-                born.borrow_mut()[child] = memory.clone();
+                born.borrow_mut()[child] = memory.forked();
                 shell.give_birth(child, mm);
             }
         }
@@ -296,7 +317,7 @@ impl Programs {
 }
 
 proptest! {
-    #![proptest_config(cases(1200))]
+    #![proptest_config(cases(5_000))]
 
     #[test]
     fn processes_at_the_same_time(programs in programs(), seed in any::<u64>()) {
