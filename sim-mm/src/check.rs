@@ -132,7 +132,7 @@ impl Reach {
     }
 
     /// How many references files and batches have to a page.
-    fn held(&self, page: Pfn) -> u64 {
+    pub fn held(&self, page: Pfn) -> u64 {
         let first = self.held.partition_point(|held| *held < page);
         self.held[first..].iter().take_while(|held| **held == page).count() as u64
     }

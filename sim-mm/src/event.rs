@@ -12,6 +12,8 @@ use crate::mm_types::MmId;
 pub enum FrameUse {
     /// The contents of user memory.
     Data,
+    /// Memory of a driver, which has no reference count.
+    Driver,
     /// A top-level table: the root of an address space.
     Root,
     /// A table of the paging structures under `root`.
@@ -150,6 +152,8 @@ pub enum Event {
         pfn: Pfn,
         /// Whether the caller may write.
         write: bool,
+        /// How much it adds to the count of the page: a pin adds more than a plain reference.
+        references: u64,
     },
     /// The reference of that id was given up.
     Unpinned {

@@ -67,6 +67,14 @@ pub(crate) async fn alloc_page(cpu: Cpu<'_>) -> Option<Page> {
     rmqueue(cpu, FrameUse::Data).await
 }
 
+/// A frame for a driver, who does not count references to it.
+pub(crate) async fn alloc_driver_page(cpu: Cpu<'_>) -> Option<Page> {
+    let _routine = cpu.enter(Routine::helper("alloc_page"));
+    let page = rmqueue(cpu, FrameUse::Driver).await?;
+    cpu.this_cpu_write(cpu.kernel.refcount(page), 0);
+    Some(page)
+}
+
 /// `alloc_zeroed_user_highpage_movable()`.
 pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_page"));

@@ -12,7 +12,7 @@ use crate::kernel::Cpu;
 use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc, unmap_mapping_range};
 use crate::mm_types::{MmStruct, Page, Vma, VmaSnapshot};
 use crate::mmap::get_unmapped_area;
-use crate::page_alloc::{alloc_page, free_unref_page};
+use crate::page_alloc::{alloc_driver_page, free_unref_page};
 use crate::pgtable::{Pte, vm_get_page_prot};
 use crate::shmem::{get_file, shmem_put, shmem_zero_setup};
 use crate::vm_flags::VmFlags;
@@ -50,12 +50,10 @@ pub fn driver_mmap<'m>(cpu: Cpu<'m>, driver: &'m Driver, pages: u64) -> BoxFutur
         }
         let mut frames = Vec::new();
         for _ in 0..pages {
-            let Some(page) = alloc_page(cpu).await else {
+            let Some(page) = alloc_driver_page(cpu).await else {
                 free_frames(cpu, frames).await;
                 return Err(Errno::Enomem);
             };
-            // No count: what the frame is used for is the driver's business.
-            cpu.this_cpu_write(cpu.kernel.refcount(page), 0);
             frames.push(page);
         }
         let file = match shmem_zero_setup(cpu, 0) {

@@ -36,8 +36,6 @@ crate::safeguards! {
         "Fork copies a pinned page for the child at once, so that the page that the device uses stays the parent's.";
     FORK_WRITE_PROTECT_SEQ = "fork-write-protect-seq" order in "copy_page_range" since Release::v(5, 11), commit "57efa1fe5957" =>
         "Fork counts when it write-protects entries, so that a lockless pin that overlaps it notices and gives up.";
-    FAULT_SETS_PTE_LAST = "fault-sets-pte-last" order in "do_anonymous_page" since Release::v26(12) =>
-        "A page fault prepares the new page and its counts before it sets the entry, because from then on the lockless walk and other CPUs work on the page.";
     PAGE_REF_OVERFLOW = "page-ref-overflow" check in "try_get_page" since Release::v(5, 1), commit "8fde12ca79af", cve "CVE-2019-11487" =>
         "A reference is refused while the count of a page is negative, so that the count cannot wrap and free a page that is in use.";
     MREMAP_FLUSH_LOCKED = "mremap-flush-locked" order in "move_ptes" since Release::v(4, 19), commit "eb66ae030829", cve "CVE-2018-18281" =>

@@ -246,7 +246,7 @@ impl<'a> Teller<'a> {
             Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(Fact::Allocated {
                 pfn: *pfn,
                 level: match for_use {
-                    FrameUse::Data => None,
+                    FrameUse::Data | FrameUse::Driver => None,
                     FrameUse::Root => Some(Level::P4d),
                     FrameUse::Table { level, .. } => Some(*level),
                 },

@@ -19,6 +19,8 @@ pub(crate) enum Noun {
     Pipe,
     /// A ring of io_uring.
     Ring,
+    /// A driver with memory of its own.
+    Driver,
     /// A value that was read, for checks.
     Value,
 }
@@ -133,6 +135,7 @@ macro_rules! names {
     (@title Uses, Pipe) => { "the name of a pipe" };
     (@title Uses, Process) => { "the name of a process" };
     (@title Uses, Ring) => { "the name of a ring" };
+    (@title Uses, Driver) => { "the name of a driver" };
 }
 
 names! {
@@ -150,6 +153,10 @@ names! {
     FilledRing like Name => Defines(Ring), as "ring";
     /// A ring that some operation gives a buffer.
     OldRing like Text => Uses(Ring), as "ring";
+    /// The name of a driver whose memory the operation maps.
+    MappedDriver like Name => Defines(Driver), as "driver";
+    /// A driver whose memory some operation maps.
+    OldDriver like Text => Uses(Driver), as "driver";
     /// The name of a pipe that the operation fills.
     FilledPipe like Name => Defines(Pipe), as "pipe";
     /// A pipe that some operation fills.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use sim_gup::{__get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked};
+use sim_gup::{
+    __get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked, pin_user_pages,
+    pin_user_pages_fast,
+};
 use sim_mm::Release;
 
 use super::argument::{NewPin, PinnedPages};
@@ -83,5 +86,23 @@ gup! {
     |cpu, start, nr, write, pages| {
         let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
         get_user_pages_unlocked(cpu, start, nr, pages, flags).await
+    }
+}
+
+gup! {
+    #[doc = "Pins pages by `pin_user_pages_fast()`: like `gup_fast`, but the page is known to be pinned."]
+    "pin_fast" PinFast since [Release::v(5, 6)]: "pin_user_pages_fast",
+    |cpu, start, nr, write, pages| {
+        let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
+        pin_user_pages_fast(cpu, start, nr, flags, pages).await
+    }
+}
+
+gup! {
+    #[doc = "Pins pages by `pin_user_pages()`: like `gup`, but the page is known to be pinned."]
+    "pin" Pin since [Release::v(5, 6)]: "pin_user_pages",
+    |cpu, start, nr, write, pages| {
+        let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
+        pin_user_pages(cpu, start, nr, pages, flags).await
     }
 }

@@ -47,6 +47,8 @@ pub(crate) enum Flag {
     Locked,
     /// `MAP_NORESERVE`.
     NoReserve,
+    /// `MAP_GROWSDOWN`.
+    GrowsDown,
 }
 
 impl Named for Flag {
@@ -60,8 +62,9 @@ impl Named for Flag {
         (Flag::Populate, "populate"),
         (Flag::Locked, "locked"),
         (Flag::NoReserve, "noreserve"),
+        (Flag::GrowsDown, "growsdown"),
     ];
-    const LATER: &'static [&'static str] = &["file", "hugetlb", "growsdown", "stack", "droppable"];
+    const LATER: &'static [&'static str] = &["file", "hugetlb", "stack", "droppable"];
 }
 
 impl Argument for Flag {}
@@ -77,6 +80,7 @@ impl Flag {
             Flag::Populate => MapFlags::POPULATE,
             Flag::Locked => MapFlags::LOCKED,
             Flag::NoReserve => MapFlags::NORESERVE,
+            Flag::GrowsDown => MapFlags::GROWSDOWN,
         }
     }
 }

@@ -55,11 +55,14 @@ operations! {
     msync: Msync;
     fork: Fork;
     exit: Exit;
-    gup: GupFast, GupFastOnly, Gup;
+    gup: GupFast, GupFastOnly, Gup, PinFast, Pin;
     put_pages: PutPages;
     device: DeviceRead, DeviceWrite;
     pipe: Vmsplice, PipeRead;
     remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
+    brk: Brk;
+    driver: DriverMmap, DriverRelease;
+    coredump: DumpPage;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

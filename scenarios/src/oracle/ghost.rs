@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sim_core::{Core, Loc};
-use sim_mm::{FrameUse, MmId};
+use sim_mm::{FrameUse, MmId, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::Site;
@@ -25,6 +25,8 @@ pub(super) enum FrameState {
     Free,
     /// Contents of user memory.
     Data,
+    /// Memory of a driver, which has no reference count.
+    Driver,
     /// A table.
     Table { level: Level, root: Pfn },
 }
@@ -80,6 +82,8 @@ pub(super) struct PinState {
     pub(super) mm: MmId,
     pub(super) va: VirtAddr,
     pub(super) pfn: Pfn,
+    /// How much it added to the count of the frame.
+    pub(super) references: u64,
     pub(super) taken: Site,
     /// How often the frame had been freed then.
     pub(super) frees: u32,
@@ -368,6 +372,7 @@ impl Ghost {
             frame.copied_from = None;
             frame.life.state = match for_use {
                 FrameUse::Data => FrameState::Data,
+                FrameUse::Driver => FrameState::Driver,
                 FrameUse::Root => FrameState::Table { level: Level::P4d, root: pfn },
                 FrameUse::Table { level, root } => FrameState::Table { level, root },
             };
@@ -414,8 +419,10 @@ impl Ghost {
 
     pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
         let vpn = va.vpn();
-        let stays = old.is_present() && new.is_present() && old.pfn() == new.pfn();
-        if old.is_present() && !stays {
+        // The kernel counts what it has mapped, whether the hardware may find it or not.
+        let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
+        let stays = was_there && is_there && old.pfn() == new.pfn();
+        if was_there && !stays {
             let maps = |frame: &Frame| frame.mappings.contains(&(mm, vpn));
             if let Some(frame) = self.frame(core, old.pfn(), OfFrame::Mappings, maps)
                 && let Some(place) = frame.mappings.iter().position(|mapping| *mapping == (mm, vpn))
@@ -423,7 +430,7 @@ impl Ghost {
                 frame.mappings.swap_remove(place);
             }
         }
-        if new.is_present() {
+        if is_there {
             self.share_with_child(core, mm, new.pfn());
             if !stays {
                 let special = new.has(Entry::SPECIAL);
@@ -491,13 +498,21 @@ impl Ghost {
         }
     }
 
-    pub(super) fn pinned(&mut self, core: &Core, id: u64, mm: MmId, va: VirtAddr, pfn: Pfn, taken: Site) {
+    /// Somebody got a page: what he asked for, how much it added to the count, and where that was.
+    pub(super) fn pinned(
+        &mut self,
+        core: &Core,
+        (id, references): (u64, u64),
+        (mm, va): (MmId, VirtAddr),
+        pfn: Pfn,
+        taken: Site,
+    ) {
         let home = self.seen(core).frame(pfn, OfFrame::Mappings);
         let stranger = home.is_none_or(|frame| !frame.homes.contains(&(mm, va.vpn())));
         let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
         core.touch(self.places.frame(pfn, OfFrame::Pins), true);
         let place = self.loose.pins.partition_point(|pin| pin.id < id);
-        self.loose.pins.insert(place, PinState { id, mm, va, pfn, taken, frees, stranger });
+        self.loose.pins.insert(place, PinState { id, mm, va, pfn, references, taken, frees, stranger });
     }
 
     pub(super) fn unpinned(&mut self, core: &Core, id: u64, site: Site) {

@@ -49,10 +49,14 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
     ghost.known_frames().find_map(|pfn| {
         let state = ghost.life(pfn)?.state;
         let (mappings, pins) = (ghost.mappings(pfn).len() as u64, ghost.pins_on(pfn).count() as u64);
+        // A pin adds more than one to the count. Files and batches of pages hold references as well.
+        let held = reach.held(pfn);
+        let others = ghost.pins_on(pfn).map(|pin| pin.references).sum::<u64>() + held;
         let holders = match state {
             FrameState::Free => 0,
-            FrameState::Reserved | FrameState::Table { .. } => 1 + pins,
-            FrameState::Data => mappings + pins,
+            FrameState::Driver => others,
+            FrameState::Reserved | FrameState::Table { .. } => 1 + others,
+            FrameState::Data => mappings + others,
         };
         let count = kernel.core().memory.get(kernel.refcount(Page(pfn)).loc());
         let by = ghost.mapped_by(pfn).last().map(|(_, site)| site.clone());
@@ -61,9 +65,9 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
             return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match state {
-            FrameState::Data => reach.mappings(pfn).is_empty() && pins == 0,
+            FrameState::Data => reach.mappings(pfn).is_empty() && pins == 0 && held == 0,
             FrameState::Table { .. } => !reach.has_table(pfn),
-            FrameState::Free | FrameState::Reserved => false,
+            FrameState::Free | FrameState::Driver | FrameState::Reserved => false,
         };
         lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })
     })

@@ -237,7 +237,9 @@ impl sim_mm::Observer for Watch {
             Mm::FlushDone { id } => ghost.flush_done(core, id),
             Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
-            Mm::Pinned { id, mm, va, pfn, .. } => ghost.pinned(core, id, mm, va, pfn, site),
+            Mm::Pinned { id, mm, va, pfn, references, .. } => {
+                ghost.pinned(core, (id, references), (mm, va), pfn, site);
+            }
             Mm::Unpinned { id } => {
                 let twice = pin_misuse::put(ghost.seen(core), id, &site);
                 ghost.unpinned(core, id, site);

@@ -23,6 +23,7 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     }
     shared(&sequences, Noun::Pipe, "pipe", notes);
     shared(&sequences, Noun::Ring, "ring", notes);
+    shared(&sequences, Noun::Driver, "driver", notes);
     other_processes(scenario, &sequences, &parents, notes);
     checks(scenario, &sequences, notes);
     unique("case", scenario.cases.iter().enumerate().map(|(i, c)| (&*c.name, format!("cases[{i}].name"))), notes);

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use sim_core::{Loc, MemoryBuilder, TaskId};
 use sim_gup::callers::{Pipe, Ring};
-use sim_mm::{Errno, Kernel, MachineConfig, MmId};
+use sim_mm::{Driver, Errno, Kernel, MachineConfig, MmId};
 use sim_mmu::{Pfn, VirtAddr};
 
 use names::Names;
@@ -36,6 +36,8 @@ pub(crate) struct Cast {
     pub(crate) pipes: Vec<String>,
     /// Names of the rings.
     pub(crate) rings: Vec<String>,
+    /// Names of the drivers.
+    pub(crate) drivers: Vec<String>,
 }
 
 /// A simulated machine, and what operations call the things on it.
@@ -45,6 +47,7 @@ pub(crate) struct Stage {
     cast: Cast,
     pipes: Vec<Pipe>,
     rings: Vec<Ring>,
+    drivers: Vec<Driver>,
     /// For each process, a word that says that it exists.
     born: Loc,
     /// For each thread, a word that says that it has ended, if somebody waits for that.
@@ -64,6 +67,7 @@ impl Stage {
         let mut memory = MemoryBuilder::default();
         let pipes = cast.pipes.iter().map(|name| Pipe::new(&mut memory, name)).collect();
         let rings = cast.rings.iter().map(|name| Ring::new(&mut memory, name)).collect();
+        let drivers = cast.drivers.iter().map(|name| Driver::new(&mut memory, name)).collect();
         let born = memory.words("process.born", cast.processes.len());
         let ended = memory.words("thread.ended", cast.threads.len());
         let kernel = Kernel::new(memory, config);
@@ -71,7 +75,19 @@ impl Stage {
         let values = kernel.core().reserve_places(VALUES as usize);
         let names = Names::new(cast.processes.len());
         let base = RefCell::new(names.clone());
-        Stage { kernel, cast, pipes, rings, born, ended, mappings, values, names: RefCell::new(names), base }
+        Stage {
+            kernel,
+            cast,
+            pipes,
+            rings,
+            drivers,
+            born,
+            ended,
+            mappings,
+            values,
+            names: RefCell::new(names),
+            base,
+        }
     }
 
     /// The number of the process of a name.

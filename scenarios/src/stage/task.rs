@@ -5,7 +5,7 @@ use std::ops::Range;
 use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
 use sim_gup::callers::{Pipe, Ring};
-use sim_mm::{Cpu, Errno, MmId, MmStruct, get_task_mm, start_task_in};
+use sim_mm::{Cpu, Driver, Errno, MmId, MmStruct, get_task_mm, start_task_in};
 use sim_mmu::VirtAddr;
 
 use super::{Mismatch, Place, Spot, Stage, VALUES};
@@ -195,6 +195,12 @@ impl<'m> Task<'m> {
     pub(crate) fn pipe(self, name: &str) -> &'m Pipe {
         let index = self.stage.cast.pipes.iter().position(|pipe| pipe == name);
         &self.stage.pipes[index.expect("the loader checked the names of pipes")]
+    }
+
+    /// The driver of a name.
+    pub(crate) fn driver(self, name: &str) -> &'m Driver {
+        let index = self.stage.cast.drivers.iter().position(|driver| driver == name);
+        &self.stage.drivers[index.expect("the loader checked the names of drivers")]
     }
 
     /// The ring of a name.

@@ -248,3 +248,48 @@ fn every_scenario_has_a_test() {
         assert!(source.contains(&format!("check(\"{}\")", entry.name)), "no test runs {}", entry.name);
     }
 }
+
+#[test]
+fn pin_vs_fork() {
+    check("pin-vs-fork");
+}
+
+#[test]
+fn reference_overflow() {
+    check("reference-overflow");
+}
+
+#[test]
+fn special_page_pinned() {
+    check("special-page-pinned");
+}
+
+#[test]
+fn dump_without_lock() {
+    check("dump-without-lock");
+}
+
+#[test]
+fn reuse_breaks_pin() {
+    check("reuse-breaks-pin");
+}
+
+#[test]
+fn driver_memory_vs_munmap() {
+    check("driver-memory-vs-munmap");
+}
+
+#[test]
+fn mremap_flush_after_unlock() {
+    check("mremap-flush-after-unlock");
+}
+
+#[test]
+fn stack_vs_munmap() {
+    check("stack-vs-munmap");
+}
+
+#[test]
+fn system_calls() {
+    check("system-calls");
+}

@@ -27,7 +27,7 @@ fn futures_of_system_calls_do_not_grow() {
     let sizes = [
         ("user_access", size(user_access(cpu, start, DataOp::Read)), 800),
         ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 1088),
-        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2384),
+        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2432),
         ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2232),
         ("sys_fork", size(sys_fork(cpu)), 2960),
         ("exit_mm", size(exit_mm(cpu, TaskId(0))), 2536),

@@ -10,7 +10,7 @@ use crate::page::put_page;
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::pgtable::{Pte, vm_get_page_prot};
 use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap};
-use crate::safeguards::{ANON_FAULT_RECHECK, FAULT_SETS_PTE_LAST};
+use crate::safeguards::ANON_FAULT_RECHECK;
 use crate::swap::folio_add_lru_vma;
 use crate::vm_flags::VmFlags;
 
@@ -42,14 +42,8 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         return Ok(VmFault::default());
     }
     // The entry comes last: from then on others find the page, and its counts must be true.
-    let last = cpu.has(FAULT_SETS_PTE_LAST);
-    if !last {
-        cpu.set_pte_at(mm, address, ptep, entry).await;
-    }
     page_add_new_anon_rmap(cpu, page, vma, address).await;
     folio_add_lru_vma(cpu, page, vma).await;
-    if last {
-        cpu.set_pte_at(mm, address, ptep, entry).await;
-    }
+    cpu.set_pte_at(mm, address, ptep, entry).await;
     Ok(VmFault::default())
 }

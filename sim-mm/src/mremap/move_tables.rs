@@ -6,10 +6,11 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
-use crate::pgtable::Pmdp;
+use crate::pgtable::{Pmd, Pmdp};
 use crate::safeguards::MREMAP_FLUSH_LOCKED;
 
 /// Which way entries go.
@@ -63,7 +64,7 @@ async fn move_extent<'m>(
     let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
     let has_no_table = cpu.read_once(new_pmdp).await.none();
     if extent == cpu.mmu.geometry.span(Level::Pmd) && has_no_table {
-        move_normal_pmd(cpu, mm, old_pmdp, new_pmdp, from).await;
+        move_normal_pmd(cpu, mm, (old_pmdp, from), (new_pmdp, to)).await;
         Ok(())
     } else if has_no_table && way == Way::Back {
         Ok(())
@@ -81,15 +82,40 @@ async fn lock_both<'m>(cpu: Cpu<'m>, old: sim_mmu::Pfn, new: sim_mmu::Pfn) -> (H
 
 /// `move_normal_pmd()`: a whole page table at once. Translations of the old place must be gone before anybody can unmap
 /// at the new one: he would not know of them.
-async fn move_normal_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, old: Pmdp, new: Pmdp, from: VirtAddr) {
+async fn move_normal_pmd<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (old, from): (Pmdp, VirtAddr),
+    (new, to): (Pmdp, VirtAddr),
+) {
     let _routine = cpu.enter("move_normal_pmd");
     let locks = lock_both(cpu, old.table(), new.table()).await;
     let table = cpu.read_once(old).await;
     cpu.set_table(old, Entry::NONE).await;
+    note_entries(cpu, mm, table, from, |entry| (entry, Entry::NONE));
     cpu.set_table(new, table.entry).await;
+    note_entries(cpu, mm, table, to, |entry| (Entry::NONE, entry));
     let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
     flush_tlb_mm_range(cpu, mm, from, end).await;
     drop(locks);
+}
+
+/// Tells of the entries of a table that begins to map, or maps no longer, the addresses from `start` on.
+fn note_entries<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    table: Pmd,
+    start: VirtAddr,
+    change: impl Fn(Entry) -> (Entry, Entry),
+) {
+    for index in 0..cpu.mmu.geometry.entries(Level::Pte) {
+        let entry = cpu.mmu.entry_now(table.entry.pfn(), index);
+        if !entry.is_none() {
+            let (old, new) = change(entry);
+            let va = start.plus_pages(u64::from(index));
+            cpu.note(Event::PteChanged { mm: mm.id, va, old, new });
+        }
+    }
 }
 
 /// `move_ptes()`: the entries of one table, under both tables' locks.
