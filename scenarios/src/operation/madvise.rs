@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-use sim_mm::{Advice, sys_madvise};
+use sim_mm::sys_madvise;
 
-use super::argument::{Argument, RangePages};
+use super::advice::AdviceName;
+use super::argument::RangePages;
 use super::range::{Range, needs_pages_at_an_address};
 use super::{Operation, Running, operation};
-use crate::json::{Kind, Node};
 use crate::stage::{Place, Task};
 
 operation! {
@@ -23,31 +22,6 @@ operation! {
     }
     where needs_pages_at_an_address
 }
-
-/// Advice by its name. Which there is, and since when, is said by the kernel's table.
-pub(crate) struct AdviceName;
-
-/// Advice that exists and is not modelled yet.
-const LATER: &[&str] = &["hwpoison", "soft_offline", "mergeable", "unmergeable"];
-
-impl Kind for AdviceName {
-    type Value = Advice;
-
-    fn decode(node: &Node<'_>) -> Option<Advice> {
-        node.named("advice", Advice::NAMES, LATER)
-    }
-
-    fn schema() -> Value {
-        let about = |advice: Advice| match advice.since() {
-            Some(since) => format!("{} Kernels before {since} answer `EINVAL`.", advice.about()),
-            None => advice.about().to_owned(),
-        };
-        let value = |(advice, name): &(Advice, &str)| json!({ "const": name, "description": about(*advice) });
-        json!({ "oneOf": Advice::NAMES.iter().map(value).collect::<Vec<_>>(), "examples": ["dontneed"] })
-    }
-}
-
-impl Argument for AdviceName {}
 
 impl Range for Madvise {
     fn range(&self) -> (&Place, Option<u64>) {

@@ -5,8 +5,10 @@
 //! that. Beside the fields stand the operation's line of text and what it runs. Nobody outside this folder knows
 //! one operation from another.
 
+mod advice;
 mod argument;
 mod declare;
+mod expected;
 mod flags;
 mod prot;
 mod range;
@@ -14,8 +16,8 @@ mod statement;
 
 pub(crate) use argument::{Argument, Mention, Noun, OldValue, Word};
 pub(crate) use declare::operation;
+pub(crate) use expected::ExpectedVmaFields;
 pub use statement::Statement;
-pub(crate) use vmas::ExpectedVmaFields;
 
 use std::fmt;
 
@@ -159,7 +161,7 @@ pub(crate) fn schema() -> Value {
 
 /// The schema of an advice of `madvise`.
 pub(crate) fn advice_schema() -> Value {
-    madvise::AdviceName::schema()
+    advice::AdviceName::schema()
 }
 
 /// `1 page`, `3 pages`.

@@ -191,14 +191,25 @@ fn exit_vs_speculation() {
     check("exit-vs-speculation");
 }
 
-/// Scenarios that show an oracle at work, rather than a race worth knowing.
-#[test]
-fn every_oracle_can_speak() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles");
+/// Every scenario of a folder beside the tests.
+fn check_folder(folder: &str) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     let files = std::fs::read_dir(folder).expect("the folder is part of the project");
     for file in files {
         check(file.expect("a readable folder").path().to_str().expect("a path of the project"));
     }
+}
+
+/// Scenarios that show an oracle at work, rather than a race worth knowing.
+#[test]
+fn every_oracle_can_speak() {
+    check_folder("oracles");
+}
+
+/// Scenarios that show what a system call does and how it fails.
+#[test]
+fn system_calls_do_as_linux_does() {
+    check_folder("operations");
 }
 
 #[test]
