@@ -2,7 +2,7 @@
 //! the zero page.
 //!
 //! Judged at the write: the frame is mapped by somebody else then. While a fork is under way, what the
-//! parent's threads write may still reach the child. All memory here is private; there is no file.
+//! parent's threads write may still reach the child. Pages of a file, as shared memory has them, are nobody's own.
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
@@ -15,6 +15,9 @@ pub(super) fn wrote(ghost: Seen<'_>, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Si
     if ghost.life(pfn)?.state == FrameState::Reserved {
         let violation = Violation::ZeroPageWritten { mm, va, pfn };
         return Some(Finding { violation, site: site.clone(), other: None });
+    }
+    if ghost.is_of_file(pfn) {
+        return None;
     }
     let &(other, at) =
         ghost.mappings(pfn).iter().find(|(other, _)| *other != mm && !ghost.is_forking(mm, *other))?;

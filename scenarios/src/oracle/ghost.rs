@@ -52,6 +52,8 @@ struct Frame {
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
+    /// It belongs to a file: whoever maps it has it on purpose, and what is written to it is everybody's.
+    of_file: bool,
     /// The frame that it was filled with a copy of, since it was last allocated.
     copied_from: Option<Pfn>,
     /// The address space whose root it was last.
@@ -176,6 +178,11 @@ impl<'a> Seen<'a> {
     /// The entries that map a frame now, special ones left out.
     pub(super) fn mappings(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.mappings.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether a frame belongs to a file.
+    pub(super) fn is_of_file(self, pfn: Pfn) -> bool {
+        self.frame(pfn, OfFrame::Mappings).is_some_and(|frame| frame.of_file)
     }
 
     /// Who last made an entry lead to a frame, for each address space that did, the latest last.
@@ -343,6 +350,9 @@ impl Ghost {
 
     /// An address space wrote a word: only it may read it, and whoever is being forked from it.
     pub(super) fn wrote(&mut self, core: &Core, mm: MmId, pfn: Pfn, word: u32) {
+        if self.seen(core).is_of_file(pfn) {
+            return;
+        }
         let children = self.seen(core).mm(mm, OfMm::Forks).map(|mm| mm.children.as_slice()).unwrap_or_default();
         let set = children.iter().fold(bit(mm), |set, child| set | bit(*child));
         if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers.of(word) != set) {
@@ -377,10 +387,11 @@ impl Ghost {
                 FrameUse::Table { level, root } => FrameState::Table { level, root },
             };
         }
-        let was_mapped = |frame: &Frame| !(frame.mappings.is_empty() && frame.homes.is_empty());
+        let was_mapped = |frame: &Frame| !(frame.mappings.is_empty() && frame.homes.is_empty() && !frame.of_file);
         if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, was_mapped) {
             frame.mappings.clear();
             frame.homes.clear();
+            frame.of_file = false;
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
             frame.mapped_by.clear();
@@ -417,7 +428,15 @@ impl Ghost {
         }
     }
 
-    pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
+    /// An entry changed, and leads to a page that belongs to a file or not.
+    pub(super) fn pte_changed(
+        &mut self,
+        core: &Core,
+        (mm, va): (MmId, VirtAddr),
+        (old, new): (Entry, Entry),
+        of_file: bool,
+        site: Site,
+    ) {
         let vpn = va.vpn();
         // The kernel counts what it has mapped, whether the hardware may find it or not.
         let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
@@ -436,6 +455,7 @@ impl Ghost {
                 let special = new.has(Entry::SPECIAL);
                 let is_new = |frame: &Frame| !special || !frame.homes.contains(&(mm, vpn));
                 if let Some(frame) = self.frame(core, new.pfn(), OfFrame::Mappings, is_new) {
+                    frame.of_file = of_file;
                     if !special {
                         frame.mappings.push((mm, vpn));
                     }

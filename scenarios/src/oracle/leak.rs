@@ -11,8 +11,8 @@
 //! parent, or that has a new owner, still leaks through a pipe.
 //!
 //! The ways in which two processes share on purpose are therefore: `fork` (what the parent could read until it was
-//! complete, what its other threads write meanwhile), pipes (here), and pins, whose device works for their taker. There
-//! is no other until shared mappings and files are modelled.
+//! complete, what its other threads write meanwhile), pipes (here), pins, whose device works for their taker, and shared
+//! memory: what is written to a page of a file is everybody's.
 //!
 //! Not checked: what a device writes on its own account; what a process does with a value that it has read.
 
