@@ -21,3 +21,4 @@ mod suite;
 mod tidy;
 mod timed;
 mod told;
+mod vma_facts;
