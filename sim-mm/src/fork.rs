@@ -9,9 +9,9 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::memory::copy_page_range;
-use crate::mm_types::{MmId, MmStruct, Page, Vma};
+use crate::mm_types::{MmId, MmStruct, Vma};
 use crate::mmap::exit_mmap;
-use crate::page::put_page;
+use crate::mmdrop::mmdrop;
 use crate::page_alloc::pgd_alloc;
 use crate::rmap::anon_vma_fork;
 use crate::safeguards::FORK_FLUSH;
@@ -29,6 +29,7 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     cpu.kernel.mm_slab.alloc(cpu.core).ok_or(Errno::Enomem)?;
     cpu.this_cpu_write(mm.pgd(), pgd.0);
     cpu.this_cpu_write(mm.mm_users(), 1);
+    cpu.this_cpu_write(mm.mm_count(), 1);
     // As of a program of which nothing is loaded: its heap begins at the first page that may be mapped.
     let heap = VirtAddr(VirtAddr::PAGE_SIZE);
     cpu.this_cpu_write(mm.start_brk(), heap);
@@ -161,11 +162,5 @@ async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     }
     cpu.note(Event::MmExited { mm: mm.id });
     exit_mmap(cpu, mm).await;
-    // __mmdrop(): pgd_free()
-    put_page(cpu, Page(cpu.this_cpu_read(mm.pgd()))).await;
-    // free_mm()
-    let (slab, first) = (cpu.kernel.mm_slab, mm.pgd().loc());
-    if slab.current(cpu.core, usize::from(mm.id.0)).is_some_and(|mm| slab.free(cpu.core, mm)) {
-        cpu.note(Event::ObjectFreed { first });
-    }
+    mmdrop(cpu, mm).await;
 }

@@ -265,10 +265,13 @@ impl Kernel {
         let memory = &self.core().memory;
         for cpu in CpuId::all(self.config.cpus) {
             memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), 0);
+            memory.set(self.tlb_state.at(cpu.index()).is_lazy().loc(), 0);
             self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
         }
         for mm in &self.mms {
             memory.set(mm.cpumask().loc(), 0);
+            // A CPU that was lazy during set-up has left.
+            memory.set(mm.mm_count().loc(), memory.get(mm.mm_count().loc()).min(1));
         }
     }
 

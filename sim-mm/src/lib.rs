@@ -25,6 +25,7 @@ mod mm_types;
 mod mman;
 mod mmap;
 mod mmap_lock;
+mod mmdrop;
 mod mmu_gather;
 mod mmzone;
 mod mprotect;
@@ -89,7 +90,7 @@ pub use rmap::{page_is_anon, page_is_of_file};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyTlb, LruBatch, MadvRemove,
+    AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyFlush, LazyTlb, LruBatch, MadvRemove,
     MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, Preempt, PteRead,
     RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree, UnmapDrain, VmaMerge, never_built,
 };

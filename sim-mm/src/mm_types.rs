@@ -99,6 +99,8 @@ record! {
     pub(crate) struct MmWords {
         pgd: Shared<Pfn> = "pgd";
         mm_users: Shared<u64> = "mm_users";
+        /// `mm_count`: one for all users together, and one for each CPU that has it loaded and uses it no more.
+        mm_count: Shared<u64> = "mm_count";
         cpumask: Shared<u64> = "cpumask";
         tlb_gen: Shared<u64> = "tlb_gen";
         tlb_flush_pending: Shared<u64> = "tlb_flush_pending";
@@ -147,6 +149,11 @@ impl MmStruct {
     /// `mm_users`.
     pub fn mm_users(&self) -> Shared<u64> {
         self.words.mm_users()
+    }
+
+    /// `mm_count`: one for all users together, and one for each CPU that has it loaded and uses it no more.
+    pub fn mm_count(&self) -> Shared<u64> {
+        self.words.mm_count()
     }
 
     /// `mm_cpumask()`: the CPUs that may hold translations.

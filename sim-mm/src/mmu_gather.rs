@@ -8,7 +8,9 @@ use crate::check;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
-use crate::safeguards::{GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, TABLE_INVALIDATE};
+use crate::safeguards::{
+    GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, GATHER_NESTED_TABLES, TABLE_INVALIDATE, TABLE_NO_SHORTCUT,
+};
 use crate::settings::TableFree;
 use crate::smp::{Call, smp_call_function};
 use crate::swap::lru_add_drain;
@@ -25,6 +27,8 @@ pub(crate) struct MmuGather<'m> {
     pages: Vec<Page>,
     /// Tables that wait for a grace period.
     tables: Vec<Pfn>,
+    /// `freed_tables`: whether what is to be flushed leads to page tables that will be freed.
+    freed_tables: bool,
 }
 
 /// The interrupt in which tables whose grace period ended are freed.
@@ -41,6 +45,7 @@ impl<'m> MmuGather<'m> {
             end: VirtAddr(0),
             pages: Vec::new(),
             tables: Vec::new(),
+            freed_tables: false,
         }
     }
 
@@ -58,14 +63,24 @@ impl<'m> MmuGather<'m> {
     /// `tlb_remove_table()`, `pte_free_tlb()` and their kin: a table that is unlinked.
     pub(crate) async fn remove_table(&mut self, cpu: Cpu<'m>, table: Pfn, addr: VirtAddr) {
         self.remove_tlb_entry(addr);
+        self.freed_tables = true;
         match cpu.setting::<TableFree>() {
             TableFree::AfterFlush => self.remove_page(Page(table)),
+            // tlb_remove_table(): nobody else can be inside, so why wait?
+            TableFree::RcuSched if !cpu.has(TABLE_NO_SHORTCUT) && self.has_one_user(cpu).await => {
+                put_page(cpu, Page(table)).await;
+            }
             TableFree::RcuSched => self.tables.push(table),
             TableFree::RcuThenSyncIpi => {
                 self.table_invalidate(cpu).await;
                 tlb_remove_table_one(cpu, table).await;
             }
         }
+    }
+
+    /// Whether the address space has a single user, or none any more.
+    async fn has_one_user(&self, cpu: Cpu<'m>) -> bool {
+        cpu.load(self.mm.mm_users()).await < 2
     }
 
     /// `tlb_table_invalidate()`: what waits for walkers that are inside a table does not wait for entries
@@ -82,8 +97,10 @@ impl<'m> MmuGather<'m> {
         if self.end.0 == 0 {
             return;
         }
-        flush_tlb_mm_range(cpu, self.mm, self.start, self.end).await;
+        flush_tlb_mm_range(cpu, self.mm, self.start, self.end, self.freed_tables).await;
+        // __tlb_reset_range()
         (self.start, self.end) = (VirtAddr(u64::MAX), VirtAddr(0));
+        self.freed_tables = false;
     }
 
     /// `tlb_flush_mmu_free()`: hands tables to RCU, drops the pages' references.
@@ -120,6 +137,8 @@ impl<'m> MmuGather<'m> {
         // them yet. Who finds nothing to flush must not rely on that.
         if check!(cpu, GATHER_FLUSH_NESTED, cpu.load(self.mm.tlb_flush_pending()).await > 1) {
             (self.start, self.end) = self.whole;
+            // The other gather may have unlinked tables as well. Before, even those of this one were forgotten.
+            self.freed_tables = cpu.has(GATHER_NESTED_TABLES);
         }
         self.flush(cpu).await;
         cpu.rmw(self.mm.tlb_flush_pending(), |pending| pending - 1).await;

@@ -157,7 +157,7 @@ async fn change_protection_range<'m>(
     }
     // Only entries that changed can have left translations behind.
     if pages > 0 && cpu.has(MPROTECT_FLUSH) {
-        flush_tlb_mm_range(cpu, mm, start, end).await;
+        flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending - 1).await;
 }

@@ -18,6 +18,12 @@ crate::safeguards! {
         "A new page table is linked only if no other thread has linked one in the meantime.";
     GATHER_FLUSH_FIRST = "gather-flush-first" order in "tlb_flush_mmu" since Release::v26(12) =>
         "The TLB is flushed before the unmapped pages are freed, so that no CPU can reach a page that is free.";
+    TABLE_NO_SHORTCUT = "table-no-shortcut" order in "tlb_remove_table" since Release::v(4, 19), commit "a6f572084fbe" =>
+        "A page table waits for its grace period even if the address space has a single user, because a lazy CPU may still walk it on speculation.";
+    LAZY_FLUSH_SWITCHES = "lazy-flush-switches" check in "flush_tlb_func_common" since Release::v(4, 14), commit "b956575bed91" =>
+        "A lazy CPU that is asked to flush leaves the address space altogether, because it could walk freed page tables on speculation.";
+    GATHER_NESTED_TABLES = "gather-nested-tables" order in "tlb_finish_mmu" since Release::v(5, 2), commit "7a30df49f63a" =>
+        "If two threads unmap at the same time, the flush of the whole range still says that page tables were freed, so that lazy CPUs are interrupted.";
     TABLE_INVALIDATE = "table-invalidate" order in "tlb_table_invalidate" since Release::v(4, 19), commit "d86564a2f085" =>
         "The paging-structure caches are flushed before a page table is freed, because neither RCU nor an empty interrupt removes the entries that lead to it.";
     GATHER_FLUSH_PFNMAP = "gather-flush-pfnmap" order in "unmap_vmas" since Release::v(5, 19), commit "b67fbebd4cf9", cve "CVE-2022-39188" =>

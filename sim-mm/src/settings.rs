@@ -99,7 +99,9 @@ crate::settings! {
     LazyTlb = platform "lazy_tlb" {
         /// It does not.
         Off = "off",
-    } later ["on"]
+        /// It does, with its translations, until a flush or another address space comes: lazy TLB mode.
+        On = "on",
+    }
 
     /// Whether the processor sets Accessed and Dirty itself.
     HwAd = platform "hw_ad" {
@@ -205,6 +207,14 @@ crate::settings! {
         Retry = "retry" since Release::v(5, 5),
         /// It is let go of, and the fault is done: since v6.0 (`d92725256b4f`).
         Completed = "completed" since Release::v(6, 0),
+    }
+
+    /// Which flushes interrupt a CPU in lazy TLB mode.
+    LazyFlush = design "lazy_flush" {
+        /// All of them.
+        Always = "always",
+        /// Those after which page tables are freed; of others it learns when it goes on. Since v4.20 (`12c4d978fd17`).
+        Tables = "tables" since Release::v(4, 20),
     }
 
     /// When an unmapping CPU works off its batches of pages.

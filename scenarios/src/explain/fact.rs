@@ -66,6 +66,10 @@ pub(super) enum Fact {
     FlushDone { id: u64, of: PageOf },
     /// GUP handed out a page.
     Pinned { id: u64, of: PageOf, pfn: Pfn },
+    /// A kernel object came to its end.
+    ObjectFreed { what: String },
+    /// A word of a kernel object was used after its end.
+    ObjectUsed { word: String },
     /// A task waits for what never comes.
     Waits { what: String },
     /// A call returned.
@@ -173,6 +177,8 @@ impl fmt::Display for Fact {
             Fact::FlushBegun { of, .. } => write!(f, "flush of {of} begins"),
             Fact::FlushDone { of, .. } => write!(f, "flush of {of} done"),
             Fact::Pinned { of, pfn, .. } => write!(f, "pins {pfn} as {of}"),
+            Fact::ObjectFreed { what } => write!(f, "{what} freed"),
+            Fact::ObjectUsed { word } => write!(f, "uses {word}"),
             Fact::Returned { value } => write!(f, "returns {value}"),
             Fact::Waits { what } => write!(f, "waits for {what}"),
         }

@@ -12,7 +12,7 @@ use super::remark::remark;
 use super::teller::Teller;
 use super::whole_run;
 use crate::explore::Trace;
-use crate::oracle::{Finding, OracleId};
+use crate::oracle::{Finding, OracleId, Site, Violation};
 use crate::world::World;
 
 /// The steps that matter, and what they led to.
@@ -45,6 +45,7 @@ impl Story {
         }
         let mut lines = relevant(lines, finding, last);
         lines.extend(whole_run::waits(finding));
+        lines.extend(use_after_end(finding));
         lines.extend(whole_run::returned(world, trace, finding));
         if let Some(bad) = bad_line(&lines, finding, last, &teller) {
             lines[bad].bad = true;
@@ -69,6 +70,13 @@ impl Story {
     }
 }
 
+/// The use of an object whose life has ended. The log does not have it, for it is no step of its own.
+fn use_after_end(finding: &Finding) -> Option<Line> {
+    let Violation::ObjectUsed { word, .. } = &finding.violation else { return None };
+    let Site { cpu, step, stack } = &finding.site;
+    Some(Line::new(*step, *cpu, stack, Fact::ObjectUsed { word: word.clone() }))
+}
+
 /// The step of each line.
 fn steps(lines: &[Line]) -> Vec<u64> {
     lines.iter().map(|line| line.step).collect()
@@ -80,6 +88,9 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, teller: &Teller<'_>) -
     match finding.oracle() {
         OracleId::Livelock => None,
         OracleId::Deadlock => lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. })),
+        OracleId::ObjectUseAfterFree => {
+            lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
+        }
         OracleId::Check => whole_run::bad_line(lines, finding),
         _ if finding.is_at_rest() => {
             let lost = lines.iter().rposition(|line| match &line.fact {

@@ -49,6 +49,8 @@ pub(super) struct Teller<'a> {
     /// The step in which a speculative walk took a frame for a table.
     speculated: Option<u64>,
     pub(super) spaces: Spaces<'a>,
+    /// The first word of the object that was used after its end, and what the object is called.
+    object: Option<(Loc, String)>,
     /// Whether every access of user code is told.
     of_values: bool,
     pages: Vec<(MmId, VirtAddr)>,
@@ -64,6 +66,13 @@ pub(super) struct Teller<'a> {
 /// Whether a finding is about several values together, so that each access of user code may be a part of it.
 fn is_of_values(finding: &Finding) -> bool {
     matches!(finding.violation, Violation::Together { .. } | Violation::NotImplied { .. })
+}
+
+/// The object that a finding is about: its first word, and its name without a field.
+fn object(finding: &Finding) -> Option<(Loc, String)> {
+    let Violation::ObjectUsed { word, first } = &finding.violation else { return None };
+    let (what, _) = word.rsplit_once('.')?;
+    Some((*first, what.to_owned()))
 }
 
 impl<'a> Teller<'a> {
@@ -83,6 +92,7 @@ impl<'a> Teller<'a> {
             pins: BTreeMap::new(),
             written: BTreeMap::new(),
             of_values: is_of_values(finding),
+            object: object(finding),
         };
         for entry in &trace.log {
             match &entry.what {
@@ -251,6 +261,10 @@ impl<'a> Teller<'a> {
                     FrameUse::Table { level, .. } => Some(*level),
                 },
             }),
+            Mm::ObjectFreed { first } => {
+                let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;
+                Some(Fact::ObjectFreed { what: what.clone() })
+            }
             Mm::FrameFreed { pfn } if self.is_frame(*pfn) => Some(Fact::Freed { pfn: *pfn }),
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })

@@ -13,7 +13,7 @@ use super::{Finding, Site, Violation};
 pub(super) fn touched(ghost: Seen<'_>, core: &Core, loc: Loc, site: &Site) -> Finding {
     let first = core.memory.record_of(loc);
     Finding {
-        violation: Violation::ObjectUsed { word: core.memory.describe(loc) },
+        violation: Violation::ObjectUsed { word: core.memory.describe(loc), first },
         site: site.clone(),
         other: ghost.freed_object(first).cloned(),
     }

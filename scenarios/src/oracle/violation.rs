@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim_core::CpuId;
+use sim_core::{CpuId, Loc};
 use sim_mm::{Errno, Miscount, MmId};
 use sim_mmu::{Level, Pfn, VirtAddr, Walker};
 
@@ -29,7 +29,7 @@ pub enum Violation {
     /// `leak`: `mm` read what it must not, written by `owner` if anybody maps the frame.
     ForeignRead { mm: MmId, va: VirtAddr, pfn: Pfn, value: u64, owner: Option<MmId> },
     /// `object-use-after-free`: this word of a kernel object was used after the object's end.
-    ObjectUsed { word: String },
+    ObjectUsed { word: String, first: Loc },
     /// `kernel-bug`: the kernel says that this must not be.
     KernelStops { what: &'static str },
     /// `pin-misuse`: a reference was put that had been put before.
@@ -324,7 +324,7 @@ impl Violation {
                 let whose = owner.map_or_else(|| "somebody else".to_owned(), |owner| names.mm(owner));
                 format!("{} read {value} from {pfn}, which {whose} wrote for itself alone", names.mm(*mm))
             }
-            Violation::ObjectUsed { word } => format!("{word} was used after its end"),
+            Violation::ObjectUsed { word, .. } => format!("{word} was used after its end"),
             Violation::KernelStops { what } => format!("the kernel stops: {what}"),
             Violation::PinPutTwice { mm, va, pfn } => {
                 format!("the pin of {}, which held {pfn}, was put a second time", names.page_of(*mm, *va))

@@ -304,3 +304,8 @@ fn stack_vs_munmap() {
 fn system_calls() {
     check("system-calls");
 }
+
+#[test]
+fn lazy_cpu_walks_freed_tables() {
+    check("lazy-cpu-walks-freed-tables");
+}

@@ -27,12 +27,12 @@ fn futures_of_system_calls_do_not_grow() {
     let sizes = [
         ("user_access", size(user_access(cpu, start, DataOp::Read)), 800),
         ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 1088),
-        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2432),
-        ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2232),
-        ("sys_fork", size(sys_fork(cpu)), 2960),
-        ("exit_mm", size(exit_mm(cpu, TaskId(0))), 2536),
-        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1456),
-        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1440),
+        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2448),
+        ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2288),
+        ("sys_fork", size(sys_fork(cpu)), 3144),
+        ("exit_mm", size(exit_mm(cpu, TaskId(0))), 2576),
+        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1688),
+        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1496),
         (
             "get_user_pages_unlocked",
             size(get_user_pages_unlocked(cpu, start, 1, &mut pages, FollFlags::empty())),

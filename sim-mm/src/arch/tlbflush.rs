@@ -10,6 +10,8 @@ record! {
     pub(crate) struct TlbState {
         /// The address space that is loaded: one more than its number; zero is `init_mm`.
         pub(crate) loaded_mm: Shared<u64> = "loaded_mm";
+        /// `is_lazy`: what runs here has no address space of its own, and uses none of what is loaded.
+        pub(crate) is_lazy: Shared<bool> = "is_lazy";
         /// `ctxs[].tlb_gen`: the flushes that this CPU has caught up with.
         pub(crate) tlb_gen: Shared<u64> = "tlb_gen";
     }

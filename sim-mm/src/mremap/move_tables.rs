@@ -96,7 +96,7 @@ async fn move_normal_pmd<'m>(
     cpu.set_table(new, table.entry).await;
     note_entries(cpu, mm, table, to, |entry| (Entry::NONE, entry));
     let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
-    flush_tlb_mm_range(cpu, mm, from, end).await;
+    flush_tlb_mm_range(cpu, mm, from, end, false).await;
     drop(locks);
 }
 
@@ -147,12 +147,12 @@ async fn move_ptes<'m>(
     // Before the locks are let go of: whoever unmaps at the new place flushes only there, and frees a page that the
     // old translation still reaches.
     if force_flush && cpu.has(MREMAP_FLUSH_LOCKED) {
-        flush_tlb_mm_range(cpu, mm, from, end).await;
+        flush_tlb_mm_range(cpu, mm, from, end, false).await;
         force_flush = false;
     }
     drop(locks);
     if force_flush {
-        flush_tlb_mm_range(cpu, mm, from, end).await;
+        flush_tlb_mm_range(cpu, mm, from, end, false).await;
     }
     Ok(())
 }
