@@ -63,6 +63,11 @@ pub enum Event {
         /// To where.
         to: Pfn,
     },
+    /// A page was put into a file, as shared memory is.
+    PageCached {
+        /// Which.
+        pfn: Pfn,
+    },
     /// A record with a lifetime was freed: a mapping, an address space.
     ObjectFreed {
         /// Its first word.

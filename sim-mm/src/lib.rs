@@ -85,8 +85,8 @@ pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
 pub use remap_pfn::{Driver, driver_mmap, driver_release};
+pub use rmap::page_is_anon;
 pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
-pub use rmap::{page_is_anon, page_is_of_file};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{

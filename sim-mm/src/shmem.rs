@@ -6,6 +6,7 @@
 use sim_core::Routine;
 
 use crate::errno::Errno;
+use crate::event::Event;
 use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
@@ -122,6 +123,7 @@ pub(crate) async fn shmem_getpage(cpu: Cpu<'_>, inode: Inode, index: u64) -> Res
             })
             .await;
         if added {
+            cpu.note(Event::PageCached { pfn: page.0 });
             cpu.this_cpu_write(cpu.kernel.page(page).mapping(), inode_word(inode));
             cpu.this_cpu_write(cpu.kernel.page(page).index(), index);
             folio_add_lru(cpu, page).await;

@@ -428,15 +428,14 @@ impl Ghost {
         }
     }
 
-    /// An entry changed, and leads to a page that belongs to a file or not.
-    pub(super) fn pte_changed(
-        &mut self,
-        core: &Core,
-        (mm, va): (MmId, VirtAddr),
-        (old, new): (Entry, Entry),
-        of_file: bool,
-        site: Site,
-    ) {
+    /// A frame belongs to a file from now on, until it is freed: what is taken out of its file may still be mapped.
+    pub(super) fn cached(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, |frame| !frame.of_file) {
+            frame.of_file = true;
+        }
+    }
+
+    pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
         let vpn = va.vpn();
         // The kernel counts what it has mapped, whether the hardware may find it or not.
         let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
@@ -455,7 +454,6 @@ impl Ghost {
                 let special = new.has(Entry::SPECIAL);
                 let is_new = |frame: &Frame| !special || !frame.homes.contains(&(mm, vpn));
                 if let Some(frame) = self.frame(core, new.pfn(), OfFrame::Mappings, is_new) {
-                    frame.of_file = of_file;
                     if !special {
                         frame.mappings.push((mm, vpn));
                     }

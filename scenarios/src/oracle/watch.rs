@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, Page, Reach, is_pte_present, page_is_of_file};
+use sim_mm::{Event as Mm, Kernel, Reach};
 use sim_mmu::{Event as Hardware, Walker};
 
 use super::ghost::Ghost;
@@ -229,11 +229,8 @@ impl sim_mm::Observer for Watch {
             }
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
-            Mm::PteChanged { mm, va, old, new } => {
-                let known = new.pfn().0 < cpu.kernel.config.frames;
-                let of_file = known && is_pte_present(new) && page_is_of_file(cpu.kernel, Page(new.pfn()));
-                ghost.pte_changed(core, (mm, va), (old, new), of_file, site);
-            }
+            Mm::PageCached { pfn } => ghost.cached(core, pfn),
+            Mm::PteChanged { mm, va, old, new } => ghost.pte_changed(core, mm, va, old, new, site),
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
             }

@@ -9,7 +9,7 @@ use sim_core::{Op, OpKind};
 use sim_mmu::VirtAddr;
 
 use crate::event::Event;
-use crate::kernel::{Cpu, Kernel};
+use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page_flags::PageFlags;
 use crate::settings::CowReuse;
@@ -36,12 +36,6 @@ const PAGE_MAPPING_ANON: u64 = 1;
 /// `PageAnon()`, for a caller that keeps the page.
 pub fn page_is_anon(cpu: Cpu<'_>, page: Page) -> bool {
     cpu.this_cpu_read(cpu.kernel.page(page).mapping()) & PAGE_MAPPING_ANON != 0
-}
-
-/// Whether a page belongs to a file, as shared memory does. Not an access: for those who look at the machine.
-pub fn page_is_of_file(kernel: &Kernel, page: Page) -> bool {
-    let mapping = kernel.core().memory.get(kernel.page(page).mapping().loc());
-    mapping != 0 && mapping & PAGE_MAPPING_ANON == 0
 }
 
 /// `page_add_new_anon_rmap()`: the first mapping of a page that nobody else knows.
