@@ -400,7 +400,7 @@ impl Violation {
             }
             Violation::Mappings { thread, op, expected, found } => {
                 let call = names.operation(thread, *op);
-                format!("{call} of {thread} expected mappings of {expected}, and found {found}.")
+                format!("{call} of {thread} expected these mappings: {expected}. It found: {found}.")
             }
             Violation::Returned { thread, op, value, one_of, .. } => {
                 let (call, value) = (names.operation(thread, *op), returned_value(*value));

@@ -232,3 +232,26 @@ fn mappings_are_as_linux_has_them() {
     assert_eq!(skipped, expected.map(|(id, why)| (id.to_owned(), why)));
     assert_eq!(held, 22);
 }
+
+/// Both lists are told in words, wherever the operation stands.
+#[test]
+fn a_list_that_differs_is_told() {
+    let expected = "expected mappings of 3 pages at buf rw";
+    let found = "and found 1 page at buf (0x10000) rw private, 1 page at buf+2 (0x12000) rw private";
+    let run = json!([
+        { "mmap": { "as": "buf", "pages": 3, "at": "0x10000" } },
+        { "munmap": { "at": "buf+1", "pages": 1 } },
+        { "vmas": { "expect": [{ "at": "buf", "pages": 3, "prot": "rw" }] } },
+    ]);
+    let mut differs =
+        scenario(Program { parent: run.as_array().cloned().unwrap_or_default(), ..Program::default() });
+    let told = difference(&differs).expect("it differs");
+    assert!(told.contains(&format!("operation 2 of `parent` {expected}, {found}")), "{told}");
+
+    differs["processes"][0]["setup"] = run;
+    differs["threads"][0]["run"] = json!(["mfence"]);
+    let scenario = load("set-up.json", &differs.to_string()).unwrap_or_else(|errors| panic!("{errors}"));
+    let judged = judge(&scenario, &scenario.cases[0], Budget::default(), &AtomicBool::new(false), &|_| ());
+    let told = judged.map(|report| report.verdict).expect_err("the set-up fails").to_string();
+    assert!(told.contains("at processes[0].setup[2]") && told.contains(&format!("{expected}, {found}")), "{told}");
+}
