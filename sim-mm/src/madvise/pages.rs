@@ -151,8 +151,8 @@ pub(super) fn madvise_collapse(cpu: Cpu<'_>, vma: Vma, start: VirtAddr, end: Vir
     let span = cpu.mmu.geometry.span(Level::Pmd);
     let up = |addr: VirtAddr| addr.0.next_multiple_of(span);
     let down = |addr: VirtAddr| addr.0 & !(span - 1);
-    // thp_vma_allowable_order(): the mapping itself has room for one.
-    let fits = up(vma.start(cpu)) + span <= vma.end(cpu).0;
+    // thp_vma_allowable_order(): the mapping itself has room for one, and has had a page.
+    let fits = up(vma.start(cpu)) + span <= vma.end(cpu).0 && vma.anon_vma(cpu).is_some();
     if !fits || vma.flags(cpu).contains(VmFlags::NOHUGEPAGE) || !vma.is_anonymous(cpu) {
         return Err(Errno::Einval);
     }
