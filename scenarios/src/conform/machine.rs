@@ -29,8 +29,8 @@ pub struct Machine {
     pub(super) rings: [Ring; 2],
     /// Which of the rings are open.
     pub(super) open: [Cell<bool>; 2],
-    /// Processes that have forked or were forked since they last did something. The recorder then touches its own memory
-    /// first; the COW faults work off the CPU's batches of pages.
+    /// A process that has forked and its child, until one of them does something. The recorder then touches its own
+    /// memory first; the COW faults work off the CPU's batches of pages.
     pub(super) cold: RefCell<BTreeSet<u8>>,
     /// The processes that are alive.
     pub(super) processes: RefCell<BTreeMap<u8, MmId>>,
