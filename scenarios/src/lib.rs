@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod explain;
 pub mod explore;
 pub mod hardware;
+mod in_order;
 mod json;
 pub mod library;
 pub mod litmus;

@@ -123,17 +123,9 @@ pub fn pgd_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Pgdp {
 
 /// The PTE of a page, as the tables are now, without an access to them; `None` if there is no table.
 pub(crate) fn pte_offset_now(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Ptep> {
-    let geometry = cpu.mmu.geometry;
     let root = cpu.this_cpu_read(mm.pgd());
-    let mut at = slot(geometry, root, root, addr, Level::P4d);
-    for level in [Level::Pud, Level::Pmd, Level::Pte] {
-        let entry = cpu.mmu.entry_now(at.table, at.index);
-        if !entry.is_present() || entry.has(Entry::PAGE_SIZE) {
-            return None;
-        }
-        at = slot(geometry, root, entry.pfn(), addr, level);
-    }
-    Some(Ptep(at))
+    let (table, level, _) = cpu.mmu.lowest_under(root, addr);
+    (level == Level::Pte).then(|| Ptep(slot(cpu.mmu.geometry, root, table, addr, level)))
 }
 
 impl Pgd {

@@ -196,22 +196,26 @@ impl Mmu {
         Entry(self.core.memory.get(self.phys.word(table, index)))
     }
 
-    /// The frame behind an address, as the entries of four levels under `root` are in memory, without an access.
-    pub fn frame_under(&self, root: Pfn, va: VirtAddr) -> Option<Pfn> {
+    /// The lowest entry for an address that the tables of four levels under `root` lead to, as they are in memory and without
+    /// an access: in which table, of which level, and the entry. It maps a page, or leads nowhere.
+    pub fn lowest_under(&self, root: Pfn, va: VirtAddr) -> (Pfn, Level, Entry) {
         let (mut table, mut level) = (root, Level::P4d);
         loop {
             let entry = self.entry_now(table, self.geometry.index(va, level));
-            if !entry.is_present() {
-                return None;
-            }
             match level.next() {
-                Some(below) if !entry.has(Entry::PAGE_SIZE) => (table, level) = (entry.pfn(), below),
-                _ => {
-                    let within = (1 << self.geometry.order(level)) - 1;
-                    return Some(Pfn(entry.pfn().0 & !within | va.vpn().0 & within));
+                Some(below) if entry.is_present() && !entry.has(Entry::PAGE_SIZE) => {
+                    (table, level) = (entry.pfn(), below);
                 }
+                _ => return (table, level, entry),
             }
         }
+    }
+
+    /// The frame behind an address, as the entries of four levels under `root` are in memory, without an access.
+    pub fn frame_under(&self, root: Pfn, va: VirtAddr) -> Option<Pfn> {
+        let (_, level, entry) = self.lowest_under(root, va);
+        let within = (1 << self.geometry.order(level)) - 1;
+        entry.is_present().then(|| Pfn(entry.pfn().0 & !within | va.vpn().0 & within))
     }
 
     pub(crate) fn cr3_loc(&self, cpu: CpuId) -> Loc {

@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(args, &mut output),
         Command::Shrink(args) => shrink::run(args, &mut output, &interrupts),
         Command::Explain(args) => explain::run(args, format, &mut output),
-        Command::Conform(args) => conform::run(args, &mut output),
+        Command::Conform(args) => conform::run(args, &mut output, &interrupts),
         Command::Litmus(args) => litmus::run(args, &mut output, &interrupts),
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),

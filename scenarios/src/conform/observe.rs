@@ -167,33 +167,20 @@ impl Known {
 
 /// The entries of the window that are not empty, by address.
 fn walk(kernel: &Kernel, mm: MmId, setting: Setting) -> Vec<Mapped> {
-    let (memory, mmu) = (&kernel.core().memory, &kernel.mmu);
+    let mmu = &kernel.mmu;
     let geometry = mmu.geometry;
-    let read = |table: Pfn, va: VirtAddr, level: Level| {
-        Entry(memory.get(mmu.phys.entry(table, geometry.index(va, level)).loc()))
-    };
-    let root = Pfn(memory.get(kernel.mm(mm).pgd().loc()));
+    let root = Pfn(kernel.core().memory.get(kernel.mm(mm).pgd().loc()));
     let end = setting.window.plus_pages(setting.pages);
     let mut found = Vec::new();
     let mut va = setting.window;
     while va < end {
-        let mut table = root;
-        let mut level = Level::P4d;
-        let entry = loop {
-            let entry = read(table, va, level);
-            match level.next() {
-                Some(below) if entry.is_present() && !entry.has(Entry::PAGE_SIZE) => {
-                    (table, level) = (entry.pfn(), below);
-                }
-                _ => break entry,
-            }
-        };
+        let (table, level, entry) = mmu.lowest_under(root, va);
         let next = geometry.addr_end(level, va, end);
         if level == Level::Pte {
             // The rest of the table, without walking to it again.
             let next = geometry.addr_end(Level::Pmd, va, end);
             while va < next {
-                let entry = read(table, va, Level::Pte);
+                let entry = mmu.entry_now(table, geometry.index(va, Level::Pte));
                 if !entry.is_none() {
                     found.push(Mapped { page: setting.page(va), entry, frame: entry.pfn(), huge: false });
                 }

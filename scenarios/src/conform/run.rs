@@ -1,8 +1,6 @@
 //! Comparing programs, each on its own, by several threads.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 
 use sim_mm::{KernelConfig, Release};
 
@@ -13,6 +11,7 @@ use super::program::{Program, Step};
 use super::replay::{Done, Replay};
 use super::trace::Returned;
 use super::view::Observation;
+use crate::in_order::in_order;
 
 /// How far a program is identical.
 #[derive(Clone, Debug)]
@@ -83,38 +82,23 @@ fn moved(step: &Step, returned: &Returned) -> Option<Moved> {
 }
 
 /// Compares programs, in the kernel of `release` or each in that of its trace. The verdicts come in the order
-/// of the programs, whatever the number of threads.
+/// of the programs, whatever the number of threads; `None` for those that were not begun when `stop` was set.
 pub fn compare_all(
     programs: &[Program],
     release: Option<Release>,
     jobs: usize,
+    stop: &AtomicBool,
     done: &(impl Fn() + Sync),
-) -> Vec<Verdict> {
-    let next = AtomicUsize::new(0);
-    let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(programs.iter().map(|_| None).collect());
-    let work = || {
-        let mut machine: Option<(Release, Machine)> = None;
-        loop {
-            let nth = next.fetch_add(1, Ordering::Relaxed);
-            let Some(program) = programs.get(nth) else { return };
-            let kernel = release.unwrap_or(program.setting.kernel);
-            let (_, machine) = match machine.take().filter(|(of, _)| *of == kernel) {
-                Some(same) => machine.insert(same),
-                None => {
-                    machine.insert((kernel, Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel))))
-                }
-            };
-            let verdict = compare_one(machine, program);
-            verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[nth] = Some(verdict);
-            done();
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..jobs.min(programs.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let verdicts = verdicts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    verdicts.into_iter().map(|verdict| verdict.expect("a thread took each program, and none panicked")).collect()
+) -> Vec<Option<Verdict>> {
+    let begin = || None::<(Release, Machine)>;
+    in_order(programs, jobs, stop, begin, |machine, program| {
+        let kernel = release.unwrap_or(program.setting.kernel);
+        let (_, machine) = match machine.take().filter(|(of, _)| *of == kernel) {
+            Some(same) => machine.insert(same),
+            None => machine.insert((kernel, Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel)))),
+        };
+        let verdict = compare_one(machine, program);
+        done();
+        verdict
+    })
 }

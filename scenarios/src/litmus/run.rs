@@ -1,13 +1,12 @@
 //! All runs of a test, and how what came of them compares with what is known of it.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 
 use super::scenario::scenario_text;
 use super::test::Test;
 use crate::explore::{Campaign, Exhaustive, Extent, Goal, Strategy};
+use crate::in_order::in_order;
 use crate::scenario::load;
 
 /// What came of a test.
@@ -105,22 +104,15 @@ pub fn run_all(
     stop: &AtomicBool,
     done: &(impl Fn() + Sync),
 ) -> Vec<Option<Result<Report, String>>> {
-    let next = AtomicUsize::new(0);
-    let reports: Mutex<Vec<_>> = Mutex::new(tests.iter().map(|_| None).collect());
-    let work = || {
-        while !stop.load(Ordering::Relaxed) {
-            let nth = next.fetch_add(1, Ordering::Relaxed);
-            let Some(test) = tests.get(nth) else { return };
+    in_order(
+        tests,
+        jobs,
+        stop,
+        || (),
+        |(), test| {
             let report = run(test, tso, most, stop);
-            reports.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[nth] = Some(report);
             done();
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..jobs.min(tests.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    reports.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+            report
+        },
+    )
 }

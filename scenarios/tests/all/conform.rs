@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::common::{mmsim, text};
 use flate2::read::GzDecoder;
@@ -30,8 +31,10 @@ fn score(path: &Path) -> Kept {
     let traces = read(BufReader::new(GzDecoder::new(file))).expect("a readable trace");
     assert_eq!(traces.bad, [], "{}", path.display());
     let mut score = Score::default();
-    let verdicts = compare_all(&traces.programs, None, 2, &|| ());
-    traces.programs.iter().zip(&verdicts).for_each(|(program, verdict)| score.add(program, verdict));
+    let verdicts = compare_all(&traces.programs, None, 2, &AtomicBool::new(false), &|| ());
+    for (program, verdict) in traces.programs.iter().zip(&verdicts) {
+        score.add(program, verdict.as_ref().expect("nobody stopped it"));
+    }
     let Score { programs, identical, identical_to_first_unmodelled, steps, steps_identical, .. } = score;
     Kept { programs, identical, identical_to_first_unmodelled, steps, steps_identical }
 }

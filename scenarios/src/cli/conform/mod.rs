@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 
 use sim_mm::Release;
 
+use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output, input};
 use crate::conform::{Ended, Kind, Program, Score, Traces, Verdict, compare_all, read};
@@ -34,7 +35,8 @@ const NOTES: &str = "Each program is replayed step by step on one CPU. After eac
 signals, the fault count, the mappings with flags and statistics, and the pages with frame, mapcount, marks and \
 contents must be those that were recorded. A program ends at its first step that differs, or at its first operation \
 that is not modelled.\n\n\
-Exit codes: 3 if a line was malformed (the other programs are compared all the same); else 4 if there was no program; \
+Exit codes: 3 if a line was malformed (the other programs are compared all the same); else 6 if it was interrupted \
+(the programs that were compared count); else 4 if there was no program; \
 else 1 if --program was given and the program diverged; else 0. Without --program a divergence lowers the score, \
 and is no failure.";
 
@@ -47,7 +49,7 @@ struct Compared {
 }
 
 /// Compares the programs of all files.
-pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     let mut programs = Vec::new();
     let (mut bad_lines, mut left_out) = (0, 0);
@@ -64,8 +66,16 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         programs.extend(read.into_iter().filter(|program| args.program.is_none_or(|n| n == program.number)));
     }
     let bar = output.progress_in("programs", "conform", programs.len() as u64);
-    let verdicts = compare_all(&programs, args.kernel, jobs, &|| bar.inc(1));
+    let verdicts = compare_all(&programs, args.kernel, jobs, interrupts.watch(), &|| bar.inc(1));
     bar.finish_and_clear();
+    // What an interrupt left out is said, and counts for nothing.
+    let begun = |(program, verdict): (Program, Option<Verdict>)| Some((program, verdict?));
+    let all = programs.len();
+    let (programs, verdicts): (Vec<_>, Vec<_>) = programs.into_iter().zip(verdicts).filter_map(begun).unzip();
+    let not_begun = (all - programs.len()) as u64;
+    if not_begun > 0 {
+        output.error(&format!("interrupted: {} not compared", self::programs(not_begun)));
+    }
     let compared = Compared { programs, verdicts, bad_lines, left_out };
     match args.program {
         Some(_) => compared.show(output),
@@ -74,6 +84,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let diverged = compared.verdicts.iter().any(|verdict| matches!(verdict.ended, Ended::Diverged(_)));
     Ok(match (&compared, args.program) {
         (Compared { bad_lines: 1.., .. }, _) => Exit::BadInput,
+        _ if not_begun > 0 => Exit::Inconclusive,
         (Compared { programs, .. }, _) if programs.is_empty() => Exit::NothingRan,
         (_, Some(_)) if diverged => Exit::Violation,
         _ => Exit::AsExpected,
