@@ -309,3 +309,8 @@ fn system_calls() {
 fn lazy_cpu_walks_freed_tables() {
     check("lazy-cpu-walks-freed-tables");
 }
+
+#[test]
+fn table_freed_for_a_single_user() {
+    check("table-freed-for-a-single-user");
+}
