@@ -35,6 +35,7 @@ mod page;
 mod page_alloc;
 mod page_flags;
 mod pagevec;
+mod pagewalk;
 mod pgtable;
 mod registry;
 mod release;

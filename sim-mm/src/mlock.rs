@@ -1,13 +1,13 @@
 //! `mm/mlock.c`: mappings whose pages stay in memory.
 
 use sim_core::{BoxFuture, Routine};
-use sim_mmu::{Level, VirtAddr};
+use sim_mmu::VirtAddr;
 
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::pagewalk::walk_page_range;
 use crate::settings::LruBatch;
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
 use crate::vm_flags::VmFlags;
@@ -95,27 +95,20 @@ async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAd
         return;
     }
     lru_add_drain(cpu).await;
-    let geometry = cpu.mmu.geometry;
-    let mut addr = start;
-    while addr < end {
-        let next = geometry.addr_end(Level::Pmd, addr, end);
-        if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
-            let ptep = cpu.read_once(pmdp).await.pte_offset(geometry, addr);
-            let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-            for (ptep, ..) in entries(geometry, ptep, addr, next) {
-                let pte = cpu.read_once(ptep).await;
-                if !pte.present() || pte.special() {
-                    continue;
-                }
-                if locks {
-                    mlock_folio(cpu, Page(pte.pfn())).await;
-                } else {
-                    munlock_folio(cpu, Page(pte.pfn())).await;
-                }
+    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+        for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
+            let pte = cpu.read_once(ptep).await;
+            if !pte.present() || pte.special() {
+                continue;
+            }
+            if locks {
+                mlock_folio(cpu, Page(pte.pfn())).await;
+            } else {
+                munlock_folio(cpu, Page(pte.pfn())).await;
             }
         }
-        addr = next;
-    }
+    })
+    .await;
     lru_add_drain(cpu).await;
 }
 

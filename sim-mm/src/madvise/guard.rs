@@ -5,8 +5,9 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc, zap_page_range};
+use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
+use crate::pagewalk::walk_page_range;
 use crate::rmap::anon_vma_prepare;
 use crate::settings::GuardMark;
 use crate::swapops::{GUARD, is_guard};
@@ -74,20 +75,13 @@ pub(super) async fn madvise_guard_remove<'m>(
     if vma.flags(cpu).intersects(VmFlags::SPECIAL) {
         return Err(Errno::Einval);
     }
-    let geometry = cpu.mmu.geometry;
-    let mut addr = start;
-    while addr < end {
-        let next = geometry.addr_end(Level::Pmd, addr, end);
-        if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
-            let ptep = cpu.read_once(pmdp).await.pte_offset(geometry, addr);
-            let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-            for (ptep, addr, _) in entries(geometry, ptep, addr, next) {
-                if is_guard(cpu.read_once(ptep).await.entry) {
-                    cpu.set_pte_at(mm, addr, ptep, Entry::NONE).await;
-                }
+    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+        for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
+            if is_guard(cpu.read_once(ptep).await.entry) {
+                cpu.set_pte_at(mm, addr, ptep, Entry::NONE).await;
             }
         }
-        addr = next;
-    }
+    })
+    .await;
     Ok(())
 }

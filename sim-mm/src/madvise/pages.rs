@@ -6,33 +6,16 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::page_mapcount;
 use crate::page_flags::PageFlags;
+use crate::pagewalk::walk_page_range;
 use crate::rmap::page_is_anon;
 use crate::settings::MadvRemove;
 use crate::shmem::{get_file, shmem_undo_range};
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
 use crate::vm_flags::VmFlags;
-
-/// The parts of a range that lie under one PMD entry each, where there is a page table.
-async fn for_each_table<'m, F>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr, mut body: F)
-where
-    F: AsyncFnMut(crate::pgtable::Ptep, VirtAddr, VirtAddr),
-{
-    let geometry = cpu.mmu.geometry;
-    let mut addr = start;
-    while addr < end {
-        let next = geometry.addr_end(Level::Pmd, addr, end);
-        if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
-            let ptep = cpu.read_once(pmdp).await.pte_offset(geometry, addr);
-            body(ptep, addr, next).await;
-        }
-        addr = next;
-    }
-}
 
 /// `madvise_free_single_vma()`: pages that are not written again may be dropped. Nothing is ever short of memory here, so
 /// what is left is that the entries become clean and old.
@@ -49,8 +32,7 @@ pub(super) async fn madvise_free_single_vma<'m>(
     }
     lru_add_drain(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-    for_each_table(cpu, mm, start, end, async |ptep, start, end| {
-        let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
             if !pte.present() || pte.special() {
@@ -112,8 +94,7 @@ pub(super) async fn madvise_remove<'m>(
 /// `madvise_cold()`: pages that nobody else maps become old, and candidates for reclaim.
 pub(super) async fn madvise_cold<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
     lru_add_drain(cpu).await;
-    for_each_table(cpu, mm, start, end, async |ptep, start, end| {
-        let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
             if !pte.present() || pte.special() || page_mapcount(cpu, Page(pte.pfn())).await != 1 {
@@ -130,8 +111,7 @@ pub(super) async fn madvise_cold<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: Virt
 
 /// `madvise_pageout()`: what nobody else maps would be written to swap.
 pub(super) async fn madvise_pageout<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, start: VirtAddr, end: VirtAddr) {
-    for_each_table(cpu, mm, start, end, async |ptep, start, end| {
-        let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
         for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
             if pte.present() && !pte.special() {

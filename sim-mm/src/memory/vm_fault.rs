@@ -75,7 +75,7 @@ impl VmFaultError {
     }
 }
 
-/// How [`handle_mm_fault`] ended. It is given `mmap_lock` and may have to let go of it, so the caller has
+/// How `handle_mm_fault()` ended. It is given `mmap_lock` and may have to let go of it, so the caller has
 /// the lock again only where the answer says so.
 #[must_use]
 pub enum MmFault<'m> {
