@@ -231,3 +231,23 @@ proptest! {
         }
     }
 }
+
+/// After CPU 1's first step CPU 0 sleeps, so the run in which CPU 1 takes the lock next is given up while CPU 2 waits
+/// for that lock with interrupts off. That CPU 2 takes it first must be tried from there: only then does CPU 1 come to
+/// write what CPU 0 adds to.
+#[test]
+fn a_lock_that_is_awaited_where_a_run_is_given_up_is_taken_first_elsewhere() {
+    let program = Program {
+        config: Config { cpus: 3, memory: MemoryModel::Sc, ..Config::default() },
+        tasks: vec![
+            (0, vec![Act::Add(0)]),
+            (1, vec![Act::Fence, Act::LockedCall(2), Act::Write(0, 1)]),
+            (2, vec![Act::LockedIrqOff(1)]),
+        ],
+    };
+    let (_, all) = ends(&program, Reduction::None, None).expect("it is small");
+    let (_, reduced) = ends(&program, Reduction::Sources, None).expect("not more than all");
+    let added_after_the_write = |end: &End| end.0[0] == [1];
+    assert!(all.iter().any(added_after_the_write), "{all:?}");
+    assert_eq!(reduced, all);
+}
