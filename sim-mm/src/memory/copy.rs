@@ -175,7 +175,8 @@ async fn copy_one_pte<'m>(
     }
     let page = Page(pte.pfn());
     let vm_flags = copy.vma.flags(cpu);
-    let is_anon = !pte.special() && page_is_anon(cpu, page);
+    let special = pte.special();
+    let is_anon = !special && page_is_anon(cpu, page);
     if is_anon && check!(cpu, FORK_COPIES_PINNED, needs_copy(cpu, copy, page).await) {
         let Some(new) = prealloc.take() else { return Copied::NeedsPage };
         copy_present_page(cpu, copy, dst, addr, page, new).await;
@@ -191,7 +192,7 @@ async fn copy_one_pte<'m>(
         entry = entry.without(Entry::DIRTY);
     }
     entry = entry.without(Entry::ACCESSED);
-    if !pte.special() {
+    if !special {
         get_page(cpu, page).await;
         if is_anon {
             page_dup_rmap(cpu, page).await;

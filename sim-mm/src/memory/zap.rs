@@ -142,7 +142,8 @@ async fn zap_pte_range<'m>(
                 tlb.remove_page(page);
             }
         } else if !pte.none() && markers == Markers::Drop {
-            cpu.update_pte(tlb.mm, addr, ptep, |_| Entry::NONE).await;
+            // pte_clear_not_present_full(): a plain store, for the hardware sets no bits of what is not present.
+            cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
         }
     }
 }

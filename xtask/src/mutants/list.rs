@@ -43,23 +43,3 @@ pub(super) fn read(text: &str) -> Result<Vec<Mutant>, String> {
     }
     Ok(list.mutant)
 }
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    /// Who changes a line that a mutant changes learns of it before he runs them.
-    #[test]
-    fn each_mutant_has_its_place() {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let source = |file: &str| {
-            std::fs::read_to_string(project.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-        };
-        for mutant in read(&source("xtask/mutants.toml")).unwrap_or_else(|error| panic!("{error}")) {
-            let places = source(&mutant.file).matches(&mutant.from).count();
-            assert_eq!(places, 1, "the text of {} stands {places} times in {}", mutant.name, mutant.file);
-        }
-    }
-}

@@ -33,8 +33,7 @@ pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(
     for file in files.split_terminator('\0') {
         let (from, to) = (project.join(file), tree.join(file));
         let Ok(mut contents) = fs::read(&from) else { continue };
-        let planted: Vec<(usize, &Mutant)> =
-            (1..).zip(mutants).filter(|(_, mutant)| mutant.file == file).collect();
+        let planted = of_file(mutants, file);
         if !planted.is_empty() || file == "sim-core/src/lib.rs" {
             let text = String::from_utf8(contents).map_err(|error| format!("{file}: {error}"))?;
             let home = if file.starts_with("sim-core/") { "crate" } else { "::sim_core" };
@@ -56,6 +55,11 @@ pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(
         Some(mutant) => Err(format!("{}: there is no {}", mutant.name, mutant.file)),
         None => Ok(()),
     }
+}
+
+/// The mutants of a file, with their numbers.
+fn of_file<'a>(mutants: &'a [Mutant], file: &str) -> Vec<(usize, &'a Mutant)> {
+    (1..).zip(mutants).filter(|(_, mutant)| mutant.file == file).collect()
 }
 
 /// A piece of a file that mutants change.
@@ -106,4 +110,24 @@ fn switch(text: &str, home: &str, mutants: &[(usize, &Mutant)]) -> Result<String
         done = piece.start + piece.from.len();
     }
     Ok(out + &text[done..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::list;
+    use super::*;
+
+    /// Who changes a line that a mutant changes learns of it before the mutants are run.
+    #[test]
+    fn each_mutant_has_its_place() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let source =
+            |file: &str| fs::read_to_string(project.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let mutants = list::read(&source("xtask/mutants.toml")).unwrap_or_else(|error| panic!("{error}"));
+        let files: std::collections::BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
+        for file in files {
+            let switched = switch(&source(file), "::sim_core", &of_file(&mutants, file));
+            assert!(switched.is_ok(), "{}", switched.err().unwrap_or_default());
+        }
+    }
 }
