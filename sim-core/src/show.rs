@@ -104,7 +104,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         // A run that was given up counts as well. What could still follow it was covered elsewhere. That a lane which
         // waits here could have come before whoever closed its gate was not.
         for cpu in CpuId::all(self.core.cpus.len()) {
-            let gates: Vec<Gate> = self.gates_of(cpu).filter(|gate| !self.is_open(cpu, *gate)).collect();
+            let gates: Vec<Gate> = self.gates_of(cpu).filter(|gate| *gate != Gate::Open).collect();
             if !gates.is_empty() {
                 self.core.with_search(|search| search.note_blocked(cpu, &gates));
             }
