@@ -288,7 +288,7 @@ impl<'m> Cpu<'m> {
     /// Every buffered store reaches memory: what a locked or serialising instruction at the tail of a
     /// step (a semaphore's release, the return from an interrupt) waits for.
     #[inline]
-    pub(crate) fn drain_all(self) {
+    pub fn drain_all(self) {
         if self.core.config.memory == MemoryModel::Tso {
             while !self.state().buffer.is_empty() {
                 self.drain_one();

@@ -88,6 +88,15 @@ impl RwSem {
         Err(ticket)
     }
 
+    /// Takes the semaphore for reading if that is allowed now.
+    fn try_enter_read(self, cpu: Cpu<'_>, op: Op) -> bool {
+        let memory = &cpu.core.memory;
+        let count = memory.get(self.0);
+        let taken = count < WRITER && Line::from_word(memory.get(self.line())).is_empty();
+        cpu.perform_rmw(&op, count, count + u64::from(taken));
+        taken
+    }
+
     /// Takes `amount` back and lets in whoever may come in now.
     fn leave(self, cpu: Cpu<'_>, amount: u64) {
         cpu.drain_all();
@@ -133,6 +142,14 @@ impl<'m> Cpu<'m> {
             self.down(sem, false, place).await;
             ReadHeld { cpu: self, sem: Some(sem) }
         }
+    }
+
+    /// `down_read_trylock()`: takes the semaphore if nobody holds it for writing and nobody waits for it.
+    #[track_caller]
+    pub fn down_read_trylock(self, sem: RwSem) -> impl Future<Output = Option<ReadHeld<'m>>> {
+        let op = Op::new(OpKind::Acquire, sem.0);
+        let taken = self.step(op, move |cpu| sem.try_enter_read(cpu, op));
+        async move { taken.await.then(|| ReadHeld { cpu: self, sem: Some(sem) }) }
     }
 
     /// `down_write()`.

@@ -29,6 +29,9 @@ pub struct Slab<R> {
     lives: Loc,
     /// How many slots were ever in use.
     used: Shared<u32>,
+    /// One more than the slot that was freed last, of a type-safe slab.
+    freed_last: Shared<u32>,
+    when_free: WhenFree,
 }
 
 impl<R> Clone for Slab<R> {
@@ -94,12 +97,13 @@ impl<R: Record> Slab<R> {
         let records: Array<R> = memory.array(name, slots);
         let lives = memory.words(format!("{name}.lives"), slots);
         let used = memory.alone(format!("{name}.used"));
+        let freed_last = memory.alone(format!("{name}.freed"));
         if slots > 0 {
             let base = records.at(0).loc();
             let end = base.offset(slots as u32 * R::WORDS);
             memory.note_slab(SlabLayout { base, end, width: R::WORDS, lives, when_free });
         }
-        Slab { records, lives, used }
+        Slab { records, lives, used, freed_last, when_free }
     }
 
     fn life(self, index: u32) -> Shared<u32> {
@@ -116,17 +120,22 @@ impl<R: Record> Slab<R> {
         core.memory.get(self.used.loc()) as usize
     }
 
-    /// Begins a life in a slot that was never in use or, when there is none, in the first that is free. All
-    /// words of the record are zero. `None` if every slot is in use.
+    /// Begins a life in a slot that was never in use or, when there is none, in the first that is free. Of a type-safe slab
+    /// it may as well be the slot that was freed last, as allocators hand slots out: whoever still looks at that then looks
+    /// at another's. All words of the record are zero. `None` if every slot is in use.
     pub fn alloc(self, core: &Core) -> Option<Ref<R>> {
         let memory = &core.memory;
         let used = memory.get(self.used.loc()) as u32;
-        let index = if (used as usize) < self.records.len() {
-            memory.set(self.used.loc(), u64::from(used) + 1);
-            used
-        } else {
-            (0..used).find(|index| memory.get(self.life(*index).loc()).is_multiple_of(2))?
+        let fresh = ((used as usize) < self.records.len()).then_some(used);
+        let is_free = |index: &u32| memory.get(self.life(*index).loc()).is_multiple_of(2);
+        let first = fresh.or_else(|| (0..used).find(is_free))?;
+        let index = match (memory.get(self.freed_last.loc()) as u32).checked_sub(1).filter(is_free) {
+            Some(last) if last != first && core.choose_value("free slot", 2) == 1 => last,
+            _ => first,
         };
+        if fresh == Some(index) {
+            memory.set(self.used.loc(), u64::from(used) + 1);
+        }
         let record = self.records.at(index as usize);
         for word in (0..R::WORDS).map(|n| record.loc().offset(n)) {
             if memory.get(word) != 0 {
@@ -149,6 +158,9 @@ impl<R: Record> Slab<R> {
         let live = self.is_live(core, r);
         if live {
             core.memory.set(self.life(r.index).loc(), u64::from(r.life) + 1);
+            if self.when_free == WhenFree::TypeSafe {
+                core.memory.set(self.freed_last.loc(), u64::from(r.index) + 1);
+            }
         }
         live
     }

@@ -2,7 +2,7 @@
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, check, handle_mm_fault, vma_lookup,
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, check, find_extend_vma, handle_mm_fault,
 };
 use sim_mmu::VirtAddr;
 
@@ -102,7 +102,8 @@ pub(crate) async fn __get_user_pages<'m>(
         let current = match vma.filter(|vma| start < vma.end(cpu)) {
             Some(vma) => vma,
             None => {
-                let Some(found) = vma_lookup(cpu, mm, start).await else {
+                // gup_vma_lookup() since v6.5, which lets no stack grow.
+                let Some(found) = find_extend_vma(cpu, mm, start).await else {
                     return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
                 };
                 if let Err(errno) = check_vma_flags(cpu, found, gup_flags) {

@@ -8,7 +8,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, VmaSnapshot};
 use crate::mmap::{do_munmap, find_vma};
 use crate::vm_flags::VmFlags;
-use crate::vma::{NewRange, Source, vm_area_alloc, vma_merge_new_range};
+use crate::vma::{NewRange, Source, change_vmas, mmap_write_lock, vm_area_alloc, vma_link, vma_merge_new_range};
 
 /// `brk()`: the heap ends at `brk` from now on, rounded up to a page. Answers where it ends: where it did before, if it
 /// cannot.
@@ -17,7 +17,7 @@ pub fn sys_brk(cpu: Cpu<'_>, brk: VirtAddr) -> BoxFuture<'_, VirtAddr> {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("brk"));
         let Some(mm) = cpu.current_mm() else { return VirtAddr(0) };
-        let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
+        let _mmap_lock = mmap_write_lock(cpu, mm).await;
         let old = cpu.this_cpu_read(mm.brk());
         if brk < cpu.this_cpu_read(mm.start_brk()) || change_brk(cpu, mm, old, brk).await.is_err() {
             return old;
@@ -43,11 +43,11 @@ async fn change_brk<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, old: VirtAddr, new: Virt
     let flags = access | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
     let pgoff = old.vpn().0;
     let range = NewRange { start: old, end: new, flags, pgoff, file: None, source: Source::Nothing };
-    cpu.update(&mm.vmas, |vmas| {
+    change_vmas(cpu, mm, |vmas| {
         if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
             let vma = VmaSnapshot { start: old, end: new, flags, pgoff, anon_vma: None, file: None };
-            let place = vmas.partition_point(|vma| vma.start(cpu) < old);
-            vmas.insert(place, vm_area_alloc(cpu, vma)?);
+            let new = vm_area_alloc(cpu, mm, vma)?;
+            vma_link(cpu, mm, vmas, new);
         }
         Ok(())
     })

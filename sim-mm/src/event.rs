@@ -25,6 +25,17 @@ pub enum FrameUse {
     },
 }
 
+impl FrameUse {
+    /// What it is for, in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            FrameUse::Data => "a page",
+            FrameUse::Driver => "a page of a driver",
+            FrameUse::Root | FrameUse::Table { .. } => "a page table",
+        }
+    }
+}
+
 /// How a reference count changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefChange {
@@ -45,6 +56,11 @@ pub enum Event {
         pfn: Pfn,
         /// What for.
         for_use: FrameUse,
+    },
+    /// An allocation failed, though there was memory.
+    AllocationFailed {
+        /// Of what.
+        what: &'static str,
     },
     /// A frame went to the free list.
     FrameFreed {

@@ -14,9 +14,10 @@ use crate::mmap::exit_mmap;
 use crate::mmdrop::mmdrop;
 use crate::page_alloc::pgd_alloc;
 use crate::rmap::anon_vma_fork;
-use crate::safeguards::FORK_FLUSH;
+use crate::safeguards::{FORK_FLUSH, FORK_LOCK_VMAS};
+use crate::settings::VmaLock;
 use crate::vm_flags::VmFlags;
-use crate::vma::{remove_vma, vm_area_dup, vma_link_file};
+use crate::vma::{mmap_write_lock, remove_vma, vm_area_dup, vma_link_file, vma_mark_attached, vma_start_write};
 
 /// `mm_alloc()`: an empty address space.
 pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
@@ -30,6 +31,9 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     cpu.this_cpu_write(mm.pgd(), pgd.0);
     cpu.this_cpu_write(mm.mm_users(), 1);
     cpu.this_cpu_write(mm.mm_count(), 1);
+    // Zero says that mappings have no locks.
+    let counts = cpu.setting::<VmaLock>() != VmaLock::None;
+    cpu.this_cpu_write(mm.mm_lock_seq(), u64::from(counts));
     // As of a program of which nothing is loaded: its heap begins at the first page that may be mapped.
     let heap = VirtAddr(VirtAddr::PAGE_SIZE);
     cpu.this_cpu_write(mm.start_brk(), heap);
@@ -74,7 +78,7 @@ async fn dup_mm(cpu: Cpu<'_>) -> Result<MmId, Errno> {
 /// `dup_mmap()`. The child's own `mmap_lock` is left out: nobody can see the child yet.
 async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Result<(), Errno> {
     let _routine = cpu.enter("dup_mmap");
-    let _mmap_lock = cpu.down_write(oldmm.mmap_lock).await;
+    let _mmap_lock = mmap_write_lock(cpu, oldmm).await;
     let vmas = cpu.read(&oldmm.vmas, Clone::clone).await;
     let mut copied = Ok(());
     for &vma in &vmas {
@@ -95,7 +99,12 @@ async fn dup_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct) -> Re
 
 /// One round of `dup_mmap()`: the child's copy of a mapping, and of its pages.
 async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: Vma) -> Result<(), Errno> {
-    let new = vm_area_dup(cpu, vma)?;
+    // A fault that holds this mapping alone would work on entries that are being copied, and give the mapping an anon_vma
+    // that its copy is not linked to.
+    if cpu.has(FORK_LOCK_VMAS) {
+        vma_start_write(cpu, oldmm, vma).await;
+    }
+    let new = vm_area_dup(cpu, mm, vma)?;
     let wiped = new.flags(cpu).contains(VmFlags::WIPEONFORK);
     new.set_anon_vma(cpu, None);
     if !wiped && let Err(errno) = anon_vma_fork(cpu, (mm, new), (oldmm, vma)) {
@@ -104,6 +113,7 @@ async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: V
     }
     new.set_flags(cpu, new.flags(cpu) - VmFlags::LOCKED_MASK);
     vma_link_file(cpu, mm, new);
+    vma_mark_attached(cpu, mm, new);
     mm.vmas.poke(cpu.core, |list| list.push(new));
     if wiped { Ok(()) } else { copy_page_range(cpu, (mm, new), (oldmm, vma)).await }
 }

@@ -21,7 +21,7 @@ use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{MemoryOrder, Preempt, RcuFlavor};
+use crate::settings::{MemoryOrder, Preempt, RcuFlavor, VmaLock};
 use crate::shmem_fs::Shmem;
 use crate::smp_types::CallFunction;
 
@@ -93,6 +93,8 @@ pub struct Kernel {
     pub(crate) tlb_state: Array<TlbState>,
     pub(crate) call_function: CallFunction,
     pub(crate) rcu_queue: Shared<u64>,
+    /// Whether an allocation was made to fail in the present run.
+    pub(crate) alloc_failed: Shared<bool>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
     pub(crate) vmas: Slab<VmArea>,
     pub(crate) anon_vmas: Slab<AnonVmaWords>,
@@ -116,9 +118,13 @@ impl Kernel {
         let tlb_state = memory.array("cpu_tlbstate", config.cpus);
         let call_function = CallFunction::new(&mut memory, config.cpus);
         let rcu_queue = Shared::at(memory.words("rcu.cblist", 1));
+        let alloc_failed = Shared::at(memory.words("fault_attr.failed", 1));
         let mm_slab = Slab::new(&mut memory, "mm", config.mms, WhenFree::Untouchable);
         let mms = (0..config.mms as u8).map(|id| MmStruct::new(&mut memory, mm_slab, MmId(id))).collect();
-        let vmas = Slab::new(&mut memory, "vma", config.vmas, WhenFree::Untouchable);
+        // SLAB_TYPESAFE_BY_RCU since v6.15: whoever looks a mapping up without a lock may look at a free one.
+        let by_count = config.setting::<VmaLock>() == VmaLock::Refcount;
+        let when_free = if by_count { WhenFree::TypeSafe } else { WhenFree::Untouchable };
+        let vmas = Slab::new(&mut memory, "vma", config.vmas, when_free);
         // Those that a child's mappings hang on may outlive the parent's.
         let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, WhenFree::Untouchable);
         let shmem = Shmem::new(&mut memory, config.files);
@@ -154,6 +160,7 @@ impl Kernel {
             tlb_state,
             call_function,
             rcu_queue,
+            alloc_failed,
             observer: RefCell::new(None),
             vmas,
             anon_vmas,

@@ -12,6 +12,7 @@ mod cpu;
 mod entries;
 mod errno;
 mod event;
+mod fault_inject;
 mod fork;
 mod fs;
 mod kernel;
@@ -31,12 +32,15 @@ mod mmzone;
 mod mprotect;
 mod mremap;
 mod msync;
+mod oom_kill;
 mod page;
 mod page_alloc;
 mod page_flags;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
+mod rcu;
+mod rcu_batch;
 mod registry;
 mod release;
 mod remap_pfn;
@@ -70,10 +74,11 @@ pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
-pub use mmap_lock::MmapLock;
+pub use mmap_lock::{MmapLock, MmapWriteHeld, VmaReadHeld};
 pub use mprotect::sys_mprotect;
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
+pub use oom_kill::oom_reap_task;
 pub use page::{
     GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
     page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
@@ -91,9 +96,10 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyFlush, LazyTlb, LruBatch, MadvRemove,
-    MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, Preempt, PteRead,
-    RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree, UnmapDrain, VmaMerge, never_built,
+    AllocFailures, AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyFlush, LazyTlb,
+    LruBatch, MadvRemove, MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
+    MremapTarget, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth,
+    TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};

@@ -6,12 +6,12 @@ use sim_mmu::VirtAddr;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mm_types::{MmStruct, Page};
 use crate::pagewalk::walk_page_range;
 use crate::settings::LruBatch;
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
 use crate::vm_flags::VmFlags;
-use crate::vma::vma_modify_flags;
+use crate::vma::{Stopped, VmaTree, change_vmas, mmap_write_lock, vma_modify_flags};
 
 /// When pages are locked that are not there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +77,10 @@ async fn apply_vma_lock_flags<'m>(
     if end < start {
         return Err(Errno::Einval);
     }
-    let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let _mmap_lock = mmap_write_lock(cpu, mm).await;
     let mut at = start;
     while at < end {
-        let (to, locks) = cpu.update(&mm.vmas, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
+        let (to, locks) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
         if let Some(locks) = locks {
             mlock_vma_pages_range(cpu, mm, at, to, locks).await;
         }
@@ -117,11 +117,11 @@ async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAd
 fn mlock_fixup(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     at: VirtAddr,
     end: VirtAddr,
     flags: VmFlags,
-) -> Result<(VirtAddr, Option<bool>), Errno> {
+) -> Result<(VirtAddr, Option<bool>), Stopped> {
     let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));

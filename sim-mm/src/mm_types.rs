@@ -54,6 +54,16 @@ record! {
         pub(crate) anon_vma: Shared<Option<AnonVma>> = "anon_vma";
         /// `vm_file`: of shared memory, the file behind it.
         pub(crate) vm_file: Shared<Option<Inode>> = "vm_file";
+        /// `vm_mm`: the address space that it belongs to, as one more than its number.
+        pub(crate) vm_mm: Shared<u64> = "vm_mm";
+        /// The faults that hold its lock: the readers of `vm_lock`, `vm_refcnt` since v6.15.
+        pub(crate) vm_readers: Shared<u64> = "vm_refcnt";
+        /// Whether somebody waits for those faults, so that no further one comes in.
+        pub(crate) vm_writer: Shared<bool> = "vm_lock.writer";
+        /// `vm_lock_seq`: locked for writing as long as it is its address space's `mm_lock_seq`.
+        pub(crate) vm_lock_seq: Shared<u64> = "vm_lock_seq";
+        /// Whether it is in the tree; `detached` before v6.15 said the opposite.
+        pub(crate) attached: Shared<bool> = "attached";
     }
 }
 
@@ -111,6 +121,12 @@ record! {
         start_brk: Shared<VirtAddr> = "start_brk";
         brk: Shared<VirtAddr> = "brk";
         page_table_lock: SpinLock = "page_table_lock";
+        /// `MMF_UNSTABLE`: the OOM reaper takes the memory, so what was there must not be taken for empty.
+        unstable: Shared<bool> = "unstable";
+        /// `mm_lock_seq`: counts the times that `mmap_lock` was held for writing, from 1 on.
+        mm_lock_seq: Shared<u64> = "mm_lock_seq";
+        /// `vma_writer_wait`: whom the last fault that lets go of a mapping wakes up. Since v6.15.
+        vma_writer_wait: Shared<u64> = "vma_writer_wait";
     }
 }
 
@@ -189,6 +205,21 @@ impl MmStruct {
     /// `brk`: where the heap ends.
     pub fn brk(&self) -> Shared<VirtAddr> {
         self.words.brk()
+    }
+
+    /// `MMF_UNSTABLE`: the OOM reaper takes the memory, or has taken it.
+    pub(crate) fn unstable(&self) -> Shared<bool> {
+        self.words.unstable()
+    }
+
+    /// `mm_lock_seq`: a mapping whose `vm_lock_seq` it is, is locked for writing.
+    pub(crate) fn mm_lock_seq(&self) -> Shared<u64> {
+        self.words.mm_lock_seq()
+    }
+
+    /// `vma_writer_wait`.
+    pub(crate) fn vma_writer_wait(&self) -> Shared<u64> {
+        self.words.vma_writer_wait()
     }
 
     /// `page_table_lock`: guards the entries above the PMD level.

@@ -1,6 +1,6 @@
 //! `mm/mmap.c`: the mappings of an address space.
 
-use sim_core::{BoxFuture, Routine, WriteHeld};
+use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::check;
@@ -10,13 +10,15 @@ use crate::memory::{free_pgtables, unmap_vmas};
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::{MapFlags, Prot};
+use crate::mmap_lock::MmapWriteHeld;
 use crate::mmu_gather::MmuGather;
 use crate::safeguards::{MUNMAP_MMAP_LOCK, MUNMAP_STACK_NO_DOWNGRADE};
 use crate::shmem::{shmem_put, shmem_zero_setup};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, remove_vma, split_at, unlink_file_vma, vm_area_alloc, vma_link_file, vma_merge_new_range,
+    NewRange, Source, Stopped, VmaTree, change_vmas, mmap_write_lock, remove_vma, split_at, unlink_file_vma,
+    vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
 };
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
@@ -55,7 +57,7 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
-    let mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let mmap_lock = mmap_write_lock(cpu, mm).await;
     let start = do_mmap(cpu, mm, request).await?;
     drop(mmap_lock);
     if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
@@ -122,26 +124,23 @@ async fn mmap_region<'m>(
     let pages = len / VirtAddr::PAGE_SIZE;
     let shared = flags.contains(VmFlags::SHARED);
     let file = if shared { Some(shmem_zero_setup(cpu, pages)?) } else { None };
-    let mapped = cpu
-        .update(&mm.vmas, |vmas| {
-            let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
-            let start = match wish.filter(is_free) {
-                Some(start) => start,
-                None => unmapped_area_topdown(cpu, vmas, len).ok_or(Errno::Enomem)?,
-            };
-            let end = VirtAddr(start.0 + len);
-            let pgoff = if shared { 0 } else { start.vpn().0 };
-            let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
-            if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
-                let place = vmas.partition_point(|vma| vma.start(cpu) < start);
-                let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
-                let new = vm_area_alloc(cpu, vma)?;
-                vma_link_file(cpu, mm, new);
-                vmas.insert(place, new);
-            }
-            Ok(start)
-        })
-        .await;
+    let mapped = change_vmas(cpu, mm, |vmas| {
+        let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
+        let start = match wish.filter(is_free) {
+            Some(start) => start,
+            None => unmapped_area_topdown(cpu, vmas, len).ok_or(Errno::Enomem)?,
+        };
+        let end = VirtAddr(start.0 + len);
+        let pgoff = if shared { 0 } else { start.vpn().0 };
+        let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
+        if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
+            let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
+            let new = vm_area_alloc(cpu, mm, vma)?;
+            vma_link(cpu, mm, vmas, new);
+        }
+        Ok(start)
+    })
+    .await;
     if let (Err(_), Some(file)) = (mapped, file) {
         shmem_put(cpu, file).await;
     }
@@ -187,15 +186,26 @@ struct Detached {
     ceiling_grows_down: bool,
 }
 
-/// Takes `start` to `end` out of the list: splits the mappings at both ends, then
-/// `detach_vmas_to_be_unmapped()`.
-fn detach(
+/// `vms_gather_munmap_vmas()`: takes `start` to `end` out of the tree, behind splitting the mappings at both ends. Whoever has
+/// found one of them before, and locks it later, learns that it is out of the tree.
+async fn detach(cpu: Cpu<'_>, mm: &MmStruct, start: VirtAddr, end: VirtAddr) -> Result<Detached, Errno> {
+    let detached = change_vmas(cpu, mm, |vmas| take_out(cpu, mm, vmas, start, end)).await?;
+    for vma in &detached.vmas {
+        vma_mark_detached(cpu, *vma).await;
+    }
+    Ok(detached)
+}
+
+fn take_out(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     start: VirtAddr,
     end: VirtAddr,
-) -> Result<Detached, Errno> {
+) -> Result<Detached, Stopped> {
+    for vma in vmas.iter().filter(|vma| vma.start(cpu) < end && start < vma.end(cpu)) {
+        vmas.start_write(cpu, *vma)?;
+    }
     split_at(cpu, mm, vmas, start, end)?;
     let from = vmas.partition_point(|vma| vma.end(cpu) <= start);
     let to = vmas.partition_point(|vma| vma.start(cpu) < end).max(from);
@@ -226,11 +236,11 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     // Until the mappings are detached, nobody may find them and then work on them: a fault that found one would
     // fill entries that have been cleared already.
     let (writing, reading) = if cpu.has(MUNMAP_MMAP_LOCK) {
-        (Some(cpu.down_write(mm.mmap_lock).await), None)
+        (Some(mmap_write_lock(cpu, mm).await), None)
     } else {
         (None, Some(cpu.down_read(mm.mmap_lock).await))
     };
-    let detached = cpu.update(&mm.vmas, |vmas| detach(cpu, mm, vmas, start, end)).await?;
+    let detached = detach(cpu, mm, start, end).await?;
     if detached.vmas.is_empty() {
         return Ok(());
     }
@@ -239,7 +249,7 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     let (_writing, _reading) = if check!(cpu, MUNMAP_STACK_NO_DOWNGRADE, stack) {
         (writing, reading)
     } else {
-        (None, writing.map(WriteHeld::downgrade).or(reading))
+        (None, writing.and_then(MmapWriteHeld::downgrade).or(reading))
     };
     unmap_region(cpu, mm, &detached).await;
     remove_vma_list(cpu, mm, &detached.vmas).await;
@@ -261,7 +271,7 @@ pub(crate) fn do_munmap<'m>(
         if start.offset() != 0 || end <= start || end > cpu.mmu.geometry.task_size() {
             return Err(Errno::Einval);
         }
-        let detached = cpu.update(&mm.vmas, |vmas| detach(cpu, mm, vmas, start, end)).await?;
+        let detached = detach(cpu, mm, start, end).await?;
         if !detached.vmas.is_empty() {
             unmap_region(cpu, mm, &detached).await;
             remove_vma_list(cpu, mm, &detached.vmas).await;
@@ -300,6 +310,9 @@ pub(crate) async fn exit_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _routine = cpu.enter("exit_mmap");
     let vmas = cpu.update(&mm.vmas, std::mem::take).await;
     let all = Detached { vmas, floor: VirtAddr(0), ceiling: VirtAddr(0), ceiling_grows_down: false };
+    for vma in &all.vmas {
+        vma_mark_detached(cpu, *vma).await;
+    }
     unmap_region(cpu, mm, &all).await;
     remove_vma_list(cpu, mm, &all.vmas).await;
 }

@@ -4,13 +4,22 @@ use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
-use crate::settings::LazyTlb;
+use crate::settings::{LazyTlb, VmaLock};
 
-/// `mmdrop()`: by a CPU that no longer has the address space loaded, or by all users together. The last one frees its
-/// root. Where no CPU is ever lazy there is nobody but the users, and nothing is counted.
+/// Whether anybody but the users holds an address space: a lazy CPU, or who looked up a mapping of another process.
+fn is_counted(cpu: Cpu<'_>) -> bool {
+    cpu.setting::<LazyTlb>() == LazyTlb::On || cpu.setting::<VmaLock>() == VmaLock::Refcount
+}
+
+/// `mmgrab()`: the address space is not freed before the caller has let go of it, though it may be empty.
+pub(crate) async fn mmgrab(cpu: Cpu<'_>, mm: &MmStruct) {
+    cpu.rmw(mm.mm_count(), |count: u64| count + 1).await;
+}
+
+/// `mmdrop()`: by who has grabbed the address space, or by all users together. The last one frees its root. Where there can
+/// be nobody but the users, nothing is counted.
 pub(crate) async fn mmdrop(cpu: Cpu<'_>, mm: &MmStruct) {
-    let counts = cpu.setting::<LazyTlb>() == LazyTlb::On;
-    if !counts || cpu.rmw(mm.mm_count(), |count: u64| count - 1).await == 1 {
+    if !is_counted(cpu) || cpu.rmw(mm.mm_count(), |count: u64| count - 1).await == 1 {
         __mmdrop(cpu, mm).await;
     }
 }

@@ -1,6 +1,5 @@
 //! `mm/mmu_gather.c`: what unmapping removes is freed only after the flush that makes it unreachable.
 
-use sim_core::Vector;
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
@@ -8,6 +7,7 @@ use crate::check;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
+use crate::rcu::call_rcu_tables;
 use crate::safeguards::{
     GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, GATHER_NESTED_TABLES, TABLE_INVALIDATE, TABLE_NO_SHORTCUT,
 };
@@ -29,10 +29,9 @@ pub(crate) struct MmuGather<'m> {
     tables: Vec<Pfn>,
     /// `freed_tables`: whether what is to be flushed leads to page tables that will be freed.
     freed_tables: bool,
+    /// `fullmm`: the whole address space is said to be dying.
+    fullmm: bool,
 }
-
-/// The interrupt in which tables whose grace period ended are freed.
-pub(crate) const RCU_VECTOR: Vector = Vector(1);
 
 impl<'m> MmuGather<'m> {
     /// `tlb_gather_mmu()`.
@@ -46,7 +45,15 @@ impl<'m> MmuGather<'m> {
             pages: Vec::new(),
             tables: Vec::new(),
             freed_tables: false,
+            fullmm: false,
         }
+    }
+
+    /// `tlb_gather_mmu()` of all of an address space that nobody uses any more: its translations are not flushed, for they
+    /// bear an ASID that is not given again. That is so on arm64; x86 flushes them all the same.
+    pub(crate) async fn gather_fullmm(cpu: Cpu<'m>, mm: &'m MmStruct) -> MmuGather<'m> {
+        let end = cpu.mmu.geometry.task_size();
+        MmuGather { fullmm: true, ..MmuGather::gather(cpu, mm, VirtAddr(0), end).await }
     }
 
     /// `tlb_remove_tlb_entry()`: the translation of a page must go.
@@ -97,7 +104,9 @@ impl<'m> MmuGather<'m> {
         if self.end.0 == 0 {
             return;
         }
-        flush_tlb_mm_range(cpu, self.mm, self.start, self.end, self.freed_tables).await;
+        if !self.fullmm {
+            flush_tlb_mm_range(cpu, self.mm, self.start, self.end, self.freed_tables).await;
+        }
         // __tlb_reset_range()
         (self.start, self.end) = (VirtAddr(u64::MAX), VirtAddr(0));
         self.freed_tables = false;
@@ -107,7 +116,7 @@ impl<'m> MmuGather<'m> {
     async fn free(&mut self, cpu: Cpu<'m>) {
         if !self.tables.is_empty() {
             self.table_invalidate(cpu).await;
-            call_rcu_sched(cpu, &self.tables).await;
+            call_rcu_tables(cpu, &self.tables).await;
             self.tables.clear();
         }
         // free_pages_and_swap_cache()
@@ -142,24 +151,6 @@ impl<'m> MmuGather<'m> {
         }
         self.flush(cpu).await;
         cpu.rmw(self.mm.tlb_flush_pending(), |pending| pending - 1).await;
-    }
-}
-
-/// `call_rcu_sched(&batch->rcu, tlb_remove_table_rcu)`: queued on this CPU. The lists of callbacks
-/// are one location.
-async fn call_rcu_sched(cpu: Cpu<'_>, tables: &[Pfn]) {
-    let _routine = cpu.enter("call_rcu_sched");
-    cpu.rmw(cpu.kernel.rcu_queue, |queued: u64| queued + 1).await;
-    for table in tables {
-        cpu.core.rcu.call(cpu.id, table.0);
-    }
-}
-
-/// `tlb_remove_table_rcu()`: the grace period is over, so no lockless walker can still be inside.
-pub(crate) async fn tlb_remove_table_rcu(cpu: Cpu<'_>) {
-    let _routine = cpu.enter("tlb_remove_table_rcu");
-    for callback in cpu.core.rcu.take_done(cpu.id) {
-        put_page(cpu, Page(Pfn(callback.token))).await;
     }
 }
 

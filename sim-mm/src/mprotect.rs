@@ -1,6 +1,6 @@
 //! `mm/mprotect.c`.
 
-use sim_core::{BoxFuture, Routine, WriteHeld};
+use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
@@ -10,14 +10,14 @@ use crate::kernel::Cpu;
 use crate::memory::p4d_offset;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
-use crate::mmap_lock::MmapLock;
+use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pte, Ptep, vm_get_page_prot};
 use crate::rmap::page_is_anon;
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
 use crate::vm_flags::VmFlags;
-use crate::vma::vma_modify_flags;
+use crate::vma::{Stopped, VmaTree, change_vmas, mmap_write_lock, vma_modify_flags};
 
 /// `mprotect()`: what may be done with pages `start` up to `end` from now on.
 ///
@@ -50,10 +50,10 @@ async fn do_mprotect_pkey(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Pr
     if end < start {
         return Err(Errno::Enomem);
     }
-    let mut mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let mut mmap_lock = mmap_write_lock(cpu, mm).await;
     let mut at = start;
     while at < end {
-        let part = cpu.update(&mm.vmas, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, prot)).await?;
+        let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, prot)).await?;
         if part.new != part.old {
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
@@ -77,11 +77,11 @@ async fn do_mprotect_pkey(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Pr
 async fn populate<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    mmap_lock: WriteHeld<'m>,
+    mmap_lock: MmapWriteHeld<'m>,
     vma: Vma,
     start: VirtAddr,
     end: VirtAddr,
-) -> WriteHeld<'m> {
+) -> MmapWriteHeld<'m> {
     let held = MmapLock::Write(mmap_lock);
     match (cpu.kernel.config.gup.populate_vma_page_range)(cpu, mm, held, vma, start, end).await {
         (_, Some(MmapLock::Write(held))) => held,
@@ -93,11 +93,11 @@ async fn populate<'m>(
 fn mprotect_fixup(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     at: VirtAddr,
     end: VirtAddr,
     prot: Prot,
-) -> Result<Part, Errno> {
+) -> Result<Part, Stopped> {
     let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
@@ -106,7 +106,7 @@ fn mprotect_fixup(
     // newflags >> 4 shifts VM_MAY* in place of VM_*.
     let may = VmFlags::from_bits_truncate(new.bits() >> 4) & VmFlags::ACCESS_FLAGS;
     if !may.contains(new & VmFlags::ACCESS_FLAGS) {
-        return Err(Errno::Eacces);
+        return Err(Errno::Eacces.into());
     }
     if new == old {
         return Ok(Part { vma, end, old, new });

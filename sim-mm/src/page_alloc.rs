@@ -9,6 +9,7 @@ use sim_core::{Op, OpKind, Record, Routine};
 use sim_mmu::{Level, Pfn};
 
 use crate::event::{Event, FrameUse};
+use crate::fault_inject::should_fail;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, PageDescriptor};
 
@@ -18,6 +19,10 @@ async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
     let op = Op::new(OpKind::Rmw, zone.lock);
     cpu.step(op, move |hw| {
         let memory = &hw.core.memory;
+        if should_fail(cpu, for_use.name()) {
+            hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc));
+            return None;
+        }
         let candidates = zone.candidates(memory);
         let count = candidates.clone().count();
         if count == 0 {

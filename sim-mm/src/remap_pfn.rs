@@ -16,7 +16,7 @@ use crate::page_alloc::{alloc_driver_page, free_unref_page};
 use crate::pgtable::{Pte, vm_get_page_prot};
 use crate::shmem::{get_file, shmem_put, shmem_zero_setup};
 use crate::vm_flags::VmFlags;
-use crate::vma::{vm_area_alloc, vma_link_file};
+use crate::vma::{change_vmas, mmap_write_lock, vm_area_alloc, vma_link};
 
 /// A driver with frames that can be mapped once.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub fn driver_mmap<'m>(cpu: Cpu<'m>, driver: &'m Driver, pages: u64) -> BoxFutur
             }
         };
         cpu.update(&driver.state, |state| *state = Some((file, frames.clone()))).await;
-        let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
+        let _mmap_lock = mmap_write_lock(cpu, mm).await;
         let vma = insert_vma(cpu, mm, file, pages).await?;
         remap_pfn_range(cpu, mm, vma, &frames).await?;
         Ok(vma.start(cpu))
@@ -85,12 +85,10 @@ async fn insert_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, file: Inode, pages: u64)
     let flags = flags | VmFlags::MAYWRITE | VmFlags::IO | VmFlags::PFNMAP;
     let flags = flags | VmFlags::DONTEXPAND | VmFlags::DONTDUMP;
     let vma = VmaSnapshot { start, end, flags, pgoff: 0, anon_vma: None, file: Some(file) };
-    cpu.update(&mm.vmas, |vmas| -> Result<Vma, Errno> {
-        let new = vm_area_alloc(cpu, vma)?;
+    change_vmas(cpu, mm, |vmas| {
+        let new = vm_area_alloc(cpu, mm, vma)?;
         get_file(cpu, file);
-        vma_link_file(cpu, mm, new);
-        let place = vmas.partition_point(|vma| vma.start(cpu) < start);
-        vmas.insert(place, new);
+        vma_link(cpu, mm, vmas, new);
         Ok(new)
     })
     .await

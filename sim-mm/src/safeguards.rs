@@ -22,6 +22,8 @@ crate::safeguards! {
         "A page table waits for its grace period even if the address space has a single user, because a lazy CPU may still walk it on speculation.";
     LAZY_FLUSH_SWITCHES = "lazy-flush-switches" check in "flush_tlb_func_common" since Release::v(4, 14), commit "b956575bed91" =>
         "A lazy CPU that is asked to flush leaves the address space altogether, because it could walk freed page tables on speculation.";
+    OOM_REAP_GATHER_VMA = "oom-reap-gather-vma" order in "__oom_reap_task_mm" since Release::v(4, 15), commit "687cb0884a71", cve "CVE-2017-18202" =>
+        "The OOM reaper gathers each mapping by itself, because a gather of a whole dying address space flushes nothing on arm64, and threads of the victim still run.";
     GATHER_NESTED_TABLES = "gather-nested-tables" order in "tlb_finish_mmu" since Release::v(5, 2), commit "7a30df49f63a" =>
         "If two threads unmap at the same time, the flush of the whole range still says that page tables were freed, so that lazy CPUs are interrupted.";
     TABLE_INVALIDATE = "table-invalidate" order in "tlb_table_invalidate" since Release::v(4, 19), commit "d86564a2f085" =>
@@ -38,6 +40,12 @@ crate::safeguards! {
         "After fork has write-protected the parent's entries, the writable translations that the TLBs still hold are flushed.";
     FORK_WRITE_PROTECT = "fork-write-protect" order in "copy_one_pte" since Release::v26(12) =>
         "Fork write-protects private pages in the parent and in the child, so that the next write copies the page.";
+    FORK_LOCK_VMAS = "fork-lock-vmas" order in "dup_mmap" since Release::v(6, 5), commit "fb49c455323f" =>
+        "Fork locks the parent's mappings for writing, because a fault that holds only the lock of its mapping would work on entries that are being copied.";
+    VMA_LOCK_ANON_VMA = "vma-lock-anon-vma" order in "lock_vma_under_rcu" since Release::v(6, 5), commit "657b5146955e", cve "CVE-2024-1312" =>
+        "A fault looks for its mapping's anon_vma after it has locked the mapping, because mremap() may take the anon_vma away before.";
+    VMA_PUT_GRABS_MM = "vma-put-grabs-mm" order in "vma_start_read" since Release::v(6, 17), commit "9bbffee67ffd", cve "CVE-2025-38554" =>
+        "Who has locked a mapping that is another process's by now holds that address space while it lets go, because its last user may be waiting for the mapping.";
     FORK_COPIES_PINNED = "fork-copies-pinned" check in "copy_one_pte" since Release::v(5, 9), commit "70e806e4e645" =>
         "Fork copies a pinned page for the child at once, so that the page that the device uses stays the parent's.";
     FORK_WRITE_PROTECT_SEQ = "fork-write-protect-seq" order in "copy_page_range" since Release::v(5, 11), commit "57efa1fe5957" =>

@@ -115,6 +115,16 @@ crate::settings! {
         Atomic = "atomic",
     } later ["split_lo_hi"]
 
+    /// Which allocations of a run may fail although there is memory: `CONFIG_FAULT_INJECTION`. Which of them do is a choice.
+    AllocFailures = platform "alloc_failures" {
+        /// None.
+        None = "none",
+        /// One of a run, whichever it is.
+        One = "one",
+        /// Each.
+        Any = "any",
+    }
+
     /// Whether pages wait in batches of their CPU, with a reference, before they go to a list of reclaim.
     LruBatch = platform "lru_batch" {
         /// They do not: every batch is worked off at once.
@@ -231,6 +241,28 @@ crate::settings! {
         AnonVma = "anon_vma",
         /// It gets a flag as well, `VM_MAYBE_GUARD`: since v6.19, and in stable releases of v6.18.
         Flag = "flag" since Release::v(6, 18),
+    }
+
+    /// Which faults of user code take the lock of their mapping alone, and `mmap_lock` only if that fails.
+    VmaLock = design "vma_lock" {
+        /// None: before v6.4 there are no such locks.
+        None = "none",
+        /// Those in private memory that has had a page: since v6.4 (`0bff0aaea03e`).
+        Anonymous = "anonymous" since Release::v(6, 4),
+        /// Those in shared memory as well: since v6.7 (`4ed4379881aa`).
+        Files = "files" since Release::v(6, 7),
+        /// All of them: since v6.10.
+        All = "all" since Release::v(6, 10),
+        /// All, and a mapping is freed at once, not after a grace period: since v6.15 (`3104138517fc`).
+        Refcount = "refcount" since Release::v(6, 15),
+    }
+
+    /// Which lock lets a stack grow.
+    StackGrowth = design "stack_growth" {
+        /// `mmap_lock` for reading, with which GUP lets a stack grow as well.
+        Shared = "shared",
+        /// `mmap_lock` for writing: since v6.5 (`8d7071af8907`). GUP lets none grow.
+        Exclusive = "exclusive" since Release::v(6, 5),
     }
 
     /// Whether `rcu_read_lock()` holds up the grace periods that free page tables.

@@ -7,6 +7,7 @@ use sim_core::Routine;
 
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::fault_inject::should_fail;
 use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
@@ -33,6 +34,9 @@ pub(crate) fn fput(cpu: Cpu<'_>, inode: Inode) -> bool {
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
 pub(crate) fn shmem_zero_setup(cpu: Cpu<'_>, pages: u64) -> Result<Inode, Errno> {
+    if should_fail(cpu, "a file") {
+        return Err(Errno::Enomem);
+    }
     let inode = cpu.kernel.shmem.inodes.alloc(cpu.core).ok_or(Errno::Enomem)?;
     let words = cpu.kernel.shmem.inodes.deref(**cpu, inode);
     cpu.this_cpu_write(words.f_count(), 1);

@@ -68,6 +68,8 @@ pub(super) enum Fact {
     Pinned { id: u64, of: PageOf, pfn: Pfn },
     /// A kernel object came to its end.
     ObjectFreed { what: String },
+    /// An allocation failed, though there was memory.
+    NoMemory { what: &'static str },
     /// A word of a kernel object was used after its end.
     ObjectUsed { word: String },
     /// A task waits for what never comes.
@@ -178,6 +180,7 @@ impl fmt::Display for Fact {
             Fact::FlushDone { of, .. } => write!(f, "flush of {of} done"),
             Fact::Pinned { of, pfn, .. } => write!(f, "pins {pfn} as {of}"),
             Fact::ObjectFreed { what } => write!(f, "{what} freed"),
+            Fact::NoMemory { what } => write!(f, "no memory for {what}"),
             Fact::ObjectUsed { word } => write!(f, "uses {word}"),
             Fact::Returned { value } => write!(f, "returns {value}"),
             Fact::Waits { what } => write!(f, "waits for {what}"),

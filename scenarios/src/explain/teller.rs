@@ -261,6 +261,7 @@ impl<'a> Teller<'a> {
                     FrameUse::Table { level, .. } => Some(*level),
                 },
             }),
+            Mm::AllocationFailed { what } => Some(Fact::NoMemory { what }),
             Mm::ObjectFreed { first } => {
                 let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;
                 Some(Fact::ObjectFreed { what: what.clone() })

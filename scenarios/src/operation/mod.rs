@@ -65,6 +65,7 @@ operations! {
     brk: Brk;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
+    oom_reap: OomReap;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -268,7 +268,10 @@ impl sim_mm::Observer for Watch {
             }
             Mm::KernelBug { what } => self.report(cpu.core, Some(kernel_bug::said(what, &site))),
             Mm::ObjectFreed { first } => ghost.object_freed(first, site),
-            Mm::MapcountChanged { .. } | Mm::PinMoved { .. } | Mm::MmExited { .. } => {}
+            Mm::AllocationFailed { .. }
+            | Mm::MapcountChanged { .. }
+            | Mm::PinMoved { .. }
+            | Mm::MmExited { .. } => {}
         }
     }
 }

@@ -87,6 +87,31 @@ fn fork_vs_cached_writes() {
 }
 
 #[test]
+fn fork_vs_vma_lock() {
+    check("fork-vs-vma-lock");
+}
+
+#[test]
+fn vma_lock_vs_exit() {
+    check("vma-lock-vs-exit");
+}
+
+#[test]
+fn vma_lock_vs_mremap() {
+    check("vma-lock-vs-mremap");
+}
+
+#[test]
+fn oom_reaper_vs_threads() {
+    check("oom-reaper-vs-threads");
+}
+
+#[test]
+fn allocations_fail() {
+    check("allocations-fail");
+}
+
+#[test]
 fn two_faults_one_page() {
     check("two-faults-one-page");
 }

@@ -9,8 +9,10 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::memory::{FaultFlags, MmFault, VmFaultError, handle_mm_fault};
-use crate::stack::find_extend_vma;
+use crate::mmap_lock::MmapLock;
+use crate::stack::lock_mm_and_find_vma;
 use crate::vm_flags::VmFlags;
+use crate::vma::lock_vma_under_rcu;
 
 /// A signal that an access of user code ends in: the signal's name with its `si_code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,11 @@ async fn access_until_done(cpu: Cpu<'_>, va: VirtAddr, bytes: Bytes, data: DataO
 }
 
 /// `do_user_addr_fault()`.
-async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed> {
+fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> BoxFuture<'_, Result<(), Killed>> {
+    Box::pin(handle_user_addr_fault(cpu, fault))
+}
+
+async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("do_user_addr_fault");
     // A reserved bit is set in an entry that the kernel wrote: pgtable_bad(). No retry can help.
@@ -110,23 +116,29 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed
     let segv = |signal| Err(Killed::Signal(signal));
     let Some(mm) = cpu.current_mm() else { return segv(Signal::SegvMaperr) };
     let mut flags = FaultFlags::ALLOW_RETRY;
-    let mut mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
+    flags.set(FaultFlags::WRITE, fault.is_write());
+    let mut vma_lock = lock_vma_under_rcu(cpu, mm, fault.va).await;
+    flags.set(FaultFlags::VMA_LOCK, vma_lock.is_some());
     loop {
-        let Some(vma) = find_extend_vma(cpu, mm, fault.va).await else { return segv(Signal::SegvMaperr) };
+        let locked = match vma_lock.take() {
+            Some((vma, held)) => Some((vma, MmapLock::Vma(held))),
+            None => lock_mm_and_find_vma(cpu, mm, fault.va).await,
+        };
+        let Some((vma, mmap_lock)) = locked else { return segv(Signal::SegvMaperr) };
         if is_access_error(fault, vma.flags(cpu)) {
             return segv(Signal::SegvAccerr);
         }
-        flags.set(FaultFlags::WRITE, fault.is_write());
         match handle_mm_fault(cpu, mm, mmap_lock, vma, fault.va, flags).await {
             MmFault::Done(_, _held) => return Ok(()),
             MmFault::Completed => return Ok(()),
             MmFault::Failed(VmFaultError::Oom, _held) => return Err(Killed::OutOfMemory),
             MmFault::Failed(VmFaultError::Sigbus, _held) => return segv(Signal::BusAdrerr),
             MmFault::Failed(VmFaultError::Sigsegv, _held) => return segv(Signal::SegvMaperr),
-            // The fault let go of the lock to wait for something; the mapping may be another by now.
+            // The fault let go of the lock to wait for something; the mapping may be another by now. That the lock of the
+            // mapping was not enough does not count as an attempt.
             MmFault::Retry => {
-                flags |= FaultFlags::TRIED;
-                mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
+                flags.set(FaultFlags::TRIED, !flags.contains(FaultFlags::VMA_LOCK));
+                flags -= FaultFlags::VMA_LOCK;
             }
         }
     }

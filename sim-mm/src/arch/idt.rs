@@ -6,7 +6,8 @@ use crate::arch::smp::flush_smp_call_function_queue;
 use crate::arch::tlb::switch_mm_irqs_off;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::MmId;
-use crate::mmu_gather::{RCU_VECTOR, tlb_remove_table_rcu};
+use crate::rcu::RCU_VECTOR;
+use crate::rcu_batch::rcu_do_batch;
 use crate::smp::CALL_FUNCTION_VECTOR;
 
 impl<'m> sim_core::Platform<'m> for Kernel {
@@ -14,7 +15,7 @@ impl<'m> sim_core::Platform<'m> for Kernel {
         let cpu = Cpu::new(self, cpu.id);
         match vector {
             CALL_FUNCTION_VECTOR => Box::pin(flush_smp_call_function_queue(cpu)),
-            RCU_VECTOR => Box::pin(tlb_remove_table_rcu(cpu)),
+            RCU_VECTOR => Box::pin(rcu_do_batch(cpu)),
             Vector(number) => panic!("simulator defect: no handler for vector {number}"),
         }
     }

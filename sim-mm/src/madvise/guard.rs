@@ -26,7 +26,7 @@ pub(super) async fn madvise_guard_install<'m>(
     if vma.flags(cpu).intersects(VmFlags::SPECIAL | VmFlags::LOCKED) {
         return Err(Errno::Einval);
     }
-    anon_vma_prepare(cpu, mm, vma)?;
+    anon_vma_prepare(cpu, mm, vma).await?;
     if cpu.setting::<GuardMark>() == GuardMark::Flag {
         // vma_set_atomic_flag(): the flag is set with mmap_lock held for reading.
         vma.set_flags(cpu, vma.flags(cpu) | VmFlags::MAYBE_GUARD);

@@ -18,7 +18,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
 use crate::vm_flags::VmFlags;
-use crate::vma::vma_modify_flags;
+use crate::vma::{change_vmas, mmap_write_lock, vma_modify_flags};
 
 /// `madvise()`.
 ///
@@ -61,7 +61,7 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
     }
     // madvise_need_mmap_write()
     let (_writing, _reading) = match advice {
-        _ if advice.changes_flags() => (Some(cpu.down_write(mm.mmap_lock).await), None),
+        _ if advice.changes_flags() => (Some(mmap_write_lock(cpu, mm).await), None),
         _ if cpu.has(MADVISE_MMAP_LOCK) => (None, Some(cpu.down_read(mm.mmap_lock).await)),
         _ => (None, None),
     };
@@ -135,7 +135,7 @@ async fn madvise_vma_behavior<'m>(
                 return Ok(());
             }
             // madvise_update_vma()
-            cpu.update(&mm.vmas, |vmas| {
+            change_vmas(cpu, mm, |vmas| {
                 let index = vmas.iter().position(|other| *other == vma).ok_or(Errno::Einval)?;
                 vma_modify_flags(cpu, mm, vmas, index, (start, end), new).map(|_| ())
             })

@@ -3,16 +3,24 @@
 use sim_mmu::Entry;
 
 use super::tables::pte_alloc;
+use super::vm_fault::vmf_anon_prepare;
 use super::vm_fault::{Fault, VmFault, VmFaultError};
 use crate::check;
 use crate::kernel::Cpu;
+use crate::mm_types::MmStruct;
 use crate::page::put_page;
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::pgtable::{Pte, vm_get_page_prot};
-use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap};
+use crate::rmap::page_add_new_anon_rmap;
 use crate::safeguards::ANON_FAULT_RECHECK;
 use crate::swap::folio_add_lru_vma;
 use crate::vm_flags::VmFlags;
+
+/// `check_stable_address_space()`, since v4.14 (`6b31d5955cb2`): under the PTE lock, so that a reaper that comes later clears the
+/// entry.
+fn check_stable_address_space(cpu: Cpu<'_>, mm: &MmStruct) -> Result<(), VmFaultError> {
+    if cpu.this_cpu_read(mm.unstable()) { Err(VmFaultError::Sigbus) } else { Ok(()) }
+}
 
 /// `do_anonymous_page()`. Reading maps the zero page.
 pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
@@ -24,18 +32,26 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     if !vmf.is_write() {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
         let _locked = vmf.lock(cpu, ptep).await;
+        check_stable_address_space(cpu, mm)?;
         if cpu.read_once(ptep).await.none() {
             cpu.set_pte_at(mm, address, ptep, entry).await;
         }
         return Ok(VmFault::default());
     }
-    anon_vma_prepare(cpu, mm, vma)?;
+    if !vmf_anon_prepare(cpu, vmf).await? {
+        return Ok(VmFault::RETRY);
+    }
     let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0, prot);
     if vma.flags(cpu).contains(VmFlags::WRITE) {
         entry = entry.with(Entry::DIRTY | Entry::RW);
     }
     let locked = vmf.lock(cpu, ptep).await;
+    if let Err(error) = check_stable_address_space(cpu, mm) {
+        drop(locked);
+        put_page(cpu, page).await;
+        return Err(error);
+    }
     if check!(cpu, ANON_FAULT_RECHECK, !cpu.read_once(ptep).await.none()) {
         drop(locked);
         put_page(cpu, page).await;

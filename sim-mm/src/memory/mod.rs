@@ -13,4 +13,4 @@ pub(crate) use copy::copy_page_range;
 pub use fault::handle_mm_fault;
 pub(crate) use tables::{find_pmd, free_pgtables, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
-pub(crate) use zap::{unmap_mapping_range, unmap_vmas, zap_page_range};
+pub(crate) use zap::{Markers, unmap_mapping_range, unmap_page_range, unmap_vmas, zap_page_range};

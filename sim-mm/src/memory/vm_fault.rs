@@ -9,6 +9,8 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmdp, Ptep};
+use crate::rmap::anon_vma_prepare;
+use crate::settings::VmaLock;
 use crate::vm_flags::VmFlags;
 
 bitflags! {
@@ -21,6 +23,8 @@ bitflags! {
         const ALLOW_RETRY = 0x04;
         /// `FAULT_FLAG_TRIED`: it is not the first attempt.
         const TRIED = 0x20;
+        /// `FAULT_FLAG_VMA_LOCK`: the fault holds the lock of its mapping, and not `mmap_lock`. Since v6.4.
+        const VMA_LOCK = 0x1000;
         /// `FAULT_FLAG_UNSHARE`: the page must be this address space's own, and stays read-only. Since v5.19.
         const UNSHARE = 0x400;
     }
@@ -33,6 +37,11 @@ pub struct VmFault {
     pub write: bool,
     /// What becomes of `mmap_lock`.
     pub(super) lock: LockAfter,
+}
+
+impl VmFault {
+    /// `VM_FAULT_RETRY`.
+    pub(super) const RETRY: VmFault = VmFault { write: false, lock: LockAfter::Retry };
 }
 
 /// What a fault does with `mmap_lock`.
@@ -97,6 +106,23 @@ pub(super) struct Fault<'m> {
     pub(super) address: VirtAddr,
     pub(super) flags: FaultFlags,
     pub(super) pmdp: Pmdp,
+}
+
+/// `vmf_anon_prepare()`: sees to it that the mapping has an `anon_vma`. False if the fault must begin anew with
+/// `mmap_lock`.
+pub(super) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<bool, Errno> {
+    let by_vma_lock = vmf.flags.contains(FaultFlags::VMA_LOCK);
+    // Before v6.10 a fault that holds the mapping alone has found an anon_vma there.
+    let may_be_missing = matches!(cpu.setting(), VmaLock::All | VmaLock::Refcount);
+    let _mmap_lock = if by_vma_lock && may_be_missing && vmf.vma.anon_vma(cpu).is_none() {
+        match cpu.down_read_trylock(vmf.mm.mmap_lock).await {
+            None => return Ok(false),
+            held => held,
+        }
+    } else {
+        None
+    };
+    anon_vma_prepare(cpu, vmf.mm, vmf.vma).await.map(|()| true)
 }
 
 /// A PTE under its lock.

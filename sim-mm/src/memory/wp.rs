@@ -3,7 +3,7 @@
 use sim_core::Routine;
 use sim_mmu::{Entry, VirtAddr};
 
-use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
+use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::kernel::Cpu;
@@ -12,7 +12,7 @@ use crate::page::{get_page, page_count, page_mapcount, put_page, test_and_set_fl
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, vm_get_page_prot};
-use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap, page_is_anon, page_move_anon_rmap, page_remove_rmap};
+use crate::rmap::{page_add_new_anon_rmap, page_is_anon, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguards::{COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
 use crate::settings::CowReuse;
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
@@ -128,11 +128,12 @@ async fn wp_page_copy<'m>(
 ) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("wp_page_copy");
     let Fault { mm, vma, address, .. } = vmf;
-    if let Err(errno) = anon_vma_prepare(cpu, mm, vma) {
+    let prepared = vmf_anon_prepare(cpu, vmf).await;
+    if prepared != Ok(true) {
         if let Some(old) = old {
             put_page(cpu, old).await;
         }
-        return Err(errno.into());
+        return prepared.map(|_| VmFault::RETRY).map_err(VmFaultError::from);
     }
     let new = match old {
         None => alloc_zeroed_user_highpage_movable(cpu).await,

@@ -16,7 +16,7 @@ use crate::vm_flags::VmFlags;
 
 /// What becomes of entries that only mark their pages: `ZAP_FLAG_DROP_MARKER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Markers {
+pub(crate) enum Markers {
     /// They stay: the mapping does.
     Keep,
     /// They go with the mapping.
@@ -64,7 +64,7 @@ pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: 
 }
 
 /// `unmap_page_range()`, of a range that is not empty.
-async fn unmap_page_range<'m>(
+pub(crate) async fn unmap_page_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
     start: VirtAddr,

@@ -13,7 +13,9 @@ use crate::mmap::{do_munmap, find_vma, get_unmapped_area, vma_lookup};
 use crate::rmap::unlink_anon_vmas;
 use crate::settings::{MremapDontunmap, MremapExtend, MremapTarget};
 use crate::vm_flags::VmFlags;
-use crate::vma::{NewRange, Source, copy_of, vma_expand, vma_merge_new_range};
+use crate::vma::{
+    NewRange, Source, change_vmas, copy_of, mmap_write_lock, vma_expand, vma_merge_new_range, vma_start_write,
+};
 use move_tables::{Way, move_page_tables};
 
 /// The arguments of `mremap()`. Lengths are pages.
@@ -91,7 +93,7 @@ async fn do_mremap(cpu: Cpu<'_>, request: Mremap) -> Result<VirtAddr, Errno> {
     let _routine = cpu.enter(Routine::system_call("do_mremap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let remap = check_params(cpu, request)?;
-    let mmap_lock = cpu.down_write(mm.mmap_lock).await;
+    let mmap_lock = mmap_write_lock(cpu, mm).await;
     let design = cpu.setting::<MremapTarget>();
     if design == MremapTarget::LookUpFirst && vma_lookup(cpu, mm, remap.addr).await.is_none() {
         return Err(Errno::Efault);
@@ -214,12 +216,12 @@ async fn expand_vma_in_place(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Rema
         return Ok(false);
     }
     match cpu.setting::<MremapExtend>() {
-        MremapExtend::Alone => cpu.update(&mm.vmas, |_| vma_expand(cpu, vma, end)).await,
+        MremapExtend::Alone => change_vmas(cpu, mm, |vmas| vma_expand(cpu, vmas, vma, end)).await?,
         // vma_merge_extend()
         MremapExtend::Merge => {
             let (flags, pgoff, file) = (vma.flags(cpu), vma.index_of(cpu, start), vma.file(cpu));
             let range = NewRange { start, end, flags, pgoff, file, source: Source::Copied(vma) };
-            cpu.update(&mm.vmas, |vmas| vma_merge_new_range(cpu, mm, vmas, &range)).await?;
+            change_vmas(cpu, mm, |vmas| vma_merge_new_range(cpu, mm, vmas, &range)).await?;
         }
     }
     Ok(true)
@@ -234,9 +236,9 @@ async fn copy_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Remap) -> Resul
     let pgoff = if untouched { start.vpn().0 } else { vma.index_of(cpu, remap.addr) };
     let (flags, file) = (vma.flags(cpu), vma.file(cpu));
     let range = NewRange { start, end, flags, pgoff, file, source: Source::Copied(vma) };
-    cpu.update(&mm.vmas, |vmas| match vma_merge_new_range(cpu, mm, vmas, &range)? {
+    change_vmas(cpu, mm, |vmas| match vma_merge_new_range(cpu, mm, vmas, &range)? {
         Some(merged) => Ok(merged),
-        None => copy_of(cpu, mm, vmas, vma, &range),
+        None => Ok(copy_of(cpu, mm, vmas, vma, &range)?),
     })
     .await
 }
@@ -244,6 +246,8 @@ async fn copy_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Remap) -> Resul
 /// `move_vma()`: a new mapping, the entries moved there, and the old one gone or empty.
 async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) -> Result<VirtAddr, Errno> {
     let _routine = cpu.enter("move_vma");
+    // Its anon_vma may be unlinked below, and its entries move: no fault may be at work there.
+    vma_start_write(cpu, mm, vma).await;
     let new_vma = copy_vma(cpu, mm, vma, &remap).await?;
     // Both may be one mapping by now.
     let vma = if new_vma.contains(cpu, remap.addr) { new_vma } else { vma };

@@ -9,6 +9,7 @@ use sim_core::Shared;
 
 use super::types::{AnonVma, AnonVmaWords, Avc};
 use crate::errno::Errno;
+use crate::fault_inject::should_fail;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::settings::AnonVmaReuse;
@@ -43,6 +44,9 @@ fn link(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, anon_vma: AnonVma) {
 
 /// `anon_vma_alloc()`: its own root, until the caller says otherwise.
 fn alloc(cpu: Cpu<'_>) -> Result<AnonVma, Errno> {
+    if should_fail(cpu, "an anon_vma") {
+        return Err(Errno::Enomem);
+    }
     let new = cpu.kernel.anon_vmas.alloc(cpu.core).ok_or(Errno::Enomem)?;
     let words = words(cpu, new);
     cpu.this_cpu_write(words.root(), Some(new));
@@ -73,12 +77,9 @@ fn is_compatible(cpu: Cpu<'_>, one: Vma, next: Vma) -> bool {
 }
 
 /// `find_mergeable_anon_vma()`: that of a neighbour, so that the two can be merged some day.
-fn find_mergeable(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Option<AnonVma> {
-    let (before, behind) = {
-        let vmas = mm.vmas.look(cpu.core);
-        let place = vmas.iter().position(|other| *other == vma)?;
-        (place.checked_sub(1).map(|before| vmas[before]), vmas.get(place + 1).copied())
-    };
+fn find_mergeable(cpu: Cpu<'_>, mm: &MmStruct, vmas: &[Vma], vma: Vma) -> Option<AnonVma> {
+    let place = vmas.iter().position(|other| *other == vma)?;
+    let (before, behind) = (place.checked_sub(1).map(|before| vmas[before]), vmas.get(place + 1).copied());
     // reusable_anon_vma(): not one that a parent shares.
     let reusable = |vma: &Vma| has_one_anon_vma(cpu, mm, *vma);
     let behind = behind.filter(|behind| is_compatible(cpu, vma, *behind)).filter(reusable);
@@ -90,11 +91,15 @@ fn find_mergeable(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Option<AnonVma> {
 ///
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
-pub(crate) fn anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<(), Errno> {
-    if vma.anon_vma(cpu).is_some() {
-        return Ok(());
-    }
-    let anon_vma = match find_mergeable(cpu, mm, vma) {
+pub(crate) async fn anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<(), Errno> {
+    if vma.anon_vma(cpu).is_none() { __anon_vma_prepare(cpu, mm, vma).await } else { Ok(()) }
+}
+
+/// `__anon_vma_prepare()`. The mappings beside this one are looked at, so the caller holds `mmap_lock`: the lock of this
+/// mapping alone does not keep them.
+async fn __anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<(), Errno> {
+    let neighbours = find_mergeable(cpu, mm, &mm.vmas.look(cpu.core), vma);
+    let anon_vma = match neighbours {
         Some(neighbours) => neighbours,
         None => {
             let new = alloc(cpu)?;
@@ -103,9 +108,23 @@ pub(crate) fn anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<
             new
         }
     };
-    link(cpu, mm, vma, anon_vma);
-    vma.set_anon_vma(cpu, Some(anon_vma));
-    add(cpu, words(cpu, anon_vma).num_active_vmas(), 1);
+    // anon_vma_lock_write(): a new one is nobody else's yet, so nobody sees its lock.
+    let _anon_vma = match neighbours {
+        Some(_) => {
+            let root = cpu.this_cpu_read(words(cpu, anon_vma).root()).unwrap_or(anon_vma);
+            Some(cpu.down_write(words(cpu, root).rwsem()).await)
+        }
+        None => None,
+    };
+    // Two faults of one mapping exclude each other by this, for each may have an anon_vma of its own by now.
+    let _page_table_lock = cpu.lock(mm.page_table_lock()).await;
+    if vma.anon_vma(cpu).is_none() {
+        link(cpu, mm, vma, anon_vma);
+        vma.set_anon_vma(cpu, Some(anon_vma));
+        add(cpu, words(cpu, anon_vma).num_active_vmas(), 1);
+    } else if neighbours.is_none() {
+        put(cpu, anon_vma);
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `include/linux/rmap.h`: what pages of private memory hang on.
 
-use sim_core::{Ref, Shared, record};
+use sim_core::{Ref, RwSem, Shared, record};
 
 record! {
     /// The words of an `anon_vma`.
@@ -17,6 +17,8 @@ record! {
         pub(crate) chained: Shared<u64> = "rb_root";
         /// `refcount`: one while mappings hang on it, and one for each that has it for a root.
         pub(crate) refcount: Shared<u64> = "refcount";
+        /// `rwsem` of a root.
+        pub(crate) rwsem: RwSem = "rwsem";
     }
 }
 

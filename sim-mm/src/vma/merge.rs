@@ -6,7 +6,8 @@
 
 use sim_mmu::VirtAddr;
 
-use super::{unlink_file_vma_locked, vm_area_dup, vm_area_free, vma_link_file};
+use super::lock::vma_mark_attached;
+use super::{Stopped, VmaTree, unlink_file_vma_locked, vm_area_dup, vma_link_file};
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
@@ -120,7 +121,7 @@ pub(super) fn dup_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, target: Vma, source: Vma
 }
 
 /// Takes a mapping out of the list whose pages are another's from now on.
-pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: usize) {
+pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut VmaTree<'_>, index: usize) {
     let vma = vmas.remove(index);
     unlink_anon_vmas(cpu, mm, vma);
     unlink_file_vma_locked(cpu, vma);
@@ -128,7 +129,7 @@ pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: u
         // The mapping that takes it in holds the file as well, so this is never the last reference.
         fput(cpu, file);
     }
-    vm_area_free(cpu, vma);
+    vmas.removed.push(vma);
 }
 
 /// `vma_merge_new_range()`: makes a mapping beside a range that is free take it in. `None` if none can.
@@ -138,14 +139,18 @@ pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut Vec<Vma>, index: u
 pub(crate) fn vma_merge_new_range(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     range: &NewRange,
-) -> Result<Option<Vma>, Errno> {
+) -> Result<Option<Vma>, Stopped> {
     let place = vmas.partition_point(|vma| vma.start(cpu) < range.start);
     let before = place.checked_sub(1).map(|before| vmas[before]);
     // A mapping that moves a little can be its own neighbour, and be taken in as well.
     let source = range.source.vma();
-    let merged = match mergeable(cpu, mm, range, before, vmas.get(place).copied()) {
+    let neighbours = mergeable(cpu, mm, range, before, vmas.get(place).copied());
+    for vma in neighbours.before.into_iter().chain(neighbours.behind) {
+        vmas.start_write(cpu, vma)?;
+    }
+    let merged = match neighbours {
         Neighbours { before: Some(before), behind: Some(behind) } => {
             dup_anon_vma(cpu, mm, before, behind)?;
             if let Some(source) = source {
@@ -174,9 +179,19 @@ pub(crate) fn vma_merge_new_range(
     Ok(Some(merged))
 }
 
+/// `vma_link()`: a mapping is found from now on.
+pub(crate) fn vma_link(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut VmaTree<'_>, vma: Vma) {
+    vma_mark_attached(cpu, mm, vma);
+    vma_link_file(cpu, mm, vma);
+    let place = vmas.partition_point(|other| other.start(cpu) < vma.start(cpu));
+    vmas.insert(place, vma);
+}
+
 /// `vma_expand()`, into room that is free.
-pub(crate) fn vma_expand(cpu: Cpu<'_>, vma: Vma, end: VirtAddr) {
+pub(crate) fn vma_expand(cpu: Cpu<'_>, vmas: &VmaTree<'_>, vma: Vma, end: VirtAddr) -> Result<(), Stopped> {
+    vmas.start_write(cpu, vma)?;
     vma.set_end(cpu, end);
+    Ok(())
 }
 
 /// `expand_downwards()`, second half: a stack begins at `start` from now on.
@@ -191,15 +206,13 @@ pub(crate) fn vma_expand_down(cpu: Cpu<'_>, vma: Vma, start: VirtAddr) {
 pub(crate) fn copy_of(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     vma: Vma,
     range: &NewRange,
 ) -> Result<Vma, Errno> {
-    let new = vm_area_dup(cpu, vma)?;
+    let new = vm_area_dup(cpu, mm, vma)?;
     new.place(cpu, range.start, range.end, range.pgoff);
     anon_vma_clone(cpu, (mm, new), (mm, vma));
-    vma_link_file(cpu, mm, new);
-    let place = vmas.partition_point(|vma| vma.start(cpu) < range.start);
-    vmas.insert(place, new);
+    vma_link(cpu, mm, vmas, new);
     Ok(new)
 }

@@ -4,10 +4,15 @@
 //! whoever holds the lock reads them without a step of its own. Whoever uses a mapping that has been freed,
 //! because it let go of the lock or never held it, is seen (`object-use-after-free`).
 
+mod lock;
 mod merge;
 mod modify;
 
-pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_expand_down, vma_merge_new_range};
+pub(crate) use lock::{
+    Stopped, VmaTree, change_vmas, lock_vma_under_rcu, mmap_write_lock, vma_mark_attached, vma_mark_detached,
+    vma_start_write,
+};
+pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_expand_down, vma_link, vma_merge_new_range};
 pub(crate) use modify::{split_at, vma_modify_flags};
 
 use sim_core::{Shared, Word};
@@ -15,11 +20,14 @@ use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::fault_inject::should_fail;
 use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
-use crate::mm_types::{MmStruct, VmArea, Vma, VmaSnapshot};
+use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
+use crate::rcu::{Callback, call_rcu};
 use crate::rmap::types::AnonVma;
 use crate::rmap::unlink_anon_vmas;
+use crate::settings::VmaLock;
 use crate::shmem::{get_file, shmem_put};
 use crate::vm_flags::VmFlags;
 
@@ -117,9 +125,13 @@ impl Vma {
 ///
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
-pub(crate) fn vm_area_alloc(cpu: Cpu<'_>, vma: VmaSnapshot) -> Result<Vma, Errno> {
+pub(crate) fn vm_area_alloc(cpu: Cpu<'_>, mm: &MmStruct, vma: VmaSnapshot) -> Result<Vma, Errno> {
+    if should_fail(cpu, "a mapping") {
+        return Err(Errno::Enomem);
+    }
     let new = Vma(cpu.kernel.vmas.alloc(cpu.core).ok_or(Errno::Enomem)?);
     let words = new.words(cpu);
+    cpu.this_cpu_write(words.vm_mm(), MmId::into_word(Some(mm.id)));
     cpu.this_cpu_write(words.vm_start(), vma.start);
     cpu.this_cpu_write(words.vm_end(), vma.end);
     cpu.this_cpu_write(words.vm_flags(), vma.flags);
@@ -134,10 +146,11 @@ pub(crate) fn vm_area_alloc(cpu: Cpu<'_>, vma: VmaSnapshot) -> Result<Vma, Errno
 ///
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
-pub(crate) fn vm_area_dup(cpu: Cpu<'_>, orig: Vma) -> Result<Vma, Errno> {
+pub(crate) fn vm_area_dup(cpu: Cpu<'_>, mm: &MmStruct, orig: Vma) -> Result<Vma, Errno> {
     let file = orig.file(cpu);
     let new = vm_area_alloc(
         cpu,
+        mm,
         VmaSnapshot {
             start: orig.start(cpu),
             end: orig.end(cpu),
@@ -186,9 +199,18 @@ pub(crate) async fn remove_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     }
 }
 
-/// `vm_area_free()`. Before v6.4 there is no reader without `mmap_lock`, so it is freed at once.
+/// `vm_area_free()`. Who looks mappings up without `mmap_lock` may have found it: since v6.4 it is freed after a grace period,
+/// since v6.15 such a look-up notices that it is another's.
 pub(crate) fn vm_area_free(cpu: Cpu<'_>, vma: Vma) {
-    let first = vma.words(cpu).vm_start().loc();
+    match cpu.setting::<VmaLock>() {
+        VmaLock::None | VmaLock::Refcount => __vm_area_free(cpu, vma),
+        VmaLock::Anonymous | VmaLock::Files | VmaLock::All => call_rcu(cpu, Callback::Vma(vma)),
+    }
+}
+
+/// `__vm_area_free()`.
+pub(crate) fn __vm_area_free(cpu: Cpu<'_>, vma: Vma) {
+    let first = cpu.kernel.vmas.record(vma.0.index()).vm_start().loc();
     if cpu.kernel.vmas.free(cpu.core, vma.0) {
         cpu.note(Event::ObjectFreed { first });
     }

@@ -2,8 +2,9 @@
 
 use sim_mmu::VirtAddr;
 
+use super::lock::vma_mark_attached;
 use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, mergeable, swallow};
-use super::{vm_area_dup, vma_link_file};
+use super::{Stopped, VmaTree, vm_area_dup, vma_link_file};
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
@@ -21,13 +22,14 @@ enum NewPart {
 fn split_vma(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     index: usize,
     addr: VirtAddr,
     part: NewPart,
 ) -> Result<(), Errno> {
     let vma = vmas[index];
-    let new = vm_area_dup(cpu, vma)?;
+    let new = vm_area_dup(cpu, mm, vma)?;
+    vma_mark_attached(cpu, mm, new);
     anon_vma_clone(cpu, (mm, new), (mm, vma));
     vma_link_file(cpu, mm, new);
     match part {
@@ -53,11 +55,16 @@ fn split_vma(
 pub(crate) fn split_at(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     start: VirtAddr,
     end: VirtAddr,
-) -> Result<(), Errno> {
+) -> Result<(), Stopped> {
     let across = |vmas: &[Vma], addr| vmas.iter().position(|vma| vma.start(cpu) < addr && addr < vma.end(cpu));
+    for cut in [start, end] {
+        if let Some(index) = across(vmas, cut) {
+            vmas.start_write(cpu, vmas[index])?;
+        }
+    }
     if let Some(first) = across(vmas, start) {
         split_vma(cpu, mm, vmas, first, start, NewPart::Above)?;
     }
@@ -75,11 +82,11 @@ pub(crate) fn split_at(
 pub(crate) fn vma_modify_flags(
     cpu: Cpu<'_>,
     mm: &MmStruct,
-    vmas: &mut Vec<Vma>,
+    vmas: &mut VmaTree<'_>,
     index: usize,
     (start, end): (VirtAddr, VirtAddr),
     flags: VmFlags,
-) -> Result<Vma, Errno> {
+) -> Result<Vma, Stopped> {
     let vma = vmas[index];
     let (vma_start, vma_end) = (vma.start(cpu), vma.end(cpu));
     let range = NewRange {
@@ -92,7 +99,11 @@ pub(crate) fn vma_modify_flags(
     };
     let before = index.checked_sub(1).filter(|_| start == vma_start).map(|before| vmas[before]);
     let behind = vmas.get(index + 1).copied().filter(|_| end == vma_end);
-    match mergeable(cpu, mm, &range, before, behind) {
+    let neighbours = mergeable(cpu, mm, &range, before, behind);
+    for vma in [Some(vma), neighbours.before, neighbours.behind].into_iter().flatten() {
+        vmas.start_write(cpu, vma)?;
+    }
+    match neighbours {
         Neighbours { before: Some(before), behind: Some(behind) } => {
             dup_anon_vma(cpu, mm, before, vma)?;
             dup_anon_vma(cpu, mm, before, behind)?;
