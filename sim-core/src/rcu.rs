@@ -127,6 +127,12 @@ impl Rcu {
         mine
     }
 
+    /// Every callback that has not come back yet, for those who only look.
+    pub fn pending(&self) -> Vec<Callback> {
+        let lists = [&self.waiting, &self.queued, &self.done];
+        lists.iter().flat_map(|list| list.borrow().clone()).collect()
+    }
+
     /// Whether a grace period is under way.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {

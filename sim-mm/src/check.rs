@@ -11,6 +11,7 @@ use crate::kernel::Kernel;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
 use crate::pgtable::is_pte_present;
+use crate::rcu::Callback;
 use crate::vm_flags::VmFlags;
 
 /// What does not hold.
@@ -170,7 +171,10 @@ impl Reach {
         self.tables.sort_unstable();
         self.mappings.sort_unstable();
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
-        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count();
+        // Those that wait for a grace period are nobody's, and not lost.
+        let pending = kernel.core().rcu.pending();
+        let waiting = pending.iter().filter(|callback| matches!(Callback::from_token(callback.token), Callback::Vma(_)));
+        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count() - waiting.count();
         if exist != listed {
             return Err(Miscount::LostVmas { exist, listed });
         }

@@ -6,6 +6,7 @@ use sim_core::Loc;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use crate::mm_types::MmId;
+use crate::page_flags::PageFlags;
 
 /// What a frame is allocated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,13 @@ pub enum Event {
         old: u64,
         /// The count now.
         new: u64,
+    },
+    /// A store that was no locked operation took flags of a page away that others had set since its value was loaded.
+    FlagsLost {
+        /// Of which frame.
+        pfn: Pfn,
+        /// The flags.
+        lost: PageFlags,
     },
     /// The number of mappings changed.
     MapcountChanged {

@@ -1,6 +1,6 @@
 //! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
 
-use sim_core::{Op, OpKind, Routine, Step};
+use sim_core::{Op, OpKind, Routine, Step, Word};
 use sim_mmu::Pfn;
 
 use crate::check;
@@ -131,6 +131,22 @@ pub(crate) fn test_and_set_flags<'m>(
 ) -> impl Future<Output = bool> + use<'m> {
     let set = cpu.rmw(cpu.kernel.page_flags(page), move |old| old | flags);
     async move { !set.await.contains(flags) }
+}
+
+/// `__SetPageSwapBacked()` and its kin: a load and a store, for a page that nobody else knows. What others set in between is
+/// lost.
+pub(crate) async fn set_flags_unlocked(cpu: Cpu<'_>, page: Page, flags: PageFlags) {
+    let word = cpu.kernel.page_flags(page);
+    let seen = cpu.load(word).await;
+    let op = Op::new(OpKind::Write, word.loc());
+    cpu.step(op, move |hw| {
+        let lost = PageFlags::from_word(hw.core.memory.get(op.loc)) - seen;
+        hw.perform_store(&op, (seen | flags).into_word());
+        if !lost.is_empty() {
+            cpu.note(Event::FlagsLost { pfn: page.0, lost });
+        }
+    })
+    .await;
 }
 
 /// `SetPageReferenced()`: a hint for reclaim, by a plain locked bit.

@@ -1,5 +1,7 @@
 //! `include/linux/page-flags.h`: the bits of `page->flags`.
 
+use std::fmt;
+
 use bitflags::bitflags;
 use sim_core::Word;
 
@@ -34,5 +36,16 @@ impl Word for PageFlags {
     #[inline]
     fn from_word(word: u64) -> Self {
         PageFlags::from_bits_retain(word)
+    }
+}
+
+/// Names as in `/proc/kpageflags`: `PG_referenced, PG_dirty`.
+impl fmt::Display for PageFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, _)) in self.iter_names().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}PG_{}", name.to_ascii_lowercase())?;
+        }
+        Ok(())
     }
 }

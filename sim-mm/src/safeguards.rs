@@ -12,6 +12,8 @@ crate::safeguards! {
         "A write fault reuses a page only if nobody else holds a reference to it; that nobody else maps it is not enough.";
     ANON_FAULT_RECHECK = "anon-fault-recheck" check in "do_anonymous_page" since Release::v26(12) =>
         "A page fault reads the entry again under the PTE lock, because another thread may have filled it in the meantime.";
+    ANON_FAULT_ENTRY_LAST = "anon-fault-entry-last" order in "do_anonymous_page" since Release::v26(12) =>
+        "A page fault sets up the new page before it sets the entry, because from then on lockless GUP finds the page and sets flags of it.";
     WP_FAULT_RECHECK = "wp-fault-recheck" check in "wp_page_copy" since Release::v26(12) =>
         "A COW copy is mapped only if the entry still names the page that was copied.";
     PTE_ALLOC_RECHECK = "pte-alloc-recheck" check in "__pte_alloc" since Release::v26(12) =>

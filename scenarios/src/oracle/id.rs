@@ -58,6 +58,8 @@ oracles! {
     Mapcount = "mapcount";
     /// Mappings, page tables and entries contradict each other when everything is at rest.
     BadPageMap = "bad-page-map";
+    /// A flag of a page that somebody set is gone, and nobody cleared it.
+    FlagLost = "flag-lost";
     /// Nothing can happen, and not everyone is at his end.
     Deadlock = "deadlock";
     /// No end within the bound on steps.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::{Errno, Miscount, MmId};
+use sim_mm::{Errno, Miscount, MmId, PageFlags};
 use sim_mmu::{Level, Pfn, VirtAddr, Walker};
 
 use super::OracleId;
@@ -32,6 +32,8 @@ pub enum Violation {
     ObjectUsed { word: String, first: Loc },
     /// `kernel-bug`: the kernel says that this must not be.
     KernelStops { what: &'static str },
+    /// `flag-lost`: flags were stored over that others had set.
+    FlagLost { pfn: Pfn, lost: PageFlags },
     /// `pin-misuse`: a reference was put that had been put before.
     PinPutTwice { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `pin-misuse`: a touch through a reference that had been put before.
@@ -166,6 +168,7 @@ impl Violation {
             Violation::ForeignRead { .. } => OracleId::Leak,
             Violation::ObjectUsed { .. } => OracleId::ObjectUseAfterFree,
             Violation::KernelStops { .. } => OracleId::KernelBug,
+            Violation::FlagLost { .. } => OracleId::FlagLost,
             Violation::PinPutTwice { .. } | Violation::PinUsedAfterPut { .. } => OracleId::PinMisuse,
             Violation::CountBelowZero { .. }
             | Violation::CountFromZero { .. }
@@ -199,6 +202,7 @@ impl Violation {
             | Violation::ZeroPageWritten { pfn, .. }
             | Violation::PrivatePageWritten { pfn, .. }
             | Violation::ForeignRead { pfn, .. }
+            | Violation::FlagLost { pfn, .. }
             | Violation::PinPutTwice { pfn, .. }
             | Violation::PinUsedAfterPut { pfn, .. }
             | Violation::CountBelowZero { pfn }
@@ -326,6 +330,9 @@ impl Violation {
             }
             Violation::ObjectUsed { word, .. } => format!("{word} was used after its end"),
             Violation::KernelStops { what } => format!("the kernel stops: {what}"),
+            Violation::FlagLost { pfn, lost } => {
+                format!("a plain store to the flags of {pfn} took away {lost}")
+            }
             Violation::PinPutTwice { mm, va, pfn } => {
                 format!("the pin of {}, which held {pfn}, was put a second time", names.page_of(*mm, *va))
             }

@@ -8,8 +8,8 @@ use sim_mmu::{Event as Hardware, Walker};
 
 use super::ghost::Ghost;
 use super::{
-    Finding, Site, bad_page_map, cow_broken, frame_use_after_free, incoherent, kernel_bug, leak, mapcount,
-    object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
+    Finding, Site, bad_page_map, cow_broken, flag_lost, frame_use_after_free, incoherent, kernel_bug, leak,
+    mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -267,6 +267,9 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, uaf);
             }
             Mm::KernelBug { what } => self.report(cpu.core, Some(kernel_bug::said(what, &site))),
+            Mm::FlagsLost { pfn, lost } => {
+                self.report(cpu.core, Some(flag_lost::stored_over(ghost.seen(core), pfn, lost, &site)));
+            }
             Mm::ObjectFreed { first } => ghost.object_freed(first, site),
             Mm::AllocationFailed { .. }
             | Mm::MapcountChanged { .. }

@@ -112,6 +112,11 @@ fn allocations_fail() {
 }
 
 #[test]
+fn page_published_early() {
+    check("page-published-early");
+}
+
+#[test]
 fn two_faults_one_page() {
     check("two-faults-one-page");
 }

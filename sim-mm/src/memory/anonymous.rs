@@ -7,14 +7,21 @@ use super::vm_fault::vmf_anon_prepare;
 use super::vm_fault::{Fault, VmFault, VmFaultError};
 use crate::check;
 use crate::kernel::Cpu;
-use crate::mm_types::MmStruct;
-use crate::page::put_page;
+use crate::mm_types::{MmStruct, Page};
+use crate::page::{put_page, set_flags_unlocked};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
+use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, vm_get_page_prot};
 use crate::rmap::page_add_new_anon_rmap;
-use crate::safeguards::ANON_FAULT_RECHECK;
+use crate::safeguards::{ANON_FAULT_ENTRY_LAST, ANON_FAULT_RECHECK};
 use crate::swap::folio_add_lru_vma;
 use crate::vm_flags::VmFlags;
+
+/// The new page is this mapping's, and on its way to a list of reclaim.
+async fn set_up<'m>(cpu: Cpu<'m>, page: Page, vmf: Fault<'m>) {
+    page_add_new_anon_rmap(cpu, page, vmf.vma, vmf.address).await;
+    folio_add_lru_vma(cpu, page, vmf.vma).await;
+}
 
 /// `check_stable_address_space()`, since v4.14 (`6b31d5955cb2`): under the PTE lock, so that a reaper that comes later clears the
 /// entry.
@@ -58,8 +65,14 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         return Ok(VmFault::default());
     }
     // The entry comes last: from then on others find the page, and its counts must be true.
-    page_add_new_anon_rmap(cpu, page, vma, address).await;
-    folio_add_lru_vma(cpu, page, vma).await;
-    cpu.set_pte_at(mm, address, ptep, entry).await;
+    if cpu.has(ANON_FAULT_ENTRY_LAST) {
+        set_up(cpu, page, vmf).await;
+        cpu.set_pte_at(mm, address, ptep, entry).await;
+    } else {
+        cpu.set_pte_at(mm, address, ptep, entry).await;
+        // What set_up() does with the flags needs no step only as long as nobody finds the page.
+        set_flags_unlocked(cpu, page, PageFlags::SWAPBACKED).await;
+        set_up(cpu, page, vmf).await;
+    }
     Ok(VmFault::default())
 }

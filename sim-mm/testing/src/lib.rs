@@ -96,7 +96,7 @@ impl Kernels {
         let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk)| {
             Settings::default().with(flush).with(table_free).with(memory).with(preempt).with(speculative_walk)
         });
-        let release = select(vec!["v5.0", "v5.10", "latest"]);
+        let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
         let sizes = select(vec![2, 4, 8, 512]);
         (sizes, platform, release, knob::<CowReuse>()).prop_map(move |(entries, platform, release, rule)| {
             let choices = Choices::default().with(rule);
