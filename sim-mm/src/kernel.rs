@@ -8,9 +8,9 @@ use std::rc::Rc;
 use sim_core::{
     Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, WhenFree, record,
 };
-use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn, VirtAddr};
+use sim_mmu::{Controls, Cr3, Cr4, Geometry, Hardware, Mmu, Pcid as Tag, Pfn, VirtAddr};
 
-use crate::arch::tlbflush::TlbState;
+use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel_config::KernelConfig;
@@ -21,7 +21,7 @@ use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{MemoryOrder, Preempt, RcuFlavor};
+use crate::settings::{AsidSlots, MemoryOrder, Pcid, Preempt, RcuFlavor};
 use crate::shmem_fs::Shmem;
 use crate::smp_types::CallFunction;
 
@@ -91,6 +91,7 @@ pub struct Kernel {
     pub(crate) pages: Array<PageDescriptor>,
     pub(crate) zone: Zone,
     pub(crate) tlb_state: Array<TlbState>,
+    tlb_contexts: Array<TlbContext>,
     pub(crate) call_function: CallFunction,
     pub(crate) rcu_queue: Shared<u64>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
@@ -114,6 +115,7 @@ impl Kernel {
         let pages = memory.array("page", config.frames as usize + 1);
         let zone = Zone::new(&mut memory, config.frames);
         let tlb_state = memory.array("cpu_tlbstate", config.cpus);
+        let tlb_contexts = memory.array("cpu_tlbstate.ctxs", config.cpus * TLB_NR_DYN_ASIDS);
         let call_function = CallFunction::new(&mut memory, config.cpus);
         let rcu_queue = Shared::at(memory.words("rcu.cblist", 1));
         let mm_slab = Slab::new(&mut memory, "mm", config.mms, WhenFree::Untouchable);
@@ -139,7 +141,12 @@ impl Kernel {
             preempt,
             ..Config::default()
         };
-        let mmu = Mmu::new(memory, core, Hardware::new(config.geometry, config.frames));
+        let mut hardware = Hardware::new(config.geometry, config.frames);
+        if config.setting::<Pcid>() == Pcid::On {
+            let Controls { cr4: Cr4(cr4), .. } = hardware.controls;
+            hardware.controls.cr4 = Cr4(cr4 | Cr4::PCIDE);
+        }
+        let mmu = Mmu::new(memory, core, hardware);
         let kernel = Kernel {
             mmu,
             config,
@@ -152,6 +159,7 @@ impl Kernel {
             pages,
             zone,
             tlb_state,
+            tlb_contexts,
             call_function,
             rcu_queue,
             observer: RefCell::new(None),
@@ -176,7 +184,45 @@ impl Kernel {
             memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
         }
         for cpu in CpuId::all(self.config.cpus) {
-            self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
+            self.initialize_tlbstate(cpu, None);
+        }
+    }
+
+    /// `initialize_tlbstate_and_flush()`: an address space is loaded, in the first slot, and no other has one.
+    fn initialize_tlbstate(&self, cpu: CpuId, mm: Option<MmId>) {
+        let memory = &self.core().memory;
+        let state = self.tlb_state.at(cpu.index());
+        memory.set(state.loaded_mm().loc(), MmId::into_word(mm));
+        memory.set(state.is_lazy().loc(), 0);
+        memory.set(state.loaded_mm_asid().loc(), 0);
+        memory.set(state.next_asid().loc(), 1);
+        for asid in 0..self.asid_slots() {
+            let context = self.tlb_context(cpu, asid);
+            memory.set(context.ctx_id().loc(), 0);
+            memory.set(context.tlb_gen().loc(), 0);
+        }
+        let word = |word: Loc| memory.get(word);
+        let (pgd, tlb_gen) = match mm.map(|id| self.mm(id)) {
+            None => (self.init_pgd, 0),
+            Some(mm) => (Pfn(word(mm.pgd().loc())), word(mm.tlb_gen().loc())),
+        };
+        let context = self.tlb_context(cpu, 0);
+        memory.set(context.ctx_id().loc(), ctx_id(mm));
+        memory.set(context.tlb_gen().loc(), tlb_gen);
+        let tagged = self.config.setting::<Pcid>() == Pcid::On;
+        self.mmu.preset_cr3(cpu, if tagged { Cr3::tagged(pgd, Tag(1)) } else { Cr3::of(pgd) });
+    }
+
+    /// `cpu_tlbstate.ctxs[asid]` of a CPU.
+    pub(crate) fn tlb_context(&self, cpu: CpuId, asid: u64) -> TlbContext {
+        self.tlb_contexts.at(cpu.index() * TLB_NR_DYN_ASIDS + asid as usize)
+    }
+
+    /// The slots that a CPU of this kernel uses.
+    pub(crate) fn asid_slots(&self) -> u64 {
+        match self.config.setting::<AsidSlots>() {
+            AsidSlots::Six => TLB_NR_DYN_ASIDS as u64,
+            AsidSlots::Two => 2,
         }
     }
 
@@ -247,26 +293,18 @@ impl Kernel {
     pub fn preset(&self, cpu: CpuId, task: TaskId) {
         let memory = &self.core().memory;
         let mm = MmId::from_word(memory.get(self.task_mm(task)));
-        memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), MmId::into_word(mm));
-        let root = match mm.map(|id| self.mm(id)) {
-            None => self.init_pgd,
-            Some(mm) => {
-                let mask = mm.cpumask().loc();
-                memory.set(mask, memory.get(mask) | 1 << cpu.0);
-                memory.set(self.tlb_state.at(cpu.index()).tlb_gen().loc(), memory.get(mm.tlb_gen().loc()));
-                Pfn(memory.get(mm.pgd().loc()))
-            }
-        };
-        self.mmu.preset_cr3(cpu, Cr3::of(root));
+        if let Some(mm) = mm {
+            let mask = self.mm(mm).cpumask().loc();
+            memory.set(mask, memory.get(mask) | 1 << cpu.0);
+        }
+        self.initialize_tlbstate(cpu, mm);
     }
 
     /// After set-up: every CPU idles with the kernel's root, and no translation is cached.
     pub fn settle(&self) {
         let memory = &self.core().memory;
         for cpu in CpuId::all(self.config.cpus) {
-            memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), 0);
-            memory.set(self.tlb_state.at(cpu.index()).is_lazy().loc(), 0);
-            self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
+            self.initialize_tlbstate(cpu, None);
         }
         for mm in &self.mms {
             memory.set(mm.cpumask().loc(), 0);

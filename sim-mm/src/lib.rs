@@ -91,9 +91,10 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyFlush, LazyTlb, LruBatch, MadvRemove,
-    MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, Preempt, PteRead,
-    RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree, UnmapDrain, VmaMerge, never_built,
+    AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyFlush, LazyTlb, LruBatch,
+    MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
+    MremapTarget, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, TableFree,
+    UnmapDrain, VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};

@@ -103,6 +103,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// For how many address spaces a CPU keeps translations at a time, if it has PCIDs: `TLB_NR_DYN_ASIDS`.
+    AsidSlots = platform "asid_slots" {
+        /// Six, as in every kernel.
+        Six = "6",
+        /// Two, so that two processes and the kernel do not all have room.
+        Two = "2",
+    }
+
     /// Whether the processor sets Accessed and Dirty itself.
     HwAd = platform "hw_ad" {
         /// It does.
@@ -215,6 +223,22 @@ crate::settings! {
         Always = "always",
         /// Those after which page tables are freed; of others it learns when it goes on. Since v4.20 (`12c4d978fd17`).
         Tables = "tables" since Release::v(4, 20),
+    }
+
+    /// Whether the translations of an address space outlive a switch to another: CR4.PCIDE.
+    Pcid = design "pcid" {
+        /// They do not: every switch drops them, as with `nopcid`.
+        Off = "off",
+        /// They do, tagged with a PCID, and are used again if no flush was missed: since v4.14 (`10af6235e0d3`).
+        On = "on" since Release::v(4, 14),
+    }
+
+    /// When a CPU is taken out of the cpumask of an address space that it has left.
+    MmCpumask = design "mm_cpumask" {
+        /// When it leaves.
+        Eager = "eager",
+        /// When an interrupt of a flush finds it elsewhere; before that, whoever flushes looks what it has loaded. Since v6.14 (`209954cbc7d0`).
+        Lazy = "lazy" since Release::v(6, 14),
     }
 
     /// When an unmapping CPU works off its batches of pages.

@@ -180,7 +180,8 @@ impl sim_mmu::Observer for Watch {
             }
             Hardware::Retired { va, access, through, word, bytes, value } => {
                 let seen = ghost.seen(core);
-                let Some(mm) = seen.mm_of_root(through.root) else { return };
+                // Of whoever accesses, not of whoever had the translation cached.
+                let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
                 let site = site(*cpu);
                 let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
                 let stale = stale_tlb::retired(seen, mm, va, access, &through, &site);
