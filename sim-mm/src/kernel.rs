@@ -6,10 +6,12 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use sim_core::{
-    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, WhenFree, record,
+    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, SpinLock, TaskId,
+    WhenFree, record,
 };
-use sim_mmu::{Controls, Cr3, Cr4, Geometry, Hardware, Mmu, Pcid as Tag, Pfn, VirtAddr};
+use sim_mmu::{Cr3, Geometry, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
 
+use crate::arch::init::{INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::errno::Errno;
 use crate::event::Event;
@@ -21,7 +23,7 @@ use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{AsidSlots, MemoryOrder, Pcid, Preempt, RcuFlavor};
+use crate::settings::{AsidSlots, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor};
 use crate::shmem_fs::Shmem;
 use crate::smp_types::CallFunction;
 
@@ -60,6 +62,11 @@ impl MachineConfig {
             Group::Platform => self.platform.get(),
             Group::Design => self.kernel.designs.get(),
         }
+    }
+
+    /// Whether this kernel turns PCIDs on.
+    fn setup_pcid(&self, noted: &SafeguardUse) -> bool {
+        setup_pcid(self.setting(), self.setting(), &self.kernel.safeguards, noted)
     }
 }
 
@@ -102,6 +109,12 @@ pub struct Kernel {
     pub(crate) mm_slab: Slab<MmWords>,
     mms: Vec<MmStruct>,
     task_mms: Loc,
+    task_pkrus: Loc,
+    pkey_maps: Loc,
+    /// Guards the entries of the kernel's own tables: `init_mm.page_table_lock`, and `vmap_area_lock`.
+    pub(crate) vmalloc_lock: SpinLock,
+    /// Whether translations are tagged with PCIDs.
+    pub(crate) uses_pcids: bool,
     /// Names for flushes and pins: the oracles', not the kernel's.
     serials: Serials,
 }
@@ -127,6 +140,10 @@ impl Kernel {
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
+        let task_pkrus = memory.words("task.pkru", config.tasks);
+        let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
+        let vmalloc_lock = memory.alone("vmalloc_lock");
+        let safeguard_use = SafeguardUse::default();
         let preempt = config.setting::<Preempt>() == Preempt::On;
         let core = Config {
             cpus: config.cpus,
@@ -141,17 +158,17 @@ impl Kernel {
             preempt,
             ..Config::default()
         };
+        let uses_pcids = config.setup_pcid(&safeguard_use);
         let mut hardware = Hardware::new(config.geometry, config.frames);
-        if config.setting::<Pcid>() == Pcid::On {
-            let Controls { cr4: Cr4(cr4), .. } = hardware.controls;
-            hardware.controls.cr4 = Cr4(cr4 | Cr4::PCIDE);
-        }
+        hardware.controls = boot_controls(hardware.controls, uses_pcids);
+        hardware.invlpg_spares_global = config.setting::<InvlpgGlobal>() == InvlpgGlobal::Kept;
         let mmu = Mmu::new(memory, core, hardware);
         let kernel = Kernel {
             mmu,
             config,
             zero_page: Page(Pfn(0)),
-            safeguard_use: SafeguardUse::default(),
+            safeguard_use,
+            uses_pcids,
             min_flt: Cell::new(0),
             maj_flt: Cell::new(0),
             not_modelled: Cell::new(None),
@@ -170,6 +187,9 @@ impl Kernel {
             mm_slab,
             mms,
             task_mms,
+            task_pkrus,
+            pkey_maps,
+            vmalloc_lock,
             serials,
         };
         kernel.boot();
@@ -209,8 +229,12 @@ impl Kernel {
         let context = self.tlb_context(cpu, 0);
         memory.set(context.ctx_id().loc(), ctx_id(mm));
         memory.set(context.tlb_gen().loc(), tlb_gen);
-        let tagged = self.config.setting::<Pcid>() == Pcid::On;
-        self.mmu.preset_cr3(cpu, if tagged { Cr3::tagged(pgd, Tag(1)) } else { Cr3::of(pgd) });
+        self.mmu.preset_cr3(cpu, self.build_cr3(pgd, 0));
+    }
+
+    /// `build_cr3()`. `kern_pcid()` is one more than the slot: zero is nobody's, so that it is noticed where a PCID was forgotten.
+    pub(crate) fn build_cr3(&self, pgd: Pfn, asid: u64) -> Cr3 {
+        if self.uses_pcids { Cr3::tagged(pgd, Pcid(asid as u16 + 1)) } else { Cr3::of(pgd) }
     }
 
     /// `cpu_tlbstate.ctxs[asid]` of a CPU.
@@ -268,6 +292,22 @@ impl Kernel {
         self.core().memory.set(self.task_mm(task), MmId::into_word(mm));
     }
 
+    /// PKRU of a task, as it differs from that with which tasks begin: bit by bit, so that zero is no difference.
+    pub(crate) fn task_pkru(&self, task: TaskId) -> Loc {
+        self.task_pkrus.offset(u32::from(task.0))
+    }
+
+    /// Loads the PKRU of a task that is going to run on a CPU: `switch_fpu_finish()`.
+    pub(crate) fn pkru_load(&self, cpu: CpuId, task: TaskId) {
+        let differs = self.core().memory.get(self.task_pkru(task));
+        sim_mmu::Cpu::new(&self.mmu, cpu).restore_pkru(KeyRights(INIT_PKRU.0 ^ differs as u32));
+    }
+
+    /// `mm->context.pkey_allocation_map`: the keys that an address space has, beside key 0.
+    pub(crate) fn pkey_allocation_map(&self, mm: MmId) -> Shared<u64> {
+        Shared::at(self.pkey_maps.offset(u32::from(mm.0)))
+    }
+
     /// One more task that uses the address space, before it runs.
     pub fn adopt(&self, mm: MmId) {
         let users = self.mm(mm).mm_users().loc();
@@ -298,6 +338,7 @@ impl Kernel {
             memory.set(mask, memory.get(mask) | 1 << cpu.0);
         }
         self.initialize_tlbstate(cpu, mm);
+        self.pkru_load(cpu, task);
     }
 
     /// After set-up: every CPU idles with the kernel's root, and no translation is cached.
@@ -321,6 +362,7 @@ impl Kernel {
     /// Back to the checkpoint.
     pub fn rewind(&self) {
         self.safeguard_use.forget();
+        self.config.setup_pcid(&self.safeguard_use);
         self.min_flt.set(0);
         self.maj_flt.set(0);
         self.not_modelled.set(None);

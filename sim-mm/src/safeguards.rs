@@ -64,4 +64,6 @@ crate::safeguards! {
         "A CPU says that it is switching before it reads how many flushes there were, even if its bit in the cpumask was set already and no locked instruction sets it.";
     FLUSH_PREEMPT_OFF = "flush-preempt-off" order in "__native_flush_tlb" since Release::v(4, 8), commit "5cf0791da5c1" =>
         "A kernel for one CPU cannot be preempted between reading CR3 and writing it back, because another address space may be loaded by then.";
+    PCID_OFF_BY_ERRATUM = "pcid-off-by-erratum" check in "setup_pcid" since Release::v(6, 4), commit "ce0b15d11ad8" =>
+        "PCIDs stay off on processors whose INVLPG leaves global translations while they are on.";
 }

@@ -111,6 +111,14 @@ crate::settings! {
         Two = "2",
     }
 
+    /// What INVLPG does to global translations while PCIDs are on.
+    InvlpgGlobal = platform "invlpg_global" {
+        /// It drops them, as the manual says.
+        Dropped = "dropped",
+        /// It may leave them, as on some processors of Intel (an erratum of 2022).
+        Kept = "kept",
+    }
+
     /// Whether the processor sets Accessed and Dirty itself.
     HwAd = platform "hw_ad" {
         /// It does.

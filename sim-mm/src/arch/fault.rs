@@ -5,6 +5,7 @@ use std::fmt;
 use sim_core::{BoxFuture, Bytes};
 use sim_mmu::{DataOp, Fault, PageFault, Privilege, VirtAddr};
 
+use crate::arch::pkeys::arch_vma_access_permitted;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::Cpu;
@@ -113,6 +114,11 @@ async fn do_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Killed
     let mut mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
     loop {
         let Some(vma) = find_extend_vma(cpu, mm, fault.va).await else { return segv(Signal::SegvMaperr) };
+        let allowed = arch_vma_access_permitted(cpu, mm.id, vma.flags(cpu), fault.is_write(), false);
+        // bad_area_access_from_pkeys(): whose fault it is, of both the key is told.
+        if fault.is_by_key() || !fault.is_fetch() && !allowed {
+            return segv(Signal::SegvPkuerr);
+        }
         if is_access_error(fault, vma.flags(cpu)) {
             return segv(Signal::SegvAccerr);
         }

@@ -5,7 +5,7 @@
 //! the cpumask, then load the root.
 
 use sim_core::{CpuId, Routine};
-use sim_mmu::{Cr3, Pcid as Tag, Pfn, VirtAddr};
+use sim_mmu::{Cr3, Pfn, VirtAddr};
 
 use crate::arch::tlbflush::{FlushTlbInfo, LOADED_MM_SWITCHING, TlbContext, TlbState, ctx_id};
 use crate::check;
@@ -16,8 +16,8 @@ use crate::mmdrop::mmdrop;
 use crate::safeguards::{
     ASID_FLUSH_NEW, FLUSH_PREEMPT_OFF, FLUSH_SEES_SWITCH, LAZY_FLUSH_SWITCHES, SWITCH_MM_BARRIER, SWITCH_TLB_GEN,
 };
-use crate::settings::{Flush, LazyFlush, LazyTlb, MmCpumask, Pcid};
-use crate::smp::{Call, smp_call_function_many};
+use crate::settings::{Flush, LazyFlush, LazyTlb, MmCpumask};
+use crate::smp::{Call, smp_call_function, smp_call_function_many};
 
 impl<'m> Cpu<'m> {
     /// `this_cpu_ptr(&cpu_tlbstate)`.
@@ -55,21 +55,18 @@ impl<'m> Cpu<'m> {
 
     /// `load_new_mm_cr3()`: with `need_flush` the slot loses what is tagged with its PCID.
     fn load_new_mm_cr3(self, pgd: Pfn, asid: u64, need_flush: bool) -> impl Future<Output = ()> + use<'m> {
-        let pcid = self.setting::<Pcid>() == Pcid::On;
-        // kern_pcid(): zero is nobody's, so that it is noticed where a PCID was forgotten.
-        let value = if pcid { Cr3::tagged(pgd, Tag(asid as u16 + 1)) } else { Cr3::of(pgd) };
-        self.kernel_cr3(value, pcid && !need_flush)
+        self.kernel_cr3(self.kernel.build_cr3(pgd, asid), self.kernel.uses_pcids && !need_flush)
     }
 
     /// `__native_flush_tlb()`: CR3 is read, and written back. That drops what is tagged with the current PCID.
-    fn native_flush_tlb(self) -> impl Future<Output = ()> + use<'m> {
+    pub(crate) fn native_flush_tlb(self) -> impl Future<Output = ()> + use<'m> {
         self.kernel_cr3(self.cr3(), false)
     }
 }
 
 /// `choose_new_asid()`: the slot for an address space, and whether it has to be flushed.
 fn choose_new_asid(cpu: Cpu<'_>, next: Option<MmId>, next_tlb_gen: u64) -> (u64, bool) {
-    if cpu.setting::<Pcid>() == Pcid::Off {
+    if !cpu.kernel.uses_pcids {
         return (0, true);
     }
     let slots = cpu.kernel.asid_slots();
@@ -175,7 +172,7 @@ async fn start_switching<'m>(cpu: Cpu<'m>, next: Option<&'m MmStruct>) {
 /// (`95b0e6357d3e`).
 fn tlb_defer_switch_to_init_mm(cpu: Cpu<'_>) -> bool {
     cpu.setting::<LazyTlb>() == LazyTlb::On
-        && !(cpu.setting::<LazyFlush>() == LazyFlush::Always && cpu.setting::<Pcid>() == Pcid::On)
+        && !(cpu.setting::<LazyFlush>() == LazyFlush::Always && cpu.kernel.uses_pcids)
 }
 
 /// `enter_lazy_tlb()`: what runs next needs no address space, so the old one stays loaded, and its root must stay.
@@ -279,6 +276,15 @@ pub(crate) async fn flush_tlb_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: 
 /// `flush_tlb_mm()`.
 pub(crate) async fn flush_tlb_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     flush_tlb_mm_range(cpu, mm, VirtAddr(0), top(cpu), true).await;
+}
+
+/// `flush_tlb_kernel_range()` of one page: on every CPU, whatever it has loaded, for every address space has the kernel's
+/// entries. It is always done by interrupt.
+pub(crate) async fn flush_tlb_kernel_range(cpu: Cpu<'_>, page: VirtAddr) {
+    let _routine = cpu.enter(Routine::helper("flush_tlb_kernel_range"));
+    let _preempt = cpu.preempt_disable();
+    cpu.invlpg(page).await;
+    smp_call_function(cpu, Call::Invlpg(page)).await;
 }
 
 /// `flush_tlb_func_remote()`: the interrupt's side of a flush.
