@@ -11,7 +11,7 @@ use sim_core::{
 };
 use sim_mmu::{Cr3, Geometry, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
 
-use crate::arch::init::{INIT_PKRU, boot_controls, setup_pcid};
+use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::errno::Errno;
 use crate::event::Event;
@@ -66,7 +66,7 @@ impl MachineConfig {
 
     /// Whether this kernel turns PCIDs on.
     fn setup_pcid(&self, noted: &SafeguardUse) -> bool {
-        setup_pcid(self.setting(), self.setting(), &self.kernel.safeguards, noted)
+        setup_pcid(BootCpu { safeguards: &self.kernel.safeguards, noted }, self.setting(), self.setting())
     }
 }
 

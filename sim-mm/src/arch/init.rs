@@ -2,7 +2,8 @@
 
 use sim_mmu::{Controls, Cr4, KeyRights};
 
-use crate::registry::safeguard::SafeguardSet;
+use crate::check;
+use crate::registry::safeguard::{Safeguard, SafeguardSet};
 use crate::safeguard_use::SafeguardUse;
 use crate::safeguards::PCID_OFF_BY_ERRATUM;
 use crate::settings::{InvlpgGlobal, Pcid};
@@ -12,16 +13,27 @@ pub(crate) const INIT_PKRU: KeyRights = KeyRights(0x5555_5554);
 
 /// `setup_pcid()`: whether this kernel turns PCIDs on. The machine boots once; each of its runs notes by what that was
 /// decided.
-pub(crate) fn setup_pcid(pcid: Pcid, invlpg: InvlpgGlobal, kernel: &SafeguardSet, noted: &SafeguardUse) -> bool {
-    if pcid == Pcid::Off {
-        return false;
+pub(crate) fn setup_pcid(cpu: BootCpu<'_>, pcid: Pcid, invlpg: InvlpgGlobal) -> bool {
+    pcid == Pcid::On && !check!(cpu, PCID_OFF_BY_ERRATUM, invlpg == InvlpgGlobal::Kept)
+}
+
+/// The CPU that boots a kernel, which has safeguards before it has any more.
+#[derive(Clone, Copy)]
+pub(crate) struct BootCpu<'a> {
+    pub(crate) safeguards: &'a SafeguardSet,
+    pub(crate) noted: &'a SafeguardUse,
+}
+
+impl BootCpu<'_> {
+    fn has(self, safeguard: Safeguard) -> bool {
+        self.noted.note_consulted(safeguard);
+        self.safeguards.has(safeguard)
     }
-    noted.note_consulted(PCID_OFF_BY_ERRATUM);
-    let stays_off = invlpg == InvlpgGlobal::Kept && kernel.has(PCID_OFF_BY_ERRATUM);
-    if stays_off {
-        noted.note_decided(PCID_OFF_BY_ERRATUM);
+
+    fn decided(self, safeguard: Safeguard) -> bool {
+        self.noted.note_decided(safeguard);
+        true
     }
-    !stays_off
 }
 
 /// The registers: `cr4_init()`. Global pages are on, as where the tables of kernel and user code are not separate ones, and
