@@ -66,4 +66,6 @@ crate::safeguards! {
         "A kernel for one CPU cannot be preempted between reading CR3 and writing it back, because another address space may be loaded by then.";
     PCID_OFF_BY_ERRATUM = "pcid-off-by-erratum" check in "setup_pcid" since Release::v(6, 4), commit "ce0b15d11ad8" =>
         "PCIDs stay off on processors whose INVLPG leaves global translations while they are on.";
+    FLUSH_BARRIER = "flush-barrier" order in "flush_tlb_mm_range" since Release::v(4, 5), on X86, commit "71b3c126e611", cve "CVE-2016-2069" =>
+        "A CPU that flushes an address space which is not loaded on it has a full barrier between what it changed and its look at the cpumask.";
 }

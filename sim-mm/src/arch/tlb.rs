@@ -14,7 +14,8 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::mmdrop::mmdrop;
 use crate::safeguards::{
-    ASID_FLUSH_NEW, FLUSH_PREEMPT_OFF, FLUSH_SEES_SWITCH, LAZY_FLUSH_SWITCHES, SWITCH_MM_BARRIER, SWITCH_TLB_GEN,
+    ASID_FLUSH_NEW, FLUSH_BARRIER, FLUSH_PREEMPT_OFF, FLUSH_SEES_SWITCH, LAZY_FLUSH_SWITCHES, SWITCH_MM_BARRIER,
+    SWITCH_TLB_GEN,
 };
 use crate::settings::{Flush, LazyFlush, LazyTlb, MmCpumask};
 use crate::smp::{Call, smp_call_function, smp_call_function_many};
@@ -239,8 +240,15 @@ fn is_elsewhere(cpu: Cpu<'_>, loaded_mm: u64, mm: MmId) -> bool {
 }
 
 async fn flush_by_ipi<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr, freed_tables: bool) {
-    // inc_mm_tlb_gen(): locked, hence also the barrier between the entry and the mask.
-    let new_tlb_gen = cpu.rmw(mm.tlb_gen(), |tlb_gen| tlb_gen + 1).await + 1;
+    // inc_mm_tlb_gen(): locked, hence also the barrier between the entry and the mask. Where the address space is loaded here,
+    // what invalidates it below is one too.
+    let new_tlb_gen = if cpu.has(FLUSH_BARRIER) {
+        cpu.rmw(mm.tlb_gen(), |tlb_gen| tlb_gen + 1).await + 1
+    } else {
+        let new = cpu.load(mm.tlb_gen()).await + 1;
+        cpu.store(mm.tlb_gen(), new).await;
+        new
+    };
     let info = FlushTlbInfo { mm: mm.id, start, end, new_tlb_gen };
     if cpu.loaded_mm() == Some(mm.id) {
         let _irq = cpu.irq_save();
