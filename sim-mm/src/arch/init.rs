@@ -2,7 +2,6 @@
 
 use sim_mmu::{Controls, Cr4, KeyRights};
 
-use crate::check;
 use crate::registry::safeguard::{Safeguard, SafeguardSet};
 use crate::safeguard_use::SafeguardUse;
 use crate::safeguards::PCID_OFF_BY_ERRATUM;
@@ -14,7 +13,10 @@ pub(crate) const INIT_PKRU: KeyRights = KeyRights(0x5555_5554);
 /// `setup_pcid()`: whether this kernel turns PCIDs on. The machine boots once; each of its runs notes by what that was
 /// decided.
 pub(crate) fn setup_pcid(cpu: BootCpu<'_>, pcid: Pcid, invlpg: InvlpgGlobal) -> bool {
-    pcid == Pcid::On && !check!(cpu, PCID_OFF_BY_ERRATUM, invlpg == InvlpgGlobal::Kept)
+    let stays_off = |cpu: BootCpu<'_>| {
+        cpu.has(PCID_OFF_BY_ERRATUM) && invlpg == InvlpgGlobal::Kept && cpu.decided(PCID_OFF_BY_ERRATUM)
+    };
+    pcid == Pcid::On && !stays_off(cpu)
 }
 
 /// The CPU that boots a kernel, which has safeguards before it has any more.
