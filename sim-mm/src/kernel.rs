@@ -23,7 +23,7 @@ use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{AsidSlots, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor};
+use crate::settings::{AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor};
 use crate::shmem_fs::Shmem;
 use crate::smp_types::CallFunction;
 
@@ -162,6 +162,7 @@ impl Kernel {
         let mut hardware = Hardware::new(config.geometry, config.frames);
         hardware.controls = boot_controls(hardware.controls, uses_pcids);
         hardware.invlpg_spares_global = config.setting::<InvlpgGlobal>() == InvlpgGlobal::Kept;
+        hardware.sets_flags = config.setting::<HwAd>() == HwAd::On;
         let mmu = Mmu::new(memory, core, hardware);
         let kernel = Kernel {
             mmu,

@@ -121,9 +121,11 @@ crate::settings! {
 
     /// Whether the processor sets Accessed and Dirty itself.
     HwAd = platform "hw_ad" {
-        /// It does.
+        /// It does, as every processor of x86.
         On = "on",
-    } later ["off"]
+        /// The kernel does, in a fault: an entry that was not accessed is not there for the processor, and one that is clean is read-only.
+        Off = "off",
+    }
 
     /// How an entry is read that is wider than a word of the processor.
     PteRead = platform "pte_read" {

@@ -32,6 +32,8 @@ pub struct Hardware {
     pub policy: Policy,
     /// An erratum of some processors: while PCIDs are on, INVLPG leaves global translations where they are.
     pub invlpg_spares_global: bool,
+    /// Whether the walk sets A and D. No x86 processor leaves that to software; others do.
+    pub sets_flags: bool,
 }
 
 impl Hardware {
@@ -44,6 +46,7 @@ impl Hardware {
             controls: Controls::default(),
             policy: Policy::ADVERSARIAL,
             invlpg_spares_global: false,
+            sets_flags: true,
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct Mmu {
     /// What the caches keep.
     pub policy: Policy,
     pub(crate) invlpg_spares_global: bool,
+    pub(crate) sets_flags: bool,
     /// What things cost while no profile is installed.
     pub costs: CostTable,
     pub(crate) timing: RefCell<Option<Rc<Timing>>>,
@@ -115,7 +119,8 @@ pub(crate) struct CpuState {
 impl Mmu {
     /// The hardware. `memory` may hold other words already.
     pub fn new(mut memory: MemoryBuilder, config: Config, hardware: Hardware) -> Mmu {
-        let Hardware { geometry, frames, elsewhere, controls, policy, invlpg_spares_global } = hardware;
+        let Hardware { geometry, frames, elsewhere, controls, policy, invlpg_spares_global, sets_flags } =
+            hardware;
         let costs = CostTable::default();
         let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.most_entries());
         let registers = memory.array("cpu", config.cpus);
@@ -129,6 +134,7 @@ impl Mmu {
             geometry,
             policy,
             invlpg_spares_global,
+            sets_flags,
             costs,
             timing: RefCell::new(None),
             cpus: (0..config.cpus).map(cpu).collect(),

@@ -122,7 +122,7 @@ pub(crate) fn arch_dup_pkeys(cpu: Cpu<'_>, oldmm: &MmStruct, mm: &MmStruct) {
 /// `__pkru_allows_pkey()`: whether what runs here may read pages of a key, or write them.
 pub(crate) fn pkru_allows_pkey(cpu: Cpu<'_>, key: u8, write: bool) -> bool {
     let pkru = cpu.controls().pkru;
-    !pkru.access_disabled(key) && !(write && pkru.write_disabled(key))
+    !(pkru.access_disabled(key) || write && pkru.write_disabled(key))
 }
 
 /// `arch_vma_access_permitted()`: whether the key of a mapping of `mm` allows an access to data by what runs here. Somebody
