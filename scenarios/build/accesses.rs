@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Member, Signature, Token};
 
 /// Access functions that touch no word: a step of theirs leaves no access in the event log.
-const SILENT: [&str; 2] = ["invlpg", "broadcast_invalidate"];
+const SILENT: [&str; 3] = ["invlpg", "broadcast_invalidate", "wrpkru"];
 
 fn has(attributes: &[Attribute], name: &str) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident(name))

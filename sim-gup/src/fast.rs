@@ -39,7 +39,7 @@ async fn gup_pte_range(
     for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
         let pte = cpu.read_once(ptep).await;
         // Not modelled yet: an entry for NUMA hinting, which gives up here.
-        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(flags.contains(FollFlags::WRITE))) {
+        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
             return Err(Fallback);
         }
         // Not modelled yet: an entry of a device page, which takes a reference to its device map here, gives it

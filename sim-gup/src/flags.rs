@@ -14,6 +14,8 @@ bitflags! {
         const GET = 0x04;
         /// `FOLL_FORCE`: access what the mapping forbids.
         const FORCE = 0x10;
+        /// `FOLL_REMOTE`: of an address space that need not be the caller's, so that the caller's protection keys say nothing.
+        const REMOTE = 0x80;
         /// `FOLL_LONGTERM`: the page is kept for long.
         const LONGTERM = 0x100;
         /// `FOLL_PIN`: what is in the page is read or written, perhaps by a device. Counted apart from other references.

@@ -2,14 +2,15 @@
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, check, find_extend_vma, handle_mm_fault,
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, arch_vma_access_permitted, check,
+    find_extend_vma, handle_mm_fault,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::follow::{Followed, follow_page_mask, should_force_cow_break};
 use crate::pages::Pages;
-use crate::safeguards::CHECK_VMA_WRITE;
+use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE};
 use crate::settings::ForcedWrite;
 
 /// How `faultin_page()` ended.
@@ -52,7 +53,7 @@ async fn faultin_page<'m>(
 }
 
 /// `check_vma_flags()`.
-fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), Errno> {
+fn check_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, gup_flags: FollFlags) -> Result<(), Errno> {
     let vm_flags = vma.flags(cpu);
     let force = gup_flags.contains(FollFlags::FORCE);
     if vm_flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
@@ -68,6 +69,11 @@ fn check_vma_flags(cpu: Cpu<'_>, vma: Vma, gup_flags: FollFlags) -> Result<(), E
         if !allowed {
             return Err(Errno::Efault);
         }
+    }
+    let (write, foreign) = (gup_flags.contains(FollFlags::WRITE), gup_flags.contains(FollFlags::REMOTE));
+    // Here, and not only in the entry: a page that is not there yet has no entry.
+    if check!(cpu, CHECK_VMA_PKEY, !arch_vma_access_permitted(cpu, mm.id, vm_flags, write, foreign)) {
+        return Err(Errno::Efault);
     }
     Ok(())
 }
@@ -106,7 +112,7 @@ pub(crate) async fn __get_user_pages<'m>(
                 let Some(found) = find_extend_vma(cpu, mm, start).await else {
                     return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
                 };
-                if let Err(errno) = check_vma_flags(cpu, found, gup_flags) {
+                if let Err(errno) = check_vma_flags(cpu, mm, found, gup_flags) {
                     return (stop(if populate { Errno::Einval } else { errno }), Some(mmap_lock));
                 }
                 found
@@ -215,7 +221,7 @@ pub fn get_user_pages_remote<'m>(
     Box::pin(async move {
         let _routine = cpu.enter(Routine::helper("get_user_pages_remote"));
         let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
-        let flags = gup_flags | FollFlags::TOUCH | get;
+        let flags = gup_flags | FollFlags::TOUCH | FollFlags::REMOTE | get;
         __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(pages)).await
     })
 }

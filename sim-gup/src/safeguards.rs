@@ -59,4 +59,6 @@ sim_mm::safeguards! {
         "Pinning a page for writing needs a writable entry, or one for which a forced write has already broken COW.";
     CHECK_VMA_WRITE = "check-vma-write" check in "check_vma_flags" since Release::v26(12) =>
         "Pinning a page for writing needs a writable mapping; only a forced write may use a private mapping that is read-only.";
+    CHECK_VMA_PKEY = "check-vma-pkey" check in "check_vma_flags" since Release::v(4, 6), commit "33a709b25a76" =>
+        "The locked path takes pages of its own address space only as far as the caller's rights for the mapping's protection key go.";
 }

@@ -53,9 +53,9 @@ pub async fn invlpg(cpu: Cpu<'_>, va: VirtAddr) {
 /// # Errors
 /// `EFAULT` if the task has no address space any more.
 pub async fn reload_cr3(cpu: Cpu<'_>) -> Result<(), Errno> {
-    let mm = current(cpu)?;
+    current(cpu)?;
     let _kernel = cpu.enter_kernel();
-    cpu.write_cr3(cpu.this_cpu_read(mm.pgd())).await;
+    cpu.native_flush_tlb().await;
     Ok(())
 }
 

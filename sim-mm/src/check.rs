@@ -173,7 +173,8 @@ impl Reach {
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
         // Those that wait for a grace period are nobody's, and not lost.
         let pending = kernel.core().rcu.pending();
-        let waiting = pending.iter().filter(|callback| matches!(Callback::from_token(callback.token), Callback::Vma(_)));
+        let waiting =
+            pending.iter().filter(|callback| matches!(Callback::from_token(callback.token), Callback::Vma(_)));
         let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count() - waiting.count();
         if exist != listed {
             return Err(Miscount::LostVmas { exist, listed });

@@ -47,6 +47,8 @@ errnos! {
     Eexist = 17, "EEXIST";
     /// Invalid argument.
     Einval = 22, "EINVAL";
+    /// There is no room.
+    Enospc = 28, "ENOSPC";
 }
 
 impl Errno {

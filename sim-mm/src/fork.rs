@@ -4,6 +4,7 @@ use sim_core::{BoxFuture, CpuId, Routine, TaskId};
 
 use sim_mmu::VirtAddr;
 
+use crate::arch::pkeys::arch_dup_pkeys;
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
 use crate::errno::Errno;
 use crate::event::Event;
@@ -15,9 +16,10 @@ use crate::mmdrop::mmdrop;
 use crate::page_alloc::pgd_alloc;
 use crate::rmap::anon_vma_fork;
 use crate::safeguards::{FORK_FLUSH, FORK_LOCK_VMAS};
-use crate::settings::VmaLock;
+use crate::settings::{LazyTlb, VmaLock};
 use crate::vm_flags::VmFlags;
 use crate::vma::{mmap_write_lock, remove_vma, vm_area_dup, vma_link_file, vma_mark_attached, vma_start_write};
+use crate::vmalloc::pgd_ctor;
 
 /// `mm_alloc()`: an empty address space.
 pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&'m MmStruct, Errno> {
@@ -26,6 +28,7 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     }
     let pgd = pgd_alloc(cpu).await.ok_or(Errno::Enomem)?;
     let mm = cpu.kernel.unused_mm().ok_or(Errno::Enomem)?;
+    pgd_ctor(cpu, pgd.0);
     // The slot after those that were ever used, since ended address spaces are not made anew.
     cpu.kernel.mm_slab.alloc(cpu.core).ok_or(Errno::Enomem)?;
     cpu.this_cpu_write(mm.pgd(), pgd.0);
@@ -69,6 +72,7 @@ async fn dup_mm(cpu: Cpu<'_>) -> Result<MmId, Errno> {
         mmput(cpu, mm).await;
         return Err(errno);
     }
+    arch_dup_pkeys(cpu, oldmm, mm);
     cpu.this_cpu_write(mm.start_brk(), cpu.this_cpu_read(oldmm.start_brk()));
     cpu.this_cpu_write(mm.brk(), cpu.this_cpu_read(oldmm.brk()));
     cpu.note(Event::ForkDone { parent: oldmm.id, child: mm.id });
@@ -126,6 +130,9 @@ pub fn start_task_in<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()> {
 async fn schedule_tail<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _kernel = cpu.enter_kernel();
     let _irq = cpu.irq_save();
+    if let Some(task) = cpu.task() {
+        cpu.kernel.pkru_load(cpu.id, task);
+    }
     switch_mm_irqs_off(cpu, Some(mm)).await;
 }
 
@@ -144,6 +151,18 @@ async fn do_exit_mm(cpu: Cpu<'_>, task: TaskId) {
         switch_mm_irqs_off(cpu, None).await;
     }
     mmput(cpu, mm).await;
+}
+
+/// `schedule()`, where a CPU has nothing more to run: the idle task has no address space, so the CPU becomes lazy. Where no
+/// CPU is ever lazy, what is loaded stays loaded, and nobody asks.
+pub fn schedule_idle(cpu: Cpu<'_>) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        if cpu.setting::<LazyTlb>() == LazyTlb::On {
+            let _kernel = cpu.enter_kernel();
+            let _irq = cpu.irq_save();
+            switch_mm_irqs_off(cpu, None).await;
+        }
+    })
 }
 
 /// `get_task_mm()`: one more user of an address space; `None` if its last task has left it. Both are found out in the

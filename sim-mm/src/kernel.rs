@@ -6,11 +6,13 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use sim_core::{
-    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, TaskId, WhenFree, record,
+    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, SpinLock, TaskId,
+    WhenFree, record,
 };
-use sim_mmu::{Cr3, Geometry, Hardware, Mmu, Pfn, VirtAddr};
+use sim_mmu::{Cr3, Geometry, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
 
-use crate::arch::tlbflush::TlbState;
+use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
+use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel_config::KernelConfig;
@@ -21,7 +23,7 @@ use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{MemoryOrder, Preempt, RcuFlavor, VmaLock};
+use crate::settings::{AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor, VmaLock};
 use crate::shmem_fs::Shmem;
 use crate::smp_types::CallFunction;
 
@@ -61,6 +63,11 @@ impl MachineConfig {
             Group::Design => self.kernel.designs.get(),
         }
     }
+
+    /// Whether this kernel turns PCIDs on.
+    fn setup_pcid(&self, noted: &SafeguardUse) -> bool {
+        setup_pcid(BootCpu { safeguards: &self.kernel.safeguards, noted }, self.setting(), self.setting())
+    }
 }
 
 record! {
@@ -91,6 +98,7 @@ pub struct Kernel {
     pub(crate) pages: Array<PageDescriptor>,
     pub(crate) zone: Zone,
     pub(crate) tlb_state: Array<TlbState>,
+    tlb_contexts: Array<TlbContext>,
     pub(crate) call_function: CallFunction,
     pub(crate) rcu_queue: Shared<u64>,
     /// Whether an allocation was made to fail in the present run.
@@ -103,6 +111,12 @@ pub struct Kernel {
     pub(crate) mm_slab: Slab<MmWords>,
     mms: Vec<MmStruct>,
     task_mms: Loc,
+    task_pkrus: Loc,
+    pkey_maps: Loc,
+    /// Guards the entries of the kernel's own tables: `init_mm.page_table_lock`, and `vmap_area_lock`.
+    pub(crate) vmalloc_lock: SpinLock,
+    /// Whether translations are tagged with PCIDs.
+    pub(crate) uses_pcids: bool,
     /// Names for flushes and pins: the oracles', not the kernel's.
     serials: Serials,
 }
@@ -116,6 +130,7 @@ impl Kernel {
         let pages = memory.array("page", config.frames as usize + 1);
         let zone = Zone::new(&mut memory, config.frames);
         let tlb_state = memory.array("cpu_tlbstate", config.cpus);
+        let tlb_contexts = memory.array("cpu_tlbstate.ctxs", config.cpus * TLB_NR_DYN_ASIDS);
         let call_function = CallFunction::new(&mut memory, config.cpus);
         let rcu_queue = Shared::at(memory.words("rcu.cblist", 1));
         let alloc_failed = Shared::at(memory.words("fault_attr.failed", 1));
@@ -131,6 +146,10 @@ impl Kernel {
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
+        let task_pkrus = memory.words("task.pkru", config.tasks);
+        let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
+        let vmalloc_lock = memory.alone("vmalloc_lock");
+        let safeguard_use = SafeguardUse::default();
         let preempt = config.setting::<Preempt>() == Preempt::On;
         let core = Config {
             cpus: config.cpus,
@@ -145,12 +164,18 @@ impl Kernel {
             preempt,
             ..Config::default()
         };
-        let mmu = Mmu::new(memory, core, Hardware::new(config.geometry, config.frames));
+        let uses_pcids = config.setup_pcid(&safeguard_use);
+        let mut hardware = Hardware::new(config.geometry, config.frames);
+        hardware.controls = boot_controls(hardware.controls, uses_pcids);
+        hardware.invlpg_spares_global = config.setting::<InvlpgGlobal>() == InvlpgGlobal::Kept;
+        hardware.sets_flags = config.setting::<HwAd>() == HwAd::On;
+        let mmu = Mmu::new(memory, core, hardware);
         let kernel = Kernel {
             mmu,
             config,
             zero_page: Page(Pfn(0)),
-            safeguard_use: SafeguardUse::default(),
+            safeguard_use,
+            uses_pcids,
             min_flt: Cell::new(0),
             maj_flt: Cell::new(0),
             not_modelled: Cell::new(None),
@@ -158,6 +183,7 @@ impl Kernel {
             pages,
             zone,
             tlb_state,
+            tlb_contexts,
             call_function,
             rcu_queue,
             alloc_failed,
@@ -169,6 +195,9 @@ impl Kernel {
             mm_slab,
             mms,
             task_mms,
+            task_pkrus,
+            pkey_maps,
+            vmalloc_lock,
             serials,
         };
         kernel.boot();
@@ -183,7 +212,49 @@ impl Kernel {
             memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
         }
         for cpu in CpuId::all(self.config.cpus) {
-            self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
+            self.initialize_tlbstate(cpu, None);
+        }
+    }
+
+    /// `initialize_tlbstate_and_flush()`: an address space is loaded, in the first slot, and no other has one.
+    fn initialize_tlbstate(&self, cpu: CpuId, mm: Option<MmId>) {
+        let memory = &self.core().memory;
+        let state = self.tlb_state.at(cpu.index());
+        memory.set(state.loaded_mm().loc(), MmId::into_word(mm));
+        memory.set(state.is_lazy().loc(), 0);
+        memory.set(state.loaded_mm_asid().loc(), 0);
+        memory.set(state.next_asid().loc(), 1);
+        for asid in 0..self.asid_slots() {
+            let context = self.tlb_context(cpu, asid);
+            memory.set(context.ctx_id().loc(), 0);
+            memory.set(context.tlb_gen().loc(), 0);
+        }
+        let word = |word: Loc| memory.get(word);
+        let (pgd, tlb_gen) = match mm.map(|id| self.mm(id)) {
+            None => (self.init_pgd, 0),
+            Some(mm) => (Pfn(word(mm.pgd().loc())), word(mm.tlb_gen().loc())),
+        };
+        let context = self.tlb_context(cpu, 0);
+        memory.set(context.ctx_id().loc(), ctx_id(mm));
+        memory.set(context.tlb_gen().loc(), tlb_gen);
+        self.mmu.preset_cr3(cpu, self.build_cr3(pgd, 0));
+    }
+
+    /// `build_cr3()`. `kern_pcid()` is one more than the slot: zero is nobody's, so that it is noticed where a PCID was forgotten.
+    pub(crate) fn build_cr3(&self, pgd: Pfn, asid: u64) -> Cr3 {
+        if self.uses_pcids { Cr3::tagged(pgd, Pcid(asid as u16 + 1)) } else { Cr3::of(pgd) }
+    }
+
+    /// `cpu_tlbstate.ctxs[asid]` of a CPU.
+    pub(crate) fn tlb_context(&self, cpu: CpuId, asid: u64) -> TlbContext {
+        self.tlb_contexts.at(cpu.index() * TLB_NR_DYN_ASIDS + asid as usize)
+    }
+
+    /// The slots that a CPU of this kernel uses.
+    pub(crate) fn asid_slots(&self) -> u64 {
+        match self.config.setting::<AsidSlots>() {
+            AsidSlots::Six => TLB_NR_DYN_ASIDS as u64,
+            AsidSlots::Two => 2,
         }
     }
 
@@ -229,6 +300,22 @@ impl Kernel {
         self.core().memory.set(self.task_mm(task), MmId::into_word(mm));
     }
 
+    /// PKRU of a task, as it differs from that with which tasks begin: bit by bit, so that zero is no difference.
+    pub(crate) fn task_pkru(&self, task: TaskId) -> Loc {
+        self.task_pkrus.offset(u32::from(task.0))
+    }
+
+    /// Loads the PKRU of a task that is going to run on a CPU: `switch_fpu_finish()`.
+    pub(crate) fn pkru_load(&self, cpu: CpuId, task: TaskId) {
+        let differs = self.core().memory.get(self.task_pkru(task));
+        sim_mmu::Cpu::new(&self.mmu, cpu).restore_pkru(KeyRights(INIT_PKRU.0 ^ differs as u32));
+    }
+
+    /// `mm->context.pkey_allocation_map`: the keys that an address space has, beside key 0.
+    pub(crate) fn pkey_allocation_map(&self, mm: MmId) -> Shared<u64> {
+        Shared::at(self.pkey_maps.offset(u32::from(mm.0)))
+    }
+
     /// One more task that uses the address space, before it runs.
     pub fn adopt(&self, mm: MmId) {
         let users = self.mm(mm).mm_users().loc();
@@ -254,26 +341,19 @@ impl Kernel {
     pub fn preset(&self, cpu: CpuId, task: TaskId) {
         let memory = &self.core().memory;
         let mm = MmId::from_word(memory.get(self.task_mm(task)));
-        memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), MmId::into_word(mm));
-        let root = match mm.map(|id| self.mm(id)) {
-            None => self.init_pgd,
-            Some(mm) => {
-                let mask = mm.cpumask().loc();
-                memory.set(mask, memory.get(mask) | 1 << cpu.0);
-                memory.set(self.tlb_state.at(cpu.index()).tlb_gen().loc(), memory.get(mm.tlb_gen().loc()));
-                Pfn(memory.get(mm.pgd().loc()))
-            }
-        };
-        self.mmu.preset_cr3(cpu, Cr3::of(root));
+        if let Some(mm) = mm {
+            let mask = self.mm(mm).cpumask().loc();
+            memory.set(mask, memory.get(mask) | 1 << cpu.0);
+        }
+        self.initialize_tlbstate(cpu, mm);
+        self.pkru_load(cpu, task);
     }
 
     /// After set-up: every CPU idles with the kernel's root, and no translation is cached.
     pub fn settle(&self) {
         let memory = &self.core().memory;
         for cpu in CpuId::all(self.config.cpus) {
-            memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), 0);
-            memory.set(self.tlb_state.at(cpu.index()).is_lazy().loc(), 0);
-            self.mmu.preset_cr3(cpu, Cr3::of(self.init_pgd));
+            self.initialize_tlbstate(cpu, None);
         }
         for mm in &self.mms {
             memory.set(mm.cpumask().loc(), 0);
@@ -290,6 +370,7 @@ impl Kernel {
     /// Back to the checkpoint.
     pub fn rewind(&self) {
         self.safeguard_use.forget();
+        self.config.setup_pcid(&self.safeguard_use);
         self.min_flt.set(0);
         self.maj_flt.set(0);
         self.not_modelled.set(None);

@@ -57,13 +57,15 @@ mod swap;
 mod swapops;
 mod vm_flags;
 mod vma;
+mod vmalloc;
 
+pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
 pub use brk::sys_brk;
 pub use check::{Mapping, Miscount, Reach};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, RefChange};
-pub use fork::{exit_mm, get_task_mm, put_task_mm, start_task_in, sys_fork};
+pub use fork::{exit_mm, get_task_mm, put_task_mm, schedule_idle, start_task_in, sys_fork};
 pub use fs::{Inode, InodeWords};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
@@ -75,7 +77,7 @@ pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
 pub use mmap_lock::{MmapLock, MmapWriteHeld, VmaReadHeld};
-pub use mprotect::sys_mprotect;
+pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
@@ -96,15 +98,16 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, LazyFlush, LazyTlb,
-    LruBatch, MadvRemove, MemoryOrder, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
-    MremapTarget, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth,
-    TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
+    MremapDontunmap, MremapExtend, MremapTarget, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault,
+    SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapops::is_guard;
 pub use vm_flags::{SMAPS_CODES, VmFlags};
+pub use vmalloc::{access_vmalloc, vfree, vmalloc};
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

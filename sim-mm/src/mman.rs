@@ -23,7 +23,7 @@ impl Prot {
 
     /// `calc_vm_prot_bits()`: the same bits.
     pub(crate) const fn vm_flags(self) -> VmFlags {
-        VmFlags::from_bits_retain(self.bits())
+        VmFlags::from_bits_retain(self.bits() as u64)
     }
 }
 

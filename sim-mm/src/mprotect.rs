@@ -3,6 +3,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, VirtAddr};
 
+use crate::arch::pkeys::mm_pkey_is_allocated;
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
@@ -25,7 +26,28 @@ use crate::vma::{Stopped, VmaTree, change_vmas, mmap_write_lock, vma_modify_flag
 /// `EINVAL` for an unaligned start, `ENOMEM` where nothing is mapped, `EACCES` if a mapping may never allow it. What
 /// comes before the failing mapping is changed.
 pub fn sys_mprotect(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Prot) -> BoxFuture<'_, Result<(), Errno>> {
-    Box::pin(do_mprotect_pkey(cpu, start, end, prot))
+    Box::pin(do_mprotect_pkey(cpu, (start, end), prot, None))
+}
+
+/// `pkey_mprotect()`: the same, and the pages get a protection key.
+///
+/// # Errors
+/// As [`sys_mprotect`]; `EINVAL` for a key that was not allocated.
+pub fn sys_pkey_mprotect(
+    cpu: Cpu<'_>,
+    start: VirtAddr,
+    end: VirtAddr,
+    prot: Prot,
+    key: u64,
+) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(do_mprotect_pkey(cpu, (start, end), prot, Some(key)))
+}
+
+/// What pages are to be given.
+#[derive(Clone, Copy)]
+struct Wanted {
+    prot: Prot,
+    key: Option<u8>,
 }
 
 /// A part of a mapping that is to be changed.
@@ -36,7 +58,12 @@ struct Part {
     new: VmFlags,
 }
 
-async fn do_mprotect_pkey(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Prot) -> Result<(), Errno> {
+async fn do_mprotect_pkey(
+    cpu: Cpu<'_>,
+    (start, end): (VirtAddr, VirtAddr),
+    prot: Prot,
+    key: Option<u64>,
+) -> Result<(), Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("do_mprotect_pkey"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
@@ -51,9 +78,13 @@ async fn do_mprotect_pkey(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, prot: Pr
         return Err(Errno::Enomem);
     }
     let mut mmap_lock = mmap_write_lock(cpu, mm).await;
+    if key.is_some_and(|key| !mm_pkey_is_allocated(cpu, mm, key)) {
+        return Err(Errno::Einval);
+    }
+    let wanted = Wanted { prot, key: key.map(|key| key as u8) };
     let mut at = start;
     while at < end {
-        let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, prot)).await?;
+        let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, wanted)).await?;
         if part.new != part.old {
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
@@ -96,13 +127,15 @@ fn mprotect_fixup(
     vmas: &mut VmaTree<'_>,
     at: VirtAddr,
     end: VirtAddr,
-    prot: Prot,
+    wanted: Wanted,
 ) -> Result<Part, Stopped> {
     let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
     let old = vma.flags(cpu);
-    let mut new = (old - VmFlags::ACCESS_FLAGS) | prot.vm_flags();
+    // arch_override_mprotect_pkey(): without a key the mapping keeps the one that it has.
+    let mut new =
+        ((old - VmFlags::ACCESS_FLAGS) | wanted.prot.vm_flags()).with_pkey(wanted.key.unwrap_or(old.pkey()));
     // newflags >> 4 shifts VM_MAY* in place of VM_*.
     let may = VmFlags::from_bits_truncate(new.bits() >> 4) & VmFlags::ACCESS_FLAGS;
     if !may.contains(new & VmFlags::ACCESS_FLAGS) {

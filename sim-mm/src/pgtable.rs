@@ -9,6 +9,7 @@ use std::fmt;
 use sim_core::{Op, OpKind, Step};
 use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Walker};
 
+use crate::arch::pkeys::pkru_allows_pkey;
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
@@ -111,6 +112,16 @@ levels! {
 /// Bits of an entry that leads to a table: `_PAGE_TABLE`. Accessed and dirty are set from the start.
 pub(crate) const PAGE_TABLE: u64 = Entry::PRESENT | Entry::RW | Entry::USER | Entry::ACCESSED | Entry::DIRTY;
 
+/// `pgd_offset_k()`: in the kernel's own tables.
+pub(crate) fn pgd_offset_k(cpu: Cpu<'_>, addr: VirtAddr) -> P4dp {
+    pgd_offset_of(cpu, cpu.kernel.init_pgd, addr)
+}
+
+/// `pgd_offset_pgd()`: in the tables of a root.
+pub(crate) fn pgd_offset_of(cpu: Cpu<'_>, root: Pfn, addr: VirtAddr) -> P4dp {
+    P4dp(slot(cpu.mmu.geometry, root, root, addr, Level::P4d))
+}
+
 fn slot(geometry: Geometry, root: Pfn, table: Pfn, addr: VirtAddr, level: Level) -> Slot {
     Slot { root, table, index: geometry.index(addr, level) }
 }
@@ -203,12 +214,13 @@ const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL;
 /// `vm_get_page_prot()`: the bits of an entry of a mapping. Private memory is never writable by them: COW, or
 /// `pte_mkwrite()` makes it so.
 pub(crate) fn vm_get_page_prot(flags: VmFlags) -> u64 {
+    let key = Entry::of_key(flags.pkey());
     if !flags.is_accessible() {
-        return PAGE_PROTNONE | Entry::ACCESSED;
+        return PAGE_PROTNONE | Entry::ACCESSED | key;
     }
     let write = if flags.contains(VmFlags::WRITE | VmFlags::SHARED) { Entry::RW } else { 0 };
     let fetch = if flags.contains(VmFlags::EXEC) { 0 } else { Entry::NX };
-    Entry::PRESENT | Entry::USER | Entry::ACCESSED | write | fetch
+    Entry::PRESENT | Entry::USER | Entry::ACCESSED | write | fetch | key
 }
 
 /// `pte_present()` of a bare entry: whether a page is behind it, though the hardware may not see it.
@@ -257,10 +269,11 @@ impl Pte {
         self.entry.has(Entry::SPECIAL)
     }
 
-    /// `pte_access_permitted()`: present, for user mode, and writable for a write.
-    pub fn access_permitted(self, write: bool) -> bool {
+    /// `pte_access_permitted()`: present, for user mode, and writable for a write; and what runs here has the rights for
+    /// the page's key.
+    pub fn access_permitted(self, cpu: Cpu<'_>, write: bool) -> bool {
         let need = Entry::PRESENT | Entry::USER | if write { Entry::RW } else { 0 };
-        self.entry.has(need)
+        self.entry.has(need) && pkru_allows_pkey(cpu, self.entry.key(), write)
     }
 
     /// `pte_pfn()`.

@@ -64,4 +64,18 @@ crate::safeguards! {
         "MADV_DONTNEED holds mmap_lock while it works on a mapping, so that the mapping cannot be freed in the meantime.";
     MUNMAP_MMAP_LOCK = "munmap-mmap-lock" order in "__do_munmap" since Release::v26(12) =>
         "The mappings that munmap() detaches are guarded by mmap_lock for writing, so that no page fault works on them in the meantime.";
+    SWITCH_TLB_GEN = "switch-tlb-gen" check in "choose_new_asid" since Release::v(4, 14), commit "10af6235e0d3" =>
+        "A CPU that returns to an address space drops the translations that it still has of it if a flush was missed in the meantime.";
+    ASID_FLUSH_NEW = "asid-flush-new" order in "choose_new_asid" since Release::v(4, 14), commit "10af6235e0d3" =>
+        "A PCID that is given to another address space is flushed first, because translations of the old one are tagged with it.";
+    FLUSH_SEES_SWITCH = "flush-sees-switch" check in "should_flush_tlb" since Release::v(6, 15), commit "fea4e317f9e7", cve "CVE-2025-37964" =>
+        "A CPU that is just switching is interrupted by a flush, because it may have decided already that it missed none.";
+    SWITCH_MM_BARRIER = "switch-mm-barrier" order in "switch_mm_irqs_off" since Release::v(6, 18), commit "83b0177a6c48", cve "CVE-2025-40174" =>
+        "A CPU says that it is switching before it reads how many flushes there were, even if its bit in the cpumask was set already and no locked instruction sets it.";
+    FLUSH_PREEMPT_OFF = "flush-preempt-off" order in "__native_flush_tlb" since Release::v(4, 8), commit "5cf0791da5c1" =>
+        "A kernel for one CPU cannot be preempted between reading CR3 and writing it back, because another address space may be loaded by then.";
+    PCID_OFF_BY_ERRATUM = "pcid-off-by-erratum" check in "setup_pcid" since Release::v(6, 4), commit "ce0b15d11ad8" =>
+        "PCIDs stay off on processors whose INVLPG leaves global translations while they are on.";
+    FLUSH_BARRIER = "flush-barrier" order in "flush_tlb_mm_range" since Release::v(4, 5), on X86, commit "71b3c126e611", cve "CVE-2016-2069" =>
+        "A CPU that flushes an address space which is not loaded on it has a full barrier between what it changed and its look at the cpumask.";
 }

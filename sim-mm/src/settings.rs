@@ -103,11 +103,29 @@ crate::settings! {
         On = "on",
     }
 
+    /// For how many address spaces a CPU keeps translations at a time, if it has PCIDs: `TLB_NR_DYN_ASIDS`.
+    AsidSlots = platform "asid_slots" {
+        /// Six, as in every kernel.
+        Six = "6",
+        /// Two, so that two processes and the kernel do not all have room.
+        Two = "2",
+    }
+
+    /// What INVLPG does to global translations while PCIDs are on.
+    InvlpgGlobal = platform "invlpg_global" {
+        /// It drops them, as the manual says.
+        Dropped = "dropped",
+        /// It may leave them, as on some processors of Intel (an erratum of 2022).
+        Kept = "kept",
+    }
+
     /// Whether the processor sets Accessed and Dirty itself.
     HwAd = platform "hw_ad" {
-        /// It does.
+        /// It does, as every processor of x86.
         On = "on",
-    } later ["off"]
+        /// The kernel does, in a fault: an entry that was not accessed is not there for the processor, and one that is clean is read-only.
+        Off = "off",
+    }
 
     /// How an entry is read that is wider than a word of the processor.
     PteRead = platform "pte_read" {
@@ -225,6 +243,22 @@ crate::settings! {
         Always = "always",
         /// Those after which page tables are freed; of others it learns when it goes on. Since v4.20 (`12c4d978fd17`).
         Tables = "tables" since Release::v(4, 20),
+    }
+
+    /// Whether the translations of an address space outlive a switch to another: CR4.PCIDE.
+    Pcid = design "pcid" {
+        /// They do not: every switch drops them, as with `nopcid`.
+        Off = "off",
+        /// They do, tagged with a PCID, and are used again if no flush was missed: since v4.14 (`10af6235e0d3`).
+        On = "on" since Release::v(4, 14),
+    }
+
+    /// When a CPU is taken out of the cpumask of an address space that it has left.
+    MmCpumask = design "mm_cpumask" {
+        /// When it leaves.
+        Eager = "eager",
+        /// When an interrupt of a flush finds it elsewhere; before that, whoever flushes looks what it has loaded. Since v6.14 (`209954cbc7d0`).
+        Lazy = "lazy" since Release::v(6, 14),
     }
 
     /// When an unmapping CPU works off its batches of pages.

@@ -19,7 +19,7 @@ pub(crate) enum Call {
     Nothing,
     /// `flush_tlb_func_remote()`.
     Flush(FlushTlbInfo),
-    /// One INVLPG: for tests of the hardware.
+    /// `do_kernel_range_flush()` of one page: INVLPG. And for tests of the hardware.
     Invlpg(VirtAddr),
 }
 

@@ -6,7 +6,7 @@ use sim_core::Word;
 bitflags! {
     /// `vm_flags`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct VmFlags: u32 {
+    pub struct VmFlags: u64 {
         /// `VM_READ`.
         const READ = 0x01;
         /// `VM_WRITE`.
@@ -57,6 +57,8 @@ bitflags! {
         const HUGEPAGE = 0x2000_0000;
         /// `VM_NOHUGEPAGE`: `MADV_NOHUGEPAGE`.
         const NOHUGEPAGE = 0x4000_0000;
+        /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
+        const PKEY = 0xf_0000_0000;
 
         /// `VM_ACCESS_FLAGS`.
         const ACCESS_FLAGS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
@@ -100,10 +102,25 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::NOHUGEPAGE, "nh"),
 ];
 
+/// `VM_PKEY_SHIFT`.
+const PKEY_SHIFT: u32 = 32;
+
 impl VmFlags {
     /// `is_cow_mapping()`: private, and may become writable.
     pub const fn is_cow_mapping(self) -> bool {
         self.contains(VmFlags::MAYWRITE) && !self.contains(VmFlags::SHARED)
+    }
+
+    /// `vma_pkey()`: the protection key of the mapping's pages.
+    pub const fn pkey(self) -> u8 {
+        ((self.bits() & VmFlags::PKEY.bits()) >> PKEY_SHIFT) as u8
+    }
+
+    /// The same flags with another key.
+    #[must_use]
+    pub(crate) const fn with_pkey(self, key: u8) -> VmFlags {
+        let others = self.bits() & !VmFlags::PKEY.bits();
+        VmFlags::from_bits_retain(others | (key as u64) << PKEY_SHIFT & VmFlags::PKEY.bits())
     }
 
     /// `vma_is_accessible()`.
@@ -114,9 +131,9 @@ impl VmFlags {
 
 impl Word for VmFlags {
     fn into_word(self) -> u64 {
-        u64::from(self.bits())
+        self.bits()
     }
     fn from_word(word: u64) -> Self {
-        VmFlags::from_bits_retain(word as u32)
+        VmFlags::from_bits_retain(word)
     }
 }

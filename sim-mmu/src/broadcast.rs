@@ -112,7 +112,7 @@ impl<'m> Cpu<'m> {
             let dropped = caches.drop_translations(&translations) | caches.drop_partials(&partials);
             drop(caches);
             if dropped {
-                self.report(Event::Invalidated { target, page: first.map(Vpn::base) });
+                self.report(Event::Invalidated { target, page: first.map(Vpn::base), pcid: None });
             }
         }
     }

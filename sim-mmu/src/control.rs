@@ -99,6 +99,11 @@ impl Cr3 {
         Cr3(root.0 << 12)
     }
 
+    /// A root with a PCID.
+    pub const fn tagged(root: Pfn, pcid: Pcid) -> Cr3 {
+        Cr3(root.0 << 12 | pcid.0 as u64 & 0xfff)
+    }
+
     /// The frame of the root.
     #[inline]
     pub const fn root(self) -> Pfn {

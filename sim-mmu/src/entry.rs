@@ -78,6 +78,12 @@ impl Entry {
         (self.0 >> 59 & 0xf) as u8
     }
 
+    /// The bits of a protection key, 0 to 15.
+    #[inline]
+    pub const fn of_key(key: u8) -> u64 {
+        (key as u64 & 0xf) << 59
+    }
+
     /// Whether P is set.
     #[inline]
     pub const fn is_present(self) -> bool {

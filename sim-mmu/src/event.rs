@@ -3,6 +3,7 @@
 use sim_core::Bytes;
 
 use crate::addr::{Level, Pfn, VirtAddr};
+use crate::control::Pcid;
 use crate::entry::Entry;
 use crate::fault::PageFault;
 use crate::paging::Access;
@@ -76,5 +77,7 @@ pub enum Event {
         target: sim_core::CpuId,
         /// The page, or everything.
         page: Option<VirtAddr>,
+        /// Only what is tagged with this PCID, if PCIDs are on and no more is dropped.
+        pcid: Option<Pcid>,
     },
 }

@@ -51,6 +51,16 @@ impl PageFault {
         self.code & Self::W != 0
     }
 
+    /// Whether the access was an instruction fetch, as far as the processor tells.
+    pub fn is_fetch(self) -> bool {
+        self.code & Self::I != 0
+    }
+
+    /// Whether a protection key denied the access.
+    pub fn is_by_key(self) -> bool {
+        self.code & Self::PK != 0
+    }
+
     /// Whether a reserved bit was set in an entry that the walk read.
     pub fn is_reserved(self) -> bool {
         self.code & Self::RSVD != 0

@@ -95,9 +95,10 @@ impl<'m> Cpu<'m> {
             }
             let target = Target::of(self, &seek);
             let spares = seek.controls.vendor == Vendor::Amd && seek.controls.efer.has(Efer::TCE);
+            let spares_global = self.mmu.invlpg_spares_global && seek.controls.cr4.has(Cr4::PCIDE);
             self.invalidate(
                 Some(va),
-                |t| target.takes(t) && t.is_for(seek.pcid),
+                |t| target.takes(t) && t.is_for(seek.pcid) && !(spares_global && t.global),
                 |p| p.pcid == seek.pcid && (!spares || p.covers(target.vpn)),
             );
         })
@@ -226,6 +227,13 @@ impl<'m> Cpu<'m> {
         })
     }
 
+    /// PKRU as the kernel loads it for the next task (XRSTOR, WRPKRU), in the step of the switch.
+    pub fn restore_pkru(self, value: KeyRights) {
+        if self.controls().pkru != value {
+            self.set_controls(Controls { pkru: value, ..self.controls() });
+        }
+    }
+
     /// WRMSR to IA32_PKRS. Nothing is invalidated.
     #[track_caller]
     pub fn wrpkrs(self, value: KeyRights) -> impl Future<Output = ()> + use<'m> {
@@ -237,7 +245,8 @@ impl<'m> Cpu<'m> {
 
     /// All of one PCID that is not global.
     fn invalidate_context(self, pcid: Pcid) {
-        self.invalidate(None, |t| !t.global && t.pcid == pcid, |p| p.pcid == pcid);
+        let tag = self.controls().cr4.has(Cr4::PCIDE).then_some(pcid);
+        self.invalidate_tagged(None, tag, |t| !t.global && t.pcid == pcid, |p| p.pcid == pcid);
     }
 
     fn invalidate(
@@ -246,12 +255,22 @@ impl<'m> Cpu<'m> {
         translations: impl Fn(&Translation) -> bool,
         partials: impl Fn(&Partial) -> bool,
     ) {
+        self.invalidate_tagged(page, None, translations, partials);
+    }
+
+    fn invalidate_tagged(
+        self,
+        page: Option<VirtAddr>,
+        pcid: Option<Pcid>,
+        translations: impl Fn(&Translation) -> bool,
+        partials: impl Fn(&Partial) -> bool,
+    ) {
         self.before_own_change();
         let mut caches = self.caches().borrow_mut();
         caches.drop_translations(translations);
         caches.drop_partials(partials);
         drop(caches);
-        self.report(Event::Invalidated { target: self.id, page });
+        self.report(Event::Invalidated { target: self.id, page, pcid });
     }
 
     fn set_controls(self, controls: Controls) {

@@ -30,6 +30,10 @@ pub struct Hardware {
     pub controls: Controls,
     /// What the caches keep, and what is used of that.
     pub policy: Policy,
+    /// An erratum of some processors: while PCIDs are on, INVLPG leaves global translations where they are.
+    pub invlpg_spares_global: bool,
+    /// Whether the walk sets A and D. No x86 processor leaves that to software; others do.
+    pub sets_flags: bool,
 }
 
 impl Hardware {
@@ -41,6 +45,8 @@ impl Hardware {
             elsewhere: Vec::new(),
             controls: Controls::default(),
             policy: Policy::ADVERSARIAL,
+            invlpg_spares_global: false,
+            sets_flags: true,
         }
     }
 }
@@ -55,6 +61,8 @@ pub struct Mmu {
     pub geometry: Geometry,
     /// What the caches keep.
     pub policy: Policy,
+    pub(crate) invlpg_spares_global: bool,
+    pub(crate) sets_flags: bool,
     /// What things cost while no profile is installed.
     pub costs: CostTable,
     pub(crate) timing: RefCell<Option<Rc<Timing>>>,
@@ -111,7 +119,8 @@ pub(crate) struct CpuState {
 impl Mmu {
     /// The hardware. `memory` may hold other words already.
     pub fn new(mut memory: MemoryBuilder, config: Config, hardware: Hardware) -> Mmu {
-        let Hardware { geometry, frames, elsewhere, controls, policy } = hardware;
+        let Hardware { geometry, frames, elsewhere, controls, policy, invlpg_spares_global, sets_flags } =
+            hardware;
         let costs = CostTable::default();
         let phys = PhysMem::new(&mut memory, frames, elsewhere, geometry.most_entries());
         let registers = memory.array("cpu", config.cpus);
@@ -124,6 +133,8 @@ impl Mmu {
             phys,
             geometry,
             policy,
+            invlpg_spares_global,
+            sets_flags,
             costs,
             timing: RefCell::new(None),
             cpus: (0..config.cpus).map(cpu).collect(),

@@ -65,6 +65,9 @@ impl<'m> Cpu<'m> {
                 }
                 self.report(Event::TableAccess { root, level, table, by: Walker::Hardware });
                 let mut next = walk.judge(entry);
+                if !self.mmu.sets_flags && matches!(next, Next::Mark(_)) {
+                    return Err(PageFault::unmarked(&seek.controls, va, access, entry));
+                }
                 if let Next::Mark(flags) = next {
                     match self.set_flags(cell, entry, flags, now).await {
                         Marked::Overtaken => continue 'walk,

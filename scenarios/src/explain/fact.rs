@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mmu::{Entry, Level, Pfn};
+use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
 
@@ -55,7 +55,7 @@ pub(super) enum Fact {
     /// A translation went into the TLB.
     Filled { id: u32, of: PageOf, leaf: Entry },
     /// The translations of a page were dropped from the TLB of a CPU.
-    Dropped { target: CpuId },
+    Dropped { target: CpuId, pcid: Option<Pcid> },
     /// An interrupt was sent.
     Sent { target: CpuId },
     /// An interrupt was taken; `inside` a routine, not user code.
@@ -173,7 +173,10 @@ impl fmt::Display for Fact {
             Fact::Began { level, table } => write!(f, "walk begins at the cached {}: {table}", level.name()),
             Fact::Speculated { level, table } => write!(f, "speculative walk reads a {} in {table}", level.name()),
             Fact::Filled { of, leaf, .. } => write!(f, "TLB caches {of}: {}", brief_pte(*leaf)),
-            Fact::Dropped { target } => write!(f, "TLB of CPU {} flushed", target.0),
+            Fact::Dropped { target, pcid: None } => write!(f, "TLB of CPU {} flushed", target.0),
+            Fact::Dropped { target, pcid: Some(Pcid(pcid)) } => {
+                write!(f, "PCID {pcid} of CPU {} flushed", target.0)
+            }
             Fact::Sent { target } => write!(f, "IPI to CPU {}", target.0),
             Fact::Taken { .. } => f.write_str("takes the IPI"),
             Fact::FlushBegun { of, .. } => write!(f, "flush of {of} begins"),

@@ -179,7 +179,7 @@ fn caching(lines: &[Line]) -> Vec<CpuId> {
 /// An interrupt, or what it does, on a CPU that neither caches the page nor is kept from going on.
 fn is_idle_interrupt(lines: &[Line], i: usize, cached: &[CpuId]) -> bool {
     let target = match &lines[i].fact {
-        Fact::Sent { target } | Fact::Dropped { target } => *target,
+        Fact::Sent { target } | Fact::Dropped { target, .. } => *target,
         Fact::Taken { .. } => lines[i].cpu,
         _ => return false,
     };

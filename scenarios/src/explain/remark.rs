@@ -120,7 +120,7 @@ impl Known {
             Fact::Filled { of, leaf, .. } => {
                 self.cached.insert(line.cpu, (of.clone(), *leaf));
             }
-            Fact::Dropped { target } => {
+            Fact::Dropped { target, .. } => {
                 self.cached.remove(target);
             }
             Fact::Began { table, .. } => {

@@ -239,8 +239,8 @@ impl<'a> Teller<'a> {
             Hardware::Filled(found) if self.is_frame(found.pfn) => self
                 .page_under(at, found.root, found.vpn.base())
                 .map(|of| Fact::Filled { id: found.id, of, leaf: found.leaf }),
-            Hardware::Invalidated { target, page } if self.concerns(page.map(VirtAddr::vpn)) => {
-                Some(Fact::Dropped { target: *target })
+            Hardware::Invalidated { target, page, pcid } if self.concerns(page.map(VirtAddr::vpn)) => {
+                Some(Fact::Dropped { target: *target, pcid: *pcid })
             }
             _ => None,
         }

@@ -210,6 +210,33 @@ pages! {
     PageOfPin from 0 to (MAX_PINNED - 1) => Page;
 }
 
+/// Declares kinds of numbers that say nothing to the rest of the scenario.
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident to $most:expr;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl Kind for $name {
+            type Value = u64;
+            fn decode(node: &Node<'_>) -> Option<u64> {
+                Int::<u64, 0, { $most as i128 }>::decode(node)
+            }
+            fn schema() -> Value {
+                Int::<u64, 0, { $most as i128 }>::schema()
+            }
+        }
+
+        impl Argument for $name {}
+    )*};
+}
+
+numbers! {
+    /// A protection key.
+    Key to 15;
+    /// One of the pages that the kernel can map for itself, counted from 0: as many as a page table has entries.
+    KernelPage to 511;
+}
+
 /// What a word of memory holds: a number, or a string with a hex number.
 pub(crate) struct Word;
 

@@ -69,6 +69,8 @@ operations! {
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;
+    pkey: PkeyAlloc, PkeyFree, PkeyMprotect, PkeySet;
+    vmalloc: Vmalloc, Vfree, VmallocRead, VmallocWrite;
     bare: SetEntry, Invlpg, MovCr3, IpiInvlpg;
 }
 

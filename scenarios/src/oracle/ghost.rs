@@ -210,6 +210,11 @@ impl<'a> Seen<'a> {
         self.frame(root, OfFrame::Root)?.root_of
     }
 
+    /// Whether a root is the kernel's own.
+    pub(super) fn is_kernels(self, root: Pfn) -> bool {
+        self.life(root).is_some_and(|life| life.state == FrameState::Reserved)
+    }
+
     /// Whether one of the two is being forked from the other.
     pub(super) fn is_forking(self, a: MmId, b: MmId) -> bool {
         self.mm(a, OfMm::Forks).is_some_and(|mm| mm.parent == Some(b) || mm.children.contains(&b))

@@ -23,7 +23,10 @@ pub(super) fn accessed(
     let found = match life {
         None => Found::NoFrame,
         Some(life) => match life.state {
-            FrameState::Table { level: is, root: of } if is == level && of == root => return None,
+            // The tables of the kernel hang under every root.
+            FrameState::Table { level: is, root: of } if is == level && (of == root || ghost.is_kernels(of)) => {
+                return None;
+            }
             FrameState::Reserved if table == root => return None,
             FrameState::Reserved => Found::ZeroPage,
             FrameState::Free => Found::Free,

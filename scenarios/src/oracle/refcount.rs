@@ -66,7 +66,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         }
         let lost = match state {
             FrameState::Data => reach.mappings(pfn).is_empty() && pins == 0 && held == 0,
-            FrameState::Table { .. } => !reach.has_table(pfn),
+            FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
             FrameState::Free | FrameState::Driver | FrameState::Reserved => false,
         };
         lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })

@@ -180,9 +180,15 @@ impl sim_mmu::Observer for Watch {
             }
             Hardware::Retired { va, access, through, word, bytes, value } => {
                 let seen = ghost.seen(core);
-                let Some(mm) = seen.mm_of_root(through.root) else { return };
+                // Of whoever accesses, not of whoever had the translation cached.
+                let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
                 let site = site(*cpu);
                 let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
+                // Memory of the kernel: everybody's, and no process's.
+                if !through.rights.user {
+                    self.report(cpu.core, uaf);
+                    return;
+                }
                 let stale = stale_tlb::retired(seen, mm, va, access, &through, &site);
                 let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
                 let old = (!access.writes())

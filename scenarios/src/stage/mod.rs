@@ -167,6 +167,7 @@ impl Stage {
             let threads = self.cast.threads.iter().enumerate().filter(|(_, of)| **of == process);
             for (nth, (thread, _)) in threads.enumerate() {
                 self.kernel.set_task_mm(TaskId(thread as u8), Some(mm));
+                self.kernel.inherit_pkru(Task::setup_of(self, process), TaskId(thread as u8));
                 if nth > 0 {
                     self.kernel.adopt(mm);
                 }

@@ -28,9 +28,14 @@ impl<'m> Task<'m> {
         Task { stage, cpu: Cpu::new(&stage.kernel, cpu), id: TaskId(thread as u8), process }
     }
 
+    /// The number of the task that sets a process up.
+    pub(super) fn setup_of(stage: &Stage, process: usize) -> TaskId {
+        TaskId((stage.cast.threads.len() + process) as u8)
+    }
+
     /// The task that sets a process up.
     pub(crate) fn of_setup(stage: &'m Stage, process: usize) -> Task<'m> {
-        let id = TaskId((stage.cast.threads.len() + process) as u8);
+        let id = Task::setup_of(stage, process);
         Task { stage, cpu: Cpu::new(&stage.kernel, CpuId(0)), id, process }
     }
 

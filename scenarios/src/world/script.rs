@@ -1,6 +1,7 @@
 //! A thread's operations, as code that runs on a simulated CPU.
 
 use sim_core::CpuId;
+use sim_mm::schedule_idle;
 
 use crate::operation::Statement;
 use crate::stage::{Stage, Task};
@@ -38,6 +39,7 @@ impl<'m> Script<'m> {
             self.perform().await;
         }
         self.task.end_its_turn().await;
+        schedule_idle(self.task.cpu).await;
     }
 
     async fn perform(self) {

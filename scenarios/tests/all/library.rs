@@ -344,3 +344,38 @@ fn lazy_cpu_walks_freed_tables() {
 fn table_freed_for_a_single_user() {
     check("table-freed-for-a-single-user");
 }
+
+#[test]
+fn cr3_rewritten_after_preemption() {
+    check("cr3-rewritten-after-preemption");
+}
+
+#[test]
+fn flush_skips_switching_cpu() {
+    check("flush-skips-switching-cpu");
+}
+
+#[test]
+fn invlpg_leaves_global() {
+    check("invlpg-leaves-global");
+}
+
+#[test]
+fn pcid_given_to_another() {
+    check("pcid-given-to-another");
+}
+
+#[test]
+fn return_to_an_address_space() {
+    check("return-to-an-address-space");
+}
+
+#[test]
+fn switch_vs_remote_flush() {
+    check("switch-vs-remote-flush");
+}
+
+#[test]
+fn protection_keys() {
+    check("protection-keys");
+}

@@ -5,6 +5,7 @@ use std::fmt;
 use sim_core::{BoxFuture, Bytes};
 use sim_mmu::{DataOp, Fault, PageFault, Privilege, VirtAddr};
 
+use crate::arch::pkeys::arch_vma_access_permitted;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::Cpu;
@@ -125,6 +126,11 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
             None => lock_mm_and_find_vma(cpu, mm, fault.va).await,
         };
         let Some((vma, mmap_lock)) = locked else { return segv(Signal::SegvMaperr) };
+        let allowed = arch_vma_access_permitted(cpu, mm.id, vma.flags(cpu), fault.is_write(), false);
+        // bad_area_access_from_pkeys(): whose fault it is, of both the key is told.
+        if fault.is_by_key() || !fault.is_fetch() && !allowed {
+            return segv(Signal::SegvPkuerr);
+        }
         if is_access_error(fault, vma.flags(cpu)) {
             return segv(Signal::SegvAccerr);
         }

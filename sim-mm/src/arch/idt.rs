@@ -22,10 +22,11 @@ impl<'m> sim_core::Platform<'m> for Kernel {
 
     fn switch_to(&'m self, cpu: sim_core::Cpu<'m>, next: TaskId) -> Option<BoxFuture<'m>> {
         let cpu = Cpu::new(self, cpu.id);
-        let next = self.core().memory.get(self.task_mm(next));
-        (next != cpu.this_cpu_read(cpu.tlb_state().loaded_mm())).then(|| -> BoxFuture<'m> {
-            Box::pin(switch_mm_irqs_off(cpu, MmId::from_word(next).map(|id| self.mm(id))))
-        })
+        // PKRU goes with the task.
+        self.pkru_load(cpu.id, next);
+        let next = MmId::from_word(self.core().memory.get(self.task_mm(next)));
+        (next != cpu.loaded_mm() || cpu.is_lazy())
+            .then(|| -> BoxFuture<'m> { Box::pin(switch_mm_irqs_off(cpu, next.map(|id| self.mm(id)))) })
     }
 
     fn rcu_vector(&self) -> Vector {

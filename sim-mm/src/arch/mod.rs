@@ -2,6 +2,8 @@
 
 pub mod fault;
 mod idt;
+pub(crate) mod init;
+pub(crate) mod pkeys;
 mod smp;
 pub mod tlb;
 pub(crate) mod tlbflush;

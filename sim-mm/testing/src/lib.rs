@@ -18,9 +18,9 @@ use sim_core::{
 };
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, Kernel, KernelConfig, Knob, MachineConfig,
-    MapFlags, MemoryOrder, MmId, Mmap, Preempt, Prot, Release, Safeguard, Settings, SpeculativeWalk, TableFree,
-    exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
+    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, HwAd, Kernel, KernelConfig, Knob,
+    MachineConfig, MapFlags, MemoryOrder, MmId, Mmap, Pcid, Preempt, Prot, Release, Safeguard, Settings,
+    SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -92,14 +92,18 @@ impl Kernels {
             knob::<MemoryOrder>(),
             knob::<Preempt>(),
             knob::<SpeculativeWalk>(),
+            knob::<AsidSlots>(),
+            knob::<HwAd>(),
         );
-        let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk)| {
-            Settings::default().with(flush).with(table_free).with(memory).with(preempt).with(speculative_walk)
+        let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad)| {
+            let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
+            platform.with(speculative_walk).with(slots).with(hw_ad)
         });
         let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
         let sizes = select(vec![2, 4, 8, 512]);
-        (sizes, platform, release, knob::<CowReuse>()).prop_map(move |(entries, platform, release, rule)| {
-            let choices = Choices::default().with(rule);
+        let designs = (knob::<CowReuse>(), knob::<Pcid>());
+        (sizes, platform, release, designs).prop_map(move |(entries, platform, release, (rule, pcid))| {
+            let choices = Choices::default().with(rule).with(pcid);
             let kernel = KernelConfig::new(self.0, parse(release), &[], &[], &choices);
             Setup { cpus, entries, frames: 128, platform, kernel }
         })

@@ -191,6 +191,13 @@ pub(crate) enum Obstacle {
 }
 
 impl PageFault {
+    /// The fault where software sets A and D: an entry without A is as good as none, and one without D is read-only.
+    pub(crate) fn unmarked(controls: &Controls, va: VirtAddr, access: Access, entry: Entry) -> PageFault {
+        let read_only = Rights { write: false, ..Rights::ALL };
+        let obstacle = if entry.has(Entry::ACCESSED) { Obstacle::Rights(read_only) } else { Obstacle::NotPresent };
+        PageFault::new(controls, va, access, obstacle)
+    }
+
     /// The fault of an access: the error code as in SDM 4.7, figure 4-12.
     pub(crate) fn new(controls: &Controls, va: VirtAddr, access: Access, obstacle: Obstacle) -> PageFault {
         // I/D is used only where a fetch can be told to be wrong (SDM 4.7).

@@ -58,6 +58,7 @@ impl Cpu<'_> {
             self.report(Event::Speculated { root, level, table });
             match walk.judge(entry) {
                 Next::Descend => self.fill_partial(seek, root, level, &walk, entry, since),
+                Next::Mark(_) if !self.mmu.sets_flags => return,
                 Next::Mark(flags) => {
                     if self.core.choose_value("speculative walk", 2) == 0 {
                         return;
