@@ -57,5 +57,5 @@ pub(crate) fn file_mapping(file: usize) -> u64 {
 
 /// The slot of the file that `page->mapping` leads to.
 pub(crate) fn file_of_mapping(mapping: u64) -> Option<u32> {
-    (!is_anon_mapping(mapping)).then(|| (mapping >> 1) as u32)?.checked_sub(1)
+    if is_anon_mapping(mapping) { None } else { ((mapping >> 1) as u32).checked_sub(1) }
 }
