@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// The release of the simulated kernel: v5.10, or latest. Without it, the release that each trace names.
     #[arg(long, value_name = "RELEASE", value_parser = super::configure::release)]
     kernel: Option<Release>,
-    /// Threads; the output does not depend on their number. All processors if it is not given.
+    /// The number of threads, which never changes the output. The default is one for each processor.
     #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
     /// Replays only the program of this number, and shows where it ends: the step, what was recorded, what the
