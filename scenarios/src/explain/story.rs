@@ -83,7 +83,7 @@ fn steps(lines: &[Line]) -> Vec<u64> {
 }
 
 /// Where it goes wrong. The finding ends the run, but for what is judged at rest: that goes wrong where an
-/// entry is overwritten, or a reference is taken, that nobody gives up.
+/// entry is overwritten, or a reference is taken, that nobody gives up, or where the contradicting entry was set.
 fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_>) -> Option<usize> {
     match finding.oracle() {
         OracleId::Livelock => None,
@@ -92,6 +92,9 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
             lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }
         OracleId::Check => whole_run::bad_line(lines, finding),
+        OracleId::BadPageMap if lines.iter().any(|line| line.step == finding.site.step) => {
+            lines.iter().rposition(|line| line.step == finding.site.step)
+        }
         _ if finding.is_at_rest() => {
             let lost = lines.iter().rposition(|line| match &line.fact {
                 Fact::Entry { old, new, .. } => {
