@@ -27,5 +27,6 @@ mod shell;
 pub mod shrink;
 mod stage;
 pub mod suite;
+mod table;
 mod whole_file;
 pub mod world;

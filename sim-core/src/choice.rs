@@ -1,4 +1,4 @@
-//! The one door through which every decision passes.
+//! Choices: every decision of a run passes through this module.
 
 use std::fmt;
 

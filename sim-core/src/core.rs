@@ -1,4 +1,4 @@
-//! The state that all parts of a run share.
+//! The state that all parts of a run share: the machine, the one who decides, and the one who watches.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;

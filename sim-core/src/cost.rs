@@ -1,9 +1,10 @@
-//! Simulated time: what operations cost under a cost model, and who cannot go on before whom.
+//! Simulated time: what operations cost under a cost model, and which CPU has to wait for which.
 //!
-//! Without a model every operation costs what its kind costs ([`Config::cycles`](crate::Config)), and a
-//! clock knows nothing of the others. With one, a clock advances by what the model answers, and by
-//! waiting: a CPU that passes a gate is not behind the one that opened it, and takes an interrupt not
-//! before it has arrived. Exploring runs have no model, and pay one predicted branch for it.
+//! Without a model every operation costs a fixed number of cycles ([`Config::cycles`](crate::Config)), and the
+//! clock of a CPU knows nothing of the other clocks. With a model, the model says by how much a clock advances,
+//! and a CPU that waits takes over a clock. For example, a CPU that takes a lock is not earlier than the CPU that
+//! released it, and a CPU takes an interrupt only after the interrupt has arrived. Runs that explore have no
+//! model. They pay one branch for it, which the processor predicts.
 
 use std::rc::Rc;
 

@@ -1,11 +1,12 @@
 //! What a step touches: the state that it depended on, and the state that it changed.
 //!
-//! The promise: two steps of different lanes that touch nothing in common, or only look at what they have
-//! in common, commute: done in the other order they do the same and lead to the same state. Exhaustive
-//! exploration rests on it, so nothing is declared by hand that the machine can tell itself. Looks at words
-//! and writes to them are noted where they happen; what interrupts, grace periods and store buffers did is
-//! seen by comparing them before and after the step. Only state that lives outside words is declared, by
-//! [`Core::touch`](crate::Core::touch).
+//! This module makes a promise about two steps of different lanes. If they touch nothing in common, or only look
+//! at what they have in common, then they commute: in the other order they do the same, and they lead to the same
+//! state. For example, two CPUs that read one word commute, and a read and a write of one word do not. Exhaustive
+//! exploration rests on this promise. So nothing is declared by hand if the machine can see it itself. Looks at
+//! words and writes to them are noted where they happen. The effects of interrupts, grace periods and store
+//! buffers are found by comparing them before and after the step. Only state that lives outside words is
+//! declared, by [`Core::touch`](crate::Core::touch).
 
 use crate::gate::Gate;
 use crate::id::CpuId;

@@ -1,14 +1,14 @@
 //! Deterministic execution of simulated CPUs.
 //!
-//! Code under simulation is `async fn`. Every access to state that another CPU could touch is an
-//! `.await`, and `.await` means nothing else: the first poll of an access *announces* it (kind and
-//! location) and yields, the second *performs* it. Between two awaits the world stands still, so
-//! the [`Executor`] sees a set of announced transitions, asks the one [`Chooser`] which comes next,
-//! and the whole run is a function of those answers.
+//! Code under simulation is `async fn`. Every access to state that another CPU could touch is an `.await`, and an
+//! `.await` is nothing else. The first poll of an access *announces* it (its kind and its location) and yields.
+//! The second poll *performs* it. Between two awaits the world stands still. So the [`Executor`] sees a set of
+//! announced transitions, and asks the [`Chooser`] which of them comes next. The whole run is a function of the
+//! answers.
 //!
-//! This crate knows neither x86 nor memory management. It has words with names ([`Memory`]), CPUs as
-//! stacks of contexts ([`Executor`]), locks and wait conditions ([`Gate`]), RCU grace periods
-//! ([`rcu`]), store buffers ([`MemoryModel`]) and the sources of decisions ([`source`]).
+//! This crate knows neither x86 nor memory management. It has words with names ([`Memory`]), CPUs as stacks of
+//! contexts ([`Executor`]), locks and wait conditions ([`Gate`]), RCU grace periods ([`rcu`]), store buffers
+//! ([`MemoryModel`]) and the sources of decisions ([`source`]).
 
 mod access;
 mod alone;

@@ -1,4 +1,4 @@
-//! Names for state that is in no word.
+//! Names for state that lives in no word. Such state has places, like the words, and a place has a name.
 
 use crate::id::CpuId;
 use crate::loc::Loc;

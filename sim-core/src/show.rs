@@ -1,4 +1,4 @@
-//! How an executor shows what it does, step by step: to a search, or to whoever keeps footprints.
+//! How an executor shows each step that it takes: to a search, or to code that keeps footprints.
 
 use crate::choice::{Choice, Enabled, Transition};
 use crate::context::TaskState;

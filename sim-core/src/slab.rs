@@ -1,12 +1,13 @@
-//! Records with a lifetime: what kernel code reaches by pointer.
+//! Records with a lifetime: the objects that kernel code reaches by a pointer.
 //!
-//! A slab holds records of one kind. Each allocation of a slot is a life of its own, and a reference ([`Ref`])
-//! knows which life it meant. A use of a record that is free, or that is another's by now, is told to the
-//! observer at the step in which it happens ([`Observer::touched_dead`]). The simulated code notices nothing,
-//! as on a machine.
+//! A slab holds records of one kind in slots. Each allocation of a slot begins a new life, and a reference
+//! ([`Ref`]) knows which life it means. For example, a reference to a mapping that was freed still names the old
+//! life, even when the slot holds another mapping. A use of a record that is free, or that has a new life, is
+//! reported to the observer in the step in which it happens ([`Observer::touched_dead`]). The simulated code does
+//! not notice it, as on a real machine.
 //!
-//! Whether a record is freed at once or after a grace period is for the caller to say: it calls
-//! [`Slab::free`] at once, or from the callback of the grace period.
+//! The caller decides when a record is freed. It calls [`Slab::free`] at once, or from the callback of a grace
+//! period.
 //!
 //! [`Observer::touched_dead`]: crate::Observer::touched_dead
 

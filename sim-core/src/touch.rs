@@ -1,4 +1,4 @@
-//! What a step touches besides words, told by the code that does it.
+//! What a step touches besides words. The code that touches it says so.
 
 use crate::core::Core;
 use crate::cpu::Cpu;

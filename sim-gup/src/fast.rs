@@ -1,8 +1,9 @@
 //! The lockless walk.
 //!
-//! Pin first, then look again; whoever changes the table clears first, then looks for pins. And with
-//! interrupts off: whoever frees a table first waits, by interrupt or grace period, for every CPU that
-//! could be inside.
+//! Two protocols protect it. First, the walk takes its reference and then looks at the entry again. Code that
+//! changes the table does the opposite: it clears the entry, and then looks for references. So at least one of
+//! the two sees the other. Second, the walk runs with interrupts off. Code that frees a page table first waits,
+//! by an interrupt or by a grace period, for every CPU that could be inside the walk.
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{

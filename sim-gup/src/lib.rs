@@ -1,6 +1,6 @@
 //! `mm/gup.c`: getting references to the pages behind user addresses.
 //!
-//! [`get_user_pages_fast`] walks without a lock and falls back to [`get_user_pages_unlocked`], which
+//! [`get_user_pages_fast`] walks without a lock. If it fails, it falls back to [`get_user_pages_unlocked`], which
 //! holds `mmap_lock`. The kernel's callers of both are in [`callers`].
 
 pub mod callers;

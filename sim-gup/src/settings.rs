@@ -19,9 +19,9 @@ sim_mm::settings! {
 
     /// How a forced write to a read-only mapping knows that the page is its own.
     ForcedWrite = design "forced_write" {
-        /// The fault said that it broke COW, and the entry is dirty since: before v6.0.
+        /// The fault said that it broke COW, and the entry is dirty since then. This was the rule before v6.0.
         CowFlag = "cow_flag",
-        /// The page is marked as this address space's own: since v6.0 (`5535be309971`).
+        /// The page is marked as this address space's own. This is the rule since v6.0 (`5535be309971`).
         Exclusive = "exclusive" since sim_mm::Release::v(6, 0),
     }
 }

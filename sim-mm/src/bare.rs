@@ -1,7 +1,8 @@
-//! Bare instructions on the page tables of the current process, for tests of the hardware: no lock, no flush, no count,
-//! and no kernel that works so.
+//! Bare instructions on the page tables of the current process, for tests of the hardware. They take no lock,
+//! flush nothing and count nothing. No kernel works like that.
 //!
-//! An entry that is set so is special, as those of `vm_insert_pfn()` are: the kernel keeps no account of what it maps.
+//! An entry that they set is special, like those of `vm_insert_pfn()`: the kernel keeps no account of the page
+//! that it maps.
 
 use sim_mmu::{Entry, VirtAddr};
 

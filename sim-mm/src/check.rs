@@ -1,7 +1,8 @@
 //! What must hold when nothing is going on, recounted from the kernel's own structures.
 //!
-//! Mappings, page tables and page descriptors say the same thing three times. Between an entry's change and its
-//! count's they may differ; when no system call and no handler is under way, they may not.
+//! Mappings, page tables and page descriptors say the same thing three times. For example, a page that two
+//! entries map has the mapcount 2. They may differ between the change of an entry and the change of the count.
+//! They may not differ when no system call and no handler is under way.
 
 use std::fmt;
 
@@ -52,6 +53,15 @@ pub enum Miscount {
         /// The address.
         va: VirtAddr,
     },
+    /// An entry of a shared mapping maps another page than the one that its file has there.
+    OtherPage {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that is mapped.
+        page: Page,
+    },
     /// Mappings exist that no address space has in its list: nobody will free them.
     LostVmas {
         /// Those that exist.
@@ -86,6 +96,9 @@ impl fmt::Display for Miscount {
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {
                 write!(f, "mm{}: the entry for {va} is not what its mapping allows", mm.0)
+            }
+            Miscount::OtherPage { mm, va, page } => {
+                write!(f, "mm{}: the entry for {va} maps {}, which the file does not have there", mm.0, page.0)
             }
             Miscount::LostVmas { exist, listed } => {
                 write!(f, "{exist} mappings exist, and the address spaces list {listed}")
@@ -199,10 +212,22 @@ impl Reach {
         if empty || overlap { Err(Miscount::Disorder { mm }) } else { Ok(()) }
     }
 
-    /// Whether a mapping allows what an entry does.
-    fn allows(&self, entry: Entry, va: VirtAddr) -> bool {
+    /// Whether a mapping allows what an entry does, and of a shared mapping whether the entry maps the page of its file.
+    fn judge(&self, kernel: &Kernel, mm: MmId, va: VirtAddr, entry: Entry) -> Result<(), Miscount> {
         let vma = self.vmas.iter().find(|vma| vma.start <= va && va < vma.end);
-        vma.is_some_and(|vma| !entry.has(Entry::RW) || vma.flags.intersects(VmFlags::WRITE))
+        let Some(vma) = vma.filter(|vma| !entry.has(Entry::RW) || vma.flags.intersects(VmFlags::WRITE)) else {
+            return Err(Miscount::Stray { mm, va });
+        };
+        let page = Page(entry.pfn());
+        let differs = |file| {
+            let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
+            kernel.shmem.i_pages(file).peek().get(&index) != Some(&page)
+        };
+        if !entry.has(Entry::SPECIAL) && vma.file.is_some_and(differs) {
+            Err(Miscount::OtherPage { mm, va, page })
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes what a table leads to. `base` is the first address that it translates.
@@ -225,11 +250,13 @@ impl Reach {
                 continue;
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
-            match level.next() {
-                Some(below) => self.table(kernel, mm, entry.pfn(), below, va)?,
-                None if !self.allows(entry, va) => return Err(Miscount::Stray { mm, va }),
-                None if entry.has(Entry::SPECIAL) => {}
-                None => self.mappings.push(Mapping { page: entry.pfn(), mm, va }),
+            if let Some(below) = level.next() {
+                self.table(kernel, mm, entry.pfn(), below, va)?;
+                continue;
+            }
+            self.judge(kernel, mm, va, entry)?;
+            if !entry.has(Entry::SPECIAL) {
+                self.mappings.push(Mapping { page: entry.pfn(), mm, va });
             }
         }
         Ok(())

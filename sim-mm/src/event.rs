@@ -1,12 +1,12 @@
-//! What the kernel does that an oracle or a reader must know. The simulated kernel reads none of it.
+//! Events: what the kernel does that an oracle or a reader must know. The simulated kernel reads none of it.
 
 use std::ops::Range;
 
 use sim_core::Loc;
-use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
+use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Vpn};
 
 use crate::mm_types::MmId;
-use crate::page_flags::PageFlags;
+use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 
 /// What a frame is allocated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,57 @@ pub enum RefChange {
     Put,
 }
 
+/// How much an entry maps: two to the power of its order, in pages. A PTE has order 0. With 512 entries a table, a PMD
+/// that maps a huge page has order 9 (`PMD_ORDER`), and a PUD has order 18 (`PUD_ORDER`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order(u8);
+
+impl Order {
+    /// The order of an entry of the lowest level, on every machine.
+    pub const PTE: Order = Order(0);
+
+    /// The order of an entry of this level that maps memory, on a machine with tables of this shape.
+    pub fn of(level: Level, geometry: Geometry) -> Order {
+        Order(geometry.order(level))
+    }
+
+    /// The number of pages.
+    pub fn pages(self) -> u64 {
+        1 << self.0
+    }
+}
+
+/// A page of an object that processes share. For now each such object is a file in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SharedPage {
+    /// The slot of the file: `inode[0]` has slot 0.
+    pub file: u32,
+    /// Which page of the file.
+    pub index: u64,
+}
+
+/// To whom the page belongs that an entry maps, as `page->mapping` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// To nobody: the entry maps no page, or the zero page, or a driver's frame, or a page that has left its file.
+    Nobody,
+    /// To the address spaces that were forked from the one that first touched it. It is an anonymous page.
+    Private,
+    /// To an object that processes share.
+    Shared(SharedPage),
+}
+
+impl Sharing {
+    /// What the fields `mapping` and `index` of a page descriptor say.
+    pub(crate) fn of_page(mapping: u64, index: u64) -> Sharing {
+        match file_of_mapping(mapping) {
+            Some(file) => Sharing::Shared(SharedPage { file, index }),
+            None if is_anon_mapping(mapping) => Sharing::Private,
+            None => Sharing::Nobody,
+        }
+    }
+}
+
 /// Something that the kernel did, at the moment it did it.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -84,6 +135,8 @@ pub enum Event {
     PageCached {
         /// Which.
         pfn: Pfn,
+        /// Which page of which file it is from now on.
+        page: SharedPage,
     },
     /// A record with a lifetime was freed: a mapping, an address space.
     ObjectFreed {
@@ -105,6 +158,10 @@ pub enum Event {
         old: Entry,
         /// What is there now.
         new: Entry,
+        /// How much the entry maps.
+        order: Order,
+        /// To whom the page belongs that it maps now, or mapped before if it maps none now.
+        sharing: Sharing,
     },
     /// A reference count changed.
     RefChanged {

@@ -18,7 +18,9 @@ use crate::rmap::anon_vma_fork;
 use crate::safeguards::{FORK_FLUSH, FORK_LOCK_VMAS};
 use crate::settings::{LazyTlb, VmaLock};
 use crate::vm_flags::VmFlags;
-use crate::vma::{mmap_write_lock, remove_vma, vm_area_dup, vma_link_file, vma_mark_attached, vma_start_write};
+use crate::vma::{
+    mmap_write_lock, remove_vma, vm_area_dup, vma_link_file_of_many, vma_mark_attached, vma_start_write,
+};
 use crate::vmalloc::pgd_ctor;
 
 /// `mm_alloc()`: an empty address space.
@@ -116,7 +118,9 @@ async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: V
         return Err(errno);
     }
     new.set_flags(cpu, new.flags(cpu) - VmFlags::LOCKED_MASK);
-    vma_link_file(cpu, mm, new);
+    if new.file(cpu).is_some() {
+        vma_link_file_of_many(cpu, mm, new).await;
+    }
     vma_mark_attached(cpu, mm, new);
     mm.vmas.poke(cpu.core, |list| list.push(new));
     if wiped { Ok(()) } else { copy_page_range(cpu, (mm, new), (oldmm, vma)).await }

@@ -64,7 +64,7 @@ pub use brk::sys_brk;
 pub use check::{Mapping, Miscount, Reach};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
-pub use event::{Event, FrameUse, RefChange};
+pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
 pub use fork::{exit_mm, get_task_mm, put_task_mm, schedule_idle, start_task_in, sys_fork};
 pub use fs::{Inode, InodeWords};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};

@@ -11,7 +11,7 @@ use crate::pagewalk::walk_page_range;
 use crate::settings::LruBatch;
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
 use crate::vm_flags::VmFlags;
-use crate::vma::{Stopped, VmaTree, change_vmas, mmap_write_lock, vma_modify_flags};
+use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
 
 /// When pages are locked that are not there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,9 @@ async fn apply_vma_lock_flags<'m>(
     let _mmap_lock = mmap_write_lock(cpu, mm).await;
     let mut at = start;
     while at < end {
+        let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
         let (to, locks) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
+        drop(i_mmap);
         if let Some(locks) = locks {
             mlock_vma_pages_range(cpu, mm, at, to, locks).await;
         }

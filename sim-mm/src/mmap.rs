@@ -17,8 +17,8 @@ use crate::shmem::{shmem_put, shmem_zero_setup};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, Stopped, VmaTree, change_vmas, mmap_write_lock, remove_vma, split_at, unlink_file_vma,
-    vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
+    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, remove_vma, split_at,
+    unlink_file_vma, vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
 };
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
@@ -189,7 +189,10 @@ struct Detached {
 /// `vms_gather_munmap_vmas()`: takes `start` to `end` out of the tree, behind splitting the mappings at both ends. Whoever has
 /// found one of them before, and locks it later, learns that it is out of the tree.
 async fn detach(cpu: Cpu<'_>, mm: &MmStruct, start: VirtAddr, end: VirtAddr) -> Result<Detached, Errno> {
+    let is_across = |vma: Vma, addr| vma.start(cpu) < addr && addr < vma.end(cpu);
+    let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| is_across(vma, start) || is_across(vma, end)).await;
     let detached = change_vmas(cpu, mm, |vmas| take_out(cpu, mm, vmas, start, end)).await?;
+    drop(i_mmap);
     for vma in &detached.vmas {
         vma_mark_detached(cpu, *vma).await;
     }

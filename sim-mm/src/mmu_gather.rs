@@ -1,4 +1,5 @@
-//! `mm/mmu_gather.c`: what unmapping removes is freed only after the flush that makes it unreachable.
+//! `mm/mmu_gather.c`: the pages and tables that unmapping removes are freed only after the flush that makes them
+//! unreachable.
 
 use sim_mmu::{Pfn, VirtAddr};
 

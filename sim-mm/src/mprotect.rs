@@ -18,7 +18,7 @@ use crate::rmap::page_is_anon;
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
 use crate::vm_flags::VmFlags;
-use crate::vma::{Stopped, VmaTree, change_vmas, mmap_write_lock, vma_modify_flags};
+use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
 
 /// `mprotect()`: what may be done with pages `start` up to `end` from now on.
 ///
@@ -84,7 +84,9 @@ async fn do_mprotect_pkey(
     let wanted = Wanted { prot, key: key.map(|key| key as u8) };
     let mut at = start;
     while at < end {
+        let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
         let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, wanted)).await?;
+        drop(i_mmap);
         if part.new != part.old {
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;

@@ -1,4 +1,4 @@
-//! `mm/msync.c`. No file has a device behind it, so nothing is ever written back: what is left are the errors.
+//! `mm/msync.c`. No file has a device behind it, so nothing is ever written back, and only the errors are left.
 
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;

@@ -1,4 +1,4 @@
-//! `include/linux/page-flags.h`: the bits of `page->flags`.
+//! `include/linux/page-flags.h`: the bits of `page->flags`, and what `page->mapping` leads to.
 
 use std::fmt;
 
@@ -48,4 +48,27 @@ impl fmt::Display for PageFlags {
         }
         Ok(())
     }
+}
+
+/// `PAGE_MAPPING_ANON`: the bit of `page->mapping` that says that it leads to an `anon_vma`.
+const PAGE_MAPPING_ANON: u64 = 1;
+
+/// Whether `page->mapping` says that the page is anonymous.
+pub(crate) fn is_anon_mapping(mapping: u64) -> bool {
+    mapping & PAGE_MAPPING_ANON != 0
+}
+
+/// `page->mapping` of an anonymous page: one more than the slot of its `anon_vma`, or zero if it has none.
+pub(crate) fn anon_mapping(anon_vma: u64) -> u64 {
+    anon_vma << 1 | PAGE_MAPPING_ANON
+}
+
+/// `page->mapping` of a page of the file in this slot.
+pub(crate) fn file_mapping(file: usize) -> u64 {
+    (file as u64 + 1) << 1
+}
+
+/// The slot of the file that `page->mapping` leads to.
+pub(crate) fn file_of_mapping(mapping: u64) -> Option<u32> {
+    if is_anon_mapping(mapping) { None } else { ((mapping >> 1) as u32).checked_sub(1) }
 }

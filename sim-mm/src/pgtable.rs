@@ -10,9 +10,9 @@ use sim_core::{Op, OpKind, Step};
 use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Walker};
 
 use crate::arch::pkeys::pkru_allows_pkey;
-use crate::event::Event;
+use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
-use crate::mm_types::MmStruct;
+use crate::mm_types::{MmStruct, Page};
 use crate::vm_flags::VmFlags;
 
 /// A pointer to an entry.
@@ -318,6 +318,19 @@ impl<'m> Cpu<'m> {
         })
     }
 
+    /// Tells of the change of a PTE, in the step that makes it.
+    pub(crate) fn note_pte(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
+        let mapped = if is_pte_present(new) { new } else { old };
+        let sharing = if is_pte_present(mapped) && !mapped.has(Entry::SPECIAL) {
+            let page = self.kernel.page(Page(mapped.pfn()));
+            let word = |loc| self.core.memory.get(loc);
+            Sharing::of_page(word(page.mapping().loc()), word(page.index().loc()))
+        } else {
+            Sharing::Nobody
+        };
+        self.note(Event::PteChanged { mm: mm.id, va, old, new, order: Order::PTE, sharing });
+    }
+
     /// `set_pte_at()`: a plain store.
     #[track_caller]
     pub(crate) fn set_pte_at(
@@ -333,7 +346,7 @@ impl<'m> Cpu<'m> {
             self.before_change();
             hw.perform_store(&op, new.0);
             self.table_access(ptep);
-            self.note(Event::PteChanged { mm: mm.id, va, old, new });
+            self.note_pte(mm, va, old, new);
         })
     }
 
@@ -354,7 +367,7 @@ impl<'m> Cpu<'m> {
             hw.perform_rmw(&op, old.0, new.0);
             self.table_access(ptep);
             if new != old {
-                self.note(Event::PteChanged { mm: mm.id, va, old, new });
+                self.note_pte(mm, va, old, new);
             }
             ptep.value(old)
         })

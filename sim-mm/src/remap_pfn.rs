@@ -16,7 +16,7 @@ use crate::page_alloc::{alloc_driver_page, free_unref_page};
 use crate::pgtable::{Pte, vm_get_page_prot};
 use crate::shmem::{get_file, shmem_put, shmem_zero_setup};
 use crate::vm_flags::VmFlags;
-use crate::vma::{change_vmas, mmap_write_lock, vm_area_alloc, vma_link};
+use crate::vma::{change_vmas, i_mmap_lock_write, mmap_write_lock, vm_area_alloc, vma_link};
 
 /// A driver with frames that can be mapped once.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ async fn insert_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, file: Inode, pages: u64)
     let flags = flags | VmFlags::MAYWRITE | VmFlags::IO | VmFlags::PFNMAP;
     let flags = flags | VmFlags::DONTEXPAND | VmFlags::DONTDUMP;
     let vma = VmaSnapshot { start, end, flags, pgoff: 0, anon_vma: None, file: Some(file) };
+    let _i_mmap = i_mmap_lock_write(cpu, Some(file)).await;
     change_vmas(cpu, mm, |vmas| {
         let new = vm_area_alloc(cpu, mm, vma)?;
         get_file(cpu, file);

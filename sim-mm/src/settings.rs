@@ -1,5 +1,5 @@
-//! The settings of the memory manager: the knobs of the platform, which decide which safeguards matter, and the
-//! designs that changed over time. Each run states them all.
+//! The settings of the memory manager. The knobs of the platform decide which safeguards matter. The designs are
+//! rules of the kernel that changed over time. Each run states all of them.
 
 use crate::registry::setting::{Knob, Settings};
 use crate::release::Release;
@@ -43,25 +43,25 @@ crate::settings! {
     Flush = platform "flush" {
         /// An interrupt goes to every CPU in the mm's cpumask, and the sender waits for all handlers.
         Ipi = "ipi",
-        /// A broadcast instruction or a hypervisor flushes, which disabled interrupts do not hold up.
+        /// A broadcast instruction or a hypervisor flushes. A CPU with disabled interrupts does not delay it.
         NoIpi = "noipi",
     }
 
-    /// What keeps page tables alive under lockless walkers; if it is not said, what kernels of the release do.
+    /// The rule by which page tables are freed while lockless walkers may read them. The usual value is that of the release.
     TableFree = platform "table_free" usually [usual_table_free] {
         /// A table is freed after the TLB flush, like any page.
         AfterFlush = "after_flush",
         /// A table is freed after the flush and an RCU-sched grace period.
         RcuSched = "rcu_sched",
-        /// A table is freed after an empty interrupt to every CPU: the fallback when no batch page can be had.
+        /// A table is freed after an empty interrupt to every CPU. Kernels fall back to this rule if they cannot get a page for the batch.
         RcuThenSyncIpi = "rcu_then_sync_ipi",
     }
 
     /// The memory model.
     MemoryOrder = platform "memory" {
-        /// Sequential consistency.
+        /// Memory is sequentially consistent.
         Sc = "sc",
-        /// Store buffers (x86-TSO).
+        /// Each CPU has a store buffer (x86-TSO).
         Tso = "tso",
     }
 
@@ -75,21 +75,21 @@ crate::settings! {
 
     /// Whether the processor walks for addresses that nobody accesses.
     SpeculativeWalk = platform "speculative_walk" {
-        /// It does not.
+        /// The processor walks only for accesses.
         Off = "off",
-        /// It walks at any time, for any page that is mapped when the run starts.
+        /// The processor may walk at any time, for any page that is mapped when the run starts.
         On = "on",
     }
 
     /// Whether the kernel checks its own assertions: `CONFIG_DEBUG_VM`.
     DebugVm = platform "debug_vm" {
-        /// It does not.
+        /// The kernel does not check them.
         Off = "off",
-        /// A `VM_BUG_ON()` that does not hold is reported.
+        /// A `VM_BUG_ON()` whose condition is true is reported.
         On = "on",
     }
 
-    /// Whether unmapping for reclaim gathers its flushes.
+    /// Whether reclaim collects its flushes and does several of them at once.
     FlushBatch = platform "flush_batch" {
         /// Every flush is done at once.
         Off = "off",
@@ -97,9 +97,9 @@ crate::settings! {
 
     /// Whether a CPU keeps the last address space while it idles.
     LazyTlb = platform "lazy_tlb" {
-        /// It does not.
+        /// An idle CPU leaves the address space.
         Off = "off",
-        /// It does, with its translations, until a flush or another address space comes: lazy TLB mode.
+        /// An idle CPU is in lazy TLB mode: it keeps the address space and the translations until a flush or another address space comes.
         On = "on",
     }
 
@@ -121,85 +121,85 @@ crate::settings! {
 
     /// Whether the processor sets Accessed and Dirty itself.
     HwAd = platform "hw_ad" {
-        /// It does, as every processor of x86.
+        /// The processor sets them, as every processor of x86.
         On = "on",
         /// The kernel does, in a fault: an entry that was not accessed is not there for the processor, and one that is clean is read-only.
         Off = "off",
     }
 
-    /// How an entry is read that is wider than a word of the processor.
+    /// How the kernel reads an entry that is wider than a word of the processor.
     PteRead = platform "pte_read" {
-        /// In one access.
+        /// The kernel reads it in one access.
         Atomic = "atomic",
     } later ["split_lo_hi"]
 
-    /// Which allocations of a run may fail although there is memory: `CONFIG_FAULT_INJECTION`. Which of them do is a choice.
+    /// Which allocations of a run may fail although there is memory (`CONFIG_FAULT_INJECTION`). The schedule chooses which of them fail.
     AllocFailures = platform "alloc_failures" {
-        /// None.
+        /// No allocation fails.
         None = "none",
-        /// One of a run, whichever it is.
+        /// One allocation of a run may fail, whichever it is.
         One = "one",
-        /// Each.
+        /// Each allocation may fail.
         Any = "any",
     }
 
-    /// Whether pages wait in batches of their CPU, with a reference, before they go to a list of reclaim.
+    /// Whether pages wait in a batch of their CPU before they go to a list of reclaim. A batch has a reference to each of its pages.
     LruBatch = platform "lru_batch" {
-        /// They do not: every batch is worked off at once.
+        /// Pages do not wait: a batch is emptied at once.
         Off = "off",
-        /// They do, as in every kernel.
+        /// Pages wait in batches, as in every real kernel.
         On = "on",
     }
 
-    /// By which rule a write fault on a shared anonymous page decides to reuse the page.
+    /// The rule by which a write fault on an anonymous page decides to reuse the page instead of copying it.
     CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
-        /// `page_mapcount() == 1`: before v5.9.
+        /// It reuses the page if `page_mapcount() == 1`. This was the rule before v5.9.
         Mapcount = "mapcount",
-        /// `page_count() == 1`: v5.9 to v5.18.
+        /// It reuses the page if `page_count() == 1`. This was the rule from v5.9 to v5.18.
         Refcount = "refcount" since Release::v(5, 9),
-        /// `PageAnonExclusive()`: since v5.19.
+        /// It reuses the page if `PageAnonExclusive()` holds. This is the rule since v5.19.
         Exclusive = "exclusive" since Release::v(5, 19),
     }
 
-    /// Which mappings are merged if only one of two neighbours has had a page faulted in.
+    /// Which of two neighbouring mappings joins the other if only one of them has had a page faulted in.
     VmaMerge = design "vma_merge" {
-        /// A range without pages joins a mapping that has some; a range with pages joins none that has none.
+        /// A range without pages joins a mapping that has pages. A range with pages does not join a mapping without pages.
         OneWay = "one_way",
-        /// Either joins the other: since v6.16 (`879bca0a2c4f`).
+        /// Each can join the other. This is the rule since v6.16 (`879bca0a2c4f`).
         BothWays = "both_ways" since Release::v(6, 16),
     }
 
-    /// Which `anon_vma` of its ancestors a child's mapping takes over instead of getting one of its own.
+    /// Which `anon_vma` of its ancestors the mapping of a child takes over, so that it needs no new one.
     AnonVmaReuse = design "anon_vma_reuse" {
-        /// One with fewer than two children and mappings together: before v6.0 (CVE-2022-42703).
+        /// It takes one that has fewer than two children and mappings together. This was the rule before v6.0 (CVE-2022-42703).
         Degree = "degree",
-        /// One that no mapping uses, with fewer than two children: since v6.0 (`2555283eb40d`).
+        /// It takes one that no mapping uses and that has fewer than two children. This is the rule since v6.0 (`2555283eb40d`).
         Children = "children" since Release::v(6, 0),
     }
 
     /// Whether `mprotect()` makes entries of private memory writable.
     MprotectUpgrade = design "mprotect_upgrade" {
-        /// It leaves that to the next write fault.
+        /// It never does. The next write fault makes the entry writable.
         Never = "never",
-        /// It does so where the page is this address space's alone: since v6.0 (`64fe24a3e05e`).
+        /// It does so if the page belongs to this address space alone. This is the rule since v6.0 (`64fe24a3e05e`).
         Exclusive = "exclusive" since Release::v(6, 0),
     }
 
-    /// What `mremap()` to a given address does first.
+    /// The order in which `mremap()` to a given address checks and unmaps.
     MremapTarget = design "mremap_target" {
-        /// It unmaps what is there, and then looks whether there is something to move.
+        /// It first unmaps the target. Then it checks whether there is a mapping to move.
         UnmapFirst = "unmap_first",
-        /// It looks whether anything is mapped, unmaps, and then looks whether it can be moved: since v5.16 (`550a7d60bd5e`).
+        /// It first checks whether there is a mapping. Then it unmaps the target, and then it checks whether the mapping can be moved. This is the rule since v5.16 (`550a7d60bd5e`).
         LookUpFirst = "look_up_first" since Release::v(5, 16),
-        /// It looks first, and moves several mappings at once: since v6.17 (`d23cb648e365`).
+        /// It first makes all checks, and it can move several mappings at once. This is the rule since v6.17 (`d23cb648e365`).
         CheckFirst = "check_first" since Release::v(6, 17),
     }
 
-    /// Whether a mapping that `mremap()` makes longer is merged with the one behind it.
+    /// Whether a mapping that `mremap()` makes longer is merged with the mapping behind it.
     MremapExtend = design "mremap_extend" {
-        /// It is not.
+        /// It stays a mapping of its own.
         Alone = "alone",
-        /// It is: since v5.19 (`ca3d76b0aa80`).
+        /// It is merged. This is the rule since v5.19 (`ca3d76b0aa80`).
         Merge = "merge" since Release::v(5, 19),
     }
 
@@ -207,41 +207,41 @@ crate::settings! {
     MprotectUncount = design "mprotect_uncount" {
         /// It stays counted.
         Never = "never",
-        /// It is not counted any more: since v6.0.
+        /// It is not counted any more. This is the rule since v6.0.
         Untouched = "untouched" since Release::v(6, 0),
     }
 
     /// Which mappings `MREMAP_DONTUNMAP` can leave behind empty.
     MremapDontunmap = design "mremap_dontunmap" {
-        /// Those of private anonymous memory.
+        /// It accepts only mappings of private anonymous memory.
         Private = "private",
-        /// Shared ones as well: since v5.13 (`a4609387859f`).
+        /// It accepts shared mappings too. This is the rule since v5.13 (`a4609387859f`).
         Any = "any" since Release::v(5, 13),
     }
 
     /// Which shared mappings `MADV_REMOVE` accepts.
     MadvRemove = design "madv_remove" {
-        /// Those that are writable.
+        /// It accepts mappings that are writable.
         Writable = "writable",
-        /// Those that could be made so: since v6.7 (`e8e17ee90eaf`).
+        /// It accepts mappings that could be made writable. This is the rule since v6.7 (`e8e17ee90eaf`).
         MayWrite = "may_write" since Release::v(6, 7),
     }
 
-    /// What becomes of `mmap_lock` in a write fault that makes a page of shared memory dirty, and so may have to wait.
+    /// Whether a write fault keeps `mmap_lock` while it makes a page of shared memory dirty, for which it may have to wait.
     SharedWriteFault = design "shared_write_fault" {
-        /// It is held.
+        /// The fault keeps the lock.
         Hold = "hold",
-        /// It is let go of, and the fault is handled once more: since v5.5 (`89b15332af7c`).
+        /// The fault drops the lock, and is then handled again. This is the rule since v5.5 (`89b15332af7c`).
         Retry = "retry" since Release::v(5, 5),
-        /// It is let go of, and the fault is done: since v6.0 (`d92725256b4f`).
+        /// The fault drops the lock, and is then complete. This is the rule since v6.0 (`d92725256b4f`).
         Completed = "completed" since Release::v(6, 0),
     }
 
     /// Which flushes interrupt a CPU in lazy TLB mode.
     LazyFlush = design "lazy_flush" {
-        /// All of them.
+        /// Every flush interrupts it.
         Always = "always",
-        /// Those after which page tables are freed; of others it learns when it goes on. Since v4.20 (`12c4d978fd17`).
+        /// Only a flush after which page tables are freed interrupts it. It learns of other flushes when it leaves lazy mode. This is the rule since v4.20 (`12c4d978fd17`).
         Tables = "tables" since Release::v(4, 20),
     }
 
@@ -261,49 +261,49 @@ crate::settings! {
         Lazy = "lazy" since Release::v(6, 14),
     }
 
-    /// When an unmapping CPU works off its batches of pages.
+    /// When a CPU that unmaps pages empties its batches of pages.
     UnmapDrain = design "unmap_drain" {
-        /// Before it unmaps anything. A batch has room for 15 pages.
+        /// It empties them before it unmaps anything. A batch has room for 15 pages.
         BeforeUnmap = "before_unmap",
-        /// When it has pages to free: since v6.9. A batch has room for 31 pages.
+        /// It empties them when it has pages to free. A batch has room for 31 pages. This is the rule since v6.9.
         WithPages = "with_pages" since Release::v(6, 9),
     }
 
-    /// How a mapping with guards is known to fork.
+    /// How fork recognizes a mapping that has guards.
     GuardMark = design "guard_mark" {
-        /// It gets an `anon_vma`, as if it had pages.
+        /// The mapping gets an `anon_vma`, as if it had pages.
         AnonVma = "anon_vma",
-        /// It gets a flag as well, `VM_MAYBE_GUARD`: since v6.19, and in stable releases of v6.18.
+        /// The mapping also gets the flag `VM_MAYBE_GUARD`. This is the rule since v6.19, and in stable releases of v6.18.
         Flag = "flag" since Release::v(6, 18),
     }
 
     /// Which faults of user code take the lock of their mapping alone, and `mmap_lock` only if that fails.
     VmaLock = design "vma_lock" {
-        /// None: before v6.4 there are no such locks.
+        /// No fault does. Before v6.4 a mapping has no lock.
         None = "none",
-        /// Those in private memory that has had a page: since v6.4 (`0bff0aaea03e`).
+        /// Faults in private memory that has had a page do. This is the rule since v6.4 (`0bff0aaea03e`).
         Anonymous = "anonymous" since Release::v(6, 4),
-        /// Those in shared memory as well: since v6.7 (`4ed4379881aa`).
+        /// Faults in shared memory do as well. This is the rule since v6.7 (`4ed4379881aa`).
         Files = "files" since Release::v(6, 7),
-        /// All of them: since v6.10.
+        /// All faults do. This is the rule since v6.10.
         All = "all" since Release::v(6, 10),
-        /// All, and a mapping is freed at once, not after a grace period: since v6.15 (`3104138517fc`).
+        /// All faults do, and a mapping is freed at once, not after a grace period. This is the rule since v6.15 (`3104138517fc`).
         Refcount = "refcount" since Release::v(6, 15),
     }
 
     /// Which lock lets a stack grow.
     StackGrowth = design "stack_growth" {
-        /// `mmap_lock` for reading, with which GUP lets a stack grow as well.
+        /// A stack grows under `mmap_lock` for reading, and GUP lets a stack grow as well.
         Shared = "shared",
-        /// `mmap_lock` for writing: since v6.5 (`8d7071af8907`). GUP lets none grow.
+        /// A stack grows under `mmap_lock` for writing, and GUP lets no stack grow. This is the rule since v6.5 (`8d7071af8907`).
         Exclusive = "exclusive" since Release::v(6, 5),
     }
 
-    /// Whether `rcu_read_lock()` holds up the grace periods that free page tables.
+    /// Whether `rcu_read_lock()` delays the grace periods after which page tables are freed.
     RcuFlavor = design "rcu_flavor" {
-        /// Only disabled preemption does: RCU-sched is a flavor of its own, before v4.20.
+        /// It does not. Before v4.20 RCU-sched is a flavor of its own, and only disabled preemption delays it.
         Split = "split",
-        /// It does: the flavors are one, since v4.20.
+        /// It does. Since v4.20 all flavors are one.
         Consolidated = "consolidated" since Release::v(4, 20),
     }
 }

@@ -1,18 +1,19 @@
-//! Memory that processes share: `mm/shmem.c`, and of `mm/filemap.c` what it stands on.
+//! Memory that processes share: `mm/shmem.c`, and the parts of `mm/filemap.c` on which it stands.
 //!
-//! Shared anonymous memory is a file without a name. Its pages belong to the file (the page cache holds a reference
-//! to each) and are mapped from there by whoever touches them. The file goes with the last mapping of it.
+//! Shared anonymous memory is a file without a name. Its pages belong to the file, and the page cache holds a
+//! reference to each. A process that touches a page maps it from there. The file goes with its last mapping.
 
 use sim_core::Routine;
 
 use crate::errno::Errno;
-use crate::event::Event;
+use crate::event::{Event, SharedPage};
 use crate::fault_inject::should_fail;
 use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{page_cache_get_speculative, put_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
+use crate::page_flags::file_mapping;
 use crate::swap::folio_add_lru;
 
 /// `get_file()`.
@@ -127,8 +128,9 @@ pub(crate) async fn shmem_getpage(cpu: Cpu<'_>, inode: Inode, index: u64) -> Res
             })
             .await;
         if added {
-            cpu.note(Event::PageCached { pfn: page.0 });
-            cpu.this_cpu_write(cpu.kernel.page(page).mapping(), inode_word(inode));
+            let cached = SharedPage { file: inode.index() as u32, index };
+            cpu.note(Event::PageCached { pfn: page.0, page: cached });
+            cpu.this_cpu_write(cpu.kernel.page(page).mapping(), file_mapping(inode.index()));
             cpu.this_cpu_write(cpu.kernel.page(page).index(), index);
             folio_add_lru(cpu, page).await;
             return Ok(page);
@@ -136,9 +138,4 @@ pub(crate) async fn shmem_getpage(cpu: Cpu<'_>, inode: Inode, index: u64) -> Res
         put_page(cpu, page).await;
         put_page(cpu, page).await;
     }
-}
-
-/// `page->mapping` of a page of a file: even, where that of an anonymous page is odd.
-fn inode_word(inode: Inode) -> u64 {
-    (inode.index() as u64 + 1) << 1
 }

@@ -1,9 +1,9 @@
 //! `mm/swap.c`: the lists of pages that reclaim goes through, as far as they hold references.
 //!
-//! A page is put on a list, moved or locked in batches, one of each kind on every CPU. While a page is in a batch, the
-//! batch has a reference to it, which whoever counts references to decide about COW sees. The lists themselves are
-//! not modelled: nothing is ever reclaimed. Where a machine has no batches ([`LruBatch::Off`]), a page is on its list at
-//! once, and nothing of this is seen.
+//! A page is put on a list, moved or locked in batches. Every CPU has one batch of each kind. While a page is in
+//! a batch, the batch has a reference to it. Code that counts references, for example to decide about COW, sees
+//! that reference. The lists themselves are not modelled, because nothing is ever reclaimed. A machine without
+//! batches ([`LruBatch::Off`]) puts a page on its list at once, and then nothing of this is seen.
 
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};

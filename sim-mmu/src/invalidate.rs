@@ -1,7 +1,7 @@
-//! What each instruction and each fault invalidates on its own CPU (SDM 4.10.4.1, 4.10.5). With
-//! `broadcast.rs` the only place that knows.
+//! What each instruction and each fault invalidates on its own CPU (SDM 4.10.4.1, 4.10.5). Only this file and
+//! `broadcast.rs` know it.
 //!
-//! Each drops the least that it must: what may stay, stays. All are serialising.
+//! Each drops the least that the architecture demands. All are serialising.
 
 use sim_core::{Loc, Op, OpKind};
 

@@ -1,10 +1,9 @@
 //! The hardware under the simulated kernel: physical memory, page walk, TLB, local APIC.
 //!
-//! An access goes through the translation caches of its CPU, and through a page walk that reads each
-//! paging-structure entry as a memory access of its own. What the caches keep is a [`Policy`]; the
-//! *adversarial* one may keep all that the architecture allows, and which of it an access uses is a
-//! choice. Section numbers are those of the Intel SDM,
-//! volume 3, chapter 4 (chapter 5 in editions from 2024 on).
+//! An access goes through the translation caches of its CPU. On a miss it goes through a page walk, which reads
+//! each paging-structure entry as a memory access of its own. A [`Policy`] says what the caches keep. The
+//! *adversarial* policy may keep all that the architecture allows, and an access chooses which of it to use.
+//! Section numbers are those of the Intel SDM, volume 3, chapter 4 (chapter 5 in editions from 2024 on).
 
 mod access;
 mod addr;

@@ -16,7 +16,9 @@ usage: cargo xtask TASK
           (xtask/mutants.toml); with --find the whole library is asked, a few thousand runs a case
   shards  a suite in one piece, by GNU parallel and by a Slurm array: the same (docs/ci.md)
   docs    the API documentation, private items included
-  deny    licences, sources and known defects of dependencies, by cargo-deny (deny.toml)
+  deny [licenses] [bans] [sources] [advisories]
+          what cargo-deny says of the dependencies (deny.toml); all four if none is named. Only `advisories`, the known
+          defects, needs a way to github.com
 ";
 
 /// Runs a command and shows its output; `false` if it failed.
@@ -28,6 +30,19 @@ fn runs(program: &str, args: &[&str]) -> bool {
             false
         }
     }
+}
+
+/// Asks cargo-deny for some of its judgements; `false` if one of them is against a dependency, or could not be made.
+fn deny(cargo: &impl Fn(&[&str]) -> bool, parts: &[&str]) -> bool {
+    let passed = cargo(&[&["deny", "--workspace", "check"], parts].concat());
+    if !passed {
+        eprintln!("deny: {} did not pass", parts.join(", "));
+        eprintln!("`cargo install cargo-deny --locked` installs cargo-deny");
+        if parts.contains(&"advisories") {
+            eprintln!("the list of known defects comes from github.com/RustSec/advisory-db");
+        }
+    }
+    passed
 }
 
 fn main() -> ExitCode {
@@ -51,15 +66,8 @@ fn main() -> ExitCode {
             false
         }),
         ["docs"] => cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]),
-        ["deny"] => {
-            let checked = cargo(&["deny", "--workspace", "check"]);
-            if !checked {
-                eprintln!(
-                    "`cargo install cargo-deny --locked` installs it; the list of known defects comes from github.com"
-                );
-            }
-            checked
-        }
+        ["deny"] => deny(&cargo, &["licenses", "bans", "sources"]) && deny(&cargo, &["advisories"]),
+        ["deny", ref parts @ ..] => deny(&cargo, parts),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             true

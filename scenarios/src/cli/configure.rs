@@ -30,19 +30,19 @@ pub(crate) struct Effort {
     /// Which schedules to try.
     #[arg(long, value_parser = strategies(|_| true), help_heading = "Exploration")]
     pub(crate) strategy: Option<String>,
-    /// Explores every schedule with at most so many preemptions: of a CPU that could have gone on.
-    /// With a strategy that explores every schedule.
+    /// Explores every schedule with at most N preemptions. A preemption is a switch away from a CPU that could have gone on.
+    /// The strategy must be one that explores every schedule.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000),
           help_heading = "Exploration")]
     pub(crate) preemptions: Option<u32>,
-    /// Runs at the most.
+    /// The largest number of runs.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Exploration")]
     pub(crate) runs: Option<u64>,
     /// The number of the first run, which is also its seed.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 48),
           help_heading = "Exploration")]
     pub(crate) seed: u64,
-    /// Threads; results do not depend on their number.
+    /// The number of threads. It never changes a result.
     #[arg(long, short, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024),
           help_heading = "Exploration")]
     pub(crate) jobs: u16,

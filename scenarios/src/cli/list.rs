@@ -8,22 +8,25 @@ use super::{Exit, Failure, Output};
 use crate::library;
 use crate::operation::Statement;
 use crate::scenario::{self, Expect, KernelSpec, MachineSpec, Scenario};
+use crate::table::{Side, Table};
 
 /// Lists the library by topic.
 pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
-    let mut topic = "";
+    let entries = library::entries();
+    let names = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
     let mut documents = Vec::new();
-    for entry in library::entries() {
-        let loaded = library::open(entry.name).map_err(Failure::bad_input)?;
-        if entry.topic != topic {
-            topic = entry.topic;
-            output.text(&styled(HEAD, topic));
+    for topic in entries.chunk_by(|one, next| one.topic == next.topic) {
+        output.text(&styled(HEAD, topic[0].topic));
+        let mut table = Table::new(2, [Side::Left, Side::Left]).first_at_least(names);
+        for entry in topic {
+            let scenario = library::open(entry.name).map_err(Failure::bad_input)?.scenario;
+            documents.push(serde_json::json!({
+                "topic": entry.topic, "name": entry.name, "about": scenario.about,
+                "cases": scenario.cases.iter().map(|case| &case.name).collect::<Vec<_>>(),
+            }));
+            table.row([entry.name.to_owned(), scenario.about]);
         }
-        output.text(&format!("  {:30} {}", entry.name, loaded.scenario.about));
-        documents.push(serde_json::json!({
-            "topic": topic, "name": entry.name, "about": loaded.scenario.about,
-            "cases": loaded.scenario.cases.iter().map(|case| &case.name).collect::<Vec<_>>(),
-        }));
+        table.wrapped(output.width()).iter().for_each(|line| output.text(line));
     }
     output.json(&serde_json::Value::Array(documents));
     Ok(Exit::AsExpected)
@@ -134,14 +137,14 @@ pub(crate) fn safeguards(output: &mut Output) -> Result<Exit, Failure> {
     let mut documents = Vec::new();
     for facts in CATALOGUE.safeguards() {
         let until = facts.until.map_or_else(String::new, |until| format!(" until {until}"));
-        output.text(&format!(
+        output.prose(&format!(
             "{}  {}(), since {}{until}{}",
             styled(HEAD, facts.key),
             facts.routine,
             facts.since,
             facts.arch.told()
         ));
-        output.text(&format!("  {}", facts.about));
+        output.prose(&format!("  {}", facts.about));
         let sources: Vec<String> = [facts.commit.map(|c| format!("commit {c}")), facts.cve.map(str::to_owned)]
             .into_iter()
             .flatten()

@@ -14,16 +14,16 @@ use crate::litmus::{Report, Test, Verdict, read_herd, read_rows, run_all, scenar
 /// A test becomes a scenario, whose threads are user code on the simulated machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Tests: JSON objects, one a line, perhaps compressed with gzip; or files `NAME.litmus` in herd's syntax for X86.
+    /// The tests: files with a JSON object on each line, which may be compressed with gzip, or files `NAME.litmus` in herd's syntax for X86.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The memory model of the machine.
     #[arg(long, value_enum, default_value_t = Memory::Tso)]
     memory: Memory,
-    /// Threads.
+    /// The number of threads.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), default_value_t = 1)]
     jobs: u16,
-    /// Runs of a test at the most.
+    /// The largest number of runs of a test.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), default_value_t = 2_000_000)]
     runs: u64,
     /// Only tests whose name contains this.

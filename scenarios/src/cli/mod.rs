@@ -45,7 +45,7 @@ struct Args {
     /// When to colour the text.
     #[arg(long, global = true, value_enum, default_value_t = clap::ColorChoice::Auto)]
     color: clap::ColorChoice,
-    /// Says more on stderr of what it does; twice for everything.
+    /// Reports more of the work on stderr. Given twice, it reports everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -68,11 +68,11 @@ enum Command {
     Test(test::Args),
     /// Merges the results of `test --shard`.
     Merge(merge::Args),
-    /// Replays a record, step by step the same.
+    /// Replays a record: the same run, step by step.
     Replay(replay::Args),
-    /// Makes the scenario and the schedule of a record as simple as can be.
+    /// Makes the scenario and the schedule of a record as simple as possible.
     Shrink(shrink::Args),
-    /// Tells the race in a record as a diagram.
+    /// Draws the race in a record as a diagram.
     Explain(explain::Args),
     /// Replays programs that were recorded on a real kernel, and counts in how many the simulated one does the same.
     Conform(conform::Args),

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// How to go on.
     #[arg(long, default_value = "portfolio", requires = "prefix", value_parser = strategies(|strategy| !strategy.is_exhaustive()), help_heading = "Prefix")]
     strategy: String,
-    /// Runs at the most.
+    /// The largest number of runs.
     #[arg(long, default_value_t = 10_000, requires = "prefix", value_parser = clap::value_parser!(u64).range(1..),
           help_heading = "Prefix")]
     runs: u64,

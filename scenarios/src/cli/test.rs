@@ -34,27 +34,27 @@ pub(crate) struct Args {
     /// Leaves out the cases that a pattern over SCENARIO/CASE names; records are regressions/FILE.
     #[arg(long, value_name = "PATTERN[: REASON]")]
     skip: Vec<Selector>,
-    /// Says of cases that they are known to fail; one that passes has failed.
+    /// Marks cases that are known to fail. Such a case counts as failed if it passes.
     #[arg(long, value_name = "PATTERN[: REASON]")]
     xfail: Vec<Selector>,
     #[command(flatten)]
     effort: Effort,
-    /// How long all may take, as `90s` or `2h`; what is not done by then is inconclusive.
+    /// The time that the whole suite may take, for example `90s` or `2h`. Items that are not done by then are inconclusive.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Exploration")]
     time: Option<Duration>,
-    /// Leaves out the rest after so many failures.
+    /// Stops the suite after N failures.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
           help_heading = "Exploration")]
     max_failures: Option<u64>,
-    /// Does one of N parts; its results go to DIR of --out, for `mmsim merge`.
+    /// Does part K of N parts. The results go to the folder of --out, and `mmsim merge` reads them.
     #[arg(long, value_name = "K/N", requires = "out", help_heading = "Exploration")]
     shard: Option<Shard>,
-    /// Keeps what is done in a journal, and leaves out what it says was done before.
+    /// Writes each item that is done into a journal, and leaves out the items that the journal has already.
     #[arg(long, value_name = "FILE", help_heading = "Exploration")]
     resume: Option<PathBuf>,
     #[command(flatten)]
     reports: Reports,
-    /// JUnit's XML also says how long each case took. Without it, the same suite gives the same bytes.
+    /// Adds the time of each case to JUnit's XML. Without this option the same suite gives the same bytes.
     #[arg(long, help_heading = "Output")]
     times: bool,
 }

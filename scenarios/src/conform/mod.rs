@@ -1,8 +1,8 @@
 //! Programs that were recorded on real kernels, replayed step by step on the simulated one.
 //!
-//! The way of a trace: [`trace`] is its format, [`program`] makes programs of its lines, [`replay`] runs a
-//! program on a machine, an operation (`operation/`) at a time, [`observe`] looks at the machine after each, [`compare`] says
-//! how that differs from what was recorded, and [`score`] counts.
+//! A trace goes through these modules. [`trace`] is its format, and [`program`] makes programs of its lines.
+//! [`replay`] runs a program on a machine, one operation (`operation/`) at a time. [`observe`] looks at the
+//! machine after each operation, [`compare`] says how that differs from what was recorded, and [`score`] counts.
 
 pub mod compare;
 pub mod machine;

@@ -1,7 +1,7 @@
 //! Looking at the machine as the recorder looked at its kernel: mappings, page tables, page descriptors.
 //!
-//! Everything comes from the words of the simulated memory and the kernel's own lists; nothing that an oracle
-//! keeps beside them is read.
+//! Everything is read from the words of the simulated memory and from the kernel's own lists. Nothing is read
+//! from the memory of the oracles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

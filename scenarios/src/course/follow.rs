@@ -1,10 +1,10 @@
 //! Following a course.
 //!
-//! Each CPU's own steps are matched, in order, with those that the course has for it: an access by its line
-//! of code, everything else by what it is. Matched steps come in the order of the course. A step that the
-//! course does not know comes when the CPU's next known one is due; a step of the course that the CPU has
-//! passed, or that never becomes possible, is left out. Where the course has ended, or says nothing that is
-//! possible, the simplest is chosen.
+//! The steps of each CPU are matched, in order, with the steps that the course has for that CPU. An access is
+//! matched by its line of code, and any other step by its kind. Matched steps come in the order of the course.
+//! The run may have a step that the course does not have. It comes when the next matched step of its CPU is due.
+//! The course may have a step that the CPU has passed, or that never becomes possible. It is left out. When the
+//! course has ended, or says nothing that is possible, the simplest step is chosen.
 
 use std::cell::Cell;
 use std::rc::Rc;

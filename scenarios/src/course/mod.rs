@@ -1,8 +1,9 @@
-//! Courses: a run as what each CPU did, in order, rather than as answers to questions.
+//! Courses: a run as the steps of each CPU, in an order, and not as answers to questions.
 //!
-//! Answers mean nothing without the questions, and a kernel or a scenario that was changed asks others.
-//! A course can be cut ([`Past`]), put into another order ([`Past::in_fewest_turns`]), and followed by a run
-//! of another kernel as far as that does the same ([`Follow`]).
+//! An answer means nothing without its question, and a kernel or a scenario that was changed asks other
+//! questions. A course has no such problem. It can be cut ([`Past`]), it can be put into another order
+//! ([`Past::in_fewest_turns`]), and a run of another kernel can follow it as far as that kernel does the same
+//! ([`Follow`]).
 
 mod fewest;
 mod follow;

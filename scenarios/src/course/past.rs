@@ -1,11 +1,11 @@
 //! The causal past: which step of a run had to come before which.
 //!
-//! A step depends on the steps of its CPU before it, and on each earlier step that touched the same thing if one of the two
-//! changed it. What a step touches was seen when it ran: words, and the places that stand for translation caches, pending
-//! interrupts, grace periods, and what the oracles remember ([`sim_core::Touched`]).
+//! A step depends on the earlier steps of its CPU, and on each earlier step that touched the same thing, if one
+//! of the two changed it. What a step touches was seen when it ran: words, and the places that stand for
+//! translation caches, pending interrupts, grace periods, and the memory of the oracles ([`sim_core::Touched`]).
 //!
-//! That is more than is needed: some of these orders change nothing. It is never taken on trust, either: who
-//! cuts a course by it runs what is left and looks whether the finding is still there.
+//! That is more than is needed, because some of these orders change nothing. It is also never taken on trust.
+//! Code that cuts a course runs what is left, and looks whether the finding is still there.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! Which lines of the kernel were stepped.
 //!
-//! What can be stepped are the lines of sim-mm and sim-gup that make a shared access themselves. Which these are is
-//! read from the sources when the program is built: `build/accesses.rs`.
+//! A line can be stepped if it is in sim-mm or sim-gup and makes a shared access itself. `build/accesses.rs`
+//! finds these lines in the sources when the program is built.
 
 use std::collections::BTreeMap;
 use std::panic::Location;

@@ -1,7 +1,7 @@
 //! What a campaign explored: safeguards, lines of kernel code, races, schedules.
 //!
-//! Every run is traced, and nothing but its trace is looked at. What several campaigns explored adds up, but
-//! for their schedules: those of two kernels have nothing in common.
+//! Every run is traced, and only its trace is looked at. The coverage of several campaigns adds up. The schedules
+//! of two kernels are the exception, because they have nothing in common.
 
 mod lines;
 mod order;

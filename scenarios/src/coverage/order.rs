@@ -1,13 +1,13 @@
 //! The happens-before order of one run, built event by event.
 //!
-//! Two events are ordered if they are of one CPU; if they touch one word and one of them writes it; if one
-//! gives back a lock that the other takes, or raises the interrupt that the other takes; and through others.
+//! Two events are ordered in these cases: both are of one CPU; both touch one word and one of them writes it; one
+//! releases a lock that the other takes; one raises the interrupt that the other takes. The order is transitive.
 //! A grace period comes after everything before it. Under TSO a store is an event of its CPU, and its way to
-//! memory one of the CPU's store buffer.
+//! memory is an event of the store buffer of that CPU.
 //!
-//! Two accesses of different CPUs *race* if they touch one word, one of them writes it, the later one does
-//! not wait at a lock or for a condition, and no other event stands between them in this order. So they
-//! could have come the other way round.
+//! Two accesses of different CPUs *race* if they touch one word, one of them writes it, the later one does not
+//! wait at a lock or for a condition, and no other event stands between them in this order. So they could have
+//! come the other way round.
 
 use std::collections::{BTreeMap, VecDeque};
 

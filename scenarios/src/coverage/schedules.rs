@@ -1,7 +1,7 @@
-//! How new schedules thin out.
+//! How the number of new schedules falls from run to run.
 //!
-//! Two runs have the same schedule if they differ only in the order of events that do not depend on each
-//! other: the runs of one Mazurkiewicz trace, told by the digest of their happens-before order.
+//! Two runs have the same schedule if they differ only in the order of events that do not depend on each other.
+//! Such runs form one Mazurkiewicz trace. The digest of the happens-before order identifies it.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Where an entry of the paging structures stands in its address space.
 //!
-//! The entries that a walk reads say it: the root stands for address 0, and each entry that leads to a table
-//! gives the table its place.
+//! The entries that a walk reads give the answer. The root stands for address 0, and each entry that leads to a
+//! table gives the table its place.
 
 use std::collections::BTreeMap;
 

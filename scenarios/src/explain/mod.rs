@@ -5,13 +5,13 @@ mod diagram;
 mod entries;
 mod fact;
 mod line;
+mod narrator;
 mod prevent;
 mod relevance;
 mod remark;
 mod report;
 mod spaces;
 mod story;
-mod teller;
 mod whole_run;
 
 pub use prevent::{Prevention, prevented_by, reservation, told};

@@ -1,14 +1,14 @@
-//! Which single safeguards, switched on, make a finding go away; and which of those that one commit brought do so
-//! together, where none of them does alone.
+//! Which safeguards make a finding go away if they are switched on. Those of one commit are also tried together,
+//! if none of them does it alone.
 //!
-//! *This very schedule*, under a kernel that takes other steps, is the course of the run ([`Follow`]): each CPU
-//! goes on to the line of code that the course has next for it, in the order of the course. Steps that only the
-//! changed kernel has come when the CPU's next known one is due; steps that it has no more are left out; when
-//! the course has ended, everyone goes on to his end. A safeguard prevents the schedule if that run finds nothing
-//! by the same oracle. This is computed: one run, and no chance in it.
+//! Another kernel takes other steps. *The same schedule* under that kernel is the course of the run ([`Follow`]):
+//! each CPU goes on to the line of code that the course has next for it, in the order of the course. A step that
+//! only the changed kernel has comes when the next known step of its CPU is due. A step that the changed kernel
+//! does not have is left out. When the course has ended, every CPU goes on to its end. A safeguard prevents the
+//! schedule if that run finds nothing by the same oracle. This is one computed run, and no chance is in it.
 //!
-//! A safeguard may prevent a schedule and leave the race: another schedule still loses it. So as a second word,
-//! other schedules are sampled. That is no proof.
+//! A safeguard may prevent one schedule and not the race: the race may still go wrong in another schedule. So
+//! other schedules are sampled as a second opinion. That is no proof.
 
 use std::collections::BTreeMap;
 use std::fmt;

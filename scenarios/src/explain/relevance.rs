@@ -1,6 +1,7 @@
-//! Which lines are relevant to a finding, and which are better told as one.
+//! Which lines are relevant to a finding, and which lines are better told as one.
 //!
-//! The rules speak of what lines say, not of scenarios. The line of the last step stays: it is where it goes wrong.
+//! The rules look only at what lines say, and never at the scenario. The line of the last step always stays,
+//! because there it goes wrong.
 
 use sim_core::CpuId;
 

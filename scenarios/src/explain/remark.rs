@@ -1,15 +1,15 @@
-//! The remark beside a line: what is established there, and not seen on the line itself.
+//! The remark beside a line. It says what is established at that line and cannot be seen in the line itself.
 
 use std::collections::BTreeMap;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::MmId;
+use sim_mm::{MmId, SharedPage};
 use sim_mmu::{Entry, Level, Pfn, Vpn};
 
 use super::fact::{Count, Fact, brief_pte};
 use super::line::Line;
+use super::narrator::Narrator;
 use super::spaces::PageOf;
-use super::teller::Teller;
 
 /// What has been established so far, line by line.
 #[derive(Default)]
@@ -27,59 +27,79 @@ struct Known {
     freed: bool,
     /// The last remark.
     said: Option<String>,
-    /// That the frame is the zero page has been said.
+    /// What the frame is, the zero page or a page of shared memory, has been said.
     introduced: bool,
 }
 
 /// Adds a remark where something is established.
-pub(super) fn remark(lines: &mut [Line], teller: &Teller<'_>) {
+pub(super) fn remark(lines: &mut [Line], narrator: &Narrator<'_>) {
     let mut known = Known::default();
     for line in lines {
-        line.remark = known.of(line, teller).filter(|remark| known.said.as_ref() != Some(remark));
-        known.learn(line, teller);
+        line.remark = known.of(line, narrator).filter(|remark| known.said.as_ref() != Some(remark));
+        known.learn(line, narrator);
     }
 }
 
 impl Known {
     /// The CPU other than that of the line which still caches a page, and how.
-    fn still_caches(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
+    fn still_caches(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let (by, (page, entry)) = self.cached.iter().find(|(by, _)| **by != line.cpu)?;
-        let page = teller.spaces.again(line.space, page);
+        let page = narrator.spaces.again(line.space, page);
         Some(format!("CPU {} still caches {page}: {}", by.0, brief_pte(*entry)))
     }
 
     /// The CPU other than that of the line which goes on with a frame that is gone, and how.
-    fn holds_on(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
-        self.still_caches(line, teller).or_else(|| {
+    fn holds_on(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
+        self.still_caches(line, narrator).or_else(|| {
             let (by, pfn) = self.in_hand.iter().find(|(by, _)| **by != line.cpu)?;
             Some(format!("CPU {} will use {pfn}", by.0))
         })
     }
 
-    fn of(&self, line: &Line, teller: &Teller<'_>) -> Option<String> {
-        if line.bad && teller.is_at_rest() {
+    fn of(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
+        if line.bad && narrator.is_at_rest() {
             return match &line.fact {
                 Fact::Count { .. } => Some("never given up".to_owned()),
                 Fact::Entry { old, .. } => Some(format!("{} is lost", old.pfn())),
                 _ => None,
             };
         }
-        let is_first = teller.is_zero_page() && !self.introduced && line.fact.frame() == teller.frame;
-        if let Some(pfn) = teller.frame.filter(|_| is_first) {
-            return Some(format!("{pfn} is the zero page"));
-        }
+        let introduced = self.introduces_zero_page(line, narrator);
+        introduced.or_else(|| self.established(line, narrator)).or_else(|| self.introduces_shared(line, narrator))
+    }
+
+    /// That the frame is the zero page, where it first comes up.
+    fn introduces_zero_page(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
+        let is_first = narrator.is_zero_page() && !self.introduced && line.fact.frame() == narrator.frame;
+        narrator.frame.filter(|_| is_first).map(|pfn| format!("{pfn} is the zero page"))
+    }
+
+    /// That the frame belongs to memory which processes share, where an entry first leads to it.
+    fn introduces_shared(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
+        let leads = match &line.fact {
+            Fact::Entry { level: Level::Pte, old, new, .. } => {
+                narrator.leads_to_frame(*old) || narrator.leads_to_frame(*new)
+            }
+            Fact::Filled { leaf, .. } => narrator.leads_to_frame(*leaf),
+            _ => false,
+        };
+        let SharedPage { file, index } = narrator.shared_at(line.step).filter(|_| leads && !self.introduced)?;
+        Some(format!("{} is page {index} of shared memory {file}", narrator.frame?))
+    }
+
+    fn established(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         match &line.fact {
-            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.holds_on(line, teller),
-            Fact::FlushDone { .. } => self.still_caches(line, teller),
+            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.holds_on(line, narrator),
+            Fact::FlushDone { .. } => self.still_caches(line, narrator),
             Fact::Count { count: Count::Ref, pfn, values, .. } if self.freed && values.first() == Some(&0) => {
                 Some(format!("{pfn} is on the free list"))
             }
-            Fact::Entry { level: Level::Pte, of, old, new, .. } if teller.leads_to_frame(*new) => {
-                let process = of.as_ref().and_then(|page| teller.spaces.process(page.key().0));
-                if self.freed && !teller.leads_to_frame(*old) {
+            Fact::Entry { level: Level::Pte, of, old, new, .. } if narrator.leads_to_frame(*new) => {
+                let process = of.as_ref().and_then(|page| narrator.spaces.process(page.key().0));
+                if self.freed && !narrator.leads_to_frame(*old) {
                     return process.map(|process| format!("{} is now {process}'s", new.pfn()));
                 }
-                let opens = teller.leads_to_frame(*old) && new.has(Entry::RW) && !old.has(Entry::RW);
+                let opens = narrator.leads_to_frame(*old) && new.has(Entry::RW) && !old.has(Entry::RW);
                 let other = self.pins.iter().find(|by| **by != line.cpu).filter(|_| opens)?;
                 Some(format!("CPU {} still holds a pin on {}", other.0, new.pfn()))
             }
@@ -101,7 +121,7 @@ impl Known {
                 differ.then(|| format!("stale TLB: the pte is {}", brief_pte(*entry)))
             }
             Fact::Entry { level, new, .. }
-                if line.fact.is_read() && teller.follows_none() && new.is_none() && !line.bad =>
+                if line.fact.is_read() && narrator.follows_none() && new.is_none() && !line.bad =>
             {
                 let what = if *level == Level::Pte { "page" } else { "table" };
                 Some(format!("not checked: its {what} would be {}", new.pfn()))
@@ -110,9 +130,10 @@ impl Known {
         }
     }
 
-    fn learn(&mut self, line: &Line, teller: &Teller<'_>) {
+    fn learn(&mut self, line: &Line, narrator: &Narrator<'_>) {
         self.said.clone_from(&line.remark);
-        self.introduced |= line.remark.as_ref().is_some_and(|remark| remark.ends_with("the zero page"));
+        let introductions = [self.introduces_zero_page(line, narrator), self.introduces_shared(line, narrator)];
+        self.introduced |= line.remark.is_some() && introductions.contains(&line.remark);
         if !matches!(line.fact, Fact::Taken { .. }) {
             self.in_hand.remove(&line.cpu);
         }
@@ -130,7 +151,7 @@ impl Known {
                 self.read.insert((line.cpu, *loc), *new);
                 self.entries.extend(of.as_ref().map(|of| (of.key(), *new)));
                 let used_next = *level != Level::Pte || !line.stack.is_empty();
-                if line.fact.is_read() && teller.leads_to_frame(*new) && used_next {
+                if line.fact.is_read() && narrator.leads_to_frame(*new) && used_next {
                     self.in_hand.insert(line.cpu, new.pfn());
                 }
             }

@@ -7,9 +7,9 @@ use sim_core::CpuId;
 use super::called::Called;
 use super::fact::{Count, Fact};
 use super::line::Line;
+use super::narrator::Narrator;
 use super::relevance::relevant;
 use super::remark::remark;
-use super::teller::Teller;
 use super::whole_run;
 use crate::explore::Trace;
 use crate::oracle::{Finding, OracleId, Site, Violation};
@@ -27,7 +27,7 @@ pub(super) struct Story {
 impl Story {
     /// The story of a run; `matters` are the steps that the finding needs, as ranges from first to last.
     pub(super) fn of(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(u64, u64)]) -> Story {
-        let teller = Teller::new(world, trace, finding);
+        let narrator = Narrator::new(world, trace, finding);
         let last = trace.log.last().map_or(0, |entry| entry.step);
         let span = whole_run::span(world, trace, finding);
         let told = |step: u64| {
@@ -37,9 +37,9 @@ impl Story {
         let mut lines = Vec::new();
         for step in trace.log.chunk_by(|a, b| a.step == b.step && a.cpu == b.cpu).filter(|step| told(step[0].step))
         {
-            let facts = teller.tell(step).into_iter();
+            let facts = narrator.tell(step).into_iter();
             lines.extend(facts.map(|(entry, fact)| Line {
-                space: teller.spaces.at(entry.cpu, entry.step),
+                space: narrator.spaces.at(entry.cpu, entry.step),
                 ..Line::new(entry.step, entry.cpu, &entry.stack, fact)
             }));
         }
@@ -47,7 +47,7 @@ impl Story {
         lines.extend(whole_run::waits(finding));
         lines.extend(use_after_end(finding));
         lines.extend(whole_run::returned(world, trace, finding));
-        if let Some(bad) = bad_line(&lines, finding, last, &teller) {
+        if let Some(bad) = bad_line(&lines, finding, last, &narrator) {
             lines[bad].bad = true;
             if finding.oracle() == OracleId::Check {
                 // A store that leaves its buffer later is why the read did not see it.
@@ -55,13 +55,13 @@ impl Story {
                 lines.extend(after.into_iter().filter(|line| matches!(line.fact, Fact::Drained { .. })));
             }
         }
-        remark(&mut lines, &teller);
+        remark(&mut lines, &narrator);
         let mut consequence = finding.violation.sentence(&Called::of(world, Some(steps(&lines))));
         if let (OracleId::Livelock, Some(cycle)) = (finding.oracle(), span) {
             let steps = cycle.end() - cycle.start() + 1;
             consequence.push_str(&format!(" It repeats its last {steps} steps over and over."));
         }
-        Story { lines, heads: teller.heads(), consequence }
+        Story { lines, heads: narrator.heads(), consequence }
     }
 
     /// What another oracle says, with the numbers of the lines.
@@ -83,8 +83,8 @@ fn steps(lines: &[Line]) -> Vec<u64> {
 }
 
 /// Where it goes wrong. The finding ends the run, but for what is judged at rest: that goes wrong where an
-/// entry is overwritten, or a reference is taken, that nobody gives up.
-fn bad_line(lines: &[Line], finding: &Finding, last: u64, teller: &Teller<'_>) -> Option<usize> {
+/// entry is overwritten, or a reference is taken, that nobody gives up, or where the contradicting entry was set.
+fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_>) -> Option<usize> {
     match finding.oracle() {
         OracleId::Livelock => None,
         OracleId::Deadlock => lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. })),
@@ -92,10 +92,13 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, teller: &Teller<'_>) -
             lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }
         OracleId::Check => whole_run::bad_line(lines, finding),
+        OracleId::BadPageMap if lines.iter().any(|line| line.step == finding.site.step) => {
+            lines.iter().rposition(|line| line.step == finding.site.step)
+        }
         _ if finding.is_at_rest() => {
             let lost = lines.iter().rposition(|line| match &line.fact {
                 Fact::Entry { old, new, .. } => {
-                    teller.leads_to_frame(*old) && new.is_present() && new.pfn() != old.pfn()
+                    narrator.leads_to_frame(*old) && new.is_present() && new.pfn() != old.pfn()
                 }
                 _ => false,
             });

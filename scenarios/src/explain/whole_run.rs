@@ -1,4 +1,4 @@
-//! Findings that are judged on a whole run: which part of it to tell, and what there is beside its steps.
+//! Findings that are judged on a whole run: which part of the run to tell, and what to tell beside its steps.
 
 use std::ops::RangeInclusive;
 use std::panic::Location;

@@ -1,7 +1,7 @@
 //! A campaign: runs by number, on any number of threads, with one result.
 //!
-//! Run `n` has seed `n`, and nothing else decides what it does. Threads take blocks of numbers from a
-//! counter and share nothing else; what is reported depends on the numbers, never on the threads.
+//! Run `n` has seed `n`, and nothing else decides what it does. Threads take blocks of numbers from a counter,
+//! and share nothing else. The report depends on the numbers, and never on the threads.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,7 +1,7 @@
-//! Exploring all schedules of a world: one search, in units that any number of threads do.
+//! Exploring all schedules of a world: one search, whose units any number of threads can do.
 //!
-//! A unit is done by whoever is free, and counts in its turn (`sim_core::systematic::Division`). So what is reported
-//! depends neither on the threads nor on who was faster.
+//! A free thread takes the next unit, and the result of a unit counts when its turn comes
+//! (`sim_core::systematic::Division`). So the report depends neither on the number of threads nor on their speed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

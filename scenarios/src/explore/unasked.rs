@@ -1,4 +1,4 @@
-//! Exploring where nobody said how: what is small is searched whole, and what is not is sampled.
+//! Exploring when nobody said how: a small scenario is searched completely, and a large one is sampled.
 
 use std::sync::atomic::AtomicBool;
 

@@ -2,6 +2,8 @@
 
 use sim_mmu::{Account, Spent};
 
+use crate::table::Table;
+
 /// A table with a row for each thing that anything was spent on, and a column for each account; the last
 /// row is the sum. The number beside an account divides it: 1 for whole cycles, accesses for an average.
 pub fn table(columns: &[(String, &Account, u64)]) -> Vec<String> {
@@ -10,23 +12,16 @@ pub fn table(columns: &[(String, &Account, u64)]) -> Vec<String> {
         1 => cycles.to_string(),
         per => format!("{:.2}", cycles as f64 / per as f64),
     };
-    let mut rows = vec![("cycles".to_owned(), columns.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>())];
+    let mut table = Table::of_numbers(0, columns.len());
+    let mut row = |name: &str, cells: &dyn Fn(&(String, &Account, u64)) -> String| {
+        table.row(std::iter::once(name.to_owned()).chain(columns.iter().map(cells)));
+    };
+    row("cycles", &|(name, ..)| name.clone());
     for what in Spent::ALL.iter().filter(is_used) {
-        let cells = columns.iter().map(|(_, account, per)| cell(account.cycles(*what), *per));
-        rows.push((what.name().to_owned(), cells.collect()));
+        row(what.name(), &|(_, account, per)| cell(account.cycles(*what), *per));
     }
-    rows.push(("total".to_owned(), columns.iter().map(|(_, account, per)| cell(account.total(), *per)).collect()));
-    let widths: Vec<usize> = (0..columns.len())
-        .map(|i| rows.iter().map(|(_, cells)| cells[i].len()).max().unwrap_or_default())
-        .collect();
-    let first = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    rows.iter()
-        .map(|(name, cells)| {
-            let cells: String =
-                cells.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
-            format!("{name:first$}{cells}")
-        })
-        .collect()
+    row("total", &|(_, account, per)| cell(account.total(), *per));
+    table.lines()
 }
 
 /// The same for programs: cycles and times by what they were spent on.

@@ -1,9 +1,9 @@
-//! A pointer chase over pages on the machine: each page holds, in one line, the address of the next. What
-//! an access costs on average, against the number of pages, shows what the TLB holds.
+//! A pointer chase over pages on the machine: each page holds, in one line, the address of the next page. The
+//! average cost of an access against the number of pages shows how much the TLB holds.
 //!
-//! The accesses are those of the machine: look-up, walk, caches and all. The pages share frames (line `n`
-//! of memory belongs to page `n`), so that a chase of many pages needs little memory and the data caches'
-//! sets fill evenly.
+//! The accesses are those of the machine, with look-up, walk and caches. The pages share frames: line `n` of
+//! memory belongs to page `n`. So a chase of many pages needs little memory, and the sets of the data caches fill
+//! evenly.
 
 use std::rc::Rc;
 

@@ -1,8 +1,9 @@
-//! `cow-broken`: a write becomes visible through private memory of another address space, or changes
-//! the zero page.
+//! `cow-broken`: a write becomes visible through private memory of another address space, or it changes the zero
+//! page.
 //!
-//! Judged at the write: the frame is mapped by somebody else then. While a fork is under way, what the
-//! parent's threads write may still reach the child. Pages of a file, as shared memory has them, are nobody's own.
+//! The oracle judges each write at the moment at which it happens: another address space maps the frame then.
+//! While a fork is under way, the parent's threads may still write what the child sees. A page of a shared object
+//! is nobody's own, so a write to it is never judged.
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
@@ -16,7 +17,7 @@ pub(super) fn wrote(ghost: Seen<'_>, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Si
         let violation = Violation::ZeroPageWritten { mm, va, pfn };
         return Some(Finding { violation, site: site.clone(), other: None });
     }
-    if ghost.is_of_file(pfn) {
+    if ghost.shared(pfn).is_some() {
         return None;
     }
     let &(other, at) =

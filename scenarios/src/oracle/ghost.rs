@@ -1,13 +1,13 @@
-//! What the oracles remember: the truth about frames, entries and references, kept beside the machine.
+//! The memory of the oracles: the truth about frames, entries and references, kept beside the machine.
 //!
-//! Each part of it has a [place](Places) that is touched where the part is read or changed. A part that is given the
-//! value which it has already is only looked at.
+//! Each part of it has a [place](Places). Code that reads or changes the part touches the place. Code that gives
+//! a part the value which the part has already only looks at it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sim_core::{Core, Loc};
-use sim_mm::{FrameUse, MmId, is_pte_present};
+use sim_mm::{FrameUse, MmId, SharedPage, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::Site;
@@ -52,8 +52,9 @@ struct Frame {
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
-    /// It belongs to a file: whoever maps it has it on purpose, and what is written to it is everybody's.
-    of_file: bool,
+    /// The object that processes share to which it belongs: whoever maps it has it on purpose, and what is written to it
+    /// is everybody's. It keeps this until it is allocated anew: a page that left its file may still be mapped.
+    shared: Option<SharedPage>,
     /// The frame that it was filled with a copy of, since it was last allocated.
     copied_from: Option<Pfn>,
     /// The address space whose root it was last.
@@ -180,9 +181,9 @@ impl<'a> Seen<'a> {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.mappings.as_slice()).unwrap_or_default()
     }
 
-    /// Whether a frame belongs to a file.
-    pub(super) fn is_of_file(self, pfn: Pfn) -> bool {
-        self.frame(pfn, OfFrame::Mappings).is_some_and(|frame| frame.of_file)
+    /// The page of an object that processes share which a frame is, or was last since it was allocated.
+    pub(super) fn shared(self, pfn: Pfn) -> Option<SharedPage> {
+        self.frame(pfn, OfFrame::Mappings)?.shared
     }
 
     /// Who last made an entry lead to a frame, for each address space that did, the latest last.
@@ -355,7 +356,7 @@ impl Ghost {
 
     /// An address space wrote a word: only it may read it, and whoever is being forked from it.
     pub(super) fn wrote(&mut self, core: &Core, mm: MmId, pfn: Pfn, word: u32) {
-        if self.seen(core).is_of_file(pfn) {
+        if self.seen(core).shared(pfn).is_some() {
             return;
         }
         let children = self.seen(core).mm(mm, OfMm::Forks).map(|mm| mm.children.as_slice()).unwrap_or_default();
@@ -392,11 +393,12 @@ impl Ghost {
                 FrameUse::Table { level, root } => FrameState::Table { level, root },
             };
         }
-        let was_mapped = |frame: &Frame| !(frame.mappings.is_empty() && frame.homes.is_empty() && !frame.of_file);
+        let was_mapped =
+            |frame: &Frame| !(frame.mappings.is_empty() && frame.homes.is_empty() && frame.shared.is_none());
         if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, was_mapped) {
             frame.mappings.clear();
             frame.homes.clear();
-            frame.of_file = false;
+            frame.shared = None;
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
             frame.mapped_by.clear();
@@ -433,10 +435,10 @@ impl Ghost {
         }
     }
 
-    /// A frame belongs to a file from now on, until it is freed: what is taken out of its file may still be mapped.
-    pub(super) fn cached(&mut self, core: &Core, pfn: Pfn) {
-        if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, |frame| !frame.of_file) {
-            frame.of_file = true;
+    /// A frame is a page of a shared object from now on.
+    pub(super) fn cached(&mut self, core: &Core, pfn: Pfn, page: SharedPage) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, |frame| frame.shared != Some(page)) {
+            frame.shared = Some(page);
         }
     }
 

@@ -38,15 +38,15 @@ oracles! {
     FrameUseAfterFree = "frame-use-after-free";
     /// A walk reads a frame that is not now a table of that level and address space.
     PageTableUseAfterFree = "page-table-use-after-free";
-    /// An access retires through a translation that nothing has justified since the last flush.
+    /// An access uses a translation that the last complete flush should have dropped.
     StaleTlb = "stale-tlb";
-    /// Two CPUs see different pages at one address, and one of them reads what it no longer holds.
+    /// Two CPUs see different pages at one address, and one of them reads an old value.
     Incoherent = "incoherent";
     /// A write becomes visible through private memory that was not shared.
     CowBroken = "cow-broken";
-    /// Bytes written after sharing ended are read by the other side.
+    /// A process reads bytes that another process wrote after the two had ceased to share them.
     Leak = "leak";
-    /// An object (a mapping, an address space) is used after its end.
+    /// Code uses a kernel object (a mapping, an address space) after its end.
     ObjectUseAfterFree = "object-use-after-free";
     /// A `BUG_ON()` or `WARN_ON()` of the kernel fires.
     KernelBug = "kernel-bug";
@@ -60,9 +60,9 @@ oracles! {
     BadPageMap = "bad-page-map";
     /// A flag of a page that somebody set is gone, and nobody cleared it.
     FlagLost = "flag-lost";
-    /// Nothing can happen, and not everyone is at his end.
+    /// No task can go on, and some task has not ended.
     Deadlock = "deadlock";
-    /// No end within the bound on steps.
+    /// A run has not ended within its bound on steps.
     Livelock = "livelock";
     /// A check that the scenario states about its own values failed.
     Check = "check";

@@ -1,11 +1,12 @@
-//! `incoherent`: two CPUs of one address space see different pages at one address, and one of them an old value.
+//! `incoherent`: two CPUs of one address space see different pages at one address, and one of them sees an old
+//! value.
 //!
-//! COW replaces a page by a copy of it. Until somebody writes, nobody can tell the two apart. From the first write to
-//! the copy on, a read through a translation of the old page answers what the address no longer holds. So a kernel
-//! flushes the old translation before it sets the new entry, and not after.
+//! COW replaces a page by a copy of it. Until somebody writes to the copy, nobody can tell the two apart. After
+//! the first write, a read through a translation of the old page answers what the address no longer holds. So a
+//! kernel flushes the old translation *before* it sets the new entry.
 //!
-//! A page whose contents are given up (`MADV_DONTNEED`) is another matter: what takes its place is no copy of it, and
-//! a read that comes before the flush may answer either.
+//! `MADV_DONTNEED` is different, because it gives up the contents of a page. The page that comes next is no copy
+//! of the old one, and a read before the flush may answer either.
 
 use sim_core::Bytes;
 use sim_mm::MmId;

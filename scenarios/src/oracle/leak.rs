@@ -1,18 +1,20 @@
-//! `leak`: somebody reads bytes that another address space wrote after the two ceased to share them,
-//! or that were never shared.
+//! `leak`: somebody reads bytes that another address space wrote. The two never shared the bytes, or they no
+//! longer shared them.
 //!
-//! Each word of memory remembers who may read what it holds: its writer, and whoever was forked from
-//! the writer later. Copies carry that along; zeroes are everybody's.
+//! Each word of memory remembers who may read what it holds: its writer, and the processes that were forked from
+//! the writer later. A copy takes these readers along. Everybody may read zeroes.
 //!
-//! What an address space gives away is published: whoever is handed it may read what the giver may read there. So a
-//! read through a reference is judged as one by its taker, too, whoever does it: another process that reads a pipe, a
-//! device. That is true of what was there when the page was given, and of what the giver writes later, since
-//! `vmsplice()` promises no copy. It is not true of what others write: a page that the giver no longer shares with its
-//! parent, or that has a new owner, still leaks through a pipe.
+//! What an address space gives away is published. For example, `vmsplice()` gives a page to a pipe, and the
+//! reader of the pipe may read what the giver may read there. So a read through a reference is judged as a read
+//! by the taker of the reference, whoever reads: another process or a device. This holds for what was there when
+//! the page was given. It also holds for what the giver writes later, because `vmsplice()` promises no copy. It
+//! does not hold for what others write. A page that the giver no longer shares with its parent, or that has a new
+//! owner, still leaks through a pipe.
 //!
-//! The ways in which two processes share on purpose are therefore: `fork` (what the parent could read until it was
-//! complete, what its other threads write meanwhile), pipes (here), pins, whose device works for their taker, and shared
-//! memory: what is written to a page of a file is everybody's.
+//! So there are four ways in which two processes share on purpose. *Fork* shares what the parent could read until
+//! the fork was complete, and what the parent's other threads write meanwhile. *Pipes* share as described above.
+//! *Pins* share with a device, which works for the taker of the pin. *Shared memory* shares everything: what is
+//! written to a page of a shared object is everybody's.
 //!
 //! Not checked: what a device writes on its own account; what a process does with a value that it has read.
 

@@ -1,7 +1,7 @@
 //! `mapcount`: a page's mapcount differs from the number of entries that map it.
 //!
-//! When a frame is freed: nothing maps it. At rest: the count against the entries. Between an entry's
-//! change and its count's, the two may differ.
+//! The oracle judges at two moments. When a frame is freed, no entry may map it. At rest, the count must be the
+//! number of entries. Between the change of an entry and the change of its count, the two may differ.
 
 use sim_mm::{Kernel, Page};
 use sim_mmu::Pfn;

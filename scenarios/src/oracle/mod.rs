@@ -1,8 +1,8 @@
 //! The oracles: what must never happen, judged from the state of the simulated machine.
 //!
-//! Oracles are ghost state, kept beside the machine's and invisible to the simulated kernel. They
-//! know nothing of scenarios and safeguards: they see frames, entries, references and accesses.
-//! Each file says what its oracle checks, and what it does not.
+//! The oracles have a memory of their own, the ghost. It is kept beside the machine, and the simulated kernel
+//! cannot see it. Oracles know nothing of scenarios and safeguards. They see frames, entries, references and
+//! accesses. The head of each file says what its oracle checks, and what it does not.
 
 mod bad_page_map;
 mod check;

@@ -1,9 +1,9 @@
-//! `page-table-use-after-free`: a page walk, in hardware or in software, reads or writes an entry in a
-//! frame that is not now a table of that level under that root. A speculative walk counts as well: what it reads in a
-//! freed frame it may cache, and use.
+//! `page-table-use-after-free`: a page walk, in hardware or in software, reads or writes an entry in a frame that
+//! is not, at that moment, a table of that level under that root. A speculative walk counts as well, because the
+//! processor may cache and use what the walk read in a freed frame.
 //!
-//! Not checked: whether a table that is still allocated is still linked. A lockless walker may be in
-//! one that is not; that is what the delay before freeing is for.
+//! Not checked: whether a table that is still allocated is still linked. A lockless walker may be in a table that
+//! is not linked any more. The delay before freeing exists for that case.
 
 use sim_mmu::{Level, Pfn, Walker};
 

@@ -1,7 +1,8 @@
-//! `pin-misuse`: the caller of GUP puts a reference a second time, or uses a page through it after it was put.
+//! `pin-misuse`: the caller of GUP puts a reference a second time, or uses a page through a reference that was
+//! put.
 //!
-//! That is wrong whatever became of the page: by luck it may still be the caller's own. What it became is for the other
-//! oracles to say. Not checked: a reference that is never put.
+//! This is wrong even if the page still belongs to the caller by luck. Other oracles judge what became of the
+//! page. Not checked: a reference that is never put.
 
 use super::ghost::Seen;
 use super::{Finding, Site, Violation};

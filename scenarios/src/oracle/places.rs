@@ -1,9 +1,9 @@
-//! Where the memory of the oracles is, for those who ask what a step touched.
+//! Where the memory of the oracles is, for code that asks what a step touched.
 //!
-//! An exhaustive search takes two steps to commute if they touch nothing in common. A verdict may hang on
-//! an order that the machine itself does not care about: that a pin was used before its frame was freed, or
-//! after. So what an oracle remembers is state like any other, and each part of it has a place, which
-//! [`Ghost`](super::Ghost) touches where it reads or changes that part.
+//! An exhaustive search assumes that two steps commute if they touch nothing in common. A verdict may depend on
+//! an order that the machine itself does not care about. For example, it matters whether a pin was used before
+//! its frame was freed or after. So the memory of an oracle is state like any other. Each part of it has a place,
+//! and [`Ghost`](super::Ghost) touches the place where it reads or changes the part.
 
 use sim_core::{Core, Loc};
 use sim_mm::MmId;

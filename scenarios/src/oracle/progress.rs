@@ -1,7 +1,7 @@
-//! `deadlock`: nothing can happen, and not every task is at its end. `livelock`: a run takes more
-//! steps than any run of its kind should.
+//! `deadlock`: nothing can happen, and some task is not at its end. `livelock`: a run takes more steps than any
+//! run of its kind should.
 //!
-//! Both are judged on the whole run. A livelock is a bound that was reached, not a proof of a cycle.
+//! Both are judged on the whole run. A livelock means that a bound was reached. It is no proof of a cycle.
 
 use sim_core::{Blocked, CpuId, Routine};
 

@@ -1,9 +1,10 @@
 //! `refcount`: a page's reference count differs from the number of its holders.
 //!
-//! At each change: a drop below zero, a reference taken on a page that has none, a wrap-around, a
-//! frame freed twice or while a pin holds it. At rest, when a run has ended: the count against
-//! mappings and pins, and frames that are not free although no address space leads to them: the kernel
-//! could never give them back. In between, a count may rightly be above the number of holders.
+//! The oracle judges at two moments. At each change it looks for a count below zero, a reference to a page that
+//! has none, a count that wraps, and a frame that is freed twice or under a pin. At rest, when a run has ended,
+//! it compares the count with mappings and pins. It also looks for frames that are not free although no address
+//! space leads to them, because the kernel could never give them back. Between the two moments a count may
+//! rightly be above the number of holders.
 
 use sim_mm::{Kernel, Page, Reach, RefChange};
 use sim_mmu::Pfn;

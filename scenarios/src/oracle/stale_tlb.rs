@@ -1,8 +1,8 @@
-//! `stale-tlb`: an access retires through a translation that no entry has justified since the last
-//! flush of that page was promised complete.
+//! `stale-tlb`: an access retires through a translation that a complete flush should have dropped.
 //!
-//! A change without a flush promises nothing, so old and new are both right until a flush that began
-//! after the change completes. Not checked: rights of upper-level entries, A and D.
+//! A change without a flush promises nothing. So the old entry and the new one are both right until a flush
+//! completes that began after the change. From then on the old one is wrong. Not checked: the rights of
+//! upper-level entries, A and D.
 
 use sim_mm::MmId;
 use sim_mmu::{Access, Translation, VirtAddr};

@@ -1,4 +1,4 @@
-//! What is wrong, with its values, and the one place that makes sentences of it.
+//! What is wrong, with its values. Sentences are made of it here, and nowhere else.
 
 use std::fmt;
 
@@ -217,6 +217,7 @@ impl Violation {
             | Violation::FreedUnderMapping { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
             Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
+            Violation::BadPageMap { what: Miscount::OtherPage { page, .. } } => Some(page.0),
             Violation::ObjectUsed { .. }
             | Violation::KernelStops { .. }
             | Violation::BadPageMap { .. }
@@ -244,7 +245,9 @@ impl Violation {
             | Violation::PinUsedAfterPut { mm, va, .. }
             | Violation::FreedUnderPin { mm, va, .. }
             | Violation::FreedUnderMapping { mm, va, .. }
-            | Violation::BadPageMap { what: Miscount::Stray { mm, va } } => Some((mm, va)),
+            | Violation::BadPageMap { what: Miscount::Stray { mm, va } | Miscount::OtherPage { mm, va, .. } } => {
+                Some((mm, va))
+            }
             _ => None,
         }
     }
@@ -366,6 +369,12 @@ impl Violation {
             Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
                 let (mm, page) = (names.mm(*mm), names.page(*mm, *va));
                 format!("at rest {mm} has an entry at {page} that no mapping of its allows")
+            }
+            Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {
+                let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
+                format!(
+                    "at rest {mm} has an entry at {at} that maps {page}, which its shared memory does not have there"
+                )
             }
             Violation::BadPageMap { what: Miscount::Disorder { mm } } => {
                 format!("at rest the list of mappings of {} is out of order", names.mm(*mm))

@@ -235,8 +235,8 @@ impl sim_mm::Observer for Watch {
             }
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
-            Mm::PageCached { pfn } => ghost.cached(core, pfn),
-            Mm::PteChanged { mm, va, old, new } => ghost.pte_changed(core, mm, va, old, new, site),
+            Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
+            Mm::PteChanged { mm, va, old, new, .. } => ghost.pte_changed(core, mm, va, old, new, site),
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
             }

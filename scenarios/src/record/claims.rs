@@ -1,7 +1,7 @@
-//! What a record says of its run (how long it was, which steps its finding needs), against the run.
+//! What a record claims about its run (its length, the steps that its finding needs), compared with the run.
 //!
-//! Nothing that can be found out is taken from the record: whoever draws or counts by it would be led astray by a
-//! file that was changed.
+//! Everything that the run can show is computed again, and not taken from the record. Otherwise a file that
+//! somebody changed would lead to a wrong diagram.
 
 use sim_core::Executor;
 use sim_mm::Kernel;

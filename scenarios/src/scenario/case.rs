@@ -8,7 +8,7 @@ use crate::json::{Int, Kind, Named, Node, NonEmpty, described, did_you_mean, fie
 use crate::oracle::OracleId;
 use crate::routines::ROUTINES;
 
-/// Oracles that are thought of, and not there yet. A case may name them, so that it need not change when they come;
+/// Oracles that are planned, and not there yet. A case may name them, so that it need not change when they come;
 /// until then nothing finds what it expects.
 const LATER: &[&str] =
     &["lost-write", "dirty-lost", "stale-pin", "lock", "sleep-in-atomic", "return-value", "semantics"];
@@ -155,7 +155,11 @@ impl Kind for Oracle {
     fn schema() -> Value {
         let now = OracleId::ALL.iter().map(|id| (id.name(), id.about()));
         described(
-            now.chain(LATER.iter().map(|name| (*name, "It is thought of, and not there yet: nothing finds it."))),
+            now.chain(
+                LATER.iter().map(|name| {
+                    (*name, "This oracle is planned. mmsim does not have it yet, so it finds nothing.")
+                }),
+            ),
         )
     }
 }

@@ -16,9 +16,9 @@ const HEAD: &str = "# The scenario format
 
 <!-- `mmsim schema --markdown` prints this page. Do not edit it: change the declarations of the fields instead. -->
 
-A scenario is a JSON file. It says which processes there are, which threads race, and what is expected of them. This page lists
-all that can stand in it. A field in **bold** has to be there. `mmsim schema` prints the same for editors, and `mmsim run FILE`
-says of each mistake where it is. A scenario that works:
+A scenario is a JSON file. It declares processes, the threads that race, and the result that is expected. This page lists everything that a
+scenario can contain. A field in **bold** is required. `mmsim schema` prints the same as a JSON schema for editors, and `mmsim run FILE`
+reports each mistake with its place. This scenario works:
 ";
 
 /// A scenario of every section.

@@ -1,4 +1,5 @@
-//! What the parts of a scenario say of each other. Errors are noted beside those of decoding.
+//! Rules between the parts of a scenario. For example, a thread may only name a process that exists. Errors are
+//! noted beside those of decoding.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! Shrinking: from a run that failed to the least that still fails in the same way.
+//! Shrinking: from a run that failed to the smallest one that still fails in the same way.
 //!
-//! *In the same way* is the same oracle in the same routines: the same title. What is *simpler* is one order,
-//! [`Size`]: fewer threads first, then operations, pages and CPUs, then a simpler schedule. A candidate counts
-//! only if it was run, ended in the finding, and is simpler, and if none of its numbers is larger than at the start.
-//! So whatever comes out replays, and to shrink it again changes nothing.
+//! A run fails *in the same way* if the same oracle speaks in the same routines, so that the title is the same.
+//! [`Size`] says which of two runs is *simpler*: fewer threads come first, then operations, pages and CPUs, then
+//! a simpler schedule. A candidate counts only if it was run, ended in the finding, is simpler, and has no number
+//! that is larger than at the start. So the result replays, and shrinking it again changes nothing.
 
 mod edit;
 mod scenario;

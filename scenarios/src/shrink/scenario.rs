@@ -1,10 +1,10 @@
 //! A simpler scenario, and with it a simpler schedule.
 //!
-//! One thing goes at a time: a thread, a process, an operation, pages, CPUs. The run of what is left is what
-//! the old course says of it; if that does not end in the finding, a short search by the usual strategies
-//! decides. Either way its schedule is made simpler before the two are compared. From the start again after
-//! each success, until no edit helps. Of a finding that a check of the scenario made, only the schedule is
-//! made simpler.
+//! One thing is removed at a time: a thread, a process, an operation, pages, CPUs. The old course says how to run
+//! what is left. If that run does not end in the finding, a short search by the usual strategies looks for one
+//! that does. In both cases its schedule is made simpler before the two runs are compared. After each success all
+//! edits are tried from the start again, until no edit helps. If a check of the scenario made the finding, only
+//! the schedule is made simpler.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,8 +1,8 @@
 //! A simpler schedule of the same scenario.
 //!
-//! Each candidate is a course. First what does not matter goes, and the rest is put into the order with the
-//! fewest turns; that alone needs one run. Then turns are tried earlier, later and not at all, and choices of
-//! values with the simplest answer, until nothing makes it simpler.
+//! Each candidate is a course. First the steps that do not matter are removed, and the rest is put into the order
+//! with the fewest turns. That needs only one run. Then each turn is tried earlier, later and not at all, and
+//! each choice of a value is tried with the simplest answer, until nothing makes the schedule simpler.
 
 use std::fmt;
 

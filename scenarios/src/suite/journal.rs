@@ -1,7 +1,7 @@
 //! The journal of a suite: what is done stays done if the machine goes down.
 //!
-//! The first line names the plan, each further line is an item with its evidence, written and synced
-//! before the next. A last line that is cut off counts for nothing.
+//! The first line names the plan. Each further line is an item with its evidence, and it is written and synced
+//! before the next item begins. A last line that is cut off does not count.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,9 +1,9 @@
 //! Suites: many cases and records at once, on one machine or on several.
 //!
-//! [`gather`] turns paths into a [`Plan`] and the [`Work`] that it needs; `run` does the work and collects
-//! [`Evidence`]; a [`Judge`] makes an [`Outcome`] of each piece, in the order of the plan; [`report`] tells
-//! them. Evidence is plain data that can be written down: a [`Journal`] keeps it for a second
-//! call, a [`Part`] brings it from one of several machines to where all are merged.
+//! [`gather`] turns paths into a [`Plan`] and the [`Work`] that it needs. `run` does the work and collects
+//! [`Evidence`]. A [`Judge`] makes an [`Outcome`] of each piece of evidence, in the order of the plan, and
+//! [`report`] prints the outcomes. Evidence is plain data that can be written to a file. A [`Journal`] keeps it
+//! for a second call, and a [`Part`] brings it from one of several machines to the place where all are merged.
 
 mod evidence;
 mod gather;

@@ -1,7 +1,8 @@
 //! The plan of a suite: what is to be done, as data.
 //!
-//! A plan holds all that decides a result, and nothing else: not how many threads there are, nor where records go.
-//! So two machines whose plans have the same digest do parts of the same work.
+//! A plan holds everything that decides a result, and nothing else. For example, it does not hold the number of
+//! threads or the folder of the records. So two machines whose plans have the same digest do parts of the same
+//! work.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

@@ -64,6 +64,25 @@ fn no_line_of_a_diagram_is_wider_than_a_mail() {
 }
 
 #[test]
+fn a_diagram_says_that_a_page_belongs_to_shared_memory() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/shared-page-reused.json");
+    let run = |pages: &str| {
+        let text = std::fs::read_to_string(&scenario).expect("the scenario is part of the project");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("scenario.json");
+        std::fs::write(&file, text.replace(r#""flags": ["shared"]"#, pages))
+            .expect("the folder can be written to");
+        output_of(&format!("mmsim run {} --without gup-pte-recheck --no-record", file.display()))
+    };
+    // The remark is broken at the width of its column.
+    let is_told = |text: &str| text.contains(" is page 0 of") && text.contains("shared memory 0");
+    let shared = run(r#""flags": ["shared"]"#);
+    assert!(shared.contains("frame-use-after-free") && is_told(&shared), "{shared}");
+    let private = run(r#""flags": ["private"]"#);
+    assert!(private.contains("frame-use-after-free") && !is_told(&private), "{private}");
+}
+
+#[test]
 fn a_line_says_whose_a_page_is_if_it_is_another_processs() {
     let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told").join(name);
     let read = |name: &str| std::fs::read_to_string(path(name)).expect("a text file");

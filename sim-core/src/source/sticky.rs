@@ -1,4 +1,4 @@
-//! A random walk that likes to stay.
+//! A random walk that mostly stays on the CPU that it is on.
 
 use super::random::{Stream, scale};
 use crate::choice::{Choice, Chooser};

@@ -1,4 +1,4 @@
-//! How it would go on a machine: whoever's clock is earliest goes next.
+//! The order of events on a real machine: the CPU whose clock is earliest goes next.
 
 use super::random::Stream;
 use crate::choice::{Choice, Chooser, Enabled, Transition};

@@ -1,13 +1,14 @@
 //! A search divided into units that can be done at the same time, with one result.
 //!
-//! A unit ends after so many runs, and what it leaves becomes new units. Which units there are, and in which
-//! order their results count, depends on results alone: a unit is given out when the result of the one that
-//! was given out [`AHEAD`] before it has been added, and results are added in the order of giving out. So
-//! it does not matter who does a unit, nor when.
+//! A unit ends after a number of runs, and the work that it leaves becomes new units. The units, and the order in
+//! which their results count, depend on results alone. For that, results are added in the order in which the
+//! units were given out. And a unit is given out only when the result of the unit that was given out [`AHEAD`]
+//! places before it has been added. So it does not matter which thread does a unit, nor when.
 //!
-//! Each state has one unit at a time, which tries the lanes that are left there one after the other: so
-//! what a lane does next is known before it sleeps. Lanes that races elsewhere want to be tried wait
-//! for that unit's end. Every lane that sleeps in a unit is tried wholly by others, sooner or later.
+//! Each state has one unit at a time. The unit tries the lanes that are left in the state one after the other. So
+//! the search knows what a lane does next before it puts the lane to sleep. A race elsewhere may want another
+//! lane to be tried in that state. That lane waits until the unit has ended. Every lane that sleeps in a unit is
+//! tried completely by other units, sooner or later.
 
 use std::collections::VecDeque;
 

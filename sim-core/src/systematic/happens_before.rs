@@ -1,9 +1,12 @@
-//! The happens-before relation of the run under way, kept from one run to the next as far as they agree.
+//! The happens-before relation of the run under way. It is kept from one run to the next as far as the two agree.
 //!
-//! An event is one step. It happens after the events of its own lane before it, and after those with which
-//! it conflicts: that touched the same place, one of the two writing. Vector clocks hold the closure. A
-//! release of a lock comes before the acquisition that it makes possible, but is no race with it: the two
-//! cannot change places. What can is the acquisition before that release.
+//! An event is one step. It happens after the earlier events of its own lane, and after each earlier event with
+//! which it conflicts. Two events conflict if they touch the same place and at least one of them changes it.
+//! Vector clocks hold the transitive closure.
+//!
+//! A release of a lock comes before the acquisition that it makes possible, but the two are no race, because they
+//! cannot change places. The acquisition *before* that release can change places with the later one. So that is
+//! the race.
 
 use super::lanes::{Lane, Lanes};
 use crate::footprint::{How, Touch};

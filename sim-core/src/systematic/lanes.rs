@@ -1,5 +1,5 @@
-//! Lanes: what acts in its own order. Each CPU is one, with its tasks and the handlers above them; so is,
-//! under TSO, each CPU's store buffer.
+//! Lanes: a lane is something that acts in an order of its own. Each CPU is a lane, with its tasks and the
+//! handlers above them. Under TSO the store buffer of each CPU is a lane too.
 
 use crate::choice::Transition;
 

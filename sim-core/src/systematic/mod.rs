@@ -1,18 +1,19 @@
 //! Exhaustive exploration: every schedule that can matter, one run after the other.
 //!
-//! Two schedules that differ only in the order of steps that commute (a *trace* of Mazurkiewicz) lead to
-//! the same end. [`Reduction::Sources`] runs at least one schedule of each trace: dynamic partial-order
-//! reduction with source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014). The races of a
-//! run say in which states another lane has to be tried; sleep sets keep what was covered from being tried
-//! again. Whether steps commute is not declared but seen: `footprint.rs`.
+//! Some schedules differ only in the order of steps that commute. They form a *trace* of Mazurkiewicz, and all of
+//! them lead to the same end. [`Reduction::Sources`] runs at least one schedule of each trace. It is dynamic
+//! partial-order reduction with source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014). The
+//! races of a run say in which states another lane has to be tried. Sleep sets prevent that the search tries
+//! again what it has covered. Whether steps commute is not declared: it is observed (`footprint.rs`).
 //!
-//! [`Reduction::States`] cuts a run where it comes to a state that was seen before: where many pages are
-//! independent, traces multiply and states do not. [`Reduction::None`] runs every interleaving.
+//! [`Reduction::States`] cuts a run where it comes to a state that was seen before. If many pages are
+//! independent, the number of traces multiplies, and the number of states does not. [`Reduction::None`] runs
+//! every interleaving.
 //!
-//! A run repeats the decisions of the one before up to the state where something is left to try. So far
-//! nothing is watched; from there on each step is.
+//! A run repeats the decisions of the run before it, up to the state in which something is left to try. Nothing
+//! is watched up to there, and each step is watched from there on.
 //!
-//! A search can be divided into units: `unit.rs` does one, `division.rs` says which there are.
+//! A search can be divided into units. `unit.rs` does one unit, and `division.rs` says which units there are.
 
 mod division;
 mod happens_before;

@@ -1,8 +1,9 @@
-//! A part of a search that is done by itself: what is left to try in one state, and in all that follows it.
+//! A unit: a part of a search that one thread does by itself. It is what is left to try in one state and in all
+//! states that follow.
 //!
-//! Its first run is watched from the start, so the search knows the way to that state as if it had come
-//! there by itself. It never goes back above it. Where a race wants another lane to be tried up there, it
-//! says so at the end; what is left below when the unit ends early, it hands over.
+//! The first run of a unit is watched from its start. So the search knows the way to that state as if it had come
+//! there by itself. It never goes back above that state. If a race wants another lane to be tried above it, the
+//! unit reports that at its end. If the unit ends early, it hands over what is left below.
 
 use super::lanes::{Lane, Lanes};
 use super::node::Left;

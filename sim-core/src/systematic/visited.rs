@@ -1,10 +1,11 @@
 //! States that were seen before.
 //!
-//! A state is what every word holds, and for each lane all that it has read, taken and chosen: since its
-//! code is a function of that, two runs in the same state have the same future. What lives outside words
-//! is known by who changed it, knowing what, and in which order. So no two states are taken for one, but
-//! for a coincidence of 128-bit digests; one state may be taken for two if a lane came to know the same by
-//! different ways. Code that says what it [forgets](crate::Cpu::forget_all_but) mends that.
+//! A state is the value of every word, and for each lane everything that the lane has read, taken and chosen. The
+//! code of a lane is a function of that, so two runs in the same state have the same future. State outside words
+//! is identified by who changed it, by what that lane knew, and by the order of the changes. So two different
+//! states are never taken for one, unless two 128-bit digests are equal by chance. One state may be taken for
+//! two, if a lane came to know the same by different ways. Code can prevent that: it says what it
+//! [forgets](crate::Cpu::forget_all_but).
 
 use std::collections::BTreeMap;
 

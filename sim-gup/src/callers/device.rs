@@ -1,7 +1,7 @@
 //! A device that was given pinned pages: direct I/O, RDMA.
 //!
-//! The device uses physical addresses: no translation, no fault, no store buffer. The CPU that asks
-//! for the transfer stands for it.
+//! The device uses physical addresses. It has no translation, no fault and no store buffer. The CPU that asks for
+//! the transfer acts for the device.
 
 use sim_core::{Op, OpKind};
 use sim_mm::{Cpu, Event, MmId};

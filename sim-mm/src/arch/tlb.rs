@@ -1,8 +1,9 @@
-//! `arch/x86/mm/tlb.c`: which address space a CPU has loaded, and flushing the TLBs of others.
+//! `arch/x86/mm/tlb.c`: which address space a CPU has loaded, and how a CPU flushes the TLBs of others.
 //!
-//! The promise of a flush: when it returns, no CPU uses a translation of the range that the entries
-//! did not justify when it began. Changer: change the entry, then read the cpumask. Switcher: set
-//! the cpumask, then load the root.
+//! A flush makes a promise. When it returns, no CPU uses a translation of the range unless an entry justified
+//! that translation when the flush began or later. The promise rests on an order on both sides. The CPU that
+//! flushes changes the entry, and then reads the cpumask. A CPU that switches sets its bit in the cpumask, and
+//! then loads the root.
 
 use sim_core::{CpuId, Routine};
 use sim_mmu::{Cr3, Pfn, VirtAddr};

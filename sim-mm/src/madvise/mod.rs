@@ -18,7 +18,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
 use crate::vm_flags::VmFlags;
-use crate::vma::{change_vmas, mmap_write_lock, vma_modify_flags};
+use crate::vma::{change_vmas, i_mmap_lock_write, mmap_write_lock, vma_modify_flags};
 
 /// `madvise()`.
 ///
@@ -134,12 +134,25 @@ async fn madvise_vma_behavior<'m>(
             if new == flags {
                 return Ok(());
             }
-            // madvise_update_vma()
-            change_vmas(cpu, mm, |vmas| {
-                let index = vmas.iter().position(|other| *other == vma).ok_or(Errno::Einval)?;
-                vma_modify_flags(cpu, mm, vmas, index, (start, end), new).map(|_| ())
-            })
-            .await
+            madvise_update_vma(cpu, mm, vma, (start, end), new).await
         }
     }
+}
+
+/// `madvise_update_vma()`: the range gets other flags. In a box of its own, since most advices change none.
+fn madvise_update_vma<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    range: (VirtAddr, VirtAddr),
+    flags: VmFlags,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _i_mmap = i_mmap_lock_write(cpu, vma.file(cpu)).await;
+        change_vmas(cpu, mm, |vmas| {
+            let index = vmas.iter().position(|other| *other == vma).ok_or(Errno::Einval)?;
+            vma_modify_flags(cpu, mm, vmas, index, range, flags).map(|_| ())
+        })
+        .await
+    })
 }

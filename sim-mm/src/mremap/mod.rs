@@ -14,7 +14,8 @@ use crate::rmap::unlink_anon_vmas;
 use crate::settings::{MremapDontunmap, MremapExtend, MremapTarget};
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, change_vmas, copy_of, mmap_write_lock, vma_expand, vma_merge_new_range, vma_start_write,
+    NewRange, Source, change_vmas, copy_of, file_to_lock, i_mmap_lock_write, mmap_write_lock, vma_expand,
+    vma_merge_new_range, vma_start_write,
 };
 use move_tables::{Way, move_page_tables};
 
@@ -215,6 +216,7 @@ async fn expand_vma_in_place(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Rema
     if find_vma(cpu, mm, start).await.is_some_and(|next| next.start(cpu) < end) {
         return Ok(false);
     }
+    let _i_mmap = i_mmap_lock_write(cpu, vma.file(cpu)).await;
     match cpu.setting::<MremapExtend>() {
         MremapExtend::Alone => change_vmas(cpu, mm, |vmas| vma_expand(cpu, vmas, vma, end)).await?,
         // vma_merge_extend()
@@ -236,6 +238,7 @@ async fn copy_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Remap) -> Resul
     let pgoff = if untouched { start.vpn().0 } else { vma.index_of(cpu, remap.addr) };
     let (flags, file) = (vma.flags(cpu), vma.file(cpu));
     let range = NewRange { start, end, flags, pgoff, file, source: Source::Copied(vma) };
+    let _i_mmap = i_mmap_lock_write(cpu, file).await;
     change_vmas(cpu, mm, |vmas| match vma_merge_new_range(cpu, mm, vmas, &range)? {
         Some(merged) => Ok(merged),
         None => Ok(copy_of(cpu, mm, vmas, vma, &range)?),
@@ -251,9 +254,13 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
     let new_vma = copy_vma(cpu, mm, vma, &remap).await?;
     // Both may be one mapping by now.
     let vma = if new_vma.contains(cpu, remap.addr) { new_vma } else { vma };
-    let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, Way::There).await;
+    let rmap_locks = file_to_lock(cpu, vma, new_vma);
+    let way = Way::There { rmap_locks };
+    let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, way).await;
     if moved < remap.old_len {
-        move_page_tables(cpu, mm, remap.new_addr, remap.addr, moved, Way::Back).await;
+        // From a later mapping to an earlier one, if it is not the same.
+        let way = Way::Back { rmap_locks: vma.file(cpu) };
+        move_page_tables(cpu, mm, remap.new_addr, remap.addr, moved, way).await;
         do_munmap(cpu, mm, remap.new_addr, VirtAddr(remap.new_addr.0 + remap.new_len)).await?;
         return Err(Errno::Enomem);
     }

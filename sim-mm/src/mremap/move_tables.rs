@@ -6,20 +6,34 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
-use crate::event::Event;
+use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
 use crate::pgtable::{Pmd, Pmdp};
 use crate::safeguards::MREMAP_FLUSH_LOCKED;
+use crate::vma::i_mmap_lock_write;
 
 /// Which way entries go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// To the new place, where tables may have to be made.
-    There,
+    There {
+        /// The file whose mappings are locked meanwhile, if that is needed.
+        rmap_locks: Option<Inode>,
+    },
     /// Back again: where there is no table, nothing was moved away.
-    Back,
+    Back {
+        /// The same.
+        rmap_locks: Option<Inode>,
+    },
+}
+
+impl Way {
+    fn rmap_locks(self) -> Option<Inode> {
+        let (Way::There { rmap_locks } | Way::Back { rmap_locks }) = self;
+        rmap_locks
+    }
 }
 
 /// `move_page_tables()`: the entries of `len` bytes from `old` on map the same pages from `new` on when this returns, and
@@ -42,7 +56,7 @@ pub(super) async fn move_page_tables<'m>(
         // get_extent(): up to the end of the table on either side.
         let left = |addr: VirtAddr| span - (addr.0 & (span - 1));
         let extent = left(from).min(left(to)).min(len - done);
-        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && way == Way::There {
+        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && matches!(way, Way::There { .. }) {
             return done;
         }
         done += extent;
@@ -62,11 +76,13 @@ async fn move_extent<'m>(
     let Some(old_pmdp) = find_pmd(cpu, mm, from).await else { return Ok(()) };
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
     let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
+    // take_rmap_locks()
+    let _i_mmap = i_mmap_lock_write(cpu, way.rmap_locks()).await;
     let has_no_table = cpu.read_once(new_pmdp).await.none();
     if extent == cpu.mmu.geometry.span(Level::Pmd) && has_no_table {
         move_normal_pmd(cpu, mm, (old_pmdp, from), (new_pmdp, to)).await;
         Ok(())
-    } else if has_no_table && way == Way::Back {
+    } else if has_no_table && matches!(way, Way::Back { .. }) {
         Ok(())
     } else {
         move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await
@@ -113,7 +129,7 @@ fn note_entries<'m>(
         if !entry.is_none() {
             let (old, new) = change(entry);
             let va = start.plus_pages(u64::from(index));
-            cpu.note(Event::PteChanged { mm: mm.id, va, old, new });
+            cpu.note_pte(mm, va, old, new);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a safeguard is, and how a crate declares its own.
 //!
-//! A safeguard is a check, an order, a lock or a flag on which the kernel relies, and which an old kernel
-//! lacked or a careless patch could remove. Each crate lists its safeguards with [`safeguards!`](crate::safeguards!).
+//! A safeguard is a check, an order, a lock or a flag on which the kernel relies. An old kernel lacked it, or a
+//! careless patch could remove it. For example, `gup-pte-recheck` is the second look at the PTE in
+//! `gup_pte_range()`. Each crate lists its safeguards with [`safeguards!`](crate::safeguards!).
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,8 +1,9 @@
 //! What a setting is, and how a crate declares its own.
 //!
-//! A setting is a choice among named values: how a machine flushes translations, by which rule a kernel reuses a
-//! page. Each crate lists its settings with [`settings!`](crate::settings!). From a row follow the scenario's
-//! field, the command-line option, the entry of a record, and what is printed of it.
+//! A setting is a choice among named values. For example, one setting says how a machine flushes translations,
+//! and another by which rule a kernel reuses a page. Each crate lists its settings with
+//! [`settings!`](crate::settings!). The field of a scenario, the option of the command line, the entry of a
+//! record and the printed text all follow from the row.
 
 use std::fmt;
 use std::ops::Deref;

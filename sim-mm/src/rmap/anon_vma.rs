@@ -1,9 +1,10 @@
-//! `struct anon_vma`: what the pages of private memory hang on, and through it the mappings that may map them.
+//! `struct anon_vma`: the object that connects the pages of private memory with the mappings that may map them.
 //!
-//! A mapping gets one with its first page. A child's mapping hangs on those of its parent, for it maps the
-//! parent's pages, and on one of its own, for the pages that it copies. Nobody walks the trees yet (reclaim and
-//! migration do): they decide which mappings merge, and which a split or a move links. They change without a step of
-//! their own, under the locks that the callers hold.
+//! A mapping gets an `anon_vma` with its first page. The mapping of a child hangs on the `anon_vma`s of its
+//! parent, because it maps the parent's pages. It also hangs on one of its own, for the pages that it copies. No
+//! code walks the trees yet, because reclaim and migration are not modelled. The links decide which mappings
+//! merge, and what a split or a move links. They change without a step of their own, under the locks that the
+//! callers hold.
 
 use sim_core::Shared;
 

@@ -11,7 +11,7 @@ use sim_mmu::VirtAddr;
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
-use crate::page_flags::PageFlags;
+use crate::page_flags::{PageFlags, anon_mapping, is_anon_mapping};
 use crate::settings::CowReuse;
 
 #[track_caller]
@@ -30,19 +30,16 @@ fn marks_exclusive(cpu: Cpu<'_>) -> bool {
     cpu.setting::<CowReuse>() == CowReuse::Exclusive
 }
 
-/// `PAGE_MAPPING_ANON`: the bit of `page->mapping` that says that it leads to an `anon_vma`.
-const PAGE_MAPPING_ANON: u64 = 1;
-
 /// `PageAnon()`, for a caller that keeps the page.
 pub fn page_is_anon(cpu: Cpu<'_>, page: Page) -> bool {
-    cpu.this_cpu_read(cpu.kernel.page(page).mapping()) & PAGE_MAPPING_ANON != 0
+    is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))
 }
 
 /// `page_add_new_anon_rmap()`: the first mapping of a page that nobody else knows.
 pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr) {
     // __page_set_anon_rmap(): nobody finds the page before it is mapped.
     let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
-    cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_vma << 1 | PAGE_MAPPING_ANON);
+    cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_mapping(anon_vma));
     cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
     change_mapcount(cpu, page, |_| 1).await;
     if marks_exclusive(cpu) {

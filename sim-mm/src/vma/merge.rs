@@ -1,8 +1,9 @@
 //! When two ranges become one mapping: the first half of `mm/vma.c`.
 //!
-//! A range merges with the mapping before it, the one behind it, or both. They must have the same flags, lie in the
-//! same file, follow each other there as they do in the address space, and their `anon_vma`s must go together. That
-//! of anonymous memory is its place when its first page was faulted in, so what has moved since does not merge.
+//! A range merges with the mapping before it, with the one behind it, or with both. Both must have the same flags
+//! and lie in the same file. They must follow each other in the file as they do in the address space. And their
+//! `anon_vma`s must be compatible. The file place of anonymous memory is its address at the time of its first
+//! page fault. So anonymous memory that has moved since does not merge.
 
 use sim_mmu::VirtAddr;
 

@@ -1,8 +1,8 @@
 //! Mappings: `struct vm_area_struct`, and what `mm/vma.c` does with them.
 //!
-//! A mapping is a record with a lifetime. Its fields are only changed with `mmap_lock` held for writing, so
-//! whoever holds the lock reads them without a step of its own. Whoever uses a mapping that has been freed,
-//! because it let go of the lock or never held it, is seen (`object-use-after-free`).
+//! A mapping is a record with a lifetime. Its fields change only while `mmap_lock` is held for writing. So code
+//! that holds the lock reads them without a step of its own. Code that let go of the lock, or never held it, may
+//! use a mapping that has been freed. Such a use is reported (`object-use-after-free`).
 
 mod lock;
 mod merge;
@@ -15,7 +15,7 @@ pub(crate) use lock::{
 pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_expand_down, vma_link, vma_merge_new_range};
 pub(crate) use modify::{split_at, vma_modify_flags};
 
-use sim_core::{Shared, Word};
+use sim_core::{BoxFuture, Shared, Word, WriteHeld};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
@@ -167,11 +167,60 @@ pub(crate) fn vm_area_dup(cpu: Cpu<'_>, mm: &MmStruct, orig: Vma) -> Result<Vma,
     Ok(new)
 }
 
-/// `vma_link_file()`: whoever unmaps the file finds the mapping from now on.
+/// `i_mmap_lock_write()`: nobody goes through the mappings of the file while this is held. Nothing is locked if there is no
+/// file.
+///
+/// Each change of where the mappings of a file are is made under this lock. `unmap_mapping_range()` holds it for reading, and
+/// goes through the mappings one by one. If a mapping were added, moved or merged meanwhile, its page could go from a mapping that is
+/// yet to come to one that is already done, and stay mapped after it has left the file.
+pub(crate) async fn i_mmap_lock_write(cpu: Cpu<'_>, file: Option<Inode>) -> Option<WriteHeld<'_>> {
+    match file {
+        Some(file) => Some(cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await),
+        None => None,
+    }
+}
+
+/// The same for the files of all mappings that are `affected`, in the order of the files.
+pub(crate) async fn i_mmap_lock_write_all<'m>(
+    cpu: Cpu<'m>,
+    mm: &MmStruct,
+    affected: impl Fn(Vma) -> bool,
+) -> Vec<WriteHeld<'m>> {
+    let vmas: Vec<Vma> = mm.vmas.look(cpu.core).iter().copied().filter(|vma| affected(*vma)).collect();
+    let mut files: Vec<Inode> = vmas.into_iter().filter_map(|vma| vma.file(cpu)).collect();
+    files.sort_unstable_by_key(|file| file.index());
+    files.dedup();
+    let mut held = Vec::new();
+    for file in files {
+        held.push(cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await);
+    }
+    held
+}
+
+/// `need_rmap_locks` of `copy_vma()`: the file whose mappings must be locked while entries go from `old` to `new`, if there
+/// is one. `unmap_mapping_range()` sees an entry at the old place or at the new one if it comes to the old place first.
+/// That is so if `new` is a later mapping of the file. It is not so if an earlier one took the range in.
+pub(crate) fn file_to_lock(cpu: Cpu<'_>, old: Vma, new: Vma) -> Option<Inode> {
+    let file = old.file(cpu)?;
+    let mappings = cpu.kernel.shmem.i_mmap(file).look(cpu.core);
+    let place = |vma: Vma| mappings.iter().position(|(_, other)| *other == vma);
+    (place(new) <= place(old)).then_some(file)
+}
+
+/// `vma_link_file()`: whoever unmaps the file finds the mapping from now on. The caller holds [`i_mmap_lock_write`], if
+/// the file has other mappings.
 pub(crate) fn vma_link_file(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     if let Some(file) = vma.file(cpu) {
         cpu.kernel.shmem.i_mmap(file).poke(cpu.core, |mappings| mappings.push((mm.id, vma)));
     }
+}
+
+/// The same for a file that has other mappings. In a box of its own, since few mappings have a file.
+pub(crate) fn vma_link_file_of_many<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        let _i_mmap = i_mmap_lock_write(cpu, vma.file(cpu)).await;
+        vma_link_file(cpu, mm, vma);
+    })
 }
 
 /// `unlink_file_vma()`: nobody who unmaps the file finds the mapping any more. Whoever is at it is waited for.

@@ -1,9 +1,9 @@
 //! The recount at rest: the books of a machine that did something add up, and one wrong entry in them is noticed.
 
 use crate::KERNELS;
-use sim_mm::{Miscount, Page};
+use sim_mm::{MapFlags, Miscount, Mmap, Order, Page, Prot, sys_mmap};
 use sim_mm_testing::Machine;
-use sim_mmu::Pfn;
+use sim_mmu::{Geometry, Level, Pfn};
 
 /// The page that the process in `play` has behind its one mapping.
 fn page_of(machine: &Machine) -> Page {
@@ -39,4 +39,54 @@ fn wrong_counts_and_strays_are_noticed() {
         assert_eq!(kernel.check(|_| 0), Ok(()));
         shell.exit().await;
     });
+}
+
+#[test]
+fn a_shared_mapping_that_maps_other_pages_than_its_file_has_is_noticed() {
+    let machine = Machine::new(KERNELS.setup());
+    machine.play(async |shell| {
+        let mm = shell.new_process().await;
+        let request = Mmap { addr: None, pages: 2, prot: Prot::READ_WRITE, flags: MapFlags::SHARED };
+        let first = sys_mmap(shell.cpu, request).await.expect("there is room").vpn().0;
+        shell.write(first, 7).await.expect("it is mapped");
+        shell.write(first + 1, 8).await.expect("it is mapped");
+        let kernel = &machine.kernel;
+        assert_eq!(kernel.check(|_| 0), Ok(()));
+
+        // The two entries change places. Counts and permissions stay right.
+        let memory = &kernel.core().memory;
+        let root = Pfn(memory.get(kernel.mm(mm).pgd().loc()));
+        let address = |page: u64| sim_mmu::Vpn(page).base();
+        let mapped = |page: u64| kernel.mmu.frame_under(root, address(page)).expect("it was written");
+        let frames = [mapped(first), mapped(first + 1)];
+        let entries: Vec<_> = (0..kernel.config.frames)
+            .flat_map(|table| (0..kernel.mmu.geometry.entries(Level::Pte)).map(move |index| (Pfn(table), index)))
+            .filter(|(table, index)| {
+                let entry = kernel.mmu.entry_now(*table, *index);
+                entry.is_present() && frames.contains(&entry.pfn())
+            })
+            .map(|(table, index)| kernel.mmu.phys.word(table, index))
+            .collect();
+        let [one, other] = entries[..] else { panic!("two entries lead to the two pages") };
+        let swap = || {
+            let value = memory.get(one);
+            memory.set(one, memory.get(other));
+            memory.set(other, value);
+        };
+        swap();
+        let found = Miscount::OtherPage { mm, va: address(first), page: Page(frames[1]) };
+        assert_eq!(kernel.check(|_| 0), Err(found));
+        swap();
+        assert_eq!(kernel.check(|_| 0), Ok(()));
+        shell.exit().await;
+    });
+}
+
+#[test]
+fn the_order_of_an_entry_follows_the_shape_of_the_tables() {
+    let pages = |geometry| [Level::Pte, Level::Pmd, Level::Pud].map(|level| Order::of(level, geometry).pages());
+    assert_eq!(pages(Geometry::default()), [1, 512, 512 * 512]);
+    let small = Geometry::of_levels([2, 8, 8, 4]).expect("each is a power of two");
+    assert_eq!(pages(small), [1, 2, 16]);
+    assert_eq!(Order::of(Level::Pte, small), Order::PTE);
 }

@@ -1,6 +1,6 @@
-//! The page walk (SDM 4.5), from one entry to the next. It reads no memory itself: whoever drives it
-//! does, so that the walk of a simulated CPU is a sequence of accesses among which others come, and
-//! the same rules translate at once where nobody else is there.
+//! The page walk (SDM 4.5), from one entry to the next. It reads no memory itself: its driver does. So the walk
+//! of a simulated CPU can be a sequence of accesses with accesses of other CPUs between them, and the same rules
+//! can translate at once when no other CPU is there.
 
 use crate::addr::{Level, Pfn, VirtAddr};
 use crate::control::Controls;

@@ -1,7 +1,7 @@
 //! The translation caches of a profile: two levels of TLB, and a cache for each kind of upper entry.
 //!
-//! A walk fills both levels. An entry that the first level gives up may still be in the second, and the other way
-//! round: neither contains the other, neither excludes it. What both have given up is gone.
+//! A walk fills both levels. Neither level contains the other, and neither excludes it. So an entry that one
+//! level gives up may still be in the other level. A translation that both levels gave up is gone.
 
 use crate::addr::{Level, Vpn};
 use crate::geometry::Geometry;

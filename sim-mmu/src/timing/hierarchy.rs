@@ -1,8 +1,9 @@
-//! The data caches under accesses and walks, with who wrote a line last.
+//! The data caches under accesses and walks. They remember which core wrote a line last.
 //!
-//! Tags alone: what a line holds is in memory. The second level contains the first; the shared level gets what
-//! comes from memory and what the second levels give up, and its own victims stay where they are above. A line is
-//! one core's (it wrote it last, and nobody looked since) or anybody's.
+//! The caches hold tags alone: the contents of a line are in memory. The second level contains the first. The
+//! shared level gets the lines that come from memory and those that the second levels give up. A line that the
+//! shared level gives up stays in the levels above. A line either belongs to one core, which wrote it last and
+//! nobody has looked at it since, or it belongs to no core.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! The cycle model: what a [`Profile`] says of a processor, and what the simulated one is charged for.
+//! The cycle model: what a [`Profile`] says of a processor, and what the simulated processor is charged for.
 //!
-//! [`Mmu::set_profile`](crate::Mmu::set_profile) installs one. From then on every operation costs what the
-//! data caches, the TLB and the profile's latencies say, and each CPU has an [`Account`] whose total is its
-//! clock. Under [`Policy::Profile`](crate::Policy::Profile) the profile's TLB decides what is cached; under
-//! the other policies it is their caches that are used, at the profile's prices.
+//! [`Mmu::set_profile`](crate::Mmu::set_profile) installs a profile. From then on the data caches, the TLB and
+//! the latencies of the profile determine the cost of every operation, and each CPU has an [`Account`] whose
+//! total is its clock. Under [`Policy::Profile`](crate::Policy::Profile) the TLB of the profile also decides what
+//! is cached. Under the other policies their own caches are used, at the prices of the profile.
 //!
-//! A CPU has one access under way at a time: latencies add up, nothing overlaps.
+//! A CPU has one access under way at a time. Latencies add up, and nothing overlaps.
 
 mod account;
 mod charge;

@@ -1,7 +1,7 @@
 //! The translation caches of a CPU: the TLB and the paging-structure caches (SDM 4.10).
 //!
-//! Four policies say which of the translations that the architecture lets a processor keep it does
-//! keep, and which of them it uses.
+//! The architecture lets a processor keep many translations. Four policies say which of them it keeps, and which
+//! of those it uses.
 
 mod caches;
 mod fill;

@@ -1,8 +1,8 @@
 //! Walks that a processor makes for no access (SDM 4.10.2.3, 4.10.3.1).
 //!
-//! Under the adversarial policy what is cached is what is *possibly* cached. So a speculative walk
-//! need not be scheduled: before anything changes, all that such a walk could find is added. Only where
-//! it would leave a trace, an A bit, whether it takes place is a choice.
+//! Under the adversarial policy, the caches hold what is *possibly* cached. So a speculative walk need not be
+//! scheduled. Before anything changes, everything that such a walk could find is added to the caches. Only a walk
+//! that would leave a trace, that is an A bit, is a choice.
 
 use crate::addr::VirtAddr;
 use crate::event::Event;

@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// The scenario, whose first case is run; with --races only its races are looked for.
     #[arg(default_value = "spec-ref-vs-reuse", default_value_if("races", "true", None))]
     scenario: Option<String>,
-    /// Runs a strategy.
+    /// The number of runs for each strategy.
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Measures how soon each strategy finds each race of the library instead.

@@ -1,8 +1,8 @@
 //! How soon each strategy finds each race.
 //!
-//! A race is a case that expects a violation. For each strategy it is looked for in as many campaigns as
-//! there are seeds, whose run numbers have nothing in common, with everything from building the machine on in
-//! the time. Strategies take turns, so that what slows the machine down slows all of them.
+//! A race is a case that expects a violation. Each strategy looks for it in as many campaigns as there are seeds.
+//! The run numbers of two campaigns have nothing in common. The time includes everything from the building of the
+//! machine on. The strategies take turns, so that other work on the host slows all of them down alike.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;

@@ -12,6 +12,7 @@ use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output, input};
 use crate::conform::{Ended, Kind, Program, Score, Traces, Verdict, compare_all, read};
+use crate::table::{Side, Table};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     /// The release of the simulated kernel: v5.10, or latest. Without it, the release that each trace names.
     #[arg(long, value_name = "RELEASE", value_parser = super::configure::release)]
     kernel: Option<Release>,
-    /// Threads; the output does not depend on their number. All processors if it is not given.
+    /// The number of threads, which never changes the output. The default is one for each processor.
     #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
     /// Replays only the program of this number, and shows where it ends: the step, what was recorded, what the
@@ -199,24 +200,21 @@ fn table(score: &Score) -> Vec<String> {
         format!("  {}", styled(BAD, &format!("{:>6} diverged", thousands(score.diverged())))),
         format!("{} of {} steps identical", thousands(score.steps_identical), thousands(score.steps)),
         String::new(),
-        styled(
-            HEAD,
-            &format!(
-                "  {:12} {:>7} {:>9}  {:>10}  {}",
-                "operation", "steps", "identical", "unmodelled", "diverged by"
-            ),
-        ),
     ];
+    let mut table = Table::new(2, [Side::Left, Side::Right, Side::Right, Side::Right, Side::Left]);
+    table.row(["operation", "steps", "identical", "unmodelled", "diverged by"].map(str::to_owned));
     for (name, operation) in &score.by_operation {
         let diverged: Vec<String> = operation.diverged.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
-        let line = format!(
-            "  {name:12} {:>7} {:>9}  {:>10}  {}",
+        table.row([
+            name.to_string(),
             thousands(operation.steps),
             thousands(operation.identical),
             if operation.not_modelled == 0 { "-".to_owned() } else { thousands(operation.not_modelled) },
-            diverged.join(", ")
-        );
-        text.push(line.trim_end().to_owned());
+            diverged.join(", "),
+        ]);
     }
+    let mut lines = table.lines().into_iter();
+    text.extend(lines.next().map(|head| styled(HEAD, &head)));
+    text.extend(lines);
     text
 }

@@ -5,6 +5,8 @@ use sim_gup::CATALOGUE;
 use super::surveyed::Surveyed;
 use crate::cli::output::{HEAD, styled, thousands};
 use crate::coverage::{Lines, Races, Safeguards, Schedules, Tally};
+use crate::prose::{USUAL_WIDTH, wrapped};
+use crate::table::{Side, Table};
 
 /// Pairs that raced, if not all are asked for.
 const PAIRS: usize = 15;
@@ -46,25 +48,20 @@ fn safeguards(safeguards: &Safeguards) -> Vec<String> {
             CATALOGUE.safeguards().count()
         ),
     )];
-    let width = CATALOGUE.safeguards().map(|safeguard| safeguard.key.len()).max().unwrap_or(0);
     let tallies = || CATALOGUE.safeguards().map(|safeguard| (safeguard.key, safeguards.of(safeguard)));
-    text.push(format!(
-        "  {:width$}  {:>9}  {:>9}  {:>9}",
-        "runs in which it was", "decisive", "consulted", "missed"
-    ));
+    let mut table = Table::of_numbers(2, 3);
+    table.row(["runs in which it was", "decisive", "consulted", "missed"].map(str::to_owned));
     for (key, Tally { decided, consulted, missed, .. }) in tallies() {
         if consulted + missed > 0 {
-            let (decided, consulted, missed) = (number(decided), number(consulted), number(missed));
-            text.push(format!("  {key:width$}  {decided:>9}  {consulted:>9}  {missed:>9}"));
+            table.row([key.to_owned(), number(decided), number(consulted), number(missed)]);
         }
     }
+    text.extend(table.lines());
     let never: Vec<&str> =
         tallies().filter(|(_, tally)| tally.consulted + tally.missed == 0).map(|(key, _)| key).collect();
-    let rows = never.chunks(5).enumerate();
-    text.extend(rows.map(|(row, keys)| {
-        let head = if row == 0 { "never reached:" } else { "" };
-        format!("  {head:width$}  {}", keys.join(", "))
-    }));
+    if !never.is_empty() {
+        text.push(wrapped(&format!("  never reached: {}", never.join(", ")), USUAL_WIDTH));
+    }
     text
 }
 
@@ -80,9 +77,12 @@ fn stepped(lines: &Lines, never_stepped: bool) -> Vec<String> {
     let about =
         format!(": {stepped} of {total} stepped, of those in sim-mm and sim-gup that make a shared access");
     let mut text = vec![head("lines", &about)];
-    let width = files.iter().map(|file| file.file.len()).max().unwrap_or(0);
+    let mut table = Table::of_numbers(2, 1);
     for file in &files {
-        text.push(format!("  {:width$}  {:>3} of {:>3}", file.file, file.stepped(), file.total));
+        table.row([file.file.to_string(), format!("{} of {:>3}", file.stepped(), file.total)]);
+    }
+    for (line, file) in table.lines().into_iter().zip(&files) {
+        text.push(line);
         if never_stepped {
             text.extend(file.never.iter().map(|(line, code)| format!("    {line:>4}  {code}")));
         }
@@ -96,25 +96,22 @@ fn races(races: &Races, at_most: usize) -> Vec<String> {
     let about = format!(": {} pairs of routines, {one_sided} of them seen one way round only", pairs.len());
     let mut text = vec![head("races", &about)];
     let shown = &pairs[..pairs.len().min(at_most)];
-    let objects = shown.iter().map(|pair| pair.object.len()).max().unwrap_or(0);
-    let [a, b] = [0, 1].map(|n| shown.iter().map(|pair| pair.routines[n].len()).max().unwrap_or(0));
+    let mut table = Table::new(2, [Side::Left, Side::Left, Side::Left, Side::Right, Side::Right]);
     if !shown.is_empty() {
-        text.push(format!(
-            "  {:objects$}  {:a$}  {:b$}  {:>10}  {:>10}",
-            "on", "one", "the other", "one first", "then first"
-        ));
+        table.row(["on", "one", "the other", "one first", "then first"].map(str::to_owned));
     }
     for pair in shown {
         let [one, other] = pair.routines;
         let itself = one == other;
-        text.push(format!(
-            "  {:objects$}  {one:a$}  {:b$}  {:>10}  {:>10}",
-            pair.object,
-            if itself { "itself" } else { other },
+        table.row([
+            pair.object.to_string(),
+            one.to_owned(),
+            if itself { "itself" } else { other }.to_owned(),
             number(pair.first[0]),
-            if itself { String::new() } else { number(pair.first[1]) }
-        ));
+            if itself { String::new() } else { number(pair.first[1]) },
+        ]);
     }
+    text.extend(table.lines());
     if shown.len() < pairs.len() {
         text.push(format!("  and {} more: --races", pairs.len() - shown.len()));
     }
@@ -124,22 +121,21 @@ fn races(races: &Races, at_most: usize) -> Vec<String> {
 fn schedules(campaigns: &[(String, Schedules)]) -> Vec<String> {
     let mut text =
         vec![head("schedules", ": distinct after so many runs; unseen is the chance that the next is new")];
-    let width = campaigns.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let longest = campaigns.iter().map(|(_, schedules)| schedules.runs()).max().unwrap_or(0);
     let told: Vec<u64> =
         (1..32).map(|k| 1_u64 << (TOLD * k)).take_while(|runs| *runs < longest).chain([longest]).collect();
-    let heads: String = told.iter().map(|runs| format!("  {:>7}", thousands(*runs))).collect();
-    text.push(format!("  {:width$}{heads}  unseen", ""));
+    let mut table = Table::of_numbers(2, told.len() + 1);
+    let heads = told.iter().map(|runs| thousands(*runs)).chain(["unseen".to_owned()]);
+    table.row(std::iter::once(String::new()).chain(heads));
     for (name, schedules) in campaigns {
         let thinning = schedules.thinning();
-        let cells: String = told
-            .iter()
-            .map(|told| {
-                let at = thinning.iter().find(|(runs, _)| runs == told);
-                format!("  {:>7}", at.map_or_else(String::new, |(_, distinct)| thousands(*distinct)))
-            })
-            .collect();
-        text.push(format!("  {name:width$}{cells}  {:>4.1} %", 100.0 * schedules.unseen()));
+        let distinct = told.iter().map(|told| {
+            let at = thinning.iter().find(|(runs, _)| runs == told);
+            at.map_or_else(String::new, |(_, distinct)| thousands(*distinct))
+        });
+        let unseen = format!("{:.1} %", 100.0 * schedules.unseen());
+        table.row(std::iter::once(name.clone()).chain(distinct).chain([unseen]));
     }
+    text.extend(table.lines());
     text
 }

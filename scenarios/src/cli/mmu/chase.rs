@@ -12,6 +12,7 @@ use crate::hardware::account;
 use crate::hardware::chase::{Capacity, Chase, MOST, PageSize, Point, capacities, sizes};
 use crate::hardware::plot::{Mark, Plot};
 use crate::hardware::profile::{self, Processor};
+use crate::table::{Side, Table};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -134,32 +135,30 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 fn tell(points: &[Point], capacities: &[Capacity], profile: &Profile, size: PageSize, output: &mut Output) {
-    output.text(&styled(
-        HEAD,
-        &format!(
-            "{:>6} {:>11} {:>9} {:>9} {:>8} {:>8} {:>11}",
-            "pages", "memory", "cycles", "ns", "L2 TLB", "walks", "loads/walk"
-        ),
-    ));
+    let mut table = Table::new(0, [Side::Right; 7].into_iter().chain([Side::Left]));
+    table.row(["pages", "memory", "cycles", "ns", "L2 TLB", "walks", "loads/walk", ""].map(str::to_owned));
     for point in points {
         let walks = point.account.walks();
         let loads = match walks {
             0 => String::new(),
             walks => format!("{:.2}", point.account.walk_loads() as f64 / walks as f64),
         };
-        let row = format!(
-            "{:>6} {:>11} {:>9.2} {:>9.2} {:>7.1}% {:>7.1}% {loads:>11}",
-            point.pages,
-            bytes(point.pages * size.bytes()),
-            point.cycles(),
-            nanoseconds(point.cycles(), profile),
-            100.0 * point.times(Spent::TlbL2),
-            100.0 * walks as f64 / point.accesses as f64,
-        );
         let full = capacities.iter().filter(|capacity| capacity.pages == point.pages);
         let remarks: Vec<String> = full.map(|capacity| format!("{} full", capacity.of)).collect();
-        output.text(format!("{row}  {}", remarks.join(", ")).trim_end());
+        table.row([
+            point.pages.to_string(),
+            bytes(point.pages * size.bytes()),
+            format!("{:.2}", point.cycles()),
+            format!("{:.2}", nanoseconds(point.cycles(), profile)),
+            format!("{:.1}%", 100.0 * point.times(Spent::TlbL2)),
+            format!("{:.1}%", 100.0 * walks as f64 / point.accesses as f64),
+            loads,
+            remarks.join(", "),
+        ]);
     }
+    let mut lines = table.lines().into_iter();
+    lines.by_ref().take(1).for_each(|head| output.text(&styled(HEAD, &head)));
+    lines.for_each(|line| output.text(&line));
     for capacity in capacities {
         let at = |pages| points.iter().find(|point| point.pages == pages);
         if let (Some(full), Some(over)) = (at(capacity.pages), at(capacity.pages + 1)) {

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Prints no answers; compares them with what the lines expect.
     #[arg(long)]
     check: bool,
-    /// Threads; the output does not depend on their number. All processors if it is not given.
+    /// The number of threads, which never changes the output. The default is one for each processor.
     #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 }

@@ -1,7 +1,7 @@
 //! Running a recorded operation on the simulated kernel: one function for each.
 //!
-//! This is where a new system call comes in: an arm in [`operation`] and its function, which says with which
-//! arguments the operation is modelled. Everything else is not modelled, and ends the comparison there.
+//! A new system call needs an arm in [`operation`] and a function. The function says with which arguments the
+//! operation is modelled. Everything else is not modelled, and ends the comparison there.
 
 mod access;
 mod actor;

@@ -9,6 +9,7 @@ use crate::hardware::account;
 use crate::hardware::fit::Line;
 use crate::hardware::shootdown::{IN_USE, Transport};
 use crate::hardware::sweep::Sweep;
+use crate::table::{Side, Table};
 
 /// Cycles, or nanoseconds of a clock.
 #[derive(Clone, Copy)]
@@ -40,12 +41,13 @@ pub(super) fn tell(sweep: &Sweep, unit: Unit, output: &mut Output) {
         Transport::Invlpgb => "invlpgb: a broadcast by the hardware",
     };
     output.text(&format!("\n{}", styled(HEAD, title)));
-    let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>8}")).collect::<String>();
-    output.text(&format!("CPUs \\ pages{}", cells(sweep.pages.iter().map(u64::to_string).collect())));
+    let mut table = Table::new(0, std::iter::repeat_n(Side::Right, sweep.pages.len() + 1));
+    let pages = sweep.pages.iter().map(u64::to_string);
+    table.row(std::iter::once("CPUs \\ pages".to_owned()).chain(pages));
     for (cpus, row) in sweep.cpus.iter().zip(&sweep.measured) {
-        let row = row.iter().map(|at| unit.show(at.flush as f64)).collect();
-        output.text(&format!("{cpus:>12}{}", cells(row)));
+        table.row(std::iter::once(cpus.to_string()).chain(row.iter().map(|at| unit.show(at.flush as f64))));
     }
+    table.lines().iter().for_each(|line| output.text(line));
     for line in lines(sweep, unit) {
         output.text(&format!("  {line}"));
     }

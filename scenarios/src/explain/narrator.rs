@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::{CpuId, Event as Core, Loc, OpKind, Role, Routine};
-use sim_mm::{Event as Mm, FrameUse, MmId, Page};
+use sim_mm::{Event as Mm, FrameUse, MmId, Page, SharedPage, Sharing};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
 use super::entries::{self, Places, TableEntry};
@@ -39,7 +39,7 @@ fn is_speculation(finding: &Finding) -> bool {
 }
 
 /// Knows what the finding is about, and what locations are called.
-pub(super) struct Teller<'a> {
+pub(super) struct Narrator<'a> {
     world: &'a World<'a>,
     pub(super) frame: Option<Pfn>,
     oracle: OracleId,
@@ -59,6 +59,9 @@ pub(super) struct Teller<'a> {
     flushes: BTreeMap<u64, (MmId, VirtAddr)>,
     /// The page of each pin.
     pins: BTreeMap<u64, (MmId, VirtAddr)>,
+    /// The steps that changed an entry which leads to the frame, or did before: whether it leads there now, and which page
+    /// of shared memory the frame was then.
+    sharing: Vec<(u64, bool, Option<SharedPage>)>,
     /// Where user code last wrote each frame, if the finding is about what it wrote and read.
     written: BTreeMap<Pfn, (MmId, VirtAddr)>,
 }
@@ -75,10 +78,10 @@ fn object(finding: &Finding) -> Option<(Loc, String)> {
     Some((*first, what.to_owned()))
 }
 
-impl<'a> Teller<'a> {
-    pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Teller<'a> {
+impl<'a> Narrator<'a> {
+    pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Narrator<'a> {
         let spaces = Spaces::of(world, trace);
-        let mut teller = Teller {
+        let mut narrator = Narrator {
             world,
             frame: finding.frame().or_else(|| frame_of_check(trace, finding)),
             oracle: finding.oracle(),
@@ -90,6 +93,7 @@ impl<'a> Teller<'a> {
             spaces,
             flushes: BTreeMap::new(),
             pins: BTreeMap::new(),
+            sharing: Vec::new(),
             written: BTreeMap::new(),
             of_values: is_of_values(finding),
             object: object(finding),
@@ -97,30 +101,35 @@ impl<'a> Teller<'a> {
         for entry in &trace.log {
             match &entry.what {
                 What::Hardware(Hardware::Retired { va, access, through, .. })
-                    if access.writes() && teller.tells_accesses_of(through.pfn) =>
+                    if access.writes() && narrator.tells_accesses_of(through.pfn) =>
                 {
-                    let mm = teller.spaces.of_root(through.root, entry.step);
-                    teller.written.extend(mm.map(|mm| (through.pfn, (mm, va.page_base()))));
+                    let mm = narrator.spaces.of_root(through.root, entry.step);
+                    narrator.written.extend(mm.map(|mm| (through.pfn, (mm, va.page_base()))));
                 }
-                What::Mm(Mm::PteChanged { mm, va, old, new })
-                    if teller.leads_to_frame(*old) || teller.leads_to_frame(*new) =>
+                What::Mm(Mm::PteChanged { mm, va, old, new, sharing, .. })
+                    if narrator.leads_to_frame(*old) || narrator.leads_to_frame(*new) =>
                 {
-                    teller.pages.push((*mm, *va));
+                    narrator.pages.push((*mm, *va));
+                    // An entry that leads to another frame now tells of that one.
+                    if narrator.leads_to_frame(*new) || !new.is_present() {
+                        let page = if let Sharing::Shared(page) = sharing { Some(*page) } else { None };
+                        narrator.sharing.push((entry.step, narrator.leads_to_frame(*new), page));
+                    }
                 }
                 What::Mm(Mm::Pinned { id, mm, va, .. }) => {
-                    teller.pins.insert(*id, (*mm, *va));
+                    narrator.pins.insert(*id, (*mm, *va));
                 }
                 _ => {}
             }
         }
         for entry in &trace.log {
             if let What::Mm(Mm::FlushBegun { id, mm, range }) = &entry.what
-                && let Some(page) = teller.pages.iter().find(|(of, va)| of == mm && range.contains(&va.vpn()))
+                && let Some(page) = narrator.pages.iter().find(|(of, va)| of == mm && range.contains(&va.vpn()))
             {
-                teller.flushes.insert(*id, *page);
+                narrator.flushes.insert(*id, *page);
             }
         }
-        teller
+        narrator
     }
 
     fn is_frame(&self, pfn: Pfn) -> bool {
@@ -311,6 +320,14 @@ impl<'a> Teller<'a> {
     /// Whether the frame is the zero page.
     pub(super) fn is_zero_page(&self) -> bool {
         self.frame == Some(self.world.kernel().zero_page.0)
+    }
+
+    /// The page of shared memory that the frame is at a step, as the changes of entries that lead to it say: the last one
+    /// before the step, or else the first one after it that finds the frame mapped.
+    pub(super) fn shared_at(&self, step: u64) -> Option<SharedPage> {
+        let before = self.sharing.iter().rev().find(|(at, ..)| *at <= step);
+        let (.., page) = before.or_else(|| self.sharing.first().filter(|(_, leads, _)| !leads))?;
+        *page
     }
 
     /// The names of the CPUs' first threads.
