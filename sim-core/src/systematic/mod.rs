@@ -12,9 +12,11 @@
 //! A run repeats the decisions of the one before up to the state where something is left to try. So far
 //! nothing is watched; from there on each step is.
 //!
-//! A search can be divided into units: `unit.rs` does one, `division.rs` says which there are.
+//! A search can be divided into units: `unit.rs` does one, `division.rs` says which there are. It can be cut into
+//! subtrees that have nothing to say to each other: `frontier.rs`.
 
 mod division;
+mod frontier;
 mod happens_before;
 mod lanes;
 mod node;
@@ -23,8 +25,10 @@ mod unit;
 mod visited;
 
 pub use division::Division;
+pub use frontier::Subtree;
 pub use unit::{Done, Unit};
 
+use frontier::Frontier;
 use happens_before::HappensBefore;
 use lanes::{Lane, Lanes};
 use node::{Node, Path, reverse};
@@ -91,6 +95,8 @@ pub struct Search {
     runs: u64,
     /// There is another run.
     more: bool,
+    /// It looks for subtrees, if it does.
+    frontier: Option<Frontier>,
 }
 
 impl Search {
@@ -128,6 +134,7 @@ impl Search {
             is_first: true,
             runs: 0,
             more: true,
+            frontier: None,
         }
     }
 
@@ -161,6 +168,7 @@ impl Search {
     /// A run starts; answers the number of its first step that has to be watched.
     pub(crate) fn start(&mut self) -> u64 {
         self.given = 0;
+        self.leave_frontier();
         self.at_branch = !self.path.nodes.is_empty();
         self.path.nodes.len().saturating_sub(1) as u64
     }
@@ -190,6 +198,9 @@ impl Search {
             self.path.pop();
             return None;
         };
+        if self.ends_at_frontier() {
+            return None;
+        }
         self.path.take(lane, 0, self.cpus);
         self.given = self.path.answers.len();
         self.path.nodes.last().map(|node| node.current)
@@ -197,14 +208,16 @@ impl Search {
 
     /// Says which lanes to try in the last node, and which first.
     fn pick(&mut self, enabled: &Enabled<'_>) -> Option<Lane> {
-        let goes_on = self.goes_on(self.path.nodes.len() - 1);
+        let at = self.path.nodes.len() - 1;
+        let goes_on = self.goes_on(at);
         let node = self.path.nodes.last_mut()?;
         // Going on with what ran last is the simplest.
         let first = Lane::of(enabled.get(0), self.cpus);
         if self.reduction == Reduction::Sources {
             let awake = node.enabled.without(node.asleep);
             let lane = if awake.has(first) { Some(first) } else { awake.first() };
-            node.backtrack = lane.map_or(Lanes::NONE, Lanes::only);
+            let is_first = self.frontier.as_ref().is_some_and(|frontier| at < frontier.depth);
+            node.backtrack = if is_first { awake } else { lane.map_or(Lanes::NONE, Lanes::only) };
             return lane;
         }
         let spent = self.preemptions.is_some_and(|most| node.preemptions >= most);
@@ -262,6 +275,7 @@ impl Search {
         self.runs += 1;
         self.pruned = matches!(outcome, Outcome::Pruned);
         match outcome {
+            Outcome::Pruned if self.is_at_frontier() => {}
             Outcome::Pruned => self.tally.blocked += 1,
             Outcome::StepBound => self.tally.cut += 1,
             Outcome::Completed | Outcome::Deadlock(_) | Outcome::Stopped => self.tally.complete += 1,

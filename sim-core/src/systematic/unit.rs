@@ -67,6 +67,7 @@ impl Search {
         self.path.answers.clone_from(&unit.answers);
         self.known.clone_from(&unit.known);
         self.is_first = unit.is_first();
+        self.frontier = None;
         self.unit = (!unit.is_first()).then_some(unit);
     }
 
