@@ -158,7 +158,7 @@ impl Division {
         (self.number, self.runs) = (number + 1, self.runs - budget);
         self.out.push_back(Out { number, state: at, budget });
         let mut unit = match &self.subtree {
-            Some(subtree) => subtree.unit(budget),
+            Some(subtree) => Unit::of(subtree, budget),
             None => Unit { answers: Vec::new(), known: Vec::new(), left: None, sees: self.sees, budget },
         };
         if let Some(at) = at {
@@ -188,7 +188,7 @@ impl Division {
         self.tally.add(done.tally);
         let way = out.state.map_or_else(Vec::new, |at| self.way(at));
         // Nothing can be wanted above a subtree.
-        let above = self.subtree.as_ref().map_or(0, Subtree::depth);
+        let above = self.subtree.as_ref().map_or(0, |subtree| subtree.depth);
         for (depth, lanes) in done.wanted {
             self.want(way[depth - above], lanes);
         }
@@ -295,7 +295,8 @@ impl Division {
 }
 
 impl Tally {
-    fn add(&mut self, other: Tally) {
+    /// Adds what other schedules came to.
+    pub fn add(&mut self, other: Tally) {
         self.complete += other.complete;
         self.blocked += other.blocked;
         self.cut += other.cut;

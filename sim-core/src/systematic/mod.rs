@@ -168,7 +168,9 @@ impl Search {
     /// A run starts; answers the number of its first step that has to be watched.
     pub(crate) fn start(&mut self) -> u64 {
         self.given = 0;
-        self.leave_frontier();
+        if let Some(frontier) = &mut self.frontier {
+            frontier.is_there = false;
+        }
         self.at_branch = !self.path.nodes.is_empty();
         self.path.nodes.len().saturating_sub(1) as u64
     }
@@ -198,7 +200,7 @@ impl Search {
             self.path.pop();
             return None;
         };
-        if self.ends_at_frontier() {
+        if self.frontier.as_mut().is_some_and(|frontier| frontier.take(&mut self.path)) {
             return None;
         }
         self.path.take(lane, 0, self.cpus);
