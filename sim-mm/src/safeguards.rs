@@ -54,4 +54,10 @@ crate::safeguards! {
         "MADV_DONTNEED holds mmap_lock while it works on a mapping, so that the mapping cannot be freed in the meantime.";
     MUNMAP_MMAP_LOCK = "munmap-mmap-lock" order in "__do_munmap" since Release::v26(12) =>
         "The mappings that munmap() detaches are guarded by mmap_lock for writing, so that no page fault works on them in the meantime.";
+    PTEP_GET_AND_CLEAR = "ptep-get-and-clear" order in "ptep_get_and_clear" since Release::v26(12) =>
+        "An entry is read and cleared by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
+    PTEP_SET_WRPROTECT = "ptep-set-wrprotect" order in "copy_one_pte" since Release::v26(12) =>
+        "Fork takes write permission from an entry by one locked operation, because a store of what was read before undoes the dirty bit that the hardware has set since.";
+    ZAP_SET_PAGE_DIRTY = "zap-set-page-dirty" order in "zap_pte_range" since Release::v26(12) =>
+        "The dirty bit of an entry that maps a page of a file is kept in the page when the entry goes, because nothing else knows that the page was written.";
 }

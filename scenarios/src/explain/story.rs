@@ -64,6 +64,11 @@ impl Story {
         Story { lines, heads: teller.heads(), consequence }
     }
 
+    /// The step of each line.
+    pub(super) fn steps(&self) -> Vec<u64> {
+        steps(&self.lines)
+    }
+
     /// What another oracle says, with the numbers of the lines.
     pub(super) fn also(&self, world: &World<'_>, finding: &Finding) -> String {
         finding.violation.sentence(&Called::of(world, Some(steps(&self.lines))))
@@ -92,6 +97,11 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, teller: &Teller<'_>) -
             lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }
         OracleId::Check => whole_run::bad_line(lines, finding),
+        // The change that the bit did not survive.
+        OracleId::DirtyLost => lines.iter().rposition(|line| match &line.fact {
+            Fact::Entry { old, .. } => !line.fact.is_read() && teller.leads_to_frame(*old),
+            _ => false,
+        }),
         _ if finding.is_at_rest() => {
             let lost = lines.iter().rposition(|line| match &line.fact {
                 Fact::Entry { old, new, .. } => {

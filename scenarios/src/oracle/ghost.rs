@@ -58,6 +58,8 @@ struct Frame {
     copied_from: Option<Pfn>,
     /// The address space whose root it was last.
     root_of: Option<MmId>,
+    /// Who first made an entry say that it is dirty, since it was allocated or cleaned on purpose.
+    dirtied: Option<Site>,
 }
 
 /// A value that an entry had, and whether it still has it.
@@ -178,6 +180,16 @@ impl<'a> Seen<'a> {
     /// The entries that map a frame now, special ones left out.
     pub(super) fn mappings(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.mappings.as_slice()).unwrap_or_default()
+    }
+
+    /// Who first made an entry say that a frame is dirty, since it was allocated or cleaned on purpose.
+    pub(super) fn dirtied(self, pfn: Pfn) -> Option<&'a Site> {
+        self.frame(pfn, OfFrame::Dirty)?.dirtied.as_ref()
+    }
+
+    /// The pages that a frame was ever behind since it was allocated.
+    pub(super) fn homes(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
+        self.frame(pfn, OfFrame::Mappings).map(|frame| frame.homes.as_slice()).unwrap_or_default()
     }
 
     /// Whether a frame belongs to a file.
@@ -396,8 +408,23 @@ impl Ghost {
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
             frame.mapped_by.clear();
         }
+        self.cleaned(core, pfn);
         if for_use != FrameUse::Data {
             self.cleared(core, pfn);
+        }
+    }
+
+    /// An entry of a frame says that it is dirty.
+    pub(super) fn dirtied(&mut self, core: &Core, pfn: Pfn, site: impl FnOnce() -> Site) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_none()) {
+            frame.dirtied = Some(site());
+        }
+    }
+
+    /// What a frame holds need not be kept.
+    pub(super) fn cleaned(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_some()) {
+            frame.dirtied = None;
         }
     }
 

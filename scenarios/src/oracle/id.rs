@@ -58,6 +58,8 @@ oracles! {
     Mapcount = "mapcount";
     /// Mappings, page tables and entries contradict each other when everything is at rest.
     BadPageMap = "bad-page-map";
+    /// A page was written, and neither an entry nor the page itself says so any more.
+    DirtyLost = "dirty-lost";
     /// Nothing can happen, and not everyone is at his end.
     Deadlock = "deadlock";
     /// No end within the bound on steps.
