@@ -30,8 +30,10 @@ impl Campaign<'_> {
         };
         // States that were seen are known to who saw them: such a search stays in one piece. So does one of few runs.
         let stays_whole = how.reduction == Reduction::States || self.runs <= 2 * UNIT;
-        let runs = if stays_whole { self.runs } else { UNIT };
-        let (explored, is_through) = self.explore_in_one(how, runs, goal, stop, &tell)?;
+        let (runs, first): (u64, &dyn Fn(f64)) =
+            // How far the first runs were says nothing of a search that is begun anew.
+            if stays_whole { (self.runs, &tell) } else { (UNIT, &|_| ()) };
+        let (explored, is_through) = self.explore_in_one(how, runs, goal, stop, first)?;
         if stays_whole || is_through || explored.first.is_some() || explored.interrupted {
             return Ok(explored);
         }

@@ -86,24 +86,6 @@ fn first_with(text: &str, verdict: &str) -> Option<String> {
     None
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_failed_is_said() {
-        let run = "verdicts\n  wrongly-trusted  UNEXPECTED  leak in gup_pte_range / do_anonymous_page, after\n      \
-                   349 runs\n\nleak in gup_pte_range / do_anonymous_page\n\n    CPU 0: gup\n";
-        assert_eq!(
-            what_failed(run).as_deref(),
-            Some("verdicts/wrongly-trusted: UNEXPECTED leak in gup_pte_range / do_anonymous_page, after 349 runs")
-        );
-        let test = "one\n  a  ok  nothing\n  b  INCONCLUSIVE  no leak in 3 runs\ntwo\n  c  FAILED  a leak\n";
-        assert_eq!(what_failed(test).as_deref(), Some("two/c: FAILED a leak"));
-        assert_eq!(what_failed("one\n  a  ok  nothing\n"), None);
-    }
-}
-
 /// Builds the mutants and asks the library about each, or about those that are named.
 ///
 /// # Errors
@@ -176,4 +158,22 @@ fn sum_up(fates: &[(&Mutant, Fate)]) -> bool {
         fates.len()
     );
     surprising == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_said() {
+        let run = "verdicts\n  wrongly-trusted  UNEXPECTED  leak in gup_pte_range / do_anonymous_page, after\n      \
+                   349 runs\n\nleak in gup_pte_range / do_anonymous_page\n\n    CPU 0: gup\n";
+        assert_eq!(
+            what_failed(run).as_deref(),
+            Some("verdicts/wrongly-trusted: UNEXPECTED leak in gup_pte_range / do_anonymous_page, after 349 runs")
+        );
+        let test = "one\n  a  ok  nothing\n  b  INCONCLUSIVE  no leak in 3 runs\ntwo\n  c  FAILED  a leak\n";
+        assert_eq!(what_failed(test).as_deref(), Some("two/c: FAILED a leak"));
+        assert_eq!(what_failed("one\n  a  ok  nothing\n"), None);
+    }
 }
