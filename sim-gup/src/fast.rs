@@ -53,11 +53,18 @@ async fn gup_pte_range(
         // The reference keeps the page from being freed. The second look tells whether it was freed before
         // the reference was there, and perhaps became another's. If the entry is read too early, the page may be
         // freed and reused between the two, and what was read does not show it.
-        let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(cpu.read_once(ptep).await) };
+        let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(has_changed(cpu, ptep, pte).await) };
         if !try_grab_compound_head(cpu, head, flags).await {
             return Err(Fallback);
         }
-        if check!(cpu, GUP_PTE_RECHECK, second_look(cpu, ptep, early).await != pte) {
+        if check!(
+            cpu,
+            GUP_PTE_RECHECK,
+            match early {
+                Some(changed) => changed,
+                None => has_changed(cpu, ptep, pte).await,
+            }
+        ) {
             if cpu.has(GUP_RECHECK_PUT) {
                 put_compound_head(cpu, head, flags).await;
             }
@@ -93,12 +100,9 @@ async fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) {
     }
 }
 
-/// The second look at an entry, unless it was read `early`.
-async fn second_look(cpu: Cpu<'_>, ptep: Ptep, early: Option<Pte>) -> Pte {
-    match early {
-        Some(pte) => pte,
-        None => cpu.read_once(ptep).await,
-    }
+/// The second look at an entry: whether it is no longer what it was.
+async fn has_changed(cpu: Cpu<'_>, ptep: Ptep, pte: Pte) -> bool {
+    cpu.read_once(ptep).await != pte
 }
 
 /// `gup_pmd_range()`. Each entry is read once, and the value passed on: what is tested is followed.
