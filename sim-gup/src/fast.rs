@@ -52,16 +52,20 @@ async fn gup_pte_range(
         let head = compound_head(cpu, page).await;
 
         // The reference keeps the page from being freed. The second look tells whether it was freed before
-        // the reference was there, and perhaps became another's. In the wrong order, the page may be freed and
-        // reused between the two.
-        let ref_first = cpu.has(GUP_REF_THEN_RECHECK);
-        if !ref_first && has_changed(cpu, ptep, pte).await {
-            return Err(Fallback);
-        }
+        // the reference was there, and perhaps became another's. If the entry is read too early, the page may be
+        // freed and reused between the two, and what was read does not show it.
+        let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(has_changed(cpu, ptep, pte).await) };
         if !try_grab_compound_head(cpu, head, flags).await {
             return Err(Fallback);
         }
-        if ref_first && has_changed(cpu, ptep, pte).await {
+        if check!(
+            cpu,
+            GUP_PTE_RECHECK,
+            match early {
+                Some(changed) => changed,
+                None => has_changed(cpu, ptep, pte).await,
+            }
+        ) {
             if cpu.has(GUP_RECHECK_PUT) {
                 put_compound_head(cpu, head, flags).await;
             }
@@ -99,7 +103,7 @@ async fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) {
 
 /// The second look at an entry: whether it is no longer what it was.
 async fn has_changed(cpu: Cpu<'_>, ptep: Ptep, pte: Pte) -> bool {
-    check!(cpu, GUP_PTE_RECHECK, cpu.read_once(ptep).await != pte)
+    cpu.read_once(ptep).await != pte
 }
 
 /// `gup_pmd_range()`. Each entry is read once, and the value passed on: what is tested is followed.

@@ -124,6 +124,11 @@ pub enum Event {
         /// Which.
         pfn: Pfn,
     },
+    /// The kernel took a page for clean on purpose: what it holds need not be kept.
+    PageCleaned {
+        /// Which.
+        pfn: Pfn,
+    },
     /// The kernel copied one frame's contents to another.
     PageCopied {
         /// From where.

@@ -13,7 +13,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pmd, Pte, Ptep, vm_get_page_prot};
+use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vm_get_page_prot};
 use crate::rmap::page_is_anon;
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
@@ -216,7 +216,7 @@ async fn change_pte_range<'m>(
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
-            change_one(cpu, mm, ptep, addr, prot, upgrade).await;
+            change_one(cpu, mm, (ptep, pte), addr, prot, upgrade).await;
             pages += 1;
         }
     }
@@ -225,8 +225,15 @@ async fn change_pte_range<'m>(
 
 /// `ptep_modify_prot_start()` to `ptep_modify_prot_commit()`: the entry is empty in between, so that the hardware
 /// cannot set A or D in what will be overwritten.
-async fn change_one<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ptep: Ptep, addr: VirtAddr, prot: u64, upgrade: bool) {
-    let old = cpu.update_pte(mm, addr, ptep, |_| Entry::NONE).await;
+async fn change_one<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (ptep, seen): (Ptep, Pte),
+    addr: VirtAddr,
+    prot: u64,
+    upgrade: bool,
+) {
+    let old = ptep_get_and_clear(cpu, mm, addr, ptep, seen).await;
     let mut new = Pte::modify(old.entry, prot);
     if upgrade && can_change_pte_writable(cpu, old).await {
         new = new.with(Entry::RW);

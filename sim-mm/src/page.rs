@@ -149,6 +149,12 @@ pub(crate) async fn set_flags_unlocked(cpu: Cpu<'_>, page: Page, flags: PageFlag
     .await;
 }
 
+/// `set_page_dirty()`: the page holds what is nowhere else.
+#[track_caller]
+pub(crate) fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::DIRTY)
+}
+
 /// `SetPageReferenced()`: a hint for reclaim, by a plain locked bit.
 #[track_caller]
 pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {

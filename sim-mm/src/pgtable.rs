@@ -13,6 +13,7 @@ use crate::arch::pkeys::pkru_allows_pkey;
 use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
+use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
 use crate::vm_flags::VmFlags;
 
 /// A pointer to an entry.
@@ -359,17 +360,61 @@ impl<'m> Cpu<'m> {
         ptep: Ptep,
         update: U,
     ) -> impl Future<Output = Pte> + use<'m, U> {
-        let op = self.entry_op(ptep, OpKind::Rmw, std::panic::Location::caller());
+        self.change_pte(mm, va, ptep, None, update)
+    }
+
+    /// A change of a PTE: a locked one of what is there, or a store that goes by what was `seen` before. Answers what it
+    /// took for the old value.
+    #[track_caller]
+    fn change_pte<U: Fn(Entry) -> Entry + Unpin>(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        ptep: Ptep,
+        seen: Option<Pte>,
+        update: U,
+    ) -> impl Future<Output = Pte> + use<'m, U> {
+        let kind = if seen.is_some() { OpKind::Write } else { OpKind::Rmw };
+        let op = self.entry_op(ptep, kind, std::panic::Location::caller());
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
-            let new = update(old);
+            let new = update(seen.map_or(old, |seen| seen.entry));
             self.before_change();
-            hw.perform_rmw(&op, old.0, new.0);
+            match seen {
+                None => hw.perform_rmw(&op, old.0, new.0),
+                Some(_) => hw.perform_store(&op, new.0),
+            }
             self.table_access(ptep);
             if new != old {
                 self.note_pte(mm, va, old, new);
             }
-            ptep.value(old)
+            seen.unwrap_or(ptep.value(old))
         })
     }
+}
+
+/// `ptep_get_and_clear()` of an entry that was `seen` under its lock; answers what was there.
+#[track_caller]
+pub(crate) fn ptep_get_and_clear<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    va: VirtAddr,
+    ptep: Ptep,
+    seen: Pte,
+) -> impl Future<Output = Pte> + use<'m> {
+    let stored = (!cpu.has(PTEP_GET_AND_CLEAR)).then_some(seen);
+    cpu.change_pte(mm, va, ptep, stored, |_| Entry::NONE)
+}
+
+/// `ptep_set_wrprotect()` of an entry that was `seen` under its lock.
+#[track_caller]
+pub(crate) fn ptep_set_wrprotect<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    va: VirtAddr,
+    ptep: Ptep,
+    seen: Pte,
+) -> impl Future<Output = Pte> + use<'m> {
+    let stored = (!cpu.has(PTEP_SET_WRPROTECT)).then_some(seen);
+    cpu.change_pte(mm, va, ptep, stored, |entry| entry.without(Entry::RW))
 }

@@ -78,4 +78,10 @@ crate::safeguards! {
         "PCIDs stay off on processors whose INVLPG leaves global translations while they are on.";
     FLUSH_BARRIER = "flush-barrier" order in "flush_tlb_mm_range" since Release::v(4, 5), on X86, commit "71b3c126e611", cve "CVE-2016-2069" =>
         "A CPU that flushes an address space which is not loaded on it has a full barrier between what it changed and its look at the cpumask.";
+    PTEP_GET_AND_CLEAR = "ptep-get-and-clear" order in "ptep_get_and_clear" since Release::v26(12) =>
+        "An entry is read and cleared by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
+    PTEP_SET_WRPROTECT = "ptep-set-wrprotect" order in "copy_one_pte" since Release::v26(12) =>
+        "Fork takes write permission from an entry by one locked operation, because a store of what was read before undoes the dirty bit that the hardware has set since.";
+    ZAP_SET_PAGE_DIRTY = "zap-set-page-dirty" order in "zap_pte_range" since Release::v26(12) =>
+        "The dirty bit of an entry that maps a page of a file is kept in the page when the entry goes, because nothing else knows that the page was written.";
 }

@@ -46,6 +46,8 @@ pub(super) enum Fact {
         through: Option<u32>,
         device: bool,
     },
+    /// The hardware said in an entry that its page is dirty.
+    Dirtied { of: Option<PageOf>, pfn: Pfn },
     /// What user code had stored in a word of a page left the store buffer.
     Drained { of: PageOf, word: u32, value: u64 },
     /// A walk began with a cached entry of an upper level.
@@ -90,6 +92,7 @@ impl Fact {
             Fact::Count { pfn, .. }
             | Fact::Allocated { pfn, .. }
             | Fact::Freed { pfn }
+            | Fact::Dirtied { pfn, .. }
             | Fact::Touched { pfn, .. }
             | Fact::Pinned { pfn, .. } => Some(*pfn),
             Fact::Filled { leaf, .. } => Some(leaf.pfn()),
@@ -159,6 +162,8 @@ impl fmt::Display for Fact {
             Fact::Allocated { pfn, level: None } => write!(f, "{pfn} allocated"),
             Fact::Allocated { pfn, level: Some(level) } => write!(f, "{pfn} allocated, for {}s", level.name()),
             Fact::Freed { pfn } => write!(f, "{pfn} freed"),
+            Fact::Dirtied { of: Some(page), pfn } => write!(f, "pte of {page}: D set ({pfn})"),
+            Fact::Dirtied { of: None, pfn } => write!(f, "pte of {pfn}: D set"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
             Fact::Touched { of, pfn, word, value, write, device, .. } => {
                 let word = Word(*word);

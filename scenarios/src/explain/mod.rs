@@ -5,6 +5,7 @@ mod diagram;
 mod entries;
 mod fact;
 mod line;
+mod lives;
 mod narrator;
 mod prevent;
 mod relevance;
@@ -38,6 +39,9 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(
     for other in trace.findings.iter().filter(|other| other.oracle() != finding.oracle()) {
         let also = format!("{}: {}", other.oracle(), story.also(world, other));
         text.push_str(&diagram::wrap(&also, WIDTH));
+    }
+    if let Some(lives) = lives::told(world, trace, story.steps()) {
+        text.push_str(&diagram::wrap(&lives, WIDTH));
     }
     text
 }

@@ -169,6 +169,12 @@ impl<'a> Narrator<'a> {
                     let wrong = self.speculated == Some(entry.step) && self.is_frame(*table);
                     wrong.then_some(Fact::Speculated { level: *level, table: *table })
                 }
+                What::Hardware(Hardware::SetFlags { old, new }) => {
+                    let dirtied = new.has(Entry::DIRTY) && !old.has(Entry::DIRTY) && self.leads_to_frame(*new);
+                    let place = touched.and_then(|(found, _)| self.entries.at(entry.step, found.loc));
+                    let of = place.map(|place| self.page(entry, place));
+                    (dirtied && self.oracle == OracleId::DirtyLost).then_some(Fact::Dirtied { of, pfn: new.pfn() })
+                }
                 What::Hardware(event) => self.tell_hardware(event, entry),
                 What::Mm(event) => self.tell_mm(event, entry),
             };

@@ -87,7 +87,7 @@ fn decides_nothing(lines: &[Line], i: usize, oracle: OracleId) -> bool {
     };
     match count {
         _ if values.len() == 1 => !shares,
-        Count::Ref => false,
+        Count::Ref => oracle == OracleId::DirtyLost,
         Count::Map => oracle != OracleId::Mapcount && !lines[i + 1..].iter().any(is_read),
     }
 }
@@ -131,7 +131,7 @@ fn is_plain_access(fact: &Fact, oracle: OracleId) -> bool {
     let Fact::Touched { write, .. } = fact else { return false };
     match oracle {
         OracleId::Check => false,
-        OracleId::Leak | OracleId::CowBroken => !write,
+        OracleId::Leak | OracleId::CowBroken | OracleId::DirtyLost => !write,
         _ => true,
     }
 }

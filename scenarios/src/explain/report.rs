@@ -4,13 +4,13 @@
 use std::fmt::Write as _;
 
 use sim_core::Event as Core;
-use sim_mm::Event as Mm;
 
 use super::diagram::wrap;
+use super::lives::Lives;
 use super::spaces::Spaces;
 use super::{WIDTH, consequence};
 use crate::explore::Trace;
-use crate::oracle::{Finding, Logged, Site, Violation, What};
+use crate::oracle::{Finding, Logged, Site, What};
 use crate::record::Record;
 use crate::shell::command;
 use crate::world::World;
@@ -79,30 +79,12 @@ fn side(text: &mut String, spaces: &Spaces<'_>, trace: &Trace, word: &str, site:
 
 /// Where the frame or the object that the finding is about was allocated last before it, and freed.
 fn lives(text: &mut String, world: &World<'_>, spaces: &Spaces<'_>, trace: &Trace, finding: &Finding) {
-    let last = trace.log.last().map_or(0, |entry| entry.step);
-    let end = if finding.is_at_rest() { u64::MAX } else { last };
-    let before = || trace.log.iter().rev().filter(|entry| entry.step < end);
-    let memory = &world.kernel().core().memory;
-    let used = trace.log.iter().rev().find_map(|entry| match entry.what {
-        What::Core(Core::Access { loc, .. }) if entry.step == last => Some(memory.record_of(loc)),
-        _ => None,
-    });
-    let (allocated, freed) = match (finding.frame(), &finding.violation) {
-        (Some(frame), _) => (
-            before().find(|e| matches!(e.what, What::Mm(Mm::FrameAllocated { pfn, .. }) if pfn == frame)),
-            before().find(|e| matches!(e.what, What::Mm(Mm::FrameFreed { pfn }) if pfn == frame)),
-        ),
-        // Nothing says where an object is allocated.
-        (None, Violation::ObjectUsed { .. }) => {
-            (None, before().find(|e| matches!(e.what, What::Mm(Mm::ObjectFreed { first }) if Some(first) == used)))
-        }
-        (None, _) => return,
-    };
-    for (word, event) in [("Allocated by", allocated), ("Freed by", freed)] {
+    let Some(lives) = Lives::of(world, trace, finding) else { return };
+    for (word, event) in [("Allocated by", lives.allocated), ("Freed by", lives.freed)] {
         if let Some(Logged { step, cpu, stack: routines, .. }) = event {
             let site = Site { cpu: *cpu, step: *step, stack: routines.clone() };
             stack(text, spaces, trace, word, &site, true);
-        } else if finding.frame().is_some() && word == "Allocated by" {
+        } else if lives.begin_before() && word == "Allocated by" {
             let _ = writeln!(text, "\nAllocated before the run, or never");
         }
     }

@@ -64,6 +64,11 @@ impl Story {
         Story { lines, heads: narrator.heads(), consequence }
     }
 
+    /// The step of each line.
+    pub(super) fn steps(&self) -> Vec<u64> {
+        steps(&self.lines)
+    }
+
     /// What another oracle says, with the numbers of the lines.
     pub(super) fn also(&self, world: &World<'_>, finding: &Finding) -> String {
         finding.violation.sentence(&Called::of(world, Some(steps(&self.lines))))
@@ -95,6 +100,11 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
         OracleId::BadPageMap if lines.iter().any(|line| line.step == finding.site.step) => {
             lines.iter().rposition(|line| line.step == finding.site.step)
         }
+        // The change that the bit did not survive.
+        OracleId::DirtyLost => lines.iter().rposition(|line| match &line.fact {
+            Fact::Entry { old, .. } => !line.fact.is_read() && narrator.leads_to_frame(*old),
+            _ => false,
+        }),
         _ if finding.is_at_rest() => {
             let lost = lines.iter().rposition(|line| match &line.fact {
                 Fact::Entry { old, new, .. } => {

@@ -14,6 +14,7 @@ use crate::hardware::profile;
 use crate::scenario::{MachineSpec, Scenario};
 use crate::world::{STEP_BOUND, SetupError, Tally, World};
 use sim_core::source::Source;
+use sim_core::systematic;
 use sim_mm::KernelConfig;
 
 /// What a campaign is about.
@@ -29,7 +30,8 @@ pub struct Campaign<'s> {
     pub strategy: Strategy,
     /// The number of the first run.
     pub seed: u64,
-    /// From the number of a run to that of the next: 1, or how many machines share the numbers.
+    /// From the number of a run to that of the next: 1, or how many machines share the numbers. They share the
+    /// subtrees of a search by their numbers in the same way.
     pub stride: u64,
     /// Runs at the most.
     pub runs: u64,
@@ -74,6 +76,10 @@ pub struct Explored {
     pub trace: Option<Trace>,
     /// Of a search: the first run of each finding in full, in the order of `found`.
     pub(crate) traces: Vec<Trace>,
+    /// Of a search that was divided: how many subtrees it has, with what comes before them, for all machines together.
+    pub subtrees: u64,
+    /// Its pieces up to the one with which counting ends, if several machines do the search.
+    pub pieces: Vec<Piece>,
     /// Whether somebody asked for the end.
     pub interrupted: bool,
     /// The search that came to it, where a sample was asked for and did not.
@@ -82,6 +88,19 @@ pub struct Explored {
     pub extent: Extent,
     /// What failed in its runs, and what was checked.
     pub tally: Tally,
+}
+
+/// A piece of a search: some runs of one of its subtrees.
+#[derive(Clone, Debug, Default)]
+pub struct Piece {
+    /// The subtree, from 1; 0 is what comes before all of them.
+    pub subtree: u64,
+    /// What its runs came to, by numbers of their own.
+    pub explored: Explored,
+    /// How its schedules ended.
+    pub tally: systematic::Tally,
+    /// How much of the subtree is done then, in [`WHOLE_SEARCH`](super::WHOLE_SEARCH)ths: all of them, if this is its last piece.
+    pub progress: u64,
 }
 
 impl Explored {

@@ -28,7 +28,7 @@ impl Campaign<'_> {
         let mut found = None;
         if !chosen && self.strategy.samples() {
             let strategy = Strategy::Exhaustive(Exhaustive::TRACES);
-            let small = Campaign { strategy, runs: RUNS_OF_SMALL, jobs: 1, ..*self };
+            let small = Campaign { strategy, seed: 0, stride: 1, runs: RUNS_OF_SMALL, jobs: 1, ..*self };
             let first = match goal {
                 Goal::First(accepts) => Goal::First(accepts),
                 Goal::All => Goal::First(&|_| true),

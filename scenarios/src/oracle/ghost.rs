@@ -59,6 +59,8 @@ struct Frame {
     copied_from: Option<Pfn>,
     /// The address space whose root it was last.
     root_of: Option<MmId>,
+    /// Who first made an entry say that it is dirty, since it was allocated or cleaned on purpose.
+    dirtied: Option<Site>,
 }
 
 /// A value that an entry had, and whether it still has it.
@@ -184,6 +186,21 @@ impl<'a> Seen<'a> {
     /// The page of an object that processes share which a frame is, or was last since it was allocated.
     pub(super) fn shared(self, pfn: Pfn) -> Option<SharedPage> {
         self.frame(pfn, OfFrame::Mappings)?.shared
+    }
+
+    /// Who first made an entry say that a frame is dirty, since it was allocated or cleaned on purpose.
+    pub(super) fn dirtied(self, pfn: Pfn) -> Option<&'a Site> {
+        self.frame(pfn, OfFrame::Dirty)?.dirtied.as_ref()
+    }
+
+    /// The pages that a frame was ever behind since it was allocated.
+    pub(super) fn homes(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
+        self.frame(pfn, OfFrame::Mappings).map(|frame| frame.homes.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether a frame belongs to a file.
+    pub(super) fn is_of_file(self, pfn: Pfn) -> bool {
+        self.shared(pfn).is_some()
     }
 
     /// Who last made an entry lead to a frame, for each address space that did, the latest last.
@@ -403,8 +420,23 @@ impl Ghost {
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
             frame.mapped_by.clear();
         }
+        self.cleaned(core, pfn);
         if for_use != FrameUse::Data {
             self.cleared(core, pfn);
+        }
+    }
+
+    /// An entry of a frame says that it is dirty.
+    pub(super) fn dirtied(&mut self, core: &Core, pfn: Pfn, site: impl FnOnce() -> Site) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_none()) {
+            frame.dirtied = Some(site());
+        }
+    }
+
+    /// What a frame holds need not be kept.
+    pub(super) fn cleaned(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_some()) {
+            frame.dirtied = None;
         }
     }
 

@@ -58,6 +58,8 @@ oracles! {
     Mapcount = "mapcount";
     /// Mappings, page tables and entries contradict each other when everything is at rest.
     BadPageMap = "bad-page-map";
+    /// A page was written, and neither an entry nor the page itself says so any more.
+    DirtyLost = "dirty-lost";
     /// A flag of a page that somebody set is gone, and nobody cleared it.
     FlagLost = "flag-lost";
     /// No task can go on, and some task has not ended.

@@ -7,6 +7,7 @@
 mod bad_page_map;
 mod check;
 mod cow_broken;
+mod dirty_lost;
 mod flag_lost;
 mod frame_use_after_free;
 mod ghost;

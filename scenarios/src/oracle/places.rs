@@ -27,9 +27,11 @@ pub(super) enum OfFrame {
     Readers,
     /// The address space whose root it is.
     Root,
+    /// Since when something is in it that is nowhere else.
+    Dirty,
 }
 
-const PER_FRAME: u32 = 6;
+const PER_FRAME: u32 = 7;
 
 /// The parts of what is known of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

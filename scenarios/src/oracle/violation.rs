@@ -62,6 +62,8 @@ pub enum Violation {
     MapcountAtRest { pfn: Pfn, count: u64, mappings: u64 },
     /// `bad-page-map`, at rest: an address space contradicts itself.
     BadPageMap { what: Miscount },
+    /// `dirty-lost`, at rest: a page was written, and nothing says so.
+    DirtyLost { pfn: Pfn, page: Option<(MmId, VirtAddr)> },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `livelock`: a run has not ended within its bound.
@@ -181,6 +183,7 @@ impl Violation {
             | Violation::LostAtRest { .. } => OracleId::Refcount,
             Violation::FreedUnderMapping { .. } | Violation::MapcountAtRest { .. } => OracleId::Mapcount,
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
+            Violation::DirtyLost { .. } => OracleId::DirtyLost,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::Livelock { .. } => OracleId::Livelock,
             Violation::Value { .. }
@@ -215,6 +218,7 @@ impl Violation {
             | Violation::CountAtRest { pfn, .. }
             | Violation::LostAtRest { pfn }
             | Violation::FreedUnderMapping { pfn, .. }
+            | Violation::DirtyLost { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
             Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
             Violation::BadPageMap { what: Miscount::OtherPage { page, .. } } => Some(page.0),
@@ -248,6 +252,7 @@ impl Violation {
             | Violation::BadPageMap { what: Miscount::Stray { mm, va } | Miscount::OtherPage { mm, va, .. } } => {
                 Some((mm, va))
             }
+            Violation::DirtyLost { page, .. } => page,
             _ => None,
         }
     }
@@ -260,6 +265,7 @@ impl Violation {
                 | Violation::LostAtRest { .. }
                 | Violation::MapcountAtRest { .. }
                 | Violation::BadPageMap { .. }
+                | Violation::DirtyLost { .. }
                 | Violation::Deadlock { .. }
                 | Violation::Livelock { .. }
                 | Violation::Value { .. }
@@ -365,6 +371,10 @@ impl Violation {
             }
             Violation::MapcountAtRest { pfn, count, mappings } => {
                 format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it")
+            }
+            Violation::DirtyLost { pfn, page } => {
+                let place = page.map_or_else(String::new, |(mm, va)| format!(" at {}", names.page_of(mm, va)));
+                format!("{pfn} was written{place}, but at rest neither an entry nor the page itself is dirty")
             }
             Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
                 let (mm, page) = (names.mm(*mm), names.page(*mm, *va));

@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, Reach};
-use sim_mmu::{Event as Hardware, Walker};
+use sim_mm::{Event as Mm, Kernel, Reach, is_pte_present};
+use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
 use super::{
-    Finding, Site, bad_page_map, cow_broken, flag_lost, frame_use_after_free, incoherent, kernel_bug, leak,
-    mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
+    Finding, Site, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent, kernel_bug,
+    leak, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -120,7 +120,9 @@ impl Watch {
             Some(_) => [contradicts, None],
             None => [refcount::at_rest(ghost, kernel, reach, &site), mapcount::at_rest(ghost, kernel, &site)],
         };
-        self.findings.borrow_mut().extend(found.into_iter().flatten());
+        // Where pages themselves are lost, what their entries say is no news.
+        let dirty = found.iter().all(Option::is_none).then(|| dirty_lost::at_rest(ghost, kernel, &site)).flatten();
+        self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty));
     }
 
     /// One at a time, and not as a list: a finding is large to move, and most times there is none.
@@ -207,10 +209,12 @@ impl sim_mmu::Observer for Watch {
                 self.report(cpu.core, shared);
             }
             Hardware::Filled(translation) => ghost.filled(core, translation.pfn),
-            Hardware::Began(_)
-            | Hardware::Faulted(_)
-            | Hardware::SetFlags { .. }
-            | Hardware::Invalidated { .. } => {}
+            Hardware::SetFlags { old, new } => {
+                if new.has(Entry::DIRTY) && !old.has(Entry::DIRTY) {
+                    ghost.dirtied(core, new.pfn(), || site(*cpu));
+                }
+            }
+            Hardware::Began(_) | Hardware::Faulted(_) | Hardware::Invalidated { .. } => {}
         }
     }
 }
@@ -234,9 +238,15 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, counted);
             }
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
+            Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
-            Mm::PteChanged { mm, va, old, new, .. } => ghost.pte_changed(core, mm, va, old, new, site),
+            Mm::PteChanged { mm, va, old, new, .. } => {
+                if is_pte_present(new) && new.has(Entry::DIRTY) {
+                    ghost.dirtied(core, new.pfn(), || site.clone());
+                }
+                ghost.pte_changed(core, mm, va, old, new, site);
+            }
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
             }

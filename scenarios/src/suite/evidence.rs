@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::pieces::Search;
 use crate::case::Verdict;
 use crate::record::Record;
 
@@ -57,6 +58,9 @@ pub struct Explored {
     /// Runs that were not given up: of a search, those that count.
     #[serde(default)]
     pub whole_runs: u64,
+    /// What this shard did of a search that all shards share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
     /// What a search found that came before the runs, if they found nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searched: Option<Hit>,
@@ -94,22 +98,17 @@ impl Evidence {
         }
     }
 
-    /// The evidence of all shards on one item, as one machine that began at run `seed` would have found it.
+    /// The evidence of all shards on one item that is no search they share, as one machine that began at run `seed` would have found it.
     pub(super) fn combine(parts: Vec<Evidence>, seed: u64) -> Evidence {
-        let mut explored: Option<Explored> = None;
+        let mut explored: Vec<Explored> = Vec::new();
         let mut other: Option<Evidence> = None;
         for part in parts {
             match part {
-                Evidence::Explored(part) => {
-                    explored = Some(match explored {
-                        Some(sofar) => sofar.and(*part),
-                        None => *part,
-                    });
-                }
+                Evidence::Explored(part) => explored.push(*part),
                 part => other = Some(other.unwrap_or(part)),
             }
         }
-        match (explored, other) {
+        match (explored.into_iter().reduce(Explored::and), other) {
             (Some(mut explored), other) => {
                 if let Some(Evidence::NotReached { why }) = other {
                     explored.lacks(why);
@@ -136,6 +135,7 @@ impl Explored {
             unchecked: Vec::new(),
             failed: BTreeMap::new(),
             whole_runs: 0,
+            search: None,
             searched: None,
         }
     }
@@ -148,8 +148,8 @@ impl Explored {
     /// Both together. The earlier hit decides.
     fn and(self, other: Explored) -> Explored {
         // What is small was searched whole by each shard.
-        if self.exhaustive.is_some() && self.exhaustive == other.exhaustive {
-            return self;
+        if self.exhaustive.is_some() && other.exhaustive.is_some() {
+            return if self.cut.is_none() { self } else { other };
         }
         let runs = self.runs + other.runs;
         let mut found = [self.found.clone(), other.found.clone()].concat();
@@ -194,7 +194,10 @@ impl Explored {
     fn up_to_the_hit(&mut self, seed: u64) {
         if let Some(hit) = &self.hit {
             self.searched = None;
-            self.runs = hit.run - seed + 1;
+            // A search has no seed, and no shard did more of it than another.
+            if self.exhaustive.is_none() {
+                self.runs = hit.run - seed + 1;
+            }
             self.found.retain(|(run, _)| *run <= hit.run);
         }
         let mut seen = Vec::new();

@@ -10,7 +10,7 @@ use super::plan::{Group, Item, Kind, Options, Plan, sha256};
 use super::select::Selectors;
 use super::work::Work;
 use crate::case::{RUNS_TO_FIND, RUNS_TO_TRUST};
-use crate::explore::Strategy;
+use crate::explore::{Exhaustive, Strategy};
 use crate::json::{EXCERPT, shown};
 use crate::library::{self, Loaded};
 use crate::record::Record;
@@ -163,7 +163,7 @@ impl<'s> Gatherer<'s> {
         if group.items.is_empty() {
             let skip = Some("the scenario has no cases".to_owned());
             let command = format!("mmsim run {}", quoted(name));
-            group.items.push(Item { skip, ..plain("cases", digest, NO_VIOLATION, Kind::Exhaustive, command) });
+            group.items.push(Item { skip, ..plain("cases", digest, NO_VIOLATION, Kind::States, command) });
             self.gathered.works.push(Work::Nothing);
         }
         self.gathered.plan.groups.push(group);
@@ -175,9 +175,13 @@ impl<'s> Gatherer<'s> {
         let options = &self.gathered.plan.options;
         let usual = if case.expect == Expect::NoViolation { RUNS_TO_TRUST } else { RUNS_TO_FIND };
         let runs = options.runs.or(case.explore.runs).unwrap_or(usual);
-        let kind = if Strategy::from(case.explore).samples() { Kind::Sampled { runs } } else { Kind::Exhaustive };
+        let kind = match Strategy::from(case.explore) {
+            Strategy::Exhaustive(how) if how == Exhaustive::TRACES => Kind::Exhaustive,
+            Strategy::Exhaustive(_) => Kind::States,
+            _ => Kind::Sampled { runs },
+        };
         let strategy = options.strategy.as_ref().map_or_else(String::new, |name| format!(" --strategy {name}"));
-        let bound = options.preemptions.filter(|_| kind == Kind::Exhaustive);
+        let bound = options.preemptions.filter(|_| kind == Kind::States);
         let bound = bound.map_or_else(String::new, |most| format!(" --preemptions {most}"));
         let command = format!("mmsim run {} --case {}{strategy}{bound}", quoted(file), quoted(&case.name));
         Item {

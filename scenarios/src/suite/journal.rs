@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::shard::Shard;
 
 /// The format that this build writes and reads.
-const FORMAT: &str = "mmsim-journal-1";
+const FORMAT: &str = "mmsim-journal-2";
 
 /// An open journal.
 #[derive(Debug)]

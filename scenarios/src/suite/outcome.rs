@@ -134,14 +134,12 @@ impl Judge {
     fn case(&self, item: &Item, explored: &Explored) -> Outcome {
         let what = line(item, explored);
         match explored.verdict {
+            _ if explored.search.is_some() && explored.hit.is_none() => in_this_shard(explored, what),
             Verdict::Violation | Verdict::Absent => failed(item, what, self.details(item, explored)),
             Verdict::Inconclusive | Verdict::AsExpected | Verdict::Unchecked
                 if self.sees_a_part(item) && explored.hit.is_none() && explored.exhaustive.is_none() =>
             {
-                match &explored.cut {
-                    Some(_) => Outcome::plain(Status::Inconclusive, &what),
-                    None => Outcome::plain(Status::Elsewhere, &format!("{what}, in this shard")),
-                }
+                in_this_shard(explored, what)
             }
             Verdict::AsExpected => passed(item, what),
             Verdict::Unchecked => failed(
@@ -190,6 +188,14 @@ impl Judge {
 impl Outcome {
     fn plain(status: Status, what: &str) -> Outcome {
         Outcome { status, what: what.to_owned(), details: Vec::new(), time: None }
+    }
+}
+
+/// What one shard says that has not found what decides.
+fn in_this_shard(explored: &Explored, what: String) -> Outcome {
+    match &explored.cut {
+        Some(_) => Outcome::plain(Status::Inconclusive, &what),
+        None => Outcome::plain(Status::Elsewhere, &format!("{what}, in this shard")),
     }
 }
 

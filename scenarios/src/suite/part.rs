@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::plan::{Item, Plan};
+use super::search;
 use super::shard::Shard;
 use crate::json::{ReadError, read_text};
 use crate::record::Record;
 
 /// The format that this build writes and reads.
-const FORMAT: &str = "mmsim-shard-1";
+const FORMAT: &str = "mmsim-shard-2";
 
 /// What one shard found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,7 +133,7 @@ impl Part {
 
     /// Whether it should know of an item.
     fn concerns(&self, place: usize, item: &Item) -> bool {
-        item.is_sampled() || self.shard.owns(place)
+        item.is_shared() || self.shard.owns(place)
     }
 }
 
@@ -182,10 +183,10 @@ pub fn merge(parts: Vec<(String, Part)>) -> Result<Merged, PartError> {
             found.push(known.unwrap_or_else(|| Evidence::NotReached { why: why() }));
         }
         let owner = parts[0].shard.owner(place);
-        if !missing.is_empty() && (item.is_sampled() || missing.contains(&owner)) {
+        if !missing.is_empty() && (item.is_shared() || missing.contains(&owner)) {
             found.push(Evidence::NotReached { why: describe_missing(&missing, of) });
         }
-        Evidence::combine(found, plan.options.seed)
+        search::combined(found, plan.options.seed)
     });
     let evidence = evidence.collect();
     Ok(Merged { evidence, shortest: shortest(&parts), missing, of, plan })

@@ -74,8 +74,10 @@ pub enum Kind {
         /// How many.
         runs: u64,
     },
-    /// A search through all schedules.
+    /// A search by traces, through all schedules: can be divided.
     Exhaustive,
+    /// A search by states: stays in one piece.
+    States,
     /// A replay.
     Record,
     /// Nothing: the file cannot be used.
@@ -86,9 +88,14 @@ pub enum Kind {
 }
 
 impl Item {
-    /// Whether it is runs that can be divided.
+    /// Whether it is runs, each by itself.
     pub fn is_sampled(&self) -> bool {
         matches!(self.kind, Kind::Sampled { .. })
+    }
+
+    /// Whether each shard does a part of it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.kind, Kind::Sampled { .. } | Kind::Exhaustive)
     }
 }
 

@@ -87,7 +87,7 @@ impl Workers<'_> {
 
     /// Whether an item is this shard's, and still to do.
     fn is_open(&self, place: usize, item: &Item) -> bool {
-        let ours = item.is_sampled() || self.shard.owns(place);
+        let ours = item.is_shared() || self.shard.owns(place);
         ours && item.skip.is_none() && !self.done.contains_key(&place)
     }
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Explored, Hit};
+use super::pieces::{Piece, Search};
 use super::plan::{Item, Kind, Options};
 use super::shard::Shard;
 use super::stop::Stop;
 use crate::case::{Budget, Report, Verdict, configuration, judge};
-use crate::explore::{Campaign, Extent, Strategy, Trace};
+use crate::explore::{self, Campaign, Extent, Strategy, Trace};
 use crate::json::EXCERPT;
 use crate::library::Loaded;
 use crate::oracle::Finding;
@@ -64,8 +65,12 @@ fn explore(
             stride: shard.of(),
             jobs,
         },
+        Kind::Exhaustive => {
+            Budget { runs: options.runs, seed: options.seed + shard.index() - 1, stride: shard.of(), jobs }
+        }
         _ => Budget { runs: options.runs, seed: options.seed, stride: 1, jobs },
     };
+    let runs = budget.runs_for(case);
     let report = judge(&loaded.scenario, case, budget, stop.flag(), &|_| ()).map_err(|e| e.to_string())?;
     let cut = report.explored.interrupted.then(|| stop.why());
     let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
@@ -80,7 +85,11 @@ fn explore(
     let unchecked = report.explored.tally.unchecked();
     let unchecked = unchecked.into_iter().map(|check| told_unchecked(&loaded.scenario, check)).collect();
     let extent = report.explored.extent;
-    let exhaustive = (extent != Extent::Sampled).then(|| extent.to_string());
+    let search = search(loaded, &report, runs).filter(|_| shard.of() > 1);
+    let exhaustive = (extent != Extent::Sampled).then(|| match &search {
+        Some(part) => part.to_string(),
+        None => extent.to_string(),
+    });
     Ok(Evidence::Explored(Box::new(Explored {
         verdict: report.verdict,
         runs: report.explored.runs,
@@ -91,8 +100,34 @@ fn explore(
         unchecked,
         failed,
         whole_runs,
+        search,
         searched: None,
     })))
+}
+
+/// What a shard did of a search, if it was divided.
+fn search(loaded: &Loaded, report: &Report, budget: u64) -> Option<Search> {
+    let piece = |piece: &explore::Piece| {
+        let explore::Piece { subtree, explored, tally, progress } = piece;
+        let checks = explored.tally.unchecked();
+        let unchecked = checks.into_iter().map(|check| told_unchecked(&loaded.scenario, check)).collect();
+        Piece {
+            subtree: *subtree,
+            progress: *progress,
+            runs: explored.runs,
+            complete: tally.complete,
+            blocked: tally.blocked,
+            cut: tally.cut,
+            hit: explored.first,
+            found: explored.found.iter().map(|found| (found.run, found.title.clone())).collect(),
+            unchecked: explored.tally.has_ended().then_some(unchecked),
+            failed: explored.tally.failed_how(&loaded.scenario),
+            whole_runs: explored.tally.runs,
+        }
+    };
+    let explored = &report.explored;
+    let pieces = explored.pieces.iter().map(piece).collect();
+    (explored.subtrees > 0).then_some(Search { budget, subtrees: explored.subtrees, pieces })
 }
 
 /// The finding that decided, with a record if nobody expected it.

@@ -86,6 +86,11 @@ impl Tally {
         never.map(|(check, _)| check).collect()
     }
 
+    /// Whether a run went to its end: checks were made then.
+    pub fn has_ended(&self) -> bool {
+        self.ended > 0
+    }
+
     /// For each operation that failed, a clause on how, and in how many runs.
     pub fn failed_how(&self, scenario: &Scenario) -> BTreeMap<String, u64> {
         let clause = |failed: &Failed| {

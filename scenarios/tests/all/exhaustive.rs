@@ -111,5 +111,5 @@ fn threads_change_nothing() {
         assert!(alone == told(2) && alone == told(3), "{runs} runs");
     }
     let cut = explore_with(kernel, traces, 3_001, 2, Goal::All);
-    assert_eq!((cut.runs, cut.extent.is_verified()), (3_001, false), "{}", cut.extent);
+    assert!((1_978..=3_001).contains(&cut.runs) && !cut.extent.is_verified(), "{} runs, {}", cut.runs, cut.extent);
 }

@@ -67,6 +67,21 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn dirty_bit_vs_mprotect() {
+    check("dirty-bit-vs-mprotect");
+}
+
+#[test]
+fn dirty_bit_vs_fork() {
+    check("dirty-bit-vs-fork");
+}
+
+#[test]
+fn dirty_bit_of_a_file() {
+    check("dirty-bit-of-a-file");
+}
+
+#[test]
 fn spec_ref_vs_reuse() {
     check("spec-ref-vs-reuse");
 }

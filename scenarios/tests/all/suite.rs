@@ -151,6 +151,40 @@ fn merged_shards_are_what_one_machine_says() {
     assert!(!folder.join("x.xml").exists());
 }
 
+/// A search is divided too: whether it is through, is cut by its budget, finds what it was to find, or what it was not.
+#[test]
+fn merged_searches_are_what_one_machine_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let suites: [(&[&str], &str, &[u64]); 4] = [
+        (&["fork-vs-cached-writes"], "100000", &[2, 5]),
+        (&["freed-table"], "2500", &[1, 2, 3, 5]),
+        (&["slow-gup-vs-zap", "two-flushes"], "2100", &[3]),
+        (&["spec-ref-vs-reuse"], "100000", &[2, 3]),
+    ];
+    let mut divided = 0;
+    for (names, runs, divisions) in suites {
+        let how = [&["test"], names, &["--strategy", "exhaustive", "--runs", runs, "--format", "json"]].concat();
+        let whole = mmsim(folder, &[&how[..], &["--jobs", "1"]].concat());
+        let threads = mmsim(folder, &[&how[..], &["--jobs", "3"]].concat());
+        assert_eq!(text(&whole.stdout), text(&threads.stdout), "{names:?} on three threads");
+        for of in divisions {
+            let parts = format!("{}-{runs}-{of}", names[0]);
+            for index in 1..=*of {
+                let shard = format!("{index}/{of}");
+                let jobs = if index % 2 == 0 { "2" } else { "1" };
+                mmsim(folder, &[&how[..], &["--shard", &shard, "--out", &parts, "--jobs", jobs]].concat());
+                let part = read(folder, &format!("{parts}/shard-{index}-of-{of}.mmsim-shard.json"));
+                divided += part.matches("\"pieces\": [").count();
+            }
+            let merged = mmsim(folder, &["merge", &parts, "--format", "json"]);
+            assert_eq!(text(&whole.stdout), text(&merged.stdout), "{names:?}, {runs} runs, {of} shards");
+            assert_eq!(whole.status.code(), merged.status.code(), "{names:?}, {runs} runs, {of} shards");
+        }
+    }
+    assert!(divided > 20, "searches that are through in a moment are not divided: {divided}");
+}
+
 #[test]
 fn merged_shards_stop_where_one_machine_stops() {
     let folder = suite();
@@ -202,7 +236,7 @@ fn what_does_not_belong_together_is_not_merged() {
     fails(folder, &["merge", first, "edited"], 3, "the content of suite/quiet.json/writes differs");
     write(folder, "cut.json", &read(folder, first)[..200]);
     fails(folder, &["merge", "cut.json"], 3, "cut.json:");
-    write(folder, "old.json", &read(folder, first).replace("mmsim-shard-1", "mmsim-shard-0"));
+    write(folder, "old.json", &read(folder, first).replace("mmsim-shard-2", "mmsim-shard-0"));
     fails(folder, &["merge", "old.json"], 3, "merge them with the build that wrote them");
     write(folder, "changed.json", &read(folder, first).replacen("\"runs\": 500", "\"runs\": 501", 1));
     fails(folder, &["merge", "changed.json"], 3, "its digest differs");

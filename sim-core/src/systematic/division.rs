@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::Tally;
+use super::frontier::Subtree;
 use super::lanes::Lanes;
 use super::node::Left;
 use super::unit::{Done, Handed, Unit};
@@ -71,6 +72,8 @@ pub struct Division {
     size: u64,
     /// Runs that are neither done nor given out.
     runs: u64,
+    /// What it is a division of, if not of a whole search.
+    subtree: Option<Subtree>,
     sees: Sees,
     tally: Tally,
     states: Vec<Option<State>>,
@@ -88,6 +91,7 @@ impl Division {
         Division {
             size,
             runs,
+            subtree: None,
             sees: Sees::default(),
             tally: Tally::default(),
             states: Vec::new(),
@@ -96,6 +100,11 @@ impl Division {
             out: VecDeque::new(),
             number: 0,
         }
+    }
+
+    /// A subtree of a search, in units of `size` runs.
+    pub fn below(size: u64, subtree: Subtree) -> Division {
+        Division { subtree: Some(subtree), sees: Sees::ALL, ..Division::new(size, u64::MAX) }
     }
 
     /// What was done, as far as results were added.
@@ -149,7 +158,10 @@ impl Division {
         let number = self.number;
         (self.number, self.runs) = (number + 1, self.runs - budget);
         self.out.push_back(Out { number, state: at, budget });
-        let mut unit = Unit { answers: Vec::new(), known: Vec::new(), left: None, sees: self.sees, budget };
+        let mut unit = match &self.subtree {
+            Some(subtree) => Unit::of(subtree, budget),
+            None => Unit { answers: Vec::new(), known: Vec::new(), left: None, sees: self.sees, budget },
+        };
         if let Some(at) = at {
             self.state_mut(at).held = Held::Out;
             for at in self.way(at) {
@@ -176,8 +188,10 @@ impl Division {
         }
         self.tally.add(done.tally);
         let way = out.state.map_or_else(Vec::new, |at| self.way(at));
+        // Nothing can be wanted above a subtree.
+        let above = self.subtree.as_ref().map_or(0, |subtree| subtree.depth);
         for (depth, lanes) in done.wanted {
-            self.want(way[depth], lanes);
+            self.want(way[depth - above], lanes);
         }
         let mut at = out.state;
         for (n, handed) in done.states.into_iter().enumerate() {
@@ -282,7 +296,8 @@ impl Division {
 }
 
 impl Tally {
-    fn add(&mut self, other: Tally) {
+    /// Adds what other schedules came to.
+    pub fn add(&mut self, other: Tally) {
         self.complete += other.complete;
         self.blocked += other.blocked;
         self.cut += other.cut;

@@ -29,6 +29,8 @@ pub(super) struct Lanes(u128);
 impl Lanes {
     pub(super) const NONE: Lanes = Lanes(0);
 
+    pub(super) const ALL: Lanes = Lanes(u128::MAX);
+
     pub(super) fn only(lane: Lane) -> Lanes {
         Lanes(1 << lane.0)
     }

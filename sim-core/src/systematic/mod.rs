@@ -13,9 +13,11 @@
 //! A run repeats the decisions of the run before it, up to the state in which something is left to try. Nothing
 //! is watched up to there, and each step is watched from there on.
 //!
-//! A search can be divided into units. `unit.rs` does one unit, and `division.rs` says which units there are.
+//! A search can be divided into units. `unit.rs` does one unit, and `division.rs` says which units there are. A search
+//! can also be cut into subtrees that have nothing to say to each other: `frontier.rs`.
 
 mod division;
+mod frontier;
 mod happens_before;
 mod lanes;
 mod node;
@@ -24,8 +26,10 @@ mod unit;
 mod visited;
 
 pub use division::Division;
+pub use frontier::Subtree;
 pub use unit::{Done, Unit};
 
+use frontier::Frontier;
 use happens_before::HappensBefore;
 use lanes::{Lane, Lanes};
 use node::{Node, Path, reverse};
@@ -92,6 +96,8 @@ pub struct Search {
     runs: u64,
     /// There is another run.
     more: bool,
+    /// It looks for subtrees, if it does.
+    frontier: Option<Frontier>,
 }
 
 impl Search {
@@ -129,6 +135,7 @@ impl Search {
             is_first: true,
             runs: 0,
             more: true,
+            frontier: None,
         }
     }
 
@@ -162,6 +169,9 @@ impl Search {
     /// A run starts; answers the number of its first step that has to be watched.
     pub(crate) fn start(&mut self) -> u64 {
         self.given = 0;
+        if let Some(frontier) = &mut self.frontier {
+            frontier.is_there = false;
+        }
         self.at_branch = !self.path.nodes.is_empty();
         self.path.nodes.len().saturating_sub(1) as u64
     }
@@ -191,6 +201,9 @@ impl Search {
             self.path.pop();
             return None;
         };
+        if self.frontier.as_mut().is_some_and(|frontier| frontier.take(&mut self.path)) {
+            return None;
+        }
         self.path.take(lane, 0, self.cpus);
         self.given = self.path.answers.len();
         self.path.nodes.last().map(|node| node.current)
@@ -198,14 +211,16 @@ impl Search {
 
     /// Says which lanes to try in the last node, and which first.
     fn pick(&mut self, enabled: &Enabled<'_>) -> Option<Lane> {
-        let goes_on = self.goes_on(self.path.nodes.len() - 1);
+        let at = self.path.nodes.len() - 1;
+        let goes_on = self.goes_on(at);
         let node = self.path.nodes.last_mut()?;
         // Going on with what ran last is the simplest.
         let first = Lane::of(enabled.get(0), self.cpus);
         if self.reduction == Reduction::Sources {
             let awake = node.enabled.without(node.asleep);
             let lane = if awake.has(first) { Some(first) } else { awake.first() };
-            node.backtrack = lane.map_or(Lanes::NONE, Lanes::only);
+            let is_first = self.frontier.as_ref().is_some_and(|frontier| at < frontier.depth);
+            node.backtrack = if is_first { awake } else { lane.map_or(Lanes::NONE, Lanes::only) };
             return lane;
         }
         let spent = self.preemptions.is_some_and(|most| node.preemptions >= most);
@@ -263,6 +278,7 @@ impl Search {
         self.runs += 1;
         self.pruned = matches!(outcome, Outcome::Pruned);
         match outcome {
+            Outcome::Pruned if self.is_at_frontier() => {}
             Outcome::Pruned => self.tally.blocked += 1,
             Outcome::StepBound => self.tally.cut += 1,
             Outcome::Completed | Outcome::Deadlock(_) | Outcome::Stopped => self.tally.complete += 1,

@@ -185,6 +185,11 @@ impl Path {
         node.prints = self.prints.len();
     }
 
+    /// The answers that led to the last node.
+    pub(super) fn way(&self) -> &[(u32, u32)] {
+        self.nodes.last().map_or(&[], |node| &self.answers[..node.from.answers])
+    }
+
     /// The answers that decided on the last node's step.
     pub(super) fn step(&self) -> &[(u32, u32)] {
         self.nodes.last().map_or(&[], |node| &self.answers[node.from.answers..])

@@ -5,6 +5,7 @@
 //! there by itself. It never goes back above that state. If a race wants another lane to be tried above it, the
 //! unit reports that at its end. If the unit ends early, it hands over what is left below.
 
+use super::frontier::{Frontier, Subtree};
 use super::lanes::{Lane, Lanes};
 use super::node::Left;
 use super::{Search, Tally};
@@ -25,6 +26,13 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// The first of a subtree: nobody has to try anything above it.
+    pub(super) fn of(subtree: &Subtree, budget: u64) -> Unit {
+        let Subtree { answers, depth, left } = subtree;
+        let (answers, known, left) = (answers.clone(), vec![Lanes::ALL; *depth], Some(left.clone()));
+        Unit { answers, known, left, sees: Sees::ALL, budget }
+    }
+
     /// Runs after which it ends.
     pub fn budget(&self) -> u64 {
         self.budget
@@ -50,6 +58,13 @@ pub struct Done {
     pub(super) states: Vec<Handed>,
 }
 
+impl Done {
+    /// How its schedules ended.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
 /// A state whose rest somebody else will do.
 #[derive(Clone, Debug)]
 pub(super) struct Handed {
@@ -61,6 +76,25 @@ pub(super) struct Handed {
 }
 
 impl Search {
+    /// Begins to look for the subtrees so many steps from the start; what was there before is forgotten. A run that
+    /// comes to one is given up.
+    pub fn seek(&mut self, depth: usize) {
+        self.clear();
+        (self.sees, self.runs, self.more) = (Sees::ALL, 0, true);
+        (self.unit, self.known, self.is_first) = (None, Vec::new(), true);
+        self.frontier = Some(Frontier::new(depth));
+    }
+
+    /// The subtrees that were found. To be asked when there are no more runs.
+    pub fn take_subtrees(&mut self) -> Vec<Subtree> {
+        self.frontier.take().map_or_else(Vec::new, |frontier| frontier.subtrees)
+    }
+
+    /// Whether the last run came to a subtree: it counts for nothing.
+    pub fn is_at_frontier(&self) -> bool {
+        self.frontier.as_ref().is_some_and(|frontier| frontier.is_there)
+    }
+
     /// Takes up a unit; what was there before is forgotten.
     pub fn begin(&mut self, unit: Unit) {
         self.clear();
@@ -68,6 +102,7 @@ impl Search {
         self.path.answers.clone_from(&unit.answers);
         self.known.clone_from(&unit.known);
         self.is_first = unit.is_first();
+        self.frontier = None;
         self.unit = (!unit.is_first()).then_some(unit);
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::reductions::{End, Program, end_of, ends, machine, programs};
 use proptest::prelude::*;
 use sim_core::source::Source;
-use sim_core::systematic::{Division, Done, Reduction, Search, Tally, Unit};
+use sim_core::systematic::{Division, Done, Reduction, Search, Subtree, Tally, Unit};
 use sim_core::{Core, Executor, Platform};
 use sim_core_testing::Model;
 
@@ -43,11 +43,41 @@ fn perform<'m, P: Platform<'m>, E>(
     (with_search(core, Search::finish), ends)
 }
 
+/// The runs that end less than `depth` steps from the start, and the subtrees there.
+fn first_steps<'m, P: Platform<'m>, E>(
+    core: &'m Core,
+    platform: &'m P,
+    depth: usize,
+    run: impl Fn(&mut Executor<'m, P>) -> E,
+) -> (Tally, Vec<E>, Vec<Subtree>) {
+    let mut search = Search::new(core, Reduction::Sources, None);
+    search.seek(depth);
+    core.set_source(Source::Systematic(Box::new(search)));
+    let mut executor = Executor::new(core, platform);
+    let mut ends = Vec::new();
+    loop {
+        let end = run(&mut executor);
+        let (pruned, more) = with_search(core, |search| (search.was_pruned(), search.advance()));
+        ends.extend(Some(end).filter(|_| !pruned));
+        if !more {
+            let (tally, subtrees) = with_search(core, |search| (search.tally(), search.take_subtrees()));
+            return (tally, ends, subtrees);
+        }
+    }
+}
+
 /// Does a search in units of `size` runs. `eager` does each as soon as it is given out, so far ahead of when it
 /// counts; else it is done when its result is due. Answers what was done, and the ends in the order in which
 /// they count.
 fn divided<E>(size: u64, eager: bool, perform: impl Fn(Unit) -> (Done, Vec<E>)) -> (Tally, Vec<E>) {
-    let mut division = Division::new(size, u64::MAX);
+    done_in_units(Division::new(size, u64::MAX), eager, perform)
+}
+
+fn done_in_units<E>(
+    mut division: Division,
+    eager: bool,
+    perform: impl Fn(Unit) -> (Done, Vec<E>),
+) -> (Tally, Vec<E>) {
     let mut given = BTreeMap::new();
     let mut done = BTreeMap::new();
     let mut ends = Vec::new();
@@ -75,6 +105,25 @@ fn program_divided(program: &Program, reduction: Reduction, size: u64, eager: bo
     })
 }
 
+/// The same, cut into the subtrees so many steps from the start, of which the last is done first.
+fn program_cut(program: &Program, depth: usize, size: u64) -> (u64, Vec<End>) {
+    let first = machine(program);
+    let (tally, mut all, subtrees) =
+        first_steps(&first.core, &first, depth, |executor| end_of(&first, executor, program));
+    let mut complete = tally.complete;
+    for subtree in subtrees.into_iter().rev() {
+        let (tally, ends) = done_in_units(Division::below(size, subtree), true, |unit| {
+            let machine = machine(program);
+            perform(&machine.core, &machine, Reduction::Sources, unit, |executor| {
+                end_of(&machine, executor, program)
+            })
+        });
+        complete += tally.complete;
+        all.extend(ends);
+    }
+    (complete, all)
+}
+
 /// Programs with more schedules take too long for a test.
 const MANY: u64 = 400;
 
@@ -92,6 +141,17 @@ proptest! {
             prop_assert_eq!(&whole, &ahead, "in units of {}, done before they are due", size);
         }
         prop_assert_eq!(program_divided(&program, Reduction::Sources, u64::MAX, false).0, traces, "in one unit");
+    }
+
+    /// Subtrees have nothing to say to each other.
+    #[test]
+    fn subtrees_end_in_the_same_ways(program in programs()) {
+        let Some((traces, all)) = ends(&program, Reduction::Sources, None) else { return Ok(()) };
+        prop_assume!(traces.complete <= MANY);
+        for (depth, size) in [(1, 7), (2, 1), (5, 3), (9, 7), (30, 2)] {
+            let (_, found) = program_cut(&program, depth, size);
+            prop_assert_eq!(&found.into_iter().collect::<BTreeSet<End>>(), &all, "below step {}", depth);
+        }
     }
 
     /// Where nothing is left out, each interleaving is run exactly once.
@@ -117,6 +177,25 @@ fn every_trace_once() {
                 perform(&model.core, &model, Reduction::Sources, unit, |executor| model.run(executor))
             });
             assert_eq!(tally.complete, complete, "{pages} pages, {threads} threads, in units of {size}");
+        }
+    }
+}
+
+/// The same if the search is cut into subtrees.
+#[test]
+fn every_trace_once_in_subtrees() {
+    for (pages, threads, complete) in [(1, 3, 16), (2, 3, 256), (1, 4, 614)] {
+        for depth in [1, 4, 10, 20] {
+            let first = Model::new(pages, threads, true);
+            let (tally, _, subtrees) = first_steps(&first.core, &first, depth, |executor| first.run(executor));
+            let each = subtrees.into_iter().map(|subtree| {
+                done_in_units(Division::below(50, subtree), false, |unit| {
+                    let model = Model::new(pages, threads, true);
+                    perform(&model.core, &model, Reduction::Sources, unit, |executor| model.run(executor))
+                })
+            });
+            let found = tally.complete + each.map(|(tally, _)| tally.complete).sum::<u64>();
+            assert_eq!(found, complete, "{pages} pages, {threads} threads, below step {depth}");
         }
     }
 }

@@ -5,12 +5,14 @@ use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::page_mapcount;
 use crate::page_flags::PageFlags;
 use crate::pagewalk::walk_page_range;
+use crate::pgtable::ptep_get_and_clear;
 use crate::rmap::page_is_anon;
 use crate::settings::MadvRemove;
 use crate::shmem::{get_file, shmem_undo_range};
@@ -46,12 +48,14 @@ pub(super) async fn madvise_free_single_vma<'m>(
             }
             if flags.contains(PageFlags::DIRTY) {
                 cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+                cpu.note(Event::PageCleaned { pfn: page.0 });
             }
             folio_mark_lazyfree(cpu, page).await;
             if pte.entry.0 & (Entry::ACCESSED | Entry::DIRTY) != 0 {
-                let pte = cpu.update_pte(mm, addr, ptep, |_| Entry::NONE).await;
+                let pte = ptep_get_and_clear(cpu, mm, addr, ptep, pte).await;
                 let clean = pte.entry.without(Entry::ACCESSED | Entry::DIRTY);
                 cpu.set_pte_at(mm, addr, ptep, clean).await;
+                cpu.note(Event::PageCleaned { pfn: page.0 });
                 tlb.remove_tlb_entry(addr);
             }
         }

@@ -12,7 +12,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::{alloc_page, copy_user_highpage};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, vm_get_page_prot};
+use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, ptep_set_wrprotect, vm_get_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap, page_is_anon};
 use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;
@@ -185,7 +185,7 @@ async fn copy_one_pte<'m>(
     let mut entry = pte.entry;
     if vm_flags.is_cow_mapping() && pte.write() && cpu.has(FORK_WRITE_PROTECT) {
         // ptep_set_wrprotect(): locked, so that a D set meanwhile is not lost.
-        cpu.update_pte(copy.src, addr, src, |entry| entry.without(Entry::RW)).await;
+        ptep_set_wrprotect(cpu, copy.src, addr, src, pte).await;
         entry = entry.without(Entry::RW);
     }
     if vm_flags.contains(VmFlags::SHARED) {

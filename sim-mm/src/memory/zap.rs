@@ -8,9 +8,10 @@ use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::pgtable::{P4d, Pmd, Pud};
-use crate::rmap::page_remove_rmap;
-use crate::safeguards::GATHER_FLUSH_PFNMAP;
+use crate::page::set_page_dirty;
+use crate::pgtable::{P4d, Pmd, Pud, ptep_get_and_clear};
+use crate::rmap::{page_is_anon, page_remove_rmap};
+use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_SET_PAGE_DIRTY};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 
@@ -134,10 +135,14 @@ async fn zap_pte_range<'m>(
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
-            let pte = cpu.update_pte(tlb.mm, addr, ptep, |_| Entry::NONE).await;
+            let pte = ptep_get_and_clear(cpu, tlb.mm, addr, ptep, pte).await;
             tlb.remove_tlb_entry(addr);
             if !pte.special() {
                 let page = Page(pte.pfn());
+                // Not modelled yet: the flush before the lock is let go of (force_flush), for nobody writes pages back.
+                if pte.dirty() && !page_is_anon(cpu, page) && cpu.has(ZAP_SET_PAGE_DIRTY) {
+                    set_page_dirty(cpu, page).await;
+                }
                 page_remove_rmap(cpu, page).await;
                 tlb.remove_page(page);
             }

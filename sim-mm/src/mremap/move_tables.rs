@@ -10,7 +10,7 @@ use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
-use crate::pgtable::{Pmd, Pmdp};
+use crate::pgtable::{Pmd, Pmdp, ptep_get_and_clear};
 use crate::safeguards::MREMAP_FLUSH_LOCKED;
 use crate::vma::i_mmap_lock_write;
 
@@ -153,10 +153,11 @@ async fn move_ptes<'m>(
     for ((old, from, _), (new, to, _)) in
         entries(geometry, old, from, end).zip(entries(geometry, new, to, new_end))
     {
-        if cpu.read_once(old).await.none() {
+        let pte = cpu.read_once(old).await;
+        if pte.none() {
             continue;
         }
-        let pte = cpu.update_pte(mm, from, old, |_| Entry::NONE).await;
+        let pte = ptep_get_and_clear(cpu, mm, from, old, pte).await;
         force_flush |= pte.present();
         cpu.set_pte_at(mm, to, new, pte.entry).await;
     }

@@ -44,13 +44,12 @@ impl Judge<'_> {
             Err(error) => return Fate::NotRun(format!("{}: {error}", self.program.display())),
         };
         let text = String::from_utf8_lossy(&output.stdout);
-        let said = |word: &str| first_with(&text, word);
         match output.status.code() {
             Some(0) => Fate::Alive,
             // So few runs need not find what is expected.
             Some(6) if named.is_none() => Fate::Alive,
             // A violation that nobody expects, or one that is expected and no longer there.
-            Some(1 | 6) => Fate::Killed(said("FAIL").or_else(|| said("INCONCLUSIVE")).unwrap_or_default()),
+            Some(1 | 6) => Fate::Killed(what_failed(&text).unwrap_or_default()),
             // The simulator says itself that this must not be.
             Some(101) | None => Fate::Killed("the simulator stops".to_owned()),
             Some(_) => Fate::NotRun(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -58,16 +57,31 @@ impl Judge<'_> {
     }
 }
 
-/// The first case with such a verdict: `SCENARIO/CASE` and what was found.
+/// What `mmsim test` and `mmsim run` call a case that did not come out as it should, the surest first.
+const VERDICTS: [&str; 6] = ["FAILED", "UNEXPECTED", "UNCHECKED", "ABSENT", "ERROR", "INCONCLUSIVE"];
+
+/// The first case that did not come out as it should: `SCENARIO/CASE` and what was found.
+fn what_failed(text: &str) -> Option<String> {
+    VERDICTS.iter().find_map(|verdict| first_with(text, verdict))
+}
+
 fn first_with(text: &str, verdict: &str) -> Option<String> {
     let mut scenario = "";
-    for line in text.lines() {
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
         if !line.starts_with(' ') {
             scenario = line;
-        } else if line.contains(verdict) {
-            let (case, found) = line.trim().split_once(' ')?;
-            return Some(format!("{scenario}/{case}: {}", found.trim()));
+            continue;
         }
+        let mut words = line.split_whitespace();
+        let (Some(case), Some(said)) = (words.next(), words.next()) else { continue };
+        if said != verdict || !line.starts_with("  ") {
+            continue;
+        }
+        // A long line goes on below, further to the right.
+        let rest = lines.take_while(|line| line.starts_with("      ") && !line.trim().is_empty());
+        let found: Vec<&str> = words.chain(rest.flat_map(str::split_whitespace)).collect();
+        return Some(format!("{scenario}/{case}: {said} {}", found.join(" ")));
     }
     None
 }
@@ -144,4 +158,22 @@ fn sum_up(fates: &[(&Mutant, Fate)]) -> bool {
         fates.len()
     );
     surprising == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_said() {
+        let run = "verdicts\n  wrongly-trusted  UNEXPECTED  leak in gup_pte_range / do_anonymous_page, after\n      \
+                   349 runs\n\nleak in gup_pte_range / do_anonymous_page\n\n    CPU 0: gup\n";
+        assert_eq!(
+            what_failed(run).as_deref(),
+            Some("verdicts/wrongly-trusted: UNEXPECTED leak in gup_pte_range / do_anonymous_page, after 349 runs")
+        );
+        let test = "one\n  a  ok  nothing\n  b  INCONCLUSIVE  no leak in 3 runs\ntwo\n  c  FAILED  a leak\n";
+        assert_eq!(what_failed(test).as_deref(), Some("two/c: FAILED a leak"));
+        assert_eq!(what_failed("one\n  a  ok  nothing\n"), None);
+    }
 }

@@ -1,0 +1,77 @@
+//! Which pieces of a search count, and what they come to.
+//!
+//! A piece is some runs of one subtree, which count together or not at all. Subtrees have an order, and so have the pieces
+//! of each. They count in that order, up to the first that reaches the
+//! goal, and as long as the budget allows. So who did a piece, and when, makes no difference to what is counted.
+
+use sim_core::systematic::Tally;
+
+use super::extent::{Bounds, Extent};
+
+/// The parts in which a search for all schedules tells how far it is, by its own guess.
+pub const WHOLE_SEARCH: u64 = 10_000;
+
+/// Runs of a piece at the most.
+pub(super) const UNIT: u64 = 1_024;
+
+/// Says which pieces count, and what they come to. They are to be shown to it in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Count {
+    budget: u64,
+    /// Pieces of how many subtrees there are, the one before all others among them.
+    subtrees: u64,
+    runs: u64,
+    tally: Tally,
+    /// Subtrees that are done.
+    done: u64,
+    /// How much of the next one is done.
+    partly: u64,
+    is_over: bool,
+}
+
+impl Count {
+    /// For so many runs at the most.
+    pub fn new(budget: u64, subtrees: u64) -> Count {
+        Count { budget, subtrees, runs: 0, tally: Tally::default(), done: 0, partly: 0, is_over: subtrees == 0 }
+    }
+
+    /// Whether the next piece counts: its runs, whether it reaches the goal, how it ended and how far its subtree is.
+    pub fn takes(&mut self, runs: u64, reaches: bool, tally: Tally, progress: u64) -> bool {
+        self.is_over |= self.runs + runs > self.budget;
+        if self.is_over {
+            return false;
+        }
+        self.runs += runs;
+        self.tally.add(tally);
+        let is_last = progress == WHOLE_SEARCH;
+        (self.done, self.partly) = (self.done + u64::from(is_last), if is_last { 0 } else { progress });
+        self.is_over = reaches || self.done == self.subtrees;
+        true
+    }
+
+    /// Whether no further piece counts.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Runs that count.
+    pub fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// About which part of the search counts, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        let all = (self.subtrees * WHOLE_SEARCH).max(1);
+        (self.done * WHOLE_SEARCH + self.partly) as f64 / all as f64
+    }
+
+    /// What that says of the whole search.
+    pub fn extent(&self) -> Extent {
+        let bounds = Bounds { tally: self.tally, preemptions: None };
+        if self.done == self.subtrees && self.tally.cut == 0 {
+            Extent::Verified(bounds)
+        } else {
+            Extent::Cut { bounds, progress: self.progress() }
+        }
+    }
+}
