@@ -16,11 +16,11 @@ fn current<'m>(cpu: Cpu<'m>) -> Result<&'m MmStruct, Errno> {
 }
 
 /// A store to the entry of the page at `va`: it maps the frame that the page at `to` has now, for reads and writes, or
-/// nothing. A and D are set.
+/// nothing. A is set, and D if `dirty`.
 ///
 /// # Errors
 /// `EFAULT` if there is no table for the page, or nothing at `to`; `EBUSY` if the kernel has mapped a page there.
-pub async fn set_entry(cpu: Cpu<'_>, va: VirtAddr, to: Option<VirtAddr>) -> Result<(), Errno> {
+pub async fn set_entry(cpu: Cpu<'_>, va: VirtAddr, to: Option<VirtAddr>, dirty: bool) -> Result<(), Errno> {
     let mm = current(cpu)?;
     let _kernel = cpu.enter_kernel();
     let ptep = pte_offset_now(cpu, mm, va).ok_or(Errno::Efault)?;
@@ -32,10 +32,8 @@ pub async fn set_entry(cpu: Cpu<'_>, va: VirtAddr, to: Option<VirtAddr>) -> Resu
         None => Entry::default(),
         Some(to) => {
             let frame = cpu.mmu.frame_under(cpu.this_cpu_read(mm.pgd()), to).ok_or(Errno::Efault)?;
-            Entry::new(
-                frame,
-                Entry::PRESENT | Entry::USER | Entry::ACCESSED | Entry::SPECIAL | Entry::RW | Entry::DIRTY,
-            )
+            let flags = Entry::PRESENT | Entry::USER | Entry::ACCESSED | Entry::SPECIAL | Entry::RW;
+            Entry::new(frame, if dirty { flags | Entry::DIRTY } else { flags })
         }
     };
     cpu.set_pte_at(mm, va, ptep, new).await;

@@ -41,6 +41,8 @@ pub enum Verdict {
     Forbidden,
     /// It was not had, and is allowed.
     NotSeen,
+    /// The test forbids what the SDM allows, and nothing else; its [`differs`](Test::differs) has the rules.
+    Differs,
 }
 
 impl Report {
@@ -81,6 +83,7 @@ pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Repor
     };
     let had = test.condition.as_ref().is_some_and(had);
     let verdict = match (had, test.is_allowed.filter(|_| test.condition.is_some())) {
+        _ if test.condition.is_none() && test.is_allowed.is_some() && !test.differs.is_empty() => Verdict::Differs,
         (true, Some(false)) => Verdict::Forbidden,
         (false, Some(true)) => Verdict::NotSeen,
         (_, Some(_)) => Verdict::Agrees,

@@ -5,6 +5,7 @@ use std::fmt;
 use sim_mm::bare;
 
 use super::{Operation, Running, operation};
+use crate::json::Bool;
 use crate::stage::{Place, Task};
 
 operation! {
@@ -16,6 +17,8 @@ operation! {
         required "of" of: Place,
         /// The page whose frame the entry leads to from now on, for reads and writes; without it, the entry is cleared.
         optional "to" to: Place,
+        /// Whether D is set in it. If not, the first write sets it.
+        or (true) "dirty" dirty: Bool,
     }
 }
 
@@ -43,7 +46,8 @@ operation! {
 impl fmt::Display for SetEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.to {
-            Some(to) => write!(f, "set the entry of {} to {to}", self.of),
+            Some(to) if self.dirty => write!(f, "set the entry of {} to {to}", self.of),
+            Some(to) => write!(f, "set the entry of {} to {to}, clean", self.of),
             None => write!(f, "clear the entry of {}", self.of),
         }
     }
@@ -72,7 +76,7 @@ impl Operation for SetEntry {
         Box::pin(async move {
             let va = task.address(&self.of)?;
             let to = self.to.as_ref().map(|to| task.address(to)).transpose()?;
-            bare::set_entry(task.cpu, va, to).await?;
+            bare::set_entry(task.cpu, va, to, self.dirty).await?;
             Ok(0)
         })
     }

@@ -247,8 +247,8 @@ impl<'s> World<'s> {
             Outcome::Stopped | Outcome::Pruned => {}
             Outcome::Completed => {
                 self.watch.judge_at_rest(self.kernel());
-                for Final { name, process, at } in &self.scenario.finals {
-                    self.stage.keep_final(name, process, at);
+                for Final { name, process, at, flag } in &self.scenario.finals {
+                    self.stage.keep_final(name, process, at, *flag);
                 }
                 self.check_values();
             }
