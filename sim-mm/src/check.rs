@@ -221,6 +221,8 @@ impl Reach {
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
             match level.next() {
+                // Set by `bare::set_entry()`: the table belongs to where else it is.
+                Some(_) if entry.has(Entry::SPECIAL) => {}
                 Some(below) => self.table(kernel, mm, entry.pfn(), below, va)?,
                 None if !self.allows(entry, va) => return Err(Miscount::Stray { mm, va }),
                 None if entry.has(Entry::SPECIAL) => {}

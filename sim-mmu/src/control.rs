@@ -99,6 +99,12 @@ impl Cr3 {
         Cr3(root.0 << 12)
     }
 
+    /// The same root with a PCID.
+    #[must_use]
+    pub const fn with(self, pcid: Pcid) -> Cr3 {
+        Cr3(self.0 & !0xfff | (pcid.0 & 0xfff) as u64)
+    }
+
     /// The frame of the root.
     #[inline]
     pub const fn root(self) -> Pfn {

@@ -234,7 +234,13 @@ fn tell(output: &mut Output, test: &Test, report: &Report, tso: bool) {
         Verdict::Differs => {
             let rules: BTreeSet<_> = test.differs.iter().flat_map(|differs| &differs.rules).collect();
             for rule in rules {
-                output.text(&format!("{}: {} (SDM {}): {}", test.name, styled(DOUBT, "otherwise"), rule.sdm, rule.about));
+                output.text(&format!(
+                    "{}: {} (SDM {}): {}",
+                    test.name,
+                    styled(DOUBT, "otherwise"),
+                    rule.sdm,
+                    rule.about
+                ));
             }
         }
         _ => {}

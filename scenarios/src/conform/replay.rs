@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
 use sim_mm::bare::reload_cr3;
 use sim_mm::{Cpu, Kernel, Page, lru_add_drain, mark_page_accessed, start_task_in};
+use sim_mmu::Pcid;
 
 use super::machine::Machine;
 use super::operation::{Actor, operation};
@@ -87,7 +88,7 @@ impl<'m> Replay<'m> {
         let whole = async move {
             start_task_in(actor.cpu, actor.machine.kernel.mm(mm)).await;
             // Between two steps the recorder ran on this CPU, and its translations took the place of these.
-            let _ = reload_cr3(actor.cpu).await;
+            let _ = reload_cr3(actor.cpu, Pcid(0), false).await;
             if !is_remote && actor.machine.cold.borrow().contains(&task.0) {
                 // The first of the two copies the recorder's pages; the other finds that it has them alone.
                 actor.machine.cold.borrow_mut().clear();

@@ -138,7 +138,9 @@ fn operation(instruction: &Instruction, thread: usize, stays: bool, spot: impl F
         Instruction::Cmpxchg { at, expected, value, .. } => {
             json!({ "cmpxchg": { "at": spot(at), "expected": expected, "value": value } })
         }
-        Instruction::SetEntry { of, to, is_clean } => json!({ "set_entry": entry(&spot(of), &spot(to), *is_clean) }),
+        Instruction::SetEntry { of, to, is_clean } => {
+            json!({ "set_entry": entry(&spot(of), &spot(to), *is_clean) })
+        }
         Instruction::Invlpg { at } => json!({ "invlpg": { "at": spot(at) } }),
         Instruction::Await { at } => json!({ "wait_until": { "at": spot(at) } }),
         Instruction::Mfence => return json!("mfence"),

@@ -69,7 +69,8 @@ operations! {
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;
-    bare: SetEntry, Invlpg, MovCr3, IpiInvlpg;
+    bare: SetEntry, Invlpg, IpiInvlpg;
+    pcid: MovCr3, MovCr4, InvpcidOperation;
 }
 
 /// A row of the table of operations.

@@ -45,6 +45,59 @@ fn every_outcome_that_x86_allows_is_reached_and_no_other_is() {
     assert_eq!(missing, expected.collect());
 }
 
+/// The rules of the SDM in which the source of a row and the SDM differ, each with who allows the outcome.
+fn differences(test: &Value) -> BTreeSet<(String, String)> {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let differs = test["differs"].as_array().into_iter().flatten();
+    differs
+        .flat_map(|one| one["rules"].as_array().into_iter().flatten().map(move |rule| (one, rule)))
+        .map(|(one, rule)| (word(&one["allowed_by"]), format!("{} {}", word(&rule["rule"]), word(&rule["sdm"]))))
+        .collect()
+}
+
+/// Tests of translation, from outside: shapes without values, each of which becomes a program with all outcomes that it
+/// must have. One of them forbids what the SDM allows.
+#[test]
+fn rows_of_translation_come_to_what_their_source_says_or_the_sdm_says_why() {
+    let (code, report) = litmus(&["elt.jsonl", "--jobs", "2"]);
+    assert_eq!(code, Some(0));
+    let sums = ["programs", "complete", "outside", "findings", "verdicts", "verdicts_wrong", "verdicts_differ"];
+    assert_eq!(sums.map(|sum| report[sum].as_u64()), [23, 23, 0, 0, 23, 0, 1].map(Some), "{sums:?}");
+    assert_eq!((report["outcomes"].as_u64(), &report["reached"]), (Some(111), &report["outcomes"]));
+    for test in report["tests"].as_array().expect("a list") {
+        let (said, rules): (Value, &[(&str, &str)]) = match test["name"].as_str() {
+            Some("transform/mrf1") => (Value::Null, &[("sdm", "stale 4.10.2.3")]),
+            _ => (json!(true), &[]),
+        };
+        assert_eq!(test["as_the_test_says"], said, "{test}");
+        let rules = rules.iter().map(|(by, rule)| ((*by).to_owned(), (*rule).to_owned())).collect();
+        assert_eq!(differences(test), rules, "{test}");
+    }
+}
+
+/// Each rule in which source and SDM differ makes a difference in some row, and the machine has it as the SDM does.
+#[test]
+fn each_rule_of_the_sdm_is_seen_on_the_machine() {
+    let (code, report) = litmus(&["own-elt.jsonl", "--jobs", "2"]);
+    assert_eq!(code, Some(0));
+    assert_eq!((&report["complete"], &report["outside"]), (&report["programs"], &json!(0)));
+    assert_eq!((&report["reached"], &report["verdicts_wrong"]), (&report["outcomes"], &json!(0)));
+    for (name, rules) in [
+        ("fence-keeps-translations", &[][..]),
+        ("older-after-newer", &[("sdm", "stale 4.10.2.3")]),
+        ("invlpg-without-a-request", &[("source", "flush 4.10.4.1")]),
+        ("walk-before-its-access", &[("source", "walk 4.10.2.2")]),
+        ("dirty-of-a-remapped-page", &[("source", "dirty 4.8 and 8.1.2.1")]),
+        ("dirty-before-remap", &[]),
+        ("store-buffering-over-synonyms", &[]),
+    ] {
+        let tests = report["tests"].as_array().expect("a list");
+        let test = tests.iter().find(|test| test["name"] == name).unwrap_or_else(|| panic!("{name}"));
+        let rules = rules.iter().map(|(by, rule)| ((*by).to_owned(), (*rule).to_owned())).collect();
+        assert_eq!(differences(test), rules, "{test}");
+    }
+}
+
 #[test]
 fn sequential_consistency_adds_nothing() {
     let (_, report) = litmus(&["x86-tso.jsonl.gz", "--memory", "sc", "--jobs", "2"]);
@@ -131,6 +184,7 @@ fn what_is_wrong_is_said() {
     for (args, code, says) in [
         (vec!["litmus"], 2, "required arguments"),
         (vec!["litmus", "none.jsonl"], 3, "none.jsonl"),
+        (vec!["litmus", "elt.jsonl", "--only", "ipi4", "--runs", "10"], 6, ""),
         (vec!["litmus", "README.md"], 3, "README.md:1: error: expected value"),
         (vec!["litmus", "x86-tso.jsonl.gz", "--scenario"], 2, "choose one with `--only`"),
         (vec!["litmus", "x86-tso.jsonl.gz", "--only", "no such test"], 4, ""),
@@ -138,5 +192,32 @@ fn what_is_wrong_is_said() {
         let output = mmsim(&folder(), &args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+/// A row of the kind `elt` that is no shape says what is wrong with it.
+#[test]
+fn a_row_of_translation_that_is_wrong_says_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (threads, more, says) in [
+        (r#"["R x r0"]"#, "", "`R x r0` is not modelled: `WPTE e0`"),
+        (r#"["RMW e0"]"#, "", "`RMW e0` is not modelled"),
+        (r#"["R e0","W e0"]"#, "", "two events have the name `e0`"),
+        (r#"["R e0","W a0"]"#, "", "`W a0`: names are all of events"),
+        (r#"["WPTE a0","R a1"]"#, "", "`a0`: nothing says whose entry it is"),
+        (r#"["R a1 walks a0","R a2 walks a0"]"#, "", "`a0` is the entry of `a1` and of `a2`"),
+        (r#"["R e0"]"#, r#","same_va":[["e0","e1"]]"#, "there is no event `e1`"),
+        (r#"["R e0"]"#, r#","walks":["e0"]"#, "`e0` is no `walk(EVENT)`"),
+        (r#"["R e0"]"#, r#","dirty":["dirty(e0)"]"#, "`e0` is no such access"),
+        (r#"["R e0","INVLPG e1"]"#, r#","invalidates_for":[["e0","e1"]]"#, "`e0` is not Wpte"),
+        (r#"["R e0"]"#, r#","same_va":[["e0"]]"#, "invalid length 1"),
+        ("", "", "it has 0 events"),
+    ] {
+        let threads = if threads.is_empty() { "[]".to_owned() } else { format!("[{threads}]") };
+        let row = format!(r#"{{"id":"row","kind":"elt","threads":{threads}{more}}}"#);
+        std::fs::write(folder.path().join("row.jsonl"), row).expect("a file");
+        let output = mmsim(folder.path(), &["litmus", "row.jsonl"]);
+        assert_eq!(output.status.code(), Some(3), "{threads}{more}");
+        assert!(text(&output.stderr).contains(says), "{threads}{more}: {}", text(&output.stderr));
     }
 }

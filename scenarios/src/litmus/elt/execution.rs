@@ -43,17 +43,28 @@ pub(super) struct Execution<'p> {
     pub(super) reads: Vec<Option<usize>>,
 }
 
-/// The most executions of a program.
-const MOST: u64 = 20_000_000;
+/// The most ways in which walks can serve the accesses of a program.
+const MOST: u64 = 3_000_000;
+
+/// Who goes through executions.
+struct Search<'s, 'p> {
+    space: Space,
+    ways: u64,
+    /// Whether those are wanted that agree with one in walks, entries and frames.
+    keep: &'s mut dyn FnMut(&Execution<'p>) -> bool,
+    visit: &'s mut dyn FnMut(&Execution<'p>),
+}
 
 impl<'p> Execution<'p> {
-    /// Goes through all executions.
+    /// Goes through all executions, but for those of which `keep` does not want what they have in common: walks, entries and
+    /// frames. It is asked when these are known, and no load has read anything yet.
     ///
     /// # Errors
     /// If they are too many.
     pub(super) fn each(
         program: &'p Program,
         space: Space,
+        keep: &mut dyn FnMut(&Execution<'p>) -> bool,
         visit: &mut dyn FnMut(&Execution<'p>),
     ) -> Result<(), String> {
         let events = program.events.len();
@@ -66,14 +77,13 @@ impl<'p> Execution<'p> {
             stores: BTreeMap::new(),
             reads: vec![None; events],
         };
-        let mut count = 0_u64;
-        start.with_walks(space, &mut |execution| {
-            count += 1;
-            if count <= MOST {
-                visit(execution);
-            }
-        });
-        if count > MOST { Err(format!("it has more than {MOST} executions")) } else { Ok(()) }
+        let mut search = Search { space, ways: 0, keep, visit };
+        start.with_walks(&mut search);
+        if search.ways > MOST {
+            Err(format!("its accesses have more than {MOST} ways to be served"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The accesses to pages whose entries change.
@@ -83,7 +93,8 @@ impl<'p> Execution<'p> {
     }
 
     /// Which walk serves each access.
-    fn with_walks(&self, space: Space, visit: &mut dyn FnMut(&Execution<'p>)) {
+    fn with_walks(&self, search: &mut Search<'_, 'p>) {
+        let space = search.space;
         let walking = self.walking();
         let may_serve = |access: usize, of: usize| {
             let (program, page) = (self.program, self.program.accessed(access));
@@ -101,15 +112,17 @@ impl<'p> Execution<'p> {
             let mut next = self.clone();
             walking.iter().zip(chosen).for_each(|(access, of)| next.walk_of[*access] = *of);
             if walking.iter().all(|access| next.walk_of[next.walk_of[*access]] == next.walk_of[*access]) {
-                next.with_entries(space, visit);
+                next.with_entries(search);
             }
         });
     }
 
     /// Which stores set D, and the order of the stores to each entry.
-    fn with_entries(&self, space: Space, visit: &mut dyn FnMut(&Execution<'p>)) {
-        let program = self.program;
-        let sets = |event: usize| program.is_write(event) && program.accessed(event).is_some_and(|page| program.clean[page]);
+    fn with_entries(&self, search: &mut Search<'_, 'p>) {
+        let (program, space) = (self.program, search.space);
+        let sets = |event: usize| {
+            program.is_write(event) && program.accessed(event).is_some_and(|page| program.clean[page])
+        };
         let setting: Vec<usize> = (0..program.events.len()).filter(|event| sets(*event)).collect();
         let whether = if space.locked_dirty { vec![1, 0] } else { vec![1] };
         each_choice(&vec![whether; setting.len()], &mut |chosen| {
@@ -124,14 +137,16 @@ impl<'p> Execution<'p> {
                 lists.entry(page).or_default().push(EntryStore::Dirty(*event));
             }
             each_order(&lists, &mut |orders| {
-                Execution { entries: orders.clone(), ..self.clone() }.with_translations(space, visit);
+                Execution { entries: orders.clone(), ..self.clone() }.with_translations(search);
             });
         });
     }
 
     /// What each walk reads.
-    fn with_translations(&self, space: Space, visit: &mut dyn FnMut(&Execution<'p>)) {
-        let walks: Vec<usize> = self.walking().into_iter().filter(|access| self.walk_of[*access] == *access).collect();
+    fn with_translations(&self, search: &mut Search<'_, 'p>) {
+        let space = search.space;
+        let walks: Vec<usize> =
+            self.walking().into_iter().filter(|access| self.walk_of[*access] == *access).collect();
         let list = |access: usize| self.entry_stores(access);
         let options = |access: &usize| -> Vec<usize> {
             let set = list(*access).iter().position(|store| *store == EntryStore::Dirty(*access));
@@ -151,7 +166,10 @@ impl<'p> Execution<'p> {
             for access in (0..self.program.events.len()).filter(|event| self.program.accessed(*event).is_some()) {
                 next.frame[access] = next.entry_after(access, next.walk_reads[next.walk_of[access]]).0;
             }
-            next.with_data(visit);
+            search.ways += 1;
+            if search.ways <= MOST && (search.keep)(&next) {
+                next.with_data(search);
+            }
         });
     }
 
@@ -193,7 +211,7 @@ impl<'p> Execution<'p> {
     }
 
     /// The order of the stores to each frame, and what each load reads.
-    fn with_data(&self, visit: &mut dyn FnMut(&Execution<'p>)) {
+    fn with_data(&self, search: &mut Search<'_, 'p>) {
         let program = self.program;
         let mut lists: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for event in (0..program.events.len()).filter(|event| program.is_write(*event)) {
@@ -211,9 +229,15 @@ impl<'p> Execution<'p> {
                 let mut next = self.clone();
                 next.stores.clone_from(orders);
                 loads.iter().zip(chosen).for_each(|(load, store)| next.reads[*load] = *store);
-                visit(&next);
+                (search.visit)(&next);
             });
         });
+    }
+
+    /// D of the entries that are looked at, in the end.
+    pub(super) fn dirty(&self) -> Vec<u64> {
+        let last = |page: usize| self.entry_of(page, self.entries.get(&page).map_or(0, Vec::len)).1;
+        self.program.watched().into_iter().map(|page| u64::from(last(page))).collect()
     }
 
     /// What the execution comes to, in the order of what the program observes.
@@ -226,11 +250,7 @@ impl<'p> Execution<'p> {
             let last = self.stores.get(&frame).and_then(|stores| stores.last().copied());
             of_frame(frame, last)
         });
-        let dirty = program.watched().into_iter().map(|page| {
-            let stores = self.entries.get(&page).map_or(0, Vec::len);
-            u64::from(self.entry_of(page, stores).1)
-        });
-        reads.chain(frames).chain(dirty).collect()
+        reads.chain(frames).chain(self.dirty()).collect()
     }
 }
 

@@ -8,6 +8,7 @@
 mod execution;
 mod model;
 mod program;
+mod reading;
 mod shape;
 mod verdict;
 
@@ -26,7 +27,7 @@ pub(super) fn test(name: String, raw: &RawShape, is_allowed: Option<bool>) -> Re
     if first.condition.is_some() {
         return Ok(first);
     }
-    // An entry that leads to a frame of its own may show nothing of what the row is about. Another may.
+    // The first program may show nothing of what the row is about. Another may.
     for program in programs {
         let other = verdict::test(&name, &shape, &program, is_allowed)?;
         if other.condition.is_some() {

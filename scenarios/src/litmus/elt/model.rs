@@ -90,14 +90,16 @@ impl Nodes<'_, '_> {
                 stores[nth + 1..].iter().for_each(|second| other.add(*first, *second));
             }
         };
-        let of_entry = |stores: &[EntryStore]| -> Vec<usize> { stores.iter().map(|store| self.store(*store)).collect() };
+        let of_entry =
+            |stores: &[EntryStore]| -> Vec<usize> { stores.iter().map(|store| self.store(*store)).collect() };
         self.execution.stores.values().for_each(|stores| ordered(stores));
         self.execution.entries.values().for_each(|stores| ordered(&of_entry(stores)));
         for load in (0..self.events).filter(|event| self.program.is_read(*event)) {
             let stores = self.execution.stores.get(&self.execution.frame[load]).map_or(&[][..], Vec::as_slice);
             let from = self.execution.reads[load];
             reads_from.extend(from.map(|store| (store, load)));
-            let later = from.map_or(0, |from| stores.iter().position(|store| *store == from).map_or(0, |at| at + 1));
+            let later =
+                from.map_or(0, |from| stores.iter().position(|store| *store == from).map_or(0, |at| at + 1));
             stores[later..].iter().for_each(|store| other.add(load, *store));
         }
         for access in self.walks() {
@@ -195,7 +197,8 @@ impl<'p> Execution<'p> {
             let Some(by) = self.mapped_by(access) else { return true };
             let others = by + 1..access;
             program.events[by].thread != program.events[access].thread
-                || by < access && !others.into_iter().any(|other| program.remaps_page(other) == program.accessed(access))
+                || by < access
+                    && !others.into_iter().any(|other| program.remaps_page(other) == program.accessed(access))
         })
     }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::execution::Execution;
 use super::model::MAX_EVENTS;
 use super::program::{Event, Program, What};
+use super::reading::{Mnemonic, Reading};
 
 /// What a row says beside its name and its verdict.
 #[derive(Deserialize)]
@@ -30,16 +31,6 @@ pub(in crate::litmus) struct RawShape {
     different_pa: Vec<(String, String)>,
     #[serde(default)]
     same_va: Vec<(String, String)>,
-}
-
-/// What kind of event a word names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mnemonic {
-    Wpte,
-    Invlpg,
-    Read,
-    Write,
-    Mfence,
 }
 
 /// A row: the program but for the frames that entries lead to, and what it demands of an execution.
@@ -89,7 +80,10 @@ impl RawShape {
         }
         let mut walks = ghosts(&self.walks, "walk")?;
         walks.extend(reading.walking.iter().map(|(event, _)| *event));
-        let serves = self.walk_serves.iter().map(|(walk, access)| Ok((reading.behind(walk, "walk")?, reading.find(access)?)));
+        let serves = self
+            .walk_serves
+            .iter()
+            .map(|(walk, access)| Ok((reading.behind(walk, "walk")?, reading.find(access)?)));
         let mut remaps = Vec::new();
         for (store, invlpg) in &self.invalidates_for {
             let pair = (reading.find(store)?, reading.find(invlpg)?);
@@ -116,10 +110,16 @@ impl RawShape {
     }
 
     /// A pair of accesses of user code; `None`, if one of them is to an entry.
-    fn user_pair(&self, reading: &Reading, (first, second): &(String, String)) -> Result<Option<(usize, usize)>, String> {
+    fn user_pair(
+        &self,
+        reading: &Reading,
+        (first, second): &(String, String),
+    ) -> Result<Option<(usize, usize)>, String> {
         let user = |name: &String| -> Result<Option<usize>, String> {
             if name.contains('(') {
-                return reading.behind(name, if name.starts_with("walk(") { "walk" } else { "dirty" }).map(|_| None);
+                return reading
+                    .behind(name, if name.starts_with("walk(") { "walk" } else { "dirty" })
+                    .map(|_| None);
             }
             let event = reading.find(name)?;
             Ok(Some(event).filter(|event| reading.is_user(*event)))
@@ -144,7 +144,8 @@ impl RawShape {
         }
         for store in (0..count).filter(|event| reading.events[*event].2 == Mnemonic::Wpte && !named[*event]) {
             let thread = reading.events[store].1;
-            let next = (store + 1..count).find(|event| reading.events[*event].1 == thread && reading.is_user(*event));
+            let next =
+                (store + 1..count).find(|event| reading.events[*event].1 == thread && reading.is_user(*event));
             next.into_iter().for_each(|next| join(store, next));
         }
         let remapped = |group: usize, groups: &[usize]| {
@@ -169,147 +170,14 @@ impl RawShape {
             *numbers.entry(groups[event]).or_insert(next)
         });
         let pages = pages.collect();
-        Ok((pages, numbers.len()))
-    }
-}
-
-/// What was read of the events.
-#[derive(Default)]
-struct Reading {
-    events: Vec<(String, usize, Mnemonic)>,
-    by_address: bool,
-    /// The address of each event, and the entry that is walked for it.
-    addresses: Vec<String>,
-    walking: Vec<(usize, String)>,
-}
-
-impl Reading {
-    fn event(&mut self, thread: usize, text: &str) -> Result<(), String> {
-        let unknown = || {
-            format!(
-                "`{text}` is not modelled: `WPTE e0`, `INVLPG e1`, `W e2`, `R e3` and `F e4` are, and `R a1 walks a0` by \
-                 address"
-            )
-        };
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let (word, name, walks) = match *words.as_slice() {
-            [word @ ("F" | "MFENCE")] => (word, "", None),
-            [word, name] => (word, name, None),
-            [word @ ("R" | "W"), name, "walks", entry] => (word, name, Some(entry)),
-            _ => return Err(unknown()),
-        };
-        let mnemonic = match word {
-            "WPTE" => Mnemonic::Wpte,
-            "INVLPG" => Mnemonic::Invlpg,
-            "R" => Mnemonic::Read,
-            "W" => Mnemonic::Write,
-            "F" | "MFENCE" => Mnemonic::Mfence,
-            _ => return Err(unknown()),
-        };
-        let event = self.events.len();
-        let by_address = name.starts_with('a');
-        if mnemonic != Mnemonic::Mfence {
-            let is_first = self.events.iter().all(|(.., other)| *other == Mnemonic::Mfence);
-            if !is_first && by_address != self.by_address {
-                return Err(format!("`{text}`: names are all of events (`e0`), or all of addresses (`a0`)"));
-            }
-            self.by_address = by_address;
-        }
-        let own = if by_address || name.is_empty() { format!("e{event}") } else { name.to_owned() };
-        if self.events.iter().any(|(name, ..)| *name == own) {
-            return Err(format!("two events have the name `{own}`"));
-        }
-        self.walking.extend(walks.map(|entry| (event, entry.to_owned())));
-        self.addresses.push(name.to_owned());
-        self.events.push((own, thread, mnemonic));
-        Ok(())
-    }
-
-    fn find(&self, name: &str) -> Result<usize, String> {
-        let found = self.events.iter().position(|(other, ..)| other == name);
-        found.ok_or_else(|| format!("there is no event `{name}`"))
-    }
-
-    /// The access behind `walk(e2)` or `dirty(e2)`.
-    fn behind(&self, name: &str, ghost: &str) -> Result<usize, String> {
-        let inner = name.strip_prefix(ghost).and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
-        let event = self.find(inner.ok_or_else(|| format!("`{name}` is no `{ghost}(EVENT)`"))?)?;
-        if !self.is_user(event) || ghost == "dirty" && self.events[event].2 != Mnemonic::Write {
-            return Err(format!("`{name}`: `{}` is no such access", self.events[event].0));
-        }
-        Ok(event)
-    }
-
-    fn is_user(&self, event: usize) -> bool {
-        matches!(self.events[event].2, Mnemonic::Read | Mnemonic::Write)
-    }
-
-    fn expect(&self, event: usize, mnemonic: Mnemonic) -> Result<(), String> {
-        let (name, _, found) = &self.events[event];
-        if *found == mnemonic { Ok(()) } else { Err(format!("`{name}` is not {mnemonic:?}")) }
-    }
-
-    /// Pages of a row whose names are addresses. Which entry is whose is what walks say, or an INVLPG after the store.
-    fn pages_by_address(&self) -> Result<(Vec<usize>, usize), String> {
-        let mut data_of: BTreeMap<&str, &str> = BTreeMap::new();
-        let walked = self.walking.iter().map(|(event, entry)| (&**entry, &*self.addresses[*event]));
-        let stores = (0..self.events.len()).filter(|event| self.events[*event].2 == Mnemonic::Wpte);
-        let flushed = stores.clone().filter_map(|store| {
-            let (_, thread, mnemonic) = self.events.get(store + 1)?;
-            (*thread == self.events[store].1 && *mnemonic == Mnemonic::Invlpg)
-                .then(|| (&*self.addresses[store], &*self.addresses[store + 1]))
-        });
-        for (entry, data) in walked.chain(flushed) {
-            let known = *data_of.entry(entry).or_insert(data);
-            if known != data {
-                return Err(format!("`{entry}` is the entry of `{known}` and of `{data}`"));
-            }
-        }
-        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut pages = Vec::new();
-        for (event, (.., mnemonic)) in self.events.iter().enumerate() {
-            let address = &*self.addresses[event];
-            let data = match mnemonic {
-                Mnemonic::Mfence => {
-                    pages.push(0);
-                    continue;
-                }
-                Mnemonic::Wpte => {
-                    data_of.get(address).ok_or_else(|| format!("`{address}`: nothing says whose entry it is"))?
-                }
-                _ => address,
-            };
-            let next = numbers.len();
-            pages.push(*numbers.entry(data).or_insert(next));
-        }
-        Ok((pages, numbers.len()))
-    }
-
-    /// A store to an entry asks each other thread for its first INVLPG of the page that no earlier one asked for.
-    fn remaps_by_address(&self, page: &[usize]) -> Vec<(usize, usize)> {
-        let mut remaps: Vec<(usize, usize)> = Vec::new();
-        let threads = self.events.iter().map(|(_, thread, _)| thread + 1).max().unwrap_or_default();
-        let of = |wanted| (0..self.events.len()).filter(move |event| self.events[*event].2 == wanted);
-        // An INVLPG right behind a store of its own thread is that store's.
-        let own = |invlpg: usize| invlpg > 0 && self.events[invlpg - 1].2 == Mnemonic::Wpte;
-        for store in of(Mnemonic::Wpte) {
-            for thread in (0..threads).filter(|thread| *thread != self.events[store].1) {
-                let free = of(Mnemonic::Invlpg).find(|invlpg| {
-                    self.events[*invlpg].1 == thread
-                        && page[*invlpg] == page[store]
-                        && !own(*invlpg)
-                        && !remaps.iter().any(|(_, taken)| taken == invlpg)
-                });
-                remaps.extend(free.map(|invlpg| (store, invlpg)));
-            }
-        }
-        remaps
+        Ok((pages, numbers.len().max(1)))
     }
 }
 
 impl Shape {
     /// The programs that it may stand for. In the first each entry that is stored leads to a frame of its own, or to that of
-    /// another page where the row says that accesses of both have one frame. In the others it leads to other pages' frames.
+    /// another page where the row says that accesses of both have one frame. In the second D is clear in the entries of
+    /// all pages that are written, for the row may be about its setting. In the others entries lead to other pages' frames.
     pub(super) fn programs(&self) -> Vec<Program> {
         let stores: Vec<usize> =
             (0..self.events.len()).filter(|event| self.events[*event].2 == Mnemonic::Wpte).collect();
@@ -335,7 +203,13 @@ impl Shape {
                 all.push(frames);
             }
         }
-        all.into_iter().map(|frames| self.program(&stores, &frames)).collect()
+        let mut programs: Vec<Program> = all.iter().map(|frames| self.program(&stores, frames)).collect();
+        let mut clean = programs[0].clone();
+        for (event, page) in self.page.iter().enumerate() {
+            clean.clean[*page] |= self.events[event].2 == Mnemonic::Write;
+        }
+        programs.insert(1, clean);
+        programs
     }
 
     fn program(&self, stores: &[usize], frames: &[usize]) -> Program {
