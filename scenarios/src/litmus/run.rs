@@ -70,9 +70,10 @@ pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Repor
     };
     let explored = campaign.explore(Goal::All, stop, &|_| ()).map_err(|error| error.to_string())?;
     let names = scenario.values();
-    let value = |values: &[Option<u64>], name: &str| match names.iter().position(|other| *other == name) {
-        Some(place) => values[place],
-        None => test.constants.get(name).copied(),
+    // A register that got a number last is none of what a load put there before.
+    let value = |values: &[Option<u64>], name: &str| {
+        let place = || names.iter().position(|other| *other == name);
+        test.constants.get(name).copied().or_else(|| values[place()?])
     };
     let observed = |values: &Vec<Option<u64>>| -> Option<Vec<u64>> {
         test.observe.iter().map(|name| value(values, name)).collect()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::test::{Instruction, Pages, Test, VirtualPage, observed};
+use super::test::{Instruction, Pages, Test, VirtualPage};
 
 /// Words of a page of the machine that tests run on: as many as its tables have entries.
 const WORDS: usize = 8;
@@ -95,8 +95,8 @@ pub fn scenario_text(test: &Test, tso: bool) -> String {
     let setup: Vec<Value> = std::iter::once(map).chain(layout.setup.iter().cloned()).collect();
     let threads: Vec<Value> = (test.threads.iter().enumerate())
         .map(|(nth, thread)| {
-            let run: Vec<Value> = (thread.iter().zip(Test::stays(thread)))
-                .map(|(instruction, stays)| operation(instruction, nth, stays, |name| layout.spots[name].clone()))
+            let run: Vec<Value> = (0..thread.len())
+                .map(|at| operation(thread, nth, at, |name| layout.spots[name].clone()))
                 .collect();
             json!({ "name": format!("P{nth}"), "process": "p", "cpu": nth, "run": run })
         })
@@ -129,9 +129,14 @@ fn about(test: &Test) -> String {
     }
 }
 
-fn operation(instruction: &Instruction, thread: usize, stays: bool, spot: impl Fn(&str) -> String) -> Value {
-    let mut operation = match instruction {
+fn operation(thread: &[Instruction], number: usize, at: usize, spot: impl Fn(&str) -> String) -> Value {
+    let mut operation = match &thread[at] {
         Instruction::Store { to, value } => json!({ "write": { "to": spot(to), "value": value } }),
+        Instruction::StoreLoaded { to, from } => {
+            let loaded = thread[..at].iter().rposition(|before| before.register() == Some(from.as_str()));
+            let name = loaded.and_then(|loaded| Test::name_of(thread, number, loaded));
+            json!({ "write": { "to": spot(to), "value_of": name } })
+        }
         Instruction::Load { from, .. } => json!({ "read": { "from": spot(from) } }),
         Instruction::Xchg { at, value, .. } => json!({ "xchg": { "at": spot(at), "value": value } }),
         Instruction::Xadd { at, value, .. } => json!({ "xadd": { "at": spot(at), "value": value } }),
@@ -147,8 +152,8 @@ fn operation(instruction: &Instruction, thread: usize, stays: bool, spot: impl F
         Instruction::Lfence => return json!("lfence"),
         Instruction::Sfence => return json!("sfence"),
     };
-    if let (Some(register), true, Some(object)) = (instruction.register(), stays, operation.as_object_mut()) {
-        object.values_mut().for_each(|fields| fields["as"] = observed(thread, register).into());
+    if let (Some(name), Some(object)) = (Test::name_of(thread, number, at), operation.as_object_mut()) {
+        object.values_mut().for_each(|fields| fields["as"] = name.clone().into());
     }
     operation
 }

@@ -80,6 +80,13 @@ pub enum Instruction {
         /// The value.
         value: u64,
     },
+    /// A store of what is in a register, which an earlier instruction of the thread has loaded.
+    StoreLoaded {
+        /// The location.
+        to: String,
+        /// The register.
+        from: String,
+    },
     /// A load.
     Load {
         /// The location.
@@ -148,6 +155,7 @@ impl Instruction {
     pub fn location(&self) -> Option<&str> {
         match self {
             Instruction::Store { to: at, .. }
+            | Instruction::StoreLoaded { to: at, .. }
             | Instruction::Load { from: at, .. }
             | Instruction::Xchg { at, .. }
             | Instruction::Xadd { at, .. }
@@ -230,6 +238,19 @@ impl Test {
             }
         }
         Ok(())
+    }
+
+    /// What a scenario calls the value that an instruction of a thread loads: the name of the register if it is there at the
+    /// end, another if it is only stored again, none if nobody asks for it.
+    pub(super) fn name_of(thread: &[Instruction], number: usize, nth: usize) -> Option<String> {
+        let register = thread[nth].register()?;
+        if Test::stays(thread).nth(nth)? {
+            return Some(observed(number, register));
+        }
+        let stored =
+            |later: &Instruction| matches!(later, Instruction::StoreLoaded { from, .. } if from == register);
+        let mut until = thread[nth + 1..].iter().take_while(|later| later.register() != Some(register));
+        until.any(stored).then(|| format!("{}-{nth}", observed(number, register)))
     }
 
     /// For each instruction of a thread, whether what it loads is still in its register at the end.

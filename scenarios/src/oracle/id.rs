@@ -60,6 +60,8 @@ oracles! {
     BadPageMap = "bad-page-map";
     /// Nothing can happen, and not everyone is at his end.
     Deadlock = "deadlock";
+    /// A thread waits for a word whose page has moved meanwhile, which is not followed: the run is given up.
+    LostWait = "lost-wait";
     /// No end within the bound on steps.
     Livelock = "livelock";
     /// A check that the scenario states about its own values failed.

@@ -1,4 +1,5 @@
-//! `deadlock`: nothing can happen, and not every task is at its end. `livelock`: a run takes more
+//! `deadlock`: nothing can happen, and not every task is at its end. `lost-wait`: the same, but one of them waits for a word
+//! whose page has moved, which is not followed: so there is no telling. `livelock`: a run takes more
 //! steps than any run of its kind should.
 //!
 //! Both are judged on the whole run. A livelock is a bound that was reached, not a proof of a cycle.
@@ -7,16 +8,19 @@ use sim_core::{Blocked, CpuId, Routine};
 
 use super::{Finding, Site, Violation, Wait};
 
-/// These tasks wait for ever. `stack` tells the routines of a CPU, `wait` who waits for what.
+/// These tasks wait for ever; or, if `is_lost`, one of them for a word whose page has moved, so that it might go on. `stack`
+/// tells the routines of a CPU, `wait` who waits for what.
 pub fn deadlock(
     blocked: &[Blocked],
+    is_lost: bool,
     step: u64,
     stack: impl Fn(CpuId) -> Vec<Routine>,
     wait: impl Fn(&Blocked) -> Wait,
 ) -> Finding {
     let cpu = blocked.first().map_or(CpuId(0), |blocked| blocked.cpu);
+    let waits = blocked.iter().map(wait).collect();
     Finding {
-        violation: Violation::Deadlock { waits: blocked.iter().map(wait).collect() },
+        violation: if is_lost { Violation::LostWait { waits } } else { Violation::Deadlock { waits } },
         site: Site { cpu, step, stack: stack(cpu) },
         other: blocked.get(1).map(|other| Site { cpu: other.cpu, step, stack: stack(other.cpu) }),
     }

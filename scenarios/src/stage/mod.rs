@@ -146,6 +146,20 @@ impl Stage {
         self.names.borrow_mut().set_value(as_name, value);
     }
 
+    /// A word of the page at an address, as the tables are now; `None` if nothing is mapped there.
+    fn word_behind(&self, mm: MmId, va: VirtAddr, word: u32) -> Option<Loc> {
+        let root = Pfn(self.kernel.core().memory.get(self.kernel.mm(mm).pgd().loc()));
+        Some(self.kernel.mmu.phys.word(self.kernel.mmu.frame_under(root, va)?, word))
+    }
+
+    /// Whether a task waits for a word whose page has moved since it began.
+    pub(crate) fn has_lost_wait(&self, task: TaskId) -> bool {
+        let Some((va, word, loc)) = self.names.borrow().wait(task) else { return false };
+        let process = self.cast.threads.get(usize::from(task.0));
+        let mm = process.and_then(|process| self.mm(*process));
+        mm.is_some_and(|mm| self.word_behind(mm, va, word) != Some(loc))
+    }
+
     /// What an operation of a task returned.
     pub(crate) fn returned(&self, task: TaskId, op: usize) -> Option<i64> {
         self.names.borrow().returned(task, op)

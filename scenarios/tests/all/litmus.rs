@@ -129,6 +129,22 @@ fn a_test_is_a_scenario() {
     assert_eq!(explored["outcomes"]["outcomes"].as_array().map(Vec::len), Some(4));
 }
 
+/// AT&T's syntax, and stores of what was loaded. Each is proved, and what it asks for comes out as it must.
+#[test]
+fn files_of_both_architectures_are_proved() {
+    for (file, had, agrees, outcomes) in [
+        ("SB+rdi.litmus", true, Value::Null, 4),
+        ("MP+loaded.litmus", false, json!(true), 3),
+        ("LB+loaded.litmus", true, Value::Null, 2),
+    ] {
+        let (code, report) = litmus(&[file]);
+        let test = &report["tests"][0];
+        assert_eq!((code, &test["complete"]), (Some(0), &json!(true)), "{test}");
+        assert_eq!((&test["had"], &test["as_the_test_says"]), (&json!(had), &agrees), "{test}");
+        assert_eq!(test["outcomes"].as_array().map(Vec::len), Some(outcomes), "{test}");
+    }
+}
+
 /// The random walk reaches what needs a store to be held back for long: here, over the walks of both first accesses.
 #[test]
 fn a_random_walk_holds_stores_back() {
@@ -177,6 +193,69 @@ fn user_code_waits_for_a_word() {
     assert!(values.len() == 1 && values[0]["values"] == json!([2, 1]), "{values:?}");
     let none = explore(json!([{ "write": { "to": "m", "value": 1 } }]));
     assert_eq!(none["found"][0]["title"], "deadlock");
+}
+
+/// Explores a scenario of two threads, where the first has the operations `waiter`, and tells its outcomes and findings.
+fn two_threads(waiter: &Value, other: &Value) -> (Value, Value) {
+    let scenario = json!({
+        "name": "wait", "about": "One thread waits for what another does.",
+        "machine": { "cpus": 2, "platform": { "memory": "tso", "speculative_walk": "on" } },
+        "processes": [{ "name": "p", "setup": [
+            { "mmap": { "as": "m", "pages": 3 } }, { "write": { "to": "m", "value": 0 } },
+            { "write": { "to": "m+1", "value": 7 } }, { "set_entry": { "of": "m+2", "to": "m" } },
+        ] }],
+        "threads": [
+            { "name": "waiter", "process": "p", "cpu": 0, "run": waiter },
+            { "name": "other", "process": "p", "cpu": 1, "run": other },
+        ],
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("wait.json"), scenario.to_string()).expect("a file");
+    let args =
+        ["explore", "wait.json", "--strategy", "exhaustive", "--outcomes", "--format", "json", "--no-record"];
+    let explored = mmsim(folder.path(), &args);
+    let parsed = serde_json::from_slice::<Value>(&explored.stdout);
+    let explored = parsed.unwrap_or_else(|_| panic!("{}", text(&explored.stderr)));
+    assert_eq!(explored["extent"]["verified"], true, "{explored}");
+    let values = explored["outcomes"]["outcomes"].as_array().expect("a list").iter();
+    let values = values.map(|outcome| outcome["values"].clone()).collect();
+    let found = explored["found"].as_array().expect("a list").iter().map(|found| found["title"].clone()).collect();
+    (Value::Array(values), Value::Array(found))
+}
+
+/// A thread waits for a value, or for any other, of a word or of some bytes of it.
+#[test]
+fn user_code_waits_for_a_value() {
+    let wait = |fields: &str| -> Value {
+        let fields: Value = serde_json::from_str(fields).expect("JSON");
+        json!([{ "wait_until": fields }])
+    };
+    let counts = json!([
+        { "write": { "to": "m", "value": 1 } }, { "write": { "to": "m", "value": 2 } },
+        { "write": { "to": "m", "value": 3 } },
+    ]);
+    for (fields, outcomes, found) in [
+        (r#"{ "at": "m", "as": "seen", "value": 3 }"#, json!([[3]]), json!([])),
+        // It may come too late for the 2.
+        (r#"{ "at": "m", "as": "seen", "value": 2 }"#, json!([[2]]), json!(["deadlock"])),
+        (r#"{ "at": "m", "as": "seen" }"#, json!([[1], [2], [3]]), json!([])),
+        (r#"{ "at": "m", "as": "seen", "not": 1 }"#, json!([[0], [2], [3]]), json!([])),
+        (r#"{ "at": "m[0:1]", "as": "seen", "value": 3 }"#, json!([[3]]), json!([])),
+        (r#"{ "at": "m[4:4]", "as": "seen", "value": 1 }"#, json!([]), json!(["deadlock"])),
+    ] {
+        assert_eq!(two_threads(&wait(fields), &counts), (outcomes, found), "{fields}");
+    }
+}
+
+/// Where the page moves while a thread waits, so that it would read elsewhere, there is no verdict of a deadlock.
+#[test]
+fn a_wait_whose_page_moves_is_told_as_what_it_is() {
+    let waiter = json!([{ "wait_until": { "at": "m+2", "as": "seen", "value": 7 } }]);
+    let moves = json!([{ "set_entry": { "of": "m+2", "to": "m+1" } }, { "ipi_invlpg": { "at": "m+2" } }]);
+    let (outcomes, found) = two_threads(&waiter, &moves);
+    assert_eq!((outcomes, found), (json!([[7]]), json!(["lost-wait"])));
+    let stays = json!([{ "invlpg": { "at": "m+2" } }]);
+    assert_eq!(two_threads(&waiter, &stays).1, json!(["deadlock"]));
 }
 
 #[test]
