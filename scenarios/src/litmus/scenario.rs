@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use sim_gup::CATALOGUE;
+use sim_mm::{Choices, Group, SpeculativeWalk};
 
 use super::test::{Instruction, Pages, Test, VirtualPage};
 
@@ -106,7 +108,12 @@ pub fn scenario_text(test: &Test, tso: bool) -> String {
     let finals: Vec<Value> = asked.into_iter().filter_map(|name| layout.last(name, test.pages.as_ref())).collect();
     let mut platform = json!({ "memory": if tso { "tso" } else { "sc" } });
     if test.pages.is_some() {
-        platform["speculative_walk"] = "on".into();
+        let speculative = Choices::default().with(SpeculativeWalk::On);
+        for setting in CATALOGUE.settings_of(Group::Platform) {
+            if let Some(name) = speculative.name(setting) {
+                platform[setting.key] = name.into();
+            }
+        }
     }
     let mut scenario = json!({
         "name": "litmus",
@@ -135,7 +142,7 @@ fn operation(thread: &[Instruction], number: usize, at: usize, spot: impl Fn(&st
         Instruction::StoreLoaded { to, from } => {
             let loaded = thread[..at].iter().rposition(|before| before.register() == Some(from.as_str()));
             let name = loaded.and_then(|loaded| Test::name_of(thread, number, loaded));
-            json!({ "write": { "to": spot(to), "value_of": name } })
+            return json!({ "write_value_of": { "to": spot(to), "read": name } });
         }
         Instruction::Load { from, .. } => json!({ "read": { "from": spot(from) } }),
         Instruction::Xchg { at, value, .. } => json!({ "xchg": { "at": spot(at), "value": value } }),

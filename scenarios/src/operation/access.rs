@@ -1,4 +1,4 @@
-//! `write` and `read`: loads and stores of user code.
+//! `write`, `write_value_of` and `read`: loads and stores of user code.
 
 use std::fmt;
 
@@ -17,12 +17,19 @@ operation! {
         /// Where. `"buf[12:4]"` is 4 bytes at offset 12 of the page `buf`.
         required "to" to: Spot,
         /// The value.
-        optional "value" value: Word,
-        /// Instead of that, the value that an earlier operation of the thread read, by its `as`; of fewer bytes, the lowest
-        /// of it. If that operation failed, this one fails with EFAULT.
-        optional "value_of" value_of: OldValue,
+        required "value" value: Word,
     }
-    where has_one_value
+    where fits
+}
+
+operation! {
+    /// User code writes what an earlier operation of the thread read. If that failed, this fails with EFAULT.
+    "write_value_of" WriteValueOf {
+        /// Where.
+        required "to" to: Spot,
+        /// What that operation calls the value: its `as`. Of fewer bytes, the lowest of it.
+        required "read" read: OldValue,
+    }
 }
 
 operation! {
@@ -35,19 +42,8 @@ operation! {
     }
 }
 
-fn has_one_value(fields: &Fields<'_>, write: &Write) -> Option<()> {
-    match (write.value, &write.value_of) {
-        (Some(value), None) => value_fits(fields, "value", &write.to, value),
-        (None, Some(_)) => Some(()),
-        (Some(_), Some(_)) => {
-            fields.get("value_of")?.error("`value` says already what is written".to_owned());
-            None
-        }
-        (None, None) => {
-            fields.get("to")?.error("nothing says what is written: `value` or `value_of`".to_owned());
-            None
-        }
-    }
+fn fits(fields: &Fields<'_>, write: &Write) -> Option<()> {
+    value_fits(fields, "value", &write.to, write.value)
 }
 
 /// A value that is written has no more bytes than it is written to.
@@ -61,10 +57,13 @@ pub(super) fn value_fits(fields: &Fields<'_>, key: &str, spot: &Spot, value: u64
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value_of {
-            Some(name) => write!(f, "write {name} to {}", self.to),
-            None => write!(f, "write {} to {}", self.value.unwrap_or_default(), self.to),
-        }
+        write!(f, "write {} to {}", self.value, self.to)
+    }
+}
+
+impl fmt::Display for WriteValueOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "write {} to {}", self.read, self.to)
     }
 }
 
@@ -78,10 +77,17 @@ impl Operation for Write {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let va = task.spot(&self.to)?;
-            let value = match &self.value_of {
-                Some(name) => task.kept(name).ok_or(Errno::Efault)?,
-                None => self.value.unwrap_or_default(),
-            };
+            user_access_bytes(task.cpu, va, self.to.bytes(), DataOp::Write(self.value)).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for WriteValueOf {
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let va = task.spot(&self.to)?;
+            let value = task.kept(&self.read).ok_or(Errno::Efault)?;
             user_access_bytes(task.cpu, va, self.to.bytes(), DataOp::Write(value)).await?;
             Ok(0)
         })

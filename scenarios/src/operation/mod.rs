@@ -48,7 +48,7 @@ operations! {
     munmap: Munmap;
     mprotect: Mprotect;
     mremap: Mremap;
-    access: Write, Read;
+    access: Write, WriteValueOf, Read;
     locked: Xchg, Cmpxchg, Xadd;
     fence: Mfence, Lfence, Sfence;
     madvise: Madvise;

@@ -33,17 +33,17 @@ operation! {
 }
 
 operation! {
-    /// INVPCID: drops some of this CPU's translations. It fails with EFAULT (#GP) if it names a PCID other than 0 while
-    /// CR4.PCIDE is clear.
+    /// INVPCID: drops some of this CPU's translations. With a type that looks at the PCID it fails with EFAULT (#GP) if that is
+    /// not 0 while CR4.PCIDE is clear.
     "invpcid" InvpcidOperation {
         /// Which.
         required "type" kind: InvpcidType,
-        /// The PCID whose translations go, for the first two types.
-        optional "pcid" pcid: PcidNumber,
-        /// The page, for the type `individual_address`.
+        /// The PCID whose translations go, for `single_context` and `individual_address`; the others do not look at it.
+        or (0) "pcid" pcid: PcidNumber,
+        /// The page, for `individual_address`, which needs it.
         optional "at" at: Place,
     }
-    where fits_its_type
+    where has_its_address
 }
 
 /// A PCID: 12 bits.
@@ -77,10 +77,10 @@ pub(crate) enum InvpcidType {
 impl Named for InvpcidType {
     const WHAT: &'static str = "type of INVPCID";
     const NAMES: &'static [(InvpcidType, &'static str)] = &[
-        (InvpcidType::IndividualAddress, "individual_address"),
-        (InvpcidType::SingleContext, "single_context"),
         (InvpcidType::AllContexts, "all_contexts"),
         (InvpcidType::AllContextsButGlobals, "all_contexts_but_globals"),
+        (InvpcidType::SingleContext, "single_context"),
+        (InvpcidType::IndividualAddress, "individual_address"),
     ];
 
     fn about(self) -> Option<&'static str> {
@@ -97,20 +97,9 @@ impl Named for InvpcidType {
 
 impl Argument for InvpcidType {}
 
-/// The descriptor names what the type uses, and nothing else.
-fn fits_its_type(fields: &Fields<'_>, invpcid: &InvpcidOperation) -> Option<()> {
-    let (has_address, has_pcid) = match invpcid.kind {
-        InvpcidType::IndividualAddress => (true, true),
-        InvpcidType::SingleContext => (false, true),
-        InvpcidType::AllContexts | InvpcidType::AllContextsButGlobals => (false, false),
-    };
-    if has_address && invpcid.at.is_none() {
+fn has_its_address(fields: &Fields<'_>, invpcid: &InvpcidOperation) -> Option<()> {
+    if invpcid.kind == InvpcidType::IndividualAddress && invpcid.at.is_none() {
         fields.get("type")?.error("this type needs the page: `at`".to_owned());
-        return None;
-    }
-    let unused = [("at", invpcid.at.is_some() && !has_address), ("pcid", invpcid.pcid.is_some() && !has_pcid)];
-    for (key, _) in unused.into_iter().filter(|(_, is_unused)| *is_unused) {
-        fields.get(key)?.error(format!("this type does not look at `{key}`"));
         return None;
     }
     Some(())
@@ -118,7 +107,7 @@ fn fits_its_type(fields: &Fields<'_>, invpcid: &InvpcidOperation) -> Option<()> 
 
 impl InvpcidOperation {
     fn what(&self, address: VirtAddr) -> Invpcid {
-        let pcid = Pcid(self.pcid.unwrap_or_default());
+        let pcid = Pcid(self.pcid);
         match self.kind {
             InvpcidType::IndividualAddress => Invpcid::Address(pcid, address),
             InvpcidType::SingleContext => Invpcid::Context(pcid),
@@ -146,7 +135,7 @@ impl fmt::Display for MovCr4 {
 
 impl fmt::Display for InvpcidOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pcid = self.pcid.unwrap_or_default();
+        let pcid = self.pcid;
         match (self.kind, &self.at) {
             (InvpcidType::IndividualAddress, Some(at)) => write!(f, "invpcid {at}, PCID {pcid}"),
             (InvpcidType::IndividualAddress | InvpcidType::SingleContext, _) => write!(f, "invpcid of PCID {pcid}"),

@@ -14,50 +14,30 @@ use crate::stage::{Spot, Task};
 
 operation! {
     /// User code reads a word again and again until it is not zero, or until it has another value that is named. Each read
-    /// that it tells of is one; the reads in between change nothing. If its page moves while it waits, so that it would
+    /// that it tells of is one; the reads in between change nothing. From the second on they go where the page tables lead
+    /// then, and not by what was cached before. If its page moves while it waits, so that it would
     /// read elsewhere, and nothing else can happen, the run is given up: `lost-wait`.
     "wait_until" WaitUntil {
         /// Where.
         required "at" at: Spot,
-        /// Whether it waits for zero.
-        or (false) "zero" zero: Bool,
-        /// The value that it waits for.
-        optional "value" value: Word,
-        /// It waits for any value but this; for any but zero, if none of the three is given.
-        optional "not" not: Word,
+        /// The value that it compares with.
+        or (0) "value" value: Word,
+        /// Whether it waits for that value; for any other if not given.
+        or (false) "is" is: Bool,
         /// What checks call the value that it read in the end.
         optional "as" name: NewValue,
     }
-    where waits_for_one_thing
+    where fits
 }
 
-fn waits_for_one_thing(fields: &Fields<'_>, wait: &WaitUntil) -> Option<()> {
-    let given = [("zero", wait.zero), ("value", wait.value.is_some()), ("not", wait.not.is_some())];
-    let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
-    if let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) {
-        fields.get(second)?.error(format!("`{first}` says already what it waits for"));
-        return None;
-    }
-    value_fits(fields, "value", &wait.at, wait.value.unwrap_or_default())?;
-    value_fits(fields, "not", &wait.at, wait.not.unwrap_or_default())
-}
-
-impl WaitUntil {
-    /// The value that it waits for; or, if the second is false, that it waits to see gone.
-    fn wanted(&self) -> (u64, bool) {
-        match (self.zero, self.value, self.not) {
-            (true, ..) => (0, true),
-            (_, Some(value), _) => (value, true),
-            (.., not) => (not.unwrap_or_default(), false),
-        }
-    }
+fn fits(fields: &Fields<'_>, wait: &WaitUntil) -> Option<()> {
+    value_fits(fields, "value", &wait.at, wait.value)
 }
 
 impl fmt::Display for WaitUntil {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (value, is) = self.wanted();
-        let not = if is { "" } else { "not " };
-        let value = if value == 0 { "zero".to_owned() } else { value.to_string() };
+        let not = if self.is { "" } else { "not " };
+        let value = if self.value == 0 { "zero".to_owned() } else { self.value.to_string() };
         write!(f, "wait until {} is {not}{value}{}", self.at, as_text(self.name.as_ref()))
     }
 }
@@ -66,7 +46,7 @@ impl Operation for WaitUntil {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let va = task.spot(&self.at)?;
-            let (wanted, is) = self.wanted();
+            let (wanted, is) = (self.value, self.is);
             let bytes = self.at.bytes();
             loop {
                 let value = user_access_bytes(task.cpu, va, bytes, DataOp::Read).await?;
@@ -74,6 +54,9 @@ impl Operation for WaitUntil {
                     task.keep(self.name.as_deref(), value);
                     return Ok(value.cast_signed());
                 }
+                // A processor that spins does not keep what it has cached for ever. So that no run spins on a stale
+                // translation, from here on it reads where the tables lead.
+                task.cpu.evict(va);
                 // Reads that find the same change nothing, so the next is the one that can find something else.
                 let loc = task.word_behind(va, self.at.word())?;
                 let gate = if is { Gate::Is(loc, bytes, wanted) } else { Gate::IsNot(loc, bytes, wanted) };

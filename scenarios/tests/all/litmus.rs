@@ -235,13 +235,13 @@ fn user_code_waits_for_a_value() {
         { "write": { "to": "m", "value": 3 } },
     ]);
     for (fields, outcomes, found) in [
-        (r#"{ "at": "m", "as": "seen", "value": 3 }"#, json!([[3]]), json!([])),
+        (r#"{ "at": "m", "as": "seen", "value": 3, "is": true }"#, json!([[3]]), json!([])),
         // It may come too late for the 2.
-        (r#"{ "at": "m", "as": "seen", "value": 2 }"#, json!([[2]]), json!(["deadlock"])),
+        (r#"{ "at": "m", "as": "seen", "value": 2, "is": true }"#, json!([[2]]), json!(["deadlock"])),
         (r#"{ "at": "m", "as": "seen" }"#, json!([[1], [2], [3]]), json!([])),
-        (r#"{ "at": "m", "as": "seen", "not": 1 }"#, json!([[0], [2], [3]]), json!([])),
-        (r#"{ "at": "m[0:1]", "as": "seen", "value": 3 }"#, json!([[3]]), json!([])),
-        (r#"{ "at": "m[4:4]", "as": "seen", "value": 1 }"#, json!([]), json!(["deadlock"])),
+        (r#"{ "at": "m", "as": "seen", "value": 1 }"#, json!([[0], [2], [3]]), json!([])),
+        (r#"{ "at": "m[0:1]", "as": "seen", "value": 3, "is": true }"#, json!([[3]]), json!([])),
+        (r#"{ "at": "m[4:4]", "as": "seen", "value": 1, "is": true }"#, json!([]), json!(["deadlock"])),
     ] {
         assert_eq!(two_threads(&wait(fields), &counts), (outcomes, found), "{fields}");
     }
@@ -250,7 +250,7 @@ fn user_code_waits_for_a_value() {
 /// Where the page moves while a thread waits, so that it would read elsewhere, there is no verdict of a deadlock.
 #[test]
 fn a_wait_whose_page_moves_is_told_as_what_it_is() {
-    let waiter = json!([{ "wait_until": { "at": "m+2", "as": "seen", "value": 7 } }]);
+    let waiter = json!([{ "wait_until": { "at": "m+2", "as": "seen", "value": 7, "is": true } }]);
     let moves = json!([{ "set_entry": { "of": "m+2", "to": "m+1" } }, { "ipi_invlpg": { "at": "m+2" } }]);
     let (outcomes, found) = two_threads(&waiter, &moves);
     assert_eq!((outcomes, found), (json!([[7]]), json!(["lost-wait"])));

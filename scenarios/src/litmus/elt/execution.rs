@@ -267,20 +267,18 @@ fn each_choice<T: Copy>(options: &[Vec<T>], visit: &mut dyn FnMut(&[T])) {
     next(options, &mut Vec::new(), visit);
 }
 
+/// Lists, by a number.
+type Lists<T> = BTreeMap<usize, Vec<T>>;
+
 /// Every order of each of some lists.
-fn each_order<T: Copy>(lists: &BTreeMap<usize, Vec<T>>, visit: &mut dyn FnMut(&BTreeMap<usize, Vec<T>>)) {
-    fn next<T: Copy>(
-        lists: &mut BTreeMap<usize, Vec<T>>,
-        keys: &[usize],
-        fixed: usize,
-        visit: &mut dyn FnMut(&BTreeMap<usize, Vec<T>>),
-    ) {
+fn each_order<T: Copy>(lists: &Lists<T>, visit: &mut dyn FnMut(&Lists<T>)) {
+    fn next<T: Copy>(lists: &mut Lists<T>, keys: &[usize], fixed: usize, visit: &mut dyn FnMut(&Lists<T>)) {
         let Some((key, others)) = keys.split_first() else { return visit(lists) };
         let len = lists[key].len();
         if fixed + 1 >= len {
             return next(lists, others, 0, visit);
         }
-        let swap = |lists: &mut BTreeMap<usize, Vec<T>>, with| {
+        let swap = |lists: &mut Lists<T>, with| {
             lists.get_mut(key).expect("the keys are those of the lists").swap(fixed, with);
         };
         for with in fixed..len {

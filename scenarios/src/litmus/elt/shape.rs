@@ -156,7 +156,7 @@ impl RawShape {
             // Pages have frames of their own at the start. So only a store to an entry makes one frame of two pages.
             let is_synonym = named[first] != named[second]
                 && (remapped(groups[first], &groups) || remapped(groups[second], &groups));
-            if !is_synonym && !(named[first] && named[second]) {
+            if !(is_synonym || named[first] && named[second]) {
                 let (from, to) = (groups[first].max(groups[second]), groups[first].min(groups[second]));
                 groups.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
             }
