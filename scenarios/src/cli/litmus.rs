@@ -9,13 +9,14 @@ use super::{Exit, Failure, Output, input};
 use crate::json::counted;
 use crate::litmus::{Difference, Report, Test, Verdict, read_herd, read_rows, run_all, scenario_text};
 
-/// Runs litmus tests of memory order through all their schedules, and compares what came of them with what the model
-/// allows.
+/// Runs litmus tests of memory order and of translation through all their schedules, and compares what came of them with
+/// what the model allows.
 ///
 /// A test becomes a scenario, whose threads are user code on the simulated machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Tests: JSON objects, one a line, perhaps compressed with gzip; or files `NAME.litmus` in herd's syntax for X86.
+    /// Tests: JSON objects, one a line, perhaps compressed with gzip; or files `NAME.litmus` in herd's syntax for X86 or
+    /// X86_64.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The memory model of the machine.
