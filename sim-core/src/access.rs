@@ -138,8 +138,8 @@ impl<'m> Cpu<'m> {
     #[track_caller]
     pub fn wait(self, gate: Gate) -> Step<'m, impl FnMut(Cpu<'m>) + Unpin> {
         let loc = match gate {
-            Gate::Zero(loc) | Gate::NonZero(loc) | Gate::OneSource(loc, _) => loc,
-            Gate::Open | Gate::AllDrained => Loc::NONE,
+            Gate::OneSource(loc, _) => loc,
+            gate => gate.word().unwrap_or(Loc::NONE),
         };
         let op = Op::new(OpKind::Wait, loc).behind(gate);
         self.step(op, move |cpu| {

@@ -98,7 +98,9 @@ impl Core {
     pub(crate) fn wait_for(&self, cpu: CpuId, gate: Gate) {
         let opened = self.with_timeline(|timeline| match gate {
             Gate::Open => 0,
-            Gate::Zero(loc) | Gate::NonZero(loc) => timeline.changed_at(loc),
+            Gate::Zero(loc) | Gate::NonZero(loc) | Gate::Is(loc, ..) | Gate::IsNot(loc, ..) => {
+                timeline.changed_at(loc)
+            }
             Gate::AllDrained | Gate::OneSource(..) => timeline.drained.get(),
         });
         self.advance_to(cpu, opened.unwrap_or_default());

@@ -180,7 +180,7 @@ impl Tracker {
         match self.gate {
             // A load that waits for its CPU's own buffer is `drains`.
             None | Some(Gate::Open | Gate::OneSource(..)) => {}
-            Some(gate @ (Gate::Zero(loc) | Gate::NonZero(loc))) => {
+            Some(gate @ (Gate::Zero(loc) | Gate::NonZero(loc) | Gate::Is(loc, ..) | Gate::IsNot(loc, ..))) => {
                 self.add(loc, false, How::Gate { gate, or_else: step.or_else }, 0);
             }
             Some(Gate::AllDrained) => self.add_buffers(machine, places, How::After),
@@ -188,7 +188,10 @@ impl Tracker {
         for i in 0..self.other_gates.len() {
             match self.other_gates[i] {
                 (Gate::Open | Gate::OneSource(..), _) => {}
-                (gate @ (Gate::Zero(loc) | Gate::NonZero(loc)), is_open) => {
+                (
+                    gate @ (Gate::Zero(loc) | Gate::NonZero(loc) | Gate::Is(loc, ..) | Gate::IsNot(loc, ..)),
+                    is_open,
+                ) => {
                     self.add(loc, false, if is_open { How::Plain } else { How::Instead(gate) }, 0);
                 }
                 (Gate::AllDrained, _) => self.add_buffers(machine, places, How::Plain),

@@ -250,11 +250,15 @@ impl Reach {
                 continue;
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
-            if let Some(below) = level.next() {
-                self.table(kernel, mm, entry.pfn(), below, va)?;
-                continue;
+            match level.next() {
+                // Set by `bare::set_entry()`: the table belongs to where else it is.
+                Some(_) if entry.has(Entry::SPECIAL) => continue,
+                Some(below) => {
+                    self.table(kernel, mm, entry.pfn(), below, va)?;
+                    continue;
+                }
+                None => self.judge(kernel, mm, va, entry)?,
             }
-            self.judge(kernel, mm, va, entry)?;
             if !entry.has(Entry::SPECIAL) {
                 self.mappings.push(Mapping { page: entry.pfn(), mm, va });
             }

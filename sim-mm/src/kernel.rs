@@ -242,7 +242,7 @@ impl Kernel {
 
     /// `build_cr3()`. `kern_pcid()` is one more than the slot: zero is nobody's, so that it is noticed where a PCID was forgotten.
     pub(crate) fn build_cr3(&self, pgd: Pfn, asid: u64) -> Cr3 {
-        if self.uses_pcids { Cr3::tagged(pgd, Pcid(asid as u16 + 1)) } else { Cr3::of(pgd) }
+        if self.uses_pcids { Cr3::of(pgd).with(Pcid(asid as u16 + 1)) } else { Cr3::of(pgd) }
     }
 
     /// `cpu_tlbstate.ctxs[asid]` of a CPU.

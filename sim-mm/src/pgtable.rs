@@ -22,6 +22,8 @@ pub trait TablePtr: Copy + Unpin {
     type Value;
     /// The level of the entry.
     const LEVEL: Level;
+    /// The pointer to an entry.
+    fn at(slot: Slot) -> Self;
     /// The root, the table and the index.
     fn slot(self) -> Slot;
     /// An entry read through it.
@@ -57,6 +59,10 @@ macro_rules! levels {
         impl TablePtr for $ptr {
             type Value = $value;
             const LEVEL: Level = $level;
+            #[inline]
+            fn at(slot: Slot) -> $ptr {
+                $ptr(slot)
+            }
             #[inline]
             fn slot(self) -> Slot {
                 self.0
@@ -133,11 +139,12 @@ pub fn pgd_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Pgdp {
     Pgdp(slot(cpu.mmu.geometry, root, root, addr, Level::P4d))
 }
 
-/// The PTE of a page, as the tables are now, without an access to them; `None` if there is no table.
-pub(crate) fn pte_offset_now(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Ptep> {
+/// The entry of a level on the way to an address, as the tables are now, without an access to them; `None` if there is no
+/// table of that level.
+pub(crate) fn offset_now<P: TablePtr>(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<P> {
     let root = cpu.this_cpu_read(mm.pgd());
-    let (table, level, _) = cpu.mmu.lowest_under(root, addr);
-    (level == Level::Pte).then(|| Ptep(slot(cpu.mmu.geometry, root, table, addr, level)))
+    let table = cpu.mmu.table_under(root, addr, P::LEVEL)?;
+    Some(P::at(slot(cpu.mmu.geometry, root, table, addr, P::LEVEL)))
 }
 
 impl Pgd {
@@ -284,6 +291,12 @@ impl Pte {
 }
 
 impl<'m> Cpu<'m> {
+    /// What an entry holds now, without an access to it.
+    pub(crate) fn entry_now<P: TablePtr>(self, ptr: P) -> Entry {
+        let Slot { table, index, .. } = ptr.slot();
+        self.mmu.entry_now(table, index)
+    }
+
     fn table_access<P: TablePtr>(self, ptr: P) {
         let Slot { root, table, .. } = ptr.slot();
         self.report(sim_mmu::Event::TableAccess { root, level: P::LEVEL, table, by: Walker::Software });

@@ -99,9 +99,10 @@ impl Cr3 {
         Cr3(root.0 << 12)
     }
 
-    /// A root with a PCID.
-    pub const fn tagged(root: Pfn, pcid: Pcid) -> Cr3 {
-        Cr3(root.0 << 12 | pcid.0 as u64 & 0xfff)
+    /// The same root with a PCID.
+    #[must_use]
+    pub const fn with(self, pcid: Pcid) -> Cr3 {
+        Cr3(self.0 & !0xfff | (pcid.0 & 0xfff) as u64)
     }
 
     /// The frame of the root.

@@ -104,6 +104,17 @@ impl<'m> Cpu<'m> {
         })
     }
 
+    /// This CPU's caches lose all that they have of a page, as they may at any time (SDM 4.10.4.1). It is no step: who calls it
+    /// says that nothing else may come of what was cached.
+    pub fn evict(self, va: VirtAddr) {
+        self.core.touch(self.mmu.caches.offset(u32::from(self.id.0)), true);
+        self.before_own_change();
+        let vpn = va.vpn();
+        let mut caches = self.caches().borrow_mut();
+        caches.drop_translations(|t| t.covers(vpn));
+        caches.drop_partials(|p| p.covers(vpn));
+    }
+
     /// What a page fault drops: translations of the page under the current PCID, and the entries of the
     /// paging-structure caches that lead to it. So a fault by a cached denial comes at most once.
     pub(crate) fn invalidate_by_fault(self, seek: &Seek) {

@@ -222,6 +222,20 @@ impl Mmu {
         }
     }
 
+    /// The table of a level on the way to an address under `root`, as the entries of four levels are in memory and without an
+    /// access; `None`, if the way ends before.
+    pub fn table_under(&self, root: Pfn, va: VirtAddr, wanted: Level) -> Option<Pfn> {
+        let (mut table, mut level) = (root, Level::P4d);
+        while level != wanted {
+            let entry = self.entry_now(table, self.geometry.index(va, level));
+            if !entry.is_present() || entry.has(Entry::PAGE_SIZE) {
+                return None;
+            }
+            (table, level) = (entry.pfn(), level.next()?);
+        }
+        Some(table)
+    }
+
     /// The frame behind an address, as the entries of four levels under `root` are in memory, without an access.
     pub fn frame_under(&self, root: Pfn, va: VirtAddr) -> Option<Pfn> {
         let (_, level, entry) = self.lowest_under(root, va);

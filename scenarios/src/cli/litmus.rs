@@ -1,20 +1,21 @@
 //! `mmsim litmus`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, styled, thousands};
 use super::{Exit, Failure, Output, input};
 use crate::json::counted;
-use crate::litmus::{Report, Test, Verdict, read_herd, read_rows, run_all, scenario_text};
+use crate::litmus::{Difference, Report, Test, Verdict, read_herd, read_rows, run_all, scenario_text};
 
-/// Runs litmus tests of memory order through all their schedules, and compares what came of them with what the model
-/// allows.
+/// Runs litmus tests of memory order and of translation through all their schedules, and compares what came of them with
+/// what the model allows.
 ///
 /// A test becomes a scenario, whose threads are user code on the simulated machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The tests: files with a JSON object on each line, which may be compressed with gzip, or files `NAME.litmus` in herd's syntax for X86.
+    /// The tests: files with a JSON object on each line, which may be compressed with gzip, or files `NAME.litmus` in herd's syntax for X86 or X86_64.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The memory model of the machine.
@@ -121,6 +122,7 @@ struct Totals {
     outcomes: u64,
     reached: u64,
     verdicts: u64,
+    differ: u64,
     wrong: u64,
     not_seen: u64,
     found: u64,
@@ -138,6 +140,7 @@ impl Totals {
         self.outcomes += all;
         self.reached += all - report.missing.len() as u64;
         self.verdicts += u64::from(report.verdict != Verdict::Silent);
+        self.differ += u64::from(report.verdict == Verdict::Differs);
         self.wrong += u64::from(report.verdict == Verdict::Forbidden);
         self.not_seen += u64::from(report.verdict == Verdict::NotSeen);
         self.found += report.found.iter().filter(|title| *title != "check").count() as u64;
@@ -158,10 +161,13 @@ impl Totals {
             output.text(&format!("  allowed outcomes that were had: {reached} of {}", thousands(self.outcomes)));
         }
         if self.verdicts > 0 {
-            let right = self.verdicts - self.wrong - if tso { self.not_seen } else { 0 };
-            let style = if right == self.verdicts { GOOD } else { BAD };
+            let right = self.verdicts - self.differ - self.wrong - if tso { self.not_seen } else { 0 };
+            let style = if right + self.differ == self.verdicts { GOOD } else { BAD };
             let right = styled(style, &thousands(right));
             output.text(&format!("  verdicts as the tests say: {right} of {}", thousands(self.verdicts)));
+            if self.differ > 0 {
+                output.text(&format!("  verdicts that the SDM contradicts: {}", thousands(self.differ)));
+            }
         }
         if self.found > 0 {
             output.text(&format!("  findings of oracles: {}", styled(BAD, &thousands(self.found))));
@@ -179,6 +185,7 @@ impl Totals {
             "programs": self.programs, "complete": self.complete, "runs": self.runs, "outside": self.outside,
             "outcomes": self.outcomes, "reached": self.reached,
             "verdicts": self.verdicts, "verdicts_wrong": self.wrong + self.not_seen,
+            "verdicts_differ": self.differ,
             "findings": self.found, "bad": self.bad, "not_begun": self.not_begun, "tests": tests,
         })
     }
@@ -224,6 +231,18 @@ fn tell(output: &mut Output, test: &Test, report: &Report, tso: bool) {
         Verdict::NotSeen if tso => {
             output.text(&format!("{}: {}: {asked}", test.name, styled(DOUBT, "allowed, and was not had")));
         }
+        Verdict::Differs => {
+            let rules: BTreeSet<_> = test.differs.iter().flat_map(|differs| &differs.rules).collect();
+            for rule in rules {
+                output.text(&format!(
+                    "{}: {} (SDM {}): {}",
+                    test.name,
+                    styled(DOUBT, "otherwise"),
+                    rule.sdm,
+                    rule.about
+                ));
+            }
+        }
         _ => {}
     }
     if !report.is_complete() {
@@ -238,7 +257,7 @@ fn tell(output: &mut Output, test: &Test, report: &Report, tso: bool) {
 
 fn document(test: &Test, report: &Report) -> serde_json::Value {
     let verdict = match report.verdict {
-        Verdict::Silent => None,
+        Verdict::Silent | Verdict::Differs => None,
         Verdict::Agrees => Some(true),
         Verdict::Forbidden | Verdict::NotSeen => Some(false),
     };
@@ -246,5 +265,17 @@ fn document(test: &Test, report: &Report) -> serde_json::Value {
         "name": test.name, "complete": report.is_complete(), "runs": report.runs, "observe": test.observe,
         "outcomes": report.outcomes, "outside": report.outside, "missing": report.missing,
         "had": test.condition.is_some().then_some(report.had), "as_the_test_says": verdict,
+        "differs": test.differs.iter().map(difference).collect::<Vec<_>>(),
+    })
+}
+
+/// An outcome of which source and SDM say otherwise, with the rules.
+fn difference(differs: &Difference) -> serde_json::Value {
+    let rules = differs.rules.iter().map(|rule| {
+        serde_json::json!({ "rule": rule.name, "sdm": rule.sdm, "about": rule.about, "source": rule.source })
+    });
+    serde_json::json!({
+        "outcome": differs.outcome, "allowed_by": if differs.source_allows { "source" } else { "sdm" },
+        "rules": rules.collect::<Vec<_>>(),
     })
 }

@@ -87,7 +87,7 @@ impl<'m> Replay<'m> {
         let whole = async move {
             start_task_in(actor.cpu, actor.machine.kernel.mm(mm)).await;
             // Between two steps the recorder ran on this CPU, and its translations took the place of these.
-            let _ = reload_cr3(actor.cpu).await;
+            let _ = reload_cr3(actor.cpu, None, false).await;
             if !is_remote && actor.machine.cold.borrow().contains(&task.0) {
                 // The first of the two copies the recorder's pages; the other finds that it has them alone.
                 actor.machine.cold.borrow_mut().clear();

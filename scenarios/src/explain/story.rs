@@ -92,7 +92,9 @@ fn steps(lines: &[Line]) -> Vec<u64> {
 fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_>) -> Option<usize> {
     match finding.oracle() {
         OracleId::Livelock => None,
-        OracleId::Deadlock => lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. })),
+        OracleId::Deadlock | OracleId::LostWait => {
+            lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. }))
+        }
         OracleId::ObjectUseAfterFree => {
             lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }

@@ -88,7 +88,9 @@ pub(super) fn returned(world: &World<'_>, trace: &Trace, finding: &Finding) -> O
 
 /// What each task of a deadlock waits for, as lines.
 pub(super) fn waits(finding: &Finding) -> Vec<Line> {
-    let Violation::Deadlock { waits } = &finding.violation else { return Vec::new() };
+    let (Violation::Deadlock { waits } | Violation::LostWait { waits }) = &finding.violation else {
+        return Vec::new();
+    };
     let sites = std::iter::once(&finding.site).chain(&finding.other);
     let lines = sites
         .zip(waits)

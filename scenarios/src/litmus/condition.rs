@@ -42,6 +42,18 @@ impl Condition {
         }
     }
 
+    /// The same of other names.
+    #[must_use]
+    pub(super) fn renamed(self, rename: &impl Fn(&str) -> String) -> Condition {
+        let all = |parts: Vec<Condition>| parts.into_iter().map(|part| part.renamed(rename)).collect();
+        match self {
+            Condition::Is(name, is) => Condition::Is(rename(&name), is),
+            Condition::All(parts) => Condition::All(all(parts)),
+            Condition::Any(parts) => Condition::Any(all(parts)),
+            Condition::Not(part) => Condition::Not(Box::new(part.renamed(rename))),
+        }
+    }
+
     /// Tells each name that it asks for.
     pub fn names(&self, hear: &mut impl FnMut(&str)) {
         match self {

@@ -4,8 +4,10 @@
 //! the machine that all scenarios run on, page walks included, and what is proved of it is proved of that machine.
 
 mod condition;
+mod elt;
 mod herd;
 mod row;
+mod rule;
 mod run;
 mod scenario;
 mod test;
@@ -13,6 +15,7 @@ mod test;
 pub use condition::Condition;
 pub use herd::read_herd;
 pub use row::read_rows;
+pub use rule::{RULES, Rule};
 pub use run::{Report, Verdict, run, run_all};
 pub use scenario::scenario_text;
-pub use test::{Instruction, Test};
+pub use test::{Difference, Instruction, Pages, Test, VirtualPage};

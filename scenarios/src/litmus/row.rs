@@ -3,13 +3,15 @@
 //! A line is an object. `threads` has for each thread its instructions in program order: `W x 1` stores, `R x r0` loads,
 //! `F` is MFENCE, `X x 1 r0` is XCHG. Locations hold zero at first. `outcome` is what the test asks for, as values by
 //! name; `outcomes_any` has several of which one will do. `verdict` says whether the model allows it. `observe` and
-//! `all_outcomes` say what an outcome tells, and every one that is allowed.
+//! `all_outcomes` say what an outcome tells, and every one that is allowed. Lines of the kind `elt` are tests of
+//! translation: see [`elt`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::condition::Condition;
+use super::elt::{self, RawShape};
 use super::test::{Instruction, Test};
 
 #[derive(Deserialize)]
@@ -41,8 +43,16 @@ pub fn read_rows(text: &str) -> Vec<(usize, Result<Test, String>)> {
 fn read_row(line: &str) -> Result<Test, String> {
     let row: Row = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let name = row.id.or(row.name).ok_or("it has neither `id` nor `name`")?;
-    if let Some(kind) = row.kind.filter(|kind| kind != "tso") {
-        return Err(format!("{name}: tests of kind `{kind}` are not modelled"));
+    match row.kind.as_deref() {
+        None | Some("tso") => {}
+        Some("elt") => {
+            let shape: RawShape = serde_json::from_str(line).map_err(|error| format!("{name}: {error}"))?;
+            let is_allowed = row.verdict.map(|verdict| verdict == Answer::Allow);
+            return elt::test(name.clone(), &shape, is_allowed).map_err(|error| format!("{name}: {error}"));
+        }
+        Some(kind) => {
+            return Err(format!("{name}: tests of kind `{kind}` are not modelled: `tso` and `elt` are"));
+        }
     }
     let threads: Vec<Vec<Instruction>> = (row.threads.ok_or("it has no `threads`")?.iter())
         .map(|thread| thread.iter().map(|text| instruction(text)).collect())
@@ -103,7 +113,8 @@ mod tests {
             ("\"name\":\"SB\",", "", "neither `id` nor `name`"),
             ("\"allow\"", "\"perhaps\"", "unknown variant"),
             ("\"P1.r0\":0", "\"P2.r0\":0", "no thread has the register of `P2.r0`"),
-            ("\"name\"", "\"kind\":\"elt\",\"name\"", "tests of kind `elt` are not modelled"),
+            ("\"name\"", "\"kind\":\"arm\",\"name\"", "tests of kind `arm` are not modelled"),
+            ("\"name\"", "\"kind\":\"elt\",\"name\"", "SB: `W x 1` is not modelled: `WPTE e0`"),
         ] {
             let found = read_row(&sb.replacen(from, to, 1)).expect_err(error);
             assert!(found.contains(error), "{found}");

@@ -41,6 +41,8 @@ pub enum Verdict {
     Forbidden,
     /// It was not had, and is allowed.
     NotSeen,
+    /// The test forbids what the SDM allows, and nothing else; its [`differs`](Test::differs) has the rules.
+    Differs,
 }
 
 impl Report {
@@ -68,9 +70,10 @@ pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Repor
     };
     let explored = campaign.explore(Goal::All, stop, &|_| ()).map_err(|error| error.to_string())?;
     let names = scenario.values();
-    let value = |values: &[Option<u64>], name: &str| match names.iter().position(|other| *other == name) {
-        Some(place) => values[place],
-        None => test.constants.get(name).copied(),
+    // A register that got a number last is none of what a load put there before.
+    let value = |values: &[Option<u64>], name: &str| {
+        let place = || names.iter().position(|other| *other == name);
+        test.constants.get(name).copied().or_else(|| values[place()?])
     };
     let observed = |values: &Vec<Option<u64>>| -> Option<Vec<u64>> {
         test.observe.iter().map(|name| value(values, name)).collect()
@@ -81,6 +84,7 @@ pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Repor
     };
     let had = test.condition.as_ref().is_some_and(had);
     let verdict = match (had, test.is_allowed.filter(|_| test.condition.is_some())) {
+        _ if test.condition.is_none() && test.is_allowed.is_some() && !test.differs.is_empty() => Verdict::Differs,
         (true, Some(false)) => Verdict::Forbidden,
         (false, Some(true)) => Verdict::NotSeen,
         (_, Some(_)) => Verdict::Agrees,

@@ -1,8 +1,12 @@
 //! A litmus test as a scenario.
 
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::test::{Instruction, Test, observed};
+use serde_json::{Value, json};
+use sim_gup::CATALOGUE;
+use sim_mm::{Choices, Group, SpeculativeWalk};
+
+use super::test::{Instruction, Pages, Test, VirtualPage};
 
 /// Words of a page of the machine that tests run on: as many as its tables have entries.
 const WORDS: usize = 8;
@@ -10,47 +14,114 @@ const WORDS: usize = 8;
 /// Bytes of a word.
 const WORD: usize = 8;
 
-/// The scenario file of a test, in which each location is a word of the mapping `m`. Where `tso` is false, memory is sequentially
-/// consistent.
-pub fn scenario_text(test: &Test, tso: bool) -> String {
-    let locations: Vec<&str> = test.locations().into_iter().collect();
-    let spot = |name: &str| {
-        let nth = locations.iter().position(|location| *location == name).unwrap_or_default();
-        let page = match nth / WORDS {
-            0 => String::new(),
-            page => format!("+{page}"),
-        };
-        match nth % WORDS {
-            0 => format!("m{page}"),
-            word => format!("m{page}[{}]", word * WORD),
+/// Where the locations of a test are in the mapping `m` of its scenario.
+struct Layout {
+    spots: BTreeMap<String, String>,
+    /// Operations that make the locations and give them their values.
+    setup: Vec<Value>,
+    pages: usize,
+}
+
+fn page_text(page: usize) -> String {
+    if page == 0 { "m".to_owned() } else { format!("m+{page}") }
+}
+
+fn word_text(page: usize, word: usize) -> String {
+    if word == 0 { page_text(page) } else { format!("{}[{}]", page_text(page), word * WORD) }
+}
+
+impl Layout {
+    /// Each location is a word. All are written once, so that no thread faults, and no walk has a bit to set.
+    fn of_words(test: &Test) -> Layout {
+        let mut layout = Layout { spots: BTreeMap::new(), setup: Vec::new(), pages: 1 };
+        for (nth, name) in test.locations().into_iter().enumerate() {
+            let spot = word_text(nth / WORDS, nth % WORDS);
+            let initial = test.initial.get(name).copied().unwrap_or_default();
+            layout.setup.push(json!({ "write": { "to": spot, "value": initial } }));
+            layout.spots.insert(name.to_owned(), spot);
+            layout.pages = nth / WORDS + 1;
         }
-    };
-    let initial = |name: &str| test.initial.get(name).copied().unwrap_or_default();
-    let pages = locations.len().div_ceil(WORDS).max(1);
-    // All is written once, so that no thread faults, and no walk has a bit to set.
-    let write = |name: &&str| json!({ "write": { "to": spot(name), "value": initial(name) } });
-    let map = json!({ "mmap": { "as": "m", "pages": pages } });
-    let setup: Vec<Value> = std::iter::once(map).chain(locations.iter().map(write)).collect();
+        layout
+    }
+
+    /// First a page for each frame, which keeps it; then those whose entries are set; then words for the flags.
+    fn of_pages(pages: &Pages) -> Layout {
+        let mut layout = Layout { spots: BTreeMap::new(), setup: Vec::new(), pages: 0 };
+        let mut next = || {
+            layout.pages += 1;
+            layout.pages - 1
+        };
+        for (name, initial) in &pages.frames {
+            let spot = page_text(next());
+            layout.setup.push(json!({ "write": { "to": spot, "value": initial } }));
+            layout.spots.insert(name.clone(), spot);
+        }
+        for VirtualPage { name, frame, is_clean } in &pages.pages {
+            let spot = page_text(next());
+            layout.setup.push(json!({ "set_entry": entry(&spot, &layout.spots[frame], *is_clean) }));
+            layout.spots.insert(name.clone(), spot);
+        }
+        for flags in pages.flags.chunks(WORDS) {
+            let page = next();
+            for (nth, name) in flags.iter().enumerate() {
+                let spot = word_text(page, nth);
+                layout.setup.push(json!({ "write": { "to": spot, "value": 0 } }));
+                layout.spots.insert(name.clone(), spot);
+            }
+        }
+        layout
+    }
+
+    /// The fields of a value of an outcome that is no register.
+    fn last(&self, name: &str, pages: Option<&Pages>) -> Option<Value> {
+        let is_dirty = |page: &&VirtualPage| VirtualPage::dirty_name(&page.name) == name;
+        if let Some(page) = pages.and_then(|pages| pages.pages.iter().find(is_dirty)) {
+            return Some(json!({ "as": name, "at": self.spots[&page.name], "entry": "dirty" }));
+        }
+        Some(json!({ "as": name, "at": self.spots.get(name)? }))
+    }
+}
+
+fn entry(of: &str, to: &str, is_clean: bool) -> Value {
+    let mut fields = json!({ "of": of, "to": to });
+    if is_clean {
+        fields["dirty"] = false.into();
+    }
+    fields
+}
+
+/// The scenario file of a test. Where `tso` is false, memory is sequentially consistent.
+pub fn scenario_text(test: &Test, tso: bool) -> String {
+    let layout = test.pages.as_ref().map_or_else(|| Layout::of_words(test), Layout::of_pages);
+    let map = json!({ "mmap": { "as": "m", "pages": layout.pages } });
+    let setup: Vec<Value> = std::iter::once(map).chain(layout.setup.iter().cloned()).collect();
     let threads: Vec<Value> = (test.threads.iter().enumerate())
         .map(|(nth, thread)| {
-            let run: Vec<Value> = (thread.iter().zip(Test::stays(thread)))
-                .map(|(instruction, stays)| operation(instruction, nth, stays, spot))
+            let run: Vec<Value> = (0..thread.len())
+                .map(|at| operation(thread, nth, at, |name| layout.spots[name].clone()))
                 .collect();
             json!({ "name": format!("P{nth}"), "process": "p", "cpu": nth, "run": run })
         })
         .collect();
-    let is_observed = |name: &&&str| test.observe.iter().any(|other| other == **name) || test.asks_for(name);
-    let finals = locations.iter().filter(is_observed).map(|name| json!({ "as": name, "at": spot(name) }));
+    let mut asked: BTreeSet<&str> = test.observe.iter().map(String::as_str).collect();
+    asked.extend(test.locations().into_iter().filter(|name| test.asks_for(name)));
+    let finals: Vec<Value> = asked.into_iter().filter_map(|name| layout.last(name, test.pages.as_ref())).collect();
+    let mut platform = json!({ "memory": if tso { "tso" } else { "sc" } });
+    if test.pages.is_some() {
+        let speculative = Choices::default().with(SpeculativeWalk::On);
+        for setting in CATALOGUE.settings_of(Group::Platform) {
+            if let Some(name) = speculative.name(setting) {
+                platform[setting.key] = name.into();
+            }
+        }
+    }
     let mut scenario = json!({
         "name": "litmus",
         "about": about(test),
-        "machine": {
-            "cpus": test.threads.len(), "entries_per_table": WORDS,
-            "platform": { "memory": if tso { "tso" } else { "sc" } },
-        },
+        "machine": { "cpus": test.threads.len(), "entries_per_table": WORDS, "platform": platform },
         "processes": [{ "name": "p", "setup": setup }],
         "threads": threads,
-        "final": finals.collect::<Vec<_>>(),
+        "final": finals,
     });
     if let Some(checks) = checks(test) {
         scenario["checks"] = checks;
@@ -60,26 +131,36 @@ pub fn scenario_text(test: &Test, tso: bool) -> String {
 
 fn about(test: &Test) -> String {
     match &test.condition {
-        Some(condition) => format!("The litmus test {}: {condition}.", test.name),
-        None => format!("The litmus test {}.", test.name),
+        Some(condition) if test.pages.is_none() => format!("The litmus test {}: {condition}.", test.name),
+        _ => format!("The litmus test {}.", test.name),
     }
 }
 
-fn operation(instruction: &Instruction, thread: usize, stays: bool, spot: impl Fn(&str) -> String) -> Value {
-    let mut operation = match instruction {
+fn operation(thread: &[Instruction], number: usize, at: usize, spot: impl Fn(&str) -> String) -> Value {
+    let mut operation = match &thread[at] {
         Instruction::Store { to, value } => json!({ "write": { "to": spot(to), "value": value } }),
+        Instruction::StoreLoaded { to, from } => {
+            let loaded = thread[..at].iter().rposition(|before| before.register() == Some(from.as_str()));
+            let name = loaded.and_then(|loaded| Test::name_of(thread, number, loaded));
+            return json!({ "write_value_of": { "to": spot(to), "read": name } });
+        }
         Instruction::Load { from, .. } => json!({ "read": { "from": spot(from) } }),
         Instruction::Xchg { at, value, .. } => json!({ "xchg": { "at": spot(at), "value": value } }),
         Instruction::Xadd { at, value, .. } => json!({ "xadd": { "at": spot(at), "value": value } }),
         Instruction::Cmpxchg { at, expected, value, .. } => {
             json!({ "cmpxchg": { "at": spot(at), "expected": expected, "value": value } })
         }
+        Instruction::SetEntry { of, to, is_clean } => {
+            json!({ "set_entry": entry(&spot(of), &spot(to), *is_clean) })
+        }
+        Instruction::Invlpg { at } => json!({ "invlpg": { "at": spot(at) } }),
+        Instruction::Await { at } => json!({ "wait_until": { "at": spot(at) } }),
         Instruction::Mfence => return json!("mfence"),
         Instruction::Lfence => return json!("lfence"),
         Instruction::Sfence => return json!("sfence"),
     };
-    if let (Some(register), true, Some(object)) = (instruction.register(), stays, operation.as_object_mut()) {
-        object.values_mut().for_each(|fields| fields["as"] = observed(thread, register).into());
+    if let (Some(name), Some(object)) = (Test::name_of(thread, number, at), operation.as_object_mut()) {
+        object.values_mut().for_each(|fields| fields["as"] = name.clone().into());
     }
     operation
 }

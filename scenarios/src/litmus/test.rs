@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::condition::Condition;
+use super::rule::Rule;
 
 /// A litmus test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,50 @@ pub struct Test {
     pub is_allowed: Option<bool>,
     /// Every outcome that the model allows.
     pub all_outcomes: Option<BTreeSet<Vec<u64>>>,
+    /// The pages that its locations are, in a test of translation. In others, locations are words of one mapping.
+    pub pages: Option<Pages>,
+    /// Outcomes of which the model that the test comes from says otherwise than the SDM.
+    pub differs: Vec<Difference>,
+}
+
+/// An outcome that the source of a test allows and the SDM does not, or the other way round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The outcome.
+    pub outcome: Vec<u64>,
+    /// Whether it is the source that allows it.
+    pub source_allows: bool,
+    /// The rules of the SDM that say otherwise.
+    pub rules: Vec<Rule>,
+}
+
+/// Virtual pages and the frames that their entries lead to. Names of both are locations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    /// The pages.
+    pub pages: Vec<VirtualPage>,
+    /// The frames, with what each holds at the start.
+    pub frames: Vec<(String, u64)>,
+    /// Words by which a thread is told of an interrupt.
+    pub flags: Vec<String>,
+}
+
+/// A virtual page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualPage {
+    /// Its name.
+    pub name: String,
+    /// The frame that its entry leads to at the start.
+    pub frame: String,
+    /// Whether D is clear in its entry at the start, so that an outcome can tell whether it is set at the end.
+    pub is_clean: bool,
+}
+
+impl VirtualPage {
+    /// What an outcome calls D of the entry of a page.
+    pub(super) fn dirty_name(page: &str) -> String {
+        format!("dirty-{page}")
+    }
 }
 
 /// An instruction of a thread. Registers have names of their own in each thread.
@@ -34,6 +79,13 @@ pub enum Instruction {
         to: String,
         /// The value.
         value: u64,
+    },
+    /// A store of what is in a register, which an earlier instruction of the thread has loaded.
+    StoreLoaded {
+        /// The location.
+        to: String,
+        /// The register.
+        from: String,
     },
     /// A load.
     Load {
@@ -71,6 +123,25 @@ pub enum Instruction {
         /// Where the old one goes.
         into: String,
     },
+    /// A store to the entry of a page.
+    SetEntry {
+        /// The page.
+        of: String,
+        /// The frame that it leads to from then on.
+        to: String,
+        /// Whether D is clear in the new entry.
+        is_clean: bool,
+    },
+    /// INVLPG.
+    Invlpg {
+        /// The page.
+        at: String,
+    },
+    /// Waits until a location is not zero.
+    Await {
+        /// The location.
+        at: String,
+    },
     /// MFENCE.
     Mfence,
     /// LFENCE.
@@ -84,10 +155,14 @@ impl Instruction {
     pub fn location(&self) -> Option<&str> {
         match self {
             Instruction::Store { to: at, .. }
+            | Instruction::StoreLoaded { to: at, .. }
             | Instruction::Load { from: at, .. }
             | Instruction::Xchg { at, .. }
             | Instruction::Xadd { at, .. }
-            | Instruction::Cmpxchg { at, .. } => Some(at),
+            | Instruction::Cmpxchg { at, .. }
+            | Instruction::SetEntry { of: at, .. }
+            | Instruction::Invlpg { at }
+            | Instruction::Await { at } => Some(at),
             Instruction::Mfence | Instruction::Lfence | Instruction::Sfence => None,
         }
     }
@@ -163,6 +238,19 @@ impl Test {
             }
         }
         Ok(())
+    }
+
+    /// What a scenario calls the value that an instruction of a thread loads: the name of the register if it is there at the
+    /// end, another if it is only stored again, none if nobody asks for it.
+    pub(super) fn name_of(thread: &[Instruction], number: usize, nth: usize) -> Option<String> {
+        let register = thread[nth].register()?;
+        if Test::stays(thread).nth(nth)? {
+            return Some(observed(number, register));
+        }
+        let stored =
+            |later: &Instruction| matches!(later, Instruction::StoreLoaded { from, .. } if from == register);
+        let mut until = thread[nth + 1..].iter().take_while(|later| later.register() != Some(register));
+        until.any(stored).then(|| format!("{}-{nth}", observed(number, register)))
     }
 
     /// For each instruction of a thread, whether what it loads is still in its register at the end.

@@ -1,12 +1,13 @@
-//! `write` and `read`: loads and stores of user code.
+//! `write`, `write_value_of` and `read`: loads and stores of user code.
 
 use std::fmt;
 
+use sim_mm::Errno;
 use sim_mm::arch::fault::user_access_bytes;
 use sim_mmu::DataOp;
 
 use super::argument::{NewValue, Word};
-use super::{Operation, Running, as_text, operation};
+use super::{OldValue, Operation, Running, as_text, operation};
 use crate::json::Fields;
 use crate::stage::{Spot, Task};
 
@@ -19,6 +20,16 @@ operation! {
         required "value" value: Word,
     }
     where fits
+}
+
+operation! {
+    /// User code writes what an earlier operation of the thread read. If that failed, this fails with EFAULT.
+    "write_value_of" WriteValueOf {
+        /// Where.
+        required "to" to: Spot,
+        /// What that operation calls the value: its `as`. Of fewer bytes, the lowest of it.
+        required "read" read: OldValue,
+    }
 }
 
 operation! {
@@ -50,6 +61,12 @@ impl fmt::Display for Write {
     }
 }
 
+impl fmt::Display for WriteValueOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "write {} to {}", self.read, self.to)
+    }
+}
+
 impl fmt::Display for Read {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "read {}{}", self.from, as_text(self.name.as_ref()))
@@ -61,6 +78,17 @@ impl Operation for Write {
         Box::pin(async move {
             let va = task.spot(&self.to)?;
             user_access_bytes(task.cpu, va, self.to.bytes(), DataOp::Write(self.value)).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for WriteValueOf {
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let va = task.spot(&self.to)?;
+            let value = task.kept(&self.read).ok_or(Errno::Efault)?;
+            user_access_bytes(task.cpu, va, self.to.bytes(), DataOp::Write(value)).await?;
             Ok(0)
         })
     }

@@ -48,7 +48,7 @@ operations! {
     munmap: Munmap;
     mprotect: Mprotect;
     mremap: Mremap;
-    access: Write, Read;
+    access: Write, WriteValueOf, Read;
     locked: Xchg, Cmpxchg, Xadd;
     fence: Mfence, Lfence, Sfence;
     madvise: Madvise;
@@ -71,7 +71,8 @@ operations! {
     vmas: Vmas;
     pkey: PkeyAlloc, PkeyFree, PkeyMprotect, PkeySet;
     vmalloc: Vmalloc, Vfree, VmallocRead, VmallocWrite;
-    bare: SetEntry, Invlpg, MovCr3, IpiInvlpg;
+    bare: SetEntry, Invlpg, IpiInvlpg;
+    pcid: MovCr3, MovCr4, InvpcidOperation;
 }
 
 /// A row of the table of operations.

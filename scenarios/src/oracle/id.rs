@@ -64,6 +64,8 @@ oracles! {
     FlagLost = "flag-lost";
     /// No task can go on, and some task has not ended.
     Deadlock = "deadlock";
+    /// A thread waits for a word whose page has moved meanwhile. The simulator does not follow it, and gives the run up.
+    LostWait = "lost-wait";
     /// A run has not ended within its bound on steps.
     Livelock = "livelock";
     /// A check that the scenario states about its own values failed.

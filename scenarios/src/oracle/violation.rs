@@ -66,6 +66,8 @@ pub enum Violation {
     DirtyLost { pfn: Pfn, page: Option<(MmId, VirtAddr)> },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
+    /// `lost-wait`: these tasks wait, one of them for a word whose page has moved.
+    LostWait { waits: Vec<Wait> },
     /// `livelock`: a run has not ended within its bound.
     Livelock { bound: u64 },
     /// `check`: a value that a thread read is none that check number `check` allows.
@@ -185,6 +187,7 @@ impl Violation {
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::DirtyLost { .. } => OracleId::DirtyLost,
             Violation::Deadlock { .. } => OracleId::Deadlock,
+            Violation::LostWait { .. } => OracleId::LostWait,
             Violation::Livelock { .. } => OracleId::Livelock,
             Violation::Value { .. }
             | Violation::Returned { .. }
@@ -226,6 +229,7 @@ impl Violation {
             | Violation::KernelStops { .. }
             | Violation::BadPageMap { .. }
             | Violation::Deadlock { .. }
+            | Violation::LostWait { .. }
             | Violation::Livelock { .. }
             | Violation::Value { .. }
             | Violation::Returned { .. }
@@ -267,6 +271,7 @@ impl Violation {
                 | Violation::BadPageMap { .. }
                 | Violation::DirtyLost { .. }
                 | Violation::Deadlock { .. }
+                | Violation::LostWait { .. }
                 | Violation::Livelock { .. }
                 | Violation::Value { .. }
                 | Violation::Returned { .. }
@@ -393,6 +398,10 @@ impl Violation {
             Violation::Deadlock { waits } => {
                 let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
                 format!("nothing can happen any more: {}", waits.join("; "))
+            }
+            Violation::LostWait { waits } => {
+                let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
+                format!("a word that is waited for has moved, which is not followed: {}", waits.join("; "))
             }
             Violation::Livelock { bound } => format!("the run is not at its end after {bound} steps"),
             Violation::Value { check, of, is, one_of } => {

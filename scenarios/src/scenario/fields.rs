@@ -11,7 +11,7 @@ use super::spec::MAX_CPUS;
 use super::{Case, Check, Final, History, KernelSpec, MachineSpec, Process, Scenario, Thread};
 use crate::json::{Each, Int, Kind, List, Name, Node, NonEmpty, ObjectFacts, Text, fields, quote};
 use crate::operation::{ExpectedVmaFields, OldValue, Statement, Word};
-use crate::stage::Spot;
+use crate::stage::{EntryFlag, Spot};
 
 /// The objects that are declared here, for the documentation.
 pub(super) const SECTIONS: &[Section] = &[
@@ -238,6 +238,8 @@ fields! {
         optional "process" process: Text,
         /// Where. If nothing is mapped there in the end, the run does not have the value.
         required "at" at: Spot,
+        /// Instead of the memory, a flag of the entry that maps the page: 0 or 1.
+        optional "entry" flag: EntryFlag,
     }
 }
 
@@ -247,7 +249,7 @@ impl Kind for Final {
     fn decode(node: &Node<'_>) -> Option<Final> {
         let fields = FinalFields::read(node)?;
         let process = fields.process?.unwrap_or_default();
-        Some(Final { name: fields.name?, process, at: fields.at? })
+        Some(Final { name: fields.name?, process, at: fields.at?, flag: fields.flag? })
     }
 
     fn schema() -> Value {

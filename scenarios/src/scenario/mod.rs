@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::json::Source;
 pub use crate::json::{LoadError, LoadErrors};
 use crate::operation::{Noun, Statement};
-use crate::stage::Spot;
+use crate::stage::{EntryFlag, Spot};
 
 /// A scenario file.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,8 @@ pub struct Final {
     pub process: String,
     /// Where.
     pub(crate) at: Spot,
+    /// The flag of the page's entry that it is, if it is not memory.
+    pub(crate) flag: Option<EntryFlag>,
 }
 
 impl Scenario {

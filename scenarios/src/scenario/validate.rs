@@ -20,6 +20,7 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     threads(scenario, &parents, notes);
     for sequence in &sequences {
         pins(sequence, notes);
+        values(sequence, notes);
         exit_is_last(sequence, notes);
     }
     shared(&sequences, Noun::Pipe, "pipe", notes);
@@ -122,6 +123,17 @@ fn pins(sequence: &Sequence<'_>, notes: &Notes) {
                 notes.error(&statement.field(key), message, None);
             }
         }
+    }
+}
+
+/// A value is used behind the operation that reads it, in the same sequence.
+fn values(sequence: &Sequence<'_>, notes: &Notes) {
+    let mut read = Vec::new();
+    for statement in sequence.statements {
+        if let Some((key, value)) = statement.uses(Noun::Value) {
+            known("value", value, || statement.field(key), read.iter().copied(), notes);
+        }
+        read.extend(statement.defines(Noun::Value).map(|(_, name)| name));
     }
 }
 

@@ -1,10 +1,12 @@
 //! The stage: a simulated machine, and what the operations of a scenario call the things on it.
 
+mod entry_flag;
 mod names;
 mod place;
 mod spot;
 mod task;
 
+pub(crate) use entry_flag::EntryFlag;
 pub(crate) use names::Mismatch;
 pub(crate) use place::Place;
 pub(crate) use spot::Spot;
@@ -123,8 +125,8 @@ impl Stage {
         self.names.borrow().value(name)
     }
 
-    /// Keeps a value of a process's memory as it is now, if something is mapped there.
-    pub(crate) fn keep_final(&self, as_name: &str, process: &str, at: &Spot) {
+    /// Keeps a value of a process's memory as it is now, or a flag of the entry that maps it, if something is mapped there.
+    pub(crate) fn keep_final(&self, as_name: &str, process: &str, at: &Spot, flag: Option<EntryFlag>) {
         let process = self.process(process);
         let Some(mm) = self.mm(process) else { return };
         let mapping = match &at.place {
@@ -133,11 +135,29 @@ impl Stage {
                 self.names.borrow().mapping(process, name).map(|(start, _)| start.plus_pages(*page))
             }
         };
-        let memory = &self.kernel.core().memory;
+        let (memory, mmu) = (&self.kernel.core().memory, &self.kernel.mmu);
         let root = Pfn(memory.get(self.kernel.mm(mm).pgd().loc()));
-        let Some(frame) = mapping.and_then(|page| self.kernel.mmu.frame_under(root, page)) else { return };
-        let word = memory.get(self.kernel.mmu.phys.word(frame, at.word()));
-        self.names.borrow_mut().set_value(as_name, at.bytes().take(word));
+        let mapped = mapping.and_then(|page| Some((page, mmu.frame_under(root, page)?)));
+        let Some((page, frame)) = mapped else { return };
+        let value = match flag {
+            Some(flag) => u64::from(flag.is_in(mmu.lowest_under(root, page).2)),
+            None => at.bytes().take(memory.get(mmu.phys.word(frame, at.word()))),
+        };
+        self.names.borrow_mut().set_value(as_name, value);
+    }
+
+    /// A word of the page at an address, as the tables are now; `None` if nothing is mapped there.
+    fn word_behind(&self, mm: MmId, va: VirtAddr, word: u32) -> Option<Loc> {
+        let root = Pfn(self.kernel.core().memory.get(self.kernel.mm(mm).pgd().loc()));
+        Some(self.kernel.mmu.phys.word(self.kernel.mmu.frame_under(root, va)?, word))
+    }
+
+    /// Whether a task waits for a word whose page has moved since it began.
+    pub(crate) fn has_lost_wait(&self, task: TaskId) -> bool {
+        let Some((va, word, loc)) = self.names.borrow().wait(task) else { return false };
+        let process = self.cast.threads.get(usize::from(task.0));
+        let mm = process.and_then(|process| self.mm(*process));
+        mm.is_some_and(|mm| self.word_behind(mm, va, word) != Some(loc))
     }
 
     /// What an operation of a task returned.

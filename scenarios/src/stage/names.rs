@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sim_core::TaskId;
+use sim_core::{Loc, TaskId};
 use sim_gup::Pin;
 use sim_mm::{Errno, MmId};
 use sim_mmu::VirtAddr;
@@ -37,6 +37,8 @@ pub(super) struct Names {
     failed: Vec<(TaskId, usize, Errno)>,
     /// Operations that found other mappings than they expected.
     mismatches: Vec<(TaskId, usize, Rc<Mismatch>)>,
+    /// Tasks that wait for a word: its address, its place in the page, and where it was when they began.
+    waits: Vec<(TaskId, VirtAddr, u32, Loc)>,
 }
 
 impl Names {
@@ -119,6 +121,19 @@ impl Names {
     pub(super) fn note_mismatch(&mut self, task: TaskId, mismatch: Mismatch) {
         let op = self.returned.iter().filter(|(of, ..)| *of == task).count();
         self.mismatches.push((task, op, Rc::new(mismatch)));
+    }
+
+    pub(super) fn begin_wait(&mut self, task: TaskId, va: VirtAddr, word: u32, loc: Loc) {
+        self.waits.push((task, va, word, loc));
+    }
+
+    pub(super) fn end_wait(&mut self, task: TaskId) {
+        self.waits.retain(|(of, ..)| *of != task);
+    }
+
+    /// The word that a task waits for: its address, its place in the page, and where it was when it began.
+    pub(super) fn wait(&self, task: TaskId) -> Option<(VirtAddr, u32, Loc)> {
+        self.waits.iter().find(|(of, ..)| *of == task).map(|(_, va, word, loc)| (*va, *word, *loc))
     }
 
     /// The operations that found other mappings than they expected.

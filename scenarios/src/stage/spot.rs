@@ -37,11 +37,6 @@ impl Spot {
         Bytes::of(self.offset % WORD, self.size)
     }
 
-    /// Whether they are a whole word.
-    pub(crate) fn is_word(&self) -> bool {
-        self.size == WORD
-    }
-
     /// Which word of the page they are in.
     pub(crate) fn word(&self) -> u32 {
         self.offset / WORD

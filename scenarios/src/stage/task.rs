@@ -149,9 +149,17 @@ impl<'m> Task<'m> {
     /// # Errors
     /// `EFAULT` if nothing is mapped there.
     pub(crate) fn word_behind(self, va: VirtAddr, word: u32) -> Result<Loc, Errno> {
-        let root = self.cpu.this_cpu_read(self.stage.kernel.mm(self.mm()?).pgd());
-        let frame = self.cpu.mmu.frame_under(root, va).ok_or(Errno::Efault)?;
-        Ok(self.cpu.mmu.phys.word(frame, word))
+        self.stage.word_behind(self.mm()?, va, word).ok_or(Errno::Efault)
+    }
+
+    /// Its task waits for a word from now on.
+    pub(crate) fn begin_wait(self, va: VirtAddr, word: u32, loc: Loc) {
+        self.stage.names.borrow_mut().begin_wait(self.id, va, word, loc);
+    }
+
+    /// It waits no longer.
+    pub(crate) fn end_wait(self) {
+        self.stage.names.borrow_mut().end_wait(self.id);
     }
 
     /// The addresses of some pages from a place on: all up to the end of its mapping if no number is given.
@@ -169,11 +177,22 @@ impl<'m> Task<'m> {
         self.stage.names.borrow_mut().map(self.process, name, start, pages);
     }
 
+    /// The present step looks at, or changes, the value of a name.
+    fn touch_value(self, name: &str, changes: bool) {
+        let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        self.cpu.core.touch(self.stage.values.offset(sum % VALUES), changes);
+    }
+
+    /// The value that was kept under a name.
+    pub(crate) fn kept(self, name: &str) -> Option<u64> {
+        self.touch_value(name, false);
+        self.stage.value(name)
+    }
+
     /// Keeps a value for checks, if it has a name.
     pub(crate) fn keep(self, name: Option<&str>, value: u64) {
         if let Some(name) = name {
-            let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
-            self.cpu.core.touch(self.stage.values.offset(sum % VALUES), true);
+            self.touch_value(name, true);
             self.stage.names.borrow_mut().set_value(name, value);
         }
     }

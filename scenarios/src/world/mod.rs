@@ -247,8 +247,8 @@ impl<'s> World<'s> {
             Outcome::Stopped | Outcome::Pruned => {}
             Outcome::Completed => {
                 self.watch.judge_at_rest(self.kernel());
-                for Final { name, process, at } in &self.scenario.finals {
-                    self.stage.keep_final(name, process, at);
+                for Final { name, process, at, flag } in &self.scenario.finals {
+                    self.stage.keep_final(name, process, at, *flag);
                 }
                 self.check_values();
             }
@@ -265,7 +265,11 @@ impl<'s> World<'s> {
                     cpu: blocked.cpu,
                     what: core.memory.describe(blocked.op.loc),
                 };
-                self.watch.add(deadlock(&blocked, steps, stack, wait));
+                let is_lost = |blocked: &sim_core::Blocked| {
+                    blocked.task.is_some_and(|task| !blocked.in_handler && self.stage.has_lost_wait(task))
+                };
+                let is_lost = blocked.iter().any(is_lost);
+                self.watch.add(deadlock(&blocked, is_lost, steps, stack, wait));
             }
             Outcome::StepBound => self.watch.add(livelock(step_bound)),
         }

@@ -10,6 +10,7 @@ mod hardware_words;
 mod interrupts;
 mod library;
 mod litmus;
+mod litmus_twin;
 mod mmu_cycles;
 mod mmu_litmus;
 mod mmu_shootdown;

@@ -177,7 +177,7 @@ impl HappensBefore {
         self.load_base(lane);
         self.closers.clear();
         for &gate in gates {
-            if let Gate::Zero(loc) | Gate::NonZero(loc) = gate {
+            if let Some(loc) = gate.word() {
                 self.find_closer(loc, gate);
             }
         }

@@ -79,14 +79,21 @@ impl Caches {
     /// What a walk for an access came to, which is a fetch or not: a profile has TLBs for either.
     pub(crate) fn insert_walked(&mut self, new: Translation, fetch: bool) {
         match &mut self.finite {
-            None => self.insert(new),
+            None => {
+                self.insert(new);
+            }
             Some(finite) => finite.insert(&new, fetch),
         }
     }
 
-    pub(crate) fn insert(&mut self, new: Translation) {
-        self.translations.retain(|old| !old.repeats(&new));
+    /// Holds a translation, and answers its identity. One that says the same is younger from now on, and stays the one that it
+    /// was: an access that goes through it goes on.
+    pub(crate) fn insert(&mut self, mut new: Translation) -> u32 {
+        if let Some(place) = self.translations.iter().position(|old| old.repeats(&new)) {
+            new.id = self.translations.remove(place).id;
+        }
         self.translations.push(new);
+        new.id
     }
 
     pub(crate) fn insert_partial(&mut self, new: Partial) {

@@ -21,7 +21,7 @@ impl<'m> Cpu<'m> {
     ) -> Translation {
         let geometry = self.mmu.geometry;
         let order = geometry.order(level);
-        let translation = Translation {
+        let mut translation = Translation {
             id: self.next_translation(),
             root,
             pcid: seek.pcid,
@@ -42,7 +42,7 @@ impl<'m> Cpu<'m> {
             Policy::Coherent => caches.walked = Some(translation),
             // The walker inserts it, knowing what the access is.
             Policy::Profile => {}
-            Policy::Laziest => caches.insert(translation),
+            Policy::Laziest => translation.id = caches.insert(translation),
             Policy::Adversarial { .. } => {
                 // The processor may as well have cached a piece of a large page (SDM 4.10.2.3).
                 let mut pieces = level.next();
@@ -51,7 +51,7 @@ impl<'m> Cpu<'m> {
                     caches.insert(Translation { id: self.next_translation(), ..piece });
                     pieces = size.next();
                 }
-                caches.insert(translation);
+                translation.id = caches.insert(translation);
             }
         }
         drop(caches);
