@@ -159,6 +159,13 @@ impl<'m> Cpu<'m> {
         self.step(op, move |_| self.load_cr3(&op, Cr3::of(root), false))
     }
 
+    /// MOV to CR3 of a value that is known to be right; see [`mov_cr3`](Cpu::mov_cr3), which asks.
+    #[track_caller]
+    pub fn load_root(self, value: Cr3, preserve: bool) -> impl Future<Output = ()> + use<'m> {
+        let op = Op::new(OpKind::Serialize, self.mmu.cr3_loc(self.id));
+        self.step(op, move |_| self.load_cr3(&op, value, preserve))
+    }
+
     /// MOV to CR3. The PCID that it names loses all that is not global, unless bit 63 of the operand,
     /// `preserve`, is set.
     ///

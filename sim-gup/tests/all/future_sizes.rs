@@ -26,10 +26,10 @@ fn futures_of_system_calls_do_not_grow() {
     let mut pages = Pages::default();
     let sizes = [
         ("user_access", size(user_access(cpu, start, DataOp::Read)), 784),
-        ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 1112),
+        ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 1120),
         ("sys_munmap", size(sys_munmap(cpu, start, end)), 2472),
         ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2312),
-        ("sys_fork", size(sys_fork(cpu)), 3192),
+        ("sys_fork", size(sys_fork(cpu)), 3200),
         ("exit_mm", size(exit_mm(cpu, TaskId(0))), 2576),
         ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1688),
         ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1496),

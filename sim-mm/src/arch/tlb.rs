@@ -47,22 +47,16 @@ impl<'m> Cpu<'m> {
         self.this_cpu_read(self.tlb_state().is_lazy())
     }
 
-    /// MOV to CR3 of a value that names a root of the kernel's, with a slot's PCID.
-    fn kernel_cr3(self, value: Cr3, preserve: bool) -> impl Future<Output = ()> + use<'m> {
-        let written = self.mov_cr3(value, preserve);
-        async move {
-            written.await.expect("a frame of this machine lies below MAXPHYADDR, and bit 63 comes with PCIDs")
-        }
-    }
-
     /// `load_new_mm_cr3()`: with `need_flush` the slot loses what is tagged with its PCID.
+    #[track_caller]
     fn load_new_mm_cr3(self, pgd: Pfn, asid: u64, need_flush: bool) -> impl Future<Output = ()> + use<'m> {
-        self.kernel_cr3(self.kernel.build_cr3(pgd, asid), self.kernel.uses_pcids && !need_flush)
+        self.load_root(self.kernel.build_cr3(pgd, asid), self.kernel.uses_pcids && !need_flush)
     }
 
     /// `__native_flush_tlb()`: CR3 is read, and written back. That drops what is tagged with the current PCID.
+    #[track_caller]
     pub(crate) fn native_flush_tlb(self) -> impl Future<Output = ()> + use<'m> {
-        self.kernel_cr3(self.cr3(), false)
+        self.load_root(self.cr3(), false)
     }
 }
 
@@ -206,7 +200,7 @@ pub(crate) async fn flush_tlb_mm_range<'m>(
     cpu.note(Event::FlushBegun { id, mm: mm.id, range: start.vpn()..end.vpn() });
     if cpu.mmu.core.config.cpus == 1 && !cpu.has(FLUSH_PREEMPT_OFF) {
         // The flush of a kernel for one CPU. Another task may run between its two instructions.
-        cpu.native_flush_tlb().await;
+        Box::pin(cpu.native_flush_tlb()).await;
     } else {
         let _preempt = cpu.preempt_disable();
         match cpu.setting::<Flush>() {
@@ -246,9 +240,13 @@ async fn flush_by_ipi<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: 
     let new_tlb_gen = if cpu.has(FLUSH_BARRIER) {
         cpu.rmw(mm.tlb_gen(), |tlb_gen| tlb_gen + 1).await + 1
     } else {
-        let new = cpu.load(mm.tlb_gen()).await + 1;
-        cpu.store(mm.tlb_gen(), new).await;
-        new
+        // Boxed, as all that kernels of today do not do.
+        Box::pin(async move {
+            let new = cpu.load(mm.tlb_gen()).await + 1;
+            cpu.store(mm.tlb_gen(), new).await;
+            new
+        })
+        .await
     };
     let info = FlushTlbInfo { mm: mm.id, start, end, new_tlb_gen };
     if cpu.loaded_mm() == Some(mm.id) {
