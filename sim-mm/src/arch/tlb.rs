@@ -6,7 +6,7 @@
 //! then loads the root.
 
 use sim_core::{CpuId, Routine};
-use sim_mmu::{Cr3, Pfn, VirtAddr};
+use sim_mmu::{Pfn, VirtAddr};
 
 use crate::arch::tlbflush::{FlushTlbInfo, LOADED_MM_SWITCHING, TlbContext, TlbState, ctx_id};
 use crate::check;
