@@ -39,7 +39,7 @@ async fn gup_pte_range(
     let geometry = cpu.mmu.geometry;
     for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
         let pte = cpu.read_once(ptep).await;
-        // Not modelled yet: an entry for NUMA hinting, which gives up here.
+        // An entry for NUMA hinting allows nobody anything, so it ends here too.
         if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
             return Err(Fallback);
         }

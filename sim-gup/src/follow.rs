@@ -9,7 +9,7 @@ use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::safeguards::{FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL, GUP_READ_BREAKS_COW};
-use crate::settings::ForcedWrite;
+use crate::settings::{ForcedWrite, GupNuma};
 
 /// What a look-up found.
 pub(crate) enum Followed {
@@ -137,6 +137,11 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
         if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
+        return Followed::NoPage;
+    }
+    // gup_can_follow_protnone(): an access of user code would be noticed, and so is this one.
+    let faults = cpu.setting::<GupNuma>() == GupNuma::Faults && !flags.contains(FollFlags::FORCE);
+    if pte.protnone() && faults {
         return Followed::NoPage;
     }
     if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {

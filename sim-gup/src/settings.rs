@@ -17,6 +17,14 @@ sim_mm::settings! {
         Nothing = "none",
     }
 
+    /// What GUP does with an entry that allows no access, though the mapping does: NUMA hinting.
+    GupNuma = design "gup_numa" {
+        /// GUP lets the page be faulted in first, unless it is forced.
+        Faults = "faults",
+        /// The locked path takes the page. This is the rule since v6.6 (`d74943a2f3cd`).
+        Follows = "follows" since sim_mm::Release::v(6, 6),
+    }
+
     /// How a forced write to a read-only mapping knows that the page is its own.
     ForcedWrite = design "forced_write" {
         /// The fault said that it broke COW, and the entry is dirty since then. This was the rule before v6.0.

@@ -20,6 +20,7 @@ mod kernel_config;
 mod madvise;
 mod mem_map;
 mod memory;
+mod mempolicy;
 mod mincore;
 mod mlock;
 mod mm_types;
@@ -71,6 +72,7 @@ pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
+pub use mempolicy::task_numa_work;
 pub use mincore::sys_mincore;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
@@ -100,8 +102,8 @@ pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
     LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTarget, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault,
-    SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
+    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS,
+    SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};

@@ -8,13 +8,12 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::memory::p4d_offset;
+use crate::memory::{can_change_pte_writable, p4d_offset, saves_write};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
-use crate::page_flags::PageFlags;
+use crate::page::page_mapcount;
 use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vm_get_page_prot};
-use crate::rmap::page_is_anon;
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
 use crate::vm_flags::VmFlags;
@@ -90,7 +89,8 @@ async fn do_mprotect_pkey(
         if part.new != part.old {
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
-            change_protection_range(cpu, mm, at, part.end, part.new, upgrade).await;
+            let to = Change::Protect { prot: vm_get_page_prot(part.new), upgrade };
+            change_protection_range(cpu, mm, at, part.end, to).await;
             // Private locked memory that became writable is copied now, and not when it is written.
             let locked = VmFlags::LOCKED | VmFlags::WRITE;
             if part.new.contains(locked)
@@ -159,14 +159,23 @@ fn mprotect_fixup(
     Ok(Part { vma, end, old, new })
 }
 
-/// `change_protection_range()`: the entries get the protection of `flags`.
-async fn change_protection_range<'m>(
+/// What becomes of entries: the last arguments of `change_protection()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// They get this protection. With `upgrade` they get write permission as well where nobody else can see the page.
+    Protect { prot: u64, upgrade: bool },
+    /// `MM_CP_PROT_NUMA`: they allow no access, so that the next one is noticed. In a mapping whose pages are copied at a
+    /// write, only pages that are mapped once are marked.
+    Numa { is_cow: bool },
+}
+
+/// `change_protection_range()`.
+pub(crate) async fn change_protection_range<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     start: VirtAddr,
     end: VirtAddr,
-    flags: VmFlags,
-    upgrade: bool,
+    change: Change,
 ) {
     let _routine = cpu.enter("change_protection_range");
     let geometry = cpu.mmu.geometry;
@@ -185,7 +194,7 @@ async fn change_protection_range<'m>(
             for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, next) {
                 let pmd = cpu.read_once(pmdp).await;
                 if !pmd.none() {
-                    pages += change_pte_range(cpu, mm, pmd, addr, next, flags, upgrade).await;
+                    pages += change_pte_range(cpu, mm, pmd, addr, next, change).await;
                 }
             }
         }
@@ -204,23 +213,30 @@ async fn change_pte_range<'m>(
     pmd: Pmd,
     start: VirtAddr,
     end: VirtAddr,
-    flags: VmFlags,
-    upgrade: bool,
+    change: Change,
 ) -> u64 {
     let _routine = cpu.enter("change_pte_range");
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-    let prot = vm_get_page_prot(flags);
     let mut pages = 0;
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
-        if pte.present() {
-            change_one(cpu, mm, (ptep, pte), addr, prot, upgrade).await;
+        if pte.present() && may_change(cpu, pte, change).await {
+            change_one(cpu, mm, (ptep, pte), addr, change).await;
             pages += 1;
         }
     }
     pages
+}
+
+/// Whether an entry is one that is changed so.
+async fn may_change(cpu: Cpu<'_>, pte: Pte, change: Change) -> bool {
+    match change {
+        Change::Protect { .. } => true,
+        Change::Numa { .. } if pte.protnone() || pte.special() => false,
+        Change::Numa { is_cow } => !is_cow || page_mapcount(cpu, Page(pte.pfn())).await == 1,
+    }
 }
 
 /// `ptep_modify_prot_start()` to `ptep_modify_prot_commit()`: the entry is empty in between, so that the hardware
@@ -230,22 +246,17 @@ async fn change_one<'m>(
     mm: &'m MmStruct,
     (ptep, seen): (Ptep, Pte),
     addr: VirtAddr,
-    prot: u64,
-    upgrade: bool,
+    change: Change,
 ) {
     let old = ptep_get_and_clear(cpu, mm, addr, ptep, seen).await;
+    let (prot, writable) = match change {
+        Change::Protect { prot, upgrade } => (prot, upgrade && can_change_pte_writable(cpu, old).await),
+        // pte_mk_savedwrite(): before v6.2 the entry remembers that it was writable.
+        Change::Numa { .. } => (vm_get_page_prot(VmFlags::empty()), saves_write(cpu) && old.write()),
+    };
     let mut new = Pte::modify(old.entry, prot);
-    if upgrade && can_change_pte_writable(cpu, old).await {
+    if writable {
         new = new.with(Entry::RW);
     }
     cpu.set_pte_at(mm, addr, ptep, new).await;
-}
-
-/// `can_change_private_pte_writable()`: nobody else can see the page, so a write need not be caught.
-async fn can_change_pte_writable(cpu: Cpu<'_>, pte: Pte) -> bool {
-    let page = Page(pte.pfn());
-    if pte.special() || !page_is_anon(cpu, page) {
-        return false;
-    }
-    cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
 }

@@ -1,6 +1,6 @@
 //! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
 
-use sim_core::{Op, OpKind, Routine, Step, Word};
+use sim_core::{Bytes, Gate, Op, OpKind, Routine, Step, Word};
 use sim_mmu::Pfn;
 
 use crate::check;
@@ -159,6 +159,18 @@ pub(crate) fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output
 #[track_caller]
 pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
     cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::REFERENCED)
+}
+
+/// `lock_page()`: waits until nobody else has the page locked.
+#[track_caller]
+pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+    let flags = cpu.kernel.page_flags(page).loc();
+    let unlocked = Gate::Is(flags, Bytes::of(1, 1), 0);
+    let lock = Op::new(OpKind::Acquire, flags).behind(unlocked).sleeping();
+    cpu.step(lock, move |hw| {
+        let old = hw.core.memory.get(flags);
+        hw.perform_rmw(&lock, old, old | PageFlags::LOCKED.bits());
+    })
 }
 
 /// `unlock_page()`.

@@ -9,8 +9,8 @@ bitflags! {
     /// Bits of `page->flags`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct PageFlags: u64 {
-        /// `PG_locked`.
-        const LOCKED = 1 << 0;
+        /// `PG_locked`, in a byte of its own: whoever waits for the page waits until that byte is zero.
+        const LOCKED = 1 << 8;
         /// `PG_referenced`.
         const REFERENCED = 1 << 1;
         /// `PG_anon_exclusive`.

@@ -185,6 +185,14 @@ crate::settings! {
         Exclusive = "exclusive" since Release::v(6, 0),
     }
 
+    /// How the kernel knows whether an entry for NUMA hinting was writable.
+    NumaWrite = design "numa_write" {
+        /// The entry says so.
+        Saved = "saved",
+        /// The kernel asks whether the page belongs to this address space alone. This is the rule since v6.2 (`6a56ccbcf6c6`).
+        Asked = "asked" since Release::v(6, 2),
+    }
+
     /// The order in which `mremap()` to a given address checks and unmaps.
     MremapTarget = design "mremap_target" {
         /// It first unmaps the target. Then it checks whether there is a mapping to move.

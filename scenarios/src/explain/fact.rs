@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
+use sim_mm::PageFlags;
 use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
@@ -70,6 +71,8 @@ pub(super) enum Fact {
     Pinned { id: u64, of: PageOf, pfn: Pfn },
     /// A kernel object came to its end.
     ObjectFreed { what: String },
+    /// A plain store took away flags of a page that others had set since its value was loaded.
+    FlagsLost { pfn: Pfn, lost: PageFlags },
     /// An allocation failed, though there was memory.
     NoMemory { what: &'static str },
     /// A word of a kernel object was used after its end.
@@ -188,6 +191,7 @@ impl fmt::Display for Fact {
             Fact::FlushDone { of, .. } => write!(f, "flush of {of} done"),
             Fact::Pinned { of, pfn, .. } => write!(f, "pins {pfn} as {of}"),
             Fact::ObjectFreed { what } => write!(f, "{what} freed"),
+            Fact::FlagsLost { pfn, lost } => write!(f, "{pfn} flags stored as they were loaded, without {lost}"),
             Fact::NoMemory { what } => write!(f, "no memory for {what}"),
             Fact::ObjectUsed { word } => write!(f, "uses {word}"),
             Fact::Returned { value } => write!(f, "returns {value}"),

@@ -276,6 +276,7 @@ impl<'a> Narrator<'a> {
                     FrameUse::Table { level, .. } => Some(*level),
                 },
             }),
+            Mm::FlagsLost { pfn, lost } if self.is_frame(*pfn) => Some(Fact::FlagsLost { pfn: *pfn, lost: *lost }),
             Mm::AllocationFailed { what } => Some(Fact::NoMemory { what }),
             Mm::ObjectFreed { first } => {
                 let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;

@@ -66,6 +66,7 @@ operations! {
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
     oom_reap: OomReap;
+    numa_hint: NumaHint;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -118,7 +118,6 @@ fn as_scenario(steps: &[(u8, Step)]) -> String {
             Step::Set(frame) => json!({ "set_entry": { "of": "m+5", "to": PAGES[frame] } }),
             Step::SetTable(to) => json!({ "set_entry": { "of": "m+5", "to": BELOW[to], "level": "pmd" } }),
             Step::Invlpg => json!({ "invlpg": { "at": "m+5" } }),
-            Step::MovCr3(0, false) => json!("mov_cr3"),
             Step::MovCr3(pcid, preserve) => json!({ "mov_cr3": { "pcid": pcid, "preserve": preserve } }),
             Step::Pcide(on) => json!({ "mov_cr4": { "pcide": on } }),
             Step::Invpcid(0, pcid) => {
@@ -141,6 +140,8 @@ fn as_scenario(steps: &[(u8, Step)]) -> String {
     ]);
     let scenario = json!({
         "name": "agreement", "about": "Bare instructions.",
+        // The program sets PCIDE itself.
+        "kernel": { "design": { "pcid": "off" } },
         "machine": {
             "cpus": 2, "entries_per_table": { "pte": 2, "pmd": 8, "pud": 8, "p4d": 4 },
             "platform": { "speculative_walk": "on" },

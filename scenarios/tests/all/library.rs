@@ -127,6 +127,11 @@ fn allocations_fail() {
 }
 
 #[test]
+fn numa_hinting() {
+    check("numa-hinting");
+}
+
+#[test]
 fn page_published_early() {
     check("page-published-early");
 }

@@ -4,6 +4,7 @@ use sim_core::BoxFuture;
 use sim_mmu::{Entry, VirtAddr};
 
 use super::anonymous::do_anonymous_page;
+use super::numa::do_numa_page;
 use super::shared::do_fault;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
 use super::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
@@ -75,6 +76,9 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
     if !orig.present() {
         // do_swap_page(), handle_pte_marker(): an entry that only marks its page.
         return if is_guard(orig.entry) { Err(VmFaultError::Sigsegv) } else { Err(VmFaultError::Sigbus) };
+    }
+    if orig.protnone() && vmf.vma.flags(cpu).is_accessible() {
+        return Ok(do_numa_page(cpu, vmf, ptep, orig).await);
     }
     let locked = vmf.lock(cpu, ptep).await;
     if cpu.read_once(ptep).await != orig {

@@ -8,7 +8,7 @@ use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::{get_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
+use crate::page::{get_page, lock_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, vm_get_page_prot};
@@ -41,8 +41,15 @@ pub(super) async fn do_wp_page<'m>(
         return Ok(VmFault { write: true, ..VmFault::default() });
     }
     cpu.consulted(COW_REUSE_COUNTS);
+    let mut locked = locked;
     let reuse = match cpu.setting::<CowReuse>() {
-        CowReuse::Mapcount => reuse_by_mapcount(cpu, page).await,
+        CowReuse::Mapcount => {
+            let Some(still) = lock_page_and_pte(cpu, vmf, locked, orig, page).await else {
+                return Ok(VmFault::default());
+            };
+            locked = still;
+            reuse_by_mapcount(cpu, page).await
+        }
         CowReuse::Refcount => reuse_by_refcount(cpu, page).await,
         CowReuse::Exclusive => reuse_by_exclusive(cpu, page).await,
     };
@@ -59,12 +66,37 @@ pub(super) async fn do_wp_page<'m>(
     wp_page_copy(cpu, vmf, ptep, orig, Some(page)).await
 }
 
-/// `reuse_swap_page()`, before v5.9: the page is mapped once. Whoever holds it otherwise is not asked.
+/// Locks the page, for which the PTE lock is let go of if somebody else has it locked: nobody sleeps with a spin lock. `None` if
+/// the entry has changed meanwhile; nothing is locked then.
+async fn lock_page_and_pte<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    locked: Locked<'m>,
+    orig: Pte,
+    page: Page,
+) -> Option<Locked<'m>> {
+    if test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+        return Some(locked);
+    }
+    get_page(cpu, page).await;
+    let ptep = locked.ptep;
+    drop(locked);
+    lock_page(cpu, page).await;
+    let locked = vmf.lock(cpu, ptep).await;
+    let locked = if cpu.read_once(ptep).await == orig {
+        Some(locked)
+    } else {
+        unlock_page(cpu, page).await;
+        drop(locked);
+        None
+    };
+    put_page(cpu, page).await;
+    locked
+}
+
+/// `reuse_swap_page()`, before v5.9: the page, which is locked, is mapped once. Whoever holds it otherwise is not asked.
 async fn reuse_by_mapcount(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("reuse_swap_page");
-    if !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
-        return false;
-    }
     let mapcount = page_mapcount(cpu, page).await;
     if mapcount <= 1 {
         page_move_anon_rmap(cpu, page).await;
