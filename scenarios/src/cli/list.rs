@@ -43,7 +43,9 @@ pub(crate) fn describe(args: &DescribeArgs, output: &mut Output) -> Result<Exit,
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
     let scenario = &loaded.scenario;
     output.text(&styled(HEAD, &scenario.name));
-    output.text(&scenario.about);
+    if !scenario.about.is_empty() {
+        output.text(&scenario.about);
+    }
     output.text("");
     if let Some(history) = history(scenario) {
         output.text(&history);

@@ -30,7 +30,7 @@ fields! {
         /// Its name: lower-case words joined by hyphens.
         required "name" name: Words,
         /// What it shows, in a sentence or two.
-        required "about" about: Text,
+        optional "about" about: Text,
         /// Where the race comes from.
         optional "history" history: History,
         /// The machine.
@@ -63,7 +63,7 @@ pub(super) fn scenario(node: &Node<'_>) -> Scenario {
     let first = fields.processes.iter().flatten().map(|process| process.name.clone()).next();
     Scenario {
         name: fields.name.unwrap_or_default(),
-        about: fields.about.unwrap_or_default(),
+        about: fields.about.flatten().unwrap_or_default(),
         history: fields.history.flatten().unwrap_or_default(),
         machine,
         kernel: fields.kernel.flatten().unwrap_or_default(),
