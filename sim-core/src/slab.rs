@@ -135,12 +135,14 @@ impl<R: Record> Slab<R> {
             _ => first,
         };
         if fresh == Some(index) {
+            // Nobody has written there yet.
             memory.set(self.used.loc(), u64::from(used) + 1);
-        }
-        let record = self.records.at(index as usize);
-        for word in (0..R::WORDS).map(|n| record.loc().offset(n)) {
-            if memory.get(word) != 0 {
-                memory.set(word, 0);
+        } else {
+            let record = self.records.at(index as usize);
+            for word in (0..R::WORDS).map(|n| record.loc().offset(n)) {
+                if memory.get(word) != 0 {
+                    memory.set(word, 0);
+                }
             }
         }
         let life = memory.get(self.life(index).loc()) + 1;
