@@ -59,7 +59,7 @@ impl Locked {
 }
 
 impl DataOp {
-    /// Writes what is there already, as `lock addl $0` does: a write to all rules, and to no reader.
+    /// `lock addl $0`: it writes the value that is there already. All rules treat it as a write, and no reader sees a change.
     pub const ADD_ZERO: DataOp = DataOp::Locked(Locked::Xadd(0));
 
     const fn op_kind(self) -> OpKind {
@@ -70,7 +70,7 @@ impl DataOp {
         }
     }
 
-    /// As the rights rules see it.
+    /// The kind of the access by which the rules of rights judge it.
     pub const fn kind(self) -> AccessKind {
         match self {
             DataOp::Read => AccessKind::Read,
@@ -83,22 +83,22 @@ impl DataOp {
 /// An access that completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completed {
-    /// Where.
+    /// The physical address that it touched.
     pub pa: PhysAddr,
-    /// The value that was read, or else written.
+    /// The value that it read. For a plain write, the value that it wrote.
     pub value: u64,
 }
 
 /// What an access did to its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Done {
-    /// The value that was read, or else written.
+    /// The value that it read. For a plain write, the value that it wrote.
     result: u64,
     /// The value that is there afterwards.
     holds: u64,
 }
 
-/// The bytes of a word that an access is to, and what it does to them.
+/// The bytes of a word that an access touches, and what it does to them.
 #[derive(Clone, Copy, Debug)]
 struct Data {
     bytes: Bytes,
@@ -106,7 +106,8 @@ struct Data {
 }
 
 impl<'m> Cpu<'m> {
-    /// One access of user code to the 8-byte word at `va`; answers the value read, or else written.
+    /// One access of user code to the 8-byte word at `va`. It answers the value that it read, or for a plain write the value
+    /// that it wrote.
     ///
     /// # Errors
     /// The exception that the access raises.
@@ -129,9 +130,9 @@ impl<'m> Cpu<'m> {
 
     /// One access to some bytes of the word at `va`.
     ///
-    /// The translation is looked up when the access is announced; it retires only if the TLB still
-    /// holds that translation, else it starts over. So an invalidation that has completed is never
-    /// overtaken by an access that began before it (SDM 4.10.5).
+    /// The translation is looked up when the access is announced. The access retires only if the TLB still
+    /// holds that translation. Otherwise the access starts over. So no access uses a translation after the
+    /// invalidation of it has completed, even if the access began earlier (SDM 4.10.5).
     ///
     /// # Errors
     /// #GP, if the address is not canonical; #PF, if the walk or a cached translation denies the access.
@@ -192,7 +193,7 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// Whether a walk would come to the same now.
+    /// Whether a walk would find the same translation now.
     fn is_current(self, va: VirtAddr, walked: &Translation) -> bool {
         self.mapped_now(&self.seek(va)).is_some_and(|(level, leaf, rights)| {
             (self.mmu.geometry.order(level), leaf.pfn(), rights, leaf.has(Entry::DIRTY))
@@ -221,7 +222,7 @@ impl<'m> Cpu<'m> {
         let both = |value| Done { result: value, holds: value };
         match what {
             DataOp::Read | DataOp::Fetch => both(bytes.take(self.perform_load(op))),
-            // Nothing takes what is written outside memory.
+            // A write outside memory changes nothing.
             DataOp::Write(value) if self.mmu.phys.is_bus(op.loc) => {
                 self.perform_rmw(op, UNWRITTEN, UNWRITTEN);
                 both(value)

@@ -1,5 +1,5 @@
-//! Invalidations that reach every CPU (SDM has none; AMD APM volume 3, INVLPGB and TLBSYNC), and what a
-//! hypervisor does in their place.
+//! Invalidations that reach every CPU: INVLPGB and TLBSYNC (AMD APM volume 3; the SDM has no such instruction), and
+//! the flush that a hypervisor offers instead of them.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::timing::Spent;
 use crate::tlb::{Partial, Translation};
 
 impl<'m> Cpu<'m> {
-    /// INVLPGB: asks every CPU to drop translations. It does not wait for them: until this CPU executes
-    /// [`tlbsync`](Cpu::tlbsync) any of them may have them still.
+    /// INVLPGB: asks every CPU to drop translations. It does not wait until they have done so. Until this CPU
+    /// executes [`tlbsync`](Cpu::tlbsync), any CPU may still have the translations.
     ///
     /// # Errors
     /// #UD, on a processor that is not AMD's.
@@ -28,7 +28,7 @@ impl<'m> Cpu<'m> {
                 return Err(Refused);
             }
             self.spend_on_broadcast(what.as_ref().and_then(|what| what.pages.as_ref()));
-            // What a CPU reads from now on is spared.
+            // TLBSYNC spares what a CPU reads from now on.
             for target in CpuId::all(self.mmu.cpus.len()) {
                 self.core.touch(self.mmu.caches.offset(u32::from(target.0)), true);
             }
@@ -38,8 +38,8 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// TLBSYNC: waits until every CPU has done what the INVLPGBs of this one asked for, accesses that
-    /// began before them included.
+    /// TLBSYNC: waits until every CPU has done what the INVLPGBs of this CPU asked for. It also waits for the
+    /// accesses that began before the INVLPGBs.
     #[track_caller]
     pub fn tlbsync(self) -> impl Future<Output = ()> + use<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.registers.at(0).cr3().loc()).behind(Gate::AllDrained);
@@ -77,7 +77,7 @@ impl<'m> Cpu<'m> {
     pub fn broadcast_invalidate(self, root: Pfn, range: Range<Vpn>) -> impl Future<Output = ()> + use<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.registers.at(0).cr3().loc()).behind(Gate::AllDrained);
         self.step(op, move |_| {
-            // As INVLPGB and TLBSYNC. Where no address is spared none has to be named.
+            // The costs are those of INVLPGB and TLBSYNC. A flush of all addresses need not name any of them.
             let all = Vpn(0)..VirtAddr(1 << self.mmu.geometry.address_bits()).vpn();
             self.spend_on_broadcast((range != all).then_some(&range));
             self.spend_on(Spent::Tlbsync);
@@ -89,7 +89,7 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// The INVLPGBs that it takes to name the pages; one for all addresses.
+    /// Spends as many INVLPGBs as it takes to name the pages. One is enough for all addresses.
     fn spend_on_broadcast(self, pages: Option<&Range<Vpn>>) {
         let each = self.mmu.profile().and_then(|profile| Some(profile.broadcasts?.pages)).unwrap_or(u64::MAX);
         let times = pages.map_or(1, |pages| (pages.end.0 - pages.start.0).div_ceil(each).max(1));

@@ -2,7 +2,7 @@
 
 use crate::addr::{Level, Pfn};
 
-/// Whose processor it is, where the two makers differ.
+/// Who made the processor. The two makers differ in some rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Vendor {
     /// Intel.
@@ -62,7 +62,7 @@ impl Cr4 {
     pub const PCIDE: u64 = 1 << 17;
     /// SMEP: no supervisor fetch from user pages.
     pub const SMEP: u64 = 1 << 20;
-    /// SMAP: no supervisor data access to user pages, but with EFLAGS.AC.
+    /// SMAP: no supervisor data access to user pages, unless EFLAGS.AC is set.
     pub const SMAP: u64 = 1 << 21;
     /// PKE: PKRU governs user pages.
     pub const PKE: u64 = 1 << 22;
@@ -132,11 +132,11 @@ impl KeyRights {
     }
 }
 
-/// An instruction was refused with #GP(0): it changed nothing.
+/// An instruction was refused with #GP(0), and changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// What a CPU's registers say of paging, and what kind of processor it is.
+/// The registers of a CPU that govern paging, and what kind of processor it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Controls {
     /// CR0.
@@ -186,9 +186,9 @@ impl Controls {
     /// MOV to CR0. EFER.LMA follows PG where EFER.LME is set (SDM 4.1.1).
     ///
     /// # Errors
-    /// #GP(0), if PG is set without PE, or into long mode without PAE, or cleared while PCIDs are on
-    /// (SDM 2, MOV to control registers). The code segment is not modelled, so that PG may be cleared as if from
-    /// compatibility mode.
+    /// #GP(0), if PG is set while PE is clear, if PG is set with EFER.LME while PAE is clear, or if PG is cleared while
+    /// PCIDs are on (SDM 2, MOV to control registers). A processor lets PG be cleared in compatibility mode only. The code
+    /// segment is not modelled, so PG may always be cleared here.
     pub fn load_cr0(self, value: Cr0) -> Result<Controls, Refused> {
         let without_protection = value.has(Cr0::PG) && !value.has(Cr0::PE);
         let with_pcids = !value.has(Cr0::PG) && self.cr4.has(Cr4::PCIDE);
@@ -204,8 +204,8 @@ impl Controls {
     /// MOV to CR4.
     ///
     /// # Errors
-    /// #GP(0), in long mode, if PAE is cleared, LA57 changed, or PCIDE set while bits 11:0 of CR3 are not
-    /// zero; PCIDE outside long mode (SDM 2, MOV to control registers; SDM 4.10.1).
+    /// #GP(0) in long mode, if PAE is cleared, if LA57 is changed, or if PCIDE is set while bits 11:0 of CR3 are
+    /// not zero. #GP(0) outside long mode, if PCIDE is set (SDM 2, MOV to control registers; SDM 4.10.1).
     pub fn load_cr4(self, value: Cr4, cr3: Cr3) -> Result<Controls, Refused> {
         let long_mode = self.efer.has(Efer::LMA);
         let changes = |flag| value.has(flag) != self.cr4.has(flag);
@@ -219,10 +219,10 @@ impl Controls {
         Ok(Controls { cr4: value, ..self })
     }
 
-    /// Whether MOV to CR3 takes a value, bit 63 aside: no bit from MAXPHYADDR on (SDM 4.5.2).
+    /// Whether MOV to CR3 accepts a value. Bits from MAXPHYADDR up must be zero (SDM 4.5.2). Bit 63 is not judged here.
     ///
     /// # Errors
-    /// #GP(0), if one is set.
+    /// #GP(0), if one of those bits is set.
     pub fn check_cr3(&self, value: Cr3) -> Result<(), Refused> {
         if value.0 >> self.maxphyaddr == 0 { Ok(()) } else { Err(Refused) }
     }

@@ -1,4 +1,4 @@
-//! What a CPU with its MMU has: registers, and caches of translations.
+//! The registers of a CPU, and its caches of translations.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ impl<'m> Cpu<'m> {
         self.mmu.cr3(self.id)
     }
 
-    /// What this CPU's registers say of paging.
+    /// The registers of this CPU that govern paging.
     #[inline]
     pub fn controls(self) -> Controls {
         self.mmu.cpus[self.id.index()].controls.get()
@@ -43,7 +43,7 @@ impl<'m> Cpu<'m> {
         self.report_with(|| event);
     }
 
-    /// The same of an event that is costly to make: only if there is an observer.
+    /// Tells the observer of an event that is costly to make. The event is made only if there is an observer.
     #[inline]
     pub(crate) fn report_with(self, event: impl FnOnce() -> Event) {
         if let Some(observer) = self.mmu.observer.borrow().as_ref() {

@@ -29,7 +29,7 @@ impl Entry {
     pub const GLOBAL: u64 = 1 << 8;
     /// `_PAGE_SPECIAL`: bit 9, which the hardware ignores. The page behind has no reference count.
     pub const SPECIAL: u64 = 1 << 9;
-    /// PAT of an entry that maps a large page, bit 12: no part of its address.
+    /// PAT of an entry that maps a large page, bit 12. It is no part of the address of the page.
     pub const PAT_LARGE: u64 = 1 << 12;
     /// XD, bit 63.
     pub const NX: u64 = 1 << 63;

@@ -14,7 +14,7 @@ use crate::tlb::{Partial, Translation};
 pub enum Walker {
     /// The page walker, for an access.
     Hardware,
-    /// The page walker, for nothing: on speculation.
+    /// The page walker, on speculation: no access asked for the walk.
     Speculation,
     /// Kernel code.
     Software,

@@ -9,7 +9,7 @@ use crate::addr::VirtAddr;
 pub enum Fault {
     /// #PF, vector 14.
     Page(PageFault),
-    /// #GP(0), vector 13: the address is not canonical, or an instruction was given what it may not.
+    /// #GP(0), vector 13: the address is not canonical, or an instruction was given a value that it refuses.
     GeneralProtection,
 }
 

@@ -1,14 +1,14 @@
-//! How many entries a paging structure has, and what follows from it.
+//! The number of entries of each paging structure, and what follows from it for addresses.
 
 use std::fmt;
 
 use crate::addr::{Level, PAGE_SHIFT, VirtAddr};
 
-/// The shape of the paging structures. Hardware has 512 entries a table; a machine made smaller has
-/// the same walk with fewer index bits a level, so that exhaustive exploration ends.
+/// The shape of the paging structures. Real tables have 512 entries. A smaller machine has the same walk with
+/// fewer index bits at each level, so that an exhaustive search ends.
 ///
-/// Each level has a size of its own. With 2 PTEs a table and 8 entries in the tables above, a huge page spans two
-/// base pages, and there is room for it, for its neighbours and for a place to move them to.
+/// Each level has a size of its own. For example, with 2 PTEs a table and 8 entries in the tables above, a huge page
+/// spans two base pages. Then there is room for it, for its neighbours, and for a place to which they can move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// For each level, lowest first, the number of address bits below what its entries select; then the bits of
@@ -116,7 +116,7 @@ impl Geometry {
         self.address_bits_from(Level::P4d)
     }
 
-    /// The end of user addresses: the lower half of the space, less a guard page, as `TASK_SIZE_MAX`.
+    /// `TASK_SIZE_MAX`, the end of user addresses: the lower half of the space without its last page, which is a guard.
     #[inline]
     pub fn task_size(self) -> VirtAddr {
         VirtAddr((1 << (self.address_bits() - 1)) - VirtAddr::PAGE_SIZE)
@@ -127,12 +127,12 @@ impl Geometry {
     #[inline]
     pub fn addr_end(self, level: Level, addr: VirtAddr, end: VirtAddr) -> VirtAddr {
         let boundary = addr.0.wrapping_add(self.span(level)) & !(self.span(level) - 1);
-        // Compared less one, as the kernel does, so that a boundary of zero is the highest.
+        // As in the kernel, both are compared after 1 is subtracted. So a boundary that wrapped to zero is the highest.
         if boundary.wrapping_sub(1) < end.0.wrapping_sub(1) { VirtAddr(boundary) } else { end }
     }
 
-    /// Whether bits 63 to the top one that a walk from `root` translates agree (canonical, SDM 1
-    /// section 3.3.7.1; SDM 4.5.3).
+    /// Whether the address is canonical: the highest bit that a walk from `root` translates and all bits above it are
+    /// alike (SDM 1 section 3.3.7.1; SDM 4.5.3).
     #[inline]
     pub fn is_canonical(self, va: VirtAddr, root: Level) -> bool {
         let unused = 64 - self.address_bits_from(root);

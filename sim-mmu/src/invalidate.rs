@@ -1,7 +1,7 @@
-//! What each instruction and each fault invalidates on its own CPU (SDM 4.10.4.1, 4.10.5). Only this file and
-//! `broadcast.rs` know it.
+//! What each instruction and each fault invalidates on its own CPU (SDM 4.10.4.1, 4.10.5). No other file but
+//! `broadcast.rs` says so.
 //!
-//! Each drops the least that the architecture demands. All are serialising.
+//! Each drops the least that the architecture demands. All these instructions are serialising.
 
 use sim_core::{Loc, Op, OpKind};
 
@@ -15,7 +15,7 @@ use crate::tlb::{Partial, Seek, Translation};
 /// INVPCID: its type and descriptor (SDM 2, INVPCID).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invpcid {
-    /// Type 0: what would be used for one address under one PCID; global translations may stay.
+    /// Type 0: what an access to one address under one PCID would use; global translations may stay.
     Address(Pcid, VirtAddr),
     /// Type 1: one PCID; global translations may stay.
     Context(Pcid),
@@ -62,7 +62,7 @@ impl Invpcid {
 #[derive(Clone, Copy, Debug)]
 struct Target {
     vpn: Vpn,
-    /// Base pages, as a power of two, of the page that the structures map the address with now.
+    /// The size of the page that the structures now map at the address: the number of base pages, as a power of two.
     order: u8,
 }
 
@@ -72,8 +72,8 @@ impl Target {
         Target { vpn: seek.va.vpn(), order }
     }
 
-    /// Translations of the page number go; and if the structures map a large page there, all of those
-    /// that the processor made of pieces of a large page (SDM 4.10.2.3, 4.10.4.1).
+    /// Takes translations of the page number. If the structures map a large page there, takes also all translations
+    /// within it that the processor made of pieces of a large page (SDM 4.10.2.3, 4.10.4.1).
     fn takes(self, entry: &Translation) -> bool {
         let in_the_page = (entry.vpn.0 ^ self.vpn.0) >> self.order == 0;
         entry.covers(self.vpn) || in_the_page && entry.order < entry.page_order
@@ -81,15 +81,15 @@ impl Target {
 }
 
 impl<'m> Cpu<'m> {
-    /// INVLPG: translations of the page under the current PCID, and global ones; and all entries of the
-    /// paging-structure caches for that PCID, whatever their address. With EFER.TCE on an AMD processor
-    /// only those that lead to the page.
+    /// INVLPG drops the translations of the page under the current PCID, and global ones. It also drops all entries
+    /// of the paging-structure caches for that PCID, whatever their address. With EFER.TCE on an AMD processor it
+    /// drops only those of them that lead to the page.
     #[track_caller]
     pub fn invlpg(self, va: VirtAddr) -> impl Future<Output = ()> + use<'m> {
         self.step(self.local(), move |_| {
             self.spend_on(Spent::Invlpg);
             let seek = self.seek(va);
-            // In 64-bit mode a NOP then (SDM 2, INVLPG).
+            // In 64-bit mode INVLPG of such an address is a NOP (SDM 2, INVLPG).
             if !self.mmu.geometry.is_canonical(va, seek.controls.root_level()) {
                 return;
             }
@@ -104,8 +104,8 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// This CPU's caches lose all that they have of a page, as they may at any time (SDM 4.10.4.1). It is no step: who calls it
-    /// says that nothing else may come of what was cached.
+    /// The caches of this CPU lose all that they have of a page, as they may at any time (SDM 4.10.4.1). This is no step of
+    /// its own: the caller promises that what was cached there can have no other effect.
     pub fn evict(self, va: VirtAddr) {
         self.core.touch(self.mmu.caches.offset(u32::from(self.id.0)), true);
         self.before_own_change();
@@ -115,8 +115,8 @@ impl<'m> Cpu<'m> {
         caches.drop_partials(|p| p.covers(vpn));
     }
 
-    /// What a page fault drops: translations of the page under the current PCID, and the entries of the
-    /// paging-structure caches that lead to it. So a fault by a cached denial comes at most once.
+    /// A page fault drops translations of the page under the current PCID, and the entries of the paging-structure
+    /// caches that lead to the page. So a cached translation that denies an access makes it fault at most once.
     pub(crate) fn invalidate_by_fault(self, seek: &Seek) {
         self.before_own_change();
         let target = Target::of(self, seek);
@@ -128,7 +128,7 @@ impl<'m> Cpu<'m> {
     /// INVPCID.
     ///
     /// # Errors
-    /// #GP, as the descriptor demands; nothing is invalidated then.
+    /// #GP, if the descriptor is not allowed. Then nothing is invalidated.
     #[track_caller]
     pub fn invpcid(self, what: Invpcid) -> impl Future<Output = Result<(), Refused>> + use<'m> {
         self.step(self.local(), move |_| {
@@ -151,7 +151,7 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// MOV to CR3 of a root alone: with CR4.PCIDE = 0 everything goes that is not global. Under TSO it
+    /// MOV to CR3 of a root alone. With CR4.PCIDE = 0 it drops everything that is not global. Under TSO it
     /// waits for the store buffer.
     #[track_caller]
     pub fn write_cr3(self, root: Pfn) -> impl Future<Output = ()> + use<'m> {
@@ -159,15 +159,15 @@ impl<'m> Cpu<'m> {
         self.step(op, move |_| self.load_cr3(&op, Cr3::of(root), false))
     }
 
-    /// MOV to CR3 of a value that is known to be right; see [`mov_cr3`](Cpu::mov_cr3), which asks.
+    /// MOV to CR3 of a value that is known to be allowed. [`mov_cr3`](Cpu::mov_cr3) checks the value.
     #[track_caller]
     pub fn load_root(self, value: Cr3, preserve: bool) -> impl Future<Output = ()> + use<'m> {
         let op = Op::new(OpKind::Serialize, self.mmu.cr3_loc(self.id));
         self.step(op, move |_| self.load_cr3(&op, value, preserve))
     }
 
-    /// MOV to CR3. The PCID that it names loses all that is not global, unless bit 63 of the operand,
-    /// `preserve`, is set.
+    /// MOV to CR3. It drops all translations of the PCID that it names, except global ones. If bit 63 of the operand
+    /// (`preserve`) is set, it drops nothing.
     ///
     /// # Errors
     /// #GP, if the value has reserved bits, or bit 63 is set while CR4.PCIDE is not.
@@ -196,8 +196,8 @@ impl<'m> Cpu<'m> {
         }
     }
 
-    /// MOV to CR4. A change of PGE, and PCIDE going off, drop everything, global translations too; a
-    /// change of PAE, and SMEP going on, what belongs to the current PCID.
+    /// MOV to CR4. A change of PGE drops everything, with global translations, and so does clearing PCIDE. A
+    /// change of PAE drops what belongs to the current PCID, and so does setting SMEP.
     ///
     /// # Errors
     /// #GP, if the value may not be loaded; see [`Controls::load_cr4`].
@@ -218,7 +218,7 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// MOV to CR0. PG going off drops everything; WP drops nothing.
+    /// MOV to CR0. Clearing PG drops everything. A change of WP drops nothing.
     ///
     /// # Errors
     /// #GP, if the value may not be loaded; see [`Controls::load_cr0`].
@@ -261,7 +261,7 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// All of one PCID that is not global.
+    /// Drops all that one PCID has, except global translations.
     fn invalidate_context(self, pcid: Pcid) {
         let tag = self.controls().cr4.has(Cr4::PCIDE).then_some(pcid);
         self.invalidate_tagged(None, tag, |t| !t.global && t.pcid == pcid, |p| p.pcid == pcid);
@@ -301,7 +301,7 @@ impl<'m> Cpu<'m> {
         loads.set(loads.get() + 1);
     }
 
-    /// An instruction that touches no word that another CPU could.
+    /// The announcement of an instruction that touches no word that another CPU could touch.
     #[track_caller]
     fn local(self) -> Op {
         Op::new(OpKind::Serialize, Loc::NONE)

@@ -1,4 +1,4 @@
-//! An INVLPGB: what it names, and one that nobody has waited for yet.
+//! What an INVLPGB names, and an INVLPGB that no TLBSYNC has waited for yet.
 
 use std::ops::Range;
 
@@ -14,9 +14,9 @@ pub struct Invlpgb {
     pub pages: Option<Range<Vpn>>,
     /// The PCID; `None` for every one.
     pub pcid: Option<Pcid>,
-    /// Global translations too.
+    /// Whether it drops global translations too.
     pub include_global: bool,
-    /// Translations only: the caches of upper-level entries may keep what they have.
+    /// Whether it drops translations only. Then the caches of upper-level entries may keep what they have.
     pub final_only: bool,
 }
 
@@ -25,6 +25,6 @@ pub struct Invlpgb {
 pub(crate) struct Broadcast {
     pub(crate) by: CpuId,
     pub(crate) what: Invlpgb,
-    /// The step at which it was executed: what was read later it need not drop.
+    /// The step at which it was executed. It need not drop what was read later.
     pub(crate) at: u64,
 }

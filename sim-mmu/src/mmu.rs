@@ -17,7 +17,7 @@ use crate::registers::Registers;
 use crate::timing::{Account, CostTable, FiniteTlb, Profile, Timing};
 use crate::tlb::{Caches, Policy};
 
-/// What hardware is made with.
+/// The description from which an [`Mmu`] is made.
 #[derive(Clone, Debug)]
 pub struct Hardware {
     /// The shape of tables.
@@ -26,13 +26,13 @@ pub struct Hardware {
     pub frames: u64,
     /// Further frames, anywhere below MAXPHYADDR.
     pub elsewhere: Vec<Pfn>,
-    /// What the registers of every CPU say when the machine starts, and what its processors are.
+    /// The registers of every CPU at the start of the machine, and the kind of its processors.
     pub controls: Controls,
-    /// What the caches keep, and what is used of that.
+    /// What the caches keep, and what an access uses of it.
     pub policy: Policy,
     /// An erratum of some processors: while PCIDs are on, INVLPG leaves global translations where they are.
     pub invlpg_spares_global: bool,
-    /// Whether the walk sets A and D. No x86 processor leaves that to software; others do.
+    /// Whether the walk sets A and D. Every x86 processor does. Some other processors leave it to software.
     pub sets_flags: bool,
 }
 
@@ -68,12 +68,12 @@ pub struct Mmu {
     pub(crate) timing: RefCell<Option<Rc<Timing>>>,
     pub(crate) cpus: Vec<CpuState>,
     pub(crate) registers: Array<Registers>,
-    /// What each CPU has cached, as places that steps touch: its own look at it, changes by another write it.
+    /// One place for the caches of each CPU: a step of the CPU looks at it, and another CPU that changes the caches writes it.
     pub(crate) caches: Loc,
     pub(crate) next_id: Cell<u32>,
     /// INVLPGBs that no TLBSYNC has waited for yet.
     pub(crate) pending_broadcasts: RefCell<Vec<Broadcast>>,
-    /// What the processors walk for on speculation; nothing, as a rule.
+    /// The addresses for which the processors may walk on speculation. As a rule there are none.
     pub(crate) speculated: RefCell<Vec<VirtAddr>>,
     pub(crate) observer: RefCell<Option<Rc<dyn Observer>>>,
     boot: Controls,
@@ -111,7 +111,7 @@ pub trait Observer {
 #[derive(Debug)]
 pub(crate) struct CpuState {
     pub(crate) controls: Cell<Controls>,
-    /// Counts the loads of control registers: an access that was looked up before one begins anew.
+    /// Counts the loads of control registers. An access that was looked up before such a load begins anew.
     pub(crate) loads: Cell<u64>,
     pub(crate) caches: RefCell<Caches>,
 }
@@ -153,9 +153,9 @@ impl Mmu {
         self.observer.replace(observer);
     }
 
-    /// Installs the cycle model of a processor, or takes it away; to be called between runs. Clocks and caches
-    /// are then as at the start of a run. Under [`Policy::Profile`] the processor's TLB is used, under the
-    /// other policies theirs, at the processor's prices.
+    /// Installs the cycle model of a processor, or takes it away. It is called between runs. Afterwards clocks and
+    /// caches are as at the start of a run. Under [`Policy::Profile`] the TLB of the processor is used. The other
+    /// policies keep their own caches, and pay the costs of the processor.
     pub fn set_profile(&self, profile: Option<Rc<Profile>>) {
         for cpu in &self.cpus {
             let profile = profile.as_ref().filter(|_| self.policy == Policy::Profile);
@@ -173,17 +173,18 @@ impl Mmu {
         self.timing.borrow().as_ref().map(|timing| timing.profile.clone())
     }
 
-    /// Where the cycles of a CPU went in this run: their sum is [`sim_core::Machine::cycles`]. `None` without a profile.
+    /// What the cycles of a CPU were spent on in this run. Their sum is [`sim_core::Machine::cycles`]. `None` without a
+    /// profile.
     pub fn account(&self, cpu: CpuId) -> Option<Account> {
         self.timing.borrow().as_ref().map(|timing| timing.account(cpu))
     }
 
-    /// From now on every CPU may at any time walk for these addresses, though nobody accesses them.
+    /// From now on every CPU may at any time walk for these addresses, even if nobody accesses them.
     pub fn speculate_for(&self, addresses: Vec<VirtAddr>) {
         self.speculated.replace(addresses);
     }
 
-    /// Back to the checkpoint. At a checkpoint nothing is cached, and the registers are as at the start.
+    /// Goes back to the checkpoint. At a checkpoint nothing is cached, and the registers are as at the start.
     pub fn rewind(&self) {
         self.core.rewind();
         for cpu in &self.cpus {
@@ -207,8 +208,8 @@ impl Mmu {
         Entry(self.core.memory.get(self.phys.word(table, index)))
     }
 
-    /// The lowest entry for an address that the tables of four levels under `root` lead to, as they are in memory and without
-    /// an access: in which table, of which level, and the entry. It maps a page, or leads nowhere.
+    /// The lowest entry to which the four levels of tables under `root` lead for an address. It is read from memory as it is
+    /// now, without an access. The answer is the table, the level and the entry. The entry maps a page, or it leads nowhere.
     pub fn lowest_under(&self, root: Pfn, va: VirtAddr) -> (Pfn, Level, Entry) {
         let (mut table, mut level) = (root, Level::P4d);
         loop {
@@ -222,8 +223,8 @@ impl Mmu {
         }
     }
 
-    /// The table of a level on the way to an address under `root`, as the entries of four levels are in memory and without an
-    /// access; `None`, if the way ends before.
+    /// The table of a level on the way to an address under `root`. The entries of four levels are read from memory as they are
+    /// now, without an access. `None`, if the way ends above that level.
     pub fn table_under(&self, root: Pfn, va: VirtAddr, wanted: Level) -> Option<Pfn> {
         let (mut table, mut level) = (root, Level::P4d);
         while level != wanted {
@@ -236,7 +237,8 @@ impl Mmu {
         Some(table)
     }
 
-    /// The frame behind an address, as the entries of four levels under `root` are in memory, without an access.
+    /// The frame behind an address under `root`. The entries of four levels are read from memory as they are now, without
+    /// an access.
     pub fn frame_under(&self, root: Pfn, va: VirtAddr) -> Option<Pfn> {
         let (_, level, entry) = self.lowest_under(root, va);
         let within = (1 << self.geometry.order(level)) - 1;
@@ -251,7 +253,7 @@ impl Mmu {
         self.registers.at(cpu.index()).irr().loc()
     }
 
-    /// Loads CR3 without cost or flush: the state at which a machine starts.
+    /// Loads CR3 without cost or flush. It sets the state in which a machine starts.
     pub fn preset_cr3(&self, cpu: CpuId, value: Cr3) {
         self.core.memory.set(self.cr3_loc(cpu), value.0);
     }

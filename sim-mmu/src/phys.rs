@@ -5,11 +5,11 @@ use sim_core::{Core, Loc, MemoryBuilder, Shared};
 use crate::addr::Pfn;
 use crate::entry::Entry;
 
-/// What a word outside memory reads as: no device answers, all lines stay high.
+/// The value that a read outside memory returns: no device answers, so all lines stay high.
 pub const UNWRITTEN: u64 = u64::MAX;
 
-/// The machine's memory. Each frame has as many 8-byte words as the largest table has entries; of a data
-/// page only those first words exist.
+/// The memory of the machine. Each frame has as many 8-byte words as the largest table has entries. So a data
+/// page has only these first words.
 #[derive(Clone, Debug)]
 pub struct PhysMem {
     base: Loc,
@@ -21,7 +21,7 @@ pub struct PhysMem {
 }
 
 impl PhysMem {
-    /// Frames of `words` words, all zero: the first `frames`, and those of `elsewhere`.
+    /// Memory with the first `frames` frames and those of `elsewhere`. Each frame has `words` words, which are all zero.
     pub fn new(memory: &mut MemoryBuilder, frames: u64, mut elsewhere: Vec<Pfn>, words: u32) -> PhysMem {
         elsewhere.retain(|pfn| pfn.0 >= frames);
         elsewhere.sort_unstable();
@@ -30,7 +30,7 @@ impl PhysMem {
         PhysMem { base: memory.words("memory", total), bus: memory.words("bus", 1), frames, elsewhere, words }
     }
 
-    /// Sets what lies outside memory. Once, before the first checkpoint.
+    /// Sets the word that stands for everything outside memory. It is called once, before the first checkpoint.
     pub fn reset(&self, core: &Core) {
         core.memory.set(self.bus, UNWRITTEN);
     }
@@ -51,7 +51,7 @@ impl PhysMem {
         self.words
     }
 
-    /// Word `index` of a frame. Outside memory it is the bus.
+    /// Word `index` of a frame. If the frame does not exist, it is the word that stands for the bus.
     #[inline]
     pub fn word(&self, pfn: Pfn, index: u32) -> Loc {
         let slot = if pfn.0 < self.frames { Some(pfn.0 as u32) } else { self.behind_a_hole(pfn) };
@@ -66,7 +66,7 @@ impl PhysMem {
         self.elsewhere.binary_search(&pfn).ok().map(|n| self.frames as u32 + n as u32)
     }
 
-    /// Whether a location is the bus: nothing is there, and nothing written there stays.
+    /// Whether a location is the bus: there is no memory behind it, and a value that is written there is lost.
     #[inline]
     pub fn is_bus(&self, loc: Loc) -> bool {
         loc == self.bus
@@ -78,7 +78,7 @@ impl PhysMem {
         Shared::at(self.word(table, index))
     }
 
-    /// The frame and the word that a location is, if it is memory.
+    /// The frame of a location and its word in the frame, if it is in memory.
     pub fn locate(&self, loc: Loc) -> Option<(Pfn, u32)> {
         let offset = loc.0.checked_sub(self.base.0)?;
         let slot = u64::from(offset / self.words);

@@ -1,4 +1,4 @@
-//! The page walker of a CPU: the walk (SDM 4.5) as memory accesses, one a level, with A and D set by
+//! The page walker of a CPU. It makes the walk (SDM 4.5) as memory accesses, one for each level, and sets A and D by
 //! locked read-modify-write (SDM 4.8).
 
 use sim_core::{IrqGuard, Op, OpKind, Shared};
@@ -15,12 +15,12 @@ use crate::tlb::{Partial, Policy, Seek, Through};
 impl<'m> Cpu<'m> {
     /// Walks the structures under CR3 for one access.
     ///
-    /// From its first read on the instruction is under way: no interrupt is taken until it retires or
-    /// faults, for as long as the guard that comes with the translation lives. `None`, if before that an
-    /// interrupt left other registers behind: then the access begins anew.
+    /// From the first read of the walk on, the instruction is under way. The CPU takes no interrupt until the access
+    /// retires or faults: the guard that comes with the translation lives until then. The answer is `None` if an
+    /// interrupt before the first read left other registers behind. Then the access begins anew.
     ///
-    /// A broadcast invalidation may overtake a walk: TLBSYNC waits for walks that are under way, so what
-    /// such a walk has read may not be used, nor what it points at be touched. It starts over.
+    /// A broadcast invalidation may overtake a walk. TLBSYNC waits for walks that are under way. So such a walk may not
+    /// use what it has read, nor touch what that points at. It starts over.
     ///
     /// # Errors
     /// The page fault: not present at any level, a reserved bit, or rights over all levels.
@@ -48,14 +48,14 @@ impl<'m> Cpu<'m> {
                 let mut entry = self.walk_load(cell).await;
                 self.spend_on_walk(level, cell.loc());
                 if under_way.is_none() {
-                    // Not by the number of loads: another task may have run, and this one be back.
+                    // The number of register loads does not tell: another task may have run meanwhile, and this one is back.
                     if (self.controls(), self.cr3()) != (seek.controls, seek.cr3) {
                         return Ok(None);
                     }
                     under_way = Some(self.irq_save());
                 }
                 let since = *since.get_or_insert_with(|| self.core.steps());
-                // What it was to begin with may have been invalidated before its first read.
+                // The entry with which the walk begins may have been invalidated before the first read.
                 if begun.is_none() && start.is_some_and(|start| !self.caches().borrow().holds_partial(&start)) {
                     continue 'walk;
                 }
@@ -97,7 +97,7 @@ impl<'m> Cpu<'m> {
         }
     }
 
-    /// The walk that a cached entry spares the beginning of.
+    /// A walk that begins at a cached entry, or at the root if there is none.
     pub(crate) fn walk_from<'s>(
         self,
         seek: &'s Seek,
@@ -114,7 +114,7 @@ impl<'m> Cpu<'m> {
         self.caches().borrow().broadcasts
     }
 
-    /// Sets A or D if the entry is still what the walker read; else the walker reads it again.
+    /// Sets A or D if the entry is still what the walker read. Otherwise the walker reads it again.
     fn set_flags(
         self,
         cell: Shared<Entry>,
@@ -141,7 +141,7 @@ impl<'m> Cpu<'m> {
     }
 }
 
-/// What became of an update of A or D.
+/// How an update of A or D ended.
 enum Marked {
     Done,
     /// The entry is no longer what the walk read.

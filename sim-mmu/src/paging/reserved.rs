@@ -5,8 +5,8 @@ use crate::control::{Controls, Efer, Vendor};
 use crate::entry::Entry;
 use crate::geometry::Geometry;
 
-/// The bits of `entry`, read at `level`, that are reserved: if one of them is set in an entry that is
-/// present, the access faults with RSVD.
+/// The reserved bits of `entry`, which was read at `level`. If the entry is present and one of them is set, the access
+/// faults with RSVD.
 #[inline]
 pub fn reserved_bits(controls: &Controls, geometry: Geometry, level: Level, entry: Entry) -> u64 {
     let mut bits = address_bits_beyond(controls.maxphyaddr);
@@ -22,8 +22,8 @@ pub fn reserved_bits(controls: &Controls, geometry: Geometry, level: Level, entr
         Level::Pmd | Level::Pud => {}
         Level::P4d | Level::Pgd => {
             bits |= Entry::PAGE_SIZE;
-            // AMD takes the place of G there for reserved, as executed by a processor that says it is
-            // one; a PDPTE that points at a table may have the bit.
+            // For AMD, bit 8 (the place of G) is reserved there. A processor that says it is AMD's was seen to do
+            // so. A PDPTE that points at a table may have the bit.
             if controls.vendor == Vendor::Amd {
                 bits |= Entry::GLOBAL;
             }

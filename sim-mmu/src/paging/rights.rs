@@ -30,12 +30,12 @@ pub enum Privilege {
     Implicit,
 }
 
-/// An access as the rights rules see it.
+/// An access as the rules of rights see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// What it does.
+    /// What the access does.
     pub kind: AccessKind,
-    /// On whose behalf.
+    /// On whose behalf it is made.
     pub privilege: Privilege,
 }
 
@@ -64,9 +64,9 @@ impl Access {
     }
 }
 
-/// The rights of a translation: R/W and U/S are the AND over all levels, XD the OR (SDM 4.6.1), and
-/// the key of the entry that maps the page. They are what a TLB keeps; the verdict depends on the
-/// registers at each access (SDM 4.10.2.2).
+/// The rights of a translation: the AND of R/W and of U/S over all levels, the OR of XD (SDM 4.6.1), and
+/// the key of the entry that maps the page. A TLB keeps the rights and no verdict, because the verdict depends
+/// on the registers at each access (SDM 4.10.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rights {
     /// Every entry has R/W.
@@ -80,10 +80,10 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Before the first entry.
+    /// The rights before the first entry is read: everything is allowed.
     pub const ALL: Rights = Rights { write: true, user: true, fetch: true, key: 0 };
 
-    /// Narrowed by one more entry that points at a table.
+    /// These rights, narrowed by one more entry that points at a table.
     #[inline]
     #[must_use]
     pub fn through(self, entry: Entry) -> Rights {
@@ -95,7 +95,7 @@ impl Rights {
         }
     }
 
-    /// Narrowed by the entry that maps the page.
+    /// These rights, narrowed by the entry that maps the page.
     #[inline]
     #[must_use]
     pub fn at_leaf(self, entry: Entry) -> Rights {
@@ -110,7 +110,7 @@ impl Rights {
             && self.denied_by_key(controls, access).is_none()
     }
 
-    /// SDM 4.6.1: by the mode of the access and of the address, which is U/S over all levels.
+    /// SDM 4.6.1: whether the mode denies the access. The mode of the address is U/S over all levels.
     #[inline]
     pub fn denied_by_mode(self, controls: &Controls, access: Access) -> Option<Denial> {
         let denied = |by: Denial, denied: bool| denied.then_some(by);
@@ -125,7 +125,7 @@ impl Rights {
         }
     }
 
-    /// SDM 4.6.1: by what the access does, against R/W and XD over all levels.
+    /// SDM 4.6.1: whether R/W or XD over all levels denies what the access does.
     #[inline]
     pub fn denied_by_use(self, controls: &Controls, access: Access) -> Option<Denial> {
         let (by, allowed) = match access.kind {
@@ -138,13 +138,13 @@ impl Rights {
         (!allowed).then_some(by)
     }
 
-    /// SDM 4.6.2: by protection key. PKRU governs data accesses to user-mode addresses, IA32_PKRS those
-    /// to supervisor-mode addresses.
+    /// SDM 4.6.2: whether the protection key denies the access. PKRU governs data accesses to user-mode addresses, and
+    /// IA32_PKRS governs those to supervisor-mode addresses.
     #[inline]
     pub fn denied_by_key(self, controls: &Controls, access: Access) -> Option<Denial> {
         let (on, keys) = if self.user { (Cr4::PKE, controls.pkru) } else { (Cr4::PKS, controls.pkrs) };
-        // IA32_PKRS adds nothing for a user-mode access, which U/S keeps out: engines that have the
-        // register do not report PK for it.
+        // U/S denies a supervisor-mode address to a user-mode access anyway, so IA32_PKRS does not judge it.
+        // Engines that have the register do not report PK for such an access.
         let out_of_reach = access.is_user() && !self.user;
         if access.fetches() || out_of_reach || !controls.cr4.has(on) {
             return None;
@@ -179,7 +179,7 @@ pub enum Denial {
     KeyWrite,
 }
 
-/// What a walk or a cached translation found in an access's way.
+/// Why a walk or a cached translation does not let an access through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     /// An entry with P clear.
@@ -191,7 +191,8 @@ pub(crate) enum Obstacle {
 }
 
 impl PageFault {
-    /// The fault where software sets A and D: an entry without A is as good as none, and one without D is read-only.
+    /// The fault of an access if software sets A and D. An entry without A counts as not present, and an entry without D
+    /// counts as read-only.
     pub(crate) fn unmarked(controls: &Controls, va: VirtAddr, access: Access, entry: Entry) -> PageFault {
         let read_only = Rights { write: false, ..Rights::ALL };
         let obstacle = if entry.has(Entry::ACCESSED) { Obstacle::Rights(read_only) } else { Obstacle::NotPresent };
@@ -200,10 +201,10 @@ impl PageFault {
 
     /// The fault of an access: the error code as in SDM 4.7, figure 4-12.
     pub(crate) fn new(controls: &Controls, va: VirtAddr, access: Access, obstacle: Obstacle) -> PageFault {
-        // I/D is used only where a fetch can be told to be wrong (SDM 4.7).
+        // I/D is set only if the processor can forbid fetches: by SMEP, or by XD (SDM 4.7).
         let tells_fetches =
             controls.cr4.has(Cr4::SMEP) || controls.cr4.has(Cr4::PAE) && controls.efer.has(Efer::NXE);
-        // PK is set whenever the key denies, whatever else does.
+        // PK is set whenever the key denies the access, even if another rule denies it too.
         let by_key =
             matches!(obstacle, Obstacle::Rights(rights) if rights.denied_by_key(controls, access).is_some());
         let flags = [

@@ -1,4 +1,4 @@
-//! A translation at once, with empty caches and nobody else on the machine.
+//! A translation in one go, with empty caches and no other CPU on the machine.
 
 use crate::addr::{Level, Pfn, PhysAddr, VirtAddr};
 use crate::control::{Controls, Cr0, Cr3};
@@ -14,11 +14,11 @@ pub trait TableMemory {
     fn read(&mut self, level: Level, table: Pfn, index: u32) -> Entry;
     /// Sets `flags` in that entry.
     fn mark(&mut self, level: Level, table: Pfn, index: u32, flags: u64);
-    /// The walk judged the entry. For those who tell what happened; nothing by default.
+    /// The walk judged the entry. An implementation that shows the walk notes it here. By default nothing happens.
     fn judged(&mut self, _level: Level, _entry: Entry, _next: &Next) {}
 }
 
-/// Translates one access; sets A and D as a walk does.
+/// Translates one access, and sets A and D as a walk does.
 ///
 /// # Errors
 /// The exception that the access raises.

@@ -35,7 +35,7 @@ pub enum Next {
     Mapped(Rights),
     /// The walk ends here.
     Fault(PageFault),
-    /// A walk for no access ends here, and says nothing.
+    /// A speculative walk ends here. It raises no fault.
     Nothing,
 }
 
@@ -51,8 +51,8 @@ impl<'c> Walk<'c> {
         Walk::from(controls, geometry, controls.root_level(), root, Rights::ALL, va, access)
     }
 
-    /// A walk from a table that is known already, with the rights so far: what a paging-structure
-    /// cache spares the processor (SDM 4.10.3.2).
+    /// A walk from a table that is known already, with the rights so far. An entry of a paging-structure cache lets the
+    /// processor begin there (SDM 4.10.3.2).
     pub fn from(
         controls: &'c Controls,
         geometry: Geometry,
@@ -100,7 +100,7 @@ impl<'c> Walk<'c> {
     }
 
     /// Judges the entry that was read, and steps down if it points at a table.
-    // Inlined, the level is known at the first entry: a third of a translation's time.
+    // When this is inlined, the compiler knows the level of the first entry. That saves a third of a translation's time.
     #[inline(always)]
     pub fn judge(&mut self, entry: Entry) -> Next {
         // SDM 4.7: an entry with P clear says nothing else, so its reserved bits do not count.
@@ -114,7 +114,7 @@ impl<'c> Walk<'c> {
         let rights = if leaf { self.rights.at_leaf(entry) } else { self.rights.through(entry) };
         let mut flags = Entry::ACCESSED;
         if leaf && let Some(access) = self.access {
-            // SDM 4.6: rights are judged on the whole walk; an access that is denied sets no D.
+            // SDM 4.6: the rights over the whole walk count. An access that is denied sets no D.
             if !rights.permit(self.controls, access) {
                 return self.fault(Obstacle::Rights(rights));
             }

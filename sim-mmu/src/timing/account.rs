@@ -1,4 +1,4 @@
-//! Where the cycles of a CPU went.
+//! What the cycles of a CPU were spent on.
 
 use crate::addr::Level;
 
@@ -32,17 +32,17 @@ spent! {
     L2 = "l2",
     /// Data in the cache that the cores share.
     L3 = "l3",
-    /// Data in no cache.
+    /// Data that no cache had.
     Dram = "dram",
-    /// Data that another core had written, or held when this one wrote it.
+    /// Data that another core had written, or that another core held when this core wrote it.
     OtherCore = "other-core",
-    /// Stores, beyond having their line.
+    /// Stores, without the cycles that it takes to get the line.
     Store = "store",
-    /// Locked operations, beyond having their line.
+    /// Locked operations, without the cycles that it takes to get the line.
     Atomic = "atomic",
     /// Translations that the second level of the TLB had.
     TlbL2 = "tlb-l2",
-    /// Looking for translations that the TLB did not have. As often as this, a walk began.
+    /// Look-ups of translations that the TLB did not have. A walk began after each of them.
     TlbMiss = "tlb-miss",
     /// A walk's loads of PML5Es.
     WalkPml5e = "walk-pml5e",
@@ -72,7 +72,7 @@ spent! {
     Tlbsync = "tlbsync",
     /// Other serialising instructions.
     Serialising = "serialising",
-    /// Waiting for another CPU: at a gate, for an interrupt on its way, idle.
+    /// Waiting for another CPU: at a gate, for an interrupt on its way, or idle.
     Wait = "wait",
 }
 
@@ -96,7 +96,7 @@ impl Spent {
     }
 }
 
-/// Cycles of one CPU by what they were spent on, and how often.
+/// For each thing that one CPU spent cycles on, the cycles and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     cycles: [u64; Spent::COUNT],
@@ -115,17 +115,17 @@ impl Account {
         self.times[what as usize] += 1;
     }
 
-    /// Cycles spent on it.
+    /// The cycles spent on `what`.
     pub fn cycles(&self, what: Spent) -> u64 {
         self.cycles[what as usize]
     }
 
-    /// How often anything was spent on it.
+    /// How often cycles were spent on `what`.
     pub fn times(&self, what: Spent) -> u64 {
         self.times[what as usize]
     }
 
-    /// All cycles: what the CPU's clock shows.
+    /// All cycles. This is the clock of the CPU.
     pub fn total(&self) -> u64 {
         self.cycles.iter().sum()
     }
@@ -145,7 +145,7 @@ impl Account {
         self.times(Spent::TlbMiss)
     }
 
-    /// What was spent since the account looked like `earlier`.
+    /// The cycles spent since the account was `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Account) -> Account {
         let less = |now: &[u64; Spent::COUNT], then: &[u64; Spent::COUNT]| {

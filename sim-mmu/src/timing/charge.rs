@@ -1,4 +1,4 @@
-//! Charging: which operation costs what, and whose account it goes to.
+//! What each operation costs, and to whose account it is charged.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ impl Timing {
         self.accounts[cpu.index()].borrow().clone()
     }
 
-    /// Puts cycles to account, and answers them.
+    /// Adds cycles to the account of a CPU, and answers them.
     pub(super) fn put(&self, cpu: CpuId, what: Spent, cycles: u64) -> u64 {
         self.accounts[cpu.index()].borrow_mut().add(what, cycles);
         cycles
@@ -54,7 +54,7 @@ impl Timing {
             Spent::Invlpg => latency.invlpg,
             Spent::Invpcid => latency.invpcid,
             Spent::Cr3 => latency.mov_cr3,
-            // Without the instruction it is a hypervisor that is called, and does the rest.
+            // On a processor without the instruction, a hypervisor is called and does the rest.
             Spent::Invlpgb => self
                 .profile
                 .broadcasts
@@ -69,8 +69,8 @@ impl Timing {
         loc == Loc::NONE || self.phys.is_bus(loc) || self.registers.index_of(loc).is_some()
     }
 
-    /// The line of a word. Of what is no physical memory each record begins a line, as the kernel's hot structures
-    /// do: no two of them share one.
+    /// The line of a word. A record that lies in no physical memory begins a line of its own, as the hot structures of the
+    /// kernel do. So no two such records share a line.
     fn line(&self, core: &Core, loc: Loc) -> Line {
         match self.phys.locate(loc) {
             Some((pfn, word)) => Line(pfn.0 << 6 | u64::from(word / 8)),
@@ -105,7 +105,7 @@ impl Costs for Timing {
             OpKind::Read | OpKind::Wait => self.read(core, cpu, op.loc, None),
             OpKind::Write => self.write(core, cpu, op.loc, Spent::Store),
             OpKind::Rmw | OpKind::Acquire => self.write(core, cpu, op.loc, Spent::Atomic),
-            // The instruction and the walker charge by themselves: they know which and what for.
+            // The instruction and the walker charge by themselves, because they know what the cycles are for.
             OpKind::Serialize | OpKind::Walk => 0,
         }
     }

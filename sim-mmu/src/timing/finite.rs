@@ -19,7 +19,7 @@ pub(crate) struct FiniteTlb {
     instruction: Bank,
     data: Bank,
     second_instruction: Option<Bank>,
-    /// For instructions too, if they have no bank of their own.
+    /// It serves instructions too, if they have no bank of their own.
     second_data: Bank,
     /// Made from PDEs, PDPTEs, PML4Es and PML5Es.
     partials: [(Level, Option<SetAssoc<Partial>>); 4],
@@ -118,7 +118,7 @@ impl FiniteTlb {
         }
     }
 
-    /// A translation that is wanted, and where it was. Found in the second level, it enters the first.
+    /// A translation that is wanted, and where it was. If the second level had it, it enters the first.
     pub(crate) fn look_up(
         &mut self,
         vpn: Vpn,
@@ -134,14 +134,14 @@ impl FiniteTlb {
         Some((found, Hit::Second))
     }
 
-    /// What a walk came to enters both levels.
+    /// The translation that a walk found enters both levels.
     pub(crate) fn insert(&mut self, new: &Translation, fetch: bool) {
         let geometry = self.geometry;
         self.first(fetch).insert(geometry, new);
         self.second(fetch).insert(geometry, new);
     }
 
-    /// What a walk stepped down through.
+    /// An upper entry through which a walk stepped down enters its cache.
     #[cold]
     pub(crate) fn insert_partial(&mut self, new: &Partial) {
         let cache = self.partials.iter_mut().find(|(level, _)| *level == new.level);
@@ -151,7 +151,7 @@ impl FiniteTlb {
         }
     }
 
-    /// The entry that a walk begins with: as far down as there is one (SDM 4.10.3.2).
+    /// The cached entry with which a walk begins: one of the lowest level that has one (SDM 4.10.3.2).
     pub(crate) fn begin_walk(&mut self, vpn: Vpn, wants: impl Fn(&Partial) -> bool) -> Option<Partial> {
         let geometry = self.geometry;
         let usable = |(level, cache): &mut (Level, Option<SetAssoc<Partial>>)| {
@@ -179,7 +179,8 @@ impl FiniteTlb {
         (translations.copied().collect(), partials.copied().collect())
     }
 
-    // One copy, out of the way of the lists that exploring runs use: so are the others marked cold.
+    // There is one copy of this code, apart from the code for the lists that exploring runs use. The other functions that
+    // are marked cold have the same reason.
     #[cold]
     pub(crate) fn drop_translations(&mut self, matches: &dyn Fn(&Translation) -> bool) -> bool {
         self.banks().fold(false, |dropped, bank| bank.drop_if(matches) | dropped)

@@ -1,12 +1,12 @@
-//! What things cost while no profile is installed, in cycles.
+//! The cycles that operations cost while no profile is installed.
 
 use crate::timing::Spent;
 
-/// A cost for each kind of operation. Fitted to nothing: the orders of magnitude of a current core, so
-/// that clocks of different CPUs can be compared.
+/// A cost for each kind of operation. The costs are not fitted to a processor. They have the orders of magnitude of a
+/// current core, so that clocks of different CPUs can be compared.
 #[derive(Clone, Copy, Debug)]
 pub struct CostTable {
-    /// Of each [`sim_core::OpKind`], in its order.
+    /// The cost of each [`sim_core::OpKind`], in its order.
     pub ops: [u32; 7],
     /// Sending an interrupt to another CPU, beyond the register write.
     pub ipi: u64,
@@ -21,7 +21,7 @@ impl Default for CostTable {
 }
 
 impl CostTable {
-    /// What the kind of the operation does not tell.
+    /// What an operation costs beyond the cost of its kind.
     #[inline]
     pub(crate) fn beyond_kind(&self, what: Spent) -> u64 {
         match what {

@@ -28,7 +28,7 @@ struct Private {
 pub(crate) struct Hierarchy {
     cores: Vec<Private>,
     l3: SetAssoc<()>,
-    /// Lines that a core wrote, and that no other has looked at since.
+    /// The lines that a core wrote last, and that no other core has looked at since.
     modified: BTreeMap<Line, CpuId>,
     caches: DataCaches,
 }
@@ -44,7 +44,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// What an account calls it.
+    /// The name under which an account has it.
     pub(crate) fn spent(self) -> Spent {
         match self {
             Found::L1 => Spent::L1,
@@ -80,7 +80,7 @@ impl Hierarchy {
         self.modified.clear();
     }
 
-    /// What it takes to have a line from there.
+    /// The cycles that it takes to get a line from there.
     pub(crate) fn cycles(&self, found: Found) -> u64 {
         match found {
             Found::L1 => self.caches.l1.cycles,
@@ -113,7 +113,7 @@ impl Hierarchy {
         found
     }
 
-    /// A core stores to a line: no other has it afterwards.
+    /// A core stores to a line. Afterwards no other core has the line.
     pub(crate) fn write(&mut self, cpu: CpuId, line: Line) -> Found {
         let mut held_elsewhere = false;
         if self.modified.get(&line) != Some(&cpu) {

@@ -1,19 +1,19 @@
-//! What is known of a processor: sizes and latencies. Data, and no behaviour.
+//! What is known of a processor: sizes and latencies. A profile is data, and has no behaviour.
 //!
-//! Times are in cycles of the core. Where a figure comes from stands beside it in the profile's file.
+//! Times are in cycles of the core. The file of the profile states the origin of each figure beside it.
 
 use std::fmt;
 
 use crate::addr::Level;
 use crate::control::Vendor;
 
-/// How an array chooses what to give up.
+/// How an array chooses the entry that it gives up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replacement {
-    /// What was used least recently.
+    /// It gives up the entry that was used least recently.
     #[default]
     Lru,
-    /// What a binary tree of bits points at, which is seldom what was used recently.
+    /// It gives up the entry at which a binary tree of bits points. That is seldom one that was used recently.
     TreePlru,
 }
 
@@ -28,14 +28,14 @@ pub struct Shape {
 /// The most entries of an array: 64 MiB of cache lines.
 const MAX_ENTRIES: u32 = 1 << 20;
 
-/// Why an array cannot be.
+/// Why there can be no array of such a shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadShape {
-    /// No entries, or more than anybody builds.
+    /// It has no entries, or more than anybody builds.
     Entries,
-    /// No ways, or more than entries.
+    /// It has no ways, or more ways than entries.
     Ways,
-    /// The entries are no multiple of the ways.
+    /// The number of entries is no multiple of the number of ways.
     Multiple,
     /// A tree needs a power of two of ways, up to 32.
     Tree,
@@ -55,7 +55,7 @@ impl fmt::Display for BadShape {
 impl std::error::Error for BadShape {}
 
 impl Shape {
-    /// `entries` in sets of `ways`. As many ways as entries: fully associative.
+    /// `entries` entries in sets of `ways`. An array with as many ways as entries is fully associative.
     ///
     /// # Errors
     /// See [`BadShape`].
@@ -75,22 +75,22 @@ impl Shape {
         Ok(Shape { entries, ways, replacement })
     }
 
-    /// Entries in all.
+    /// The number of entries.
     pub fn entries(self) -> u32 {
         self.entries
     }
 
-    /// Entries a set.
+    /// The number of entries of a set.
     pub fn ways(self) -> u32 {
         self.ways
     }
 
-    /// Sets.
+    /// The number of sets.
     pub fn sets(self) -> u32 {
         self.entries / self.ways
     }
 
-    /// How it chooses what to give up.
+    /// How it chooses the entry that it gives up.
     pub fn replacement(self) -> Replacement {
         self.replacement
     }
@@ -122,18 +122,18 @@ impl Sizes {
 /// One array of a TLB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlbArray {
-    /// What it holds.
+    /// The sizes of the pages that it holds.
     pub sizes: Sizes,
-    /// How many.
+    /// The number of its entries, and their sets.
     pub shape: Shape,
 }
 
 /// The second level of the TLB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecondLevel {
-    /// One for instructions and data.
+    /// Instructions and data share it.
     Unified(Vec<TlbArray>),
-    /// One for each.
+    /// Instructions and data have one each.
     Split {
         /// For fetches.
         instruction: Vec<TlbArray>,
@@ -160,14 +160,14 @@ pub struct Tlb {
     pub data: Vec<TlbArray>,
     /// The second level.
     pub second: SecondLevel,
-    /// What a look-up in the second level adds to an access, whether it finds something or not.
+    /// The cycles that a look-up in the second level adds to an access, whether it finds something or not.
     pub second_cycles: u64,
 }
 
-/// The paging-structure caches of a core (SDM 4.10.3), by what their entries are made from.
+/// The paging-structure caches of a core (SDM 4.10.3), each under the name of the entries that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StructureCaches {
-    /// PDEs: a hit leaves one load of a 4 KiB page's walk.
+    /// PDEs. After a hit, the walk for a 4 KiB page makes one load.
     pub pde: Option<Shape>,
     /// PDPTEs.
     pub pdpte: Option<Shape>,
@@ -184,7 +184,7 @@ pub struct DataCache {
     pub cycles: u64,
 }
 
-/// The caches below the first access: two of each core, one that all share, and memory.
+/// The data caches: two levels of each core, one level that all cores share, and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataCaches {
     /// The first level of a core.
@@ -193,18 +193,18 @@ pub struct DataCaches {
     pub l2: DataCache,
     /// The level that the cores share.
     pub l3: DataCache,
-    /// A load that none of them holds.
+    /// The cycles of a load that no cache can serve.
     pub memory_cycles: u64,
-    /// A load or a store of a line that another core has written since, or, for a store, holds.
+    /// The cycles of a load of a line that another core wrote last, or of a store to a line that another core holds.
     pub other_core_cycles: u64,
 }
 
 /// What instructions and events cost beyond the memory that they touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latencies {
-    /// A store, beyond having its line.
+    /// A store, without the cycles that it takes to get the line.
     pub store: u64,
-    /// A locked operation, beyond having its line.
+    /// A locked operation, without the cycles that it takes to get the line.
     pub atomic: u64,
     /// From a fault to the first instruction of its handler.
     pub exception: u64,
@@ -246,13 +246,13 @@ pub struct Profile {
     pub name: String,
     /// Who makes it.
     pub vendor: Vendor,
-    /// Its clock in MHz: what turns cycles into nanoseconds.
+    /// Its clock in MHz, which turns cycles into nanoseconds.
     pub mhz: u32,
     /// Its TLB.
     pub tlb: Tlb,
     /// Its paging-structure caches.
     pub structure: StructureCaches,
-    /// Walks that it makes at a time. A simulated CPU has one access under way, so more than one change nothing.
+    /// The number of walks that it makes at a time. A simulated CPU has one access under way, so more than one change nothing.
     pub walkers: u32,
     /// Its data caches.
     pub data: DataCaches,

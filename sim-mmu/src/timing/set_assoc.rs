@@ -1,16 +1,16 @@
-//! A set-associative array: what TLBs, paging-structure caches and data caches are made of.
+//! A set-associative array. TLBs, paging-structure caches and data caches are made of such arrays.
 
 use crate::timing::Shape;
 use crate::timing::profile::Replacement;
 
-/// The tag of a way that holds nothing. No page number and no line is as large.
+/// The tag of a way that holds nothing. No page number is so large, and no line number.
 const EMPTY: u64 = u64::MAX;
 
 /// The tag of a way that held something before, and is still listed.
 const VACATED: u64 = u64::MAX - 1;
 
-/// Values by tag, as many as a [`Shape`] says; the tag's low part selects the set. More than one value may have
-/// the same tag: what else tells them apart is the caller's to say.
+/// Values by tag, as many as a [`Shape`] says. The low part of the tag selects the set. Several values may have
+/// the same tag, and then the caller says what else tells them apart.
 #[derive(Debug)]
 pub(crate) struct SetAssoc<T> {
     sets: u64,
@@ -18,7 +18,7 @@ pub(crate) struct SetAssoc<T> {
     tags: Box<[u64]>,
     values: Box<[Option<T>]>,
     recency: Recency,
-    /// The ways whose tag is not [`EMPTY`]: those that hold something are among them.
+    /// The ways whose tag is not [`EMPTY`]. All ways that hold something are among them.
     listed: Vec<u32>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct SetAssoc<T> {
 enum Recency {
     /// The time of each way's last use.
     Lru { now: u64, used: Box<[u64]> },
-    /// For each set a tree of bits, the root first: each points at the half that was used less recently.
+    /// For each set a tree of bits, the root first. Each bit points at the half that was used less recently.
     TreePlru(Box<[u64]>),
 }
 
@@ -78,8 +78,8 @@ impl<T> SetAssoc<T> {
         self.values[slot].as_ref()
     }
 
-    /// Puts a value in the place of one that it replaces, or of nothing, or of the one that was used least
-    /// recently; answers what is gone now.
+    /// Puts a value into the way of a value that it replaces, or into an empty way, or into the way that was used least
+    /// recently. Answers what was there before.
     pub(crate) fn insert(&mut self, tag: u64, value: T, replaces: impl Fn(&T) -> bool) -> Option<(u64, T)> {
         let slot = self.find(tag, replaces).unwrap_or_else(|| self.victim(self.first(tag)));
         if self.tags[slot] == EMPTY {

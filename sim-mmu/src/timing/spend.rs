@@ -7,7 +7,7 @@ use crate::mmu::Cpu;
 use crate::timing::Spent;
 
 impl Cpu<'_> {
-    /// The CPU spends the price of an instruction or an event: by the profile, else by the flat costs.
+    /// The CPU spends what an instruction or an event costs by the profile. Without a profile the flat costs count.
     #[inline]
     pub(crate) fn spend_on(self, what: Spent) {
         if self.core.is_costed() {

@@ -1,4 +1,4 @@
-//! What a CPU has cached.
+//! The translations and upper-level entries that a CPU has cached.
 
 use crate::addr::Vpn;
 use crate::timing::FiniteTlb;
@@ -9,9 +9,9 @@ use crate::tlb::{Partial, Translation};
 pub(crate) struct Caches {
     pub(crate) translations: Vec<Translation>,
     pub(crate) partials: Vec<Partial>,
-    /// Where nothing is kept, what the last walk came to.
+    /// Under a policy that keeps nothing, the translation that the last walk found.
     pub(crate) walked: Option<Translation>,
-    /// Counts the broadcasts that this CPU has answered: a walk that one overtakes starts over.
+    /// Counts the broadcasts that this CPU has answered. If a broadcast comes during a walk, the walk starts over.
     pub(crate) broadcasts: u64,
     /// The caches of a profile. They take the place of the lists above.
     pub(crate) finite: Option<Box<FiniteTlb>>,
@@ -53,7 +53,7 @@ impl Caches {
         self.partials.len() != before
     }
 
-    /// Everything that is held. What both levels of a profile's TLB hold is told twice.
+    /// Everything that the caches hold. A translation that both levels of a profile's TLB hold is listed twice.
     pub(crate) fn contents(&self) -> (Vec<Translation>, Vec<Partial>) {
         match &self.finite {
             None => (self.translations.clone(), self.partials.clone()),
@@ -76,7 +76,7 @@ impl Caches {
         }
     }
 
-    /// What a walk for an access came to, which is a fetch or not: a profile has TLBs for either.
+    /// Caches the translation that a walk for an access found. A profile has different TLBs for fetches and for data.
     pub(crate) fn insert_walked(&mut self, new: Translation, fetch: bool) {
         match &mut self.finite {
             None => {
@@ -86,8 +86,8 @@ impl Caches {
         }
     }
 
-    /// Holds a translation, and answers its identity. One that says the same is younger from now on, and stays the one that it
-    /// was: an access that goes through it goes on.
+    /// Holds a translation, and answers its identity. If one that says the same is cached already, that one becomes younger
+    /// and keeps its identity. So an access that goes through it can go on.
     pub(crate) fn insert(&mut self, mut new: Translation) -> u32 {
         if let Some(place) = self.translations.iter().position(|old| old.repeats(&new)) {
             new.id = self.translations.remove(place).id;

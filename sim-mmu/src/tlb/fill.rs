@@ -9,7 +9,7 @@ use crate::paging::{Rights, Walk};
 use crate::tlb::{Partial, Policy, Seek, Translation};
 
 impl<'m> Cpu<'m> {
-    /// Caches the translation that a walk came to.
+    /// Caches the translation that a walk found.
     pub(crate) fn fill(
         self,
         seek: &Seek,
@@ -40,11 +40,11 @@ impl<'m> Cpu<'m> {
         let mut caches = self.caches().borrow_mut();
         match self.mmu.policy {
             Policy::Coherent => caches.walked = Some(translation),
-            // The walker inserts it, knowing what the access is.
+            // The walker inserts it, because it knows whether the access is a fetch.
             Policy::Profile => {}
             Policy::Laziest => translation.id = caches.insert(translation),
             Policy::Adversarial { .. } => {
-                // The processor may as well have cached a piece of a large page (SDM 4.10.2.3).
+                // Instead the processor may have cached a piece of a large page (SDM 4.10.2.3).
                 let mut pieces = level.next();
                 while let Some(size) = pieces {
                     let piece = translation.piece(seek.va.vpn(), geometry.order(size));

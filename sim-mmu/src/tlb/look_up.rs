@@ -10,13 +10,13 @@ use crate::paging::{Access, Next, Rights, Walk};
 use crate::timing::{Hit, Spent};
 use crate::tlb::{Partial, Policy, Through, Translation};
 
-/// What the TLB has to say of an access.
+/// How the TLB answers an access.
 pub(crate) enum Lookup {
     /// This translation serves it.
     Hit(Through),
     /// A cached translation denies it.
     Deny(PageFault),
-    /// Walk.
+    /// No cached translation is used: the access walks.
     Miss,
     /// Paging is off: a linear address is a physical one (SDM 4.1.1).
     Untranslated,
@@ -34,8 +34,8 @@ pub(crate) struct Seek {
 }
 
 impl Seek {
-    /// Whether a cached translation can decide the access. One that was made while D was clear serves
-    /// no write: the walk sets D first (SDM 4.8).
+    /// Whether a cached translation can decide the access. A translation that was made while D was clear serves
+    /// no write, because the walk has to set D first (SDM 4.8).
     fn decides(&self, entry: &Translation, access: Access) -> bool {
         entry.covers(self.va.vpn())
             && entry.is_for(self.pcid)
@@ -89,7 +89,7 @@ impl<'m> Cpu<'m> {
         }
     }
 
-    /// Looks an access up in the TLB of a profile; one that the second level has costs more.
+    /// Looks an access up in the TLB of a profile. A translation from the second level costs more.
     fn look_up_finite(self, seek: &Seek, access: Access) -> Lookup {
         let mut caches = self.caches().borrow_mut();
         let Some(finite) = &mut caches.finite else { return Lookup::Miss };
@@ -102,8 +102,8 @@ impl<'m> Cpu<'m> {
         seek.verdict(&entry, access)
     }
 
-    /// Whether a possible translation is used is a choice: among those that serve or deny, newest
-    /// first, and last a walk.
+    /// A choice decides which possible translation is used. The options are the translations that serve or deny
+    /// the access, the newest first, and a walk as the last option.
     fn choose_translation(self, seek: &Seek, access: Access, duplicates: bool) -> Lookup {
         let mut caches = self.caches().borrow_mut();
         let newest_first = || caches.translations.iter().rev().filter(|entry| seek.decides(entry, access));
@@ -116,7 +116,7 @@ impl<'m> Cpu<'m> {
         let verdict = used.map_or(Lookup::Miss, |used| seek.verdict(used, access));
         if !duplicates {
             let used = used.copied();
-            // The one that is used is there, so its rivals are not; a walk means that none is there.
+            // If a translation is used, it is cached, so its rivals are not. If the access walks, none of them is cached.
             caches.translations.retain(|other| match &used {
                 Some(used) => other.id == used.id || !other.rivals(used),
                 None => !(other.covers(seek.va.vpn()) && other.is_for(seek.pcid)),
@@ -140,12 +140,12 @@ impl<'m> Cpu<'m> {
             Policy::Coherent => None,
             Policy::Profile | Policy::Laziest => {
                 let usable = caches.partials.iter().filter(|partial| seek.may_begin_with(partial));
-                // Of the lowest level the oldest: a walk begins as far down as it can (SDM 4.10.3.2).
+                // A walk begins as far down as it can (SDM 4.10.3.2). Of the entries of that level the oldest is used.
                 usable.min_by_key(|partial| partial.level).copied()
             }
             Policy::Adversarial { .. } => {
-                // One that says what memory says now changes nothing: a walk from the root may read it
-                // before anybody else moves.
+                // An entry that agrees with memory changes nothing, because a walk from the root can read the same
+                // before any other CPU moves.
                 let stale = |partial: &&Partial| seek.may_begin_with(partial) && !self.agrees(seek, partial);
                 let candidates = caches.partials.iter().filter(stale).count();
                 if candidates == 0 {

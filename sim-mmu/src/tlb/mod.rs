@@ -16,17 +16,17 @@ pub use partial::Partial;
 pub(crate) use translation::Through;
 pub use translation::Translation;
 
-/// What a processor keeps in its translation caches, and what it uses of that.
+/// What a processor keeps in its translation caches, and what an access uses of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Nothing: every access walks, and uses what the structures say when it touches memory.
+    /// It keeps nothing. Every access walks, and uses what the structures say when it touches memory.
     Coherent,
-    /// Finite caches with a geometry and a replacement policy; see `timing`.
+    /// It has finite caches with a geometry and a replacement policy; see `timing`.
     Profile,
-    /// All that it may keep, and of that the oldest that serves. Nothing on speculation.
+    /// It keeps all that it may keep, and makes no speculative walks. An access uses the oldest entry that serves it.
     Laziest,
-    /// All that it may keep is *possibly* there. Which of it an access uses, or that none of it is
-    /// there any more (an entry may vanish at any time, SDM 4.10.4.1), is a choice.
+    /// All that it may keep is *possibly* there. A choice decides which entry an access uses, or that no entry is
+    /// there any more. (An entry may vanish at any time, SDM 4.10.4.1.)
     Adversarial {
         /// Whether two translations of one page, size and tag may be cached side by side, as in a
         /// first and a second level, or in TLBs for loads and for stores. The SDM does not say.
@@ -35,6 +35,6 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// The least that software may rely on.
+    /// The adversarial policy: software may rely on no more than this.
     pub const ADVERSARIAL: Policy = Policy::Adversarial { duplicates: true };
 }

@@ -5,7 +5,7 @@ use crate::control::Pcid;
 use crate::entry::Entry;
 use crate::paging::Rights;
 
-/// The way to a table, cached: what the PML4, PDPTE and PDE caches hold. It is never global.
+/// The cached way to a table: an entry of the PML4, PDPTE or PDE cache. It is never global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
     /// The root whose walk made it.
@@ -37,7 +37,7 @@ impl Partial {
         (self.vpn.0 ^ vpn.0) >> self.order == 0
     }
 
-    /// Whether it says the same, and holds for as long.
+    /// Whether it says the same as another.
     #[inline]
     pub(crate) fn repeats(&self, other: &Partial) -> bool {
         self.level == other.level

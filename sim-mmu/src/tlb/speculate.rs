@@ -11,8 +11,8 @@ use crate::paging::Next;
 use crate::tlb::{Partial, Policy, Seek};
 
 impl Cpu<'_> {
-    /// Somebody is about to change a paging structure: on every CPU, what was there may have been walked.
-    /// Does nothing unless [`Mmu::speculate_for`](crate::Mmu::speculate_for) named addresses.
+    /// To be called before a paging structure changes: every CPU may have walked what is there until now. It does
+    /// nothing unless [`Mmu::speculate_for`](crate::Mmu::speculate_for) named addresses.
     pub fn before_change(self) {
         if !self.mmu.speculated.borrow().is_empty() {
             for id in sim_core::CpuId::all(self.mmu.cpus.len()) {
@@ -22,16 +22,16 @@ impl Cpu<'_> {
         }
     }
 
-    /// The same before this CPU's caches or registers change.
+    /// To be called before the caches or the registers of this CPU change, for the same reason.
     pub(crate) fn before_own_change(self) {
         for va in self.mmu.speculated.borrow().iter() {
             self.speculate(*va);
         }
     }
 
-    /// Speculative walks for `va` take place, as far as they may, from the root and from whatever is
-    /// possibly in the paging-structure caches. To be called before each change of memory or of
-    /// registers. They set no D.
+    /// Makes all speculative walks for `va` that may take place: from the root, and from each entry that is
+    /// possibly in the paging-structure caches. It is called before each change of memory or of registers. These
+    /// walks set no D.
     pub fn speculate(self, va: VirtAddr) {
         let Policy::Adversarial { .. } = self.mmu.policy else { return };
         let seek = self.seek(va);

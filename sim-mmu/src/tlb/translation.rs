@@ -6,7 +6,7 @@ use crate::entry::Entry;
 use crate::fault::PageFault;
 use crate::paging::{Access, Obstacle, Rights};
 
-/// A cached translation, with its life.
+/// A cached translation, with its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
     /// Tells entries of one run apart.
@@ -19,7 +19,7 @@ pub struct Translation {
     pub global: bool,
     /// Base pages that it translates, as a power of two.
     pub order: u8,
-    /// Base pages of the page that the structures mapped, as a power of two. Larger than `order` if
+    /// Base pages of the page that the structures mapped, as a power of two. This is larger than `order` if
     /// the processor cached a piece of a large page (SDM 4.10.2.3).
     pub page_order: u8,
     /// The first page that it translates.
@@ -38,10 +38,10 @@ pub struct Translation {
     pub filled_at: u64,
 }
 
-/// The translation that an access goes through: what the access needs of it until it retires.
+/// What an access needs until it retires from the translation that it goes through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Through {
-    /// Which of those that are cached.
+    /// The identity of the translation, which tells it apart from others that are cached.
     pub(crate) id: u32,
     /// The frame behind the address.
     pub(crate) frame: Pfn,
@@ -78,7 +78,7 @@ impl Translation {
         self.vpn == other.vpn && self.order == other.order && self.is_for(other.pcid)
     }
 
-    /// Whether it says the same, and holds for as long.
+    /// Whether it says the same as another.
     #[inline]
     pub(crate) fn repeats(&self, other: &Translation) -> bool {
         self.vpn == other.vpn
