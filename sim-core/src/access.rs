@@ -55,7 +55,7 @@ impl<'m> Perform<'m> for Store {
     }
 }
 
-/// Performs a locked update of a `T`; answers what was there.
+/// Performs a locked update of a `T`, and answers the value before it.
 pub struct Rmw<T, U> {
     update: U,
     holds: PhantomData<fn() -> T>,
@@ -95,14 +95,14 @@ impl<'m> Cpu<'m> {
         Step::new(self, Op::new(OpKind::Write, cell.loc()), Store(value.into_word()))
     }
 
-    /// A locked read-modify-write: the word becomes `update(old)`; answers the old value.
+    /// A locked read-modify-write: the word becomes `update(old)`. Answers the old value.
     #[inline]
     #[track_caller]
     pub fn rmw<T: Word, U: FnMut(T) -> T + Unpin>(self, cell: Shared<T>, update: U) -> Step<'m, Rmw<T, U>> {
         Step::new(self, Op::new(OpKind::Rmw, cell.loc()), Rmw { update, holds: PhantomData })
     }
 
-    /// `xchg()`: answers what was there.
+    /// `xchg()`. Answers the old value.
     #[inline]
     #[track_caller]
     pub fn xchg<T: Word + Unpin>(
@@ -113,7 +113,7 @@ impl<'m> Cpu<'m> {
         self.rmw(cell, move |_| new)
     }
 
-    /// `cmpxchg()`: the word becomes `new` if it holds `expected`; answers what was there.
+    /// `cmpxchg()`: the word becomes `new` if it holds `expected`. Answers the old value.
     #[inline]
     #[track_caller]
     pub fn cmpxchg<T: Word + Unpin>(
@@ -164,8 +164,8 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// Changes an object under one access. The change is visible at once: objects stand for state
-    /// that the simulated code changes only under a lock, whose release orders it.
+    /// Changes an object under one access. Other CPUs see the change at once, even under TSO. The simulated code
+    /// changes objects only under a lock, so the release of the lock orders the change anyway.
     #[inline]
     #[track_caller]
     pub fn update<'o, T: Clone + 'static, R, F: FnMut(&mut T) -> R + Unpin>(
@@ -182,14 +182,14 @@ impl<'m> Cpu<'m> {
         })
     }
 
-    /// Reads a word that only this CPU uses, or that the caller's step covers: no access of its own.
+    /// Reads a word that only this CPU uses, or that the caller's step covers. This is no access of its own.
     #[inline]
     pub fn this_cpu_read<T: Word>(self, cell: Shared<T>) -> T {
         self.core.check_life(self.id, cell.loc());
         T::from_word(self.core.memory.get(cell.loc()))
     }
 
-    /// Writes a word that only this CPU uses, or that the caller's step covers: no access of its own.
+    /// Writes a word that only this CPU uses, or that the caller's step covers. This is no access of its own.
     #[inline]
     pub fn this_cpu_write<T: Word>(self, cell: Shared<T>, value: T) {
         self.core.check_life(self.id, cell.loc());
@@ -212,7 +212,7 @@ impl<'m> Cpu<'m> {
         self.core.performed(self.id, op, old, value);
     }
 
-    /// The same for a store of some bytes of a word.
+    /// Performs the store of some bytes of a word that `op` announced.
     #[cold]
     pub fn perform_store_of(self, op: &Op, bytes: Bytes, number: u64) {
         let old = self.core.memory.word(op.loc);
@@ -223,7 +223,7 @@ impl<'m> Cpu<'m> {
         self.core.performed(self.id, op, old, bytes.put(old, number));
     }
 
-    /// What a load of these bytes of a word waits for: that its CPU's store buffer has all of them or none.
+    /// The gate for a load of these bytes of a word. It is open if the store buffer of this CPU has all of them or none.
     #[inline]
     pub fn load_gate(self, loc: Loc, bytes: Bytes) -> Gate {
         let waits = self.core.config.memory == MemoryModel::Tso && !self.state().buffer.can_forward(loc, bytes);
@@ -237,8 +237,8 @@ impl<'m> Cpu<'m> {
         words.map(|loc| self.forwarded(loc, self.core.memory.get(loc))).collect()
     }
 
-    /// Performs the store of several words that `op` announced by the first of them: what a string operation
-    /// does, in one step. Under TSO the words leave the store buffer in one step as well.
+    /// Performs the store of several words that `op` announced by the first of them. It does in one step what a
+    /// string operation does. Under TSO the words also leave the store buffer in one step.
     pub fn perform_block_store(self, op: &Op, values: impl Iterator<Item = u64> + Clone) {
         let old = self.core.memory.word(op.loc);
         let new = values.clone().next().unwrap_or(old);
@@ -258,7 +258,7 @@ impl<'m> Cpu<'m> {
         self.core.performed(self.id, op, old, new);
     }
 
-    /// Stores a word on the way out of a step: a lock release. Under TSO it goes through the buffer.
+    /// Stores a word at the end of a step, for example to release a lock. Under TSO the store goes through the buffer.
     #[inline]
     pub(crate) fn put(self, loc: Loc, value: u64) {
         match self.core.config.memory {
@@ -267,7 +267,7 @@ impl<'m> Cpu<'m> {
         }
     }
 
-    /// A word that is `word` in memory, as the CPU sees it through its own stores.
+    /// The value that the CPU sees through its own stores in a word that is `word` in memory.
     #[inline]
     fn forwarded(self, loc: Loc, word: u64) -> u64 {
         match self.core.config.memory {
@@ -285,8 +285,8 @@ impl<'m> Cpu<'m> {
         buffer.push(store);
     }
 
-    /// Every buffered store reaches memory: what a locked or serialising instruction at the tail of a
-    /// step (a semaphore's release, the return from an interrupt) waits for.
+    /// Every buffered store reaches memory. A locked or serialising instruction at the end of a step waits for that: the
+    /// release of a semaphore, the return from an interrupt.
     #[inline]
     pub fn drain_all(self) {
         if self.core.config.memory == MemoryModel::Tso {

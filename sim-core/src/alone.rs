@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 use crate::cpu::Cpu;
 
 impl Cpu<'_> {
-    /// Runs code of this CPU to its end. What is left to choose are values: free frames, cached
-    /// translations.
+    /// Runs code of this CPU to its end. The only choices left are those of values, for example of a free frame or of
+    /// a cached translation.
     ///
     /// # Panics
-    /// If the code waits for somebody else: nobody is there.
+    /// If the code waits for another CPU, because there is none.
     pub fn alone<R>(self, code: impl Future<Output = R>) -> R {
         let mut code = pin!(code);
         loop {

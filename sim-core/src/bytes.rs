@@ -47,7 +47,7 @@ impl Bytes {
         (word & self.bits()) >> self.shift()
     }
 
-    /// The word with a number in these bytes. What of the number does not fit is left out.
+    /// The word with a number in these bytes. Bits of the number that do not fit are left out.
     pub const fn put(self, word: u64, number: u64) -> u64 {
         word & !self.bits() | number << self.shift() & self.bits()
     }

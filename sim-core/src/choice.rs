@@ -32,8 +32,8 @@ impl Transition {
         }
     }
 
-    /// A number for what acts here: the CPU's code, its interrupts, its store buffer, or a task that its
-    /// scheduler could switch to. So a strategy with priorities ranks them apart.
+    /// The number of the actor: the CPU's code, its interrupts, its store buffer, or a task to which its scheduler
+    /// could switch. A strategy with priorities gives each actor a rank of its own.
     #[inline]
     pub(crate) fn actor(self, cpus: usize) -> usize {
         match self {
@@ -45,8 +45,8 @@ impl Transition {
     }
 }
 
-/// The transitions among which a scheduler chooses, the simplest first: going on with what ran last,
-/// if that can go on; the other CPUs' accesses; then switches, interrupts and drains.
+/// The transitions among which a scheduler chooses, the simplest first. First comes the CPU that ran last, if it can go
+/// on. Then come the accesses of the other CPUs, and then switches, interrupts and drains.
 pub struct Enabled<'a> {
     /// The CPUs whose announced access can happen.
     pub(crate) ready: &'a Ready,
@@ -63,7 +63,7 @@ impl Enabled<'_> {
         self.ready.len() + self.others.len()
     }
 
-    /// Whether the first goes on with what ran last.
+    /// Whether the first transition goes on with the CPU that ran last.
     #[inline]
     pub fn stays(&self) -> bool {
         self.ready.has_last()
@@ -83,8 +83,8 @@ impl Enabled<'_> {
         self.cpus.len()
     }
 
-    /// The time at which transition `i` can happen, by the clock of its CPU. Under a cost model an
-    /// interrupt has to arrive first; without one time is what the clocks say.
+    /// The time at which transition `i` can happen. It is the clock of its CPU. Under a cost model an interrupt must
+    /// also have arrived.
     pub fn time(&self, i: usize) -> u64 {
         let transition = self.get(i);
         let cpu = &self.cpus[transition.cpu().index()];
@@ -116,7 +116,7 @@ impl Enabled<'_> {
         self.len() - drains.count()
     }
 
-    /// The announced operation behind transition `i`, where it is an access.
+    /// The announced operation behind transition `i`, if it is an access.
     pub fn op(&self, i: usize) -> Option<Op> {
         match self.get(i) {
             Transition::Step(cpu) => self.cpus[cpu.index()].op(),
@@ -124,7 +124,7 @@ impl Enabled<'_> {
         }
     }
 
-    /// Number of what acts in transition `i`: see [`Transition::actor`].
+    /// The number of the actor of transition `i`: see [`Transition::actor`].
     pub(crate) fn actor(&self, i: usize) -> usize {
         self.get(i).actor(self.cpus.len())
     }
@@ -138,7 +138,7 @@ pub enum Choice<'a> {
     Value {
         /// What is chosen: `"free frame"`.
         what: &'static str,
-        /// Among how many.
+        /// The number of values.
         of: usize,
     },
 }
@@ -156,7 +156,7 @@ impl Choice<'_> {
 
 /// A source of decisions.
 pub trait Chooser {
-    /// An answer below [`Choice::of`]. Asked only when there are at least two.
+    /// An answer below [`Choice::of`]. This is asked only if there are at least two answers.
     fn choose(&mut self, choice: &Choice<'_>) -> usize;
 }
 
@@ -172,7 +172,7 @@ pub enum Decided {
 /// One decision of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Steps taken before it.
+    /// The number of steps before it.
     pub step: u64,
     /// What it was about.
     pub decided: Decided,

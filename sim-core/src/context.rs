@@ -8,11 +8,12 @@ use crate::id::TaskId;
 use crate::op::Op;
 use crate::routine::Routine;
 
-/// Simulated code, boxed at a border: between the executor and what it runs, and where one crate calls a large part
-/// of another. Async code is compiled where it is first polled, so a border also keeps it in its own crate.
+/// Simulated code, boxed at a border. There is a border between the executor and the code that it runs, and where one
+/// crate calls a large part of another. Async code is compiled where it is first polled, so a border also keeps the
+/// code in its own crate.
 pub type BoxFuture<'m, T = ()> = Pin<Box<dyn Future<Output = T> + 'm>>;
 
-/// What a context leaves behind while another runs above or instead of it.
+/// What is saved of a context while another context runs above it or instead of it.
 pub(crate) struct Saved {
     pub(crate) op: Option<Op>,
     pub(crate) mode: Mode,
@@ -32,7 +33,7 @@ pub(crate) enum TaskState {
     Fresh,
     /// Its announcement is in the CPU, or in what the handlers above saved.
     Running,
-    /// Another task runs in its place. Boxed: it is rare, and tasks are made in every run.
+    /// Another task runs in its place. The state is boxed because it is rare, and because tasks are made in every run.
     Parked(Box<Saved>),
     Done,
 }
@@ -53,7 +54,7 @@ pub(crate) struct ContextStack<'m> {
     pub(crate) below: Vec<Below<'m>>,
     pub(crate) tasks: Vec<Task<'m>>,
     pub(crate) running: Option<usize>,
-    /// The running task took no step yet since it was switched to: it may not be preempted, or two
+    /// The running task took no step yet since the CPU switched to it. It may not be preempted now. Otherwise two
     /// tasks could pass the CPU to and fro for ever.
     pub(crate) just_switched: bool,
 }

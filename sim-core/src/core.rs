@@ -22,29 +22,30 @@ pub trait Observer {
     /// An event, at the moment it happens.
     fn observe(&self, core: &Core, cpu: CpuId, event: Event);
 
-    /// Code on `cpu` used a record whose life has ended ([`Slab`](crate::Slab)), at this word or at its first.
-    /// Told in every run, with and without the event log.
+    /// Code on `cpu` used a record whose life has ended ([`Slab`](crate::Slab)). `loc` is the word that it used, or the
+    /// first word of the record. The observer hears of it in every run, with and without the event log.
     fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
         let _ = (core, cpu, loc);
     }
 }
 
-/// A model of what things cost, in cycles. It is told of every cycle that a clock advances by, so that
-/// it can keep account: what it answers, and what a CPU waited. Who calls [`Cpu::spend`](crate::Cpu::spend) tells it himself.
+/// A model of what operations cost, in cycles. It can keep account of every cycle by which a clock advances: it knows the
+/// costs that it answers, and [`waited`](Costs::waited) tells it of the rest. The caller of
+/// [`Cpu::spend`](crate::Cpu::spend) tells it of those cycles himself.
 pub trait Costs {
-    /// Of an announced operation, which `cpu` performs right after.
+    /// The cost of an announced operation, which `cpu` performs right after this call.
     fn operation(&self, core: &Core, cpu: CpuId, op: &Op) -> u64;
 
-    /// From the raising of an interrupt on another CPU to the moment at which it can be taken there.
+    /// The time from the moment at which an interrupt is raised on another CPU to the moment at which it can be taken there.
     fn flight(&self) -> u64;
 
-    /// Of taking an interrupt, up to the first instruction of its handler.
+    /// The cost of taking an interrupt, up to the first instruction of its handler.
     fn interrupt(&self, cpu: CpuId) -> u64;
 
-    /// Of the return from an interrupt.
+    /// The cost of the return from an interrupt.
     fn interrupt_return(&self, cpu: CpuId) -> u64;
 
-    /// The CPU's clock advances by `cycles` in which it waited for another.
+    /// The clock of the CPU advances by `cycles`, in which it waited for another CPU.
     fn waited(&self, cpu: CpuId, cycles: u64);
 
     /// A run begins: clocks are at zero.
@@ -57,8 +58,8 @@ const NO_DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
 /// Steps between two digests that a record keeps.
 pub const DIGEST_EVERY: u64 = 16;
 
-/// A [`Machine`] with the door for its decisions, its observers and its clocks. The machine's own fields and
-/// methods are reached through it.
+/// A [`Machine`] together with the source of its decisions, its observer and its cost model. The fields and methods of
+/// the machine are reached through it.
 pub struct Core {
     machine: Machine,
     source: RefCell<Source>,
@@ -133,7 +134,7 @@ impl Core {
         self.machine.keep();
     }
 
-    /// Back to the checkpoint: words, objects, CPUs, RCU, counters. Contexts are the executor's to drop first.
+    /// Takes words, objects, CPUs, RCU and counters back to the checkpoint. The executor must drop its contexts before.
     pub fn rewind(&self) {
         if self.costed.get() {
             self.restart_time();
@@ -167,7 +168,7 @@ impl Core {
         ask(&mut self.source.borrow_mut())
     }
 
-    /// Keep (or stop keeping) the decisions of each run.
+    /// Keeps the decisions of each run from now on, or no longer.
     pub fn keep_decisions(&self, keep: bool) {
         self.recording.set(keep);
         self.decisions.borrow_mut().clear();
@@ -178,7 +179,7 @@ impl Core {
         self.decisions.borrow().clone()
     }
 
-    /// Keep (or stop keeping) what each step of a run touches. A search keeps that for itself.
+    /// Keeps from now on what each step of a run touches, or no longer. A search keeps it for itself.
     pub fn keep_footprints(&self, keep: bool) {
         self.footprints.replace(keep.then(Vec::new));
     }
@@ -235,7 +236,7 @@ impl Core {
         self.watched.get()
     }
 
-    /// A digest of every access performed in this run: who, where, what was there, what is there now.
+    /// A digest of every access of this run: who made it, where, the value before and the value after.
     pub fn digest(&self) -> u64 {
         self.digest.get()
     }
@@ -278,7 +279,7 @@ impl Core {
         self.watched.get() && self.searched.get()
     }
 
-    /// The footprint of each step is wanted from now on, or of none.
+    /// From now on the footprint of each step is wanted, or of none.
     pub(crate) fn set_searched(&self, on: bool) {
         self.searched.set(on);
         if !on {
@@ -287,7 +288,7 @@ impl Core {
         self.update_watched();
     }
 
-    /// Asks the search that decides here, if one does.
+    /// Asks the search, if a search is the source of the decisions.
     pub(crate) fn with_search<R>(&self, ask: impl FnOnce(&mut Search) -> R) -> Option<R> {
         match &mut *self.source.borrow_mut() {
             Source::Systematic(search) => Some(ask(search)),
@@ -306,10 +307,10 @@ impl Core {
         self.stop.get()
     }
 
-    /// One of `of` values, where the machine allows any of them: a free frame, a cached translation.
+    /// Chooses one of `of` values of which the machine allows each, for example a free frame or a cached translation.
     ///
     /// # Panics
-    /// If `of` is zero: the simulator asked for a choice among nothing.
+    /// If `of` is zero, because then there is nothing to choose from.
     pub fn choose_value(&self, what: &'static str, of: usize) -> usize {
         assert!(of > 0, "a choice of {what} among nothing");
         if of == 1 { 0 } else { self.choose(&Choice::Value { what, of }) }
@@ -364,7 +365,7 @@ impl Core {
         }
     }
 
-    /// A word was touched whose record is free, or is another's by now.
+    /// A word was touched whose record is free, or has begun another life.
     #[cold]
     pub(crate) fn note_dead(&self, cpu: CpuId, loc: Loc) {
         if let Some(observer) = self.observer.borrow().as_ref() {

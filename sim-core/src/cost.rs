@@ -16,11 +16,11 @@ use crate::op::{Op, OpKind};
 use crate::source::Source;
 use crate::timeline::Timeline;
 
-/// Cycles to the tick in which a CPU finds that a grace period is over: 1 ms, at 4 GHz.
+/// The cycles until the tick in which a CPU finds that a grace period is over: 1 ms, at 4 GHz.
 const TICK: u64 = 4_000_000;
 
 impl Core {
-    /// Installs a cost model, or takes it away. To be called between runs.
+    /// Installs a cost model, or takes it away. It is called between runs.
     pub fn set_costs(&self, costs: Option<Rc<dyn Costs>>) {
         self.costed.set(costs.is_some());
         self.timeline.replace(costs.as_ref().map(|_| Timeline::new(self.memory.len())));
@@ -46,7 +46,7 @@ impl Core {
         self.costs.borrow().as_deref().map(ask)
     }
 
-    /// A run begins. To be called before memory goes back.
+    /// A run begins. This is called before memory goes back to the checkpoint.
     #[cold]
     pub(crate) fn restart_time(&self) {
         self.forget_changes();
@@ -56,7 +56,7 @@ impl Core {
         self.with_costs(|costs| costs.reset());
     }
 
-    /// The clocks start when the source says. To be called when they are at zero.
+    /// Each clock starts at the time that the source says. This is called when the clocks are at zero.
     #[cold]
     pub(crate) fn start_clocks(&self) {
         for cpu in CpuId::all(self.cpus.len()) {
@@ -65,7 +65,7 @@ impl Core {
         }
     }
 
-    /// Whatever changed did so before any run. To be called while the journal still knows what it was.
+    /// All changes so far count as made before any run. This is called while the journal still has them.
     #[cold]
     pub(crate) fn forget_changes(&self) {
         self.with_timeline(|timeline| {
@@ -93,7 +93,7 @@ impl Core {
         self.wait_for(cpu, gate);
     }
 
-    /// A CPU goes on because a gate is open: it is not behind the one that opened it.
+    /// A CPU goes on because a gate is open. Its clock is then not behind the clock of the CPU that opened it.
     #[cold]
     pub(crate) fn wait_for(&self, cpu: CpuId, gate: Gate) {
         let opened = self.with_timeline(|timeline| match gate {
@@ -124,7 +124,7 @@ impl Core {
 impl Cpu<'_> {
     #[cold]
     pub(crate) fn charge_by_model(self, op: &Op) {
-        // A semaphore is taken without a gate, but not before the last holder let it go.
+        // A semaphore is taken without a gate, but not before its last holder has released it.
         if op.kind == OpKind::Acquire {
             let released = self.core.with_timeline(|timeline| timeline.changed_at(op.loc));
             self.core.advance_to(self.id, released.unwrap_or_default());
@@ -141,8 +141,8 @@ impl Cpu<'_> {
         self.core.set_arrival(target, vector, arrival);
     }
 
-    /// A grace period has ended with a step of `last`, and its callbacks wait for an interrupt here. They
-    /// get it with a tick: nothing else looks.
+    /// A grace period has ended with a step of `last`, and its callbacks wait for an interrupt on this CPU. The
+    /// interrupt comes with the next tick, because nothing else looks for callbacks.
     #[cold]
     pub(crate) fn note_grace_over(self, last: CpuId, vector: Vector) {
         let now = self.core.cycles(self.id).max(self.core.cycles(last));

@@ -11,7 +11,7 @@ use crate::op::Op;
 pub struct Cpu<'m> {
     /// The machine.
     pub core: &'m Core,
-    /// Which of its CPUs.
+    /// The number of this CPU.
     pub id: CpuId,
 }
 
@@ -35,8 +35,8 @@ impl<'m> Cpu<'m> {
         }
     }
 
-    /// Adds to the CPU's clock what the kind of an operation does not tell. Under a cost model the caller
-    /// puts it to account.
+    /// Adds to the clock of the CPU what an operation costs beyond the cost of its kind. Under a cost model the caller
+    /// adds these cycles to the account.
     #[inline]
     pub fn spend(self, cycles: u64) {
         let clock = &self.state().cycles;
@@ -48,9 +48,9 @@ impl<'m> Cpu<'m> {
         self.state().task.get()
     }
 
-    /// Makes an interrupt pending on another CPU (or this one). Its cause is the caller's step.
+    /// Makes an interrupt pending on another CPU (or on this one). It belongs to the step of the caller.
     pub fn raise(self, target: CpuId, vector: Vector) {
-        // One that is pending already is no change, but whether it is pending still is what counts.
+        // If the interrupt is pending already, nothing changes. But the step depends on whether it is still pending.
         self.core.touch(self.core.places().pending(target), true);
         let pending = &self.core.cpus[target.index()].pending;
         pending.set(pending.get() | 1 << vector.0);

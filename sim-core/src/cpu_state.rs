@@ -1,4 +1,4 @@
-//! What a CPU is between two steps: what it announced, its mode, its interrupts, its store buffer.
+//! The state of a CPU between two steps: what it announced, its mode, its interrupts, its store buffer.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
@@ -28,8 +28,8 @@ impl Mode {
 
 #[derive(Debug)]
 pub(crate) struct CpuState {
-    /// The announced operation of the context on top, field by field: written and read whole it
-    /// would stall on every step. Without a kind there is none.
+    /// The announced operation of the context on top. It is kept field by field, because the processor would stall on
+    /// every step if it were written and read as a whole. If there is no kind, nothing is announced.
     kind: Cell<Option<OpKind>>,
     loc: Cell<Loc>,
     place: Cell<&'static Location<'static>>,
@@ -38,7 +38,7 @@ pub(crate) struct CpuState {
     pub(crate) mode: Cell<Mode>,
     pub(crate) pending: Cell<u32>,
     pub(crate) cycles: Cell<u64>,
-    /// When each pending interrupt can be taken. Known only under a cost model.
+    /// The time from which on each pending interrupt can be taken. It is known only under a cost model.
     pub(crate) arrivals: RefCell<[u64; 32]>,
     pub(crate) task: Cell<Option<TaskId>>,
     pub(crate) buffer: StoreBuffer,
@@ -89,7 +89,7 @@ impl CpuState {
         }
     }
 
-    /// When a pending interrupt can be taken: zero without a cost model.
+    /// The time from which on a pending interrupt can be taken. It is zero without a cost model.
     pub(crate) fn arrival(&self, vector: Vector) -> u64 {
         self.arrivals.borrow()[usize::from(vector.0)]
     }

@@ -1,11 +1,11 @@
-//! Which routines are active on a CPU. Kept only while tracing.
+//! Which routines are active on a CPU. This is known only while events are traced.
 
 use crate::cpu::Cpu;
 use crate::event::Event;
 use crate::routine::Routine;
 
 impl<'m> Cpu<'m> {
-    /// Names the routine that runs until the guard is dropped. Kept only while tracing.
+    /// Names the routine that runs until the guard is dropped. Nothing is kept unless events are traced.
     #[inline]
     pub fn enter(self, routine: impl Into<Routine>) -> Entered<'m> {
         if !self.core.is_traced() {
@@ -17,7 +17,7 @@ impl<'m> Cpu<'m> {
         Entered { cpu: Some(self) }
     }
 
-    /// The routines that are active in the context on top, outermost first. Empty unless tracing.
+    /// The routines that are active in the context on top, the outermost first. The list is empty unless events are traced.
     pub fn routines(self) -> Vec<Routine> {
         self.state().routines.borrow().clone()
     }

@@ -16,9 +16,9 @@ pub enum Event {
         kind: OpKind,
         /// Where.
         loc: Loc,
-        /// What was there before.
+        /// The value before.
         old: u64,
-        /// What is there now (under TSO, what the CPU's store buffer will put there).
+        /// The value now. Under TSO, the value that the store buffer of the CPU will put there.
         new: u64,
         /// The line of simulated code.
         place: &'static Location<'static>,
@@ -27,9 +27,9 @@ pub enum Event {
     Drain {
         /// Where.
         loc: Loc,
-        /// What was there before.
+        /// The value before.
         old: u64,
-        /// What is there now.
+        /// The value now.
         new: u64,
     },
     /// A lock was released.

@@ -73,7 +73,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         }
     }
 
-    /// Drops every context. To be called before [`Core::rewind`], since guards write when they drop.
+    /// Drops every context. It is called before [`Core::rewind`], because guards write when they are dropped.
     pub fn clear(&mut self) {
         for stack in &mut self.stacks {
             stack.top = None;
@@ -102,8 +102,8 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         Cpu { core: self.core, id }
     }
 
-    /// Runs until nothing can happen, a stop is asked for, `bound` steps are taken, or a search has seen
-    /// enough.
+    /// Runs until nothing can happen, until somebody asks for a stop, until `bound` steps are taken, or until a search
+    /// has seen enough.
     pub fn run(&mut self, bound: u64) -> Outcome {
         let kept = if self.core.keeps_footprints() { 0 } else { u64::MAX };
         let closely_from = self.core.with_search(Search::start).unwrap_or(kept);
@@ -217,7 +217,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         }
     }
 
-    /// A CPU leaves its task if that sleeps or is at its end, or if the kernel is preemptible here.
+    /// A CPU can leave its task if the task sleeps, if it is at its end, or if the kernel is preemptible here.
     #[cold]
     fn collect_switches(&mut self, cpu: CpuId) {
         let (stack, state) = (&self.stacks[cpu.index()], &self.core.cpus[cpu.index()]);
@@ -286,7 +286,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             // IRET is serialising.
             self.cpu(cpu).drain_all();
             if below.by_interrupt && self.core.is_costed() {
-                // What the handler did last, others see before it has returned.
+                // Other CPUs see the last store of the handler before it has returned.
                 self.core.note_changes(cpu);
                 self.cpu(cpu).charge_return();
             }
@@ -294,7 +294,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
             self.resume(cpu, below.saved);
             return;
         }
-        // The task's code stays on top until the next takes its place: dropping it now costs more.
+        // The code of the task stays on top until the next takes its place, because dropping it now costs more.
         if let Some(running) = stack.running.take() {
             stack.tasks[running].state = TaskState::Done;
         }
@@ -371,7 +371,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         self.announce(cpu);
     }
 
-    /// Goes on with what was interrupted or parked; a task that never ran makes its first announcement.
+    /// Goes on with a context that was interrupted or parked. A task that never ran makes its first announcement.
     fn resume(&mut self, cpu: CpuId, saved: Saved) {
         self.restore(cpu, saved);
         let stack = &mut self.stacks[cpu.index()];
@@ -420,7 +420,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         if self.unfinished == 0 && blocked.is_empty() { Outcome::Completed } else { Outcome::Deadlock(blocked) }
     }
 
-    /// What waits: on each CPU the context on top, be it a handler's or a task's, and parked tasks.
+    /// The contexts that wait: on each CPU the one on top (of a handler or of a task), and the parked tasks.
     fn blocked(&self) -> Vec<Blocked> {
         let mut blocked = Vec::new();
         for (i, stack) in self.stacks.iter().enumerate() {

@@ -19,18 +19,18 @@ use crate::places::Places;
 pub(crate) enum How {
     /// It depends on what is there, or changes it.
     Plain,
-    /// It can only come after what was last written there: the other order does not exist.
+    /// It can only come after the last write to the place. The other order does not exist.
     After,
-    /// It waits for this gate, which the place decides.
+    /// It waits for this gate, and the value of the place opens and closes the gate.
     Gate {
         gate: Gate,
         /// Its CPU can do something else while the gate is closed.
         or_else: bool,
     },
-    /// What its CPU could otherwise do waits for this gate, which is closed: what closed it could have come
-    /// after that other thing.
+    /// Something else that its CPU could do waits for this gate, which is closed. The step that closed the gate could
+    /// have come after that other thing.
     Instead(Gate),
-    /// It waits until the store buffer is empty whose back this is.
+    /// The place is the back of a store buffer, and the step waits until that buffer is empty.
     Drained,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Touch {
     pub(crate) loc: Loc,
     pub(crate) writes: bool,
     pub(crate) how: How,
-    /// What was there before. Zero for what is not a word.
+    /// The value before the step. It is zero for a place that is not a word.
     pub(crate) old: u64,
 }
 
@@ -53,7 +53,7 @@ pub struct Touched {
     pub writes: bool,
 }
 
-/// What a search has seen its machine do. What it never does need not be watched for.
+/// What a search has seen its machine do. For example, no step is watched for interrupts until the machine raises one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sees {
     pub(crate) interrupts: bool,
@@ -78,32 +78,32 @@ pub(crate) struct Tracker {
     cpus: Vec<CpuBefore>,
     /// What the step waited for.
     gate: Option<Gate>,
-    /// What its CPU could do instead waits for these; whether each is open.
+    /// The gates for which other things wait that its CPU could do instead, and whether each gate is open.
     other_gates: Vec<(Gate, bool)>,
     /// Touches of state that lives outside words.
     outside: Vec<(Loc, bool)>,
-    /// What its lane says it has left of all that it knew.
+    /// What its lane still knows, if the lane said in this step that it forgets the rest.
     pub(crate) forgets: Option<u64>,
     /// The looks of the step, in order.
     pub(crate) looks: Vec<(Loc, u64)>,
-    /// The footprint: one entry a place.
+    /// The footprint, with one entry for each place.
     pub(crate) touches: Vec<Touch>,
 }
 
-/// What a step was, for closing its footprint.
+/// What must be known of a step to complete its footprint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) cpu: CpuId,
-    /// The CPU's oldest buffered store reached memory; else its code went on.
+    /// Whether the oldest buffered store of the CPU reached memory. Otherwise the code of the CPU went on.
     pub(crate) is_drain: bool,
-    /// Interrupts were taken when it was chosen.
+    /// Whether interrupts were on when the step was chosen.
     pub(crate) irq_on: bool,
-    /// It waited until stores had left the store buffer.
+    /// Whether the step waited until stores had left the store buffer.
     pub(crate) drains: bool,
-    /// Its CPU could have done, or can do while this one waits, something else: take an interrupt, switch
+    /// Whether its CPU could have done something else, or can do so while this step waits: take an interrupt, or switch
     /// to another task.
     pub(crate) or_else: bool,
-    /// Something that its CPU could do waits until the store buffer is empty.
+    /// Whether something that its CPU could do waits until the store buffer is empty.
     pub(crate) may_drain: bool,
 }
 
@@ -113,7 +113,7 @@ impl Sees {
 }
 
 impl Tracker {
-    /// A step begins that waited for `gate`; what its CPU could do instead waits for `other_gates`.
+    /// A step begins. It waited for `gate`, and other things that its CPU could do instead wait for `other_gates`.
     pub(crate) fn open(
         &mut self,
         machine: &Machine,
@@ -155,7 +155,7 @@ impl Tracker {
         match self.touches.iter_mut().find(|touch| touch.loc == loc) {
             None => self.touches.push(Touch { loc, writes, how, old }),
             Some(touch) => {
-                // What was there first is what was there before the step.
+                // The first touch of the place has the value before the step.
                 touch.old = if writes && !touch.writes { old } else { touch.old };
                 touch.writes |= writes;
                 if touch.how == How::After {
@@ -165,7 +165,7 @@ impl Tracker {
         }
     }
 
-    /// The step is over: its footprint is in `touches`. Answers what it showed the machine to do.
+    /// The step is over, and its footprint is now in `touches`. Answers what the machine was seen to do in the step.
     pub(crate) fn close(
         &mut self,
         machine: &Machine,
@@ -237,7 +237,7 @@ impl Tracker {
         shown
     }
 
-    /// It, or something in its place, waits until all store buffers are empty.
+    /// Adds the store buffers: the step, or something else that its CPU could do, waits until all of them are empty.
     fn add_buffers(&mut self, machine: &Machine, places: Places, drained: How) {
         for cpu in CpuId::all(machine.cpus.len()) {
             self.add(places.stored(cpu), false, How::Drained, 0);
@@ -267,7 +267,7 @@ impl Tracker {
         }
     }
 
-    /// Whether the step itself emptied its CPU's store buffer, that had something in it.
+    /// Whether the step itself emptied the store buffer of its CPU, and the buffer had something in it before.
     pub(crate) fn emptied(&self, machine: &Machine, cpu: CpuId) -> bool {
         machine.config.memory == MemoryModel::Tso
             && self.cpus[cpu.index()].buffered > 0

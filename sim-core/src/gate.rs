@@ -18,7 +18,7 @@ pub enum Gate {
     IsNot(Loc, Bytes, u64),
     /// Every CPU's store buffer is empty.
     AllDrained,
-    /// A load of these bytes of a word needs not more than one source: a store in the CPU's own buffer, or memory.
+    /// A load of these bytes of a word needs only one source: a store in the buffer of its CPU, or memory.
     OneSource(Loc, Bytes),
 }
 
@@ -32,8 +32,9 @@ impl Gate {
         }
     }
 
-    /// Whether the gate is open. `see` reads a word as the waiting CPU sees it, its own buffered stores
-    /// included; `all_drained` tells about the store buffers. What only that buffer knows counts as open.
+    /// Whether the gate is open. `see` reads a word as the waiting CPU sees it, with its own buffered stores.
+    /// `all_drained` tells whether the store buffers are empty. A gate that depends on the contents of the CPU's own
+    /// buffer counts as open here.
     #[inline]
     pub(crate) fn is_open(self, see: impl Fn(Loc) -> u64, all_drained: impl Fn() -> bool) -> bool {
         match self {

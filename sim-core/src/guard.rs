@@ -16,8 +16,8 @@ impl<'m> Cpu<'m> {
         self.state().mode.get().irq_on
     }
 
-    /// `local_irq_save()`: no interrupt is taken on this CPU until the guard is dropped, which puts
-    /// back what was there before.
+    /// `local_irq_save()`: this CPU takes no interrupt until the guard is dropped. The guard then puts the old state
+    /// back.
     pub fn irq_save(self) -> IrqGuard<'m> {
         let was_on = self.irqs_enabled();
         self.change(|mode| mode.irq_on = false);

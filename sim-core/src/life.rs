@@ -2,17 +2,17 @@
 
 use crate::loc::Loc;
 
-/// What a free slot may still be used for.
+/// How a free slot may still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFree {
-    /// Nothing: each access to it is a use after the end.
+    /// It may not be used: each access to it is a use after the end of its life.
     Untouchable,
-    /// To be looked at by readers that check afterwards which life they saw: `SLAB_TYPESAFE_BY_RCU`. Only an
-    /// access through a reference to an earlier life is a use after the end.
+    /// Readers may look at it, if they check afterwards which life they saw: `SLAB_TYPESAFE_BY_RCU`. Only an access
+    /// through a reference to an earlier life is a use after the end.
     TypeSafe,
 }
 
-/// Where a slab is, for those who only have a location.
+/// Where a slab is. Code that has only a location finds the slab by this.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlabLayout {
     pub(crate) base: Loc,
@@ -28,7 +28,7 @@ impl SlabLayout {
         (self.base, self.end)
     }
 
-    /// The word that tells whether the record of a location is in use; none if no access needs that.
+    /// The word that tells whether the record of a location is in use. `None`, if an access to a free record is allowed.
     pub(crate) fn life_of(self, loc: Loc) -> Option<Loc> {
         let inside = self.base <= loc && loc < self.end && self.when_free == WhenFree::Untouchable;
         inside.then(|| self.lives.offset((loc.0 - self.base.0) / self.width))

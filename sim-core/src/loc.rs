@@ -8,7 +8,7 @@ impl Loc {
     /// No word: the location of an access that touches none (a wait, a serialising instruction).
     pub const NONE: Loc = Loc(u32::MAX);
 
-    /// The word `n` places on.
+    /// The word that is `n` words further on.
     #[inline]
     pub const fn offset(self, n: u32) -> Loc {
         Loc(self.0 + n)

@@ -9,7 +9,7 @@ use crate::op::{Op, OpKind};
 use crate::record::Field;
 use crate::step::Step;
 
-/// `spinlock_t`: the word is zero, or one more than the number of the CPU that holds it.
+/// `spinlock_t`. The word is zero if the lock is free. Otherwise it is one more than the number of the CPU that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpinLock(pub Loc);
 
@@ -50,7 +50,7 @@ impl<'m> Cpu<'m> {
     }
 }
 
-/// A held spinlock. Dropping it is `spin_unlock()`: a plain store, which TSO buffers.
+/// A held spinlock. To drop it is `spin_unlock()`: a plain store, which TSO buffers.
 #[must_use]
 pub struct Held<'m> {
     cpu: Cpu<'m>,

@@ -1,4 +1,4 @@
-//! What a run changes: the shared words and objects, the CPUs, the grace periods.
+//! The state that a run changes: the shared words and objects, the CPUs, the grace periods.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,21 +13,21 @@ use crate::rcu::{Rcu, RcuRules};
 /// The order in which other CPUs see a CPU's stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryModel {
-    /// At once.
+    /// Other CPUs see each store at once.
     #[default]
     Sc,
-    /// Through a first-in first-out store buffer for each CPU (x86-TSO).
+    /// Stores go through a first-in first-out store buffer for each CPU (x86-TSO).
     Tso,
 }
 
-/// What a machine is made with.
+/// The description from which a machine is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Number of CPUs, 1 to 64.
     pub cpus: usize,
     /// The memory model.
     pub memory: MemoryModel,
-    /// When a CPU counts as quiescent for a grace period.
+    /// The rules by which a CPU counts as quiescent for a grace period.
     pub rcu: RcuRules,
     /// Whether a task may be preempted between two accesses of preemptible kernel code.
     pub preempt: bool,
@@ -49,7 +49,7 @@ pub(crate) trait Changed {
     fn restore(&self);
 }
 
-/// Shared memory and the state of the CPUs. Who decides and who watches is the [`Core`](crate::Core)'s.
+/// Shared memory and the state of the CPUs. The [`Core`](crate::Core) adds the one who decides and the one who watches.
 pub struct Machine {
     /// The shared words.
     pub memory: Memory,

@@ -102,7 +102,7 @@ impl MemoryBuilder {
         self.region(name.into(), count, const { &[FieldLayout::of::<Shared<u64>>("")] }, 1)
     }
 
-    /// Something that is a field elsewhere, outside any record.
+    /// A value of a type that is a field of records elsewhere, here by itself.
     pub fn alone<F: Field>(&mut self, name: impl Into<Cow<'static, str>>) -> F {
         F::at(self.region(name.into(), 1, const { &[FieldLayout::of::<F>("")] }, F::WORDS))
     }
@@ -131,11 +131,11 @@ impl MemoryBuilder {
 
 /// All words that more than one CPU may touch.
 ///
-/// Words that were never touched cost no memory of the host: it gives zeroed pages where they are first used. So a
-/// machine may have frames of full size, of which a run uses a few words.
+/// Words that were never touched cost no memory of the host, because the host gives zeroed pages when they are first
+/// used. So a machine may have frames of full size, and a run uses a few words of them.
 ///
-/// A write remembers the word's old value, so that [`rewind`](Memory::rewind) costs as much as the
-/// run wrote, not as much as the machine holds.
+/// A write remembers the old value of the word. So [`rewind`](Memory::rewind) costs as much as the run wrote, and not as
+/// much as the machine holds.
 #[derive(Debug)]
 pub struct Memory {
     words: Box<[Cell<u64>]>,
@@ -151,7 +151,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The word's value, without telling any observer.
+    /// The value of a word. No observer hears of it.
     #[inline]
     pub fn get(&self, loc: Loc) -> u64 {
         let value = self.word(loc);
@@ -161,7 +161,7 @@ impl Memory {
         value
     }
 
-    /// The same for code that notes the look itself, or whose look no step depends on.
+    /// The value of a word, for code that notes the look itself, or on whose look no step depends.
     #[inline]
     pub(crate) fn word(&self, loc: Loc) -> u64 {
         self.words[loc.0 as usize].get()
@@ -194,19 +194,19 @@ impl Memory {
         self.journal.borrow().len()
     }
 
-    /// Tells each write since there were `from` of them: where, and what was there before.
+    /// Tells of each write since there were `from` of them: where it was, and the value before.
     pub(crate) fn writes_since(&self, from: usize, mut tell: impl FnMut(Loc, u64)) {
         self.journal.borrow()[from..].iter().for_each(|&(loc, old)| tell(loc, old));
     }
 
-    /// Writes the word, without telling anyone.
+    /// Writes a word. No observer hears of it.
     #[inline]
     pub fn set(&self, loc: Loc, value: u64) {
         let old = self.words[loc.0 as usize].replace(value);
         self.journal.borrow_mut().push((loc, old));
     }
 
-    /// Writes words from `first` on. Those that hold the value already stay untouched: a page is mostly zeroes.
+    /// Writes words from `first` on. Words that hold the value already are not written, because a page is mostly zeroes.
     pub(crate) fn fill(&self, first: Loc, values: impl Iterator<Item = u64>) {
         for (index, value) in (0..).zip(values) {
             let loc = first.offset(index);
@@ -242,7 +242,7 @@ impl Memory {
         self.words.len()
     }
 
-    /// Tells each word that was written since the journal had `from` entries; answers how many it has now.
+    /// Tells of each word that was written since the journal had `from` entries. Answers how many it has now.
     pub(crate) fn changed_since(&self, from: usize, mut tell: impl FnMut(Loc)) -> usize {
         let journal = self.journal.borrow();
         for (loc, _) in journal.get(from..).unwrap_or_default() {

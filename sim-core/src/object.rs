@@ -66,18 +66,18 @@ impl<T: Clone + 'static> Object<T> {
         self.loc
     }
 
-    /// The value now. Not an access: for code that performs one.
+    /// The value now. This is no access by itself: the caller is code that performs one.
     pub fn look(&self, core: &Core) -> Ref<'_, T> {
         core.touch(self.loc, false);
         self.value.now.borrow()
     }
 
-    /// The value now, for oracles and set-up: no step depends on it.
+    /// The value now, for oracles and for set-up. No step may depend on it.
     pub fn peek(&self) -> Ref<'_, T> {
         self.value.now.borrow()
     }
 
-    /// Changes the value now. Not an access: for code that performs one.
+    /// Changes the value now. This is no access by itself: the caller is code that performs one.
     pub fn poke<R>(&self, core: &Core, change: impl FnOnce(&mut T) -> R) -> R {
         if !self.value.listed.replace(true) {
             core.note_changed(self.value.clone());

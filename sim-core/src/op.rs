@@ -5,8 +5,8 @@ use std::panic::Location;
 use crate::gate::Gate;
 use crate::loc::Loc;
 
-/// The kind of an announced operation. It decides what the operation races with and, under TSO,
-/// whether it waits for the store buffer.
+/// The kind of an announced operation. The kind decides with what the operation races. Under TSO it also decides
+/// whether the operation waits for the store buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum OpKind {
@@ -45,7 +45,7 @@ impl OpKind {
 pub struct Op {
     /// What it does.
     pub kind: OpKind,
-    /// Where; [`Loc::NONE`] if it touches no shared word.
+    /// The word that it touches; [`Loc::NONE`] if it touches no shared word.
     pub loc: Loc,
     /// What must hold before it can happen.
     pub gate: Gate,

@@ -5,15 +5,15 @@ use crate::loc::Loc;
 use crate::machine::{Machine, MemoryModel};
 use crate::store_buffer::CAPACITY;
 
-/// Places beyond the words: state of the engine itself that steps of several lanes touch.
+/// Places for the state of the engine itself that steps of several lanes touch. They come after the words.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
-    /// The first of them, behind the words and what was reserved.
+    /// The first of them. It comes after the words and after the places that were reserved.
     own: u32,
     cpus: u32,
 }
 
-/// Stores of a CPU that can be told apart: as many as are in its buffer at a time.
+/// The number of stores of a CPU that can be told apart: as many as its buffer holds at a time.
 const SLOTS: u32 = CAPACITY as u32;
 
 impl Places {
@@ -65,7 +65,7 @@ impl Machine {
         Places { own: self.memory.len() as u32 + self.reserved.get(), cpus: self.cpus.len() as u32 }
     }
 
-    /// Names for `n` parts of the state that live outside words, the first of them: for
+    /// Reserves places for `n` parts of the state that live outside words, and answers the first. The places are for
     /// [`touch`](crate::Core::touch).
     pub fn reserve_places(&self, n: usize) -> Loc {
         let first = self.memory.len() as u32 + self.reserved.get();

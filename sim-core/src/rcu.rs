@@ -8,8 +8,8 @@ use crate::id::CpuId;
 /// What counts as a read-side critical section of the grace periods here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RcuRules {
-    /// Whether `rcu_read_lock()` holds up a grace period: since v4.20, which merged the flavours.
-    /// Before, only disabled preemption or interrupts did.
+    /// Whether `rcu_read_lock()` holds up a grace period. It does since v4.20, which merged the flavours of RCU.
+    /// Before, only disabled preemption or disabled interrupts did.
     pub read_lock_counts: bool,
     /// Whether kernel code can be preempted. If not, all of it is a read-side section.
     pub preempt: bool,
@@ -32,7 +32,7 @@ impl RcuRules {
 pub(crate) struct Seen {
     /// It is in an interrupt handler.
     pub(crate) handling: bool,
-    /// Its task sleeps: a context switch, hence quiescent.
+    /// Its task sleeps. That is a context switch, so the CPU is quiescent.
     pub(crate) asleep: bool,
     /// A task that was preempted inside `rcu_read_lock()` waits there.
     pub(crate) preempted_reader: bool,
@@ -43,12 +43,12 @@ pub(crate) struct Seen {
 pub struct Callback {
     /// Where it runs.
     pub cpu: CpuId,
-    /// The caller's own key to what is to be done.
+    /// A number by which the caller knows what is to be done.
     pub token: u64,
 }
 
-/// Callbacks of one machine. One grace period is under way at a time; callbacks queued meanwhile
-/// wait for the next.
+/// The callbacks of one machine. One grace period is under way at a time. Callbacks that are queued meanwhile wait for
+/// the next.
 #[derive(Debug)]
 pub struct Rcu {
     rules: RcuRules,
@@ -60,7 +60,7 @@ pub struct Rcu {
     waiting: RefCell<Vec<Callback>>,
     queued: RefCell<Vec<Callback>>,
     done: RefCell<Vec<Callback>>,
-    /// Counts changes of any of this.
+    /// Counts the changes of callbacks and grace periods.
     changes: Cell<u64>,
 }
 
@@ -92,13 +92,13 @@ impl Rcu {
         self.changes.set(self.changes.get() + 1);
     }
 
-    /// Differs from before if anything here has changed.
+    /// The number of changes so far. If it is the same as before, nothing here has changed.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.get()
     }
 
-    /// `call_rcu_sched()`: `token` comes back through [`take_done`](Rcu::take_done) on `cpu`, in the
-    /// RCU interrupt, after a grace period. The caller's step is the moment it is queued.
+    /// `call_rcu_sched()`: after a grace period, `token` comes back through [`take_done`](Rcu::take_done) on `cpu`, in
+    /// the RCU interrupt. The callback is queued in the step of the caller.
     pub fn call(&self, cpu: CpuId, token: u64) {
         self.used.set(true);
         self.note_change();
@@ -127,7 +127,7 @@ impl Rcu {
         mine
     }
 
-    /// Every callback that has not come back yet, for those who only look.
+    /// Every callback that has not come back yet. This is for code that only looks.
     pub fn pending(&self) -> Vec<Callback> {
         let lists = [&self.waiting, &self.queued, &self.done];
         lists.iter().flat_map(|list| list.borrow().clone()).collect()
@@ -139,16 +139,16 @@ impl Rcu {
         self.holdouts.get() != 0
     }
 
-    /// Whether a CPU holds up no grace period. It is a full barrier on every CPU: one with buffered stores
-    /// has not passed it.
+    /// Whether a CPU holds up no grace period. A grace period is a full barrier on every CPU, so a CPU with buffered
+    /// stores still holds it up.
     pub(crate) fn is_quiescent(&self, cpu: &CpuState, seen: &Seen) -> bool {
         let reads = seen.preempted_reader && self.rules.read_lock_counts;
         let quiescent = cpu.is_idle() || seen.asleep || self.rules.is_quiescent(cpu.mode.get());
         quiescent && !reads && !seen.handling && cpu.buffer.is_empty()
     }
 
-    /// Notes the CPUs that are quiescent now. If the grace period ends with them, answers the CPUs
-    /// on which callbacks became ready. `look` tells what the executor sees of a CPU.
+    /// Notes the CPUs that are quiescent now. If the grace period ends with that, the answer is the set of CPUs on
+    /// which callbacks became ready. `look` tells what the executor sees of a CPU.
     pub(crate) fn note(&self, cpus: &[CpuState], look: impl Fn(usize) -> Seen) -> u64 {
         let mut holdouts = self.holdouts.get();
         for (i, cpu) in cpus.iter().enumerate().filter(|(i, _)| self.holdouts.get() & 1 << i != 0) {

@@ -4,8 +4,8 @@ use crate::id::CpuId;
 
 /// A set of CPUs in the order of their simplicity: the one that ran last, then the others by number.
 ///
-/// An answer becomes a CPU by arithmetic and one load, since what a random answer decides is never
-/// predicted.
+/// Arithmetic and one load turn an answer into a CPU, without a branch. A processor could not predict a branch that
+/// depends on a random answer.
 #[derive(Debug)]
 pub(crate) struct Ready {
     set: u64,
@@ -47,7 +47,7 @@ impl Ready {
         }
     }
 
-    /// Empties the set: something else than a step came last.
+    /// Empties the set. This is called when the last transition was no step.
     #[inline]
     pub(crate) fn forget(&mut self) {
         self.set = 0;
@@ -91,7 +91,7 @@ impl Ready {
         self.list[self.place(i) % self.list.len()]
     }
 
-    /// The same, which thereby is the one that ran last.
+    /// The CPU at place `i` of the order. From now on it is the CPU that ran last.
     #[inline]
     pub(crate) fn run(&mut self, i: usize) -> CpuId {
         let place = self.place(i);

@@ -8,12 +8,12 @@ use std::marker::PhantomData;
 use crate::loc::Loc;
 use crate::word::Shared;
 
-/// What a record can have as a field: a handle to one word or several.
+/// A type that can be a field of a record: a handle to one word or to several.
 pub trait Field: Copy {
     /// How many words it takes.
     const WORDS: u32 = 1;
-    /// What follows the field's name in the names of its words. The last one is numbered if there are more
-    /// words than names.
+    /// What follows the name of the field in the names of its words. If there are more words than names, the last name
+    /// gets a number: `[0]`, `[1]` and so on.
     const PARTS: &'static [&'static str] = &[""];
     /// The field whose first word is at `loc`.
     fn at(loc: Loc) -> Self;
@@ -91,7 +91,7 @@ impl<R: Record> Array<R> {
     /// Record `index`.
     ///
     /// # Panics
-    /// If there is no such record: the simulator made a handle to nothing.
+    /// If there is no such record.
     #[inline]
     pub fn at(self, index: usize) -> R {
         assert!(index < self.len as usize, "simulator defect: record {index} of {}", self.len);

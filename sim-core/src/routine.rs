@@ -1,26 +1,26 @@
-//! Routines of the simulated code: their names and their roles, both said where the routine begins.
+//! Routines of the simulated code: their names and their roles. A routine states both where it begins.
 
 use std::fmt;
 
-/// What a routine is for whoever reads a call stack.
+/// What a routine means to somebody who reads a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Called from outside the kernel, or by a driver on behalf of a process.
     SystemCall,
     /// The handler of an interrupt.
     Interrupt,
-    /// It decides something: where it stands in a stack, it tells what was going on.
+    /// It decides something. Its name in a stack tells what was going on.
     Body,
-    /// It decides by entries that it reads without the lock which guards them: what it read is part of the story.
+    /// It decides by entries that it reads without the lock that guards them. So what it read is a part of the story.
     Lockless,
     /// It only carries out what its caller decided.
     Helper,
 }
 
-/// A routine. A name alone is a body's: `cpu.enter("zap_pte_range")`.
+/// A routine. A name alone makes a routine with the role [`Role::Body`]: `cpu.enter("zap_pte_range")`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routine {
-    /// As the kernel calls it.
+    /// Its name in the kernel.
     pub name: &'static str,
     /// What it is for.
     pub role: Role,

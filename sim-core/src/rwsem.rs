@@ -1,4 +1,4 @@
-//! Reader-writer semaphores: sleeping, fair, with direct hand-over.
+//! Reader-writer semaphores. A task that waits for one sleeps. They are fair, and a release hands the semaphore over.
 
 use crate::cpu::Cpu;
 use crate::event::Event;
@@ -10,17 +10,17 @@ use crate::record::Field;
 
 const WRITER: u64 = 1 << 32;
 
-/// `struct rw_semaphore`, a few words. Its first word counts the readers, and a writer as 2^32.
+/// `struct rw_semaphore`, a few words. Its first word counts the readers, and counts a writer as 2^32.
 ///
-/// The semaphore is fair. Whoever finds it held in a way that excludes him, or finds others waiting, waits in
-/// line. A release hands it to the head of the line, and with a reader to the readers right behind.
+/// The semaphore is fair. A task waits in line if a holder excludes it, or if others wait already. A release hands the
+/// semaphore to the head of the line. If the head is a reader, the readers right behind it get the semaphore too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RwSem(Loc);
 
-/// Waiters that one semaphore can tell apart at a time.
+/// The number of waiters that one semaphore can tell apart at a time.
 const SLOTS: u32 = 256;
 
-/// What the slot of a waiter holds until it is let in.
+/// The value that the slot of a waiter holds until the waiter is let in.
 const READS: u64 = 1;
 const WRITES: u64 = 2;
 
@@ -56,7 +56,7 @@ impl Line {
 }
 
 impl RwSem {
-    /// Where the semaphore is: what the event log calls it by.
+    /// The first word of the semaphore. The event log calls the semaphore by its name.
     pub fn loc(self) -> Loc {
         self.0
     }
@@ -65,12 +65,12 @@ impl RwSem {
         self.0.offset(1)
     }
 
-    /// What a ticket waits for; zero when it has been let in, which opens the waiter's gate.
+    /// The slot of a ticket. It becomes zero when the waiter is let in, and that opens the gate of the waiter.
     fn slot(self, ticket: u32) -> Loc {
         self.0.offset(2 + ticket % SLOTS)
     }
 
-    /// Takes the semaphore if that is allowed now, else a ticket to wait with.
+    /// Takes the semaphore if that is allowed now. Otherwise it answers a ticket to wait with.
     fn enter(self, cpu: Cpu<'_>, op: Op, write: bool) -> Result<(), u32> {
         let memory = &cpu.core.memory;
         let count = memory.get(self.0);
@@ -97,7 +97,7 @@ impl RwSem {
         taken
     }
 
-    /// Takes `amount` back and lets in whoever may come in now.
+    /// Takes `amount` away from the count, and lets in the waiters that may come in now.
     fn leave(self, cpu: Cpu<'_>, amount: u64) {
         cpu.drain_all();
         let memory = &cpu.core.memory;
@@ -163,7 +163,7 @@ impl<'m> Cpu<'m> {
     }
 }
 
-/// A semaphore held for reading. Dropping it is `up_read()`.
+/// A semaphore held for reading. To drop it is `up_read()`.
 #[must_use]
 pub struct ReadHeld<'m> {
     cpu: Cpu<'m>,
@@ -178,7 +178,7 @@ impl Drop for ReadHeld<'_> {
     }
 }
 
-/// A semaphore held for writing. Dropping it is `up_write()`.
+/// A semaphore held for writing. To drop it is `up_write()`.
 #[must_use]
 pub struct WriteHeld<'m> {
     cpu: Cpu<'m>,
@@ -186,7 +186,7 @@ pub struct WriteHeld<'m> {
 }
 
 impl<'m> WriteHeld<'m> {
-    /// `downgrade_write()`: keeps the semaphore, now shared with the readers at the head of the line.
+    /// `downgrade_write()`: keeps the semaphore for reading. The readers at the head of the line now share it.
     pub fn downgrade(mut self) -> ReadHeld<'m> {
         let cpu = self.cpu;
         let sem = self.sem.take();

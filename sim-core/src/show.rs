@@ -12,7 +12,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
     /// Asks what comes next, and watches that step.
     ///
     /// # Errors
-    /// How the run ends, if nothing does.
+    /// How the run ends, if nothing comes next.
     #[cold]
     pub(crate) fn decide_closely(&mut self, bound: u64) -> Result<usize, Outcome> {
         let core = self.core;
@@ -37,7 +37,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         let op = state.op();
         let sees = core.with_search(|search| search.sees()).unwrap_or(Sees::ALL);
         let is_drain = matches!(transition, Transition::Drain(_));
-        // What its CPU could have done instead is nobody's concern but a search's.
+        // Only a search wants to know what the CPU could have done instead.
         let irq_on = is_search && state.mode.get().irq_on;
         let shares = is_search && self.sharing & 1 << cpu.0 != 0;
         let or_else = !is_drain && (shares || (sees.interrupts && irq_on));
@@ -94,15 +94,15 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         }
     }
 
-    /// The run is over: tells of the last step, and a search of those that cannot go on.
+    /// The run is over. This tells of the last step, and tells a search of the CPUs that cannot go on.
     pub(crate) fn close_run(&mut self, outcome: &Outcome) {
         self.close_step();
         self.core.set_searched(false);
         if matches!(outcome, Outcome::Completed) {
             return;
         }
-        // A run that was given up counts as well. What could still follow it was covered elsewhere. That a lane which
-        // waits here could have come before whoever closed its gate was not.
+        // This is done for a run that was given up as well. What could still follow the run was covered elsewhere. But a
+        // lane that waits here could have come before the step that closed its gate, and that order was not covered.
         for cpu in CpuId::all(self.core.cpus.len()) {
             let gates: Vec<Gate> = self.gates_of(cpu).filter(|gate| *gate != Gate::Open).collect();
             if !gates.is_empty() {

@@ -22,15 +22,15 @@ use crate::memory::MemoryBuilder;
 use crate::record::{Array, Record};
 use crate::word::{Shared, Word};
 
-/// A slab: so many slots for records of one kind.
+/// A slab: a number of slots for records of one kind.
 #[derive(Debug)]
 pub struct Slab<R> {
     records: Array<R>,
-    /// For each slot, the lives that it has begun and ended: odd while it is in use.
+    /// For each slot, how often a life began or ended there. The number is odd while the slot is in use.
     lives: Loc,
     /// How many slots were ever in use.
     used: Shared<u32>,
-    /// One more than the slot that was freed last, of a type-safe slab.
+    /// One more than the slot that was freed last, in a type-safe slab.
     freed_last: Shared<u32>,
     when_free: WhenFree,
 }
@@ -116,14 +116,14 @@ impl<R: Record> Slab<R> {
         self.records.at(index)
     }
 
-    /// How many slots were ever in use: the first so many. For those who look at all of them.
+    /// How many slots were ever in use. They are the first ones. This is for code that looks at all of them.
     pub fn used(self, core: &Core) -> usize {
         core.memory.get(self.used.loc()) as usize
     }
 
-    /// Begins a life in a slot that was never in use or, when there is none, in the first that is free. Of a type-safe slab
-    /// it may as well be the slot that was freed last, as allocators hand slots out: whoever still looks at that then looks
-    /// at another's. All words of the record are zero. `None` if every slot is in use.
+    /// Begins a life in a slot that was never in use. If there is none, it takes the first slot that is free. In a type-safe
+    /// slab it may also take the slot that was freed last, as allocators do. Code that still looks at that slot then looks
+    /// at another record. All words of the new record are zero. `None`, if every slot is in use.
     pub fn alloc(self, core: &Core) -> Option<Ref<R>> {
         let memory = &core.memory;
         let used = memory.get(self.used.loc()) as u32;
@@ -135,7 +135,7 @@ impl<R: Record> Slab<R> {
             _ => first,
         };
         if fresh == Some(index) {
-            // Nobody has written there yet.
+            // Nobody has written to this slot yet, so it is zero.
             memory.set(self.used.loc(), u64::from(used) + 1);
         } else {
             let record = self.records.at(index as usize);
@@ -156,7 +156,7 @@ impl<R: Record> Slab<R> {
         (life % 2 == 1).then_some(Ref { index: index as u32, life: life as u32, names: PhantomData })
     }
 
-    /// Ends a life. Of a life that has ended already it says so, and does nothing.
+    /// Ends a life. If the life has ended already, the answer is `false`, and nothing happens.
     pub fn free(self, core: &Core, r: Ref<R>) -> bool {
         let live = self.is_live(core, r);
         if live {
@@ -168,13 +168,13 @@ impl<R: Record> Slab<R> {
         live
     }
 
-    /// Whether a reference still means what it meant.
+    /// Whether the life that a reference names goes on.
     #[inline]
     pub fn is_live(self, core: &Core, r: Ref<R>) -> bool {
         core.memory.get(self.life(r.index).loc()) == u64::from(r.life)
     }
 
-    /// Follows a reference. The observer is told if what it meant is gone.
+    /// Follows a reference. If the life that it names has ended, the observer hears of it.
     #[inline]
     pub fn deref(self, cpu: Cpu<'_>, r: Ref<R>) -> R {
         let record = self.records.at(r.index as usize);

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use crate::cpu::Cpu;
 use crate::op::Op;
 
-/// What an announced operation does when its time has come.
+/// What an announced operation does when the scheduler has chosen it.
 pub trait Perform<'m>: Unpin {
     /// What the awaiting code gets.
     type Output;
 
-    /// Does it, at once.
+    /// Performs the operation.
     fn perform(&mut self, cpu: Cpu<'m>, op: &Op) -> Self::Output;
 }
 
@@ -25,8 +25,8 @@ impl<'m, R, F: FnMut(Cpu<'m>) -> R + Unpin> Perform<'m> for F {
     }
 }
 
-/// One announced operation of a CPU. The first poll announces it; the second, which comes when the
-/// scheduler chose it, performs it and goes on to the next announcement.
+/// One announced operation of a CPU. The first poll announces it. The second poll comes when the scheduler has chosen
+/// it. This poll performs it, and the code goes on to the next announcement.
 #[must_use = "an access happens only when it is awaited"]
 pub struct Step<'m, P> {
     cpu: Cpu<'m>,
@@ -45,7 +45,7 @@ impl<'m, P> Step<'m, P> {
 impl<'m, P: Perform<'m>> Future for Step<'m, P> {
     type Output = P::Output;
 
-    // At an await just made, `announced` is known to be false: only inlined can that be used.
+    // At the first poll of an await, `announced` is false. The compiler can use that only if this is inlined.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<P::Output> {
         let step = &mut *self;
@@ -60,7 +60,7 @@ impl<'m, P: Perform<'m>> Future for Step<'m, P> {
 }
 
 impl<'m> Cpu<'m> {
-    /// An operation of the caller's own making: announced as `op`, then `perform`ed at once.
+    /// An operation that the caller defines. It is announced as `op`, and `perform` does all of it in one step.
     #[inline]
     pub fn step<R, F: FnMut(Cpu<'m>) -> R + Unpin>(self, op: Op, perform: F) -> Step<'m, F> {
         Step::new(self, op, perform)

@@ -1,4 +1,4 @@
-//! A CPU's store buffer: what it has stored, and others do not see yet (x86-TSO).
+//! The store buffer of a CPU: the stores that other CPUs do not see yet (x86-TSO).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 use crate::bytes::Bytes;
 use crate::loc::Loc;
 
-/// Stores that a buffer holds. Real ones hold some sixty; this is as many as a search can tell apart.
+/// The number of stores that a buffer holds. Real ones hold some sixty. A search cannot tell apart more than this.
 pub(crate) const CAPACITY: usize = 1024;
 
 /// A store that has not reached memory.
 #[derive(Clone, Debug)]
 pub(crate) enum Buffered {
-    /// Of a number into these bytes of a word.
+    /// A store of a number into these bytes of a word.
     Word(Loc, u64, Bytes),
-    /// Of several, the first of them here: a string operation (`rep stosq`, `rep movsq`).
+    /// A store of several words, of which this is the first: a string operation (`rep stosq`, `rep movsq`).
     Block(Loc, Box<[u64]>),
 }
 
@@ -37,7 +37,7 @@ impl Buffered {
         }
     }
 
-    /// What a word is after it that was `word` before.
+    /// The value of a word after this store, if it was `word` before.
     pub(crate) fn over(&self, loc: Loc, word: u64) -> u64 {
         match *self {
             Buffered::Word(to, number, bytes) if to == loc => bytes.put(word, number),
@@ -87,14 +87,15 @@ impl StoreBuffer {
         self.stores.borrow_mut().pop_front()
     }
 
-    /// What the CPU itself reads in a word that holds `word` in memory.
+    /// The value that the CPU itself reads in a word that holds `word` in memory.
     #[cold]
     pub(crate) fn over(&self, loc: Loc, word: u64) -> u64 {
         self.stores.borrow().iter().fold(word, |word, store| store.over(loc, word))
     }
 
-    /// Whether a load of these bytes can be answered: by the newest store to any of them, if that has all of
-    /// them, or by memory. A load that needs both waits until the store has left the buffer.
+    /// Whether one source can answer a load of these bytes. The source is the newest store to any of them, if it has
+    /// all of them. It is memory, if no store has any of them. A load that needs both waits until the store has left
+    /// the buffer.
     #[cold]
     pub(crate) fn can_forward(&self, loc: Loc, bytes: Bytes) -> bool {
         let stores = self.stores.borrow();

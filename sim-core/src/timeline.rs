@@ -1,21 +1,21 @@
-//! When words changed, in cycles.
+//! The times at which words changed, in cycles.
 
 use std::cell::{Cell, RefCell};
 
 use crate::loc::Loc;
 
-/// What is kept beside the clocks, and only while a cost model is installed.
+/// The times that are kept beside the clocks. They are kept only while a cost model is installed.
 pub(crate) struct Timeline {
     /// The time of each word's last change.
     pub(crate) changed: RefCell<Vec<u64>>,
-    /// Entries of the memory's journal whose time is noted.
+    /// The number of entries of the memory's journal whose time is noted.
     pub(crate) noted: Cell<usize>,
     /// The time of the last store that left a store buffer.
     pub(crate) drained: Cell<u64>,
 }
 
 impl Timeline {
-    /// Of so many words.
+    /// A timeline of so many words.
     pub(crate) fn new(words: usize) -> Timeline {
         Timeline { changed: RefCell::new(vec![0; words]), noted: Cell::new(0), drained: Cell::new(0) }
     }

@@ -11,8 +11,8 @@ impl Core {
         self.memory.is_tracked()
     }
 
-    /// The present step depends on, or changes, state that lives outside words: an object, what a CPU
-    /// has cached, what an oracle remembers. `loc` stands for that state, and for nothing else.
+    /// The present step depends on state that lives outside words, or changes it. Such state is an object, the caches of
+    /// a CPU, or the memory of an oracle. `loc` stands for that state, and for nothing else.
     #[inline]
     pub fn touch(&self, loc: Loc, writes: bool) {
         if self.memory.is_tracked() {
@@ -32,8 +32,9 @@ impl Core {
 }
 
 impl Cpu<'_> {
-    /// A promise: of all that this CPU has read, chosen and been interrupted by, what it does from now on
-    /// depends on `summary` alone. A search by states takes for one what differs only in what was forgotten.
+    /// This is a promise. What this CPU does from now on depends on `summary` alone, and not on anything else that it has
+    /// read or chosen, nor on its interrupts. A search by states takes two states for one if they differ only in what was
+    /// forgotten.
     #[inline]
     pub fn forget_all_but(self, summary: u64) {
         if self.core.is_tracked() {

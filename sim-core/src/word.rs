@@ -7,7 +7,7 @@ use crate::loc::Loc;
 
 /// A value that one word of shared memory can hold.
 pub trait Word: Copy {
-    /// The value as the word that holds it.
+    /// The word that holds the value.
     fn into_word(self) -> u64;
     /// The value that a word holds.
     fn from_word(word: u64) -> Self;

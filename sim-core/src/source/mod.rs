@@ -19,10 +19,10 @@ use crate::choice::{Choice, Chooser};
 use crate::systematic::Search;
 
 /// The sources that the simulator knows.
-// The variants differ in size by a generator's state; one source lives for a whole campaign.
+// The variants differ in size by the state of a generator. That costs little, because one source lives for a whole campaign.
 #[allow(clippy::large_enum_variant)]
 pub enum Source {
-    /// Always the simplest: every task runs on until it must wait.
+    /// Always the simplest choice: every task runs on until it must wait.
     First,
     /// A random walk.
     Random(Random),

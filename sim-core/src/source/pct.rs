@@ -4,11 +4,11 @@ use super::priorities::Priorities;
 use super::random::Stream;
 use crate::choice::{Choice, Chooser};
 
-/// The highest priority runs; at `depth - 1` random moments the one that would run becomes the lowest.
+/// The actor with the highest priority runs. At `depth - 1` random moments, the actor that would run gets the lowest.
 ///
 /// A bug that needs `d` ordered events is found with probability at least 1/(n k^(d-1)) a run,
-/// for n actors and k decisions. A CPU's code, its interrupts, its store buffer and the tasks that
-/// it could switch to are actors of their own.
+/// for n actors and k decisions. The code of a CPU, its interrupts, its store buffer and each task to which it could
+/// switch are actors of their own.
 pub struct Pct {
     stream: Stream,
     priorities: Priorities,

@@ -4,8 +4,8 @@ use super::priorities::Priorities;
 use super::random::Stream;
 use crate::choice::{Choice, Chooser};
 
-/// The highest priority runs; then it, and every announced operation that races with what it did,
-/// draws a new one. So orders of racing operations are sampled far more evenly than by a random walk.
+/// The actor with the highest priority runs. Then it draws a new priority, and so does every actor whose announced
+/// operation races with what it did. So orders of racing operations are sampled far more evenly than by a random walk.
 pub struct Pos {
     stream: Stream,
     priorities: Priorities,

@@ -7,7 +7,7 @@ use crate::choice::Enabled;
 pub(super) struct Priorities(Vec<u64>);
 
 impl Priorities {
-    /// The transition whose actor ranks highest; `draw` ranks those that are new.
+    /// The transition whose actor ranks highest. `draw` gives a rank to an actor that is new.
     pub(super) fn highest(&mut self, enabled: &Enabled<'_>, mut draw: impl FnMut() -> u64) -> usize {
         let mut best = (0, 0);
         for i in 0..enabled.len() {

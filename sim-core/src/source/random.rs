@@ -5,11 +5,11 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::choice::{Choice, Chooser};
 
-/// ChaCha8 keyed with a seed. The stream is part of the record format: no distribution of the
-/// `rand` crate is used, since their values change between releases.
+/// ChaCha8 with a seed as its key. The stream is a part of the record format. So no distribution of the `rand` crate is
+/// used, because the values of those change between releases.
 pub(super) struct Stream {
     rng: ChaCha8Rng,
-    /// The next draw, made one ahead: what hangs on a draw need not wait for it.
+    /// The next draw. It is made one draw ahead, so that code which depends on a draw need not wait for it.
     next: u64,
 }
 
@@ -41,18 +41,19 @@ pub(super) fn scale(draw: u64, n: usize) -> usize {
     ((u128::from(draw) * n as u128) >> 64) as usize
 }
 
-/// Each decision is uniform, and takes exactly one draw, but for store buffers.
+/// Each decision is uniform, and takes exactly one draw. Store buffers are the exception.
 ///
 /// If each buffered store were as likely to reach memory as anything else is to happen, it would be there after a few
-/// steps, and no run would hold one back over a whole system call. So a run has a patience: of the drains that the
-/// draw decides on, it takes one in 2 to the power of its patience, and else something that is no drain. A second draw
-/// decides that.
+/// steps. Then no run would hold a store back over a whole system call. So each run has a patience. If the draw decides
+/// on a drain, a second draw confirms it with a probability of one in 2 to the power of the patience. Otherwise something
+/// else happens that is no drain.
 pub struct Random {
     stream: Stream,
     patience: u32,
 }
 
-/// The patience of runs, a quarter of them each. The last drains only where nothing else can happen.
+/// The patience of runs. Each value is that of a quarter of all runs. With the last, a store drains only if nothing else
+/// can happen.
 const PATIENCE: [u32; 4] = [0, 3, 6, 63];
 
 impl Random {
@@ -62,7 +63,7 @@ impl Random {
         Random { stream: Stream::new(seed), patience: PATIENCE[seed as usize % PATIENCE.len()] }
     }
 
-    /// Something that happens instead of a drain, or not.
+    /// The drain, or something else that happens instead of it.
     #[cold]
     fn in_place_of_a_drain(&mut self, drain: usize, others: usize) -> usize {
         let draw = self.stream.next();
@@ -114,7 +115,7 @@ mod tests {
         assert!((500..750).contains(&slow), "one drain in 8: {slow}");
         assert!((40..130).contains(&slower), "one drain in 64: {slower}");
         assert_eq!(last, 0);
-        // Where nothing else can happen, even the last drains.
+        // If nothing else can happen, a store drains even with the last patience.
         let (ready, others) = (Ready::default(), [Transition::Drain(CpuId(0)), Transition::Drain(CpuId(1))]);
         let enabled = Enabled { ready: &ready, others: &others, cpus: &[] };
         assert!(Random::new(3).choose(&Choice::Transition(enabled)) < 2);

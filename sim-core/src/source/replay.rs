@@ -9,7 +9,7 @@ pub struct Divergence {
     pub decision: usize,
     /// The number of answers that the record saw; `None` if it has no such decision.
     pub expected: Option<u32>,
-    /// The number of answers that there are now; zero if the run ended before.
+    /// The number of answers that there are now. It is zero if the run ended before.
     pub actual: u32,
 }
 
@@ -23,18 +23,18 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Every decision must be as it was recorded; the first that is not is kept.
+    /// Every decision must be as it was recorded. The first one that differs is kept.
     pub fn strict(decisions: Vec<(u32, u32)>) -> Replay {
         Replay { decisions, next: 0, strict: true, divergence: None }
     }
 
-    /// Decisions are taken as far as they fit; what is missing or does not fit is the simplest.
+    /// Decisions are taken as far as they fit. If a decision is missing or does not fit, the simplest answer is taken.
     pub fn lenient(decisions: Vec<(u32, u32)>) -> Replay {
         Replay { decisions, next: 0, strict: false, divergence: None }
     }
 
-    /// Where a strict replay first differed, to be asked when the run has ended: a record with more
-    /// decisions than the run asked for differs there.
+    /// Where a strict replay first differed. This is asked when the run has ended, because a record may have more
+    /// decisions than the run asked for.
     pub fn divergence(&self) -> Option<Divergence> {
         let left = self.decisions.get(self.next).filter(|_| self.strict);
         let early = left.map(|&(_, of)| Divergence { decision: self.next, expected: Some(of), actual: 0 });

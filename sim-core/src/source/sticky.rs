@@ -3,7 +3,8 @@
 use super::random::{Stream, scale};
 use crate::choice::{Choice, Chooser};
 
-/// Goes on with what ran last seven times out of eight, else anywhere else. One draw a decision.
+/// Goes on with the CPU that ran last seven times out of eight, and otherwise goes anywhere else. A decision takes one
+/// draw.
 pub struct Sticky(Stream);
 
 impl Sticky {
@@ -45,7 +46,7 @@ mod tests {
         for n in 0..10_000 {
             let of = 2 + n % 5;
             let stays = n % 3 != 0;
-            // What ran last can go on, or is not among those that can.
+            // The CPU that ran last can go on, or it cannot.
             let last = if stays { CpuId(0) } else { CpuId(63) };
             let mut ready = Ready::default();
             ready.set((1 << of) - 1, last);

@@ -3,42 +3,43 @@
 use super::random::Stream;
 use crate::choice::{Choice, Chooser, Enabled, Transition};
 
-/// Cycles that a store stays in the buffer while the CPU goes on: about what fetching its line takes.
+/// The cycles that a store stays in the buffer while the CPU goes on. To fetch its line takes about as long.
 const BUFFERED: u64 = 40;
 
-/// The CPU with the earliest clock goes next; of several what ran last, then the lowest number.
+/// The CPU with the earliest clock goes next. If several have the same clock, the one that ran last goes first, and then
+/// the one with the lowest number.
 ///
 /// - An interrupt that has arrived is taken before the CPU's next access.
 /// - A buffered store reaches memory some cycles after it entered the buffer.
-/// - A task is left only when it cannot go on: no run is as long as a time slice.
-/// - Of values that the machine allows the first is taken.
+/// - A task is left only when it cannot go on, because no run is as long as a time slice.
+/// - If the machine allows several values, the first is taken.
 ///
-/// Clocks advance by waiting only under a cost model ([`Core::set_costs`](crate::Core::set_costs)).
-/// Without one, a CPU that waited has the time to make up for.
+/// Clocks advance by waiting only under a cost model ([`Core::set_costs`](crate::Core::set_costs)). Without one, the
+/// clock of a CPU that waited stays behind.
 ///
 /// With jitter, each actor (a CPU's code, its interrupts, its store buffer) is late by a random number of
-/// cycles, drawn anew each time it has acted. It decides who goes first, and is not put on any clock.
+/// cycles, which is drawn anew each time the actor has acted. The delay decides who goes first, and is added to no clock.
 ///
-/// A race whose window is a few cycles wide is met as seldom as on the machine: this is not a way to find it.
+/// A race whose window is a few cycles wide is met as seldom as on the machine. So this is no way to find such a race.
 pub struct Timed {
     stream: Stream,
     jitter: usize,
     starts_within: usize,
-    /// By how much each actor is late; empty without jitter.
+    /// By how many cycles each actor is late. The list is empty without jitter.
     late: Vec<u64>,
-    /// When the oldest store of each CPU's buffer reaches memory, if there is one.
+    /// The time at which the oldest store of each buffer reaches memory, if there is one.
     due: Vec<Option<u64>>,
 }
 
 impl Timed {
-    /// The run of a seed, with jitter of up to so many cycles. Without jitter all seeds are one.
+    /// The run of a seed, with jitter of up to so many cycles. Without jitter all seeds give the same run.
     pub fn new(seed: u64, jitter: u32) -> Timed {
         let stream = Stream::new(seed);
         Timed { stream, jitter: jitter as usize, starts_within: 0, late: Vec::new(), due: Vec::new() }
     }
 
-    /// The same, with clocks that start at random, up to so many cycles apart: threads that are let go
-    /// together do not begin together.
+    /// The same, with clocks that start at random, up to so many cycles apart. On a real machine, threads that are
+    /// released together do not begin together either.
     #[must_use]
     pub fn starting_within(self, cycles: u32) -> Timed {
         Timed { starts_within: cycles as usize, ..self }
@@ -99,7 +100,7 @@ impl Timed {
 }
 
 impl Chooser for Timed {
-    // The other sources decide in the executor's loop, and are faster without this among them.
+    // The other sources are inlined into the loop of the executor, and they are faster if this one is not.
     #[inline(never)]
     fn choose(&mut self, choice: &Choice<'_>) -> usize {
         let Choice::Transition(enabled) = choice else { return 0 };

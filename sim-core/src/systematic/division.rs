@@ -19,14 +19,14 @@ use super::node::Left;
 use super::unit::{Done, Handed, Unit};
 use crate::footprint::Sees;
 
-/// Units that are given out at the same time, at most. As most are small, many are needed for all threads
-/// to have something to do.
+/// The most units that are given out at the same time. Most units are small. So many are needed to give all threads
+/// something to do.
 const AHEAD: usize = 256;
 
-/// Who has a state.
+/// Whether a unit does the rest of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// Nobody: everything was tried there.
+    /// No unit: everything was tried there.
     No,
     /// It waits for its unit.
     Waits,
@@ -34,24 +34,24 @@ enum Held {
     Out,
 }
 
-/// A state in which something was left when a unit ended, or that leads to one.
+/// A state in which something was left when a unit ended, or a state on the way to such a state.
 #[derive(Debug)]
 struct State {
     above: Option<usize>,
     /// Answers of the step that leads there from the state above.
     step: Vec<(u32, u32)>,
     left: Left,
-    /// Lanes to try that nobody knew of when its unit was given out.
+    /// Lanes to try that were not known when its unit was given out.
     wanted: Lanes,
     held: Held,
-    /// States right below it.
+    /// The number of states right below it.
     below: usize,
-    /// It is a part of what a lane does in the state above.
+    /// The lane of its step has other things to do in the state above. This state is one part of them.
     is_part: bool,
 }
 
 impl State {
-    /// Lanes that are tried there between them.
+    /// All lanes that have been or will be tried there.
     fn known(&self) -> Lanes {
         self.left.backtrack.or(self.wanted).without(self.left.asleep)
     }
@@ -61,7 +61,7 @@ impl State {
 #[derive(Debug)]
 struct Out {
     number: u64,
-    /// Its state; none, if it begins the search.
+    /// Its state. `None`, if it begins the search.
     state: Option<usize>,
     budget: u64,
 }
@@ -72,12 +72,12 @@ pub struct Division {
     size: u64,
     /// Runs that are neither done nor given out.
     runs: u64,
-    /// What it is a division of, if not of a whole search.
+    /// The subtree that is divided. `None`, if a whole search is divided.
     subtree: Option<Subtree>,
     sees: Sees,
     tally: Tally,
     states: Vec<Option<State>>,
-    /// Places of states that are no more.
+    /// Free places in the list of states.
     free: Vec<usize>,
     /// Units to give out, the last first.
     waiting: Vec<Option<usize>>,
@@ -112,15 +112,15 @@ impl Division {
         self.tally
     }
 
-    /// About which part of the search is done, 0 to 1. A guess: the lanes of a state are taken to be as much
-    /// work each, and more may turn up.
+    /// About which part of the search is done, from 0 to 1. This is a guess. It takes each lane of a state for the same
+    /// amount of work, and more lanes may turn up.
     pub fn progress(&self) -> f64 {
         if self.states.is_empty() {
             return if self.is_over() { 1.0 } else { 0.0 };
         }
         let states = || (0..self.states.len()).filter(|&at| self.states[at].is_some());
         let part = |at: usize| if self.state(at).is_part { 0.5 } else { 1.0 };
-        // What is left in a state, and below it right there, in lanes.
+        // The lanes that are left in each state, and the states right below it.
         let mut left = vec![0.0; self.states.len()];
         for at in states() {
             left[at] += f64::from(self.state(at).left.lanes().len());
@@ -147,8 +147,8 @@ impl Division {
         self.out.front().map(|out| out.number)
     }
 
-    /// Gives out a unit, with its number, unless results have to be added first. To be called until it has
-    /// none, at the start and after each result.
+    /// Gives out a unit with its number, unless results have to be added first. It is called at the start and after each
+    /// result, until it gives out no more.
     pub fn give(&mut self) -> Option<(u64, Unit)> {
         let budget = self.size.min(self.runs);
         if self.out.len() == AHEAD || budget == 0 {
@@ -188,7 +188,7 @@ impl Division {
         }
         self.tally.add(done.tally);
         let way = out.state.map_or_else(Vec::new, |at| self.way(at));
-        // Nothing can be wanted above a subtree.
+        // No race can want anything to be tried above a subtree.
         let above = self.subtree.as_ref().map_or(0, |subtree| subtree.depth);
         for (depth, lanes) in done.wanted {
             self.want(way[depth - above], lanes);
@@ -205,7 +205,7 @@ impl Division {
         }
     }
 
-    /// The machine did what it was never seen to do: everything was in vain.
+    /// The machine raised its first interrupt or began its first grace period. So the search begins anew.
     fn restart(&mut self) {
         self.runs += self.out.drain(..).map(|out| out.budget).sum::<u64>();
         self.states.clear();
@@ -277,7 +277,7 @@ impl Division {
         }
     }
 
-    /// Forgets a state and those above it as far as nobody needs them.
+    /// Forgets a state and the states above it, as far as no unit needs them.
     fn forget(&mut self, at: usize) {
         let mut at = Some(at);
         while let Some(gone) = at {
@@ -296,7 +296,7 @@ impl Division {
 }
 
 impl Tally {
-    /// Adds what other schedules came to.
+    /// Adds the results of other schedules.
     pub fn add(&mut self, other: Tally) {
         self.complete += other.complete;
         self.blocked += other.blocked;

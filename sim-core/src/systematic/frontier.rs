@@ -1,21 +1,22 @@
 //! The first steps of a search in all their orders, and the subtrees that follow.
 //!
-//! In each state less than `depth` steps from the start, every lane is tried that does not sleep, not only those
-//! that some race asks for. So no race later on can ask for more up there, and what follows each of the states
-//! at that depth is a *subtree* that nobody else has a say in: whoever does it, whenever, comes to the same.
-//! What sleeps in a subtree is tried wholly in another.
+//! In each state less than `depth` steps from the start, every lane is tried that does not sleep, and not only the
+//! lanes that some race asks for. So no later race can ask for more there. All schedules that follow a state at that
+//! depth are a *subtree*. Nothing outside a subtree changes what is tried in it. So each subtree can be done by anybody
+//! at any time, with the same result. A lane that sleeps in a subtree is tried completely in another subtree.
 //!
-//! Lanes that no race would have asked for cost little: all that they lead to is asleep sooner or later, and is
-//! given up. Where the machine is watched for everything it may do, no subtree can have the search begin anew.
+//! The lanes that no race would have asked for cost little. Everything that follows them is asleep sooner or later, and
+//! then the run is given up. Each step is watched for interrupts and grace periods from the start. So no subtree can
+//! make the search begin anew.
 
 use super::node::{Left, Path};
 
-/// A part of a search that is done by itself: what follows the first steps of a schedule.
+/// A part of a search that is done by itself: all schedules that begin with the same first steps.
 #[derive(Clone, Debug)]
 pub struct Subtree {
     /// Answers of the steps that lead to its first state.
     pub(super) answers: Vec<(u32, u32)>,
-    /// How many steps that are.
+    /// The number of these steps.
     pub(super) depth: usize,
     /// What is to be tried in its first state.
     pub(super) left: Left,
@@ -25,12 +26,12 @@ pub struct Subtree {
 pub(super) struct Frontier {
     pub(super) depth: usize,
     pub(super) subtrees: Vec<Subtree>,
-    /// The last run came to one.
+    /// The last run came to a subtree.
     pub(super) is_there: bool,
 }
 
 impl Frontier {
-    /// Nothing yet, so many steps from the start.
+    /// No subtrees yet. They will begin so many steps from the start.
     pub(super) fn new(depth: usize) -> Frontier {
         Frontier { depth, subtrees: Vec::new(), is_there: false }
     }

@@ -20,7 +20,7 @@ const NONE: u32 = u32::MAX;
 
 struct Event {
     lane: Lane,
-    /// Its number among those of its lane, from 1.
+    /// Its number among the events of its lane, from 1.
     number: u32,
     /// The event of its lane before it.
     previous: u32,
@@ -40,24 +40,24 @@ struct Touched {
     write: u32,
 }
 
-/// Two steps in a race: conflicting, next to each other in the order of happens-before, and each able to
+/// Two steps in a race. They conflict, no third step stands between them in the order of happens-before, and each can
 /// come first.
 pub(super) struct Race {
     pub(super) first: EventId,
-    /// The second may not be able to come right before the first, but before what led to it.
+    /// The second may be unable to come right before the first, and yet able to come before the steps that led to it.
     pub(super) is_wide: bool,
-    /// Lanes that can begin a run in which the second comes before the first, nothing else changed.
+    /// The lanes that can begin a run in which the second comes before the first, and nothing else changes.
     pub(super) initials: Lanes,
 }
 
 /// How an event comes after another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
-    /// It could not come before.
+    /// It could not come before the other.
     Must,
-    /// It is a race.
+    /// The two are a race.
     Race,
-    /// The same, and wide.
+    /// The two are a race that [is wide](Race::is_wide).
     WideRace,
 }
 
@@ -66,14 +66,14 @@ pub(super) struct HappensBefore {
     lanes: usize,
     events: Vec<Event>,
     touched: Vec<Touched>,
-    /// A clock of `lanes` numbers for each event: the events of each lane that happened before it, itself
-    /// included.
+    /// A clock of `lanes` numbers for each event: for each lane, how many of its events happened before this event. The
+    /// event itself counts too.
     clocks: Vec<u32>,
     /// The last touch of each place.
     heads: Vec<u32>,
     /// The last event of each lane.
     last: Vec<u32>,
-    /// Candidates for a race, and orders that are none: scratch.
+    /// Scratch: the events that may be in a race with the new event, and those that must come before it.
     before: Vec<(EventId, Order)>,
     closers: Vec<EventId>,
     base: Vec<u32>,
@@ -126,7 +126,7 @@ impl HappensBefore {
         }
     }
 
-    /// Adds the event of a lane with its touches; tells the races in which it is the second.
+    /// Adds the event of a lane with its touches. Tells of the races in which it is the second.
     pub(super) fn push(&mut self, lane: Lane, touches: &[Touch], mut tell: impl FnMut(Race)) {
         self.collect(touches);
         let event = self.events.len() as EventId;
@@ -137,7 +137,7 @@ impl HappensBefore {
                 self.clocks.extend_from_within(from..from + self.lanes);
             }
         }
-        // The latest first: what happened before a later one is no race, that one stands between.
+        // The latest comes first. An event that happened before a later one is no race, because that one stands between.
         if self.before.len() > 1 {
             self.before.sort_unstable_by(|a, b| b.cmp(a));
         }
@@ -172,7 +172,7 @@ impl HappensBefore {
         self.tell_closers(event, lane, &mut tell);
     }
 
-    /// Tells the races of a step that a lane cannot take: it waits for these gates.
+    /// Tells of the races of a step that a lane cannot take, because it waits for these gates.
     pub(super) fn push_blocked(&mut self, lane: Lane, gates: &[Gate], mut tell: impl FnMut(Race)) {
         self.load_base(lane);
         self.closers.clear();
@@ -184,7 +184,7 @@ impl HappensBefore {
         self.tell_closers(self.events.len() as EventId, lane, &mut tell);
     }
 
-    /// Races with those who closed the gates for which a step of `lane` waited.
+    /// Tells of races with the events that closed the gates for which a step of `lane` waited.
     fn tell_closers(&mut self, second: EventId, lane: Lane, tell: &mut impl FnMut(Race)) {
         for i in 0..self.closers.len() {
             let first = self.closers[i];
@@ -232,7 +232,7 @@ impl HappensBefore {
         }
     }
 
-    /// The gate was closed before its last write, or is closed now: finds who closed it.
+    /// Finds the event that closed a gate. The gate was closed before the last write to its word, or is closed now.
     fn find_closer(&mut self, loc: Loc, gate: Gate) {
         let mut at = self.heads[loc.0 as usize];
         while at != NONE {
@@ -270,8 +270,8 @@ impl HappensBefore {
         }
     }
 
-    /// Of the events after `first` that do not happen after it, followed by `second` of `lane`: the lanes
-    /// whose first event among them waits for none of the others.
+    /// Takes the events after `first` that do not happen after it, and then `second` of `lane`. Answers the lanes whose
+    /// first event among these waits for none of the others.
     fn initials(&mut self, first: EventId, second: EventId, lane: Lane, happened: bool) -> Lanes {
         let mut initials = Lanes::NONE;
         let mut begun = std::mem::take(&mut self.begun);
@@ -283,7 +283,7 @@ impl HappensBefore {
         let clocks = self.clocks[between.start * self.lanes..].chunks_exact(self.lanes);
         for (event, clock) in self.events[between].iter().zip(clocks) {
             let by = event.lane;
-            // Only the first of each lane can wait for none.
+            // Only the first event of a lane can wait for no other event.
             if begun[by.index()] != 0 || clock[by_first.index()] >= number {
                 continue;
             }

@@ -42,7 +42,7 @@ use crate::id::CpuId;
 use crate::machine::{Machine, MemoryModel};
 use crate::outcome::Outcome;
 
-/// Which schedules are left out because others stand for them.
+/// Which schedules are left out, because an equivalent schedule was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// None: every interleaving is run.
@@ -58,11 +58,11 @@ pub enum Reduction {
 pub struct Tally {
     /// Schedules run to their end.
     pub complete: u64,
-    /// Runs given up because everything that could follow had been covered.
+    /// Runs that were given up, because everything that could follow had been covered.
     pub blocked: u64,
     /// Runs that reached the bound on steps.
     pub cut: u64,
-    /// Distinct states; zero unless states are what reduces.
+    /// Distinct states. The number is zero unless the reduction is [`Reduction::States`].
     pub states: u64,
 }
 
@@ -78,7 +78,7 @@ pub struct Search {
     happens_before: HappensBefore,
     visited: Visited,
     sees: Sees,
-    /// The machine did what it was never seen to do: all has to be watched anew.
+    /// The machine raised its first interrupt or began its first grace period. So the search begins anew.
     restart: bool,
     /// Answers given in this run.
     given: usize,
@@ -86,27 +86,26 @@ pub struct Search {
     at_branch: bool,
     tally: Tally,
     pruned: bool,
-    /// The unit that it is on the way to.
+    /// The unit to whose state this run is on the way.
     unit: Option<Unit>,
-    /// For each state above those of its unit, lanes of which no race need speak any more.
+    /// For each state above those of its unit, the lanes for which a race need not ask any more.
     known: Vec<Lanes>,
-    /// Its unit begins the search.
+    /// Whether its unit begins the search.
     is_first: bool,
-    /// Runs of the unit.
+    /// The runs of the unit so far.
     runs: u64,
-    /// There is another run.
+    /// Whether there is another run.
     more: bool,
-    /// It looks for subtrees, if it does.
+    /// The subtrees that it has found, if it looks for subtrees.
     frontier: Option<Frontier>,
 }
 
 impl Search {
-    /// A search through the schedules of `machine` that preempt at most so often: that leave a CPU which
-    /// could go on, for another.
+    /// A search through the schedules of `machine` with at most so many preemptions. A preemption leaves a CPU that
+    /// could go on.
     ///
     /// # Panics
-    /// If preemptions are bounded under [`Reduction::Sources`], which relies on schedules that a bound
-    /// forbids.
+    /// If preemptions are bounded under [`Reduction::Sources`], because it relies on schedules that a bound forbids.
     pub fn new(machine: &Machine, reduction: Reduction, preemptions: Option<u32>) -> Search {
         assert!(
             preemptions.is_none() || reduction != Reduction::Sources,
@@ -144,13 +143,13 @@ impl Search {
         Tally { states: self.visited.len(), ..self.tally }
     }
 
-    /// The decisions of the last run, to replay it: answer and number of answers of each.
+    /// The decisions of the last run, by which it can be replayed: the answer and the number of answers of each.
     pub fn answers(&self) -> Vec<(u32, u32)> {
         self.path.answers.clone()
     }
 
-    /// About which part of the search is done, 0 to 1. A guess: what is left to try in a state is taken
-    /// to be as much work as what was tried there, and more may turn up.
+    /// About which part of the search is done, from 0 to 1. This is a guess. It takes what is left in a state for as much
+    /// work as what was tried there, and more may turn up.
     pub fn progress(&self) -> f64 {
         let (mut done, mut share) = (0.0, 1.0);
         for node in &self.path.nodes {
@@ -161,12 +160,12 @@ impl Search {
         done
     }
 
-    /// What the machine was seen to do: the rest need not be watched for.
+    /// What the machine was seen to do. Steps are watched for nothing else.
     pub(crate) fn sees(&self) -> Sees {
         self.sees
     }
 
-    /// A run starts; answers the number of its first step that has to be watched.
+    /// A run starts. Answers the number of its first step that has to be watched.
     pub(crate) fn start(&mut self) -> u64 {
         self.given = 0;
         if let Some(frontier) = &mut self.frontier {
@@ -176,7 +175,7 @@ impl Search {
         self.path.nodes.len().saturating_sub(1) as u64
     }
 
-    /// Decides what happens next in a state that is watched; `None` if nothing new can follow.
+    /// Decides what happens next in a state that is watched. `None`, if nothing new can follow.
     pub(crate) fn decide(&mut self, machine: &Machine, enabled: &Enabled<'_>) -> Option<usize> {
         if self.restart {
             return None;
@@ -214,7 +213,7 @@ impl Search {
         let at = self.path.nodes.len() - 1;
         let goes_on = self.goes_on(at);
         let node = self.path.nodes.last_mut()?;
-        // Going on with what ran last is the simplest.
+        // The simplest choice is to go on with the CPU that ran last.
         let first = Lane::of(enabled.get(0), self.cpus);
         if self.reduction == Reduction::Sources {
             let awake = node.enabled.without(node.asleep);
@@ -231,7 +230,7 @@ impl Search {
         if node.backtrack.has(first) { Some(first) } else { node.backtrack.first() }
     }
 
-    /// The step that was decided on has been taken. `shown` is what it showed the machine to do.
+    /// The chosen step has been taken. `shown` says what the machine was seen to do in it.
     pub(crate) fn note(&mut self, machine: &Machine, step: &Tracker, shown: Sees) {
         let seen = Sees {
             interrupts: self.sees.interrupts | shown.interrupts,
@@ -251,7 +250,7 @@ impl Search {
                 let nodes = &mut self.path.nodes;
                 self.happens_before.push(lane, &step.touches, |race| reverse(nodes, &race, lane));
                 if lane.index() < self.cpus && step.emptied(machine, CpuId(lane.0)) {
-                    // It did itself what the store buffer could have done before it.
+                    // The step itself emptied the store buffer. The buffer could have done so before the step.
                     let buffer = Lane(self.cpus as u8 + lane.0);
                     if let Some(node) = self.path.nodes.last_mut().filter(|node| node.enabled.has(buffer)) {
                         node.backtrack = node.backtrack.with(buffer);
@@ -265,7 +264,7 @@ impl Search {
         }
     }
 
-    /// A CPU cannot go on: what it could do waits for these gates.
+    /// A CPU cannot go on: everything that it could do waits for these gates.
     pub(crate) fn note_blocked(&mut self, cpu: CpuId, gates: &[Gate]) {
         if self.reduction == Reduction::Sources && !self.restart {
             let (lane, nodes) = (Lane(cpu.0), &mut self.path.nodes);
@@ -286,13 +285,13 @@ impl Search {
         if matches!(outcome, Outcome::Stopped | Outcome::StepBound)
             && let Some(node) = self.path.nodes.last_mut()
         {
-            // Whatever else could happen did not, because the run ended: it has to come first.
+            // Because the run ended here, nothing else could happen after this step. So the other lanes have to come first.
             node.backtrack = node.backtrack.or(node.enabled);
         }
         self.path.return_to_last();
     }
 
-    /// Whether the last run was given up: what it came to says nothing.
+    /// Whether the last run was given up. Such a run has no result.
     pub fn was_pruned(&self) -> bool {
         self.pruned
     }

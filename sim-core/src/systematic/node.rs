@@ -10,11 +10,11 @@ use crate::loc::Loc;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) enabled: Lanes,
-    /// Lanes to try: between them they begin a run of every class.
+    /// Lanes to try. Together they begin a run of every trace.
     pub(super) backtrack: Lanes,
-    /// Lanes that were tried, with all that each could do.
+    /// Lanes that were tried, each with everything that it could do.
     pub(super) done: Lanes,
-    /// Lanes that need not be tried: every run that they begin was covered elsewhere.
+    /// Lanes that need not be tried, because every run that they begin was covered elsewhere.
     pub(super) asleep: Lanes,
     pub(super) lane: Lane,
     pub(super) current: usize,
@@ -34,7 +34,7 @@ struct Shares {
     prints: usize,
 }
 
-/// A lane that sleeps, with what its next step touches, whatever it chooses: a part of the path's prints.
+/// A lane that sleeps. `prints` is the part of the path's prints that has everything its next step can touch.
 #[derive(Clone, Copy, Debug)]
 struct Sleeper {
     lane: Lane,
@@ -60,7 +60,7 @@ pub(super) struct Left {
     pub(super) backtrack: Lanes,
     pub(super) done: Lanes,
     pub(super) asleep: Lanes,
-    /// The step to go on with; else it is the first of the next lane.
+    /// The step to go on with. If there is none, it is the first step of the next lane.
     pub(super) next: Option<Next>,
     /// The lanes that sleep, and where the prints of each end.
     sleepers: Vec<(Lane, usize)>,
@@ -77,16 +77,16 @@ pub(super) struct Next {
 }
 
 impl Left {
-    /// Lanes that are still to be tried, the one to go on with among them.
+    /// The lanes that are still to be tried. The lane to go on with is one of them.
     pub(super) fn lanes(&self) -> Lanes {
         self.backtrack.without(self.done).without(self.asleep)
     }
 }
 
-/// The states from the start to the one at hand.
+/// The states from the start to the present one.
 ///
-/// What nodes hold of varying length lies end to end in one list of each kind: only the last node's share
-/// ever grows.
+/// The lists of all nodes lie end to end in one list of each kind. This works because only the share of the last node
+/// grows.
 #[derive(Default)]
 pub(super) struct Path {
     pub(super) nodes: Vec<Node>,
@@ -101,8 +101,7 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// Adds the state that the last node's step led to.
-    /// So many answers were given on the way there.
+    /// Adds the state to which the last node's step led. `answers` is the number of answers on the way there.
     pub(super) fn push(&mut self, can_happen: &Enabled<'_>, cpus: usize, preemptions: u32, answers: usize) {
         let from = Shares {
             options: self.options.len(),
@@ -143,7 +142,7 @@ impl Path {
         self.answers.get(node.from.answers + usize::from(self.options().len() > 1)..).unwrap_or_default()
     }
 
-    /// Lets the last node's step be the first transition, from `at` on, of `lane`; `false` if there is none.
+    /// The step of the last node becomes the first transition of `lane` from `at` on. `false`, if there is none.
     pub(super) fn take(&mut self, lane: Lane, at: usize, cpus: usize) -> bool {
         let options = self.options();
         let (of, found) = (options.len(), options[at..].iter().position(|t| Lane::of(*t, cpus) == lane));
@@ -177,7 +176,7 @@ impl Path {
         }
     }
 
-    /// Everything that the last node's lane could do was tried there: it sleeps from now on.
+    /// Everything that the lane of the last node could do was tried there. It sleeps from now on.
     pub(super) fn put_to_sleep(&mut self) {
         let Some(node) = self.nodes.last_mut() else { return };
         node.done = node.done.with(node.lane);
@@ -195,7 +194,7 @@ impl Path {
         self.nodes.last().map_or(&[], |node| &self.answers[node.from.answers..])
     }
 
-    /// What is left to try in the last node; its step is one that was not taken yet if it `goes_on`.
+    /// What is left to try in the last node. If it `goes_on`, its step was not taken yet.
     pub(super) fn left(&self, goes_on: bool) -> Option<Left> {
         let node = self.nodes.last()?;
         let mut left = Left {
@@ -252,7 +251,7 @@ fn conflict(prints: &[Print], touches: &[Touch]) -> bool {
     prints.iter().any(|print| touches.iter().any(|touch| conflicts(print, touch)))
 }
 
-/// Sees to it that a run is tried in which the second step of a race, that of `second`, comes first.
+/// Makes sure that a run is tried in which the second step of a race comes first. Its lane is `second`.
 pub(super) fn reverse(nodes: &mut [Node], race: &Race, second: Lane) {
     let node = &mut nodes[race.first as usize];
     if !race.initials.and(node.backtrack.or(node.asleep)).is_empty() {
@@ -263,7 +262,7 @@ pub(super) fn reverse(nodes: &mut [Node], race: &Race, second: Lane) {
     node.backtrack = match lane {
         Some(lane) => node.backtrack.with(lane),
         None if race.is_wide => node.backtrack.or(node.enabled),
-        // It was the first that made the second possible.
+        // The second step was possible only because the first came before it.
         None => node.backtrack,
     };
 }

@@ -6,7 +6,7 @@ use crate::choice::Transition;
 use crate::id::CpuId;
 
 impl Search {
-    /// The CPU that took the last step before state `at`, store buffers aside.
+    /// The CPU that took the last step before state `at`. Drains of store buffers do not count.
     pub(super) fn ran_last(&self, at: usize) -> Option<Lane> {
         self.path.nodes[..at].iter().rev().map(|node| node.lane).find(|lane| lane.index() < self.cpus)
     }

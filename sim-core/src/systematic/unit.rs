@@ -15,25 +15,25 @@ use crate::footprint::Sees;
 /// A part of a search that is done by itself.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    /// Answers of the steps that lead to its state, then of the one to go on with.
+    /// The answers of the steps that lead to its state, and then of the step to go on with.
     pub(super) answers: Vec<(u32, u32)>,
-    /// Lanes that were tried, will be or need not be in each of the states on the way.
+    /// For each state on the way, the lanes that were tried, that will be tried, or that need not be tried.
     pub(super) known: Vec<Lanes>,
-    /// What is left to try in its state; nothing, if that is the start and was not seen yet.
+    /// What is left to try in its state. `None`, if the state is the start, which no run has seen yet.
     pub(super) left: Option<Left>,
     pub(super) sees: Sees,
     pub(super) budget: u64,
 }
 
 impl Unit {
-    /// The first of a subtree: nobody has to try anything above it.
+    /// The first unit of a subtree. Nothing has to be tried above it.
     pub(super) fn of(subtree: &Subtree, budget: u64) -> Unit {
         let Subtree { answers, depth, left } = subtree;
         let (answers, known, left) = (answers.clone(), vec![Lanes::ALL; *depth], Some(left.clone()));
         Unit { answers, known, left, sees: Sees::ALL, budget }
     }
 
-    /// Runs after which it ends.
+    /// The number of runs after which it ends.
     pub fn budget(&self) -> u64 {
         self.budget
     }
@@ -44,17 +44,17 @@ impl Unit {
     }
 }
 
-/// What came of a unit.
+/// The result of a unit.
 #[derive(Clone, Debug)]
 pub struct Done {
     pub(super) tally: Tally,
     pub(super) runs: u64,
     pub(super) sees: Sees,
-    /// The machine did what it was never seen to do: the whole search has to begin anew.
+    /// The machine raised its first interrupt or began its first grace period. So the whole search has to begin anew.
     pub(super) anew: bool,
-    /// Lanes to try in states above the unit's, by their place on the way.
+    /// The lanes to try in states above the state of the unit, by their place on the way.
     pub(super) wanted: Vec<(usize, Lanes)>,
-    /// Its state, and those below it in which something is left, or that lead to one.
+    /// Its state, the states below it in which something is left, and the states on the way to these.
     pub(super) states: Vec<Handed>,
 }
 
@@ -65,19 +65,19 @@ impl Done {
     }
 }
 
-/// A state whose rest somebody else will do.
+/// A state whose rest another unit will do.
 #[derive(Clone, Debug)]
 pub(super) struct Handed {
-    /// The answers that decided on the step which leads there from the state before.
+    /// The answers of the step that leads there from the state before.
     pub(super) step: Vec<(u32, u32)>,
     pub(super) left: Left,
-    /// The lane of that step has other things to do in the state before: this is a part of it.
+    /// The lane of that step has other things to do in the state before. This state is one part of them.
     pub(super) is_part: bool,
 }
 
 impl Search {
-    /// Begins to look for the subtrees so many steps from the start; what was there before is forgotten. A run that
-    /// comes to one is given up.
+    /// Begins to look for the subtrees that begin `depth` steps from the start. All earlier runs are forgotten. A run that
+    /// comes to a subtree is given up.
     pub fn seek(&mut self, depth: usize) {
         self.clear();
         (self.sees, self.runs, self.more) = (Sees::ALL, 0, true);
@@ -85,17 +85,17 @@ impl Search {
         self.frontier = Some(Frontier::new(depth));
     }
 
-    /// The subtrees that were found. To be asked when there are no more runs.
+    /// The subtrees that were found. This is asked when there are no more runs.
     pub fn take_subtrees(&mut self) -> Vec<Subtree> {
         self.frontier.take().map_or_else(Vec::new, |frontier| frontier.subtrees)
     }
 
-    /// Whether the last run came to a subtree: it counts for nothing.
+    /// Whether the last run came to a subtree. Such a run is not counted.
     pub fn is_at_frontier(&self) -> bool {
         self.frontier.as_ref().is_some_and(|frontier| frontier.is_there)
     }
 
-    /// Takes up a unit; what was there before is forgotten.
+    /// Takes up a unit. All earlier runs are forgotten.
     pub fn begin(&mut self, unit: Unit) {
         self.clear();
         (self.sees, self.runs, self.more) = (unit.sees, 0, true);
@@ -106,7 +106,7 @@ impl Search {
         self.unit = (!unit.is_first()).then_some(unit);
     }
 
-    /// Decides on the step from the last node, which is on the way to the unit's state, or that state.
+    /// Decides on the step from the last node. This node is on the way to the state of the unit, or it is that state.
     pub(super) fn approach(&mut self, enabled: &Enabled<'_>) -> Option<usize> {
         let at = self.path.nodes.len() - 1;
         if let Some(&known) = self.known.get(at) {

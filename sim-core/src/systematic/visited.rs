@@ -19,7 +19,7 @@ use crate::machine::Machine;
 type Digest = u128;
 
 fn mix(digest: Digest, word: u64) -> Digest {
-    // What is added keeps zeros from staying zero.
+    // The constant that is added keeps zero from staying zero.
     let salted = (digest ^ Digest::from(word)).wrapping_add(0xbb67_ae85_84ca_a73b_3c6e_f372_fe94_f82b);
     let mixed = salted.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     mixed ^ mixed >> 67 ^ mixed >> 31
@@ -29,7 +29,7 @@ fn digest_of(words: [u64; 2]) -> Digest {
     mix(mix(0, words[0]), words[1])
 }
 
-/// What a step changed, to go back.
+/// What is needed to go back to the state before a step.
 struct Undo {
     lane: Lane,
     lane_before: Digest,
@@ -37,18 +37,18 @@ struct Undo {
     outside: usize,
 }
 
-/// The state at hand, and those seen before.
+/// The present state, and the states that were seen before.
 #[derive(Default)]
 pub(super) struct Visited {
-    /// All that each lane knows.
+    /// For each lane, a digest of everything that it knows.
     lanes: Vec<Digest>,
-    /// What is shared: a sum over places, so that a change costs as much as it changes.
+    /// A digest of the shared words. It is a sum over the words, so an update costs only as much as the step changed.
     shared: Digest,
     /// The history of each place outside words.
     histories: Vec<Digest>,
     undo: Vec<Undo>,
     undo_outside: Vec<(Loc, Digest)>,
-    /// The fewest preemptions with which each was reached.
+    /// The states that were seen, each with the fewest preemptions by which it was reached.
     seen: BTreeMap<Digest, u32>,
 }
 
@@ -87,7 +87,7 @@ impl Visited {
         for &(loc, value) in &step.looks {
             knows = mix(mix(knows, u64::from(loc.0)), value);
         }
-        // An object's word holds only the number of its changes.
+        // The word of an object holds only the number of its changes. So its history stands for its value.
         let words = machine.memory.len() as u32;
         let objects = step.outside().iter().filter(|(loc, _)| loc.0 < words);
         for &(loc, _) in objects.clone() {
@@ -134,8 +134,8 @@ impl Visited {
         *history = new;
     }
 
-    /// Whether the state at hand is new, or was never reached with so few preemptions. Who ran last is part
-    /// of it where preemptions count.
+    /// Whether the present state is new, or was never reached with so few preemptions. If preemptions count, the CPU that
+    /// ran last is a part of the state.
     pub(super) fn is_new(&mut self, machine: &Machine, preemptions: u32, last: Option<Lane>) -> bool {
         let mut state = self.shared;
         for (lane, &knows) in self.lanes.iter().enumerate() {
@@ -159,7 +159,7 @@ impl Visited {
         self.seen.clear();
     }
 
-    /// Back to the state before step `len`.
+    /// Goes back to the state before step `len`.
     pub(super) fn truncate(&mut self, len: usize) {
         while self.undo.len() > len {
             let Some(undo) = self.undo.pop() else { return };
