@@ -14,7 +14,7 @@ use crate::stage::{Spot, Task};
 operation! {
     /// User code writes a value to a word of a page, or to some bytes of it.
     "write" Write {
-        /// Where. `"buf[12:4]"` is 4 bytes at offset 12 of the page `buf`.
+        /// The bytes that it writes. `"buf[12:4]"` is 4 bytes at offset 12 of the page `buf`.
         required "to" to: Spot,
         /// The value.
         required "value" value: Word,
@@ -23,11 +23,12 @@ operation! {
 }
 
 operation! {
-    /// User code writes what an earlier operation of the thread read. If that failed, this fails with EFAULT.
+    /// User code writes the value that an earlier operation of the thread read. If that operation failed, this one fails with
+    /// EFAULT.
     "write_value_of" WriteValueOf {
-        /// Where.
+        /// The bytes that it writes.
         required "to" to: Spot,
-        /// What that operation calls the value: its `as`. Of fewer bytes, the lowest of it.
+        /// The name of the value: the `as` of the earlier operation. If it writes fewer bytes, it takes the lowest of the value.
         required "read" read: OldValue,
     }
 }
@@ -35,9 +36,9 @@ operation! {
 operation! {
     /// User code reads a word of a page, or some bytes of it.
     "read" Read {
-        /// Where.
+        /// The bytes that it reads.
         required "from" from: Spot,
-        /// What checks call the value.
+        /// The name of the value in checks.
         optional "as" name: NewValue,
     }
 }
@@ -46,7 +47,7 @@ fn fits(fields: &Fields<'_>, write: &Write) -> Option<()> {
     value_fits(fields, "value", &write.to, write.value)
 }
 
-/// A value that is written has no more bytes than it is written to.
+/// A value must fit into the bytes to which it is written.
 pub(super) fn value_fits(fields: &Fields<'_>, key: &str, spot: &Spot, value: u64) -> Option<()> {
     if !spot.holds(value) {
         fields.get(key)?.error(format!("{value} has more bytes than `{spot}`"));

@@ -6,10 +6,10 @@ use sim_mm::Advice;
 use super::argument::Argument;
 use crate::json::{Kind, Node};
 
-/// Advice by its name. Which there is, and since when, is said by the kernel's table.
+/// Advice by its name. The kernel's table says which advice there is, and since when.
 pub(crate) struct AdviceName;
 
-/// Advice that exists and is not modelled yet.
+/// Advice that exists in Linux, but is not modelled yet.
 const LATER: &[&str] = &["hwpoison", "soft_offline", "mergeable", "unmergeable"];
 
 impl Kind for AdviceName {

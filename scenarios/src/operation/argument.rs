@@ -1,4 +1,4 @@
-//! Arguments of operations: the kinds of their fields, and what each says to the rest of the scenario.
+//! Arguments of operations: the kinds of their fields, and what each tells the rest of the scenario.
 
 use serde_json::{Value, json};
 use sim_mmu::VirtAddr;
@@ -6,7 +6,7 @@ use sim_mmu::VirtAddr;
 use crate::json::{Bool, Int, Kind, List, Name, Node, Text, hex};
 use crate::stage::{Place, Spot};
 
-/// What operations give names to.
+/// The things to which operations give names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Noun {
     /// A mapping of a process.
@@ -25,20 +25,20 @@ pub(crate) enum Noun {
     Value,
 }
 
-/// What a field of an operation says to the rest of the scenario.
+/// What a field of an operation tells the rest of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mention<'a> {
     /// It gives something a name.
     Defines(Noun, &'a str),
     /// It uses something by the name that another operation gave it.
     Uses(Noun, &'a str),
-    /// It names the page where the operation begins.
+    /// It names the page at which the operation begins.
     At(&'a Place),
     /// It names the bytes of a page that the operation is about.
     In(&'a Spot),
     /// It names a page of the process that another field names.
     Elsewhere(&'a Place),
-    /// It says at which places mappings are expected.
+    /// It says at which places the operation expects mappings.
     Expects(&'a [Place]),
     /// It says where the operation's mapping must be.
     Fixed(VirtAddr),
@@ -51,7 +51,7 @@ pub(crate) enum Mention<'a> {
 }
 
 impl Mention<'_> {
-    /// What it weighs when scenarios are made smaller: the pages that it names.
+    /// Its weight when scenarios are made smaller: the number of pages that it names.
     pub(crate) fn weight(self) -> u64 {
         match self {
             Mention::At(place) | Mention::Elsewhere(place) => place.distance(),
@@ -62,7 +62,7 @@ impl Mention<'_> {
         }
     }
 
-    /// Values that could stand in its place and weigh less: the least one, and one less.
+    /// Values that weigh less and could take its place: the smallest value, and the value minus one.
     pub(crate) fn smaller(self) -> Option<[Value; 2]> {
         let least = if let Mention::Pages(_) | Mention::NewPages(_) = self { 1 } else { 0 };
         let weight = self.weight();
@@ -81,7 +81,7 @@ impl Mention<'_> {
 
 /// A kind of value that fields of operations have.
 pub(crate) trait Argument: Kind {
-    /// What a value of it says to the rest of the scenario.
+    /// What a value of this kind tells the rest of the scenario.
     fn mention(_value: &Self::Value) -> Option<Mention<'_>> {
         None
     }
@@ -89,7 +89,7 @@ pub(crate) trait Argument: Kind {
 
 impl Argument for Bool {}
 
-/// Of a list, no element says anything that the rest of the scenario has to know.
+/// No element of a list tells anything that the rest of the scenario has to know.
 impl<T: Argument> Argument for List<T> {}
 
 impl Argument for Place {
@@ -104,7 +104,7 @@ impl Argument for Spot {
     }
 }
 
-/// Declares kinds of names: each is read like another kind, and says something of its own.
+/// Declares kinds of names. Each is read like another kind, and tells the rest of the scenario something of its own.
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident like $kind:ty => $mention:ident($noun:ident), as $example:literal;)*) => {$(
         $(#[$doc])*
@@ -149,9 +149,9 @@ names! {
     NewProcess like Name => Defines(Process), as "child";
     /// A process of the scenario, which exists or is forked.
     OldProcess like Text => Uses(Process), as "child";
-    /// The name of a ring that the operation gives a buffer.
+    /// The name of a ring to which the operation gives a buffer.
     FilledRing like Name => Defines(Ring), as "ring";
-    /// A ring that some operation gives a buffer.
+    /// A ring to which some operation gives a buffer.
     OldRing like Text => Uses(Ring), as "ring";
     /// The name of a driver whose memory the operation maps.
     MappedDriver like Name => Defines(Driver), as "driver";
@@ -200,9 +200,9 @@ const MAX_PINNED: u64 = 65_536;
 pages! {
     /// The length of a range of addresses, in pages.
     RangePages from 1 to MAX_RANGE => Pages;
-    /// The length that a range of addresses had, in pages.
+    /// The old length of a range of addresses, in pages.
     OldPages from 0 to MAX_RANGE => Pages;
-    /// The length that a range of addresses gets, in pages.
+    /// The new length of a range of addresses, in pages.
     NewPages from 1 to MAX_RANGE => NewPages;
     /// How many pages are pinned, or put into a pipe.
     PinnedPages from 1 to MAX_PINNED => Pages;
@@ -210,7 +210,7 @@ pages! {
     PageOfPin from 0 to (MAX_PINNED - 1) => Page;
 }
 
-/// Declares kinds of numbers that say nothing to the rest of the scenario.
+/// Declares kinds of numbers that tell the rest of the scenario nothing.
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident to $most:expr;)*) => {$(
         $(#[$doc])*
@@ -233,11 +233,11 @@ macro_rules! numbers {
 numbers! {
     /// A protection key.
     Key to 15;
-    /// One of the pages that the kernel can map for itself, counted from 0: as many as a page table has entries.
+    /// One of the pages that the kernel can map for itself, counted from 0. There are as many as a page table has entries.
     KernelPage to 511;
 }
 
-/// What a word of memory holds: a number, or a string with a hex number.
+/// The value of a word of memory: a number, or a string with a hex number.
 pub(crate) struct Word;
 
 impl Kind for Word {

@@ -12,19 +12,19 @@ use crate::json::{Bool, Fields, Kind, Node};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Stores to an entry on the way to a page, without a lock or a flush, as no kernel does. Until then nothing is there, or
-    /// what another `set_entry` set (else it fails with EBUSY); and there is a table of that level, since pages next to it
-    /// are in use (else it fails with EFAULT). The kernel keeps no account of such an entry, so nothing may be unmapped
-    /// behind it, and its process may not end.
+    /// Stores to an entry on the way to a page, without a lock and without a flush. No kernel does that. If the entry is not
+    /// empty and no other `set_entry` has set it, the operation fails with EBUSY. If there is no table of that level, it fails
+    /// with EFAULT: a page next to this one must be in use. The kernel keeps no account of such an entry. So nothing may be
+    /// unmapped behind it, and its process may not end.
     "set_entry" SetEntry {
         /// The page.
         required "of" of: Place,
-        /// The page whose frame the entry leads to from now on, for reads and writes; at an upper level, the page whose table
-        /// it leads to. Without it, the entry is cleared.
+        /// The page to whose frame the entry leads from now on, for reads and writes. At an upper level, the entry leads to the
+        /// table of that page. If this is not given, the entry is cleared.
         optional "to" to: Place,
         /// The level of the entry.
         or (Level::Pte) "level" level: EntryLevel,
-        /// Whether D is set in it. If not, the first write sets it. Of an upper level, it cannot be said.
+        /// Whether D is set in the entry. If not, the first write sets it. This may not be given for an upper level.
         or (true) "dirty" dirty: Bool,
     }
     where only_a_page_is_clean
@@ -71,7 +71,7 @@ operation! {
 }
 
 operation! {
-    /// Interrupts every other CPU, whose handler executes INVLPG, and waits until all have.
+    /// Interrupts every other CPU. The handler executes INVLPG there. The operation waits until all CPUs have done so.
     "ipi_invlpg" IpiInvlpg {
         /// The page.
         required "at" at: Place,

@@ -9,10 +9,10 @@ use super::{Operation, Running, operation, pages_text};
 use crate::stage::Task;
 
 operation! {
-    /// Makes the heap as long as is said: `brk()`. It begins at the first page that may be mapped. If it cannot, it fails with
-    /// `ENOMEM`, as the C library has it.
+    /// Sets the length of the heap: `brk()`. The heap begins at the first page that may be mapped. If the heap cannot get that
+    /// length, the operation fails with `ENOMEM`, as the function of the C library does.
     "brk" Brk {
-        /// What operations call the heap.
+        /// The name of the heap in other operations.
         required "as" name: NewMapping,
         /// Its length.
         required "pages" pages: RangePages,

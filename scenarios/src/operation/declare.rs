@@ -2,9 +2,10 @@
 
 /// Declares an operation: its name in a scenario, and its fields as [`fields!`](crate::json::fields!) has them.
 ///
-/// Each field's kind is an [`Argument`](super::Argument), so that it tells what it defines, uses and weighs. A
-/// rule between two fields is a function of the fields and the operation, behind `where`; it notes what is wrong
-/// and answers `None`. Behind its name, `since [RELEASE]` says which kernels have it, if not all do.
+/// The kind of each field is an [`Argument`](super::Argument). So the field tells what it defines, what it uses and what
+/// it weighs. A rule between two fields is a function of the fields and of the operation, and its name stands behind
+/// `where`. The function notes what is wrong, and answers `None`. If only some kernels have the operation,
+/// `since [RELEASE]` behind its name says which.
 ///
 /// ```ignore
 /// operation! {
@@ -12,7 +13,7 @@
 ///     "munmap" Munmap {
 ///         /// The first page.
 ///         required "at" at: Place,
-///         /// How many; all up to the end of the mapping if not given.
+///         /// How many pages; all up to the end of the mapping if not given.
 ///         optional "pages" pages: RangePages,
 ///     }
 ///     where needs_pages_at_an_address
@@ -49,7 +50,7 @@ macro_rules! operation {
 
             fn read(node: &$crate::json::Node<'_>) -> Option<$operation> {
                 let _fields = node.object(&[$($key),*])?;
-                // All fields before the first error counts, so that each says what is wrong with it.
+                // All fields are read before an error ends this, so that each of them says what is wrong with it.
                 $(let $member = $crate::json::fields!(@read $how $(($default))? _fields, $key, $kind);)*
                 let operation = $operation { $($member: $member?),* };
                 $($rule(&_fields, &operation)?;)?

@@ -9,13 +9,13 @@ use super::{Operation, Running, as_text, operation};
 use crate::stage::Task;
 
 operation! {
-    /// A device reads the first word of a pinned page. Answers it.
+    /// A device reads the first word of a pinned page. Answers the word.
     "device_read" DeviceRead {
         /// The pin.
         required "pin" pin: OldPin,
         /// Which of its pages, counted from 0; the first if not given.
         or (0) "page" page: PageOfPin,
-        /// What checks call the value.
+        /// The name of the value in checks.
         optional "as" name: NewValue,
     }
 }

@@ -10,9 +10,9 @@ use crate::stage::Task;
 
 operation! {
     /// Maps memory of a driver, shared and writable: `mmap()` of its file. The frames have no reference count
-    /// (`VM_PFNMAP`); the driver alone decides when they go.
+    /// (`VM_PFNMAP`). The driver alone decides when they are freed.
     "driver_mmap" DriverMmap {
-        /// What operations call the mapping.
+        /// The name of the mapping in other operations.
         required "as" name: NewMapping,
         /// Its length.
         required "pages" pages: RangePages,

@@ -8,7 +8,7 @@ use super::{Operation, Running, operation};
 use crate::stage::Task;
 
 operation! {
-    /// The process ends, or this thread of it.
+    /// This thread ends. If it is the last thread of its process, the process ends too.
     "exit" Exit {}
 }
 

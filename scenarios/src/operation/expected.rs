@@ -17,9 +17,9 @@ fields! {
         required "at" at: Place,
         /// Its length.
         required "pages" pages: RangePages,
-        /// What may be done with it; anything if not given.
+        /// The accesses that it allows; any if not given.
         optional "prot" prot: Prot,
-        /// Whether it is shared; either if not given.
+        /// Whether it is shared. If this is not given, both are right.
         optional "shared" shared: Bool,
     }
 }
@@ -72,8 +72,8 @@ impl Kind for ExpectedVmas {
 }
 
 impl ExpectedVmas {
-    /// Whether a list has all of them, where `address` says what their places stand for. A place that stands for nothing
-    /// is a mapping that is not there.
+    /// Whether a list has all of them. `address` says what their places stand for. If a place stands for nothing, that
+    /// mapping is not there.
     pub(super) fn are_in(&self, list: &[VmaSnapshot], address: impl Fn(&Place) -> Option<VirtAddr>) -> bool {
         self.vmas.iter().all(|vma| address(&vma.at).is_some_and(|at| vma.is_in(list, at)))
     }
@@ -91,7 +91,7 @@ impl Argument for ExpectedVmas {
     }
 }
 
-/// What a mapping allows.
+/// The accesses that a mapping allows.
 fn prot(vma: &VmaSnapshot) -> Prot {
     let allows = |flag, prot| if vma.flags.contains(flag) { prot } else { Prot::empty() };
     allows(VmFlags::READ, Prot::READ) | allows(VmFlags::WRITE, Prot::WRITE) | allows(VmFlags::EXEC, Prot::EXEC)
@@ -102,7 +102,7 @@ fn pages(vma: &VmaSnapshot) -> u64 {
 }
 
 impl ExpectedVma {
-    /// Whether the list has it, where `at` is its address.
+    /// Whether the list has the mapping. Its address is `at`.
     fn is_in(&self, list: &[VmaSnapshot], at: VirtAddr) -> bool {
         let vma = list.iter().find(|vma| vma.start <= at && at < vma.end);
         vma.is_some_and(|vma| {

@@ -6,7 +6,7 @@ use super::{Operation, Running, operation};
 use crate::stage::Task;
 
 operation! {
-    /// MFENCE: user code goes on when all that it has stored is visible to everybody.
+    /// MFENCE: user code goes on when all that it has stored is visible to all CPUs.
     "mfence" Mfence {}
 }
 
@@ -16,7 +16,7 @@ operation! {
 }
 
 operation! {
-    /// SFENCE. Stores to write-back memory are ordered without it, and it does not wait for them to be visible; so it
+    /// SFENCE. Stores to write-back memory are ordered without it, and it does not wait until they are visible. So it
     /// changes nothing here.
     "sfence" Sfence {}
 }

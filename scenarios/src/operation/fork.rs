@@ -25,7 +25,7 @@ impl fmt::Display for Fork {
 impl Operation for Fork {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            // Threads of a child that could not be made are let go as well: they have nothing to run in.
+            // If the child could not be made, its threads are let go as well. They end at once, because they have no process.
             let child = sys_fork(task.cpu).await.inspect_err(|_| task.start_threads_of(&self.name))?;
             task.adopt_child(&self.name, child);
             task.start_threads_of(&self.name);

@@ -27,11 +27,11 @@ macro_rules! gup {
             $tag $operation $(since [$since])? {
                 /// The first page.
                 required "at" at: Place,
-                /// How many; 1 if not given.
+                /// How many pages; 1 if not given.
                 or (1) "pages" pages: PinnedPages,
-                /// Whether the caller is going to write through the pin; `false` if not given.
+                /// Whether the caller will write through the pin; `false` if not given.
                 or (false) "write" write: Bool,
-                /// What operations call the pin.
+                /// The name of the pin in other operations.
                 required "as" name: NewPin,
             }
         }
@@ -57,7 +57,7 @@ macro_rules! gup {
                         let $pages = &mut pages;
                         $call
                     };
-                    // The caller knows of as many pages as it is told; the rest is lost to it.
+                    // The caller knows only of the pages of which it is told. It has lost the rest.
                     let mut pins = pages.take();
                     pins.truncate(result.unwrap_or(0) as usize);
                     task.pin(&self.name, pins);

@@ -12,42 +12,42 @@ use crate::json::Fields;
 use crate::stage::{Spot, Task};
 
 operation! {
-    /// XCHG: user code writes a value and reads what was there, at once.
+    /// XCHG: user code writes a value and reads the old one, in one step.
     "xchg" Xchg {
-        /// Where.
+        /// The bytes that it changes.
         required "at" at: Spot,
         /// The value.
         required "value" value: Word,
-        /// What checks call the value that was there.
+        /// The name of the old value in checks.
         optional "as" name: NewValue,
     }
     where xchg_fits
 }
 
 operation! {
-    /// LOCK CMPXCHG: user code writes a value if another is there, and reads what was there, at once. It is a write
-    /// for the page tables in any case.
+    /// LOCK CMPXCHG: user code writes a value if a certain other value is there. It reads the old value in the same step. For
+    /// the page tables it is a write in any case.
     "cmpxchg" Cmpxchg {
-        /// Where.
+        /// The bytes that it changes.
         required "at" at: Spot,
         /// The value that must be there.
         required "expected" expected: Word,
         /// The value that takes its place.
         required "value" value: Word,
-        /// What checks call the value that was there.
+        /// The name of the old value in checks.
         optional "as" name: NewValue,
     }
     where cmpxchg_fits
 }
 
 operation! {
-    /// LOCK XADD: user code adds a value and reads what was there, at once. The sum wraps around.
+    /// LOCK XADD: user code adds a value and reads the old one, in one step. The sum wraps around.
     "xadd" Xadd {
-        /// Where.
+        /// The bytes that it changes.
         required "at" at: Spot,
-        /// The value.
+        /// The value that it adds.
         required "value" value: Word,
-        /// What checks call the value that was there.
+        /// The name of the old value in checks.
         optional "as" name: NewValue,
     }
     where xadd_fits
@@ -104,7 +104,7 @@ impl Operation for Xadd {
     }
 }
 
-/// Performs a locked operation, and keeps what was there.
+/// Performs a locked operation, and keeps the old value.
 fn perform<'m>(task: Task<'m>, at: &'m Spot, locked: Locked, name: Option<&'m str>) -> Running<'m> {
     Box::pin(async move {
         let va = task.spot(at)?;

@@ -15,7 +15,7 @@ operation! {
     "madvise" Madvise {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
         /// The advice: its name without `MADV_`, in lower case.
         required "advice" advice: AdviceName,

@@ -14,7 +14,7 @@ operation! {
     "mincore" Mincore {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
         /// What checks call the number of pages that are in memory.
         optional "as" name: NewValue,

@@ -16,20 +16,20 @@ operation! {
     "mlock" Mlock {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
-        /// Its flags; with `onfault`, pages are not faulted in now, but kept when they are touched.
+        /// Its flags. With `onfault`, pages are not faulted in now. They are kept from the moment at which they are touched.
         or (Vec::new()) "flags" flags: List<LockFlag>,
     }
     where needs_pages_at_an_address
 }
 
 operation! {
-    /// Does not keep pages in memory any more: `munlock()`.
+    /// Lets pages leave memory again: `munlock()`.
     "munlock" Munlock {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
     }
     where needs_pages_at_an_address

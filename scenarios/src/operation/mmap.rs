@@ -13,16 +13,16 @@ use crate::stage::{Place, Task};
 operation! {
     /// Maps anonymous memory: `mmap()`.
     "mmap" Mmap {
-        /// What operations call the mapping.
+        /// The name of the mapping in other operations.
         required "as" name: NewMapping,
         /// Its length.
         required "pages" pages: RangePages,
-        /// What may be done with it; `rw` if not given.
+        /// The accesses that it allows; `rw` if not given.
         or (Prot::READ_WRITE) "prot" prot: Prot,
-        /// Its flags. It is private if it is not `shared`, and always anonymous, whether that is said or not.
+        /// Its flags. It is private unless `shared` is given. It is always anonymous, with and without the flag.
         or (Vec::new()) "flags" flags: List<Flag>,
-        /// Where it is; where the kernel would put it, if not given. If something is there already, it fails with
-        /// `EEXIST`; with `fixed` it takes the place of that.
+        /// Its place. If this is not given, the kernel chooses one. If another mapping is there already, the operation fails with
+        /// `EEXIST`. With the flag `fixed`, the new mapping takes the place of the other.
         optional "at" at: FixedAddress,
     }
     where flags_fit
@@ -72,7 +72,7 @@ impl Argument for Flag {}
 impl Flag {
     fn bits(self) -> MapFlags {
         match self {
-            // What a mapping is without `MAP_SHARED` and a file.
+            // A mapping without `MAP_SHARED` and without a file has these flags.
             Flag::Private | Flag::Anonymous => MapFlags::empty(),
             Flag::Shared => MapFlags::SHARED,
             Flag::Fixed => MapFlags::FIXED,

@@ -1,9 +1,9 @@
 //! The operations of a scenario: one file each, and one row of the table below.
 //!
-//! A file declares the fields of its operation once, with `operation!`: the decoder, its errors, the JSON
-//! schema, what the shrinker may make smaller, and what the operation says of names and places follow from
-//! that. Beside the fields stand the operation's line of text and what it runs. Nobody outside this folder knows
-//! one operation from another.
+//! A file declares the fields of its operation once, with `operation!`. The decoder, its errors and the JSON schema follow
+//! from the declaration. So does what the shrinker may make smaller, and what the operation tells of names and places.
+//! Beside the fields stand the operation's line of text and the code that it runs. No code outside this folder treats one
+//! operation differently from another.
 
 mod advice;
 mod argument;
@@ -88,7 +88,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Whether its name alone says it all, for no field must be there.
+    /// Whether its name alone is enough, because no field must be there.
     pub(crate) fn can_stand_alone(&self) -> bool {
         !self.facts.fields.iter().any(|field| field.required)
     }
@@ -109,7 +109,7 @@ pub(crate) trait Declared: Sized {
     fn read(node: &Node<'_>) -> Option<Self>;
 }
 
-/// What [`operation!`] makes of the fields of an operation, for those who know it only as an operation.
+/// What [`operation!`] makes of the fields of an operation, for code that does not know which operation it is.
 pub(crate) trait Members {
     /// Its name in a scenario.
     fn tag(&self) -> &'static str;
@@ -117,26 +117,26 @@ pub(crate) trait Members {
     /// The first release that has it, if releases differ.
     fn since(&self) -> Option<Release>;
 
-    /// What each of its fields says, by its key.
+    /// What each of its fields tells the rest of the scenario, by its key.
     fn mentions(&self) -> Vec<(&'static str, Mention<'_>)>;
 }
 
-/// What an operation returns: a number, as its system call does, or an error.
+/// The return value of an operation: a number, as of its system call, or an error.
 pub(crate) type Running<'m> = BoxFuture<'m, Result<i64, Errno>>;
 
-/// What a scenario can have a thread do. Its `Display` is its line in descriptions and diagrams.
+/// Something that a thread of a scenario can do. Its `Display` is its line in descriptions and diagrams.
 pub(crate) trait Operation: Members + fmt::Debug + fmt::Display + Send + Sync {
     /// The kernel routine that it calls first, if a check of its return value should name it.
     fn routine(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether what it names by its place is no longer mapped afterwards.
+    /// Whether the pages that it names by their place are no longer mapped afterwards.
     fn unmaps(&self) -> bool {
         false
     }
 
-    /// The pages at which it puts a mapping in place of whatever is there: the first, and how many.
+    /// The pages at which it puts a mapping in the place of whatever is there: the first page, and how many.
     fn replaces(&self) -> Option<(Place, u64)> {
         None
     }

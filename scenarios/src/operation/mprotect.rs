@@ -11,13 +11,13 @@ use crate::json::name_of;
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Changes what may be done with pages: `mprotect()`.
+    /// Changes the accesses that pages allow: `mprotect()`.
     "mprotect" Mprotect {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
-        /// What may be done with them.
+        /// The accesses that the pages allow from now on.
         required "prot" prot: Prot,
     }
     where needs_pages_at_an_address

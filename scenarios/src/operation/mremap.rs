@@ -13,20 +13,20 @@ use crate::json::{Fields, Kind, List, Named, Node};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Makes a mapping longer or shorter, or moves it: `mremap()`. A name of the old place goes on meaning that place, where
-    /// nothing is when the pages have moved; `as` names the new one.
+    /// Makes a mapping longer or shorter, or moves it: `mremap()`. A name of the old place still means that place, even if the
+    /// pages have moved and nothing is there. `as` names the new place.
     "mremap" Mremap {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given. With 0, shared memory is mapped a second time.
+        /// How many pages; all up to the end of the mapping if not given. With 0, shared memory is mapped a second time.
         optional "pages" pages: OldPages,
-        /// How many it becomes.
+        /// The new number of pages.
         required "new_pages" new_pages: NewPages,
-        /// Where it goes, with the flag `fixed`.
+        /// The new place, with the flag `fixed`.
         optional "to" to: Place,
         /// Its flags; none if not given.
         or (Vec::new()) "flags" flags: Flags,
-        /// What operations call the mapping that comes of it.
+        /// The name of the new mapping in other operations.
         optional "as" name: NewMapping,
     }
     where is_well_formed
@@ -60,7 +60,7 @@ impl Kind for Flags {
 
 impl Argument for Flags {}
 
-/// The address and the flag that says to look at it come together. What flags mean to each other, the kernel says.
+/// The address must be given if, and only if, the flag `fixed` is given. The kernel judges other combinations of flags.
 fn is_well_formed(fields: &Fields<'_>, mremap: &Mremap) -> Option<()> {
     needs_pages_at_an_address(fields, mremap)?;
     match (mremap.has(MremapFlags::FIXED), &mremap.to) {

@@ -12,11 +12,11 @@ use crate::json::{List, Named};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Writes pages back to their file: `msync()`. Anonymous memory has none, so what comes of it are its errors.
+    /// Writes pages back to their file: `msync()`. Anonymous memory has no file. So only the errors of the call can be seen.
     "msync" Msync {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
         /// Its flags; none if not given.
         or (Vec::new()) "flags" flags: List<MsFlags>,

@@ -14,7 +14,7 @@ operation! {
     "munmap" Munmap {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
     }
     where needs_pages_at_an_address

@@ -10,12 +10,12 @@ use super::{Operation, Running, operation};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// The kernel takes all access from the entries of pages, to learn by the next fault who uses them: NUMA hinting,
+    /// The kernel takes all access from the entries of pages. By the next fault it learns who uses them. This is NUMA hinting,
     /// `task_numa_work()`.
     "numa_hint" NumaHint since [Release::v(3, 8)] {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
     }
     where needs_pages_at_an_address

@@ -9,8 +9,8 @@ use super::{Operation, Running, operation};
 use crate::stage::Task;
 
 operation! {
-    /// The OOM reaper takes the private memory of a process that is being killed while its threads may still run:
-    /// `oom_reap_task()`.
+    /// The OOM reaper takes the private memory of a process that is being killed: `oom_reap_task()`. Threads of the process may
+    /// still run.
     "oom_reap" OomReap since [Release::v(4, 6)] {
         /// The process.
         required "process" process: OldProcess,

@@ -1,5 +1,5 @@
-//! `mov_cr3`, `mov_cr4` and `invpcid`: bare instructions on a CPU's registers and on what it has cached under PCIDs (SDM vol.
-//! 3A, 4.10.1 and 4.10.4.1).
+//! `mov_cr3`, `mov_cr4` and `invpcid`: bare instructions on the registers of a CPU and on the translations that it has cached
+//! under PCIDs (SDM vol. 3A, 4.10.1 and 4.10.4.1).
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ use crate::json::{Bool, Fields, Int, Kind, Named, Node};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// MOV to CR3 of the root that it has: drops this CPU's translations under the PCID that are not global. While CR4.PCIDE
-    /// is clear that is all that are not global, and the operation fails with EFAULT (#GP) if `preserve` is true.
+    /// MOV to CR3 of the root that CR3 has already. It drops the translations of this CPU under the PCID, except global ones.
+    /// While CR4.PCIDE is clear, it drops all that are not global, and fails with EFAULT (#GP) if `preserve` is true.
     "mov_cr3" MovCr3 {
-        /// The PCID: the low bits of the value. It is the one that CR3 has if not given.
+        /// The PCID: the low bits of the value. If this is not given, it is the PCID that CR3 has already.
         optional "pcid" pcid: PcidNumber,
-        /// Bit 63 of the value: nothing is dropped.
+        /// Bit 63 of the value. If it is set, nothing is dropped.
         or (false) "preserve" preserve: Bool,
     }
 }
 
 operation! {
-    /// MOV to CR4 that changes PCIDE alone. If it is cleared, all of this CPU's translations go. It fails with EFAULT (#GP) if
-    /// it is set while CR3 has a PCID other than 0. The kernel runs under PCID 0 all the same.
+    /// MOV to CR4 that changes PCIDE alone. If PCIDE is cleared, this CPU drops all its translations. If PCIDE is set while CR3
+    /// has a PCID other than 0, the operation fails with EFAULT (#GP). The kernel still runs under PCID 0.
     "mov_cr4" MovCr4 {
         /// Whether translations are tagged with PCIDs from now on.
         required "pcide" pcide: Bool,
@@ -33,14 +33,14 @@ operation! {
 }
 
 operation! {
-    /// INVPCID: drops some of this CPU's translations. With a type that looks at the PCID it fails with EFAULT (#GP) if that is
-    /// not 0 while CR4.PCIDE is clear.
+    /// INVPCID drops some translations of this CPU. Two types look at the PCID. With these the operation fails with EFAULT (#GP)
+    /// if the PCID is not 0 while CR4.PCIDE is clear.
     "invpcid" InvpcidOperation {
-        /// Which.
+        /// The type, which says what is dropped.
         required "type" kind: InvpcidType,
-        /// The PCID whose translations go, for `single_context` and `individual_address`; the others do not look at it.
+        /// The PCID whose translations are dropped, for `single_context` and `individual_address`. Other types do not look at it.
         or (0) "pcid" pcid: PcidNumber,
-        /// The page, for `individual_address`, which needs it.
+        /// The page. It must be given for `individual_address`.
         optional "at" at: Place,
     }
     where has_its_address

@@ -9,11 +9,11 @@ use super::{Operation, Running, as_text, operation, pages_text};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Puts references to pages, not copies, into a pipe: `vmsplice()`. Answers how many.
+    /// Puts references to pages into a pipe, and no copies: `vmsplice()`. Answers how many.
     "vmsplice" Vmsplice {
         /// The first page.
         required "from" from: Place,
-        /// How many; 1 if not given.
+        /// How many pages; 1 if not given.
         or (1) "pages" pages: PinnedPages,
         /// The pipe.
         required "pipe" pipe: FilledPipe,
@@ -21,7 +21,7 @@ operation! {
 }
 
 operation! {
-    /// Reads the first word of each of the next pages in a pipe, and waits for them. Answers the last.
+    /// Reads the first word of each of the next pages in a pipe. It waits until they are there. Answers the last word.
     "pipe_read" PipeRead {
         /// The pipe.
         required "pipe" pipe: OldPipe,

@@ -19,8 +19,8 @@ impl Named for PkeyRights {
 impl Argument for PkeyRights {}
 
 operation! {
-    /// Takes the lowest protection key that the process does not use, and sets this thread's rights for its pages:
-    /// `pkey_alloc()`. It returns the key; the first is 1.
+    /// Takes the lowest protection key that the process does not use, and sets the rights of this thread for pages of the key:
+    /// `pkey_alloc()`. It returns the key. The first key is 1.
     "pkey_alloc" PkeyAlloc since [Release::v(4, 9)] {
         /// What this thread may do with pages of the key.
         or(PkeyRights::ReadWrite) "rights" rights: PkeyRights,
@@ -28,7 +28,7 @@ operation! {
 }
 
 operation! {
-    /// Gives a protection key back: `pkey_free()`. Pages that have it keep it.
+    /// Gives a protection key back: `pkey_free()`. Pages that have the key keep it.
     "pkey_free" PkeyFree since [Release::v(4, 9)] {
         /// The key.
         required "key" key: Key,
@@ -36,13 +36,13 @@ operation! {
 }
 
 operation! {
-    /// Changes what may be done with pages, and gives them a protection key: `pkey_mprotect()`.
+    /// Changes the accesses that pages allow, and gives the pages a protection key: `pkey_mprotect()`.
     "pkey_mprotect" PkeyMprotect since [Release::v(4, 9)] {
         /// The first page.
         required "at" at: Place,
-        /// How many; all up to the end of the mapping if not given.
+        /// How many pages; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
-        /// What may be done with them.
+        /// The accesses that the pages allow from now on.
         required "prot" prot: Prot,
         /// The key.
         required "key" key: Key,

@@ -1,4 +1,4 @@
-//! `put_pages`: a caller gives back what it pinned.
+//! `put_pages`: a caller gives back the pages that it pinned.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Operations on a range of pages, which the name of a mapping alone can stand for.
+//! Operations on a range of pages. The name of a mapping can stand for all its pages.
 
 use super::pages_text;
 use crate::json::Fields;
@@ -6,7 +6,7 @@ use crate::stage::Place;
 
 /// An operation on a range of pages.
 pub(super) trait Range {
-    /// The first page, and how many; all up to the end of the mapping if that is not given.
+    /// The first page, and how many pages. If no number is given, all pages up to the end of the mapping.
     fn range(&self) -> (&Place, Option<u64>);
 
     /// `buf+1, 2 pages`.
@@ -16,7 +16,7 @@ pub(super) trait Range {
     }
 }
 
-/// Only a mapping says by itself how many pages there are.
+/// Without a number of pages, the range must begin in a mapping, because only a mapping has an end.
 pub(super) fn needs_pages_at_an_address(fields: &Fields<'_>, operation: &impl Range) -> Option<()> {
     if let (Place::Address(_), None) = operation.range() {
         fields.missing("pages");

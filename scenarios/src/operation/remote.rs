@@ -14,7 +14,7 @@ use crate::stage::{Place, Task};
 /// How a word of another process is accessed.
 type Access = for<'m> fn(Cpu<'m>, &'m MmStruct, VirtAddr, RemoteOp) -> BoxFuture<'m, Result<u64, Errno>>;
 
-/// Declares the operations that read and write by one of the ways that there are to another process's memory.
+/// Declares the operations that read and write the memory of another process in one of several ways.
 macro_rules! remote {
     (
         $access:path, $routine:literal;
@@ -30,7 +30,7 @@ macro_rules! remote {
                 required "process" process: OldProcess,
                 /// The page, by the names of that process.
                 required "from" from: PlaceElsewhere,
-                /// What checks call the value.
+                /// The name of the value in checks.
                 optional "as" name: NewValue,
             }
         }
@@ -106,7 +106,7 @@ remote! {
     "proc_mem_write" ProcMemWrite;
 }
 
-/// Accesses a page of a process, whose address space stays until that is done.
+/// Accesses a page of a process. The address space of the process stays until that is done.
 async fn perform<'m>(
     task: Task<'m>,
     process: &str,

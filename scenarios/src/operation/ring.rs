@@ -9,12 +9,12 @@ use super::{Operation, Running, as_text, operation, pages_text};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Registers pages as the fixed buffer of a ring: `IORING_REGISTER_BUFFERS`. They are pinned for writing, for as long as
-    /// the ring has the buffer. If it has one already, it fails with `EBUSY`.
+    /// Registers pages as the fixed buffer of a ring: `IORING_REGISTER_BUFFERS`. They are pinned for writing as long as the
+    /// ring has the buffer. If the ring has a buffer already, the operation fails with `EBUSY`.
     "register_buffer" RegisterBuffer {
         /// The first page.
         required "at" at: Place,
-        /// How many; 1 if not given.
+        /// How many pages; 1 if not given.
         or (1) "pages" pages: PinnedPages,
         /// The ring.
         required "ring" ring: FilledRing,
@@ -22,7 +22,8 @@ operation! {
 }
 
 operation! {
-    /// Gives the fixed buffer of a ring up: `IORING_UNREGISTER_BUFFERS`. If the ring has none, it fails with `ENXIO`.
+    /// Gives the fixed buffer of a ring up: `IORING_UNREGISTER_BUFFERS`. If the ring has no buffer, the operation fails with
+    /// `ENXIO`.
     "unregister_buffer" UnregisterBuffer {
         /// The ring.
         required "ring" ring: OldRing,
@@ -30,21 +31,21 @@ operation! {
 }
 
 operation! {
-    /// A device reads the first word of a page through the fixed buffer of a ring, as `IORING_OP_WRITE_FIXED` has it do
-    /// on the way to a file. If the page is in no buffer, it fails with `EFAULT`.
+    /// A device reads the first word of a page through the fixed buffer of a ring. `IORING_OP_WRITE_FIXED` makes a device do
+    /// so to write a file. If the page is in no buffer, the operation fails with `EFAULT`.
     "fixed_read" FixedRead {
         /// The ring.
         required "ring" ring: OldRing,
         /// The page.
         required "from" from: Place,
-        /// What checks call the value.
+        /// The name of the value in checks.
         optional "as" name: NewValue,
     }
 }
 
 operation! {
-    /// A device writes the first word of a page through the fixed buffer of a ring, as `IORING_OP_READ_FIXED` has it do
-    /// with what comes from a file. If the page is in no buffer, it fails with `EFAULT`.
+    /// A device writes the first word of a page through the fixed buffer of a ring. `IORING_OP_READ_FIXED` makes a device do
+    /// so to read a file. If the page is in no buffer, the operation fails with `EFAULT`.
     "fixed_write" FixedWrite {
         /// The ring.
         required "ring" ring: OldRing,

@@ -1,4 +1,4 @@
-//! An operation and where in the file it stands.
+//! An operation, and its place in the file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Mention, Noun, OPERATIONS, Operation, Running};
 use crate::json::{Kind, Node};
 use crate::stage::{Place, Task};
 
-/// An operation and where in the file it stands.
+/// An operation, and its place in the file.
 #[derive(Clone, Debug)]
 pub struct Statement {
     /// Its JSON path: `threads[0].run[1]`.
@@ -34,12 +34,12 @@ impl Statement {
         format!("{}.{}.{key}", self.path, self.tag())
     }
 
-    /// What each of its fields says, by its key.
+    /// What each of its fields tells the rest of the scenario, by its key.
     pub(crate) fn mentions(&self) -> Vec<(&'static str, Mention<'_>)> {
         self.operation.mentions()
     }
 
-    /// What it gives a name to, with the key of the field that does.
+    /// The names that it gives, each with the kind of the thing and the key of the field.
     pub(crate) fn defines(&self, noun: Noun) -> Option<(&'static str, &str)> {
         self.mentions().into_iter().find_map(|(key, mention)| match mention {
             Mention::Defines(defined, name) if defined == noun => Some((key, name)),
@@ -47,7 +47,7 @@ impl Statement {
         })
     }
 
-    /// What it uses by name, with the key of the field that does.
+    /// The names that it uses, each with the kind of the thing and the key of the field.
     pub(crate) fn uses(&self, noun: Noun) -> Option<(&'static str, &str)> {
         self.mentions().into_iter().find_map(|(key, mention)| match mention {
             Mention::Uses(used, name) if used == noun => Some((key, name)),
@@ -55,7 +55,7 @@ impl Statement {
         })
     }
 
-    /// The page where it begins, with the key of the field that says so.
+    /// The page at which it begins, with the key of the field that says so.
     pub(crate) fn place(&self) -> Option<(&'static str, &Place)> {
         self.mentions().into_iter().find_map(|(key, mention)| match mention {
             Mention::At(place) => Some((key, place)),
@@ -64,7 +64,7 @@ impl Statement {
         })
     }
 
-    /// The places that it names beside that, as far as they are of its own process, with the keys of their fields.
+    /// The other places of its own process that it names, with the keys of their fields.
     pub(crate) fn other_places(&self) -> Vec<(&'static str, &Place)> {
         let places = self.mentions().into_iter().filter_map(|(key, mention)| match mention {
             Mention::At(place) => Some((key, place)),
@@ -126,7 +126,7 @@ impl fmt::Display for Statement {
 impl Kind for Statement {
     type Value = Statement;
 
-    /// What an operation with errors defines is forgiven.
+    /// Other operations may use what an operation with errors would have defined, and get no error for it.
     fn decode(node: &Node<'_>) -> Option<Statement> {
         let tags: Vec<_> = OPERATIONS.iter().map(|row| (row.tag, row.read)).collect();
         let operation = node.tagged("operation", &tags);

@@ -12,7 +12,7 @@ use crate::stage::Task;
 operation! {
     /// The kernel maps a page for itself, in every address space: `vmalloc()`.
     "vmalloc" Vmalloc {
-        /// Which page of its area.
+        /// The number of the page in the area of `vmalloc()`, counted from 0.
         required "page" page: KernelPage,
     }
 }
@@ -20,7 +20,7 @@ operation! {
 operation! {
     /// The kernel unmaps a page of its own, flushes it on every CPU, and frees it: `vfree()`.
     "vfree" Vfree {
-        /// Which page of its area.
+        /// The number of the page in the area of `vmalloc()`, counted from 0.
         required "page" page: KernelPage,
     }
 }
@@ -28,9 +28,9 @@ operation! {
 operation! {
     /// The kernel reads the first word of a page that `vmalloc()` mapped.
     "vmalloc_read" VmallocRead {
-        /// Which page of its area.
+        /// The number of the page in the area of `vmalloc()`, counted from 0.
         required "page" page: KernelPage,
-        /// What checks call the value.
+        /// The name of the value in checks.
         optional "as" name: NewValue,
     }
 }
@@ -38,7 +38,7 @@ operation! {
 operation! {
     /// The kernel writes the first word of a page that `vmalloc()` mapped.
     "vmalloc_write" VmallocWrite {
-        /// Which page of its area.
+        /// The number of the page in the area of `vmalloc()`, counted from 0.
         required "page" page: KernelPage,
         /// The value.
         required "value" value: Word,

@@ -1,4 +1,4 @@
-//! `vmas`: the list of mappings of a process, against what is expected of it.
+//! `vmas`: compares the list of mappings of a process with what is expected of it.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ operation! {
     /// Looks at the list of mappings of the process, as `/proc/PID/maps` shows it. If it is not as expected, the check
     /// fails, with both lists. Answers how many mappings there are.
     "vmas" Vmas {
-        /// What the list is expected to have; it may have others as well.
+        /// The mappings that the list is expected to have. It may have others as well.
         required "expect" expect: ExpectedVmas,
     }
 }
@@ -25,7 +25,7 @@ impl fmt::Display for Vmas {
 }
 
 impl Vmas {
-    /// Notes it if the list is not as expected.
+    /// Notes the difference, if the list is not as expected.
     fn compare(&self, task: Task<'_>, list: &[VmaSnapshot]) {
         if self.expect.are_in(list, |at| task.address(at).ok()) {
             return;
@@ -41,7 +41,7 @@ impl Operation for Vmas {
         Box::pin(async move {
             let mm = task.cpu.kernel.mm(task.mm()?);
             let _kernel = task.cpu.enter_kernel();
-            // As `show_map()`: under `mmap_lock` the list stays as it is.
+            // `show_map()` does the same. The list stays as it is while `mmap_lock` is held.
             let _mmap_lock = task.cpu.down_read(mm.mmap_lock).await;
             find_vma(task.cpu, mm, VirtAddr(0)).await;
             let list = task.cpu.kernel.vma_list(mm);

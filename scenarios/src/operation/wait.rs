@@ -13,18 +13,18 @@ use crate::json::{Bool, Fields};
 use crate::stage::{Spot, Task};
 
 operation! {
-    /// User code reads a word again and again until it is not zero, or until it has another value that is named. Each read
-    /// that it tells of is one; the reads in between change nothing. From the second on they go where the page tables lead
-    /// then, and not by what was cached before. If its page moves while it waits, so that it would
-    /// read elsewhere, and nothing else can happen, the run is given up: `lost-wait`.
+    /// User code reads a word again and again until it does not have a certain value any more (0, if none is named), or, with
+    /// `is`, until it has that value. Only some of the reads are steps, because a read that finds the same again changes nothing.
+    /// The second read and all later ones go where the page tables lead at that moment, and do not use what was cached before. If
+    /// the page of the word moves while the thread waits, and nothing else can happen, the run is given up: `lost-wait`.
     "wait_until" WaitUntil {
-        /// Where.
+        /// The bytes that it reads.
         required "at" at: Spot,
-        /// The value that it compares with.
+        /// The value with which it compares the word.
         or (0) "value" value: Word,
-        /// Whether it waits for that value; for any other if not given.
+        /// Whether it waits for that value. If this is not given, it waits for any other value.
         or (false) "is" is: Bool,
-        /// What checks call the value that it read in the end.
+        /// The name in checks of the value that it read in the end.
         optional "as" name: NewValue,
     }
     where fits
@@ -54,10 +54,10 @@ impl Operation for WaitUntil {
                     task.keep(self.name.as_deref(), value);
                     return Ok(value.cast_signed());
                 }
-                // A processor that spins does not keep what it has cached for ever. So that no run spins on a stale
-                // translation, from here on it reads where the tables lead.
+                // A processor that spins does not keep a cached translation for ever. From here on it reads where the tables
+                // lead, so that no run spins on a stale translation.
                 task.cpu.evict(va);
-                // Reads that find the same change nothing, so the next is the one that can find something else.
+                // A read that finds the old value again changes nothing. So the next step is the read that can find another.
                 let loc = task.word_behind(va, self.at.word())?;
                 let gate = if is { Gate::Is(loc, bytes, wanted) } else { Gate::IsNot(loc, bytes, wanted) };
                 task.begin_wait(va, self.at.word(), loc);
