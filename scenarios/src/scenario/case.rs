@@ -8,8 +8,8 @@ use crate::json::{Int, Kind, Named, Node, NonEmpty, described, did_you_mean, fie
 use crate::oracle::OracleId;
 use crate::routines::ROUTINES;
 
-/// Oracles that are planned, and not there yet. A case may name them, so that it need not change when they come;
-/// until then nothing finds what it expects.
+/// Oracles that are planned, and not there yet. A case may name them, so that it need not change when they come.
+/// Until then nothing finds what the case expects.
 const LATER: &[&str] = &["lost-write", "stale-pin", "lock", "sleep-in-atomic", "return-value", "semantics"];
 
 impl Named for StrategyName {
@@ -58,7 +58,8 @@ fields! {
     struct ExploreFields {
         /// The strategy; `portfolio` if not given.
         or (StrategyName::default()) "strategy" strategy: StrategyName,
-        /// Runs at the most. If not given: 50,000 samples, or 200,000 where a violation is expected; of a search, 2,000,000.
+        /// The largest number of runs. If not given, it is 50,000 for a sample, 200,000 for a sample that is expected to find a
+        /// violation, and 2,000,000 for a search.
         optional "runs" runs: Int<u64, 1, 1_000_000_000>,
         /// The most preemptions of a schedule of a search; any number if not given.
         optional "preemptions" preemptions: Int<u32, 0, 1_000>,
@@ -99,9 +100,9 @@ impl Kind for Explore {
 fields! {
     /// A violation.
     struct ViolationFields {
-        /// The oracle that finds it, or several of which one does.
+        /// The oracle that finds it. If several are named, one of them must find it.
         required "violation" any_of: Oracles,
-        /// A routine that ran where it is found, or where the other side made it wrong; any if not given.
+        /// A routine that ran where it is found, or where the other side made it wrong; any routine if not given.
         optional "in" routine: RoutineName,
     }
 }
@@ -130,7 +131,7 @@ impl Kind for Expect {
     }
 }
 
-/// The names of all oracles, those to come included.
+/// The names of all oracles, with those that are planned.
 fn oracles() -> impl Iterator<Item = &'static str> {
     OracleId::ALL.iter().map(|id| id.name()).chain(LATER.iter().copied())
 }

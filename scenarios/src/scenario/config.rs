@@ -23,7 +23,7 @@ pub(super) const SECTIONS: &[Section] = &[
 fields! {
     /// A machine.
     struct MachineFields {
-        /// Number of CPUs; as many as threads use, if not given.
+        /// The number of CPUs; as many as threads use, if not given.
         optional "cpus" cpus: Int<usize, 1, MAX_CPUS>,
         /// Entries of a table, the same for all levels or one for each; 512 if not given.
         optional "entries_per_table" geometry: Geometry,
@@ -31,7 +31,7 @@ fields! {
         optional "frames" frames: Frames,
         /// Bits of a page's reference count; 32 if not given.
         optional "refcount_bits" refcount_bits: RefcountBits,
-        /// The knobs of the platform; those that are not given are as kernels of the release usually find them.
+        /// The knobs of the platform. Those that are not given are as kernels of the release usually find them.
         or (Choices::default()) "platform" platform: PlatformChoices,
     }
 }
@@ -53,7 +53,7 @@ fields! {
 type Frames = Int<u64, 8, 65_536>;
 type RefcountBits = Int<u32, 3, 32>;
 
-/// The machine of the scenario: its CPUs, if it says how many, and the rest as a change of the default.
+/// The machine of the scenario: the number of its CPUs, if that is given, and the rest as a change of the default.
 pub(super) struct Machine;
 
 impl Kind for Machine {
@@ -110,7 +110,7 @@ impl Kind for Entries {
 }
 
 fields! {
-    /// Entries of a table, by level: with 2 PTEs a table, two pages are a huge page, and there is room beside it.
+    /// Entries of a table, by level. For example, with 2 PTEs a table, two pages are a huge page, and there is room beside it.
     struct LevelFields {
         /// PTEs of a page table.
         required "pte" pte: Entries,
@@ -199,7 +199,7 @@ fields! {
         or (Vec::new()) "without" without: List<SafeguardKey>,
         /// Safeguards that are switched on.
         or (Vec::new()) "with" with: List<SafeguardKey>,
-        /// Designs that are chosen by name; the others go by the release.
+        /// Designs that are chosen by name. The release decides the others.
         or (Choices::default()) "design" design: DesignChoices,
     }
 }
@@ -240,7 +240,7 @@ impl Kind for ReleaseName {
     fn schema() -> Value {
         let names: Vec<String> =
             Release::known().chain([Release::LATEST]).map(|release| release.to_string()).collect();
-        // Without the `v` is as good, and nothing to offer.
+        // A release may be written without its `v`, but no error suggests that.
         let title = format!("a release: {}", Release::spelling());
         json!({ "type": "string", "anyOf": [{ "enum": names }, { "pattern": "^[0-9.]+$" }], "title": title })
     }

@@ -1,4 +1,4 @@
-//! The documentation of scenario files, made of what the decoder goes by.
+//! The documentation of scenario files. It is made from the declarations that the decoder uses.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use super::{StrategyName, case, config, fields};
 use crate::json::{Kind as _, ObjectFacts, quote};
 use crate::operation::{OPERATIONS, advice_schema};
 
-/// What stands above everything else.
+/// The text at the top of the page.
 const HEAD: &str = "# The scenario format
 
 <!-- `mmsim schema --markdown` prints this page. Do not edit it: change the declarations of the fields instead. -->
@@ -84,7 +84,7 @@ pub fn document() -> String {
 /// The page as far as it is written.
 struct Page {
     text: String,
-    /// What a field can lead to.
+    /// The heading to which a type in a table leads.
     sections: Vec<&'static Section>,
 }
 
@@ -100,7 +100,7 @@ impl Page {
         self.line(&format!("{level} {title}"));
     }
 
-    /// What an object is, and a table of its fields.
+    /// Describes an object, with a table of its fields.
     fn object(&mut self, facts: &ObjectFacts) {
         self.line(&facts.about());
         let row = |field: &crate::json::FieldFacts| {

@@ -1,6 +1,6 @@
 //! The sections of a scenario file.
 //!
-//! What has errors stands in the result with an empty name, which validation passes over.
+//! A part that has errors stands in the result with an empty name, and validation passes over it.
 
 use serde_json::{Value, json};
 
@@ -39,9 +39,9 @@ fields! {
         optional "kernel" kernel: KernelSpec,
         /// Processes with the operations that set them up, run one after the other before every schedule.
         required "processes" processes: Each<Process>,
-        /// Threads, which the schedule runs.
+        /// The threads that race. The schedule decides their order.
         required "threads" threads: Threads,
-        /// Values of memory, for checks, when all threads have ended.
+        /// Values of memory, for checks. They are read when all threads have ended.
         optional "final" finals: List<Final>,
         /// What must hold when a run has ended.
         optional "checks" checks: Each<Check>,
@@ -76,7 +76,7 @@ pub(super) fn scenario(node: &Node<'_>) -> Scenario {
     }
 }
 
-/// A value that does not name its process is of the first one.
+/// A value that names no process belongs to the first one.
 fn finals(finals: Vec<Final>, first: Option<&str>) -> Vec<Final> {
     let named = |last: Final| match first {
         Some(first) if last.process.is_empty() => Final { process: first.to_owned(), ..last },
@@ -170,7 +170,7 @@ impl Kind for Process {
     }
 }
 
-/// The threads, one of which does something.
+/// The threads. At least one of them must do something.
 pub(super) struct Threads;
 
 impl Kind for Threads {
@@ -200,7 +200,7 @@ fields! {
         required "process" process: Text,
         /// The CPU on which it runs, counted from 0.
         required "cpu" cpu: Int<u8, 0, { MAX_CPUS - 1 }>,
-        /// The thread that has to end before it begins, with all that it has stored visible; none if not given.
+        /// A thread that must end before this one begins. Everything that it stored is visible then. None if not given.
         optional "after" after: Text,
         /// What it does.
         required "run" run: List<Statement>,
@@ -232,13 +232,13 @@ impl Kind for Thread {
 fields! {
     /// A value of memory when all threads have ended and all stores are visible.
     struct FinalFields {
-        /// What checks call it.
+        /// Its name in checks.
         required "as" name: Name,
         /// The process whose memory it is; the first one if not given.
         optional "process" process: Text,
-        /// Where. If nothing is mapped there in the end, the run does not have the value.
+        /// The bytes that it is. If nothing is mapped there in the end, the run does not have the value.
         required "at" at: Spot,
-        /// Instead of the memory, a flag of the entry that maps the page: 0 or 1.
+        /// A flag of the entry that maps the page: 0 or 1. It is read instead of the memory.
         optional "entry" flag: EntryFlag,
     }
 }
@@ -258,7 +258,7 @@ impl Kind for Final {
 }
 
 fields! {
-    /// A value that an operation reads is one of these, if the operation is reached.
+    /// A value that an operation reads must be one of these, if the run reaches the operation.
     struct ValueCheckFields {
         /// The `as` of the operation.
         required "of" of: OldValue,
@@ -268,7 +268,7 @@ fields! {
 }
 
 fields! {
-    /// What an operation returns is one of these: a number, or a negative errno.
+    /// The return value of an operation must be one of these: a number, or a negative errno.
     struct ReturnedCheckFields {
         /// The thread.
         required "thread" thread: Text,
@@ -302,7 +302,7 @@ impl Kind for Values {
 }
 
 fields! {
-    /// Values that do not come together in one run.
+    /// Values that must not come together in one run.
     struct NeverFields {
         /// The values, by the `as` of the operations that read them.
         required "values" together: Values,
@@ -310,7 +310,7 @@ fields! {
 }
 
 fields! {
-    /// Values that come together in some run. Of a sample, that none had them may be bad luck.
+    /// Values that must come together in some run. If no run of a sample has them, that may be bad luck.
     struct ExistsFields {
         /// The values, by the `as` of the operations that read them.
         required "values" together: Values,
@@ -318,11 +318,11 @@ fields! {
 }
 
 fields! {
-    /// In a run in which some values are so, others are so as well.
+    /// If some values are so in a run, others must be so as well.
     struct ImpliesFields {
         /// The condition: values by the `as` of the operations that read them.
         required "if" given: Values,
-        /// What follows from it.
+        /// The values that must follow from it.
         required "then" then: Values,
     }
 }
@@ -395,13 +395,14 @@ fields! {
     struct CaseFields {
         /// Its name.
         required "name" name: Name,
-        /// What it shows, if the name does not say it all.
+        /// What it shows, if the name does not say enough.
         optional "about" about: Text,
-        /// What it changes of the kernel; its lists add to the scenario's.
+        /// What it changes of the kernel. Its lists add to those of the scenario.
         optional "kernel" kernel: KernelSpec,
         /// What it changes of the machine.
         optional "machine" machine: super::MachineChange,
-        /// How it is explored. If not given, by a search of 2,000 runs, and by `portfolio` if that does not come to its end.
+        /// How it is explored. If not given, a search of 2,000 runs comes first. If that does not come to its end, `portfolio`
+        /// samples.
         optional "explore" explore: Explore,
         /// What is expected.
         required "expect" expect: super::Expect,

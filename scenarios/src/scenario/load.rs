@@ -1,4 +1,4 @@
-//! From the text of a file to a scenario.
+//! Reading a scenario from the text of a file.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::{Scenario, fields, validate};
 use crate::json::{LoadErrors, Source, decode_with_notes};
 use crate::shell::command;
 
-/// What the format of every record begins with.
+/// The beginning of the format of every record.
 pub(crate) const RECORD: &str = "mmsim-record-";
 
-/// What a record has and a scenario has not.
+/// A field that a record has, and a scenario does not have.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -21,7 +21,8 @@ struct Head {
 ///
 /// # Errors
 ///
-/// All that is wrong with it: first as JSON; then, all at once, its fields and what they refer to.
+/// All that is wrong with it. Mistakes of the JSON come first. If there are none, all mistakes of its fields and of their
+/// references come at once.
 pub fn load(file_name: &str, text: &str) -> Result<Scenario, LoadErrors> {
     if serde_json::from_str::<Head>(text).is_ok_and(|head| head.format.starts_with(RECORD)) {
         let message =

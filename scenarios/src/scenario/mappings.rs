@@ -1,4 +1,4 @@
-//! Mappings: their places in the user space, and what names them.
+//! Mappings: their places in the user space, and the places that name them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -95,7 +95,7 @@ fn user_pages(geometry: Geometry) -> u64 {
     geometry.task_size().vpn().0
 }
 
-/// The names of a process's mappings are unique, those that it inherits included.
+/// The names of the mappings of a process are unique. Those that it inherits count too.
 fn names(process: &str, own: &[Mapping<'_>], all: &Mappings<'_>, parents: &Parents<'_>, notes: &Notes) {
     unique("mapping", own.iter().map(|mapping| (mapping.name, mapping.statement.field("as"))), notes);
     let mut inherited = BTreeMap::new();
@@ -207,7 +207,7 @@ fn place(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mappings<'_
     }
 }
 
-/// The same of a place in another process, of which `visible` are the mappings.
+/// A place in another process names a mapping that this process has. `visible` are its mappings.
 fn elsewhere(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mappings<'_>, notes: &Notes) {
     for (field, mention) in statement.mentions() {
         if let Mention::Elsewhere(place) = mention {
@@ -216,8 +216,8 @@ fn elsewhere(statement: &Statement, visible: &BTreeMap<&str, u64>, all: &Mapping
     }
 }
 
-/// What has the page that a place names, and how many there are from that page on; `None`, if the place is an address
-/// or wrong.
+/// The mapping that has the page which a place names, and how many pages it has from that page on. `None`, if the place is
+/// an address, or is wrong.
 fn page(
     place: &Place,
     path: impl FnOnce() -> String,
@@ -250,7 +250,7 @@ impl Mapping<'_> {
         at.map(|at| at..at.plus_pages(self.pages))
     }
 
-    /// Whether it has some of the pages from a place on, as far as that can be said before anything runs.
+    /// Whether it has some of the pages from a place on, as far as this can be known before anything runs.
     fn has_some_of(&self, place: &Place, pages: u64) -> bool {
         match place {
             Place::Mapping { name, .. } => name == self.name,
@@ -261,7 +261,7 @@ impl Mapping<'_> {
         }
     }
 
-    /// Pages that are never given back, and that nothing else had before.
+    /// The pages that are never given back, and that no other mapping had before.
     fn kept_pages(&self) -> u64 {
         if self.unmapped || self.statement.replaces().is_some() { 0 } else { self.pages }
     }

@@ -1,4 +1,4 @@
-//! The scenario: what a JSON file says, checked and resolved.
+//! The scenario: the contents of a JSON file, checked and with its names resolved.
 
 mod case;
 mod config;
@@ -53,7 +53,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// An error of what stands at a path of the file.
+    /// An error at a path of the file.
     pub(crate) fn error(&self, path: &str, message: String) -> LoadErrors {
         self.source.error(path, message)
     }
@@ -103,13 +103,13 @@ pub struct Thread {
 /// A value of memory when all threads have ended.
 #[derive(Clone, Debug)]
 pub struct Final {
-    /// What checks call it.
+    /// Its name in checks.
     pub name: String,
     /// The process whose memory it is.
     pub process: String,
     /// Where.
     pub(crate) at: Spot,
-    /// The flag of the page's entry that it is, if it is not memory.
+    /// The flag of the page's entry, if the value is such a flag and no memory.
     pub(crate) flag: Option<EntryFlag>,
 }
 
@@ -143,15 +143,15 @@ pub enum Check {
     },
     /// These values do not come together in one run.
     Never {
-        /// Their names, and what they are together in no run.
+        /// Their names, each with its value. No run may have all of them.
         together: Vec<(String, u64)>,
     },
-    /// These values come together in some run. It says something of all runs together, and of none by itself.
+    /// These values come together in some run. This is judged on all runs together, and on none by itself.
     Exists {
-        /// Their names, and what they are together.
+        /// Their names, each with its value. Some run must have all of them.
         together: Vec<(String, u64)>,
     },
-    /// In a run in which the first are so, the others are so as well.
+    /// If the first are so in a run, the others are so as well.
     Implies {
         /// The condition.
         given: Vec<(String, u64)>,
@@ -187,13 +187,13 @@ pub struct Case {
 /// How a case is explored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExploreSpec {
-    /// Whether somebody chose how, or how much. If not, a scenario that is small is searched whole.
+    /// Whether somebody chose how it is explored, or how much. If nobody did, a small scenario is searched completely.
     pub chosen: bool,
     /// The strategy.
     pub strategy: StrategyName,
     /// Runs at the most; the runner's default if not given.
     pub runs: Option<u64>,
-    /// The most preemptions of a schedule, where every schedule is wanted; any number if not given.
+    /// The most preemptions of a schedule, if every schedule is wanted; any number if not given.
     pub preemptions: Option<u32>,
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::fields::ScenarioFields;
 use crate::operation;
 
-/// The JSON schema (2020-12) of scenario files. It says all that can be said of a value by itself; what parts of
-/// a file say of each other, as a name that nothing defines, only the loader finds.
+/// The JSON schema (2020-12) of scenario files. It says all that can be said of a value by itself. Only the loader
+/// compares parts of a file with each other. For example, it finds a name that nothing defines.
 pub fn schema() -> Value {
     let mut schema = ScenarioFields::FACTS.schema();
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

@@ -2,7 +2,7 @@
 
 use crate::json::ObjectFacts;
 
-/// An object of a scenario file, as the documentation tells of it.
+/// An object of a scenario file, as the documentation describes it.
 pub(super) struct Section {
     /// Its heading.
     pub(super) title: &'static str,

@@ -16,7 +16,7 @@ pub(super) struct Sequence<'a> {
 /// The process that forks each child, by the child's name.
 pub(super) type Parents<'a> = BTreeMap<&'a str, &'a str>;
 
-/// A process, its parent, and so on; if they go in a circle, at least once around.
+/// A process, its parent, and so on. If they form a circle, the list goes around it at least once.
 pub(super) fn ancestors<'a>(process: &'a str, parents: &Parents<'a>) -> Vec<&'a str> {
     let mut line = vec![process];
     while let Some(&parent) = parents.get(line[line.len() - 1])
@@ -27,7 +27,7 @@ pub(super) fn ancestors<'a>(process: &'a str, parents: &Parents<'a>) -> Vec<&'a 
     line
 }
 
-/// Reports names that are given twice; each comes with its path.
+/// Reports names that are given twice. Each name comes with its path.
 pub(super) fn unique<'a>(kind: &str, names: impl Iterator<Item = (&'a str, String)>, notes: &Notes) {
     let mut first: BTreeMap<&str, String> = BTreeMap::new();
     for (name, path) in names.filter(|(name, _)| !name.is_empty()) {

@@ -1,4 +1,4 @@
-//! Machines and kernels as scenarios name them, and changes on top.
+//! Machines and kernels as scenarios name them, and changes of them.
 
 use sim_gup::CATALOGUE;
 use sim_mm::{Choices, Group, KernelConfig, Release, Safeguard};
@@ -18,7 +18,7 @@ pub struct MachineSpec {
     pub frames: u64,
     /// Bits of a page's reference count, 3 to 32.
     pub refcount_bits: u32,
-    /// The knobs of the platform that were chosen; the others are as kernels of the release usually find them.
+    /// The knobs of the platform that were chosen. The others are as kernels of the release usually find them.
     pub platform: Choices,
 }
 
@@ -50,7 +50,7 @@ pub struct MachineChange {
 /// A kernel, as a scenario or a case names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelSpec {
-    /// The release to start from; `v5.0`, the era of the `gup.c` that is modelled, if none is named.
+    /// The release to start from. If none is named, it is `v5.0`, the release whose `gup.c` was modelled first.
     pub version: Option<Release>,
     /// Safeguards switched off.
     pub without: Vec<Safeguard>,
@@ -61,7 +61,7 @@ pub struct KernelSpec {
 }
 
 impl KernelSpec {
-    /// The kernel with a change on top: its choices win, its lists add.
+    /// The kernel with a change. The choices of the change win, and its lists are added.
     #[must_use]
     pub fn changed(&self, change: &KernelSpec) -> KernelSpec {
         let joined = |a: &[Safeguard], b: &[Safeguard], other: &[Safeguard]| {
@@ -78,8 +78,8 @@ impl KernelSpec {
         }
     }
 
-    /// A kernel with this as a change on top. With another release it is that release's kernel, and nothing stays of the
-    /// old one. A design that hangs on a safeguard goes with it.
+    /// A kernel with this as a change. If the change names another release, the result is the kernel of that release, and
+    /// nothing stays of the old one. If a safeguard goes, a design that depends on it goes too.
     pub fn change(&self, kernel: KernelConfig) -> KernelConfig {
         if self.version.is_some() {
             return self.resolve();
@@ -108,7 +108,7 @@ impl KernelSpec {
 }
 
 impl MachineSpec {
-    /// The machine without the knobs that are as kernels of a release usually find them: those of another release may
+    /// The machine without the knobs that are as kernels of a release usually find them. Kernels of another release may
     /// find them otherwise.
     #[must_use]
     pub fn without_the_usual_of(&self, version: Release) -> MachineSpec {
@@ -128,7 +128,7 @@ impl MachineSpec {
         MachineSpec { platform, ..*self }
     }
 
-    /// The machine with a change on top.
+    /// The machine with a change.
     #[must_use]
     pub fn changed(&self, change: &MachineChange) -> MachineSpec {
         MachineSpec {
@@ -165,7 +165,7 @@ mod tests {
         let kernel = KernelSpec { without: vec![COW_REUSE_COUNTS], ..KernelSpec::default() };
         let old = KernelSpec { version: Some(Release::v(5, 9)), ..kernel.clone() }.resolve();
         assert_eq!(KernelSpec::default().change(old), old);
-        // The design that hangs on the safeguard goes with it.
+        // The design that depends on the safeguard goes too.
         let with = KernelSpec { with: vec![COW_REUSE_COUNTS], ..KernelSpec::default() }.change(old);
         assert_eq!(with.designs.get::<CowReuse>(), CowReuse::Refcount);
         assert_eq!(kernel.change(with), old);

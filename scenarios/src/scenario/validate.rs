@@ -46,7 +46,8 @@ pub(super) fn known<'a>(
     }
 }
 
-/// Process names, given and forked, are unique; returns who forks whom.
+/// The names of processes are unique, both of those that are given and of those that are forked. Returns which process
+/// forks which.
 fn processes<'a>(scenario: &'a Scenario, sequences: &[Sequence<'a>], notes: &Notes) -> Parents<'a> {
     let mut parents = Parents::new();
     let mut forked = Vec::new();
@@ -104,7 +105,7 @@ fn comes_after_itself(scenario: &Scenario, thread: &Thread) -> bool {
         .any(|other| other.name == thread.name)
 }
 
-/// Pins are used behind the operation that takes them, in the same sequence.
+/// A pin is used only after the operation that takes it, in the same sequence.
 fn pins(sequence: &Sequence<'_>, notes: &Notes) {
     let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
     for statement in sequence.statements {
@@ -126,7 +127,7 @@ fn pins(sequence: &Sequence<'_>, notes: &Notes) {
     }
 }
 
-/// A value is used behind the operation that reads it, in the same sequence.
+/// A value is used only after the operation that reads it, in the same sequence.
 fn values(sequence: &Sequence<'_>, notes: &Notes) {
     let mut read = Vec::new();
     for statement in sequence.statements {
@@ -145,7 +146,7 @@ fn exit_is_last(sequence: &Sequence<'_>, notes: &Notes) {
     }
 }
 
-/// Pipes and rings are there for all threads, if any operation fills them.
+/// A pipe or a ring is there for all threads, if any operation fills it.
 fn shared(sequences: &[Sequence<'_>], noun: Noun, kind: &str, notes: &Notes) {
     let statements = || sequences.iter().flat_map(|sequence| sequence.statements);
     let filled: Vec<&str> = statements().filter_map(|statement| Some(statement.defines(noun)?.1)).collect();
@@ -156,7 +157,7 @@ fn shared(sequences: &[Sequence<'_>], noun: Noun, kind: &str, notes: &Notes) {
     }
 }
 
-/// Operations on other processes name one that there is at some time.
+/// An operation on another process names a process that exists at some time.
 fn other_processes(scenario: &Scenario, sequences: &[Sequence<'_>], parents: &Parents<'_>, notes: &Notes) {
     let given = || scenario.processes.iter().map(|process| &*process.name);
     for statement in sequences.iter().flat_map(|sequence| sequence.statements) {

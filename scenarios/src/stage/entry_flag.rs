@@ -14,7 +14,7 @@ pub(crate) enum EntryFlag {
 }
 
 impl EntryFlag {
-    /// Whether it is set.
+    /// Whether the flag is set.
     pub(super) fn is_in(self, entry: Entry) -> bool {
         entry.has(match self {
             EntryFlag::Accessed => Entry::ACCESSED,

@@ -1,4 +1,4 @@
-//! The stage: a simulated machine, and what the operations of a scenario call the things on it.
+//! The stage: a simulated machine, and the names that the operations of a scenario use for the things on it.
 
 mod entry_flag;
 mod names;
@@ -22,17 +22,17 @@ use sim_mmu::{Pfn, VirtAddr};
 
 use names::Names;
 
-/// Kept values that an exhaustive search tells apart.
+/// The number of kept values that an exhaustive search can tell apart.
 const VALUES: u32 = 64;
 
-/// What the operations of a scenario name, before anything runs.
+/// The things that the operations of a scenario name, as they are known before anything runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cast {
     /// Names of the processes: those that set-up makes, then those that operations make.
     pub(crate) processes: Vec<String>,
     /// For each thread, which of the processes it runs in.
     pub(crate) threads: Vec<usize>,
-    /// For each thread, the one that has to end before it.
+    /// For each thread, the thread that must end before it begins.
     pub(crate) after: Vec<Option<usize>>,
     /// Names of the pipes.
     pub(crate) pipes: Vec<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Cast {
     pub(crate) drivers: Vec<String>,
 }
 
-/// A simulated machine, and what operations call the things on it.
+/// A simulated machine, and the names that operations use for the things on it.
 pub(crate) struct Stage {
     /// The machine.
     pub kernel: Kernel,
@@ -50,13 +50,13 @@ pub(crate) struct Stage {
     pipes: Vec<Pipe>,
     rings: Vec<Ring>,
     drivers: Vec<Driver>,
-    /// For each process, a word that says that it exists.
+    /// For each process, a word that says whether it exists.
     born: Loc,
-    /// For each thread, a word that says that it has ended, if somebody waits for that.
+    /// For each thread that another waits for, a word that says whether it has ended.
     ended: Loc,
-    /// For each process, where its mappings are: a place that steps touch.
+    /// For each process, the place that stands for the list of its mappings. Steps touch it.
     mappings: Loc,
-    /// The values that operations keep by name: places that steps touch.
+    /// The places that stand for the values which operations keep by name. Steps touch them.
     values: Loc,
     names: RefCell<Names>,
     /// The names at the start of every run.
@@ -125,7 +125,8 @@ impl Stage {
         self.names.borrow().value(name)
     }
 
-    /// Keeps a value of a process's memory as it is now, or a flag of the entry that maps it, if something is mapped there.
+    /// Keeps a value of the memory of a process as it is now, or a flag of the entry that maps it. If nothing is mapped there,
+    /// it keeps nothing.
     pub(crate) fn keep_final(&self, as_name: &str, process: &str, at: &Spot, flag: Option<EntryFlag>) {
         let process = self.process(process);
         let Some(mm) = self.mm(process) else { return };
@@ -146,7 +147,7 @@ impl Stage {
         self.names.borrow_mut().set_value(as_name, value);
     }
 
-    /// A word of the page at an address, as the tables are now; `None` if nothing is mapped there.
+    /// A word of the page at an address, as the tables are now. `None`, if nothing is mapped there.
     fn word_behind(&self, mm: MmId, va: VirtAddr, word: u32) -> Option<Loc> {
         let root = Pfn(self.kernel.core().memory.get(self.kernel.mm(mm).pgd().loc()));
         Some(self.kernel.mmu.phys.word(self.kernel.mmu.frame_under(root, va)?, word))
@@ -165,17 +166,17 @@ impl Stage {
         self.names.borrow().returned(task, op)
     }
 
-    /// The first operation of a task that failed, and how.
+    /// The first operation of a task that failed, and its error.
     pub(crate) fn failure(&self, task: TaskId) -> Option<(usize, Errno)> {
         self.names.borrow().failed().iter().find(|(of, ..)| *of == task).map(|(_, op, errno)| (*op, *errno))
     }
 
-    /// Every operation that failed in the run: whose, which, and how.
+    /// Every operation that failed in the run: the task, the operation and its error.
     pub(crate) fn failures(&self, mut hear: impl FnMut(TaskId, usize, Errno)) {
         self.names.borrow().failed().iter().for_each(|(task, op, errno)| hear(*task, *op, *errno));
     }
 
-    /// Every operation that found other mappings than it expected: whose, which, and how they differ.
+    /// Every operation that found other mappings than it expected: the task, the operation and the difference.
     pub(crate) fn mismatches(&self) -> Vec<(TaskId, usize, Rc<Mismatch>)> {
         self.names.borrow().mismatches().to_vec()
     }
@@ -195,14 +196,15 @@ impl Stage {
         }
     }
 
-    /// What runs start from: the machine and the names as they are, without what operations returned until now.
+    /// From now on runs start from the present state of the machine and of the names. What operations returned until now is
+    /// forgotten.
     pub(crate) fn checkpoint(&self) {
         self.names.borrow_mut().forget_results();
         self.base.replace(self.names.borrow().clone());
         self.kernel.checkpoint();
     }
 
-    /// Back to the checkpoint.
+    /// Goes back to the checkpoint.
     pub(crate) fn rewind(&self) {
         self.kernel.rewind();
         self.names.borrow_mut().clone_from(&self.base.borrow());

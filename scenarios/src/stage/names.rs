@@ -1,4 +1,4 @@
-//! The names of a run: where things are mapped, what was pinned, read and returned.
+//! The names of a run: the mappings, the pins, the values that were read, and what operations returned.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ struct Mapping {
     pages: u64,
 }
 
-/// That the mappings of a process were not as a thread expected them, in words.
+/// A difference between the mappings that a thread expected and those of its process, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch {
     /// The mappings that were expected.
@@ -33,11 +33,11 @@ pub(super) struct Names {
     pins: Vec<(TaskId, Rc<str>, Vec<Pin>)>,
     values: Vec<(Rc<str>, u64)>,
     returned: Vec<(TaskId, usize, i64)>,
-    /// Operations that failed, and how.
+    /// Operations that failed, each with its error.
     failed: Vec<(TaskId, usize, Errno)>,
     /// Operations that found other mappings than they expected.
     mismatches: Vec<(TaskId, usize, Rc<Mismatch>)>,
-    /// Tasks that wait for a word: its address, its place in the page, and where it was when they began.
+    /// Tasks that wait for a word: the address of the word, its place in the page, and its location when the task began to wait.
     waits: Vec<(TaskId, VirtAddr, u32, Loc)>,
 }
 
@@ -46,7 +46,7 @@ impl Names {
         Names { mms: vec![None; processes], ..Names::default() }
     }
 
-    /// After set-up: what operations returned there is nobody's concern any more.
+    /// Set-up is over. What its operations returned is forgotten.
     pub(super) fn forget_results(&mut self) {
         self.returned.clear();
         self.failed.clear();
@@ -57,13 +57,13 @@ impl Names {
         self.mappings.push(Mapping { process, name: name.into(), start, pages });
     }
 
-    /// Where a mapping of a process is, and how long.
+    /// The address of a mapping of a process, and its length.
     pub(super) fn mapping(&self, process: usize, name: &str) -> Option<(VirtAddr, u64)> {
         let found = self.mappings.iter().find(|mapping| mapping.process == process && &*mapping.name == name);
         found.map(|mapping| (mapping.start, mapping.pages))
     }
 
-    /// A child knows its parent's mappings by the same names.
+    /// A child has the mappings of its parent under the same names.
     pub(super) fn fork(&mut self, parent: usize, child: usize, mm: MmId) {
         let inherited: Vec<Mapping> = self
             .mappings
@@ -84,7 +84,7 @@ impl Names {
         pins.get(page as usize).copied()
     }
 
-    /// All pages of a pin. That it was put makes nobody forget it: a caller may use it all the same.
+    /// All pages of a pin. The pin is still known after it was put, because a caller may use it wrongly.
     pub(super) fn pins(&self, task: TaskId, name: &str) -> Vec<Pin> {
         let found = self.pins.iter().rev().find(|(t, n, _)| *t == task && &**n == name);
         found.map(|(_, _, pins)| pins.clone()).unwrap_or_default()
@@ -117,7 +117,7 @@ impl Names {
         &self.failed
     }
 
-    /// The present operation of a task, which is the one behind all that have returned, found other mappings.
+    /// The present operation of a task found other mappings than it expected. It is the one after all that have returned.
     pub(super) fn note_mismatch(&mut self, task: TaskId, mismatch: Mismatch) {
         let op = self.returned.iter().filter(|(of, ..)| *of == task).count();
         self.mismatches.push((task, op, Rc::new(mismatch)));
@@ -131,7 +131,7 @@ impl Names {
         self.waits.retain(|(of, ..)| *of != task);
     }
 
-    /// The word that a task waits for: its address, its place in the page, and where it was when it began.
+    /// The word for which a task waits: its address, its place in the page, and its location when the task began to wait.
     pub(super) fn wait(&self, task: TaskId) -> Option<(VirtAddr, u32, Loc)> {
         self.waits.iter().find(|(of, ..)| *of == task).map(|(_, va, word, loc)| (*va, *word, *loc))
     }
@@ -150,7 +150,7 @@ impl Names {
         pages
     }
 
-    /// The mapping of a page: of two in one place, the one that came later.
+    /// The mapping of a page. If two have the same place, it is the one that came later.
     fn mapping_of(&self, mm: MmId, va: VirtAddr) -> Option<(&Mapping, u64)> {
         let process = self.mms.iter().position(|of| *of == Some(mm))?;
         self.mappings.iter().rev().filter(|mapping| mapping.process == process).find_map(|mapping| {

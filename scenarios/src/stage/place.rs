@@ -22,7 +22,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What a text names, if it is well formed.
+    /// The place that a text names, if the text is well formed.
     pub(super) fn parse(text: &str) -> Option<Place> {
         if let Some(address) = hex(text) {
             return Some(Place::Address(VirtAddr(address)));
@@ -35,7 +35,7 @@ impl Place {
         named.then(|| Place::Mapping { name: name.to_owned(), page })
     }
 
-    /// Pages from the start of the mapping that it names; an address is a distance from nothing.
+    /// The number of pages from the start of the mapping that it names. It is zero for an address.
     pub(crate) fn distance(&self) -> u64 {
         match self {
             Place::Mapping { page, .. } => *page,

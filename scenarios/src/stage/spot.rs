@@ -16,7 +16,7 @@ pub(crate) struct Spot {
     pub(crate) place: Place,
     /// The first byte, counted from the start of the page.
     offset: u32,
-    /// How many: 1, 2, 4 or 8, all of one word.
+    /// The number of bytes: 1, 2, 4 or 8. All of them are in one word.
     size: u32,
 }
 
@@ -27,7 +27,7 @@ const WORD: u32 = 8;
 const PAGE: u32 = 4096;
 
 impl Spot {
-    /// The address of its first byte, where that of its page is `page`.
+    /// The address of its first byte. `page` is the address of its page.
     pub(crate) fn address(&self, page: VirtAddr) -> VirtAddr {
         VirtAddr(page.0 + u64::from(self.offset))
     }
@@ -47,7 +47,7 @@ impl Spot {
         Spot { place, ..*self }
     }
 
-    /// Whether a number is one of as many bytes.
+    /// Whether a number fits into these bytes.
     pub(crate) fn holds(&self, number: u64) -> bool {
         self.size == WORD || number >> (8 * self.size) == 0
     }

@@ -1,4 +1,4 @@
-//! A task of a scenario, as the operations see it that it performs.
+//! A task of a scenario, as its operations see it.
 
 use std::ops::Range;
 
@@ -48,9 +48,10 @@ impl<'m> Task<'m> {
         start_task_in(self.cpu, self.stage.kernel.mm(mm)).await;
     }
 
-    /// Waits for its process to be made, if it is yet to be. Whether there is one then: a fork may have failed.
+    /// Waits until its process is made. Answers whether the process exists then, because a fork may have failed.
     pub(crate) async fn wait_for_process(self) -> bool {
-        // Not whether the process is born: a thread that first runs when it is has no address space either.
+        // This asks for the address space, and not whether the process is born. A thread that runs first when the process is
+        // born already has no address space yet.
         if self.stage.kernel.mm_of_task(self.id).is_none() {
             let born = self.stage.born.offset(self.process as u32);
             let op = Op::new(OpKind::Wait, born).behind(Gate::NonZero(born)).sleeping();
@@ -72,7 +73,7 @@ impl<'m> Task<'m> {
         }
     }
 
-    /// Says that the thread has ended, if another waits for that: by a store, so that all earlier ones are visible then.
+    /// Says that the thread has ended, if another waits for that. This is a store, so all earlier stores are visible then.
     pub(crate) async fn end_its_turn(self) {
         let me = usize::from(self.id.0);
         if self.stage.cast.after.contains(&Some(me)) {
@@ -85,12 +86,12 @@ impl<'m> Task<'m> {
         self.stage.mm(self.process).ok_or(Errno::Efault)
     }
 
-    /// The present step looks at, or changes, where a process has its mappings.
+    /// The present step looks at the list of mappings of a process, or changes it.
     fn touch_mappings(self, process: usize, changes: bool) {
         self.cpu.core.touch(self.stage.mappings.offset(process as u32), changes);
     }
 
-    /// Where a place of a process is, and the pages from there to the end of its mapping.
+    /// The address of a place of a process, and the number of pages from there to the end of its mapping.
     fn find(self, process: usize, place: &Place) -> Result<(VirtAddr, u64), Errno> {
         match place {
             Place::Address(va) => Ok((*va, 1)),
@@ -110,7 +111,7 @@ impl<'m> Task<'m> {
         self.find(self.process, place).map(|(va, _)| va)
     }
 
-    /// The address of a place of another process, by the names of that.
+    /// The address of a place of another process, by the names of that process.
     ///
     /// # Errors
     /// As [`address`](Task::address).
@@ -118,13 +119,13 @@ impl<'m> Task<'m> {
         self.find(self.stage.process(process), place).map(|(va, _)| va)
     }
 
-    /// The address space of a process, with one more user: who asks for it gives it back by `put_task_mm()`.
+    /// The address space of a process, with one more user. The caller gives it back by `put_task_mm()`.
     ///
     /// # Errors
     /// `ESRCH` if the process does not exist yet, or has ended.
     pub(crate) async fn mm_of(self, process: &str) -> Result<&'m MmStruct, Errno> {
         let process = self.stage.process(process);
-        // find_get_task_by_vpid(): that the process is looked up is a step of its own.
+        // find_get_task_by_vpid(): the look-up of the process is a step of its own.
         self.cpu.load(Shared::<u64>::at(self.stage.born.offset(process as u32))).await;
         self.touch_mappings(process, false);
         let mm = self.stage.mm(process).ok_or(Errno::Esrch)?;
@@ -162,7 +163,7 @@ impl<'m> Task<'m> {
         self.stage.names.borrow_mut().end_wait(self.id);
     }
 
-    /// The addresses of some pages from a place on: all up to the end of its mapping if no number is given.
+    /// The addresses of some pages from a place on. If no number is given, these are all up to the end of its mapping.
     ///
     /// # Errors
     /// As [`address`](Task::address).
@@ -177,7 +178,7 @@ impl<'m> Task<'m> {
         self.stage.names.borrow_mut().map(self.process, name, start, pages);
     }
 
-    /// The present step looks at, or changes, the value of a name.
+    /// The present step looks at the value of a name, or changes it.
     fn touch_value(self, name: &str, changes: bool) {
         let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         self.cpu.core.touch(self.stage.values.offset(sum % VALUES), changes);
@@ -233,19 +234,19 @@ impl<'m> Task<'m> {
         &self.stage.rings[index.expect("the loader checked the names of rings")]
     }
 
-    /// The mappings of its process are not as its present operation expects them.
+    /// Notes that the mappings of its process are not as its present operation expects them.
     pub(crate) fn note_mismatch(self, mismatch: Mismatch) {
         self.stage.names.borrow_mut().note_mismatch(self.id, mismatch);
     }
 
-    /// The process of that name is a child of the task's process, and has its mappings.
+    /// From now on the process of that name is a child of the task's process, and has its mappings.
     pub(crate) fn adopt_child(self, name: &str, mm: MmId) {
         let stage = self.stage;
         let child = stage.process(name);
         self.touch_mappings(self.process, false);
         self.touch_mappings(child, true);
         stage.names.borrow_mut().fork(self.process, child, mm);
-        // A child that set-up made gets its threads when set-up ends.
+        // A child that was made in set-up gets its threads when set-up ends.
         if usize::from(self.id.0) < stage.cast.threads.len() {
             let threads = stage.cast.threads.iter().filter(|process| **process == child).count();
             for _ in 1..threads {
@@ -254,7 +255,7 @@ impl<'m> Task<'m> {
         }
     }
 
-    /// Lets the threads of a process go on that wait for it to be made.
+    /// Lets those threads of a process go on that wait until it is made.
     pub(crate) fn start_threads_of(self, process: &str) {
         self.mark_born(self.stage.process(process));
     }
@@ -263,7 +264,7 @@ impl<'m> Task<'m> {
         self.cpu.core.memory.set(self.stage.born.offset(process as u32), 1);
     }
 
-    /// Says what an operation of the task came to.
+    /// Notes the result of an operation of the task.
     pub(crate) fn set_result(self, op: usize, result: Result<i64, Errno>) {
         let mut names = self.stage.names.borrow_mut();
         match result {

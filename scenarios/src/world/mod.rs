@@ -33,7 +33,7 @@ pub struct World<'s> {
     pub scenario: &'s Scenario,
     stage: Stage,
     watch: Rc<Watch>,
-    /// Which checks the last run had something to check for, if it went to its end.
+    /// Which checks had a value to check in the last run, if it went to its end.
     checked: Cell<Option<Checked>>,
     /// Whether runs are counted by their outcomes.
     counts_outcomes: bool,
@@ -120,7 +120,7 @@ impl<'s> World<'s> {
     /// Builds the machine and sets the scenario's processes up, one after the other, on CPU 0.
     ///
     /// # Errors
-    /// If the kernel does not have an operation, a set-up operation fails, or an oracle finds something already.
+    /// If the kernel does not have an operation, if an operation of set-up fails, or if an oracle finds something in set-up.
     pub fn new(
         scenario: &'s Scenario,
         machine: MachineSpec,
@@ -136,8 +136,8 @@ impl<'s> World<'s> {
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
             mms: cast.processes.len(),
-            // Every operation makes at most four more than it found (mremap(), where it splits the old place and the
-            // new one), and a child has what its parent has.
+            // Every operation makes at most four mappings more than it found (mremap(), if it splits the old place and the
+            // new one). A child has the mappings of its parent.
             vmas: cast.processes.len() * (2 + 4 * statements),
             files: statements,
             tasks: scenario.threads.len() + scenario.processes.len(),
@@ -162,7 +162,7 @@ impl<'s> World<'s> {
 
     fn set_up(&self) -> Result<(), SetupError> {
         self.kernel().core().set_source(Source::First);
-        // Names of routines, so that what a finding says of the time before the runs is as full.
+        // The names of routines are kept, so that a finding can name those of set-up as well.
         self.kernel().core().set_traced(true);
         for (index, process) in self.scenario.processes.iter().enumerate() {
             let script = Script::setup(&self.stage, index, &process.setup);
@@ -219,7 +219,7 @@ impl<'s> World<'s> {
         self.watch.keep_log(on);
     }
 
-    /// What watches the machine.
+    /// The observer of the machine.
     pub fn watch(&self) -> &Rc<Watch> {
         &self.watch
     }
@@ -281,7 +281,7 @@ impl<'s> World<'s> {
         self.counts_outcomes = true;
     }
 
-    /// Adds what the last run came to, beside findings.
+    /// Adds the results of the last run that are not findings.
     pub fn count_in(&self, tally: &mut Tally) {
         tally.add(self.checked.get(), self.scenario.checks.len());
         if self.counts_outcomes && self.checked.get().is_some() {
@@ -353,12 +353,12 @@ impl<'s> World<'s> {
         self.checked.set(Some(checked));
     }
 
-    /// The present values of those names, in their order; `None` if one was not read in this run.
+    /// The present values of those names, in their order. `None`, if one was not read in this run.
     fn values(&self, of: &[(String, u64)]) -> Option<Vec<(String, u64)>> {
         of.iter().map(|(name, _)| Some((name.clone(), self.stage.value(name)?))).collect()
     }
 
-    /// The address space that a process got, and its name: for those who tell what happened.
+    /// The address space of each process, with the name of the process. This is for code that tells what happened.
     pub fn process_names(&self) -> Vec<(sim_mm::MmId, String)> {
         self.stage.process_names()
     }
@@ -411,7 +411,7 @@ fn all_lie_in_frames(machine: MachineSpec, scenario: &Scenario) -> Result<(), Se
     }
 }
 
-/// What the operations of a scenario name.
+/// The things that the operations of a scenario name.
 fn cast(scenario: &Scenario) -> Cast {
     let given = scenario.processes.iter().map(|process| &*process.name);
     let made = scenario.statements().filter_map(|statement| Some(statement.defines(Noun::Process)?.1));

@@ -14,12 +14,12 @@ pub(super) struct Script<'m> {
 }
 
 impl<'m> Script<'m> {
-    /// Of a thread.
+    /// The operations of a thread.
     pub(super) fn thread(stage: &'m Stage, index: usize, cpu: CpuId, statements: &'m [Statement]) -> Script<'m> {
         Script { task: Task::of_thread(stage, index, cpu), statements }
     }
 
-    /// Of the set-up of a process.
+    /// The operations that set a process up.
     pub(super) fn setup(stage: &'m Stage, process: usize, statements: &'m [Statement]) -> Script<'m> {
         Script { task: Task::of_setup(stage, process), statements }
     }
@@ -32,7 +32,7 @@ impl<'m> Script<'m> {
         }
     }
 
-    /// Runs the thread; if its process is yet to be forked, waits for that first.
+    /// Runs the thread. If its process is not forked yet, the thread waits for that first.
     pub(super) async fn run(self) {
         if self.task.wait_for_process().await {
             self.task.wait_for_its_turn().await;

@@ -1,4 +1,4 @@
-//! What many runs came to, beside findings: operations that failed, and checks that had nothing to check.
+//! The results of many runs that are not findings: operations that failed, and checks that had nothing to check.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,24 @@ pub struct Failed {
     pub thread: usize,
     /// The operation, by its place in the thread.
     pub op: usize,
-    /// How it failed.
+    /// Its error.
     pub errno: Errno,
     /// In how many runs.
     pub runs: u64,
 }
 
-/// What some runs came to.
+/// The results of some runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Runs that went to their end, or to a finding.
     pub runs: u64,
-    /// What failed, by thread and operation.
+    /// The operations that failed, by thread and operation.
     pub failed: Vec<Failed>,
     /// Runs that went to their end.
     ended: u64,
     /// For each check, in how many of those it had a value.
     checked: Vec<u64>,
-    /// In how many of those each outcome was had, if that is counted.
+    /// In how many of those runs each outcome was seen, if outcomes are counted.
     pub outcomes: BTreeMap<Values, u64>,
 }
 
@@ -39,7 +39,7 @@ pub struct Tally {
 pub type Values = Vec<Option<u64>>;
 
 impl Tally {
-    /// Adds a run: which of so many checks had something to check, if it went to its end.
+    /// Adds a run. If the run went to its end, this says which of so many checks had something to check.
     pub(super) fn add(&mut self, checked: Option<Checked>, checks: usize) {
         self.runs += 1;
         let Some(checked) = checked else { return };
@@ -55,7 +55,7 @@ impl Tally {
         *self.outcomes.entry(outcome).or_default() += 1;
     }
 
-    /// Adds what other runs came to.
+    /// Adds the results of other runs.
     pub(crate) fn join(&mut self, other: &Tally) {
         self.runs += other.runs;
         self.ended += other.ended;
@@ -80,18 +80,19 @@ impl Tally {
         }
     }
 
-    /// The checks that had nothing to check in any run that went to its end, by their places. None, if no run did.
+    /// The checks that had nothing to check in any run that went to its end, by their places. If no run went to its end, there
+    /// are none.
     pub fn unchecked(&self) -> Vec<usize> {
         let never = self.checked.iter().enumerate().filter(|(_, runs)| self.ended > 0 && **runs == 0);
         never.map(|(check, _)| check).collect()
     }
 
-    /// Whether a run went to its end: checks were made then.
+    /// Whether some run went to its end. Checks are made only in such a run.
     pub fn has_ended(&self) -> bool {
         self.ended > 0
     }
 
-    /// For each operation that failed, a clause on how, and in how many runs.
+    /// For each operation that failed, a clause with its error and the number of runs.
     pub fn failed_how(&self, scenario: &Scenario) -> BTreeMap<String, u64> {
         let clause = |failed: &Failed| {
             let thread = &scenario.threads[failed.thread];
@@ -115,12 +116,12 @@ impl Tally {
     }
 }
 
-/// That something failed in some of so many runs, in a sentence.
+/// A sentence that says that something failed in some of so many runs.
 pub fn told_failed(how: &str, runs: u64, of: u64) -> String {
     format!("{how} in {} of {} {}", thousands(runs), thousands(of), if of == 1 { "run" } else { "runs" })
 }
 
-/// That a check had nothing to check, in a sentence.
+/// A sentence that says that a check had nothing to check.
 pub fn told_unchecked(scenario: &Scenario, check: usize) -> String {
     let what = match scenario.checks.get(check) {
         Some(Check::Value { of, .. }) => format!("no run had a value `{of}`"),
@@ -136,7 +137,7 @@ pub fn told_unchecked(scenario: &Scenario, check: usize) -> String {
     format!("checks[{check}] was never checked: {what}")
 }
 
-/// Which checks of a run had something to check. Of more than 64, the others always had.
+/// Which checks of a run had something to check. If there are more than 64, the others always count as having had something.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked(u64);
 
