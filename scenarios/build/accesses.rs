@@ -1,7 +1,7 @@
-//! Where code makes a shared access itself.
+//! Finds the lines of code that make a shared access themselves.
 //!
-//! An access function is one with `#[track_caller]`: it gives the line of its caller to the event. A line within
-//! one never shows. Lines that await another routine are not counted: that routine's own lines are.
+//! An access function has `#[track_caller]`, so the event names the line of its caller. A line within an access function
+//! never shows. A line that awaits another routine is not counted, because the lines of that routine are.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Member, Signature, Token};
 
-/// Access functions that touch no word: a step of theirs leaves no access in the event log.
+/// Access functions that touch no word. Their steps leave no access in the event log.
 const SILENT: [&str; 3] = ["invlpg", "broadcast_invalidate", "wrpkru"];
 
 fn has(attributes: &[Attribute], name: &str) -> bool {
@@ -25,7 +25,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(test)
 }
 
-/// Goes through a file, but for what is compiled for tests alone.
+/// Goes through a file. It leaves out what is compiled for tests alone.
 #[derive(Default)]
 struct Reader<'n> {
     /// The access functions that are defined.
@@ -128,7 +128,7 @@ impl<'a> Visit<'a> for Reader<'_> {
         visit::visit_expr(self, expr);
     }
 
-    /// In `Op { place, ..Op::new(...) }` the place is somebody else's.
+    /// In `Op { place, ..Op::new(...) }` the line of another caller is given, so this line does not count.
     fn visit_expr_struct(&mut self, expr: &'a syn::ExprStruct) {
         expr.fields.iter().for_each(|field| self.visit_field_value(field));
         match expr.rest.as_deref() {
@@ -140,7 +140,7 @@ impl<'a> Visit<'a> for Reader<'_> {
         }
     }
 
-    /// What a macro is given, as far as it is expressions: `check!(cpu, NAME, !cpu.pte_same(ptep, pte).await)`.
+    /// The arguments of a macro, as far as they are expressions: `check!(cpu, NAME, !cpu.pte_same(ptep, pte).await)`.
     fn visit_macro(&mut self, call: &'a syn::Macro) {
         let expressions = |input: ParseStream<'_>| {
             let mut expressions = Vec::new();
@@ -150,7 +150,7 @@ impl<'a> Visit<'a> for Reader<'_> {
                     break;
                 }
             }
-            // The rest is none of ours.
+            // The other arguments are no expressions.
             input.parse::<proc_macro2::TokenStream>()?;
             Ok(expressions)
         };

@@ -56,7 +56,7 @@ fn sources(root: &Path, name: &str) -> io::Result<Vec<Source>> {
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     println!("cargo::rerun-if-changed=build");
-    // The library is compiled in, and a new file of it is no change of a file that is.
+    // The library is compiled in. A new file changes only its folder, so the folder must be watched.
     println!("cargo::rerun-if-changed=library");
     let mut read = Vec::new();
     for name in CRATES {

@@ -1,4 +1,4 @@
-//! The names of the simulated kernel's routines: what code enters.
+//! Finds the names of the routines of the simulated kernel: those that code enters.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub(crate) fn routines(file: &syn::File) -> BTreeSet<String> {
     reader.0
 }
 
-/// The text of a literal, or of the one that a constructor of `Routine` is given.
+/// The text of a literal, or of the literal that a constructor of `Routine` gets.
 fn name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Lit(literal) => match &literal.lit {

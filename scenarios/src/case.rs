@@ -1,4 +1,4 @@
-//! Judging a case: what was expected of it, and what exploring it found.
+//! Judging a case: compares what was expected of it with what exploring it found.
 
 use std::sync::atomic::AtomicBool;
 
@@ -9,13 +9,13 @@ use crate::oracle::Finding;
 use crate::scenario::{Case, Expect, MachineSpec, Scenario};
 use crate::world::SetupError;
 
-/// Runs that a case gets if it does not say, where a violation is expected and is yet to be found.
+/// The runs that a case gets if it does not say how many, and if it expects a violation.
 pub const RUNS_TO_FIND: u64 = 200_000;
 
-/// Runs that a case gets if it does not say, where none is expected.
+/// The runs that a case gets if it does not say how many, and if it expects no violation.
 pub const RUNS_TO_TRUST: u64 = 50_000;
 
-/// Runs that a search for all schedules gets if the case does not say.
+/// The runs that a search for all schedules gets if the case does not say how many.
 pub const RUNS_TO_VERIFY: u64 = 2_000_000;
 
 /// How a case came out.
@@ -24,7 +24,7 @@ pub const RUNS_TO_VERIFY: u64 = 2_000_000;
 pub enum Verdict {
     /// As expected.
     AsExpected,
-    /// A violation where none was expected.
+    /// A violation was found, and none was expected.
     Violation,
     /// No violation, but a check had nothing to check in any run.
     Unchecked,
@@ -34,20 +34,20 @@ pub enum Verdict {
     Inconclusive,
 }
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// How it came out.
     pub verdict: Verdict,
-    /// What exploring it did.
+    /// The report of its exploration.
     pub explored: Explored,
-    /// The run to show: the one that was expected, or the one that was not. As it was found.
+    /// The run to show, as it was found. It has the finding that was expected, or one that was not.
     pub trace: Option<Trace>,
     /// The finding to show.
     pub finding: Option<Finding>,
 }
 
-/// How much of the budget is the command line's to say.
+/// The part of the budget that the command line decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// Runs at the most.
@@ -83,7 +83,7 @@ pub fn configuration(scenario: &Scenario, case: &Case) -> (MachineSpec, KernelCo
     (scenario.machine.changed(&case.machine), scenario.kernel.changed(&case.kernel).resolve())
 }
 
-/// The finding of a run that an expectation speaks of.
+/// The finding of a run that an expectation is about.
 pub fn matching<'t>(expect: &Expect, trace: &'t Trace) -> Option<&'t Finding> {
     match expect {
         Expect::NoViolation => trace.findings.first(),

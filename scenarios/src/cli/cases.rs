@@ -65,8 +65,8 @@ pub(crate) fn run(
     Ok(worst)
 }
 
-/// Says which operations failed, and which checks had nothing to check; of runs that were to end in a finding and
-/// did, neither is news.
+/// Says which operations failed, and which checks had nothing to check. If the runs ended in a finding that was expected,
+/// it says neither.
 pub(super) fn tell(scenario: &Scenario, explored: &Explored, found: bool, output: &mut Output) {
     if found {
         return;

@@ -124,7 +124,7 @@ impl Effort {
         ExploreSpec { chosen, preemptions: bound.or(explore.preemptions), ..explore }
     }
 
-    /// A bound on preemptions is of use to somebody.
+    /// Refuses a bound on preemptions that no search would use.
     pub(crate) fn check(&self, mut explored: impl Iterator<Item = ExploreSpec>) -> Result<(), Failure> {
         if self.preemptions.is_none() || explored.any(|explore| explore.strategy.is_exhaustive()) {
             return Ok(());

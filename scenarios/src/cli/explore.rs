@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     ));
     let mut documents = Vec::new();
     for (i, found) in explored.found.iter().enumerate() {
-        // The number of a run leads there again only if it is a seed.
+        // Only a number that is a seed leads to the same run again.
         let seed = strategy.samples().then_some(found.run);
         let first = seed.map_or_else(String::new, |seed| format!(", first with seed {seed}"));
         let title = styled(BAD, &found.title);
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
             let trace = campaign.first_of(&explored, i).map_err(Failure::bad_input)?;
             let case = case.map(|case| case.name.clone());
             let race = Race { campaign: &campaign, loaded: &loaded, case, run: found.run };
-            // That one record cannot be written keeps nobody from hearing of the other findings.
+            // If one record cannot be written, the other findings are still reported.
             match race::write(&race.record(trace, &found.title)?, folder) {
                 Ok(path) => {
                     let file = path.display().to_string();
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     })
 }
 
-/// A line for each outcome, and how often it was had.
+/// A line for each outcome, with the number of runs that had it.
 fn outcomes(scenario: &Scenario, explored: &Explored, output: &mut Output) {
     let names = scenario.values();
     if names.is_empty() {

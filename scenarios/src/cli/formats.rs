@@ -1,4 +1,4 @@
-//! Which command writes which formats.
+//! The formats that each command can write.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, Command, ValueEnum as _};
@@ -21,7 +21,7 @@ pub(super) fn names(formats: &[Format]) -> String {
     values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
-/// The command line with, at each command, the option that takes what that command can write.
+/// The command line. At each command it has a `--format` option that takes the formats which that command can write.
 pub(super) fn narrowed(command: Command) -> Command {
     command.mut_subcommands(|command| {
         let formats = of(command.get_name());

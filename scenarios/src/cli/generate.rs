@@ -1,4 +1,4 @@
-//! `mmsim completions` and `mmsim man`: what a shell and `man` want to know of the command line.
+//! `mmsim completions` and `mmsim man`: the command line, described for a shell and for `man`.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -43,7 +43,7 @@ pub(crate) fn man(args: &ManArgs, command: Command) -> Result<Exit, Failure> {
     print(&page)
 }
 
-/// Whoever reads a part of it and goes away, as `head` does, misses nothing.
+/// Prints a text. It is no error if the reader takes only a part of it and goes away, as `head` does.
 fn print(text: &[u8]) -> Result<Exit, Failure> {
     use std::io::{ErrorKind, Write as _};
     match std::io::stdout().write_all(text) {

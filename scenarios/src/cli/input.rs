@@ -1,4 +1,4 @@
-//! Where a stream of lines comes from: a file or stdin, as it is or compressed.
+//! Opening a stream of lines: a file or stdin, plain or compressed.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -8,10 +8,10 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::Failure;
 
-/// What a gzip file begins with.
+/// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Opens a file, or stdin for `-`; what is compressed with gzip is expanded.
+/// Opens a file, or stdin for `-`. A stream that is compressed with gzip is expanded.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     let fail = |error: io::Error| Failure::bad_input(format!("{}: {error}", name(path)));
     let stream: Box<dyn Read + Send> = match path.to_str() {
@@ -23,7 +23,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     Ok(if compressed { Box::new(MultiGzDecoder::new(stream)) } else { Box::new(stream) })
 }
 
-/// What messages call it.
+/// The name of the stream in messages.
 pub(crate) fn name(path: &Path) -> String {
     match path.to_str() {
         Some("-") => "stdin".to_owned(),

@@ -1,4 +1,4 @@
-//! Interrupts: SIGINT, SIGTERM and SIGHUP, and what they ask of a command.
+//! Interrupts: SIGINT, SIGTERM and SIGHUP ask a command to end early.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +6,10 @@ use std::time::Duration;
 #[expect(clippy::disallowed_types, reason = "how soon a user asks again is about the user; no run sees it")]
 use std::time::Instant;
 
-/// How soon a second signal is still the first request: `timeout` sends two at once.
+/// A second signal within this time belongs to the first request, because `timeout` sends two at once.
 const SAME: Duration = Duration::from_secs(1);
 
-/// The wish for an early end. Until somebody watches for interrupts, one just ends the program. So it does while
+/// The request for an early end. Until a command watches for interrupts, a signal just ends the program. So it is while
 /// input is awaited, and in commands that have no partial results.
 #[derive(Debug, Default)]
 pub(crate) struct Interrupts {
@@ -17,8 +17,8 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// From now on, an interrupt asks for what there is so far, and sets the flag that is answered. The next one
-    /// ends the program: then the user means it.
+    /// From now on, an interrupt sets the flag that this answers. It asks for the results so far. The next interrupt ends the
+    /// program, because then the user does not want to wait.
     pub(crate) fn watch(&self) -> &AtomicBool {
         let stop = self.stop.clone();
         #[expect(clippy::disallowed_types, reason = "as with the import")]

@@ -38,7 +38,7 @@ pub(crate) struct DescribeArgs {
     scenario: String,
 }
 
-/// Tells what a scenario is.
+/// Describes a scenario.
 pub(crate) fn describe(args: &DescribeArgs, output: &mut Output) -> Result<Exit, Failure> {
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
     let scenario = &loaded.scenario;

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     Ok(totals.exit(tso))
 }
 
-/// Where a test stands, and the test or what is wrong with it.
+/// The place of a test in its file, and the test or its error.
 type Read = (String, Result<Test, String>);
 
 /// The tests of a file.
@@ -190,7 +190,7 @@ impl Totals {
         })
     }
 
-    /// Under sequential consistency it is no surprise that something which x86 allows is missing.
+    /// Under sequential consistency, outcomes that x86 allows may be missing.
     fn exit(&self, tso: bool) -> Exit {
         let missing = self.reached < self.outcomes || self.not_seen > 0;
         let is_through = self.complete == self.programs && self.not_begun == 0;
@@ -208,7 +208,7 @@ impl Totals {
     }
 }
 
-/// A line for a test that is not all as it should be, or says nothing of what should be.
+/// A line for a test whose result is not as it should be, or which does not say how it should be.
 fn tell(output: &mut Output, test: &Test, report: &Report, tso: bool) {
     let values = |outcome: &Vec<u64>| {
         let values = test.observe.iter().zip(outcome).map(|(name, value)| format!("{name} = {value}"));
@@ -269,7 +269,7 @@ fn document(test: &Test, report: &Report) -> serde_json::Value {
     })
 }
 
-/// An outcome of which source and SDM say otherwise, with the rules.
+/// An outcome that only one of source and SDM allows, with the rules in which they differ.
 fn difference(differs: &Difference) -> serde_json::Value {
     let rules = differs.rules.iter().map(|rule| {
         serde_json::json!({ "rule": rule.name, "sdm": rule.sdm, "about": rule.about, "source": rule.source })

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, format: Format, output: &mut Output) -> Result<Ex
     })
 }
 
-/// Writes the records that the output names, and shorter ones of the same findings if a shard has them.
+/// Writes the records that the output names. If a shard has a shorter record of the same finding, it writes that one.
 fn keep_records(merged: &Merged, folder: &Path, output: &mut Output) {
     let named: Vec<_> = merged.evidence.iter().filter_map(Evidence::record).collect();
     for record in &named {
@@ -64,7 +64,7 @@ fn keep_records(merged: &Merged, folder: &Path, output: &mut Output) {
     }
 }
 
-/// The files, and those in the folders.
+/// The files that are named, and the files in the folders that are named.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {

@@ -105,7 +105,7 @@ pub fn main() -> ExitCode {
     report_defects();
     let interrupts = Interrupts::default();
     let mut output = Output::new(args.format, args.color);
-    // A format before the command is any; after it, only what the command has is taken.
+    // Before the command, every format is accepted. After it, only the formats of that command are.
     let command = matches.subcommand_name().unwrap_or_default();
     let formats = formats::of(command);
     if !formats.contains(&format) {
@@ -142,7 +142,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the command line takes.
+/// The command line with everything that it accepts.
 fn command_line() -> clap::Command {
     formats::narrowed(Args::command())
 }
@@ -160,7 +160,7 @@ fn trace_to_stderr(verbose: u8, color: clap::ColorChoice) {
             anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
         }
     };
-    // A span says at its end how long it took; no line says when that was.
+    // A span says at its end how long it took. No line has a time of day.
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_span_events(FmtSpan::CLOSE)
@@ -171,7 +171,7 @@ fn trace_to_stderr(verbose: u8, color: clap::ColorChoice) {
         .init();
 }
 
-/// A panic is a defect of the simulator, and says so; it never counts as a finding.
+/// A panic is a defect of the simulator, and its message says so. It never counts as a finding.
 fn report_defects() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,4 +1,4 @@
-//! Where output goes: results to stdout, errors and progress to stderr.
+//! The output of commands: results go to stdout, errors and progress to stderr.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::json::{seen, shown};
 pub(crate) use crate::number::thousands;
 use crate::prose::{self, USUAL_WIDTH, wrapped};
 
-/// Columns that are used even of a terminal that has fewer.
+/// The number of columns that is used at least, even if the terminal has fewer.
 const NARROWEST: usize = 20;
 
 /// What a command prints on stdout.
@@ -22,7 +22,7 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
-    /// A JSON document a line, as soon as there is one.
+    /// A JSON document on each line. Each is written as soon as it is known.
     Jsonl,
     /// The kernel's test protocol.
     Ktap,
@@ -66,7 +66,7 @@ impl Output {
         }
     }
 
-    /// Whether people read it.
+    /// Whether people read the output.
     pub(crate) fn is_text(&self) -> bool {
         self.format == Format::Text
     }
@@ -78,7 +78,7 @@ impl Output {
         }
     }
 
-    /// Prints a line for people that may be long: as wide as their terminal at the most.
+    /// Prints a line for people that may be long. It is broken at the width of their terminal.
     pub(crate) fn prose(&mut self, line: &str) {
         self.text(&wrapped(line, self.width));
     }
@@ -93,7 +93,7 @@ impl Output {
         self.width
     }
 
-    /// Prints a part of a report in whatever format, as it is but for colours that nobody wants.
+    /// Prints a part of a report in any format, as it is. Only colours are left out, if they are not wanted.
     pub(crate) fn part(&mut self, text: &str) {
         let written = write!(self.stdout, "{text}").and_then(|()| self.stdout.flush());
         self.must_be_written(written);
@@ -121,7 +121,7 @@ impl Output {
 
     fn must_be_written(&mut self, written: std::io::Result<()>) {
         if let Err(error) = written {
-            // Whoever read it has gone: that is his right. Anything else is worth a word.
+            // It is no error if the reader has gone. Every other error is reported.
             if error.kind() != std::io::ErrorKind::BrokenPipe {
                 self.error(&format!("stdout: {error}"));
             }
@@ -129,10 +129,10 @@ impl Output {
         }
     }
 
-    /// Prints an error. Where stderr is gone too there is nobody to tell.
+    /// Prints an error. If stderr is gone too, nobody can be told.
     pub(crate) fn error(&mut self, message: &str) {
         let prefix = if message.contains(": error: ") { String::new() } else { styled(BAD, "error") + ": " };
-        // Names of files and options come from anywhere.
+        // The names of files and options may contain anything.
         let lines: Vec<String> = message.trim_end().split('\n').map(shown).collect();
         drop(writeln!(self.stderr, "{prefix}{}", lines.join("\n")));
     }
@@ -142,7 +142,7 @@ impl Output {
         drop(writeln!(self.stderr, "{}", shown(message)));
     }
 
-    /// A bar for a search whose end nobody knows, seen only on a terminal: how many candidates, and a message.
+    /// A bar for a search whose end is not known: how many candidates were tried, and a message. It is seen only on a terminal.
     pub(crate) fn candidates(&self) -> ProgressBar {
         let bar = self.progress("", u64::MAX);
         let style = ProgressStyle::with_template("{spinner} {human_pos} candidates, {elapsed}: {msg}");
@@ -150,7 +150,7 @@ impl Output {
         bar
     }
 
-    /// A progress bar over cases, seen only on a terminal: how many are done, and which was begun last.
+    /// A progress bar over cases: how many are done, and which was begun last. It is seen only on a terminal.
     pub(crate) fn cases(&self, total: u64) -> ProgressBar {
         let bar = self.progress_in("cases", "", total);
         let style = ProgressStyle::with_template("{bar:20} {pos}/{len} cases, {elapsed}: {wide_msg}");
@@ -176,7 +176,7 @@ impl Output {
 
     /// A progress bar in some unit.
     pub(crate) fn progress_in(&self, unit: &str, what: &str, total: u64) -> ProgressBar {
-        // Lines that say what is done stand alone: a bar between them would be drawn over.
+        // If lines say what is done, there is no bar, because the lines would be written over it.
         let target = if std::io::stderr().is_terminal() && !tracing::enabled!(tracing::Level::INFO) {
             ProgressDrawTarget::stderr()
         } else {

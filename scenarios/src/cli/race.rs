@@ -20,12 +20,12 @@ pub(crate) struct Race<'c> {
     pub(crate) campaign: &'c Campaign<'c>,
     pub(crate) loaded: &'c Loaded,
     pub(crate) case: Option<String>,
-    /// The number of the run; of a sample, that is its seed.
+    /// The number of the run. In a sample, the number is also the seed.
     pub(crate) run: u64,
 }
 
 impl Race<'_> {
-    /// Makes the run simpler, prints it, writes its record into `folder`.
+    /// Makes the run simpler, prints it, and writes its record into `folder`.
     pub(crate) fn show(
         &self,
         mut trace: Trace,
@@ -101,7 +101,7 @@ impl Race<'_> {
     }
 }
 
-/// Writes the record of a race that was found; that it was found stays true if it cannot be written.
+/// Writes the record of a race that was found. If it cannot be written, the race still counts as found.
 pub(super) fn write(record: &Record, folder: &Path) -> Result<PathBuf, Failure> {
     record.write(folder).map_err(|error| Failure {
         exit: super::Exit::Violation,

@@ -91,12 +91,12 @@ impl Opened {
         Ok(trace)
     }
 
-    /// Whether what the record says of its run is so.
+    /// Whether the claims of the record about its run are right.
     fn verify(&self, world: &World<'_>, trace: &Trace) -> Result<(), Failure> {
         self.record.verify(&self.file, world, &mut world.executor(), trace).map_err(Failure::bad_input)
     }
 
-    /// The same, if it is the run that was recorded.
+    /// The replay, if it is the run that was recorded.
     pub(super) fn replay_exactly(&self, world: &World<'_>) -> Result<Trace, Failure> {
         let trace = self.replay(world)?;
         match self.record.difference(&trace) {
@@ -232,7 +232,7 @@ fn first_difference(one: &Trace, other: &Trace) -> Option<String> {
     Some(format!("event {i}: {} against {}", at(&one), at(&other)))
 }
 
-/// Begins as the record does, and goes on by itself.
+/// Runs that begin as the record does, and then go on by a strategy.
 fn prefix(args: &Args, opened: &Opened, output: &mut Output) -> Result<Exit, Failure> {
     let world = opened.world()?;
     let mut executor = world.executor();
@@ -275,7 +275,8 @@ fn far(taken: usize, opened: &Opened) -> String {
     format!("the record goes {taken} of {} decisions far", opened.record.decisions.len())
 }
 
-/// One run from the prefix on: in full, if it found something; and how many decisions were the record's.
+/// One run from the prefix on. It is kept in full if it found something. The number says how many decisions were those of
+/// the record.
 fn run_from<'m>(
     opened: &Opened,
     world: &'m World<'_>,

@@ -1,4 +1,4 @@
-//! Where the outcomes of a suite are told: on stdout, and in files.
+//! Reports the outcomes of a suite, on stdout and in files.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Reports {
     json: Option<PathBuf>,
 }
 
-/// Tells outcomes in every format that is asked for.
+/// Reports outcomes in every format that is asked for.
 pub(crate) struct ReportWriter<'p> {
     places: Vec<At<'p>>,
     stdout: Box<dyn Report>,
@@ -46,7 +46,7 @@ impl Reports {
             .map_err(|error| Failure::bad_input(format!("{}: {error}", folder.display())))
     }
 
-    /// Begins all reports on a plan. A file that cannot be written is said now, not in the end.
+    /// Begins all reports on a plan. If a file cannot be written, that is reported now and not at the end.
     pub(crate) fn writer<'p>(
         &self,
         plan: &'p Plan,
@@ -66,7 +66,7 @@ impl Reports {
 
 fn report(format: Format, width: usize) -> Box<dyn Report> {
     match format {
-        // A report of one finding is not asked for here.
+        // A suite has no report of one finding.
         Format::Text | Format::Report => Box::new(Text { width }),
         Format::Json => Box::new(Json::default()),
         Format::Jsonl => Box::new(JsonLines),
@@ -79,7 +79,7 @@ pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::bad_input(format!("{} cannot be written: {error}", path.display()))
 }
 
-/// Writes the record of a finding; answers why it could not be.
+/// Writes the record of a finding. Answers the reason if it could not be written.
 pub(crate) fn write_record(record: &Record, folder: &Path) -> Result<PathBuf, String> {
     record.write(folder).map_err(|error| {
         let name = record.file_name();
@@ -88,7 +88,7 @@ pub(crate) fn write_record(record: &Record, folder: &Path) -> Result<PathBuf, St
 }
 
 impl ReportWriter<'_> {
-    /// Judges and tells the next item.
+    /// Judges the next item, and reports it.
     pub(crate) fn item(
         &mut self,
         place: usize,
@@ -106,7 +106,7 @@ impl ReportWriter<'_> {
         }
     }
 
-    /// Tells the totals, and puts the files in their places.
+    /// Reports the totals, and puts the files in their places.
     pub(crate) fn end(mut self, totals: &Totals, output: &mut Output) -> Result<(), Failure> {
         output.part(&self.stdout.end(totals));
         for mut file in self.files {
@@ -118,7 +118,7 @@ impl ReportWriter<'_> {
     }
 }
 
-/// The exit code of a suite: a failure counts more than a bad file, and that more than doubt.
+/// The exit code of a suite. A failure counts more than a bad file, and a bad file counts more than an inconclusive item.
 pub(crate) fn exit(totals: &Totals) -> Exit {
     let any = |statuses: &[Status]| statuses.iter().any(|status| totals.of(*status) > 0);
     if any(&[Status::Failed, Status::UnexpectedPass]) {

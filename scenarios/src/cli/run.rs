@@ -13,7 +13,7 @@ use crate::json::{did_you_mean, quote};
 use crate::library::{self, Loaded};
 use crate::scenario::Case;
 
-/// Runs the cases, or, if options change the kernel or the machine, that one.
+/// Runs the cases. If options change the kernel or the machine, runs that kernel on that machine instead.
 pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     args.configure.check()?;
     let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;

@@ -13,7 +13,7 @@ pub(crate) struct SettingOptions {
 }
 
 impl SettingOptions {
-    /// What they chose of a group.
+    /// The values that they chose for the settings of a group.
     pub(crate) fn of(&self, group: Group) -> Choices {
         match group {
             Group::Platform => self.platform,
@@ -22,7 +22,7 @@ impl SettingOptions {
     }
 }
 
-/// The settings that leave a choice: a setting with one value is an option that nobody needs.
+/// The settings that leave a choice. A setting with one value needs no option.
 fn settings() -> impl Iterator<Item = Setting> {
     CATALOGUE.settings().filter(|setting| setting.values.len() > 1)
 }

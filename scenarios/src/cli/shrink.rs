@@ -25,7 +25,7 @@ pub(crate) struct Args {
     runs: u64,
 }
 
-/// Makes the scenario and the schedule of a record as simple as can be, and writes what is left as a record.
+/// Makes the scenario and the schedule of a record as simple as possible, and writes a new record.
 pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
     let opened = Opened::read(&args.record)?;
     let stop = interrupts.watch();

@@ -165,14 +165,14 @@ impl Args {
     }
 }
 
-/// A suite under way: what becomes of its results.
+/// A suite under way. It takes the results.
 struct Session<'s, 'p> {
     writer: ReportWriter<'p>,
     judge: Judge,
     journal: Option<Journal>,
     out: Option<&'s Path>,
     evidence: BTreeMap<usize, Evidence>,
-    /// What people call each item.
+    /// The name of each item, for people.
     names: Vec<String>,
     /// How long each item took, if somebody asked.
     times: Option<BTreeMap<usize, Duration>>,
@@ -206,7 +206,7 @@ impl Listener for Session<'_, '_> {
         if let Some(journal) = self.journal.as_mut().filter(|_| evidence.is_final() && took.is_some())
             && let Err(error) = journal.keep(place, evidence)
         {
-            // The results are as good as ever; only a second call would have to do it all again.
+            // The results are still right. But a second call would have to do everything again.
             self.complain(&format!("{error}; the journal ends here"));
             self.journal = None;
         }

@@ -1,4 +1,4 @@
-//! How what the simulated kernel did differs from what was recorded, as data.
+//! The differences between what the simulated kernel did and what was recorded, as data.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,20 +7,20 @@ use super::program::Step;
 use super::trace::{Access, Returned};
 use super::view::{Observation, PageRun, ProcessView};
 
-/// What differs. The first kind that differs, in this order, is the one that a step is counted under.
+/// The kinds of differences. A step is counted under the first kind, in this order, in which it differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The operation did not come to its end.
     Stuck,
     /// The value or the errno.
     Result,
-    /// What came of single accesses: the byte, the signal.
+    /// The results of single accesses: the byte, the signal.
     Accesses,
     /// The number of page faults.
     Faults,
     /// Which processes are alive.
     Processes,
-    /// Where mappings begin and end, their permissions, what is behind them.
+    /// Where mappings begin and end, their permissions, and their backing.
     Mappings,
     /// `VmFlags`.
     MappingFlags,
@@ -67,9 +67,9 @@ impl fmt::Display for Kind {
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What.
+    /// The kind.
     pub kind: Kind,
-    /// Of which process, if it is of one.
+    /// The process in which it is, if it is in one.
     pub process: Option<u8>,
     /// What was recorded; empty if nothing was.
     pub recorded: String,
@@ -77,7 +77,7 @@ pub struct Difference {
     pub simulated: String,
 }
 
-/// Everything that differs after a step: of each process and kind the first. None if nothing does.
+/// The differences after a step: for each process and kind the first one. The list is empty if there are none.
 pub fn compare(step: &Step, returned: &Returned, seen: &Observation) -> Vec<Difference> {
     let mut found = Found { process: None, differences: Vec::new() };
     let recorded = &step.returned;
@@ -106,7 +106,7 @@ pub fn result(returned: &Returned) -> String {
     }
 }
 
-/// What came of accesses, as text.
+/// The results of accesses, as text.
 pub fn accesses(returned: &Returned) -> String {
     let run = |(page, pages, access): &(u64, u64, Access)| match access {
         Access::Value(value) => format!("{page}+{pages}: {value}"),
@@ -174,7 +174,7 @@ impl Found {
     }
 }
 
-/// What there is at a page, as a run of one page.
+/// The contents at a page, as a run of one page.
 fn at(runs: &[PageRun], page: u64) -> Option<PageRun> {
     let run = &runs[runs.partition_point(|run| run.page <= page).checked_sub(1)?];
     let nth = (page - run.page < run.pages).then_some(page - run.page)?;

@@ -1,4 +1,4 @@
-//! The machine that programs are replayed on.
+//! The machine on which programs are replayed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +12,11 @@ use sim_mmu::Geometry;
 
 use super::program::PROCESSES;
 
-/// Frames of the machine: four processes with a quarter of the usual window each, and room for what is
-/// held by pipes.
+/// The frames of the machine. They are enough for four processes with a quarter of the usual window each, and for the pages
+/// that pipes hold.
 pub const FRAMES: u64 = 8192;
 
-/// Address spaces of a program: those that ended are not used again.
+/// The address spaces of a program. One that has ended is not used again.
 const MMS: usize = 64;
 
 /// A machine that programs run on, one after the other.
@@ -25,21 +25,21 @@ pub struct Machine {
     pub kernel: Kernel,
     /// The pipes that all processes share.
     pub(super) pipes: [Pipe; 2],
-    /// The rings of process 0 and its children; none until it is opened.
+    /// The rings of process 0 and its children. There is none until it is opened.
     pub(super) rings: [Ring; 2],
     /// Which of the rings are open.
     pub(super) open: [Cell<bool>; 2],
-    /// A process that has forked and its child, until one of them does something. The recorder then touches its own
-    /// memory first; the COW faults work off the CPU's batches of pages.
+    /// A process that has forked and its child, until one of them does something. When one does, the recorder first touches
+    /// its own memory. These COW faults empty the CPU's batches of pages.
     pub(super) cold: RefCell<BTreeSet<u8>>,
     /// The processes that are alive.
     pub(super) processes: RefCell<BTreeMap<u8, MmId>>,
 }
 
-/// Mappings of all processes at a time: each page of the window by itself.
+/// The most mappings of all processes at a time. Each page of the window may be a mapping by itself.
 const VMAS: usize = 4 * 4096;
 
-/// Files of shared memory at a time.
+/// The most files of shared memory at a time.
 const FILES: usize = 256;
 
 impl Machine {
@@ -74,7 +74,7 @@ impl Machine {
         machine
     }
 
-    /// References to a page that wait in a pipe, or that a ring has.
+    /// The number of references to a page that wait in a pipe, or that a ring has.
     pub(super) fn held_elsewhere(&self, page: Page) -> u64 {
         let in_pipes: u64 = self.pipes.iter().map(|pipe| pipe.references(page)).sum();
         let in_rings: u64 = self.rings.iter().map(|ring| ring.pins(page)).sum();

@@ -28,8 +28,7 @@ impl Mapped {
     }
 }
 
-/// What is remembered of frames from one look to the next, so that each is called by the same number while
-/// something goes on mapping it.
+/// What is remembered of frames from one look to the next. A frame keeps its number as long as something goes on mapping it.
 pub struct Eye {
     setting: Setting,
     look: u32,
@@ -50,12 +49,12 @@ pub struct Moved {
     pub from: u64,
     /// The first page of the new place.
     pub to: u64,
-    /// How many.
+    /// The number of pages.
     pub pages: u64,
 }
 
 impl Moved {
-    /// Where what is at a page now was before.
+    /// The old place of the contents that are at a page now.
     fn source(&self, page: u64) -> Option<u64> {
         let nth = page.checked_sub(self.to).filter(|nth| *nth < self.pages)?;
         Some(self.from + nth)
@@ -68,7 +67,7 @@ struct Known {
     id: u64,
     /// The last look at which it was mapped.
     seen: u32,
-    /// The last look at which some page that mapped it before mapped it still.
+    /// The last look at which a page still mapped it that had mapped it at the look before.
     kept: u32,
 }
 
@@ -86,8 +85,8 @@ impl Eye {
         }
     }
 
-    /// What can be seen of the processes now. `moved` is what the step before moved: a frame that was mapped at the old
-    /// place goes on being called by its number at the new one.
+    /// What can be seen of the processes now. `moved` says which pages the step before moved. A frame that was mapped at the
+    /// old place keeps its number at the new place.
     pub fn look(&mut self, kernel: &Kernel, processes: &BTreeMap<u8, MmId>, moved: Option<Moved>) -> Observation {
         self.look += 1;
         let mapped: BTreeMap<u8, Vec<Mapped>> =
@@ -135,12 +134,12 @@ impl Eye {
 }
 
 impl Eye {
-    /// The pages that the last look read, in order: those that are mapped and hold something of their own.
+    /// The pages that the last look read, in order. These are mapped, and are not the zero page.
     pub fn pages(&self) -> Vec<Page> {
         self.before.iter().flatten().flatten().map(|frame| Page(*frame)).collect()
     }
 
-    /// What a mapping is backed by: `a` for anonymous memory, else a name for the file.
+    /// The backing of a mapping: `a` for anonymous memory, otherwise a name for the file.
     fn backing(&mut self, file: Option<Inode>) -> String {
         let Some(file) = file else { return "a".to_owned() };
         let nth = self.files.iter().position(|known| *known == file).unwrap_or_else(|| {
@@ -152,7 +151,7 @@ impl Eye {
 }
 
 impl Known {
-    /// The number of a frame that is mapped now: a new one, unless a page went on mapping it.
+    /// The number of a frame that is mapped now. It is a new number, unless a page went on mapping the frame.
     fn number(&mut self, look: u32, next: &mut u64) -> u64 {
         if self.seen != look {
             if self.seen + 1 != look || self.kept != look || self.id == 0 {
@@ -177,7 +176,7 @@ fn walk(kernel: &Kernel, mm: MmId, setting: Setting) -> Vec<Mapped> {
         let (table, level, entry) = mmu.lowest_under(root, va);
         let next = geometry.addr_end(level, va, end);
         if level == Level::Pte {
-            // The rest of the table, without walking to it again.
+            // The rest of the table is read without another walk.
             let next = geometry.addr_end(Level::Pmd, va, end);
             while va < next {
                 let entry = mmu.entry_now(table, geometry.index(va, Level::Pte));
@@ -207,7 +206,7 @@ impl Setting {
     }
 }
 
-/// A page as `pagemap`, `kpagecount` and `kpageflags` tell it.
+/// A page as `pagemap`, `kpagecount` and `kpageflags` show it.
 fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64) -> PageRun {
     let memory = &kernel.core().memory;
     let &Mapped { page, entry, frame, huge } = mapped;
@@ -233,7 +232,7 @@ fn is_anon(kernel: &Kernel, frame: Pfn) -> bool {
     kernel.core().memory.get(kernel.page(Page(frame)).mapping().loc()) & 1 != 0
 }
 
-/// A mapping as `smaps` tells it. `backing` is what shared memory is called.
+/// A mapping as `smaps` shows it. `backing` is the name of shared memory.
 fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Setting, backing: String) -> VmaView {
     let flags: BTreeSet<String> = SMAPS_CODES
         .iter()
@@ -252,7 +251,7 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     let counted: Vec<&Mapped> =
         within.filter(|mapped| mapped.is_present() && mapped.frame != kernel.zero_page.0).collect();
     let mapcount = |mapped: &&Mapped| kernel.core().memory.get(kernel.mapcount(Page(mapped.frame)).loc());
-    // The proportional share of each page, as smaps_account() adds them up: in bytes, shifted by PSS_SHIFT.
+    // The proportional share of each page, added up as in smaps_account(): in bytes, shifted by PSS_SHIFT.
     let pss: u64 = counted.iter().map(|mapped| (VirtAddr::PAGE_SIZE << 12) / mapcount(mapped).max(1)).sum();
     let locked = if vma.flags.contains(VmFlags::LOCKED) { (pss >> 12 >> 10) / 4 } else { 0 };
     let stats = [
@@ -273,7 +272,7 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     }
 }
 
-/// `THPeligible`: asked for, and with room for a huge page.
+/// `THPeligible`: huge pages are asked for, and there is room for one.
 fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
     let span = kernel.mmu.geometry.span(Level::Pmd);
     let fits = vma.start.0.next_multiple_of(span) + span <= vma.end.0;

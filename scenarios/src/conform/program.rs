@@ -1,4 +1,4 @@
-//! From the lines of a trace to programs: each step with the whole of what was seen after it.
+//! Makes programs of the lines of a trace. Each step has everything that was seen after it.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead};
@@ -18,7 +18,7 @@ pub const PROCESSES: u8 = 4;
 /// The most pages that a step may name, so that no address overflows.
 const MOST_PAGES: u64 = 1 << 24;
 
-/// Where programs ran.
+/// The kernel and the window in which programs ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The release of the kernel that was recorded.
@@ -61,11 +61,11 @@ pub struct Program {
     pub setting: Setting,
     /// Its steps, in order.
     pub steps: Vec<Step>,
-    /// How many of them are reproducible, and so compared.
+    /// How many of them are reproducible. Only these are compared.
     pub compared: usize,
 }
 
-/// A line that is not what the format says.
+/// A line that does not have the right format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineError {
     /// Its number, from 1.
@@ -77,7 +77,7 @@ pub struct LineError {
 /// The programs of a file.
 #[derive(Clone, Debug, Default)]
 pub struct Traces {
-    /// Those that are whole.
+    /// The programs without a malformed line.
     pub programs: Vec<Program>,
     /// Programs that are left out because of a malformed line.
     pub left_out: u64,
@@ -85,7 +85,7 @@ pub struct Traces {
     pub bad: Vec<LineError>,
 }
 
-/// Reads a trace. A malformed line costs the program that it belongs to, and no other.
+/// Reads a trace. If a line is malformed, its program is left out, and no other program.
 ///
 /// # Errors
 /// The stream cannot be read.

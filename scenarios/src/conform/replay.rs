@@ -11,7 +11,7 @@ use super::operation::{Actor, operation};
 use super::program::{Setting, Step};
 use super::trace::Returned;
 
-/// Steps of the machine that no operation needs.
+/// The largest number of steps of the machine for an operation. No operation needs so many.
 const STEP_BOUND: u64 = 100_000_000;
 
 /// All programs run on one CPU.
@@ -24,11 +24,11 @@ pub struct Replay<'m> {
     setting: Setting,
 }
 
-/// What came of a step.
+/// The result of a step.
 pub enum Done {
     /// The operation ran to its end.
     Returned(Returned),
-    /// The kernel does not know the operation, or not with these arguments, or came to something that it does not know.
+    /// The operation is not modelled, or not with these arguments, or the kernel came to something that is not modelled.
     NotModelled,
     /// The operation did not come to its end.
     Stuck(String),
@@ -55,7 +55,7 @@ impl<'m> Replay<'m> {
         replay
     }
 
-    /// Does what the recorder's look at the pages did to its kernel: it read byte 0 of each through `/proc/PID/mem`.
+    /// Does to the kernel what the recorder's look at the pages did: it read byte 0 of each page through `/proc/PID/mem`.
     pub fn was_looked_at(&mut self, pages: Vec<Page>) {
         let kernel = &self.machine.kernel;
         let code = async move {
@@ -86,10 +86,10 @@ impl<'m> Replay<'m> {
         let answer = returned.clone();
         let whole = async move {
             start_task_in(actor.cpu, actor.machine.kernel.mm(mm)).await;
-            // Between two steps the recorder ran on this CPU, and its translations took the place of these.
+            // Between two steps the recorder ran on this CPU, and its translations replaced those of the process.
             let _ = reload_cr3(actor.cpu, None, false).await;
             if !is_remote && actor.machine.cold.borrow().contains(&task.0) {
-                // The first of the two copies the recorder's pages; the other finds that it has them alone.
+                // The first of the two copies the pages of the recorder. The other then finds that it has them alone.
                 actor.machine.cold.borrow_mut().clear();
                 lru_add_drain(actor.cpu).await;
             }
@@ -103,7 +103,7 @@ impl<'m> Replay<'m> {
             (Outcome::Completed, Some(returned)) => match kernel.check(|page| self.machine.held_elsewhere(page)) {
                 Ok(()) if kernel.not_modelled.get().is_some() => Done::NotModelled,
                 Ok(()) => {
-                    // What somebody else does with the memory of a process is no fault of its own.
+                    // If another process accesses the memory, that is no fault of the process that owns it.
                     let own = |faults: u64| if is_remote { 0 } else { faults };
                     let minflt = own(kernel.min_flt.get() - minor);
                     let majflt = own(kernel.maj_flt.get() - major);

@@ -16,18 +16,18 @@ use crate::in_order::in_order;
 /// How far a program is identical.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Steps that are identical, from the first on.
+    /// The number of steps that are identical, from the first on.
     pub identical: usize,
-    /// Why not more.
+    /// Why the comparison ended there.
     pub ended: Ended,
-    /// What came of the last step that was replayed: what it returned and what was seen.
+    /// The result of the last step that was replayed: what it returned and what was seen.
     pub last: Option<(Returned, Observation)>,
 }
 
 /// Why a comparison ended.
 #[derive(Clone, Debug)]
 pub enum Ended {
-    /// All that is reproducible is identical.
+    /// Everything that is reproducible is identical.
     AtTheEnd,
     /// The next operation is not modelled.
     NotModelled,
@@ -36,7 +36,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The kind that a divergence is counted under.
+    /// The kind under which a divergence is counted.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Ended::Diverged(differences) => differences.first().map(|difference| difference.kind),
@@ -72,7 +72,7 @@ pub fn compare_one(machine: &Machine, program: &Program) -> Verdict {
     Verdict { identical: program.compared, ended: Ended::AtTheEnd, last }
 }
 
-/// What a step moved, if it moved anything.
+/// The pages that a step moved, if it moved any.
 fn moved(step: &Step, returned: &Returned) -> Option<Moved> {
     if step.op != "mremap" {
         return None;
@@ -81,8 +81,8 @@ fn moved(step: &Step, returned: &Returned) -> Option<Moved> {
     Some(Moved { process: step.process, from: step.args.pg?, to, pages: step.args.nn? })
 }
 
-/// Compares programs, in the kernel of `release` or each in that of its trace. The verdicts come in the order
-/// of the programs, whatever the number of threads; `None` for those that were not begun when `stop` was set.
+/// Compares programs in the kernel of `release`, or each in the kernel of its trace. The verdicts come in the order of the
+/// programs, with any number of threads. A program that was not begun when `stop` was set has `None`.
 pub fn compare_all(
     programs: &[Program],
     release: Option<Release>,

@@ -12,28 +12,28 @@ use super::run::{Ended, Verdict};
 pub struct Score {
     /// Programs that were compared.
     pub programs: u64,
-    /// Those that are identical to the end, or as far as the recording is reproducible.
+    /// The programs that are identical to the end, or as far as the recording is reproducible.
     pub identical: u64,
-    /// Those that are identical up to their first operation that is not modelled.
+    /// The programs that are identical up to their first operation that is not modelled.
     pub identical_to_first_unmodelled: u64,
-    /// Steps of all programs, as far as they are reproducible.
+    /// The steps of all programs, as far as they are reproducible.
     pub steps: u64,
-    /// Those before the first that differs or is not modelled.
+    /// The steps before the first that differs or is not modelled.
     pub steps_identical: u64,
-    /// The same by the operation of the step.
+    /// The numbers for each operation.
     pub by_operation: BTreeMap<String, OperationScore>,
 }
 
-/// What became of the steps of an operation.
+/// The results of the steps of an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationScore {
     /// All of them.
     pub steps: u64,
-    /// Those that are identical.
+    /// The steps that are identical.
     pub identical: u64,
-    /// Programs that ended here because it is not modelled.
+    /// The programs that ended here because it is not modelled.
     pub not_modelled: u64,
-    /// Programs that diverged here, by kind.
+    /// The programs that diverged here, by kind.
     pub diverged: BTreeMap<String, u64>,
 }
 

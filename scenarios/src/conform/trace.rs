@@ -1,13 +1,13 @@
-//! The format `mmrec-1`: one JSON object a line. What a line may hold, as it stands in the file.
+//! The format `mmrec-1`: one JSON object on each line. The types here have the fields of a line as they stand in the file.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The name of the format, which the first line gives.
+/// The name of the format. The first line of a trace has it.
 pub const FORMAT: &str = "mmrec-1";
 
-/// The first line: where and how the programs ran. Members that only tell of the recording are not looked at.
+/// The first line: where and how the programs ran. Members that are only about the recording are not read.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Header {
     /// [`FORMAT`].
@@ -40,19 +40,19 @@ pub struct StepLine {
     pub op: String,
     /// Its arguments.
     pub a: Args,
-    /// What came of it.
+    /// Its result.
     pub r: Returned,
     /// What changed, by process.
     pub o: BTreeMap<u8, Changed>,
 }
 
-/// Arguments of all operations; which of them an operation has is its own.
+/// The arguments of all operations. Each operation has some of them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     /// The first page, counted from the window's.
     pub pg: Option<u64>,
-    /// Pages.
+    /// The number of pages.
     pub n: Option<u64>,
     /// The new number of pages.
     pub nn: Option<u64>,
@@ -100,12 +100,12 @@ pub struct Returned {
     /// Major faults of the process that acted.
     #[serde(default)]
     pub majflt: u64,
-    /// What came of each access, as runs of pages.
+    /// The result of each access, as runs of pages.
     #[serde(default)]
     pub acc: Vec<(u64, u64, Access)>,
 }
 
-/// What came of an access to a page.
+/// The result of an access to a page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Access {
@@ -119,9 +119,9 @@ pub enum Access {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Changed {
-    /// All its mappings, if any is otherwise than before.
+    /// All its mappings, if any has changed.
     pub vma: Option<Vec<VmaLine>>,
-    /// All its pages, if any is otherwise than before.
+    /// All its pages, if any has changed.
     pub pg: Option<Vec<PageLine>>,
 }
 
@@ -134,7 +134,7 @@ pub type VmaLine = (u64, u64, String, String, u64, String, BTreeMap<String, u64>
 pub enum PageLine {
     /// Present: page, pages, flags, frame, mapcount, byte 0.
     Present(u64, u64, String, u64, u64, u8),
-    /// Present, as extended recorders tell it: with the page's reference count.
+    /// Present, as extended recorders write it: with the reference count of the page.
     Counted(u64, u64, String, u64, u64, u8, u64),
     /// Not present: page, pages, flags.
     Absent(u64, u64, String),

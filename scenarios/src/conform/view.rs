@@ -1,4 +1,4 @@
-//! What can be seen of processes after a step, in the one form in which both sides are compared.
+//! What can be seen of processes after a step. Recorded and simulated processes are compared in this form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use super::trace::{Changed, PageLine, VmaLine};
 /// The code of soft-dirty in `VmFlags`. See [`without_soft_dirty`].
 const VM_SOFTDIRTY: &str = "sd";
 
-/// A mapping, as `smaps` tells it.
+/// A mapping, as `smaps` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmaView {
     /// Its first page, counted from the window's.
@@ -28,7 +28,7 @@ pub struct VmaView {
     pub stats: BTreeMap<String, u64>,
 }
 
-/// A run of pages that differ in nothing, but that each has the frame after the one before.
+/// A run of pages that are alike, except that each page has the frame after that of the page before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRun {
     /// The first page, counted from the window's.
@@ -68,8 +68,8 @@ impl VmaView {
     }
 }
 
-/// The flags of a page, sorted. Soft-dirty is left out: until something clears it, it is set in every mapping
-/// and so says nothing, and the operation that clears it is not modelled.
+/// The flags of a page, sorted. Soft-dirty is left out. It is set in every mapping until something clears it, and the
+/// operation that clears it is not modelled. So it says nothing.
 fn without_soft_dirty(flags: &str) -> String {
     let mut flags: Vec<char> = flags.chars().filter(|flag| *flag != 'd').collect();
     flags.sort_unstable();
@@ -91,7 +91,7 @@ impl PageRun {
             PageLine::Absent(page, pages, flags) => (page, pages, flags, None),
         };
         let flags = without_soft_dirty(flags);
-        // An entry of which nothing but soft-dirty was to be told is empty.
+        // An entry that has no flag but soft-dirty counts as empty.
         (flags != "n").then_some(PageRun { page: *page, pages: *pages, flags, present })
     }
 
@@ -101,7 +101,7 @@ impl PageRun {
         Some(if self.flags.contains(PageRun::ZERO) { frame } else { frame + nth })
     }
 
-    /// Adds a run that comes after all of `runs`; makes one of the two where they go on from each other.
+    /// Adds a run that comes after all of `runs`. If it continues the last one, the two become one run.
     pub fn append(runs: &mut Vec<PageRun>, run: PageRun) {
         if let Some(last) = runs.last_mut()
             && last.page + last.pages == run.page

@@ -1,14 +1,14 @@
-//! The order with the fewest turns among all that keep what depends on each other in order.
+//! Of all orders that keep dependent steps in order, finds one with the fewest turns.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{Course, Past};
 
 impl Past {
-    /// The steps that matter in an order that keeps every dependence, with as few turns as can be.
+    /// The steps that matter, in an order that keeps every dependence and has as few turns as possible.
     ///
-    /// Breadth first over whose turn is next. Who has the turn goes on as far as he can: that takes nothing
-    /// from the others.
+    /// This is a breadth-first search over the question whose turn is next. A CPU that has the turn goes on as far as it
+    /// can, because that prevents nothing that others could do.
     pub fn in_fewest_turns(&self, course: &Course, wanted: &[bool]) -> Course {
         let cpus: BTreeSet<_> = course.doings.iter().map(|doing| doing.cpu).collect();
         let own: Vec<Vec<usize>> = cpus

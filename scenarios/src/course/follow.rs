@@ -16,18 +16,18 @@ use super::{Act, Course};
 use crate::oracle::Watch;
 use crate::world::World;
 
-/// What became of a course, to be asked when the run has ended.
+/// How far a course was followed. It is asked when the run has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Ending(Rc<Cell<bool>>);
 
 impl Ending {
-    /// Whether decisions were asked for that the course does not say.
+    /// Whether the run had decisions that the course does not have.
     pub fn left_course(&self) -> bool {
         self.0.get()
     }
 }
 
-/// Chooses what a course says.
+/// Makes the choices that a course says.
 pub struct Follow {
     course: Course,
     done: Vec<bool>,
@@ -36,14 +36,14 @@ pub struct Follow {
     /// The step that is under way, if the course has it.
     current: Option<usize>,
     ending: Ending,
-    /// Tells what was done, also where there was nothing to choose.
+    /// The event log, which tells what was done, even if there was nothing to choose.
     watch: Rc<Watch>,
-    /// How much of the log was heard, and of which step last.
+    /// How much of the log was read, and the last step in it.
     heard: (usize, u64),
 }
 
 impl Follow {
-    /// A source that follows `course` in a traced run of `world`, and what tells how that went.
+    /// A source that follows `course` in a traced run of `world`, and a handle that tells how far the course was followed.
     pub fn source(course: Course, world: &World<'_>) -> (Source, Ending) {
         let ending = Ending::default();
         let done = vec![false; course.doings.len()];
@@ -57,8 +57,8 @@ impl Follow {
         (self.next..self.done.len()).filter(move |&i| !self.done[i] && self.course.doings[i].cpu == cpu)
     }
 
-    /// Which of some steps does that: to the same word if there is one, for the same line may come again for
-    /// another; else by the line alone, for words may have moved.
+    /// Which of some steps does that. A step at the same word comes first, because the same line may come again for another
+    /// word. Otherwise the line alone decides, because words may have moved.
     fn find(&self, steps: &[usize], act: Act) -> Option<usize> {
         let doings = &self.course.doings;
         let line = |of: Act| matches!((of, act), (Act::Access(a, _), Act::Access(b, _)) if a == b);
@@ -66,7 +66,7 @@ impl Follow {
         same.or_else(|| steps.iter().position(|&i| line(doings[i].act)))
     }
 
-    /// Marks what was done since the last choice, and what the CPU thereby has passed.
+    /// Marks the steps that were done since the last choice, and the steps that the CPU has passed by that.
     fn hear(&mut self) {
         let mut did: Vec<(CpuId, Act)> = Vec::new();
         let (mut entries, mut step) = self.heard;
@@ -88,8 +88,8 @@ impl Follow {
         }
     }
 
-    /// Leaves out what the CPU has passed if it is about to do what the course has for later. An interrupt
-    /// or a switch that is yet to come is not passed.
+    /// If the CPU is about to do a later step of the course, leaves out the steps that it has passed. An interrupt or a
+    /// switch that may still come does not count as passed.
     fn align(&mut self, cpu: CpuId, op: &Op) {
         let yet_to_come = |i: usize| matches!(self.course.doings[i].act, Act::Interrupt(_) | Act::Switch(_));
         let due: Vec<usize> = self.left(cpu).take_while(|&i| !yet_to_come(i)).collect();
@@ -134,12 +134,12 @@ impl Follow {
                         _ => true,
                     });
                     self.current = known.then_some(i);
-                    // The log will not show it.
+                    // The log will not show this step.
                     self.done[i] = act == Act::Unseen;
                     return answer;
                 }
                 (None, Act::Access(..) | Act::Unseen) => waiting |= 1 << cpu.0,
-                // Its turn has come, and there is no such interrupt.
+                // The step is due, and there is no such interrupt.
                 (None, _) if is_head => self.done[i] = true,
                 (None, Act::Drain) => {}
                 (None, _) => waiting |= 1 << cpu.0,
@@ -152,7 +152,7 @@ impl Follow {
     fn value(&mut self, asked: &'static str, of: usize) -> usize {
         let doings = &mut self.course.doings;
         let has = |values: &[(&str, u32)]| values.iter().position(|(what, _)| *what == asked);
-        // A step that nobody else could precede is taken without asking: its values are the first that are left.
+        // If no other step was possible, the step was taken without a question. Its values are the first that are left.
         let place = self.current.filter(|&i| has(&doings[i].values).is_some());
         let place = place.or_else(|| (0..doings.len()).find(|&i| has(&doings[i].values).is_some()));
         let Some(values) = place.map(|i| &mut doings[i].values) else { return 0 };

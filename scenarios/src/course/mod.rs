@@ -25,7 +25,7 @@ use crate::oracle::{Logged, What};
 pub enum Act {
     /// The access that a line of simulated code makes to a word.
     Access(&'static Location<'static>, Loc),
-    /// It goes on, and no log shows with what.
+    /// It takes a step of its code that no log shows.
     Unseen,
     /// It takes an interrupt.
     Interrupt(Vector),
@@ -40,11 +40,11 @@ pub enum Act {
 pub struct Doing {
     /// The number of the step in the run that the course was taken from.
     pub step: u64,
-    /// Who.
+    /// The CPU that takes it.
     pub cpu: CpuId,
-    /// What.
+    /// What the CPU does.
     pub act: Act,
-    /// What was chosen in the step where the machine allowed several values: of what, and which.
+    /// The values that were chosen in the step, if the machine allowed several: the name of each choice, and the answer.
     pub values: Vec<(&'static str, u32)>,
 }
 
@@ -75,7 +75,7 @@ impl Course {
             }
         }
         let doings = done.into_iter().map(|(step, (cpu, act))| {
-            // Those of a step that is not among them go with the next.
+            // The values of a step that the course does not have go with the next step.
             let later = values.split_off(&(step + 1));
             let values = std::mem::replace(&mut values, later).into_values().flatten().collect();
             Doing { step, cpu, act, values }
@@ -83,12 +83,12 @@ impl Course {
         Course { doings: doings.collect() }
     }
 
-    /// The number of times that another CPU goes on than the one before.
+    /// How often a step belongs to another CPU than the step before.
     pub fn switches(&self) -> usize {
         self.doings.windows(2).filter(|pair| pair[0].cpu != pair[1].cpu).count()
     }
 
-    /// Where each turn begins: a turn is what a CPU does until another does something.
+    /// Where each turn begins. A turn is all that a CPU does until another CPU does something.
     pub fn turns(&self) -> Vec<std::ops::Range<usize>> {
         let mut at = 0;
         let turns = self.doings.chunk_by(|a, b| a.cpu == b.cpu).map(|turn| {
@@ -99,7 +99,7 @@ impl Course {
     }
 }
 
-/// What an entry of the log says that the CPU did in its step.
+/// What the CPU did in its step, as an entry of the log shows it.
 fn act(entry: &Logged) -> Option<Act> {
     match entry.what {
         What::Core(Event::Access { place, loc, .. }) => Some(Act::Access(place, loc)),

@@ -20,16 +20,16 @@ use crate::oracle::{Finding, Logged, What};
 /// For each step of a course, the steps that it depends on.
 #[derive(Clone, Debug)]
 pub struct Past {
-    /// Those that have to come before: all that conflict.
+    /// The steps that must come before it: all that conflict.
     before: Vec<Vec<usize>>,
-    /// Those without which it would not be the same: a look before a change is not among them.
+    /// The steps without which it would not be the same. A look before a change is not one of them.
     causes: Vec<Vec<usize>>,
 }
 
 #[derive(Default)]
 struct Uses {
     change: Option<usize>,
-    /// Since the change.
+    /// The looks since the last change.
     looks: Vec<usize>,
 }
 
@@ -43,7 +43,7 @@ impl Past {
         for (i, doing) in course.doings.iter().enumerate() {
             let (mut before, mut causes) = (BTreeSet::new(), BTreeSet::new());
             causes.extend(last.get(&doing.cpu));
-            // What steps touched that the course does not have goes with the step after them.
+            // If the course does not have a step, what it touched counts for the step after it.
             let mut touched: BTreeMap<Loc, bool> = BTreeMap::new();
             while let Some((footprint, _)) = footprints.next_if(|(_, step)| *step <= doing.step) {
                 for touch in footprint {
@@ -68,7 +68,7 @@ impl Past {
         past
     }
 
-    /// The steps that have to come before a step.
+    /// The steps that must come before a step.
     pub fn before(&self, step: usize) -> &[usize] {
         &self.before[step]
     }

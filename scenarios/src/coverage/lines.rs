@@ -65,7 +65,7 @@ impl Lines {
         files.into_values().collect()
     }
 
-    /// Lines that were stepped, and that do not count among those that can be: none, or a defect.
+    /// Lines that were stepped although they do not count among those that can be. If there is one, it is a defect.
     pub fn unknown(&self) -> Vec<Place> {
         let known = |place: &&Place| STEPPABLE.iter().any(|(file, number, _)| (*file, *number) == **place);
         self.0.keys().filter(|place| !known(place)).copied().collect()

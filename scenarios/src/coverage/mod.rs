@@ -17,7 +17,7 @@ pub use safeguards::{Safeguards, Tally};
 pub use schedules::Schedules;
 pub use survey::{Survey, survey};
 
-/// What runs covered, of one campaign or of several.
+/// What the runs of one campaign or of several covered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Runs.

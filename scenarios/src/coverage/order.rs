@@ -14,32 +14,32 @@ use std::collections::{BTreeMap, VecDeque};
 use sim_core::{CpuId, Loc};
 use sim_mmu::Level;
 
-/// Who acts: a CPU's code, or, numbered behind all CPUs, its store buffer.
+/// The number of an actor: the code of a CPU, or its store buffer. Store buffers have the numbers after all CPUs.
 type Actor = usize;
 
-/// An access that others may race with.
+/// An access with which others may race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Access {
-    /// Whose it is.
+    /// The actor that made it.
     pub(super) cpu: CpuId,
     /// The routine that made it.
     pub(super) routine: &'static str,
-    /// Where.
+    /// The word.
     pub(super) loc: Loc,
     /// The level at which the word was taken for an entry of a paging structure, if it was.
     pub(super) entry: Option<Level>,
     /// Whether it changes what is there.
     pub(super) writes: bool,
-    /// Whether it waited for what it found, or gives something back: then the other order does not exist.
+    /// Whether it waited for the value that it found, or gives something back. Then the other order does not exist.
     pub(super) waits: bool,
-    /// What tells it from others: its kind and values.
+    /// A digest of its kind and its values, which tells it from others.
     pub(super) what: u64,
 }
 
 /// Two accesses that raced, in the order of the run.
 pub(super) type Raced = (Access, Access);
 
-/// What came before a point of a actor, the point included: events of each actor, and a digest of it all.
+/// Everything that came before a point of an actor, with the point: the number of events of each actor, and a digest of all.
 #[derive(Clone, Debug, Default)]
 struct Past {
     clock: Vec<u32>,
@@ -112,7 +112,7 @@ impl Order {
         }
     }
 
-    /// The same for all runs in which the same events are ordered alike.
+    /// A digest of the order. It is the same for all runs in which the same events are ordered alike.
     pub(super) fn digest(&self) -> u64 {
         self.total
     }
@@ -121,7 +121,7 @@ impl Order {
         self.cpus + cpu.index()
     }
 
-    /// An event of a actor that comes after all that is in its past.
+    /// An event of an actor. It comes after everything in the past of the actor.
     fn advance(&mut self, actor: Actor, what: u64) {
         let past = &mut self.actors[actor];
         past.clock[actor] += 1;
@@ -129,12 +129,12 @@ impl Order {
         self.total = self.total.wrapping_add(mix(past.digest, self.cpus as u64));
     }
 
-    /// Something that a CPU does to no word.
+    /// Something that a CPU does without touching a word.
     pub(super) fn act(&mut self, cpu: CpuId, what: u64) {
         self.advance(cpu.index(), what);
     }
 
-    /// The CPU's stores have all reached memory before what it does next.
+    /// All stores of the CPU have reached memory before it does anything else.
     pub(super) fn drained(&mut self, cpu: CpuId) {
         let buffer = self.actors[self.store_buffer_of(cpu)].clone();
         let past = &mut self.actors[cpu.index()];
@@ -264,22 +264,22 @@ mod tests {
         (digests, whole)
     }
 
-    /// As many digests as there are ways to order what depends on each other.
+    /// There are as many digests as there are ways to order the events that depend on each other.
     #[test]
     fn one_digest_a_schedule() {
         let (x, y, z) = (0, 1, 2);
         for (programs, interleavings, schedules) in [
-            // Store buffering: not both loads before both stores.
+            // Store buffering: both loads cannot come before both stores.
             (
                 vec![vec![access(0, x, true), access(0, y, false)], vec![access(1, y, true), access(1, x, false)]],
                 6,
                 3,
             ),
-            // Nothing in common.
+            // The two have nothing in common.
             (vec![vec![access(0, x, true); 2], vec![access(1, y, true); 2]], 6, 1),
             // Looks commute.
             (vec![vec![access(0, x, false)], vec![access(1, x, false)], vec![access(2, x, false)]], 6, 1),
-            // A write among two looks at one word.
+            // One write and two looks at one word.
             (vec![vec![access(0, x, false)], vec![access(1, x, false)], vec![access(2, x, true)]], 6, 4),
             // Three writes of one word, and words of their own.
             (
@@ -305,12 +305,12 @@ mod tests {
         assert_eq!(raced(&[access(0, 0, true), access(1, 0, false)]), [(0, 1)]);
         assert_eq!(raced(&[access(0, 0, false), access(1, 0, false)]), []);
         assert_eq!(raced(&[access(0, 0, true), access(0, 0, true)]), []);
-        // The last write has the first before it already, through the read between them.
+        // The first write comes before the last one already, through the read between them.
         assert_eq!(raced(&[access(0, 0, true), access(1, 0, false), access(2, 0, true)]), [(0, 1), (1, 2)]);
-        // What word 1 has put in order does not race on word 0.
+        // Accesses that are ordered by word 1 do not race on word 0.
         let published = [access(0, 0, true), access(0, 1, true), access(1, 1, false), access(1, 0, false)];
         assert_eq!(raced(&published), [(0, 1)]);
-        // Nor does what a lock has.
+        // Accesses that are ordered by a lock do not race either.
         let lock = |cpu| Access { waits: true, ..access(cpu, 1, true) };
         assert_eq!(raced(&[lock(0), access(0, 0, true), lock(0), lock(1), access(1, 0, true), lock(1)]), []);
     }

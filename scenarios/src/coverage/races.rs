@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Two routines and the object that they raced on.
+/// Two routines, and the object on which they raced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Raced {
     object: String,
@@ -10,19 +10,19 @@ struct Raced {
     second: &'static str,
 }
 
-/// Two routines that raced on an object, either way round.
+/// Two routines that raced on an object, in either order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RacePair {
-    /// What the object is called, whichever of its kind: `page[*]._refcount`.
+    /// The name of the object, which is the same for all of its kind: `page[*]._refcount`.
     pub object: String,
     /// The two routines, in alphabetical order.
     pub routines: [&'static str; 2],
-    /// How often each of them came first. Of a routine that raced with itself all stands with the first.
+    /// How often each of them came first. If a routine raced with itself, the first number has all races.
     pub first: [u64; 2],
 }
 
 impl RacePair {
-    /// Races, either way round.
+    /// The number of races, in either order.
     pub fn times(&self) -> u64 {
         self.first[0] + self.first[1]
     }

@@ -12,7 +12,7 @@ use super::order::{Access, Order, Raced};
 use crate::oracle::{Logged, What};
 use crate::world::World;
 
-/// What follows the name of a semaphore in that of the words its waiters look at.
+/// The end of the names of the words at which the waiters of a semaphore look. The name of the semaphore stands before it.
 const GRANTED: &str = ".granted[";
 
 /// Reads the logs of a world's runs.
@@ -28,7 +28,7 @@ impl<'w> Reader<'w> {
         Reader { world, buffers, names: BTreeMap::new() }
     }
 
-    /// Adds a run's lines and races to `coverage`; answers the digest of its order.
+    /// Adds the lines and races of a run to `coverage`. Answers the digest of its order.
     pub(super) fn read(&mut self, log: &[Logged], coverage: &mut Coverage) -> u64 {
         let mut order = Order::new(self.world.kernel().config.cpus);
         let mut raced = Vec::new();
@@ -107,18 +107,18 @@ impl<'w> Reader<'w> {
         self.names.entry(loc).or_insert_with(|| self.world.kernel().core().memory.describe(loc))
     }
 
-    /// The word of the semaphore, for a word that says to a waiter that he has it.
+    /// The word of the semaphore, for a word that tells a waiter that it has the semaphore.
     fn semaphore(&mut self, loc: Loc) -> Loc {
         let name = self.name(loc);
         let Some((semaphore, slot)) = name.split_once(GRANTED) else { return loc };
         let (semaphore, slot) = (semaphore.to_owned(), slot.trim_end_matches(']').parse().unwrap_or(0_u32));
-        // The slots stand right behind the semaphore.
+        // The slots come right after the semaphore.
         let count = Loc(loc.0 - slot - 1);
         assert_eq!(self.name(count), semaphore, "simulator defect: the slots of a semaphore are elsewhere");
         count
     }
 
-    /// What the word of a race is called, whichever of its kind it is.
+    /// The name of the word of a race, which is the same for all words of its kind.
     fn object(&mut self, first: &Access, second: &Access) -> String {
         match second.entry.or(first.entry) {
             Some(level) => entry_of(level).to_owned(),
@@ -133,7 +133,7 @@ fn access(entry: &Logged, loc: Loc, what: u64, place: Option<&Location<'_>>) -> 
     Access { cpu: entry.cpu, routine, loc, entry: None, writes: false, waits: false, what }
 }
 
-/// The level of the entry that the first event of a log accessed, which the step says right after it.
+/// The level of the entry that the first event of a log accessed. The next event of the step says it.
 fn level(log: &[Logged]) -> Option<Level> {
     let (first, rest) = log.split_first()?;
     let same_step = rest.iter().take_while(|entry| (entry.step, entry.cpu) == (first.step, first.cpu));
@@ -144,7 +144,7 @@ fn level(log: &[Logged]) -> Option<Level> {
     })
 }
 
-/// Who made an access: the innermost routine; outside the kernel, user code, the page walker or a device.
+/// Who made an access: the innermost routine, or outside the kernel user code, the page walker or a device.
 fn routine(entry: &Logged, place: Option<&Location<'_>>) -> &'static str {
     match (entry.stack.last(), place.map(Location::file)) {
         (Some(routine), _) => routine.name,
@@ -155,7 +155,7 @@ fn routine(entry: &Logged, place: Option<&Location<'_>>) -> &'static str {
     }
 }
 
-/// What the kernel calls an entry.
+/// The kernel's name of an entry.
 fn entry_of(level: Level) -> &'static str {
     match level {
         Level::Pgd => "pgd",

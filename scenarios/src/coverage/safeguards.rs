@@ -1,18 +1,18 @@
-//! Which safeguards the code came to, and which of them made a difference.
+//! Which safeguards the code consulted, and which of them decided.
 
 use sim_gup::CATALOGUE;
 use sim_mm::{Kernel, Safeguard, Shape};
 
-/// In how many runs something became of one safeguard.
+/// The number of runs in which one safeguard was there, was consulted, or decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// The kernel had it.
     pub in_force: u64,
     /// The kernel had it, and the code consulted it.
     pub consulted: u64,
-    /// It decided: the code, without it, would have done something else. See [`Shape`].
+    /// The safeguard decided: without it, the code would have done something else. See [`Shape`].
     pub decided: u64,
-    /// The code came to where it is consulted, and the kernel did not have it.
+    /// The code came to the place at which the safeguard is consulted, and the kernel did not have it.
     pub missed: u64,
 }
 
@@ -42,12 +42,12 @@ impl Safeguards {
         }
     }
 
-    /// What became of a safeguard.
+    /// The numbers of a safeguard.
     pub fn of(&self, safeguard: Safeguard) -> Tally {
         self.0[safeguard.id()]
     }
 
-    /// How many safeguards that holds of.
+    /// The number of safeguards for which that holds.
     pub fn count(&self, holds: impl Fn(&Tally) -> bool) -> usize {
         self.0.iter().filter(|tally| holds(tally)).count()
     }

@@ -51,8 +51,9 @@ impl Schedules {
         times.values().filter(|times| **times == 1).count() as u64
     }
 
-    /// The probability, by Good and Turing's estimate, that the next run has a schedule that none had
-    /// so far: schedules seen once, a run. As if runs were drawn alike, which those of a portfolio nearly are.
+    /// The probability, by the estimate of Good and Turing, that the next run has a schedule that no run had so far. It is
+    /// the number of schedules that were seen once, divided by the number of runs. The estimate assumes that all runs are
+    /// drawn alike. The runs of a portfolio nearly are.
     pub fn unseen(&self) -> f64 {
         if self.0.is_empty() { 1.0 } else { self.seen_once() as f64 / self.runs() as f64 }
     }

@@ -13,17 +13,17 @@ use crate::world::{STEP_BOUND, SetupError, World};
 /// Runs that a thread takes at a time.
 const BLOCK: u64 = 64;
 
-/// What a campaign's runs covered.
+/// What the runs of a campaign covered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// What adds up over campaigns.
+    /// The part that adds up over campaigns.
     pub coverage: Coverage,
     /// The schedules of its runs.
     pub schedules: Schedules,
 }
 
-/// Traces the campaign's runs. `progress` hears of runs done, `stop` may end it at any time: then the survey
-/// is of the runs before the first that is missing.
+/// Traces the runs of the campaign. `progress` hears of runs that are done. `stop` may end it at any time. Then the survey
+/// has the runs before the first that is missing.
 ///
 /// # Errors
 /// As [`World::new`].

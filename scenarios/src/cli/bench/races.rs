@@ -16,14 +16,14 @@ use crate::explore::{Campaign, Goal, Strategy};
 use crate::library::{self, Loaded};
 use crate::scenario::{Case, Expect};
 
-/// From the first run number of one campaign to that of the next.
+/// The distance from the first run number of one campaign to that of the next.
 pub(super) const APART: u64 = 10_000_000;
 
-/// The first is what the others are compared with.
+/// The strategies. The others are compared with the first.
 const STRATEGIES: [Strategy; 6] =
     [Strategy::Portfolio, Strategy::Random, Strategy::Sticky, Strategy::Pct(2), Strategy::Pct(3), Strategy::Pos];
 
-/// What a race should be found in, in milliseconds.
+/// The milliseconds in which a race should be found.
 const GOAL: f64 = 100.0;
 
 /// One campaign.
@@ -40,7 +40,7 @@ struct Search {
 struct Searches(Vec<Search>);
 
 impl Searches {
-    /// What half of the campaigns needed at most: runs, unless half of them found nothing.
+    /// The runs that half of the campaigns needed at most. `None`, if half of them found nothing.
     fn median_runs(&self) -> Option<u64> {
         let mut runs: Vec<u64> = self.0.iter().map(|search| search.runs.unwrap_or(u64::MAX)).collect();
         runs.sort_unstable();
@@ -66,7 +66,7 @@ impl Searches {
         self.0.iter().filter(|search| search.runs.is_none()).count()
     }
 
-    /// Runs of the campaign that needed most; the sign if one found nothing.
+    /// The runs of the campaign that needed most. If a campaign found nothing, it is the limit with the sign `>`.
     fn worst_runs(&self, limit: u64) -> String {
         let worst = self.0.iter().filter_map(|search| search.runs).max().unwrap_or(0);
         if self.missed() > 0 { format!(">{}", thousands(limit)) } else { thousands(worst) }

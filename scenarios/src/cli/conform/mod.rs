@@ -41,7 +41,7 @@ Exit codes: 3 if a line was malformed (the other programs are compared all the s
 else 1 if --program was given and the program diverged; else 0. Without --program a divergence lowers the score, \
 and is no failure.";
 
-/// What is compared, and what came of it.
+/// The programs that are compared, and the results.
 struct Compared {
     programs: Vec<Program>,
     verdicts: Vec<Verdict>,
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     let bar = output.progress_in("programs", "conform", programs.len() as u64);
     let verdicts = compare_all(&programs, args.kernel, jobs, interrupts.watch(), &|| bar.inc(1));
     bar.finish_and_clear();
-    // What an interrupt left out is said, and counts for nothing.
+    // Programs that an interrupt left out are reported, and do not count.
     let begun = |(program, verdict): (Program, Option<Verdict>)| Some((program, verdict?));
     let all = programs.len();
     let (programs, verdicts): (Vec<_>, Vec<_>) = programs.into_iter().zip(verdicts).filter_map(begun).unzip();
@@ -159,7 +159,7 @@ impl Divergence<'_> {
     }
 }
 
-/// Divergences that the text lists at the most.
+/// The most divergences that the text lists.
 const LISTED: usize = 10;
 
 /// Where programs diverged, for people.

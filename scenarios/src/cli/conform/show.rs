@@ -8,7 +8,7 @@ use crate::conform::program::Step;
 use crate::conform::trace::{Args, Returned};
 use crate::conform::{Ended, Observation, Program, Verdict};
 
-/// Steps before the last that are shown.
+/// The number of steps before the last that are shown.
 const BEFORE: usize = 3;
 
 /// For people.

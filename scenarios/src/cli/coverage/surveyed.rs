@@ -1,9 +1,9 @@
-//! What surveying has come to.
+//! The results of surveying so far.
 
 use crate::coverage::{Coverage, Schedules};
 use crate::explore::Strategy;
 
-/// What became of all subjects.
+/// The results for all subjects.
 pub(super) struct Surveyed {
     pub(super) strategy: Strategy,
     pub(super) seed: u64,

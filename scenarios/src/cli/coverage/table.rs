@@ -8,10 +8,10 @@ use crate::coverage::{Lines, Races, Safeguards, Schedules, Tally};
 use crate::prose::{USUAL_WIDTH, wrapped};
 use crate::table::{Side, Table};
 
-/// Pairs that raced, if not all are asked for.
+/// The number of pairs that are shown, if not all are asked for.
 const PAIRS: usize = 15;
 
-/// Distinct schedules are told after 4 runs, 16, 64 ...
+/// The number of distinct schedules is shown after 4 runs, after 16, after 64, and so on.
 const TOLD: u32 = 2;
 
 pub(super) fn lines(all: &Surveyed, never_stepped: bool, all_races: bool) -> Vec<String> {
@@ -65,7 +65,7 @@ fn safeguards(safeguards: &Safeguards) -> Vec<String> {
     text
 }
 
-/// A dash for none.
+/// The number, or a dash for none.
 fn number(number: u64) -> String {
     if number == 0 { "-".to_owned() } else { thousands(number) }
 }

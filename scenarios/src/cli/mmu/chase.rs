@@ -61,14 +61,14 @@ impl Args {
             Size::Base => "4k",
             Size::Large => "2m",
         };
-        // A profile of the user's own may be called anything.
+        // A profile of the user may have any name.
         let name = profile.name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
         let usual = || PathBuf::from(format!("chase-{name}-{size}.svg"));
         self.svg.clone().map(|file| file.unwrap_or_else(usual))
     }
 }
 
-/// A paging-structure cache, by what its entries are made from.
+/// A paging-structure cache, under the name of the entries that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Structure {
     Pde,
@@ -177,7 +177,7 @@ fn tell(points: &[Point], capacities: &[Capacity], profile: &Profile, size: Page
     }
 }
 
-/// Columns of the breakdown: more are hard to read, so of many points those are shown that differ.
+/// The most columns that stand side by side in the breakdown, because more are hard to read.
 const COLUMNS: usize = 10;
 
 fn tell_cycles(points: &[Point], output: &mut Output) {
@@ -253,9 +253,9 @@ fn plot(about: &str, profile: &Profile, size: PageSize, capacities: &[Capacity],
     }
 }
 
-/// Writes a file: whole, or not at all.
+/// Writes a file. The file is complete, or it is not written at all.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    // What is there and no file, a pipe or a device, must not be replaced by one.
+    // If a pipe or a device is at that place, a file must not replace it.
     if file.metadata().is_ok_and(|found| !found.is_file()) {
         return std::fs::write(file, text);
     }
@@ -276,7 +276,7 @@ fn nanoseconds(cycles: f64, profile: &Profile) -> f64 {
     cycles * 1000.0 / f64::from(profile.mhz)
 }
 
-/// A number of bytes in the largest unit that it is a multiple of, or nearly.
+/// A number of bytes in the largest unit of which it is a multiple, or nearly one.
 fn bytes(bytes: u64) -> String {
     let (unit, name) = match bytes {
         0..0x10_0000 => (10, "KiB"),

@@ -52,9 +52,9 @@ enum PolicyArg {
     Adversarial,
 }
 
-/// Runs that sample a program.
+/// The number of runs that sample a program.
 const SAMPLED: u64 = 2_000;
-/// Runs after which exploring a program gives up.
+/// The number of runs after which the exploration of a program is given up.
 const MOST: u64 = 5_000_000;
 
 #[derive(Default)]
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         Policy::Profile => Some(profile::open(&args.profile).map_err(Failure::bad_input)?.profile),
         _ => None,
     };
-    // The other policies leave nothing to choose: one run is all that there is.
+    // The other policies leave nothing to choose, so there is only one run.
     let adversarial = args.policy == PolicyArg::Adversarial;
     let budget = match args.exhaustive || !adversarial {
         true => Budget::Exhaustive(args.runs.unwrap_or(MOST)),
@@ -162,7 +162,7 @@ impl Totals {
     }
 }
 
-/// Tells of a program: one line, and one more for each thing that is not as it should be.
+/// Prints a line about a program, and one more line for each thing that is not as it should be.
 fn tell(output: &mut Output, program: &Program, report: &Report, held_to_all: bool) {
     let (reached, demanded) = report.reached();
     let wrong = report.outside() > 0 || held_to_all && reached < demanded;

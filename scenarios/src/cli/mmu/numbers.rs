@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Numbers(Vec<RangeInclusive<u64>>);
 
-/// A range of more numbers than this goes by powers of two, unless a step is given.
+/// Of a range with more numbers than this, only the powers of two are taken, unless a step is given.
 const WIDE: u64 = 16;
 
 impl Numbers {
@@ -30,8 +30,8 @@ impl Numbers {
         text.split(',').map(item).collect::<Result<_, _>>().map(Numbers)
     }
 
-    /// Each number once, in order. Of a range every `step`-th, and its last; without a step, a wide range has
-    /// those of the `landmarks` that lie in it.
+    /// Each number once, in order. Of a range, every `step`-th number and the last are taken. Without a step, a wide range
+    /// also has those of the `landmarks` that lie in it.
     pub(crate) fn list(&self, step: Option<u64>, landmarks: &[u64]) -> Vec<u64> {
         let mut numbers: Vec<u64> = self.0.iter().flat_map(|range| spread(range, step, landmarks)).collect();
         numbers.sort_unstable();

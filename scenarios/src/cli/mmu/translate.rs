@@ -1,4 +1,4 @@
-//! `mmsim mmu translate`: cases of one access from a file or stdin, what came of each to stdout.
+//! `mmsim mmu translate`: reads cases of one access from a file or stdin, and writes the answers to stdout.
 
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -43,7 +43,7 @@ impl From<Maker> for Vendor {
     }
 }
 
-/// All lines so far.
+/// The sums over all lines so far.
 #[derive(Debug, Default)]
 struct Total {
     lines: u64,

@@ -63,7 +63,7 @@ fn look_up(args: &Args) -> Result<WalkReport, Failure> {
                 }
                 Ok(_) => {}
                 Err(error) if args.id.is_none() => return Err(at(&name, number, &error)),
-                // It may be the one that is looked for.
+                // It may be the case that is looked for.
                 Err(error) => first_bad = first_bad.or(Some(at(&name, number, &error))),
             }
         }

@@ -9,15 +9,15 @@ use sim_mmu::{DataOp, VirtAddr};
 use super::super::trace::{Access, Args, Returned};
 use super::actor::{Actor, Code, note};
 
-/// Whose instruction an access is.
+/// On whose behalf an access is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Via {
     User,
-    /// A system call, on behalf of the process: what would be a signal is an errno.
+    /// A system call, on behalf of the process. It returns an errno where user code would get a signal.
     Kernel,
 }
 
-/// Loads, stores and fetches of user code; or `copy_from_user()` and `copy_to_user()`.
+/// Loads, stores and fetches of user code, or `copy_from_user()` and `copy_to_user()`.
 pub(super) fn touch<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
     let (page, pages) = (args.pg?, args.n?);
     let via = match args.via.as_deref()? {
@@ -35,7 +35,7 @@ pub(super) fn touch<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
         let mut accesses = Vec::new();
         for page in page..page + pages {
             let access = match user_access(actor.cpu, actor.page(page), data).await {
-                // What is fetched is not told.
+                // A trace does not have the bytes that were fetched.
                 Ok(_) if data == DataOp::Fetch => Access::Value(0),
                 Ok(word) => Access::Value(word as u8),
                 Err(Killed::Signal(signal)) if via == Via::User => Access::Failed(signal.to_string()),

@@ -1,4 +1,4 @@
-//! The process that acts, and what its operations return.
+//! The process that acts, and the return values of its operations.
 
 use std::pin::Pin;
 
@@ -40,7 +40,7 @@ impl<'m> Actor<'m> {
     }
 }
 
-/// What a system call returns.
+/// The result of a system call that returns a number.
 pub(super) fn returned(result: Result<i64, Errno>) -> Returned {
     match result {
         Ok(ret) => Returned { ret: Some(ret), ..Returned::default() },
@@ -48,12 +48,12 @@ pub(super) fn returned(result: Result<i64, Errno>) -> Returned {
     }
 }
 
-/// The same for one that returns nothing.
+/// The result of a system call that returns nothing.
 pub(super) fn done(result: Result<(), Errno>) -> Returned {
     returned(result.map(|()| 0))
 }
 
-/// Notes what came of the access to a page: one more of the last run, or a new one.
+/// Notes the result of the access to a page. It is added to the last run of pages, or it begins a new one.
 pub(super) fn note(runs: &mut Vec<(u64, u64, Access)>, page: u64, access: Access) {
     match runs.last_mut() {
         Some((first, pages, last)) if *first + *pages == page && *last == access => *pages += 1,

@@ -24,7 +24,7 @@ fn prot(text: &str) -> Option<Prot> {
     })
 }
 
-/// Flags joined by commas, by their names in a trace; `none` is no flag.
+/// Flags joined by commas, by their names in a trace. `none` means no flag.
 fn flags<F: Copy + std::ops::BitOr<Output = F> + Default>(text: &str, names: &[(&str, F)]) -> Option<F> {
     text.split(',').filter(|name| *name != "none" && !name.is_empty()).try_fold(F::default(), |flags, name| {
         let (_, flag) = names.iter().find(|(known, _)| *known == name)?;

@@ -12,7 +12,7 @@ impl Actor<'_> {
     }
 }
 
-/// A page a call. What comes before the first failure counts.
+/// Does one page in each call. Only the pages before the first failure count.
 pub(super) fn vmsplice_pages<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
     let (start, _) = actor.range(args)?;
     let (pages, slot) = (args.n?, actor.slot(args)?);
@@ -29,7 +29,7 @@ pub(super) fn vmsplice_pages<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'
     }))
 }
 
-/// Reads without waiting, a byte of each buffer.
+/// Reads a byte of each buffer, without waiting.
 pub(super) fn read_pipe<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
     let (wanted, slot) = (args.n?, actor.slot(args)?);
     Some(Box::pin(async move {

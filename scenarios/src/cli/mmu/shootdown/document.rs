@@ -1,4 +1,4 @@
-//! What flushes took, as a document for programs.
+//! The costs of flushes, as a document for programs.
 
 use serde_json::{Value, json};
 use sim_mm::arch::tlb::SINGLE_PAGE_FLUSH_CEILING;

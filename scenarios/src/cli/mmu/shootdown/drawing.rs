@@ -1,4 +1,4 @@
-//! What flushes took, as a drawing: against CPUs on the left, against pages on the right.
+//! The costs of flushes, as a drawing: against CPUs on the left, and against pages on the right.
 
 use sim_mm::arch::tlb::SINGLE_PAGE_FLUSH_CEILING;
 use sim_mmu::Profile;

@@ -1,4 +1,4 @@
-//! What flushes took, as tables for people.
+//! The costs of flushes, as tables for people.
 
 use sim_mm::arch::tlb::SINGLE_PAGE_FLUSH_CEILING;
 use sim_mmu::Profile;
@@ -14,7 +14,7 @@ use crate::table::{Side, Table};
 /// Cycles, or nanoseconds of a clock.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
-    /// The clock, if it is nanoseconds.
+    /// The clock of the processor, if nanoseconds are shown.
     mhz: Option<u32>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn tell(sweep: &Sweep, unit: Unit, output: &mut Output) {
     }
 }
 
-/// What the table comes to.
+/// The lines below the table, which sum it up.
 fn lines(sweep: &Sweep, unit: Unit) -> Vec<String> {
     let fitted = |line: &Line, what: &str| {
         let sign = if line.slope < 0.0 { "-" } else { "+" };
@@ -89,7 +89,7 @@ fn lines(sweep: &Sweep, unit: Unit) -> Vec<String> {
     lines
 }
 
-/// Where the cycles of the largest flush went, on some of its CPUs.
+/// What the cycles of the largest flush were spent on, on some of its CPUs.
 pub(super) fn tell_cycles(sweep: &Sweep, output: &mut Output) {
     let Some((cpus, pages)) = sweep.cpus.last().zip(sweep.pages.last()) else { return };
     let Some(largest) = sweep.measured.last().and_then(|row| row.last()) else { return };
