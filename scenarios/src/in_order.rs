@@ -1,11 +1,11 @@
-//! Work on many things by some threads.
+//! Work on many things by several threads, with the results in order.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Does `work` on each thing, by `jobs` threads. The results come in the order of the things, whichever thread was first;
-/// `None` for those that were not begun when `stop` was set. Each thread has a value of its own, which `begin` makes.
+/// Does `work` on each thing, by `jobs` threads. The results come in the order of the things, whichever thread was first. A
+/// thing that was not begun when `stop` was set has `None`. Each thread has a value of its own, which `begin` makes.
 pub(crate) fn in_order<T: Sync, S, R: Send>(
     things: &[T],
     jobs: usize,

@@ -2,18 +2,18 @@
 
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
-/// Columns where there is no terminal.
+/// The number of columns if there is no terminal.
 pub(crate) const USUAL_WIDTH: usize = 80;
 
-/// Columns that a line is indented by where it goes on, beyond those of its beginning.
+/// By how many columns the continuation of a line is indented more than its beginning.
 const HANG: usize = 4;
 
-/// A line, broken at blanks. A word that alone is too wide stays whole.
+/// A line, broken at blanks. A word that is too wide by itself stays whole.
 pub(crate) fn wrapped(line: &str, width: usize) -> String {
     broken(line, width).join("\n")
 }
 
-/// A line `LABEL: COMMAND`, broken as a shell joins it again. What is quoted in a command stays on one line.
+/// A line `LABEL: COMMAND`. It is broken so that a shell joins it again. A quoted part of a command stays on one line.
 pub(crate) fn command(label: &str, command: &str, width: usize) -> String {
     let line = format!("{label}: {command}");
     if textwrap::core::display_width(&line) <= width || command.contains(['\'', '"', '\\']) {

@@ -1,4 +1,4 @@
-//! What a sentence calls things: by the names of the scenario, and by the lines of a diagram.
+//! The names that a sentence uses: those of the scenario, and the numbers of the lines of a diagram.
 
 use sim_mm::MmId;
 use sim_mmu::VirtAddr;
@@ -31,7 +31,7 @@ impl Names for Called<'_> {
         self.world.page_name(mm, va).unwrap_or_else(|| unnamed(va))
     }
 
-    /// The name alone, if no other process has one of that name there.
+    /// The name alone, if no other process has a mapping of that name there.
     fn page_of(&self, mm: MmId, va: VirtAddr) -> String {
         let name = self.world.page_name(mm, va);
         let others = self.world.process_names().into_iter().filter(|(other, _)| *other != mm);

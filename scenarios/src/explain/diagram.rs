@@ -11,7 +11,7 @@ use super::story::Story;
 /// The widest line, so that a diagram survives a mail.
 pub const WIDTH: usize = 75;
 
-/// Columns left of the first CPU's: the step's number.
+/// The width of the number of a line, which stands left of the column of the first CPU.
 const MARGIN: usize = 4;
 
 /// Blanks between two columns.
@@ -59,7 +59,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// As wide as their text, or, where that is too much, the widest cut down.
+    /// Columns as wide as their text. If that is too much, the widest columns are made narrower.
     fn of(story: &Story, cpus: &[CpuId]) -> Columns {
         let natural = |cpu: &CpuId| {
             let lines = story.lines.iter().filter(|line| line.cpu == *cpu);
@@ -81,7 +81,7 @@ impl Columns {
         Columns { widths }
     }
 
-    /// One cell of one column; text that does not fit goes on below, indented.
+    /// One cell of one column. Text that does not fit goes on below, indented.
     fn cell(&self, text: &mut String, number: Option<usize>, column: usize, depth: usize, what: &str) {
         let indent = depth.min(DEEPEST);
         let start: usize = self.widths[..column].iter().sum();
@@ -114,7 +114,7 @@ fn head(text: &mut String, story: &Story, cpus: &[CpuId], columns: &Columns) {
     }
 }
 
-/// Breaks at blanks, or within a word that alone is too long. Parts after the first are two shorter.
+/// Breaks a text at blanks, or within a word that is too long by itself. The parts after the first are shorter by two.
 fn fold(text: &str, room: usize) -> Vec<String> {
     let mut parts: Vec<String> = vec![String::new()];
     for word in text.split(' ') {

@@ -65,7 +65,7 @@ impl Places {
                     places.note(step[0].step, entry.loc, (mm, VirtAddr(place)));
                 }
             }
-            // What the kernel says of itself is surer.
+            // If the kernel says itself which page an entry is for, that is more certain.
             for logged in step {
                 if let What::Mm(Mm::PteChanged { mm, va, .. }) = logged.what {
                     places.note(logged.step, entry.loc, (mm, va));

@@ -15,11 +15,11 @@ pub(super) enum Count {
     Map,
 }
 
-/// Something that happened, as far as a reader wants to know of it.
+/// Something that happened, as far as it matters to a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
-    /// An entry was read, or changed if `old` and `new` differ. `owner` is the process in whose tables it stands, if
-    /// the line is another's.
+    /// An entry was read, or changed if `old` and `new` differ. `owner` is the process in whose tables it stands, if this is
+    /// not the process of the line.
     Entry {
         level: Level,
         owner: Option<String>,
@@ -29,15 +29,15 @@ pub(super) enum Fact {
         old: Entry,
         new: Entry,
     },
-    /// A count had these values one after the other; one value alone was read.
+    /// A count had these values one after the other. If there is only one value, it was read.
     Count { count: Count, pfn: Pfn, values: Vec<u64>, freed: bool },
-    /// A frame left the free list; for a table, with the level of its entries.
+    /// A frame left the free list. If it is for a table, `level` is the level of its entries.
     Allocated { pfn: Pfn, level: Option<Level> },
     /// A frame went to the free list.
     Freed { pfn: Pfn },
-    /// One frame's contents went to another.
+    /// The contents of one frame were copied to another.
     Copied { from: Pfn, to: Pfn },
-    /// A page's contents were read or written, by user code through a translation or by a device.
+    /// The contents of a page were read or written, by user code through a translation or by a device.
     Touched {
         of: Option<PageOf>,
         pfn: Pfn,
@@ -47,9 +47,9 @@ pub(super) enum Fact {
         through: Option<u32>,
         device: bool,
     },
-    /// The hardware said in an entry that its page is dirty.
+    /// The hardware set the dirty bit of an entry.
     Dirtied { of: Option<PageOf>, pfn: Pfn },
-    /// What user code had stored in a word of a page left the store buffer.
+    /// A store of user code to a word of a page left the store buffer.
     Drained { of: PageOf, word: u32, value: u64 },
     /// A walk began with a cached entry of an upper level.
     Began { level: Level, table: Pfn },
@@ -61,11 +61,11 @@ pub(super) enum Fact {
     Dropped { target: CpuId, pcid: Option<Pcid> },
     /// An interrupt was sent.
     Sent { target: CpuId },
-    /// An interrupt was taken; `inside` a routine, not user code.
+    /// An interrupt was taken: `inside` a routine of the kernel, or in user code.
     Taken { inside: bool },
     /// A flush of the page's translations began.
     FlushBegun { id: u64, of: PageOf },
-    /// It was complete.
+    /// The flush was complete.
     FlushDone { id: u64, of: PageOf },
     /// GUP handed out a page.
     Pinned { id: u64, of: PageOf, pfn: Pfn },
@@ -77,7 +77,7 @@ pub(super) enum Fact {
     NoMemory { what: &'static str },
     /// A word of a kernel object was used after its end.
     ObjectUsed { word: String },
-    /// A task waits for what never comes.
+    /// A task waits for something that never comes.
     Waits { what: String },
     /// A call returned.
     Returned { value: String },
@@ -105,7 +105,7 @@ impl Fact {
     }
 }
 
-/// A word of a page, behind the name of the page: `[8]` by its offset, and nothing for the first.
+/// What follows the name of a page for one of its words: `[8]` by its offset, and nothing for the first word.
 struct Word(u32);
 
 impl fmt::Display for Word {
@@ -117,7 +117,7 @@ impl fmt::Display for Word {
     }
 }
 
-/// Frame and write permission: what tells entries apart that matter here.
+/// Frame and write permission. By these a reader tells entries apart.
 fn brief(level: Level, entry: Entry) -> String {
     match () {
         () if entry.is_none() => "none".to_owned(),

@@ -12,14 +12,14 @@ pub(super) struct Line {
     /// The step of the run.
     pub(super) step: u64,
     pub(super) cpu: CpuId,
-    /// The address space of the task whose line it is.
+    /// The address space of the task that does what the line says.
     pub(super) space: Option<MmId>,
     /// The active routines, outermost first.
     pub(super) stack: Vec<Routine>,
     pub(super) fact: Fact,
-    /// What is established here.
+    /// The remark: what is established at this line.
     pub(super) remark: Option<String>,
-    /// This is where it goes wrong.
+    /// Whether it goes wrong at this line.
     pub(super) bad: bool,
 }
 
@@ -28,8 +28,8 @@ impl Line {
         Line { step, cpu, space: None, stack: stack.to_vec(), fact, remark: None, bad: false }
     }
 
-    /// The routines to show: the outermost, which is the system call or the interrupt, and the innermost that
-    /// tells.
+    /// The routines to show. One is the outermost: the system call or the interrupt. The other is the innermost routine that
+    /// is more than a helper.
     pub(super) fn outline(&self) -> Vec<String> {
         let mut shown: Vec<Routine> = self.stack.first().copied().into_iter().collect();
         shown.extend(telling(&self.stack).filter(|routine| shown.first() != Some(routine)));

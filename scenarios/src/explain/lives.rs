@@ -1,4 +1,4 @@
-//! Where the frame or the object that a finding is about was allocated last before it, and freed.
+//! The last allocation and the last free, before a finding, of the frame or the object that it is about.
 
 use sim_core::Event as Core;
 use sim_mm::Event as Mm;
@@ -11,16 +11,17 @@ use crate::world::World;
 
 /// The last allocation and the last free of what a finding is about.
 pub(super) struct Lives<'t> {
-    /// Nothing says where an object is allocated; a frame may have been there before the run.
+    /// The last allocation. `None` for an object, because no event tells of its allocation, and for a frame that was
+    /// there before the run.
     pub(super) allocated: Option<&'t Logged>,
     pub(super) freed: Option<&'t Logged>,
-    /// What they are about.
+    /// The name of the frame or the object.
     what: String,
     is_frame: bool,
 }
 
 impl<'t> Lives<'t> {
-    /// Those of what the finding is about, if that is a frame or an object.
+    /// The lives of what the finding is about, if that is a frame or an object.
     pub(super) fn of(world: &World<'_>, trace: &'t Trace, finding: &Finding) -> Option<Lives<'t>> {
         let last = trace.log.last().map_or(0, |entry| entry.step);
         let end = if finding.is_at_rest() { u64::MAX } else { last };
@@ -50,7 +51,7 @@ impl<'t> Lives<'t> {
         self.is_frame && self.allocated.is_none()
     }
 
-    /// The same in sentences, in the order in which it happened.
+    /// The allocation and the free in sentences, in the order in which they happened.
     fn told(&self, spaces: &Spaces<'_>, called: &Called<'_>) -> String {
         let by = |Logged { step, cpu, stack, .. }: &Logged| {
             let thread =
@@ -80,7 +81,7 @@ impl<'t> Lives<'t> {
     }
 }
 
-/// Of a use after free: where what was used was allocated last, and freed, in sentences. `lines` are the steps of the
+/// For a use after free, sentences on the last allocation and the last free of what was used. `lines` are the steps of the
 /// lines of the diagram.
 pub(super) fn told(world: &World<'_>, trace: &Trace, lines: Vec<u64>) -> Option<String> {
     let is_use = |finding: &&Finding| {

@@ -25,8 +25,8 @@ use crate::explore::Trace;
 use crate::oracle::Finding;
 use crate::world::World;
 
-/// A finding with its diagram and its consequence, as text of at most [`WIDTH`] columns. Of the steps that are in
-/// none of the ranges `matters`, from first to last, nothing is drawn.
+/// A finding with its diagram and its consequence, as text of at most [`WIDTH`] columns. `matters` has ranges of steps, from
+/// first to last. A step that is in no range is not drawn.
 pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(u64, u64)]) -> String {
     let story = story::Story::of(world, trace, finding, matters);
     let mut text = format!("{}\n\n", finding.title());
@@ -35,7 +35,7 @@ pub fn explain(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(
         text.push('\n');
     }
     text.push_str(&diagram::wrap(&story.consequence, WIDTH));
-    // What other oracles say of the same step.
+    // The findings of other oracles at the same step.
     for other in trace.findings.iter().filter(|other| other.oracle() != finding.oracle()) {
         let also = format!("{}: {}", other.oracle(), story.also(world, other));
         text.push_str(&diagram::wrap(&also, WIDTH));

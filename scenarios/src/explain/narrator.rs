@@ -1,4 +1,5 @@
-//! What a step did that touches the finding: its frame, an entry that leads to it, its page, a flush of the page.
+//! Tells what a step did that concerns the finding: its frame, an entry that leads to the frame, its page, or a flush of
+//! the page.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::explore::Trace;
 use crate::oracle::{Finding, Logged, OracleId, Violation, What};
 use crate::world::World;
 
-/// The frame that a check's value was read from: through the last translation that gave it.
+/// The frame from which the value of a check was read: that of the last translation through which it was read.
 fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
     let Violation::Value { is: checked, .. } = finding.violation else { return None };
     trace.log.iter().rev().find_map(|entry| match entry.what {
@@ -23,7 +24,7 @@ fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
     })
 }
 
-/// The last step but one in which the CPU of the last step read an entry.
+/// The latest step before the last one in which the CPU of the last step read an entry.
 fn followed(trace: &Trace) -> Option<u64> {
     let last = trace.log.last()?;
     let before = trace.log.iter().rev().find(|entry| {
@@ -38,7 +39,7 @@ fn is_speculation(finding: &Finding) -> bool {
     matches!(finding.violation, Violation::NoSuchTable { by: Walker::Speculation, .. })
 }
 
-/// Knows what the finding is about, and what locations are called.
+/// Knows what the finding is about, and the names of locations.
 pub(super) struct Narrator<'a> {
     world: &'a World<'a>,
     pub(super) frame: Option<Pfn>,
@@ -49,7 +50,7 @@ pub(super) struct Narrator<'a> {
     /// The step in which a speculative walk took a frame for a table.
     speculated: Option<u64>,
     pub(super) spaces: Spaces<'a>,
-    /// The first word of the object that was used after its end, and what the object is called.
+    /// The first word of the object that was used after its end, and the name of the object.
     object: Option<(Loc, String)>,
     /// Whether every access of user code is told.
     of_values: bool,
@@ -59,10 +60,10 @@ pub(super) struct Narrator<'a> {
     flushes: BTreeMap<u64, (MmId, VirtAddr)>,
     /// The page of each pin.
     pins: BTreeMap<u64, (MmId, VirtAddr)>,
-    /// The steps that changed an entry which leads to the frame, or did before: whether it leads there now, and which page
-    /// of shared memory the frame was then.
+    /// The steps that changed an entry which leads to the frame, or led to it before. Each has whether the entry leads there
+    /// now, and which page of shared memory the frame was then.
     sharing: Vec<(u64, bool, Option<SharedPage>)>,
-    /// Where user code last wrote each frame, if the finding is about what it wrote and read.
+    /// The page through which user code last wrote each frame, if the finding is about values that it wrote and read.
     written: BTreeMap<Pfn, (MmId, VirtAddr)>,
 }
 
@@ -110,7 +111,7 @@ impl<'a> Narrator<'a> {
                     if narrator.leads_to_frame(*old) || narrator.leads_to_frame(*new) =>
                 {
                     narrator.pages.push((*mm, *va));
-                    // An entry that leads to another frame now tells of that one.
+                    // If the entry leads to another frame now, the line is about that frame.
                     if narrator.leads_to_frame(*new) || !new.is_present() {
                         let page = if let Sharing::Shared(page) = sharing { Some(*page) } else { None };
                         narrator.sharing.push((entry.step, narrator.leads_to_frame(*new), page));
@@ -144,7 +145,7 @@ impl<'a> Narrator<'a> {
         entry.is_present() && self.is_frame(entry.pfn())
     }
 
-    /// What the line of a log entry calls a page.
+    /// The name of a page in the line of a log entry.
     fn page(&self, at: &Logged, (mm, va): (MmId, VirtAddr)) -> PageOf {
         self.spaces.page(self.spaces.at(at.cpu, at.step), mm, va)
     }
@@ -181,7 +182,7 @@ impl<'a> Narrator<'a> {
             fact.map(|fact| (entry, fact))
         });
         let mut told: Vec<_> = told.collect();
-        // Several walks may come to the same table.
+        // Several walks may reach the same table.
         told.dedup_by(|one, before| matches!(one.1, Fact::Speculated { .. }) && one.1 == before.1);
         told
     }
@@ -197,7 +198,7 @@ impl<'a> Narrator<'a> {
         };
         let known = place.is_some_and(|place| of_call || self.pages.contains(&place));
         let leads = self.leads_to_frame(old) || self.leads_to_frame(new) || Some(at.step) == self.followed;
-        // That a walk read the entry is seen by what it leads to: a fault, or a translation.
+        // The read of an entry by a walk needs no line. A fault or a translation follows from it, and shows it.
         let seen_elsewhere = by == Walker::Hardware && level == Level::Pte && old.pfn() == new.pfn();
         let told = (known || leads) && !seen_elsewhere || self.is_frame(table);
         let of = place.map(|place| self.page(at, place)).filter(|_| !self.is_frame(table));
@@ -228,7 +229,7 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Only where a check is about values does it matter who sees a store from when on.
+    /// Only for a check on values it matters when a store becomes visible to others.
     fn tell_drain(&self, loc: Loc, value: u64, at: &Logged) -> Option<Fact> {
         let (pfn, word) = self.world.kernel().mmu.phys.locate(loc).filter(|_| self.oracle == OracleId::Check)?;
         let page = self.written.get(&pfn)?;
@@ -319,7 +320,7 @@ impl<'a> Narrator<'a> {
         self.at_rest
     }
 
-    /// Whether an entry that is none was taken to lead to the frame: to frame 0, the zero page.
+    /// Whether an empty entry was taken for one that leads to the frame. That can happen to frame 0, the zero page.
     pub(super) fn follows_none(&self) -> bool {
         self.is_zero_page() && self.oracle != OracleId::Check
     }
@@ -329,8 +330,8 @@ impl<'a> Narrator<'a> {
         self.frame == Some(self.world.kernel().zero_page.0)
     }
 
-    /// The page of shared memory that the frame is at a step, as the changes of entries that lead to it say: the last one
-    /// before the step, or else the first one after it that finds the frame mapped.
+    /// The page of shared memory that the frame is at a step. The changes of entries that lead to it say so: the last change
+    /// before the step, or otherwise the first one after it that finds the frame mapped.
     pub(super) fn shared_at(&self, step: u64) -> Option<SharedPage> {
         let before = self.sharing.iter().rev().find(|(at, ..)| *at <= step);
         let (.., page) = before.or_else(|| self.sharing.first().filter(|(_, leads, _)| !leads))?;

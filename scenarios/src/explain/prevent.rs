@@ -22,25 +22,25 @@ use crate::explore::{Campaign, Goal, Strategy, Trace};
 use crate::oracle::Finding;
 use crate::world::World;
 
-/// Other schedules to look at.
+/// The number of other schedules to look at.
 const RUNS: u64 = 2_000;
 
-/// Steps to spend on them for each safeguard, about: of longer runs, fewer are asked.
+/// About how many steps are spent on them for each safeguard. If runs are longer, there are fewer of them.
 const STEPS: u64 = 2_000_000;
 
 /// What prevents a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prevention {
-    /// A safeguard; or several that do it together, and came together.
+    /// A safeguard, or several of one commit that prevent it together.
     pub safeguards: Vec<Safeguard>,
-    /// Other schedules that were looked at.
+    /// The number of other schedules that were looked at.
     pub others: u64,
     /// Whether none of them ended in the finding either.
     pub holds: bool,
 }
 
-/// What `campaign`'s kernel lacks and what, switched on, prevents the schedule of `trace` from
-/// ending in a finding by the same oracle.
+/// The safeguards that the kernel of `campaign` lacks, and that prevent a finding by the same oracle in the schedule of
+/// `trace` if they are switched on.
 pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -> Vec<Prevention> {
     let course = Course::of(trace);
     let finds = |trace: &Trace| trace.findings.iter().any(|found| found.oracle() == finding.oracle());
@@ -69,7 +69,7 @@ pub fn prevented_by(campaign: &Campaign<'_>, trace: &Trace, finding: &Finding) -
     prevented
 }
 
-/// Safeguards that one commit brought, where it brought several.
+/// The groups of safeguards that one commit brought together.
 fn came_together() -> Vec<Vec<Safeguard>> {
     let mut groups: BTreeMap<&str, Vec<Safeguard>> = BTreeMap::new();
     for safeguard in CATALOGUE.safeguards() {
@@ -87,7 +87,8 @@ impl fmt::Display for Prevention {
     }
 }
 
-/// What to print of it: the safeguards that hold, and those that only prevent this schedule; or that there is none.
+/// The text about it: the safeguards that also prevented every other schedule, and those that only prevent this schedule. If
+/// there is none, the text says that.
 pub fn told(prevented: &[Prevention]) -> Vec<String> {
     if prevented.is_empty() {
         return vec!["prevented by: no safeguard that is modelled".to_owned()];
@@ -100,13 +101,13 @@ pub fn told(prevented: &[Prevention]) -> Vec<String> {
     lines.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(word, keys)| format!("{word}{keys}")).collect()
 }
 
-/// What else is to be known of a finding: that it is of a machine on which no such kernel ever ran.
+/// A remark on a finding, if no kernel of that release ever ran on such a machine.
 pub fn reservation(world: &World<'_>) -> Option<String> {
     let config = &world.kernel().config;
     never_built(config.kernel.version, &config.platform).map(|what| format!("note: {what}"))
 }
 
-/// The kernel with the safeguards on, and with the designs that come with them; `None` if it has them already.
+/// The kernel with the safeguards on, and with the designs that come with them. `None`, if it has them already.
 fn switched_on(kernel: KernelConfig, safeguards: &[Safeguard]) -> Option<KernelConfig> {
     let changed = safeguards.iter().fold(kernel, |kernel, safeguard| kernel.with(CATALOGUE, *safeguard));
     (changed != kernel).then_some(changed)

@@ -30,7 +30,7 @@ pub(super) fn relevant(mut lines: Vec<Line>, finding: &Finding, last: u64) -> Ve
     merge(lines)
 }
 
-/// Takes out what `unwanted` says, in one pass from the front; it sees the lines that are left.
+/// Removes the lines that `unwanted` names, in one pass from the front. `unwanted` sees the lines that are left.
 fn drop_where(lines: &mut Vec<Line>, last: u64, unwanted: impl Fn(&[Line], usize) -> bool) {
     let mut i = 0;
     while i < lines.len() {
@@ -42,7 +42,7 @@ fn drop_where(lines: &mut Vec<Line>, last: u64, unwanted: impl Fn(&[Line], usize
     }
 }
 
-/// What the table held that is about to be freed.
+/// Whether it is about an entry in the table that is about to be freed.
 fn is_content_of_table(fact: &Fact) -> bool {
     matches!(fact, Fact::Entry { table: Some(_), .. })
 }
@@ -54,7 +54,7 @@ fn place(fact: &Fact) -> Option<(sim_core::Loc, sim_mmu::Entry, sim_mmu::Entry)>
     }
 }
 
-/// An entry was read, and the next to change it is the same CPU, from what it read.
+/// Whether a CPU read an entry, and the next change of the entry is by the same CPU and replaces what it read.
 fn is_told_by_the_change(lines: &[Line], i: usize) -> bool {
     let Some((loc, _, read)) = place(&lines[i].fact).filter(|_| lines[i].fact.is_read()) else { return false };
     let mut changes = lines[i + 1..]
@@ -66,7 +66,7 @@ fn is_told_by_the_change(lines: &[Line], i: usize) -> bool {
     })
 }
 
-/// The CPU saw the same in the entry when it last looked, or put it there.
+/// Whether the CPU read the same in the entry the last time, or wrote it there.
 fn is_known_already(lines: &[Line], i: usize) -> bool {
     let Some((loc, _, read)) = place(&lines[i].fact).filter(|_| lines[i].fact.is_read()) else { return false };
     let mut before = lines[..i].iter().rev().filter(|line| {
@@ -77,7 +77,7 @@ fn is_known_already(lines: &[Line], i: usize) -> bool {
     })
 }
 
-/// A count that nobody decides by: the mapcount matters where it is read, or where it is what is wrong.
+/// Whether a count decides nothing. The mapcount matters only if it is read, or if the finding is that it is wrong.
 fn decides_nothing(lines: &[Line], i: usize, oracle: OracleId) -> bool {
     let Fact::Count { count, values, .. } = &lines[i].fact else { return false };
     let shares = matches!(oracle, OracleId::Leak | OracleId::CowBroken);
@@ -92,7 +92,7 @@ fn decides_nothing(lines: &[Line], i: usize, oracle: OracleId) -> bool {
     }
 }
 
-/// References that a CPU took and gave up again while nobody else touched the count.
+/// Drops the lines of references that a CPU took and gave up again while no other CPU touched the count.
 fn drop_pairs(lines: &mut Vec<Line>) {
     let refs = |line: &Line| match &line.fact {
         Fact::Count { count: Count::Ref, values, .. } => Some((line.cpu, values.clone())),
@@ -121,12 +121,12 @@ fn drop_pairs(lines: &mut Vec<Line>) {
     }
 }
 
-/// The reference before this is kept, and for a reason.
+/// Whether it says that the reference before it is kept on purpose.
 fn holds(fact: &Fact) -> bool {
     matches!(fact, Fact::Pinned { .. })
 }
 
-/// An access by which nothing goes wrong yet.
+/// Whether it is an access by which nothing can go wrong.
 fn is_plain_access(fact: &Fact, oracle: OracleId) -> bool {
     let Fact::Touched { write, .. } = fact else { return false };
     match oracle {
@@ -143,7 +143,7 @@ fn moves(line: &Line) -> bool {
             || old.has(sim_mmu::Entry::RW) != new.has(sim_mmu::Entry::RW))
 }
 
-/// A translation was cached, and no entry changed before its last use.
+/// Whether a translation was cached, and no entry changed before its last use.
 fn is_harmless_fill(lines: &[Line], i: usize) -> bool {
     let Fact::Filled { id, .. } = &lines[i].fact else { return false };
     let last_use = lines[i..]
@@ -177,7 +177,7 @@ fn caching(lines: &[Line]) -> Vec<CpuId> {
     lines.iter().filter(|line| matches!(line.fact, Fact::Filled { .. })).map(|line| line.cpu).collect()
 }
 
-/// An interrupt, or what it does, on a CPU that neither caches the page nor is kept from going on.
+/// Whether it is an interrupt, or its effect, on a CPU that neither caches the page nor is held up by the interrupt.
 fn is_idle_interrupt(lines: &[Line], i: usize, cached: &[CpuId]) -> bool {
     let target = match &lines[i].fact {
         Fact::Sent { target } | Fact::Dropped { target, .. } => *target,
@@ -187,13 +187,13 @@ fn is_idle_interrupt(lines: &[Line], i: usize, cached: &[CpuId]) -> bool {
     let inside = lines.iter().any(|line| line.cpu == target && matches!(line.fact, Fact::Taken { inside: true }));
     let own = target == lines[i].cpu && matches!(lines[i].fact, Fact::Dropped { .. }) && !inside;
     if cached.contains(&target) {
-        // What the handler does says that it was taken.
+        // The line about the handler's work shows that the interrupt was taken.
         return matches!(lines[i].fact, Fact::Taken { inside: false });
     }
     own || !inside || matches!(lines[i].fact, Fact::Dropped { .. })
 }
 
-/// After the last line about the frame itself: only that somebody sees the entry changed.
+/// Drops lines after the last line about the frame itself. Only those are kept in which a CPU looks at an entry again.
 fn drop_afterwards(lines: &mut Vec<Line>, finding: &Finding) {
     let about = |line: &Line| match &line.fact {
         Fact::Entry { old, new, .. } => {
@@ -215,7 +215,7 @@ fn drop_afterwards(lines: &mut Vec<Line>, finding: &Finding) {
     lines.extend(kept);
 }
 
-/// Lines that follow each other and say one thing: a count that goes on, a free, a flush at once.
+/// Joins lines that follow each other and say one thing: a count that changes again, a free, a flush that is done at once.
 fn merge(lines: Vec<Line>) -> Vec<Line> {
     let mut merged: Vec<Line> = Vec::new();
     for line in lines {

@@ -16,9 +16,9 @@ use super::spaces::PageOf;
 struct Known {
     /// The translations that CPUs cache, and the page of each.
     cached: BTreeMap<CpuId, (PageOf, Entry)>,
-    /// What CPUs read that leads to the frame, and have yet to make use of.
+    /// The frames to which entries lead that CPUs have read, and that they will use later.
     in_hand: BTreeMap<CpuId, Pfn>,
-    /// What CPUs last read in entries, or put there.
+    /// The values that CPUs last read in entries, or wrote there.
     read: BTreeMap<(CpuId, Loc), Entry>,
     /// The entry of each page.
     entries: BTreeMap<(MmId, Vpn), Entry>,
@@ -27,7 +27,7 @@ struct Known {
     freed: bool,
     /// The last remark.
     said: Option<String>,
-    /// What the frame is, the zero page or a page of shared memory, has been said.
+    /// Whether a remark has said that the frame is the zero page, or a page of shared memory.
     introduced: bool,
 }
 
@@ -41,14 +41,14 @@ pub(super) fn remark(lines: &mut [Line], narrator: &Narrator<'_>) {
 }
 
 impl Known {
-    /// The CPU other than that of the line which still caches a page, and how.
+    /// A CPU other than that of the line which still caches a page, and with which entry.
     fn still_caches(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let (by, (page, entry)) = self.cached.iter().find(|(by, _)| **by != line.cpu)?;
         let page = narrator.spaces.again(line.space, page);
         Some(format!("CPU {} still caches {page}: {}", by.0, brief_pte(*entry)))
     }
 
-    /// The CPU other than that of the line which goes on with a frame that is gone, and how.
+    /// A CPU other than that of the line which goes on with a frame that is gone: it caches the page, or will use the frame.
     fn holds_on(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         self.still_caches(line, narrator).or_else(|| {
             let (by, pfn) = self.in_hand.iter().find(|(by, _)| **by != line.cpu)?;
@@ -68,13 +68,13 @@ impl Known {
         introduced.or_else(|| self.established(line, narrator)).or_else(|| self.introduces_shared(line, narrator))
     }
 
-    /// That the frame is the zero page, where it first comes up.
+    /// Says that the frame is the zero page, at the first line about it.
     fn introduces_zero_page(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let is_first = narrator.is_zero_page() && !self.introduced && line.fact.frame() == narrator.frame;
         narrator.frame.filter(|_| is_first).map(|pfn| format!("{pfn} is the zero page"))
     }
 
-    /// That the frame belongs to memory which processes share, where an entry first leads to it.
+    /// Says that the frame belongs to memory which processes share, at the first line in which an entry leads to it.
     fn introduces_shared(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let leads = match &line.fact {
             Fact::Entry { level: Level::Pte, old, new, .. } => {

@@ -1,5 +1,5 @@
-//! A finding as a kernel log would report it: title, access, both stacks, where what it is about was allocated and
-//! freed, versions, and how to see it again.
+//! A finding as a kernel log would report it. The report has a title, the access, both stacks, the last allocation and the
+//! last free, the versions, and a command that shows the finding again.
 
 use std::fmt::Write as _;
 
@@ -70,14 +70,15 @@ fn last_access(world: &World<'_>, trace: &Trace) -> Option<String> {
     ))
 }
 
-/// One side's stack, if the log has it: the step may be of set-up, whose numbers are its own.
+/// The stack of one side. If the log has its step, the line of the access stands there too. A step of set-up may have the
+/// number of another step of the log, so the stacks are compared.
 fn side(text: &mut String, spaces: &Spaces<'_>, trace: &Trace, word: &str, site: &Site) {
     let here = |entry: &&Logged| (entry.step, entry.cpu) == (site.step, site.cpu);
     let logged = trace.log.iter().filter(here).any(|entry| entry.stack == site.stack);
     stack(text, spaces, trace, word, site, logged);
 }
 
-/// Where the frame or the object that the finding is about was allocated last before it, and freed.
+/// The last allocation and the last free, before the finding, of the frame or the object that it is about.
 fn lives(text: &mut String, world: &World<'_>, spaces: &Spaces<'_>, trace: &Trace, finding: &Finding) {
     let Some(lives) = Lives::of(world, trace, finding) else { return };
     for (word, event) in [("Allocated by", lives.allocated), ("Freed by", lives.freed)] {
@@ -90,7 +91,7 @@ fn lives(text: &mut String, world: &World<'_>, spaces: &Spaces<'_>, trace: &Trac
     }
 }
 
-/// A stack, innermost first, with the line of the access where the log has it.
+/// A stack, the innermost routine first. If the log has the line of the access, it stands there too.
 fn stack(text: &mut String, spaces: &Spaces<'_>, trace: &Trace, word: &str, site: &Site, logged: bool) {
     let here = |entry: &&Logged| (entry.step, entry.cpu) == (site.step, site.cpu);
     let thread = spaces.thread(site.cpu, site.step).filter(|_| logged);

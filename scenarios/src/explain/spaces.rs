@@ -1,4 +1,4 @@
-//! Address spaces: whose each line is, and what a line calls the pages of its own and of others.
+//! Address spaces: to which one each line belongs, and the names of pages in a line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::world::World;
 pub(super) struct PageOf {
     mm: MmId,
     va: VirtAddr,
-    /// The process, where the name alone would not say it.
+    /// The process, if the name alone does not say it.
     pub(super) owner: Option<String>,
     pub(super) name: String,
 }
@@ -42,9 +42,9 @@ impl fmt::Display for PageOf {
 pub(super) struct Spaces<'a> {
     world: &'a World<'a>,
     processes: BTreeMap<MmId, String>,
-    /// The tasks of each CPU in their turns, each with the step at which it began.
+    /// The tasks that ran on each CPU, in order, each with the step at which it began to run.
     turns: BTreeMap<CpuId, Vec<(u64, TaskId)>>,
-    /// The roots that were made, each with the step at which it was.
+    /// The roots that were made, each with the step at which it was made.
     roots: Vec<(u64, Pfn, MmId)>,
 }
 
@@ -94,13 +94,13 @@ impl<'a> Spaces<'a> {
         self.processes.get(&mm)
     }
 
-    /// Whose an address space is, if not that of the line.
+    /// The process of an address space, if this is not the address space of the line.
     pub(super) fn owner(&self, line: Option<MmId>, mm: MmId) -> Option<String> {
         let owner = || self.process(mm).cloned().unwrap_or_else(|| format!("mm{}", mm.0));
         (line != Some(mm)).then(owner)
     }
 
-    /// What a line of the address space `line` calls a page of `mm`.
+    /// The name of a page of `mm` in a line of the address space `line`.
     pub(super) fn page(&self, line: Option<MmId>, mm: MmId, va: VirtAddr) -> PageOf {
         match self.world.page_name(mm, va) {
             Some(name) => PageOf { mm, va, owner: self.owner(line, mm), name },
@@ -108,13 +108,13 @@ impl<'a> Spaces<'a> {
         }
     }
 
-    /// What a line of the address space `line` calls a page that another line spoke of.
+    /// The name, in a line of the address space `line`, of a page that another line has named.
     pub(super) fn again(&self, line: Option<MmId>, page: &PageOf) -> PageOf {
         self.page(line, page.mm, page.va)
     }
 }
 
-/// A page that no mapping of its process names.
+/// The name of a page that no mapping of its process names.
 pub(super) fn unnamed(va: VirtAddr) -> String {
     format!("page {:#x}", va.vpn().0)
 }

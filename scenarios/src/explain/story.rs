@@ -25,7 +25,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// The story of a run; `matters` are the steps that the finding needs, as ranges from first to last.
+    /// The story of a run. `matters` has the steps that the finding needs, as ranges from first to last.
     pub(super) fn of(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(u64, u64)]) -> Story {
         let narrator = Narrator::new(world, trace, finding);
         let last = trace.log.last().map_or(0, |entry| entry.step);
@@ -50,7 +50,7 @@ impl Story {
         if let Some(bad) = bad_line(&lines, finding, last, &narrator) {
             lines[bad].bad = true;
             if finding.oracle() == OracleId::Check {
-                // A store that leaves its buffer later is why the read did not see it.
+                // The read did not see a store, because the store left its buffer later.
                 let after = lines.split_off(bad + 1);
                 lines.extend(after.into_iter().filter(|line| matches!(line.fact, Fact::Drained { .. })));
             }
@@ -69,13 +69,13 @@ impl Story {
         steps(&self.lines)
     }
 
-    /// What another oracle says, with the numbers of the lines.
+    /// The finding of another oracle, with the numbers of the lines.
     pub(super) fn also(&self, world: &World<'_>, finding: &Finding) -> String {
         finding.violation.sentence(&Called::of(world, Some(steps(&self.lines))))
     }
 }
 
-/// The use of an object whose life has ended. The log does not have it, for it is no step of its own.
+/// The use of an object whose life has ended. The log does not have it, because it is no step of its own.
 fn use_after_end(finding: &Finding) -> Option<Line> {
     let Violation::ObjectUsed { word, .. } = &finding.violation else { return None };
     let Site { cpu, step, stack } = &finding.site;
@@ -87,8 +87,9 @@ fn steps(lines: &[Line]) -> Vec<u64> {
     lines.iter().map(|line| line.step).collect()
 }
 
-/// Where it goes wrong. The finding ends the run, but for what is judged at rest: that goes wrong where an
-/// entry is overwritten, or a reference is taken, that nobody gives up, or where the contradicting entry was set.
+/// The line at which it goes wrong. As a rule this is the last line, because a finding ends the run. A finding that is judged
+/// at rest goes wrong earlier: where an entry is overwritten although nobody gives its page up, where a reference is taken
+/// that nobody gives up, or where the contradicting entry is set.
 fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_>) -> Option<usize> {
     match finding.oracle() {
         OracleId::Livelock => None,
@@ -103,7 +104,7 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
             lines.iter().rposition(|line| line.step == finding.site.step)
         }
         OracleId::FlagLost => lines.iter().rposition(|line| matches!(line.fact, Fact::FlagsLost { .. })),
-        // The change that the bit did not survive.
+        // The change by which the bit was lost.
         OracleId::DirtyLost => lines.iter().rposition(|line| match &line.fact {
             Fact::Entry { old, .. } => !line.fact.is_read() && narrator.leads_to_frame(*old),
             _ => false,
@@ -121,7 +122,7 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
     }
 }
 
-/// Whether a reference was taken, and its CPU neither hands it out nor gives one up afterwards.
+/// Whether a line takes a reference, and its CPU neither hands the reference out nor gives one up afterwards.
 fn is_kept(line: &Line, lines: &[Line]) -> bool {
     let change = |line: &Line| match &line.fact {
         Fact::Count { count: Count::Ref, values, .. } => Some(*values.last()? > *values.first()?),

@@ -1,4 +1,4 @@
-//! Findings that are judged on a whole run: which part of the run to tell, and what to tell beside its steps.
+//! Findings that are judged on a whole run: which part of the run is told, and what is told beside its steps.
 
 use std::ops::RangeInclusive;
 use std::panic::Location;
@@ -15,8 +15,8 @@ use crate::world::World;
 /// The longest cycle that is looked for, in accesses.
 const LONGEST_CYCLE: usize = 2_000;
 
-/// The steps to tell of: one cycle of a livelock, and none if it has no cycle; the operation whose return value a
-/// check is about; else all.
+/// The steps that are told. Of a livelock this is one cycle, and nothing if it has no cycle. For a check on the return value
+/// of an operation, these are the steps of the operation. Otherwise, all steps are told.
 pub(super) fn span(world: &World<'_>, trace: &Trace, finding: &Finding) -> Option<RangeInclusive<u64>> {
     let steps = match finding.oracle() {
         OracleId::Livelock => return cycle(trace),
@@ -26,7 +26,7 @@ pub(super) fn span(world: &World<'_>, trace: &Trace, finding: &Finding) -> Optio
     Some(steps.unwrap_or(0..=u64::MAX))
 }
 
-/// The steps of the last cycle of a run that goes round in circles.
+/// The steps of the last cycle, if a run repeats the same accesses again and again.
 fn cycle(trace: &Trace) -> Option<RangeInclusive<u64>> {
     let accesses: Vec<(u64, (CpuId, Loc, &Location<'_>))> = trace
         .log
@@ -63,13 +63,13 @@ fn call(
     Some((routine, call.cpu, call.step..=end.map_or(u64::MAX, |end| end.step)))
 }
 
-/// Where a check fails: the last read of a value, or the end of the operation.
+/// The line at which a check fails: the last read of a value, or the end of the operation.
 pub(super) fn bad_line(lines: &[Line], finding: &Finding) -> Option<usize> {
     match finding.violation {
         Violation::Value { is, .. } => lines
             .iter()
             .rposition(|line| matches!(line.fact, Fact::Touched { value: read, write: false, .. } if read == is)),
-        // The last of the values that come together.
+        // Of the values that come together, the one that is read last.
         Violation::Together { .. } | Violation::NotImplied { .. } => lines
             .iter()
             .rposition(|line| matches!(line.fact, Fact::Touched { write: false, .. }))
@@ -86,7 +86,7 @@ pub(super) fn returned(world: &World<'_>, trace: &Trace, finding: &Finding) -> O
     Some(Line::new(*steps.end(), cpu, &[Routine::system_call(call)], Fact::Returned { value }))
 }
 
-/// What each task of a deadlock waits for, as lines.
+/// Lines that say what each task of a deadlock waits for.
 pub(super) fn waits(finding: &Finding) -> Vec<Line> {
     let (Violation::Deadlock { waits } | Violation::LostWait { waits }) = &finding.violation else {
         return Vec::new();

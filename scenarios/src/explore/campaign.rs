@@ -30,10 +30,10 @@ pub struct Campaign<'s> {
     pub strategy: Strategy,
     /// The number of the first run.
     pub seed: u64,
-    /// From the number of a run to that of the next: 1, or how many machines share the numbers. They share the
-    /// subtrees of a search by their numbers in the same way.
+    /// The distance from the number of a run to that of the next. It is 1, or the number of machines that share the numbers.
+    /// The subtrees of a search have numbers too, and the machines share them in the same way.
     pub stride: u64,
-    /// Runs at the most.
+    /// The largest number of runs.
     pub runs: u64,
     /// Threads.
     pub jobs: usize,
@@ -72,49 +72,51 @@ pub struct Explored {
     pub found: Vec<Found>,
     /// The first run that reached the goal.
     pub first: Option<u64>,
-    /// That run in full, if a search came to it: its number alone does not lead there.
+    /// That run in full, if a search found it, because its number alone does not lead there.
     pub trace: Option<Trace>,
-    /// Of a search: the first run of each finding in full, in the order of `found`.
+    /// For a search, the first run of each finding in full, in the order of `found`.
     pub(crate) traces: Vec<Trace>,
-    /// Of a search that was divided: how many subtrees it has, with what comes before them, for all machines together.
+    /// For a search that was divided, the number of its subtrees on all machines together. The part before the subtrees
+    /// counts as one.
     pub subtrees: u64,
-    /// Its pieces up to the one with which counting ends, if several machines do the search.
+    /// If several machines do the search, its pieces up to the one with which counting ends.
     pub pieces: Vec<Piece>,
     /// Whether somebody asked for the end.
     pub interrupted: bool,
-    /// The search that came to it, where a sample was asked for and did not.
+    /// The search that found it, if a sample did not find it.
     pub searched: Option<Strategy>,
     /// How much of what there is was covered.
     pub extent: Extent,
-    /// What failed in its runs, and what was checked.
+    /// The operations that failed in its runs, and the checks that had something to check.
     pub tally: Tally,
 }
 
 /// A piece of a search: some runs of one of its subtrees.
 #[derive(Clone, Debug, Default)]
 pub struct Piece {
-    /// The subtree, from 1; 0 is what comes before all of them.
+    /// The number of the subtree, from 1. The part before all subtrees has the number 0.
     pub subtree: u64,
-    /// What its runs came to, by numbers of their own.
+    /// The results of its runs, which have numbers of their own.
     pub explored: Explored,
     /// How its schedules ended.
     pub tally: systematic::Tally,
-    /// How much of the subtree is done then, in [`WHOLE_SEARCH`](super::WHOLE_SEARCH)ths: all of them, if this is its last piece.
+    /// How much of the subtree is done after it, in [`WHOLE_SEARCH`](super::WHOLE_SEARCH)ths. After its last piece, all of it
+    /// is done.
     pub progress: u64,
 }
 
 impl Explored {
-    /// Whether there was more to do.
+    /// Whether there was something left to do.
     pub fn is_cut(&self) -> bool {
         self.interrupted || matches!(self.extent, Extent::Cut { .. })
     }
 
-    /// The strategy that came to it, where one was asked for.
+    /// The strategy by which it was found, if the campaign asks for `strategy`.
     pub fn by(&self, asked: Strategy) -> Strategy {
         self.searched.unwrap_or(asked)
     }
 
-    /// `sampled by portfolio`, or how much of all schedules that was.
+    /// `sampled by portfolio`, or for a search how much of all schedules was done.
     pub fn how(&self, strategy: Strategy) -> String {
         match self.extent {
             Extent::Sampled => format!("sampled by {strategy}"),
@@ -123,13 +125,13 @@ impl Explored {
     }
 }
 
-/// The processor whose clock decides when time does.
+/// The processor whose clock decides, if the strategy goes by time.
 const TIMED_ON: &str = "zen5";
 
-/// Runs that a thread takes at a time.
+/// The number of runs that a thread takes at a time.
 const BLOCK: u64 = 64;
 
-/// What one block of runs came to.
+/// The results of one block of runs.
 #[derive(Clone, Debug, Default)]
 struct Block {
     runs: u64,
@@ -167,7 +169,7 @@ impl<'s> Campaign<'s> {
         Ok(world)
     }
 
-    /// About how many decisions a run has: those of the run that always goes on.
+    /// About how many decisions a run has. It counts those of the run in which each CPU always goes on.
     pub(crate) fn horizon(world: &World<'_>) -> u64 {
         let mut executor = world.executor();
         let core = world.kernel().core();
@@ -180,7 +182,7 @@ impl<'s> Campaign<'s> {
         decisions
     }
 
-    /// The run that reached the goal, in full. To be asked once.
+    /// The run that reached the goal, in full. It can be asked for once.
     ///
     /// # Errors
     /// As [`World::new`].
@@ -213,8 +215,8 @@ impl<'s> Campaign<'s> {
         Ok(Trace::record(&world, &mut executor, self.strategy.source(number, horizon)))
     }
 
-    /// Runs the campaign. `progress` hears of runs done, of a search for all schedules of how many
-    /// [`WHOLE_SEARCH`](super::WHOLE_SEARCH)ths are; `stop` may end it at any time.
+    /// Runs the campaign. `progress` hears how many runs are done. For a search for all schedules, it hears how many
+    /// [`WHOLE_SEARCH`](super::WHOLE_SEARCH)ths are done. `stop` may end the campaign at any time.
     ///
     /// # Errors
     /// As [`World::new`].
@@ -250,7 +252,7 @@ impl<'s> Campaign<'s> {
             let horizon = Self::horizon(&world);
             loop {
                 let start = next.fetch_add(BLOCK, Ordering::Relaxed);
-                // A block behind the first hit is nobody's concern any more.
+                // A block after the first hit does not count any more.
                 if start >= self.runs || start > first.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed) {
                     return;
                 }
@@ -276,7 +278,7 @@ impl<'s> Campaign<'s> {
         Ok(explored)
     }
 
-    /// The number of the campaign's run `index`, which is also its seed.
+    /// The number of run `index` of the campaign, which is also its seed.
     pub(crate) fn number(&self, index: u64) -> u64 {
         self.seed + index * self.stride
     }

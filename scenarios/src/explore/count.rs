@@ -1,24 +1,24 @@
-//! Which pieces of a search count, and what they come to.
+//! Which pieces of a search count, and the sum of them.
 //!
 //! A piece is some runs of one subtree, which count together or not at all. Subtrees have an order, and so have the pieces
-//! of each. They count in that order, up to the first that reaches the
-//! goal, and as long as the budget allows. So who did a piece, and when, makes no difference to what is counted.
+//! of each. They count in that order, up to the first that reaches the goal, and as long as the budget allows. So it makes
+//! no difference which thread did a piece, or when.
 
 use sim_core::systematic::Tally;
 
 use super::extent::{Bounds, Extent};
 
-/// The parts in which a search for all schedules tells how far it is, by its own guess.
+/// A search for all schedules tells how far it is in this many parts. It can only guess.
 pub const WHOLE_SEARCH: u64 = 10_000;
 
-/// Runs of a piece at the most.
+/// The largest number of runs of a piece.
 pub(super) const UNIT: u64 = 1_024;
 
-/// Says which pieces count, and what they come to. They are to be shown to it in their order.
+/// Says which pieces count, and adds them up. The pieces must be shown to it in their order.
 #[derive(Clone, Copy, Debug)]
 pub struct Count {
     budget: u64,
-    /// Pieces of how many subtrees there are, the one before all others among them.
+    /// The number of subtrees that have pieces. The part before all subtrees counts as one.
     subtrees: u64,
     runs: u64,
     tally: Tally,
@@ -30,7 +30,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// For so many runs at the most.
+    /// A count for a budget of so many runs.
     pub fn new(budget: u64, subtrees: u64) -> Count {
         Count { budget, subtrees, runs: 0, tally: Tally::default(), done: 0, partly: 0, is_over: subtrees == 0 }
     }
@@ -59,13 +59,13 @@ impl Count {
         self.runs
     }
 
-    /// About which part of the search counts, 0 to 1.
+    /// About which part of the search counts, from 0 to 1.
     pub fn progress(&self) -> f64 {
         let all = (self.subtrees * WHOLE_SEARCH).max(1);
         (self.done * WHOLE_SEARCH + self.partly) as f64 / all as f64
     }
 
-    /// What that says of the whole search.
+    /// How much of the whole search that is.
     pub fn extent(&self) -> Extent {
         let bounds = Bounds { tally: self.tally, preemptions: None };
         if self.done == self.subtrees && self.tally.cut == 0 {

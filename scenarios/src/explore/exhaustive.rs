@@ -1,6 +1,6 @@
 //! Exploring all schedules of a world.
 //!
-//! A search that is through after a few runs is one piece of work. Else it is begun anew, and divided: `subtrees.rs`.
+//! A search that ends after a few runs is one piece of work. Any other search begins anew, and is divided: `subtrees.rs`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -28,10 +28,11 @@ impl Campaign<'_> {
             let now = (now * WHOLE_SEARCH as f64) as u64;
             progress(now.saturating_sub(told.fetch_max(now, Ordering::Relaxed)));
         };
-        // States that were seen are known to who saw them: such a search stays in one piece. So does one of few runs.
+        // A search by states stays in one piece, because no other part would know which states were seen. A search of few
+        // runs stays in one piece too.
         let stays_whole = how.reduction == Reduction::States || self.runs <= 2 * UNIT;
         let (runs, first): (u64, &dyn Fn(f64)) =
-            // How far the first runs were says nothing of a search that is begun anew.
+            // The progress of the first runs is not told, because the search may begin anew.
             if stays_whole { (self.runs, &tell) } else { (UNIT, &|_| ()) };
         let (explored, is_through) = self.explore_in_one(how, runs, goal, stop, first)?;
         if stays_whole || is_through || explored.first.is_some() || explored.interrupted {
@@ -40,7 +41,7 @@ impl Campaign<'_> {
         self.explore_divided(goal, stop, &tell)
     }
 
-    /// So many runs of a search at the most, in one piece, and whether that was all of it.
+    /// Does at most so many runs of a search, in one piece. The answer also says whether that was the whole search.
     fn explore_in_one(
         &self,
         how: Exhaustive,

@@ -1,4 +1,4 @@
-//! How much of what there is an exploration has covered.
+//! How much of all schedules an exploration has covered.
 
 use std::fmt;
 
@@ -6,34 +6,34 @@ use sim_core::systematic::Tally;
 
 use crate::number::thousands;
 
-/// How much of what there is an exploration has covered.
+/// How much of all schedules an exploration has covered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Extent {
     /// A sample of the schedules.
     #[default]
     Sampled,
-    /// Every schedule, or one that stands for it.
+    /// Every schedule, or an equivalent one for it.
     Verified(Bounds),
-    /// A search for all schedules that ended before it was through.
+    /// A search for all schedules that ended before it had done all.
     Cut {
-        /// What was done.
+        /// How much was done, and within which bounds.
         bounds: Bounds,
-        /// About which part of the work that was, 0 to 1.
+        /// About which part of the work that was, from 0 to 1.
         progress: f64,
     },
 }
 
-/// What a search for all schedules has done, and within which bounds.
+/// How much a search for all schedules has done, and within which bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// What was done.
     pub tally: Tally,
-    /// The most preemptions that a schedule had, if that was bounded.
+    /// The bound on the preemptions of a schedule, if there was one.
     pub preemptions: Option<u32>,
 }
 
 impl Extent {
-    /// Whether nothing is left to be found within the bounds.
+    /// Whether every schedule within the bounds was covered.
     pub fn is_verified(self) -> bool {
         matches!(self, Extent::Verified(_))
     }
@@ -59,7 +59,7 @@ impl Extent {
 }
 
 impl fmt::Display for Extent {
-    /// `verified: 815 complete schedules (0 blocked)`; of a sample nothing but that it is one.
+    /// `verified: 815 complete schedules (0 blocked)`. For a sample, it says only that it is a sample.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Bounds { tally, preemptions }, reached) = match self {
             Extent::Sampled => return f.write_str("sampled"),

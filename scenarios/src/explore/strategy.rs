@@ -7,10 +7,10 @@ use sim_core::systematic::Reduction;
 
 use crate::scenario::{ExploreSpec, StrategyName};
 
-/// By how many cycles a CPU can be late when time decides: about what a line takes that another has.
+/// By how many cycles a CPU can be late when time decides. To fetch a line from another core takes about as long.
 const JITTER: u32 = 100;
 
-/// Within how many cycles the CPUs start when time decides: about 1 us.
+/// The CPUs start within so many cycles when time decides: about 1 us.
 const START: u32 = 4_000;
 
 /// A strategy of exploration.
@@ -20,13 +20,13 @@ pub enum Strategy {
     Portfolio,
     /// A random walk.
     Random,
-    /// A random walk that likes to stay.
+    /// A random walk that mostly stays on the CPU that it is on.
     Sticky,
     /// PCT of a depth.
     Pct(u32),
     /// Partial order sampling.
     Pos,
-    /// By the clocks, as it would go on a machine. Run 0 has no jitter.
+    /// The CPU with the earliest clock goes next, as on a real machine. Run 0 has no jitter.
     Timed,
     /// Every schedule that can matter.
     Exhaustive(Exhaustive),
@@ -47,8 +47,8 @@ impl Exhaustive {
 }
 
 impl Strategy {
-    /// What a scenario or the command line asks for. Source sets need schedules that a bound on preemptions
-    /// forbids: with one, states are what reduces.
+    /// The search that a scenario or the command line asks for. Source sets need schedules that a bound on preemptions
+    /// forbids. So a search with a bound goes by states.
     pub fn named(name: StrategyName, preemptions: Option<u32>) -> Strategy {
         let by_state = Exhaustive { reduction: Reduction::States, preemptions };
         match name {
@@ -63,7 +63,7 @@ impl Strategy {
         }
     }
 
-    /// Whether its runs are a sample, each a function of its number. Else they are one search.
+    /// Whether its runs are a sample, in which each run is a function of its number. Otherwise they are one search.
     pub fn samples(self) -> bool {
         !matches!(self, Strategy::Exhaustive(_))
     }
@@ -78,7 +78,7 @@ impl Strategy {
             Strategy::Pos => Source::Pos(Pos::new(number)),
             Strategy::Timed if number == 0 => Source::Timed(Timed::exact()),
             Strategy::Timed => Source::Timed(Timed::new(number, JITTER).starting_within(START)),
-            // The runs of a search have no meaning one by one.
+            // A search has no source for a single run.
             Strategy::Exhaustive(_) => Strategy::Portfolio.source(number, horizon),
         }
     }

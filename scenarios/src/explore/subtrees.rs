@@ -1,7 +1,8 @@
-//! A search cut into subtrees, and those into units, which any number of threads do.
+//! A search that is cut into subtrees. The subtrees are cut into units, and any number of threads do the units.
 //!
-//! A unit is done by whoever is free, and counts in its turn (`sim_core::systematic::Division`); so do subtrees. Several
-//! machines deal the subtrees out by number: number `n` belongs to a campaign if its first run could have that number.
+//! A unit is done by any thread that is free, and counts in its turn (`sim_core::systematic::Division`). The same holds for
+//! subtrees. Several machines share the subtrees by number. Number `n` belongs to a campaign if one of its runs could have
+//! that number.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,15 +19,15 @@ use crate::world::SetupError;
 /// A subtree under way.
 struct Line {
     division: Division,
-    /// Units that nobody has taken.
+    /// The units that no thread has taken yet.
     ready: VecDeque<(u64, Unit)>,
-    /// Results whose turn has not come.
+    /// The results whose turn has not come.
     parts: BTreeMap<u64, Part>,
-    /// The piece that the next result may become a part of.
+    /// The piece to which the next result may be added.
     open: Piece,
-    /// Pieces that nobody has counted.
+    /// The pieces that are not counted yet.
     closed: Vec<Piece>,
-    /// A run has reached the goal.
+    /// Whether a run has reached the goal.
     reaches: bool,
     is_over: bool,
 }
@@ -39,7 +40,7 @@ impl Line {
         Line { division, ready, parts: BTreeMap::new(), open, closed: Vec::new(), reaches: false, is_over: false }
     }
 
-    /// Takes a result, and joins all whose turn has come to pieces.
+    /// Takes a result. All results whose turn has come are joined to pieces.
     fn take(&mut self, unit: u64, part: Part) {
         self.parts.insert(unit, part);
         while let Some(part) =
@@ -69,24 +70,24 @@ impl Line {
     }
 }
 
-/// What the threads of a search share.
+/// The state that the threads of a search share.
 struct Team {
-    /// Subtrees that nobody has begun, with their numbers.
+    /// The subtrees that no thread has begun, with their numbers.
     waiting: VecDeque<(u64, Subtree)>,
-    /// Those that somebody has, by number.
+    /// The subtrees under way, by number.
     lines: BTreeMap<u64, Line>,
     count: Count,
     explored: Explored,
     keeps_pieces: bool,
-    /// Nothing is to be done any more.
+    /// Whether nothing is left to do.
     is_over: bool,
     failed: Option<SetupError>,
 }
 
 impl Team {
-    /// A unit to do, of the first subtree that has one.
+    /// A unit to do. It comes from the first subtree that has one.
     fn give(&mut self) -> Option<(u64, u64, Unit)> {
-        // What comes after a run that reaches the goal does not count.
+        // Subtrees after a run that reaches the goal do not count.
         let reaches = self.lines.values().any(|line| line.reaches);
         let begun = self.lines.iter_mut().take_while(|(_, line)| !line.reaches);
         let ready =
@@ -104,7 +105,7 @@ impl Team {
         first
     }
 
-    /// Takes a result, and counts all whose turn has come.
+    /// Takes a result, and counts all pieces whose turn has come.
     fn take(&mut self, at: u64, unit: u64, part: Part) {
         if let Some(line) = self.lines.get_mut(&at) {
             line.take(unit, part);
@@ -123,7 +124,7 @@ impl Team {
         self.is_over |= self.count.is_over() || (self.lines.is_empty() && self.waiting.is_empty());
     }
 
-    /// Counts what was done out of turn: somebody asked for the end, and all that was found is to be told.
+    /// Counts the pieces whose turn has not come. Somebody asked for the end, and everything that was found must be told.
     fn add_the_rest(&mut self) {
         for (_, mut line) in std::mem::take(&mut self.lines) {
             line.close();
@@ -140,7 +141,8 @@ impl Team {
         let counts = self.count.takes(explored.runs, explored.first.is_some(), *tally, *progress);
         let part = std::mem::take(&mut piece.explored);
         if self.keeps_pieces {
-            // Among those of other machines as well, the one that does not fit is where counting ends.
+            // A piece that does not fit into the budget is kept too. Counting ends with it even when the pieces of other
+            // machines are added.
             piece.explored = Explored { trace: None, traces: Vec::new(), ..part.clone() };
             self.explored.pieces.push(piece);
         }
@@ -150,7 +152,7 @@ impl Team {
     }
 }
 
-/// A thread that leaves in a panic takes the others with it: what it was about will never be done.
+/// If a thread ends by a panic, the others end too, because its unit will never be done.
 struct Leaving<'t>(&'t Mutex<Team>, &'t Condvar);
 
 impl Drop for Leaving<'_> {
@@ -169,12 +171,12 @@ fn lock(team: &Mutex<Team>) -> MutexGuard<'_, Team> {
 }
 
 impl Campaign<'_> {
-    /// Whether a subtree is this campaign's to do.
+    /// Whether a subtree belongs to this campaign.
     fn owns(&self, subtree: u64) -> bool {
         subtree % self.stride == self.seed % self.stride
     }
 
-    /// Does the campaign's subtrees of the search by traces.
+    /// Does the subtrees of the search by traces that belong to this campaign.
     pub(super) fn explore_divided(
         &self,
         goal: Goal<'_>,
@@ -197,7 +199,7 @@ impl Campaign<'_> {
             team.is_over = team.count.is_over();
         }
         let (team, changed) = (Mutex::new(team), Condvar::new());
-        // The next unit; none, if there will be no more.
+        // The next unit. `None`, if there will be no more.
         let next = || {
             let mut team = lock(&team);
             loop {
@@ -219,7 +221,7 @@ impl Campaign<'_> {
                 drop(team);
                 changed.notify_all();
             }
-            // Who waits has to see that it is over, or that somebody asked for the end.
+            // A thread that waits must notice that the search is over, or that somebody asked for the end.
             changed.notify_all();
         };
         let help = || {

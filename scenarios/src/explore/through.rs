@@ -12,16 +12,17 @@ use super::strategy::Exhaustive;
 use super::trace::Trace;
 use crate::world::{STEP_BOUND, World};
 
-/// Runs of the first unit between two guesses.
+/// The number of runs of the first unit between two guesses of the progress.
 pub(super) const TELL_EVERY: u64 = 256;
 
-/// So many subtrees are enough for all threads and machines to have about the same to do.
+/// With so many subtrees, all threads and machines have about the same amount of work.
 const SUBTREES: usize = 64;
 
-/// Subtrees are looked for so many steps from the start, then as many more, until there are enough.
+/// The search looks for subtrees that begin so many steps from the start. If there are too few, it goes so many steps
+/// further, until there are enough.
 const DEEPER: usize = 2;
 
-/// Where so many steps leave few choices, more will not help.
+/// The largest number of steps from the start. If so many steps have few choices, more will not help.
 const DEEPEST: usize = 64;
 
 /// A search that is under way in a world.
@@ -30,15 +31,15 @@ pub(super) struct Through<'w, 's> {
     executor: Executor<'w, Kernel>,
 }
 
-/// What a unit came to: its runs have numbers of their own.
+/// The result of a unit. Its runs have numbers of their own.
 pub(super) struct Part {
     pub(super) explored: Explored,
     pub(super) done: Done,
 }
 
-/// What came of looking for subtrees.
+/// The result of the search for subtrees.
 pub(super) struct Sought {
-    /// The runs that ended before any subtree.
+    /// The runs that ended before they came to a subtree.
     pub(super) explored: Explored,
     pub(super) tally: Tally,
     pub(super) subtrees: Vec<Subtree>,
@@ -66,8 +67,7 @@ impl<'w, 's> Through<'w, 's> {
         })
     }
 
-    /// Does a unit: to its end, until it is stopped, or up to the first run that reaches the goal. `tell` hears how
-    /// far it is.
+    /// Does a unit, until it ends, until it is stopped, or until a run reaches the goal. `tell` hears how far it is.
     pub(super) fn perform(&mut self, unit: Unit, goal: Goal<'_>, stop: &AtomicBool, tell: &dyn Fn(f64)) -> Part {
         let (budget, is_first) = (unit.budget(), unit.is_first());
         self.search(|search| search.begin(unit));
@@ -85,7 +85,7 @@ impl<'w, 's> Through<'w, 's> {
         }
     }
 
-    /// Looks for the subtrees that the search is divided into, and does what ends before any of them.
+    /// Looks for the subtrees into which the search is divided, and does the runs that end before any of them.
     pub(super) fn seek(&mut self, goal: Goal<'_>, stop: &AtomicBool) -> Sought {
         let mut depth = 0;
         loop {
@@ -108,7 +108,7 @@ impl<'w, 's> Through<'w, 's> {
         }
     }
 
-    /// The next run, counted in unless it only led to a subtree.
+    /// Does the next run. It counts, unless it only led to a subtree.
     fn run_into(&mut self, explored: &mut Explored, goal: Goal<'_>) {
         let ran = self.run();
         if self.search(|search| search.is_at_frontier()) {
@@ -132,14 +132,14 @@ impl<'w, 's> Through<'w, 's> {
         explored.steps += ran.steps;
     }
 
-    /// The next run. What a run that was given up came to says nothing.
+    /// Does the next run. A run that was given up has no result.
     fn run(&mut self) -> Ran {
         let summary = self.world.run(&mut self.executor, STEP_BOUND);
         let pruned = self.search(|search| search.was_pruned());
         Ran { steps: summary.steps, violation: summary.violation && !pruned, pruned }
     }
 
-    /// The last run in full. The search goes on afterwards as if nothing had been.
+    /// The last run in full. Afterwards the search goes on as before.
     fn trace(&mut self) -> Trace {
         let core = self.world.kernel().core();
         let answers = self.search(|search| search.answers());
@@ -152,7 +152,7 @@ impl<'w, 's> Through<'w, 's> {
 }
 
 impl Explored {
-    /// Adds what the runs after its own came to.
+    /// Adds the results of the runs that come after these.
     pub(super) fn follow_with(&mut self, part: Explored) {
         let before = self.runs;
         self.runs += part.runs;

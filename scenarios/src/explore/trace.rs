@@ -12,11 +12,11 @@ use crate::world::{STEP_BOUND, World};
 pub struct Trace {
     /// Its decisions, in order.
     pub decisions: Vec<Decision>,
-    /// What the oracles found, the one to speak of first.
+    /// The findings of the oracles. The first is the one to speak of.
     pub findings: Vec<Finding>,
     /// Everything that happened.
     pub log: Vec<Logged>,
-    /// What each of its steps touched; nothing, if that was not kept.
+    /// What each of its steps touched. The list is empty if that was not kept.
     pub footprints: Vec<Vec<Touched>>,
     /// Its steps.
     pub steps: u64,
@@ -36,7 +36,7 @@ impl Trace {
         trace
     }
 
-    /// The same without footprints: for who looks at what was found, and does not make the run simpler.
+    /// Runs `world` in the same way, but keeps no footprints. They are needed only to make a run simpler.
     pub fn glance<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, source: Source) -> Trace {
         let core = world.kernel().core();
         world.set_traced(true);
@@ -65,12 +65,12 @@ impl Trace {
         trace
     }
 
-    /// Makes the finding of that title the one to speak of; `false` if there is none.
+    /// Makes the finding of that title the one to speak of. `false`, if there is none.
     pub fn put_first(&mut self, title: &str) -> bool {
         self.bring_first(|finding| finding.title() == title)
     }
 
-    /// Makes the first finding of that kind the one to speak of; `false` if there is none.
+    /// Makes the first finding of that kind the one to speak of. `false`, if there is none.
     pub fn bring_first(&mut self, wanted: impl Fn(&Finding) -> bool) -> bool {
         let place = self.findings.iter().position(wanted);
         if let Some(place) = place {

@@ -6,15 +6,15 @@ use super::campaign::{Campaign, Explored, Goal};
 use super::strategy::{Exhaustive, Strategy};
 use crate::world::SetupError;
 
-/// Runs of the search that comes first.
+/// The number of runs of the search that comes first.
 pub const RUNS_OF_SMALL: u64 = 2_000;
 
 impl Campaign<'_> {
     /// Explores as [`explore`](Campaign::explore) does, if somebody has `chosen` how.
     ///
-    /// Otherwise a search of few runs comes first. If it comes to its end and finds nothing, that is verified, and no
-    /// sample says more. If not, the sample decides, so that its runs have the numbers that they always have; what
-    /// the search found is told only if the sample finds nothing.
+    /// Otherwise a search of few runs comes first. If it comes to its end and finds nothing, the result is *verified*, and a
+    /// sample would add nothing. If not, the sample decides, so that its runs have the same numbers as always. A finding of
+    /// the search is told only if the sample finds nothing.
     ///
     /// # Errors
     /// As [`World::new`](crate::world::World::new).

@@ -10,7 +10,7 @@ use sim_mm::{Kernel, Miscount, Reach};
 use super::ghost::Seen;
 use super::{Finding, Site, Violation};
 
-/// A run has ended. Leaves in `reach` what the address spaces lead to.
+/// A run has ended. Afterwards `reach` has what the address spaces lead to.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &mut Reach, site: &Site) -> Option<Finding> {
     let what = reach.walk(kernel).err()?;
     let changed = match what {

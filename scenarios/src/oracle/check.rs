@@ -4,7 +4,7 @@ use sim_core::CpuId;
 
 use super::{Finding, Site, Violation};
 
-/// A check of the scenario's own failed, in a run of so many steps.
+/// A check of the scenario failed, in a run of so many steps.
 pub fn check_failed(violation: Violation, step: u64) -> Finding {
     Finding { violation, site: Site { cpu: CpuId(0), step, stack: Vec::new() }, other: None }
 }

@@ -3,7 +3,7 @@
 //!
 //! The oracle judges each write at the moment at which it happens: another address space maps the frame then.
 //! While a fork is under way, the parent's threads may still write what the child sees. A page of a shared object
-//! is nobody's own, so a write to it is never judged.
+//! belongs to no process alone, so a write to it is never judged.
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};

@@ -1,13 +1,15 @@
 //! `dirty-lost`: a page was written, and nothing says so any more.
 //!
-//! The hardware sets the dirty bit of the entry through which a page is written; a write fault makes an entry that has it
-//! from the start. From there the kernel carries it along: to the entry that comes next, or to the page. Who writes
-//! pages back or throws them away asks entries and page, and nobody else. So at rest, a page that somebody maps or that
-//! a file has must be dirty by an entry or by itself, if an entry ever said so since the page was allocated or was
-//! cleaned on purpose (`MADV_FREE`). In between the bit may be in a register only.
+//! The hardware sets the dirty bit of the entry through which a page is written. A write fault makes an entry that has the
+//! bit from the start. From there the kernel carries the bit along: to the entry that comes next, or to the page. Code that
+//! writes pages back, or throws them away, looks at the entries and at the page, and at nothing else.
 //!
-//! It does not judge: a page that nobody maps and no file has, for its contents are nobody's; what a device writes
-//! through a pin, for its driver has to say so, and no operation of a scenario does; the accessed bit, which only tells
+//! The oracle judges at rest, and looks at each page that somebody maps or that a file has. If an entry of the page was
+//! dirty since the page was allocated, or since it was cleaned on purpose (`MADV_FREE`), an entry or the page itself must
+//! still be dirty. In between, the bit may be in a register only.
+//!
+//! Not checked: a page that nobody maps and no file has, because its contents are lost anyway; what a device writes through
+//! a pin, because the driver has to mark the page, and no operation of a scenario does; the accessed bit, which only tells
 //! reclaim what to try first.
 
 use sim_mm::{Kernel, Page, PageFlags};

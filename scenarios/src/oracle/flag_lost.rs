@@ -1,9 +1,9 @@
 //! `flag-lost`: a flag of a page that somebody set by a locked operation is gone, and nobody cleared it.
 //!
-//! A store that is no locked operation writes back what its CPU has loaded before. The kernel does so with a page that nobody
-//! else knows. If the store finds flags in memory that were not there at the load, somebody knew the page.
+//! A store that is no locked operation writes back what its CPU has loaded before. The kernel does so only with a page that
+//! no other CPU knows. If the store finds flags in memory that were not there at the load, another CPU knew the page.
 //!
-//! It does not judge under a store buffer what is set between the store and its drain.
+//! Not checked: under a store buffer, a flag that is set between the store and its drain.
 
 use sim_mm::PageFlags;
 use sim_mmu::Pfn;

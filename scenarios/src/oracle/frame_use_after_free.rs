@@ -1,9 +1,9 @@
-//! `frame-use-after-free`: user code through a translation, or a device or pipe through a reference,
-//! touches a frame that is free, or that was freed and has another owner since the translation was
-//! cached or the reference handed out.
+//! `frame-use-after-free`: a frame is touched that is free, or that was freed and has another owner now. User code
+//! touches it through a translation that was cached before. A device or a pipe touches it through a reference that was
+//! handed out before.
 //!
-//! Not checked: accesses of the kernel by its own map of memory, other than copies for a reader of a
-//! pipe; page walks (see `page-table-use-after-free`).
+//! Not checked: accesses of the kernel by its own map of memory, except copies for a reader of a pipe; page walks (see
+//! `page-table-use-after-free`).
 
 use sim_mm::MmId;
 use sim_mmu::{Translation, VirtAddr};

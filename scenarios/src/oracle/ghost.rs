@@ -35,7 +35,7 @@ pub(super) enum FrameState {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Life {
     pub(super) state: FrameState,
-    /// When it last went to the free list.
+    /// Where it last went to the free list.
     pub(super) freed: Option<Site>,
     /// How often it went there.
     pub(super) frees: u32,
@@ -45,17 +45,17 @@ pub(super) struct Life {
 #[derive(Clone, Debug, Default)]
 struct Frame {
     life: Life,
-    /// The entries that map it now, special ones left out.
+    /// The entries that map it now, without special ones.
     mappings: Vec<(MmId, Vpn)>,
     /// The pages that it was ever behind since it was last allocated.
     homes: Vec<(MmId, Vpn)>,
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
-    /// The object that processes share to which it belongs: whoever maps it has it on purpose, and what is written to it
-    /// is everybody's. It keeps this until it is allocated anew: a page that left its file may still be mapped.
+    /// The object that processes share to which it belongs. Each process that maps it shares it on purpose, and all may read
+    /// what is written to it. It keeps this until it is allocated anew, because a page that left its file may still be mapped.
     shared: Option<SharedPage>,
-    /// The frame that it was filled with a copy of, since it was last allocated.
+    /// The frame from which it was filled by a copy, since it was last allocated.
     copied_from: Option<Pfn>,
     /// The address space whose root it was last.
     root_of: Option<MmId>,
@@ -92,7 +92,7 @@ pub(super) struct PinState {
     pub(super) taken: Site,
     /// How often the frame had been freed then.
     pub(super) frees: u32,
-    /// The frame was never behind that address since it was last allocated.
+    /// Whether the frame was never behind that address since it was last allocated.
     pub(super) stranger: bool,
 }
 
@@ -114,18 +114,18 @@ struct Mm {
     children: Vec<MmId>,
     /// Flushes that have begun.
     begun: u32,
-    /// Those that are done: what they covered, and which they were.
+    /// The flushes that are done: the pages that they covered, and their numbers.
     done: Vec<(Range<Vpn>, u32)>,
 }
 
-/// What is in no table: little, and copied for each run.
+/// The parts that are in no table. They are small, and are copied for each run.
 #[derive(Clone, Debug, Default)]
 struct Loose {
     /// In the order of their ids.
     pins: Vec<PinState>,
     /// References that were given up, and where.
     gone_pins: Vec<(PinState, Site)>,
-    /// Those under way, at most one a CPU.
+    /// The flushes under way, at most one on each CPU.
     flushes: Vec<Flush>,
     /// Kernel objects that were freed: the first word of each, and who did it last.
     freed_objects: Vec<(Loc, Site)>,
@@ -138,13 +138,13 @@ pub struct Ghost {
     frames: Kept<Frame>,
     mms: Kept<Mm>,
     pages: Kept<PageHistory>,
-    /// The number of each page that was ever told of.
+    /// The number of each page that an event ever named.
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
     loose: Loose,
     base: Loose,
 }
 
-/// The memory of the oracles in a step: what is read through this is touched.
+/// The memory of the oracles in a step. The step touches what it reads through this.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     core: &'a Core,
@@ -167,23 +167,23 @@ impl<'a> Seen<'a> {
         self.ghost.pages.get(*self.ghost.page_numbers.get(&(mm, vpn))?)
     }
 
-    /// The frames that were ever told of, in this run or before: all others are as they were when the machine
-    /// was built.
+    /// The frames that events ever named, in this run or before. All others are as they were when the machine was built.
     pub(super) fn known_frames(self) -> impl Iterator<Item = Pfn> {
         self.ghost.frames.known().iter().map(|pfn| Pfn(*pfn as u64))
     }
 
-    /// What a frame is; `None` if memory has no such frame.
+    /// What a frame is. `None`, if memory has no such frame.
     pub(super) fn life(self, pfn: Pfn) -> Option<&'a Life> {
         self.frame(pfn, OfFrame::Life).map(|frame| &frame.life)
     }
 
-    /// The entries that map a frame now, special ones left out.
+    /// The entries that map a frame now, without special ones.
     pub(super) fn mappings(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.mappings.as_slice()).unwrap_or_default()
     }
 
-    /// The page of an object that processes share which a frame is, or was last since it was allocated.
+    /// If a frame is a page of an object that processes share, that page. It may also be the last such page since the frame was
+    /// allocated.
     pub(super) fn shared(self, pfn: Pfn) -> Option<SharedPage> {
         self.frame(pfn, OfFrame::Mappings)?.shared
     }
@@ -213,7 +213,7 @@ impl<'a> Seen<'a> {
         self.frame(pfn, OfFrame::Readers).is_none_or(|frame| frame.readers.of(word) & bit(mm) != 0)
     }
 
-    /// The frame that a frame was filled with a copy of, since it was last allocated.
+    /// The frame from which a frame was filled by a copy, since it was last allocated.
     pub(super) fn copied_from(self, pfn: Pfn) -> Option<Pfn> {
         self.frame(pfn, OfFrame::Life)?.copied_from
     }
@@ -302,15 +302,15 @@ impl Ghost {
         }
     }
 
-    /// For a step of `core`.
+    /// The memory as a step of `core` sees it.
     pub(super) fn seen<'a>(&'a self, core: &'a Core) -> Seen<'a> {
         Seen { core, ghost: self }
     }
 
     /// Makes the present state the one that runs start with.
     ///
-    /// Runs count their steps anew, so what set-up did counts as done before their first one: a frame that it freed
-    /// was freed before any translation of the run was cached.
+    /// Each run counts its steps anew. So everything that set-up did counts as done before the first step. For example, a
+    /// frame that set-up freed was freed before any translation of the run was cached.
     pub(super) fn checkpoint(&mut self) {
         self.change_sites(|site| site.step = 0);
         self.frames.checkpoint();
@@ -331,7 +331,7 @@ impl Ghost {
         gone.for_each(&mut change);
     }
 
-    /// Back to the checkpoint.
+    /// Goes back to the checkpoint.
     pub(super) fn rewind(&mut self) {
         self.frames.rewind();
         self.mms.rewind();
@@ -347,7 +347,8 @@ impl Ghost {
         self.loose.pins.get(place)
     }
 
-    /// Part of what is known of a frame, which changes if `differs` says so of the present state.
+    /// A part of what is known of a frame, to be changed. It is answered only if `differs` says that the present state will
+    /// change.
     fn frame(
         &mut self,
         core: &Core,
@@ -360,18 +361,18 @@ impl Ghost {
         if changes { self.frames.change(pfn.0 as usize) } else { None }
     }
 
-    /// Part of what is known of an address space, which changes.
+    /// A part of what is known of an address space, to be changed.
     fn mm(&mut self, core: &Core, mm: MmId, part: OfMm) -> Option<&mut Mm> {
         core.touch(self.places.mm(mm, part), true);
         self.mms.change(mm.0.into())
     }
 
-    /// A translation to a frame was cached, and remembers at which step: it tells frees before from frees after it.
+    /// A translation to a frame was cached. It remembers the step, by which it tells earlier frees from later ones.
     pub(super) fn filled(&self, core: &Core, pfn: Pfn) {
         core.touch(self.places.frame(pfn, OfFrame::Life), false);
     }
 
-    /// An address space wrote a word: only it may read it, and whoever is being forked from it.
+    /// An address space wrote a word. From now on only it may read the word, and those that are being forked from it.
     pub(super) fn wrote(&mut self, core: &Core, mm: MmId, pfn: Pfn, word: u32) {
         if self.seen(core).shared(pfn).is_some() {
             return;
@@ -433,7 +434,7 @@ impl Ghost {
         }
     }
 
-    /// What a frame holds need not be kept.
+    /// The contents of a frame need not be kept.
     pub(super) fn cleaned(&mut self, core: &Core, pfn: Pfn) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_some()) {
             frame.dirtied = None;
@@ -476,7 +477,7 @@ impl Ghost {
 
     pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
         let vpn = va.vpn();
-        // The kernel counts what it has mapped, whether the hardware may find it or not.
+        // The kernel counts the pages that it has mapped, whether the hardware may use the entry or not.
         let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
         let stays = was_there && is_there && old.pfn() == new.pfn();
         if was_there && !stays {
@@ -509,7 +510,7 @@ impl Ghost {
         self.replaced(core, mm, vpn, new, site);
     }
 
-    /// While a child is being forked, it may read whatever its parent may read of what it maps.
+    /// While a child is being forked, it may read everything in its pages that its parent may read.
     fn share_with_child(&mut self, core: &Core, child: MmId, pfn: Pfn) {
         if let Some(parent) = self.seen(core).mm(child, OfMm::Forks).and_then(|mm| mm.parent) {
             let keeps = |frame: &Frame| frame.readers.keeps_from(child, parent);
@@ -519,7 +520,7 @@ impl Ghost {
         }
     }
 
-    /// The entry of a page has a new value: the old ones justify a translation until a flush that begins later is done.
+    /// The entry of a page has a new value. An old value justifies a translation until a flush is done that begins later.
     fn replaced(&mut self, core: &Core, mm: MmId, vpn: Vpn, new: Entry, site: Site) {
         core.touch(self.places.page(mm, vpn), true);
         let number = *self.page_numbers.entry((mm, vpn)).or_insert_with(|| self.pages.add());
@@ -546,7 +547,7 @@ impl Ghost {
         self.loose.flushes.push(Flush { id, mm, range, nth });
     }
 
-    /// The promise of a flush: what was replaced before it began justifies nothing any more.
+    /// A flush is done. Values that were replaced before it began justify nothing any more.
     pub(super) fn flush_done(&mut self, core: &Core, id: u64) {
         let Some(place) = self.loose.flushes.iter().position(|flush| flush.id == id) else { return };
         let Flush { mm, range, nth, .. } = self.loose.flushes.swap_remove(place);
@@ -555,7 +556,7 @@ impl Ghost {
         }
     }
 
-    /// Somebody got a page: what he asked for, how much it added to the count, and where that was.
+    /// A caller of GUP got a page: for which address, how much was added to the count, and where.
     pub(super) fn pinned(
         &mut self,
         core: &Core,

@@ -1,8 +1,8 @@
-//! The table of the oracles: a row each.
+//! The table of the oracles, with a row for each.
 
 use std::fmt;
 
-/// Makes [`OracleId`] of rows: what the oracle checks, in a sentence; its name in code; its name in scenarios,
+/// Makes [`OracleId`] of rows. A row has a sentence on what the oracle checks, its name in code, and its name in scenarios,
 /// records and output.
 macro_rules! oracles {
     ($(#[doc = $about:literal] $id:ident = $name:literal;)*) => {

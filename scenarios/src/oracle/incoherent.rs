@@ -29,7 +29,7 @@ pub(super) fn read(
     if ghost.copied_from(now) != Some(through.pfn) {
         return None;
     }
-    // While the new entry is in a store buffer, the old page is still the one that everybody else has.
+    // While the new entry is in a store buffer, all other CPUs still have the old page.
     if cpu.mmu.frame_under(through.root, va) != Some(now) {
         return None;
     }

@@ -1,12 +1,12 @@
-//! Tables that go back to what they were at the checkpoint, at the cost of what was changed since.
+//! Tables that can go back to the checkpoint. That costs only as much as was changed since.
 
 /// A table of values by number. One that was never given a value holds `T::default()`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept<T> {
     now: Vec<T>,
-    /// What each value was at the checkpoint.
+    /// The values at the checkpoint.
     base: Vec<T>,
-    /// The numbers of the values that may have changed since, once each.
+    /// The numbers of the values that may have changed since. Each is there once.
     changed: Vec<usize>,
     is_changed: Vec<bool>,
     /// The numbers of the values that were ever changed, in order.
@@ -67,7 +67,7 @@ impl<T: Clone + Default> Kept<T> {
         self.now.len() - 1
     }
 
-    /// The present values are those to go back to.
+    /// The present values become the checkpoint.
     pub(super) fn checkpoint(&mut self) {
         for i in self.changed.drain(..) {
             self.base[i].clone_from(&self.now[i]);
@@ -75,7 +75,7 @@ impl<T: Clone + Default> Kept<T> {
         }
     }
 
-    /// Back to the checkpoint.
+    /// Goes back to the checkpoint.
     pub(super) fn rewind(&mut self) {
         for i in self.changed.drain(..) {
             self.now[i].clone_from(&self.base[i]);

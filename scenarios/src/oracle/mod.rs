@@ -49,7 +49,7 @@ pub struct Finding {
     pub violation: Violation,
     /// Where it happened, or where what was wrong came from: the pin, the entry.
     pub site: Site,
-    /// What on the other side made it wrong: the free, the change, the write.
+    /// Where the other side made it wrong: the free, the change, the write.
     pub other: Option<Site>,
 }
 
@@ -69,7 +69,7 @@ impl Finding {
         self.violation.page()
     }
 
-    /// What a mail would have as its subject: `leak in gup_pte_range / do_anonymous_page`.
+    /// The title, as the subject of a mail would have it: `leak in gup_pte_range / do_anonymous_page`.
     pub fn title(&self) -> String {
         let mut title = self.oracle().to_string();
         if let Some(routine) = self.site.routine() {
@@ -86,7 +86,7 @@ impl Finding {
         self.violation.is_at_rest()
     }
 
-    /// Whether another run found the same: the same title and, of a check, the same value.
+    /// Whether another run found the same: the same title and, for a check, the same value.
     pub fn is_like(&self, other: &Finding) -> bool {
         self.title() == other.title() && self.violation.subject() == other.violation.subject()
     }

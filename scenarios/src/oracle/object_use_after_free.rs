@@ -9,7 +9,7 @@ use sim_core::{Core, Loc};
 use super::ghost::Seen;
 use super::{Finding, Site, Violation};
 
-/// The word was used, and its record is not what the user meant.
+/// The word was used, and its record is not in the life that the user meant.
 pub(super) fn touched(ghost: Seen<'_>, core: &Core, loc: Loc, site: &Site) -> Finding {
     let first = core.memory.record_of(loc);
     Finding {

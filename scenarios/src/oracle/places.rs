@@ -1,4 +1,4 @@
-//! Where the memory of the oracles is, for code that asks what a step touched.
+//! The places that stand for the memory of the oracles, for code that asks what a step touched.
 //!
 //! An exhaustive search assumes that two steps commute if they touch nothing in common. A verdict may depend on
 //! an order that the machine itself does not care about. For example, it matters whether a pin was used before
@@ -9,7 +9,7 @@ use sim_core::{Core, Loc};
 use sim_mm::MmId;
 use sim_mmu::{Pfn, Vpn};
 
-/// Pages of an address space that are told apart.
+/// The number of pages of an address space that are told apart.
 const PAGES: u32 = 64;
 
 /// The parts of what is known of a frame.
@@ -17,7 +17,7 @@ const PAGES: u32 = 64;
 pub(super) enum OfFrame {
     /// What it is, and when it was freed.
     Life,
-    /// The entries that map it, and did since it was allocated.
+    /// The entries that map it, and those that mapped it since it was allocated.
     Mappings,
     /// Who made them.
     MappedBy,
@@ -27,7 +27,7 @@ pub(super) enum OfFrame {
     Readers,
     /// The address space whose root it is.
     Root,
-    /// Since when something is in it that is nowhere else.
+    /// Who first made it dirty, so that its contents are nowhere else.
     Dirty,
 }
 
@@ -36,7 +36,7 @@ const PER_FRAME: u32 = 7;
 /// The parts of what is known of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OfMm {
-    /// From whom it is being forked, and who from it.
+    /// The address space from which it is being forked, and those that are being forked from it.
     Forks,
     /// Its flushes that have begun.
     Begun,
@@ -55,9 +55,9 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// For a machine of so many frames and address spaces.
+    /// The places for a machine of so many frames and address spaces.
     pub(super) fn new(core: &Core, frames: u64, mms: usize) -> Places {
-        // One more, for what the machine does not have.
+        // There is one more place, for frames and address spaces that the machine does not have.
         let (frames, mms) = (frames as u32 + 1, mms as u32 + 1);
         Places { base: core.reserve_places((frames * PER_FRAME + mms * PER_MM) as usize), frames, mms }
     }
@@ -76,7 +76,7 @@ impl Places {
         self.of_mm(mm, part as u32)
     }
 
-    /// What justifies a translation of a page.
+    /// The values that justify a translation of a page.
     pub(super) fn page(self, mm: MmId, vpn: Vpn) -> Loc {
         self.of_mm(mm, PER_MM - PAGES + vpn.0 as u32 % PAGES)
     }

@@ -8,8 +8,8 @@ use sim_core::{Blocked, CpuId, Routine};
 
 use super::{Finding, Site, Violation, Wait};
 
-/// These tasks wait for ever; or, if `is_lost`, one of them for a word whose page has moved, so that it might go on. `stack`
-/// tells the routines of a CPU, `wait` who waits for what.
+/// These tasks wait for ever. If `is_lost`, one of them waits for a word whose page has moved, so it might go on. `stack`
+/// tells the routines of a CPU, and `wait` tells which task waits for what.
 pub fn deadlock(
     blocked: &[Blocked],
     is_lost: bool,
@@ -26,7 +26,7 @@ pub fn deadlock(
     }
 }
 
-/// No end within `bound` steps.
+/// The run did not end within `bound` steps.
 pub fn livelock(bound: u64) -> Finding {
     Finding {
         violation: Violation::Livelock { bound },

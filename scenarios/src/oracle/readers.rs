@@ -1,4 +1,4 @@
-//! Who may read what the words of a frame hold.
+//! The address spaces that may read the words of a frame.
 
 use sim_mm::MmId;
 
@@ -15,9 +15,9 @@ pub(super) fn bit(mm: MmId) -> Set {
 /// their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Readers {
-    /// Of the words without one of their own.
+    /// The readers of the words that have no set of their own.
     all: Set,
-    /// By word.
+    /// The sets of their own, by word.
     own: Vec<(u32, Set)>,
 }
 
@@ -59,7 +59,7 @@ impl Readers {
         std::iter::once(self.all).chain(self.own.iter().map(|(_, set)| *set))
     }
 
-    /// From here on `child` may read what `parent` may read.
+    /// From now on `child` may read everything that `parent` may read.
     pub(super) fn share(&mut self, child: MmId, parent: MmId) {
         let own = self.own.iter_mut().map(|(_, set)| set);
         for set in std::iter::once(&mut self.all).chain(own).filter(|set| **set & bit(parent) != 0) {

@@ -45,7 +45,7 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
     found(Violation::FreedUnderPin { pfn, mm: pin.mm, va: pin.va }, Some(pin.taken.clone()))
 }
 
-/// A run has ended: every count against the holders that are left.
+/// A run has ended. Every count is compared with the holders that are left.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Site) -> Option<Finding> {
     ghost.known_frames().find_map(|pfn| {
         let state = ghost.life(pfn)?.state;

@@ -1,13 +1,13 @@
-//! Where something happened.
+//! A site: the CPU, the step and the routines at which something happened.
 
 use sim_core::{CpuId, Role, Routine};
 
 /// Where something happened. Without the event log, the stack is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// On which CPU.
+    /// The CPU.
     pub cpu: CpuId,
-    /// At which step of the run.
+    /// The step of the run.
     pub step: u64,
     /// The active routines, outermost first.
     pub stack: Vec<Routine>,
@@ -20,7 +20,7 @@ impl Site {
     }
 }
 
-/// The innermost of some active routines that is more than a helper.
+/// Of some active routines, the innermost one that is more than a helper.
 pub(crate) fn telling(stack: &[Routine]) -> Option<Routine> {
     stack.iter().rev().find(|routine| routine.role != Role::Helper).or(stack.last()).copied()
 }

@@ -1,4 +1,4 @@
-//! What is wrong, with its values. Sentences are made of it here, and nowhere else.
+//! Violations: what is wrong, with the values. The sentences about a violation are made here, and nowhere else.
 
 use std::fmt;
 
@@ -26,13 +26,13 @@ pub enum Violation {
     ZeroPageWritten { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `cow-broken`: a write for `mm` changed a private page of `other`.
     PrivatePageWritten { mm: MmId, va: VirtAddr, pfn: Pfn, other: MmId, at: VirtAddr },
-    /// `leak`: `mm` read what it must not, written by `owner` if anybody maps the frame.
+    /// `leak`: `mm` read bytes that it must not read. `owner` wrote them, if anybody maps the frame.
     ForeignRead { mm: MmId, va: VirtAddr, pfn: Pfn, value: u64, owner: Option<MmId> },
     /// `object-use-after-free`: this word of a kernel object was used after the object's end.
     ObjectUsed { word: String, first: Loc },
-    /// `kernel-bug`: the kernel says that this must not be.
+    /// `kernel-bug`: the kernel says that this must not happen.
     KernelStops { what: &'static str },
-    /// `flag-lost`: flags were stored over that others had set.
+    /// `flag-lost`: a store overwrote flags that others had set.
     FlagLost { pfn: Pfn, lost: PageFlags },
     /// `pin-misuse`: a reference was put that had been put before.
     PinPutTwice { mm: MmId, va: VirtAddr, pfn: Pfn },
@@ -70,19 +70,19 @@ pub enum Violation {
     LostWait { waits: Vec<Wait> },
     /// `livelock`: a run has not ended within its bound.
     Livelock { bound: u64 },
-    /// `check`: a value that a thread read is none that check number `check` allows.
+    /// `check`: a thread read a value that check number `check` does not allow.
     Value { check: usize, of: String, is: u64, one_of: Vec<u64> },
     /// `check`: an operation returned what check number `check` does not allow.
     Returned { check: usize, thread: String, op: usize, value: i64, one_of: Vec<i64> },
-    /// `check`: operation `op` of a thread found other mappings than it expects. Both are told in words.
+    /// `check`: operation `op` of a thread found other mappings than it expects. Both are given in words.
     Mappings { thread: String, op: usize, expected: String, found: String },
-    /// `check`: values came together that check number `check` says never do.
+    /// `check`: values came together, and check number `check` says that they never do.
     Together { check: usize, values: Vec<(String, u64)> },
-    /// `check`: check number `check` says what else is so if `given` is, and `are` is not that.
+    /// `check`: `given` is so, but the values that must follow by check number `check` are not. `are` has the present ones.
     NotImplied { check: usize, given: Vec<(String, u64)>, are: Vec<(String, u64)>, then: Vec<(String, u64)> },
 }
 
-/// Why a frame is not what its user takes it for.
+/// Why a frame is not the one that its user expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// Memory has no such frame.
@@ -97,7 +97,7 @@ pub enum Lost {
     NeverThere,
 }
 
-/// What a walk found where it took a frame for a table.
+/// What a frame is that a walk took for a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Memory has no such frame.
@@ -112,7 +112,7 @@ pub enum Found {
     Table {
         /// The level of its entries.
         level: Level,
-        /// It belongs to another address space.
+        /// Whether it belongs to another address space.
         of_another: bool,
     },
 }
@@ -124,28 +124,28 @@ pub struct Wait {
     pub who: String,
     /// Its CPU.
     pub cpu: CpuId,
-    /// The word that it waits for.
+    /// The word for which it waits.
     pub what: String,
 }
 
-/// What things are called in a sentence. What is not overridden is called as the machine knows it.
+/// The names of things in a sentence. Each method gives the name that the machine has, unless it is overridden.
 pub trait Names {
     /// An address space.
     fn mm(&self, mm: MmId) -> String {
         format!("mm{}", mm.0)
     }
 
-    /// A page of an address space, where the sentence says whose it is.
+    /// A page of an address space, if the sentence says to which process it belongs.
     fn page(&self, _mm: MmId, va: VirtAddr) -> String {
         va.to_string()
     }
 
-    /// A page of an address space, where nothing else says whose it is.
+    /// A page of an address space, if nothing else says to which process it belongs.
     fn page_of(&self, mm: MmId, va: VirtAddr) -> String {
         self.page(mm, va)
     }
 
-    /// The part of a sentence that says at which step something was; it begins with a blank, or is empty.
+    /// The part of a sentence that says at which step something happened. It begins with a blank, or is empty.
     fn at_step(&self, step: u64) -> String {
         format!(" at step {step}")
     }
@@ -281,7 +281,7 @@ impl Violation {
         )
     }
 
-    /// What a check is about: a value, or a thread.
+    /// The value or the thread that a check is about.
     pub(super) fn subject(&self) -> Option<&str> {
         match self {
             Violation::Value { of: subject, .. }
@@ -444,7 +444,7 @@ impl Violation {
             }
             _ => {
                 let text = self.message(names);
-                // A name keeps its spelling, even at the head of a sentence.
+                // A name keeps its spelling, even at the beginning of a sentence.
                 let first = text.split(' ').next().unwrap_or_default();
                 let is_name = first.contains(['_', '[']) || matches!(self, Violation::ForeignRead { .. });
                 match text.get(..1).filter(|_| !is_name) {

@@ -1,4 +1,4 @@
-//! The observer of a machine: feeds the oracles, and keeps the event log when there is one.
+//! The observer of a machine. It tells the oracles of every event, and keeps the event log if there is one.
 
 use std::cell::{Cell, RefCell};
 
@@ -42,12 +42,12 @@ pub struct Watch {
     findings: RefCell<Vec<Finding>>,
     log: RefCell<Option<Vec<Logged>>>,
     enabled: Cell<bool>,
-    /// Kept from run to run for the room that it has.
+    /// A buffer. It is kept from run to run, so that its memory is used again.
     reach: RefCell<Reach>,
 }
 
 impl Watch {
-    /// A watch over a machine with `frames` frames, the first `reserved` taken, and so many address spaces.
+    /// A watch over a machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
     pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Watch {
         Watch {
             ghost: RefCell::new(Ghost::new(core, frames, reserved, mms)),
@@ -63,7 +63,7 @@ impl Watch {
         self.ghost.borrow_mut().checkpoint();
     }
 
-    /// Back to the checkpoint.
+    /// Goes back to the checkpoint.
     pub fn rewind(&self) {
         self.ghost.borrow_mut().rewind();
         self.findings.borrow_mut().clear();
@@ -72,7 +72,7 @@ impl Watch {
         }
     }
 
-    /// Stops (or resumes) watching: contexts that are dropped at the end of a run change nothing.
+    /// Stops or resumes watching. It stops while contexts are dropped at the end of a run, because that is no part of the run.
     pub fn set_enabled(&self, on: bool) {
         self.enabled.set(on);
     }
@@ -116,16 +116,16 @@ impl Watch {
         let reach = &mut *self.reach.borrow_mut();
         let contradicts = bad_page_map::at_rest(ghost, kernel, reach, &site);
         let found = match contradicts {
-            // What was found on the way is not all that there is.
+            // If the walk found a contradiction, `reach` does not have everything, so the counts cannot be judged.
             Some(_) => [contradicts, None],
             None => [refcount::at_rest(ghost, kernel, reach, &site), mapcount::at_rest(ghost, kernel, &site)],
         };
-        // Where pages themselves are lost, what their entries say is no news.
+        // If pages themselves are lost, their dirty bits are no findings as well.
         let dirty = found.iter().all(Option::is_none).then(|| dirty_lost::at_rest(ghost, kernel, &site)).flatten();
         self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty));
     }
 
-    /// One at a time, and not as a list: a finding is large to move, and most times there is none.
+    /// Findings are added one at a time and not as a list, because a finding is large, and mostly there is none.
     fn report(&self, core: &Core, found: Option<Finding>) {
         if let Some(finding) = found {
             core.request_stop();
@@ -182,11 +182,11 @@ impl sim_mmu::Observer for Watch {
             }
             Hardware::Retired { va, access, through, word, bytes, value } => {
                 let seen = ghost.seen(core);
-                // Of whoever accesses, not of whoever had the translation cached.
+                // This is the address space that accesses, and not the one for which the translation was cached.
                 let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
                 let site = site(*cpu);
                 let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
-                // Memory of the kernel: everybody's, and no process's.
+                // Memory of the kernel belongs to no process.
                 if !through.rights.user {
                     self.report(cpu.core, uaf);
                     return;
@@ -274,7 +274,7 @@ impl sim_mm::Observer for Watch {
                     ghost.wrote(core, mm, pfn, word);
                     broken
                 } else if seen.may_read(pin.mm, pfn, word) {
-                    // The page was given away by who took the reference.
+                    // The taker of the reference gave the page away.
                     None
                 } else {
                     leak::read(seen, mm, pin.va, pfn, word, value, &pin.taken)
