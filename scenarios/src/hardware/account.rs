@@ -1,11 +1,11 @@
-//! Accounts as tables: on what the cycles were spent, of one CPU or access a column.
+//! Accounts as tables: what the cycles were spent on. Each CPU, or each kind of access, has a column.
 
 use sim_mmu::{Account, Spent};
 
 use crate::table::Table;
 
-/// A table with a row for each thing that anything was spent on, and a column for each account; the last
-/// row is the sum. The number beside an account divides it: 1 for whole cycles, accesses for an average.
+/// A table with a row for each thing that cycles were spent on, and a column for each account. The last row is the sum. The
+/// number beside an account divides it: 1 shows whole cycles, and the number of accesses shows an average.
 pub fn table(columns: &[(String, &Account, u64)]) -> Vec<String> {
     let is_used = |what: &&Spent| columns.iter().any(|(_, account, _)| account.times(**what) > 0);
     let cell = |cycles: u64, per: u64| match per {
@@ -24,7 +24,7 @@ pub fn table(columns: &[(String, &Account, u64)]) -> Vec<String> {
     table.lines()
 }
 
-/// The same for programs: cycles and times by what they were spent on.
+/// The account for programs: for each thing, the cycles that were spent on it, and how often.
 pub fn json(account: &Account) -> serde_json::Value {
     let mut spent = serde_json::Map::new();
     for what in Spent::ALL.iter().filter(|what| account.times(**what) > 0) {

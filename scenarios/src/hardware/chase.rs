@@ -19,10 +19,10 @@ use crate::hardware::profile::LINE;
 /// The most pages of a chase.
 pub const MOST: u64 = 1 << 16;
 
-/// Rounds before those that count: the caches are as they will stay.
+/// The number of rounds before those that count. After them the caches are as they will stay.
 const WARM_UP: u64 = 2;
 
-/// Rounds that count.
+/// The number of rounds that count.
 const MEASURED: u64 = 2;
 
 /// The size of the pages.
@@ -49,14 +49,14 @@ impl PageSize {
     }
 }
 
-/// What a chase of so many pages came to.
+/// The result of a chase over so many pages.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// Pages.
     pub pages: u64,
-    /// Accesses that were counted.
+    /// The number of accesses that were counted.
     pub accesses: u64,
-    /// Where their cycles went.
+    /// What their cycles were spent on.
     pub account: Account,
 }
 
@@ -66,12 +66,12 @@ impl Point {
         self.account.total() as f64 / self.accesses as f64
     }
 
-    /// Of an access on average, how often it was spent on this.
+    /// How often an access spends cycles on this, on average.
     pub fn times(&self, what: Spent) -> f64 {
         self.account.times(what) as f64 / self.accesses as f64
     }
 
-    /// Of an access on average, the cycles that were spent on this.
+    /// The cycles that an access spends on this, on average.
     pub fn spent(&self, what: Spent) -> f64 {
         self.account.cycles(what) as f64 / self.accesses as f64
     }
@@ -80,17 +80,17 @@ impl Point {
 /// A capacity that a chase can exceed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Of what.
+    /// The name of the array that has it.
     pub of: &'static str,
-    /// In pages of the chase.
+    /// The number of pages of the chase that fit.
     pub pages: u64,
-    /// The pages that are more than any of its sets can hold: from here on none stays.
+    /// The number of pages with which every set has one page too many. From here on no page stays.
     pub overrun: u64,
-    /// Whether it is the TLB's.
+    /// Whether the array is a TLB.
     pub is_tlb: bool,
 }
 
-/// What holds the pages of a chase, or their lines, in a processor: the smallest first.
+/// The capacities of the arrays of a processor that hold the pages of a chase, or their lines. The smallest comes first.
 pub fn capacities(profile: &Profile, size: PageSize) -> Vec<Capacity> {
     let holds = |array: &&TlbArray| array.sizes.has(size.level());
     let first = profile.tlb.data.iter().find(holds).map(|array| ("L1 DTLB", array.shape, true));
@@ -109,7 +109,7 @@ pub fn capacities(profile: &Profile, size: PageSize) -> Vec<Capacity> {
     all
 }
 
-/// Numbers of pages to chase over: four an octave, and around every capacity.
+/// The numbers of pages to chase over: four in each octave, and those around every capacity.
 pub fn sizes(profile: &Profile, size: PageSize, from: u64, to: u64) -> Vec<u64> {
     let octaves = (0..=MOST.ilog2()).flat_map(|octave| (4..8).map(move |quarter| (quarter << octave) / 4));
     let around = |capacity: Capacity| {
@@ -127,7 +127,7 @@ pub fn sizes(profile: &Profile, size: PageSize, from: u64, to: u64) -> Vec<u64> 
 /// The first page. The root's second entry maps it.
 const FIRST: u64 = 1 << 39;
 
-/// Frames that hold data: [`MOST`] lines, and as many as a large page has.
+/// The number of frames that hold data. They have [`MOST`] lines, and are enough for a large page.
 const DATA_FRAMES: u64 = MOST / (4096 / LINE);
 
 /// Where page `n` has its line.
@@ -135,18 +135,18 @@ fn address(size: PageSize, n: u64) -> VirtAddr {
     VirtAddr(FIRST + n * size.bytes() + n * LINE % size.bytes())
 }
 
-/// The frames behind page `n`: what its line is in, counted from its own start.
+/// The first frame behind page `n`. The line of the page is in the frames from there on.
 fn frame(size: PageSize, n: u64) -> Pfn {
     let frames = size.bytes() >> 12;
     Pfn(n * LINE / size.bytes() * frames)
 }
 
-/// One chase: a machine with one CPU, page tables for so many pages, a cycle through them, and the cycle done.
+/// One chase. It makes a machine with one CPU, page tables and a cycle through the pages, and follows the cycle.
 #[derive(Clone, Copy, Debug)]
 pub struct Chase {
     /// The size of the pages.
     pub size: PageSize,
-    /// What the order of the pages is drawn from.
+    /// The seed from which the order of the pages is drawn.
     pub seed: u64,
 }
 
@@ -165,7 +165,7 @@ impl Chase {
         Point { pages, accesses, account: account(&mmu).since(&before) }
     }
 
-    /// A machine whose memory holds the pages' lines, each with the address of the next, and the tables.
+    /// A machine whose memory holds the tables and the lines of the pages. Each line has the address of the next page.
     fn machine(self, pages: u64) -> Mmu {
         assert!((1..=MOST).contains(&pages), "a chase has 1 to {MOST} pages, not {pages}");
         let geometry = Geometry::default();
@@ -203,7 +203,7 @@ impl Chase {
     }
 }
 
-/// Follows the chain for so many accesses; answers where it is then.
+/// Follows the chain for so many accesses. Answers the address that it has reached.
 async fn follow(cpu: Cpu<'_>, from: VirtAddr, accesses: u64) -> VirtAddr {
     let mut at = from;
     for _ in 0..accesses {
@@ -222,7 +222,7 @@ struct Tables<'m> {
 }
 
 impl Tables<'_> {
-    /// Maps the page at `va` by an entry of `leaf`, with A set everywhere: a walk changes nothing.
+    /// Maps the page at `va` by an entry of `leaf`. A is set everywhere, so that a walk changes nothing.
     fn map(&mut self, root: Pfn, va: VirtAddr, leaf: Level, to: Pfn) {
         const FLAGS: u64 = Entry::PRESENT | Entry::RW | Entry::USER | Entry::ACCESSED;
         let geometry = self.mmu.geometry;

@@ -12,7 +12,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line with the least squares of distances; `None` for points that determine none.
+    /// The line with the least squares of distances. `None`, if the points do not determine a line.
     pub fn through(points: &[(u64, u64)]) -> Option<Line> {
         let n = points.len() as f64;
         let mean = |of: fn(&(u64, u64)) -> u64| points.iter().map(|point| of(point) as f64).sum::<f64>() / n;

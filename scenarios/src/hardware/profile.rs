@@ -1,12 +1,12 @@
-//! Processor profiles: JSON files, of which some are part of the binary.
+//! Processor profiles: JSON files. Some of them are a part of the binary.
 //!
-//! Beside each figure stands where it comes from: `"from": "KIND: remark"`, of one of these kinds.
+//! The origin of each figure stands beside it: `"from": "KIND: remark"`. The kind is one of these.
 //!
-//! - `measured`: by this project, as it stands here.
-//! - `fitted`: chosen so that the model shows what was measured or reported, which the remark names.
-//! - `document`: the vendor's, or a textbook's.
-//! - `reported`: somebody else's measurement, which the remark names.
-//! - `guess`: none of these; the remark says why not another.
+//! - `measured`: this project has measured the figure.
+//! - `fitted`: the figure was chosen so that the model shows what was measured or reported. The remark names that.
+//! - `document`: the figure comes from the vendor, or from a textbook.
+//! - `reported`: somebody else has measured the figure. The remark names the report.
+//! - `guess`: none of these. The remark says why this figure and not another.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -24,19 +24,19 @@ static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 /// Bytes of a line of the data caches.
 pub const LINE: u64 = 64;
 
-/// A profile with what its file says beside the figures.
+/// A profile, with what its file has beside the figures.
 #[derive(Clone, Debug)]
 pub struct Processor {
     /// The figures.
     pub profile: Rc<Profile>,
-    /// What it is, in a line.
+    /// A line that says which processor it is.
     pub about: String,
 }
 
-/// Why a profile could not be had.
+/// Why a profile could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// Neither a file nor a name.
+    /// There is no such file, and no profile of that name.
     #[error("no profile is called {}, and no file is; there are {}", quote(.name), known().join(", "))]
     Unknown {
         /// What was asked for.
@@ -90,7 +90,7 @@ const SECTIONS: &[&str] =
 
 fn processor(node: &Node<'_>) -> Option<Processor> {
     let fields = node.object(SECTIONS)?;
-    // All are looked at before the first that is missing ends it.
+    // All parts are read before a missing one ends this, so that all mistakes are found.
     let name = fields.required("name", Node::name);
     let about = fields.required("about", Node::text);
     let vendor = fields
@@ -118,7 +118,7 @@ fn processor(node: &Node<'_>) -> Option<Processor> {
 
 const KINDS: &[&str] = &["measured", "fitted", "document", "reported", "guess"];
 
-/// Where a figure comes from: a kind, and what else there is to say.
+/// The origin of a figure: a kind and a remark.
 fn origin(fields: &Fields<'_>) -> Option<()> {
     fields.required("from", |node| {
         let text = node.text()?;
@@ -147,14 +147,14 @@ fn figure(node: &Node<'_>, unit: &'static str, least: u64, most: u64) -> Option<
     value
 }
 
-/// A cost. No single operation takes a second.
+/// A cost in cycles. The bound is below a second, because no single operation takes so long.
 fn cycles(node: &Node<'_>) -> Option<u64> {
     figure(node, "cycles", 0, 1_000_000_000)
 }
 
 const REPLACEMENT: &[(Replacement, &str)] = &[(Replacement::Lru, "lru"), (Replacement::TreePlru, "tree-plru")];
 
-/// The shape of an array, from its fields: its size, each unit of which is `each` entries, and the ways.
+/// The shape of an array, read from its fields: the size and the ways. Each unit of the size is `each` entries.
 fn shape(fields: &Fields<'_>, size: &'static str, each: u32) -> Option<Shape> {
     let entries: Option<u32> = fields.required(size, |node| node.integer(0..=1 << 24));
     let ways = fields.required("ways", |node| node.integer(0..=u32::MAX));
@@ -180,7 +180,7 @@ fn tlb_array(node: &Node<'_>) -> Option<TlbArray> {
     Some(TlbArray { sizes: sizes?, shape: shape? })
 }
 
-/// Arrays of one level. Each page size is in one at most.
+/// The arrays of one level. At most one of them holds pages of one size.
 fn arrays(node: &Node<'_>) -> Option<Vec<TlbArray>> {
     let items = node.items()?;
     let mut seen = Sizes::default();

@@ -1,11 +1,11 @@
-//! What a TLB flush costs: the kernel's own routine on a machine with clocks.
+//! The cost of a TLB flush: the routine of the kernel on a machine with clocks.
 //!
-//! A process has a thread on each CPU, and all of them have touched its pages. The thread on CPU 0 gives
-//! the pages back with `madvise(MADV_DONTNEED)`; what is measured is its clock from the beginning of
-//! `flush_tlb_mm_range()` to its end. The other CPUs run user code, which is where the interrupt finds them.
+//! A process has a thread on each CPU, and all of them have touched its pages. The thread on CPU 0 gives the pages back
+//! with `madvise(MADV_DONTNEED)`. The clock of CPU 0 is measured from the beginning of `flush_tlb_mm_range()` to its end.
+//! The other CPUs run user code until the interrupt comes.
 //!
-//! Nothing here knows what a flush does. That it is affine in CPUs, and linear in pages up to a ceiling,
-//! is for the kernel's code and the processor's profile to show.
+//! Nothing here knows what a flush does. Its cost is affine in CPUs, and linear in pages up to a ceiling. This follows from
+//! the code of the kernel and from the profile of the processor.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,13 +19,13 @@ use sim_mm::{
 };
 use sim_mmu::{Account, DataOp, Geometry, Policy, Profile, Spent, VirtAddr};
 
-/// CPUs of a machine at the most.
+/// The most CPUs of a machine.
 pub const MOST_CPUS: usize = 64;
 
-/// Pages of a flush at the most.
+/// The most pages of a flush.
 pub const MOST_PAGES: u64 = 64;
 
-/// Pages that CPU 0 goes on using. They are not flushed, but what is cached of them may go.
+/// The number of pages that CPU 0 goes on using. They are not flushed, but a flush may drop their translations too.
 pub const IN_USE: u64 = 64;
 
 /// How the other CPUs hear of a flush.
@@ -33,7 +33,7 @@ pub const IN_USE: u64 = 64;
 pub enum Transport {
     /// By an interrupt to each, whose handler invalidates.
     Ipi,
-    /// By INVLPGB and TLBSYNC, without their doing anything.
+    /// By INVLPGB and TLBSYNC. The other CPUs do nothing for it.
     Invlpgb,
 }
 
@@ -55,18 +55,18 @@ impl Transport {
     }
 }
 
-/// What one flush took.
+/// The costs of one flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
     /// Cycles of CPU 0, from the beginning of the flush to its end.
     pub flush: u64,
     /// Cycles of CPU 0 for the whole system call.
     pub call: u64,
-    /// What CPU 0 takes longer, right after it, to read [`IN_USE`] other pages that it had cached.
+    /// The extra cycles that CPU 0 needs right after the flush to read [`IN_USE`] other pages, which it had cached before.
     pub refill: u64,
-    /// Where the cycles of the flush went on CPU 0.
+    /// What the cycles of the flush were spent on, on CPU 0.
     pub initiator: Account,
-    /// What the flush took from each of the other CPUs. Their waiting is not among it.
+    /// What the flush took from each of the other CPUs. The time in which they wait does not count.
     pub others: Vec<Account>,
 }
 
@@ -86,29 +86,29 @@ record! {
     }
 }
 
-/// A machine on which flushes of one transport, from one number of CPUs, are measured.
+/// A machine on which flushes of one transport are measured, with one number of CPUs.
 pub struct Shootdown {
     kernel: Kernel,
     watch: Rc<Stopwatch>,
     cpus: usize,
     /// The first of the pages that are flushed.
     at: VirtAddr,
-    /// The first of those that CPU 0 goes on using.
+    /// The first of the pages that CPU 0 goes on using.
     in_use: VirtAddr,
-    /// Of each round a word that says that the pages are there, and one that counts who has yet to touch them.
+    /// Two words for each round. One says whether the pages are there. The other counts the CPUs that have not touched them yet.
     rounds: Array<Round>,
 }
 
-/// The first round warms the caches: what is measured is a flush like many before it.
+/// The number of rounds. The first round warms the caches, so that the measured flush is like many before it.
 const ROUNDS: u32 = 2;
 
-/// Frames for tables, the zero page and the kernel's own root, several times over.
+/// The number of frames for tables, for the zero page and for the kernel's own root. It is several times what is needed.
 const SPARE_FRAMES: u64 = 64;
 
-/// Far more steps than a run has.
+/// The bound on steps. A run has far fewer.
 const ENDLESS: u64 = 100_000_000;
 
-/// What maps so many pages, to be read and written.
+/// A call of `mmap()` for so many pages that can be read and written.
 fn room(pages: u64) -> Mmap {
     Mmap { pages, prot: Prot::READ_WRITE, ..Mmap::default() }
 }
@@ -141,7 +141,7 @@ impl Shootdown {
         shootdown
     }
 
-    /// Makes the process, and maps as many pages as a flush may have, and those that stay in use.
+    /// Makes the process. Maps as many pages as a flush may have, and the pages that stay in use.
     fn set_up(&self) -> (VirtAddr, VirtAddr) {
         let core = self.kernel.core();
         let made = Cell::new(None);
@@ -210,7 +210,7 @@ impl Shootdown {
         measured
     }
 
-    /// The thread that flushes: it writes the pages, has the others touch them, and gives them back.
+    /// The thread that flushes. It writes the pages, waits until the others have touched them, and gives them back.
     async fn initiator(&self, cpu: Cpu<'_>, pages: u64) {
         for round in 0..ROUNDS {
             for page in 0..pages {
@@ -229,7 +229,7 @@ impl Shootdown {
         }
     }
 
-    /// Reads the pages that stay in use; answers the cycles that it took.
+    /// Reads the pages that stay in use. Answers the cycles that this took.
     async fn read_what_is_in_use(&self, cpu: Cpu<'_>) -> u64 {
         let begun = self.kernel.core().cycles(cpu.id);
         for page in 0..IN_USE {
@@ -257,7 +257,7 @@ impl Shootdown {
 struct Stopwatch {
     /// CPU 0's clock, and all accounts, when the last flush began.
     begun: RefCell<(u64, Vec<Account>)>,
-    /// What the last flush took on CPU 0.
+    /// The cycles that the last flush took on CPU 0.
     done: RefCell<Option<(u64, Account)>>,
     call: Cell<u64>,
     refill: Cell<u64>,
@@ -269,7 +269,7 @@ impl Stopwatch {
         self.done.take();
     }
 
-    /// What the last flush took, at the end of the run: handlers return after it.
+    /// The costs of the last flush. They are known at the end of the run, because handlers return after the flush.
     fn read(&self, kernel: &Kernel) -> Measured {
         let (flush, initiator) = self.done.take().expect("the pages are flushed");
         let (_, begun) = self.begun.take();

@@ -1,4 +1,4 @@
-//! Flushes of several sizes from several numbers of CPUs, and the lines through what they took.
+//! Flushes of several sizes with several numbers of CPUs, and the lines through their costs.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use sim_mmu::Profile;
 use super::fit::Line;
 use super::shootdown::{Measured, Shootdown, Transport};
 
-/// What flushes of one transport took.
+/// The costs of flushes of one transport.
 pub struct Sweep {
     /// How the other CPUs heard of them.
     pub transport: Transport,
@@ -16,7 +16,7 @@ pub struct Sweep {
     pub cpus: Vec<u64>,
     /// Numbers of pages, ascending.
     pub pages: Vec<u64>,
-    /// For each number of CPUs, for each number of pages.
+    /// The costs, for each number of CPUs and then for each number of pages.
     pub measured: Vec<Vec<Measured>>,
     /// Pages that one request of the transport names.
     batch: u64,
@@ -47,35 +47,34 @@ impl Sweep {
         Sweep { transport, cpus: cpus.to_vec(), pages: pages.to_vec(), measured, batch }
     }
 
-    /// Pages that one request names: the cost is a line in requests.
+    /// The number of pages that one request names. The cost is a line in the number of requests.
     pub fn batch(&self) -> u64 {
         self.batch
     }
 
-    /// The line through the costs of flushes of as many pages as column `column` has, against CPUs, from
-    /// two on: a single CPU has nobody to tell.
+    /// The line through the costs against CPUs, for the number of pages of column `column`. It begins at two CPUs, because a
+    /// single CPU has no other to tell.
     pub fn by_cpus(&self, column: usize) -> Option<Line> {
         let points = self.cpus.iter().zip(&self.measured).filter(|(cpus, _)| **cpus > 1);
         Line::through(&points.map(|(cpus, row)| (*cpus, row[column].flush)).collect::<Vec<_>>())
     }
 
-    /// The line through the costs of flushes from as many CPUs as row `row` has, against requests, up to
-    /// the kernel's ceiling.
+    /// The line through the costs against requests, up to the kernel's ceiling, for the number of CPUs of row `row`.
     pub fn by_requests(&self, row: usize) -> Option<Line> {
         let points = self.pages.iter().zip(&self.measured[row]);
         let below = points.filter(|(pages, _)| **pages <= SINGLE_PAGE_FLUSH_CEILING);
         Line::through(&below.map(|(pages, at)| (pages.div_ceil(self.batch), at.flush)).collect::<Vec<_>>())
     }
 
-    /// What the largest flush page by page and the smallest of everything leave CPU 0 to walk for again,
-    /// from as many CPUs as row `row` has.
+    /// The cycles that CPU 0 needs to walk again for other pages, for the number of CPUs of row `row`: after the largest flush
+    /// page by page, and after the smallest flush of everything.
     pub fn refills(&self, row: usize) -> Option<(u64, u64)> {
         let beyond = self.pages.iter().position(|pages| *pages > SINGLE_PAGE_FLUSH_CEILING)?;
         let by_page = self.measured[row].get(beyond.checked_sub(1)?)?;
         Some((by_page.refill, self.measured[row][beyond].refill))
     }
 
-    /// The least and the most that a flush above the ceiling takes from as many CPUs as row `row` has.
+    /// The least and the most cycles of a flush above the ceiling, for the number of CPUs of row `row`.
     pub fn beyond_ceiling(&self, row: usize) -> Option<(u64, u64)> {
         let points = self.pages.iter().zip(&self.measured[row]);
         let beyond = points.filter(|(pages, _)| **pages > SINGLE_PAGE_FLUSH_CEILING).map(|(_, at)| at.flush);

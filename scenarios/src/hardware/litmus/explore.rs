@@ -1,5 +1,5 @@
-//! All runs of a program, or some: which outcomes there were, which of those may not be, which of those
-//! that may be were missing.
+//! All runs of a program, or some of them: which outcomes there were, which of them are not allowed, and which allowed
+//! outcomes are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -10,29 +10,29 @@ use sim_mmu::{Policy, Profile};
 use super::machine::{Machine, Run, State};
 use super::program::{Action, Program, Step};
 
-/// How many runs of a program there may be.
+/// Which runs of a program are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// This many, with choices drawn from seeds that begin with the second number.
+    /// So many runs. The choices are drawn from seeds, and the second number is the first seed.
     Sampled(u64, u64),
-    /// All that there are, unless they are more than this.
+    /// All runs that there are, unless there are more than this.
     Exhaustive(u64),
 }
 
-/// What came of a program.
+/// The result of a program.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Runs that were made.
     pub runs: u64,
     /// Whether every choice was tried.
     pub complete: bool,
-    /// For each access what was seen.
+    /// For each access, the outcomes that were seen.
     pub accesses: Vec<StepReport>,
-    /// For each entry that the program looks at what was seen of A and D.
+    /// For each entry that the program looks at, the A and D that were seen.
     pub flags: Vec<StepReport>,
-    /// Tuples of outcomes that the program's `joint_allowed` does not have.
+    /// The tuples of outcomes that were seen and that are not in the program's `joint_allowed`.
     pub not_joint: BTreeSet<Vec<String>>,
-    /// Steps whose instruction was refused and should not have been, or the other way about.
+    /// Steps whose instruction was refused and should not have been, or was not refused and should have been.
     pub refusals: BTreeSet<usize>,
 }
 
@@ -45,14 +45,14 @@ pub struct StepReport {
     pub reached: BTreeSet<String>,
     /// What was seen and is not allowed.
     pub outside: BTreeSet<String>,
-    /// How many outcomes an adversarial machine is held to reach: the allowed ones that nobody doubts.
+    /// The number of outcomes that an adversarial machine must reach: the allowed ones that are not doubtful.
     pub demanded: usize,
-    /// What is allowed, demanded, and was not seen.
+    /// The outcomes that are allowed and demanded, and that were not seen.
     pub missing: BTreeSet<String>,
 }
 
 impl Report {
-    /// The number of things seen that may not be.
+    /// The number of things that were seen and are not allowed.
     pub fn outside(&self) -> usize {
         let of_steps: usize = self.accesses.iter().chain(&self.flags).map(|step| step.outside.len()).sum();
         of_steps + self.not_joint.len() + self.refusals.len()
@@ -66,8 +66,8 @@ impl Report {
     }
 }
 
-/// Runs a program, as often as the budget and the policy make sense of. `profile` is for
-/// [`Policy::Profile`], the processor whose caches it has.
+/// Runs a program as often as the budget says. Under a policy without choices one run is enough. `profile` is the processor
+/// whose caches [`Policy::Profile`] has.
 pub fn explore(program: &Program, policy: Policy, profile: Option<Rc<Profile>>, budget: Budget) -> Report {
     let machine = Machine::new(program, policy, profile);
     let mut seen = BTreeSet::new();
@@ -85,13 +85,13 @@ pub fn explore(program: &Program, policy: Policy, profile: Option<Rc<Profile>>, 
     judge(program, duplicates, &seen, runs, complete)
 }
 
-/// Every combination of choices, in the order of the numbers that stand for them. A run that comes to a
-/// state which an earlier one was in goes no further: what may follow is known.
+/// Every combination of choices, in the order of the numbers that stand for them. A run ends when it comes to a state in
+/// which an earlier run was, because it is known what may follow.
 fn every_run(machine: &Machine<'_>, most: u64, seen: &mut BTreeSet<Run>) -> (u64, bool) {
     let core = &machine.mmu.core;
     core.keep_decisions(true);
     let mut prefix: Vec<(u32, u32)> = Vec::new();
-    // Each state, with the answers that led there first.
+    // Each state that was seen, with the answers that led there first.
     let mut known: BTreeMap<State, Vec<u32>> = BTreeMap::new();
     for runs in 1..=most {
         core.set_source(Source::Replay(Replay::lenient(prefix)));

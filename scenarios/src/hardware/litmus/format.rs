@@ -1,4 +1,4 @@
-//! A litmus program as a line of JSON says it.
+//! The format of a litmus program: a line of JSON.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use sim_mmu::{
 
 use super::program::{Action, Flags, Kind, Program, Step};
 
-/// Reads programs, one a line. A line that is none is an error of its own, with its number from 1.
+/// Reads programs, one from each line. A line that is no program gives an error of its own, with its number from 1.
 pub fn read_programs(text: &str) -> Vec<(usize, Result<Program, String>)> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines.map(|(n, line)| (n + 1, Program::parse(line))).collect()
@@ -26,7 +26,7 @@ impl Program {
     }
 }
 
-/// A number as the format writes it: hex digits.
+/// A number as the format has it: hex digits.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 struct Hex(u64);
@@ -95,7 +95,7 @@ struct RawPlace {
     index: u64,
 }
 
-/// All fields that a step may have: a step has one of those that do something.
+/// All fields that a step may have. A step has exactly one of the fields that do something.
 #[derive(Debug, Deserialize)]
 struct RawStep {
     op: Option<String>,
@@ -252,7 +252,7 @@ impl RawStep {
             actions.push(Action::Store(place(store.pa, store.index)?, store.value.0));
         }
         actions.extend(self.invlpg.map(|va| Action::Invlpg(VirtAddr(va.0))));
-        // Bit 63 of the operand is no part of the register, and may stand in either place.
+        // Bit 63 of the operand is no part of the register. It may stand in `value` or in `preserve`.
         actions.extend(
             self.mov_cr3
                 .as_ref()

@@ -1,4 +1,4 @@
-//! The machine that a program runs on: the same walker, caches and instructions as under a kernel.
+//! The machine on which a program runs. It has the same walker, caches and instructions as under a kernel.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -10,15 +10,15 @@ use sim_mmu::{
 
 use super::program::{Action, Kind, Program, Step};
 
-/// Hardware with a program's memory in it, nothing cached.
+/// Hardware with the memory of a program. Nothing is cached.
 pub struct Machine<'p> {
     program: &'p Program,
     pub(super) mmu: Mmu,
-    /// The addresses that the program accesses: those that speculative walks are for.
+    /// The addresses that the program accesses. Speculative walks are made for these.
     addresses: BTreeSet<VirtAddr>,
-    /// The entries that are ever something else than zero.
+    /// The entries that are not always zero.
     entries: Vec<Loc>,
-    /// Whether it matters how old what is cached is.
+    /// Whether the age of cached entries matters.
     broadcasts: bool,
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Moment<'r> {
     run: &'r Run,
 }
 
-/// All that decides what may follow in a run, and what it has shown so far.
+/// Everything that decides what may follow in a run, and what the run has shown so far.
 pub(super) type State = (usize, Run, Vec<u64>);
 
 impl Moment<'_> {
-    /// The state of the machine here. What the caches hold is a set: the order of filling is left out,
-    /// but where an INVLPGB asks for it.
+    /// The state of the machine here. The contents of the caches count as a set. The order in which they were filled is left
+    /// out, unless the program has an INVLPGB, for which it matters.
     pub(super) fn state(&self) -> State {
         let (machine, mut words) = (self.machine, Vec::new());
         words.extend(machine.entries.iter().map(|entry| machine.mmu.core.memory.get(*entry)));
@@ -119,8 +119,8 @@ impl<'p> Machine<'p> {
         self.mmu.phys.word(at.pfn(), (at.0 & 0xfff) as u32 / 8)
     }
 
-    /// Runs the program once, from the start. What is left open is asked of the machine's source.
-    /// Before each step it asks `goes_on` whether what would follow is still unknown; `None`, if not.
+    /// Runs the program once, from the start. The source of the machine makes the choices. Before each step the run asks
+    /// `goes_on` whether it is still unknown what follows. If it is known, the answer is `None`.
     pub(super) fn run(&self, mut goes_on: impl FnMut(Moment<'_>) -> bool) -> Option<Run> {
         self.mmu.rewind();
         let mut run = Run { outcomes: Vec::new(), flags: Vec::new(), refused: Vec::new() };
@@ -138,7 +138,7 @@ impl<'p> Machine<'p> {
         Some(run)
     }
 
-    /// On every CPU, walks for no access at all.
+    /// Makes speculative walks on every CPU.
     fn speculate(&self) {
         for cpu in CpuId::all(self.program.cpus()) {
             for va in &self.addresses {

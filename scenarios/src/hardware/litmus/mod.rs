@@ -1,7 +1,7 @@
-//! Litmus programs for the translation caches: a total order of accesses, stores and invalidating
-//! instructions on one or more CPUs, and for each access the outcomes that the architecture allows.
+//! Litmus programs for the translation caches. A program is a total order of accesses, stores and invalidating
+//! instructions on one or more CPUs. For each access it has the outcomes that the architecture allows.
 //!
-//! A sound machine never has another; an adversarial one, explored exhaustively, has them all.
+//! A sound machine never has any other outcome. An adversarial machine that is explored exhaustively has all of them.
 
 mod explore;
 mod format;

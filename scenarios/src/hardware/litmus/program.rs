@@ -1,4 +1,4 @@
-//! A litmus program: a start, steps, and what is allowed.
+//! A litmus program: the state at the start, the steps, and the outcomes that are allowed.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// The tuples of outcomes that are allowed, if not all combinations are.
     pub joint: Option<BTreeSet<Vec<String>>>,
-    /// Why one may doubt its sets. Such a program is not held to reach what it allows.
+    /// Why its sets of outcomes are doubtful. A doubtful program need not reach what it allows.
     pub doubtful: Option<String>,
 }
 
@@ -42,9 +42,9 @@ pub struct Step {
     pub refused: bool,
     /// The outcomes that an access may have; `None`, if the program does not say.
     pub allowed: Option<BTreeSet<String>>,
-    /// Of those, the ones that nobody demands.
+    /// Those of the allowed outcomes that need not be reached.
     pub doubtful: BTreeSet<String>,
-    /// Further outcomes, where two entries of one page, size and tag may be cached at once.
+    /// Outcomes that are allowed too if two entries of one page, size and tag may be cached at once.
     pub if_duplicates: BTreeSet<String>,
     /// Entries to look at afterwards, and what A and D of them may be.
     pub flags: Vec<Flags>,
@@ -64,7 +64,7 @@ pub struct Flags {
 pub enum Action {
     /// An access.
     Access {
-        /// Where.
+        /// The address.
         va: VirtAddr,
         /// On whose behalf.
         privilege: Privilege,
@@ -75,7 +75,7 @@ pub enum Action {
     Store(PhysAddr, u64),
     /// INVLPG.
     Invlpg(VirtAddr),
-    /// MOV to CR3, bit 63 apart.
+    /// MOV to CR3. Bit 63 of the operand is given separately.
     MovCr3(Cr3, bool),
     /// MOV to CR4.
     MovCr4(Cr4),
@@ -85,7 +85,7 @@ pub enum Action {
     Wrpkru(KeyRights),
     /// WRMSR to IA32_PKRS.
     Wrpkrs(KeyRights),
-    /// INVPCID; `Err` if type and descriptor are refused as they stand.
+    /// INVPCID. `Err`, if its type or its descriptor is refused in any case.
     Invpcid(Result<Invpcid, Refused>),
     /// INVLPGB.
     Invlpgb(Invlpgb),

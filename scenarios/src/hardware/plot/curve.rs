@@ -1,4 +1,4 @@
-//! One curve over a logarithmic axis, with vertical lines that tell what happens there.
+//! One curve over a logarithmic axis. Vertical lines say what happens there.
 
 use svg::node::element::Group;
 
@@ -11,28 +11,28 @@ pub struct Plot {
     pub title: String,
     /// A line below it.
     pub subtitle: String,
-    /// What the horizontal axis counts.
+    /// The label of the horizontal axis.
     pub x: String,
-    /// What stands below a number of that axis, if anything.
+    /// The text below a number of that axis, if there is one.
     pub below: fn(u64) -> String,
     /// What the vertical axis shows.
     pub y: String,
-    /// The same in another unit, on the right, and how many of it are one.
+    /// The label of the vertical axis on the right, which has another unit, and the factor between the units.
     pub right: (String, f64),
-    /// The curve: by rising first value, which is not zero.
+    /// The points of the curve. Their first values rise, and none is zero.
     pub points: Vec<(u64, f64)>,
-    /// What vertical lines tell.
+    /// The vertical lines.
     pub marks: Vec<Mark>,
 }
 
 /// A vertical line.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// Where.
+    /// Its place on the horizontal axis.
     pub at: u64,
     /// What it is.
     pub label: String,
-    /// Whether it is of the kind that the plot is about.
+    /// Whether it is of the kind that the plot shows above all.
     pub main: bool,
 }
 

@@ -11,7 +11,7 @@ pub struct Chart {
     pub title: String,
     /// A line below it.
     pub subtitle: String,
-    /// Side by side.
+    /// The panels, which stand side by side.
     pub panels: [Panel; 2],
 }
 
@@ -33,7 +33,7 @@ pub struct Curve {
     pub label: String,
     /// The first or the second colour.
     pub colour: usize,
-    /// By rising first value.
+    /// Its points. Their first values rise.
     pub points: Vec<(u64, u64)>,
 }
 

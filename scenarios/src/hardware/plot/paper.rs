@@ -1,7 +1,7 @@
 //! What every plot has: the paper, its words and lines, and the numbers of its axes.
 //!
-//! Readable on light and on dark ground. Blue and vermilion are told apart by everybody; curves and lines
-//! of one colour differ by their dashes.
+//! A plot is readable on light and on dark ground. Everybody can tell blue and vermilion apart. Curves and lines of one
+//! colour differ by their dashes.
 
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Style, Text, Title};
@@ -53,7 +53,7 @@ pub(super) fn sheet(title: &str, subtitle: &str) -> Document {
         .add(text(LEFT, 56.0, "start", "small", subtitle))
 }
 
-/// A curve through these places, and a point at each that says what it is.
+/// A curve through these places, with a point at each. The point has a text that says what it is.
 pub(super) fn curve(
     colour: usize,
     dashes: &str,
@@ -106,7 +106,7 @@ pub(super) fn tick_step(highest: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A tick's number, without digits that say nothing.
+/// The number at a tick, without zeros that say nothing.
 pub(super) fn short(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     if !text.contains('.') {

@@ -1,4 +1,4 @@
-//! What came of a case.
+//! The answer to a case.
 
 use sim_mmu::{Entry, Fault, PhysAddr};
 
@@ -12,7 +12,7 @@ pub enum Outcome {
     Completed(PhysAddr),
     /// #PF, with this error code.
     PageFault(u32),
-    /// An exception with this vector, and no error code that would tell more.
+    /// Another exception, with this vector.
     Exception(u8),
 }
 
@@ -28,7 +28,7 @@ impl From<Result<PhysAddr, Fault>> for Outcome {
 }
 
 impl Outcome {
-    /// Appends it as a member of a JSON object: `"pa":"d149c0"`, `"pf":"9"` or `"vec":13`.
+    /// Appends this as a member of a JSON object: `"pa":"d149c0"`, `"pf":"9"` or `"vec":13`.
     #[inline]
     pub(super) fn push(self, text: &mut Vec<u8>) {
         let (name, number): (&[u8], u64) = match self {
@@ -67,7 +67,7 @@ pub fn marks(entry: Entry) -> char {
     }
 }
 
-/// What came of a case: how the access ended, and the entries after it.
+/// The answer to a case: how the access ended, and the entries after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// How the access ended.

@@ -1,4 +1,4 @@
-//! Cases by the chunk: lines in, answers or judgements out.
+//! Cases in chunks of lines. A chunk is answered, or judged.
 
 use sim_mmu::Vendor;
 
@@ -6,20 +6,20 @@ use super::case::{Case, CaseError};
 use super::expected::{Expected, Judgement};
 use super::lines::lines_of;
 
-/// What came of the lines of a chunk. Lines are numbered from 1, within the chunk.
+/// The results for the lines of a chunk. Lines are numbered from 1, within the chunk.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// How many lines there were.
     pub lines: u64,
     /// How many of them are cases.
     pub cases: u64,
-    /// The answers, one a line; none if the cases were only judged.
+    /// The answers, one on each line. There are none if the cases were only judged.
     pub answers: Vec<u8>,
     /// The lines that are not cases.
     pub bad: Vec<(u64, CaseError)>,
     /// How the judged cases agree.
     pub score: Score,
-    /// The lines whose case came out otherwise than they expect: with its id, and what differs.
+    /// The lines that expected something else: with the id of the case, and what differs.
     pub differing: Vec<(u64, String, String)>,
 }
 
@@ -28,16 +28,16 @@ pub struct Batch {
 pub struct Score {
     /// Cases that say what they expect.
     pub expected: u64,
-    /// Those among them that were left out, since that is of a processor of the other maker.
+    /// Those of them that were left out, because what they expect is for a processor of the other maker.
     pub other_vendor: u64,
-    /// Those that came out as expected.
+    /// Those that agree with what is expected.
     pub agree: u64,
 }
 
-/// About as many bytes as an answer has.
+/// About the number of bytes of an answer.
 const ANSWER: usize = 48;
 
-/// About as many bytes as a case has, at least.
+/// About the smallest number of bytes of a case.
 const CASE: usize = 200;
 
 impl Batch {

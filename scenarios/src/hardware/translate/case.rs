@@ -1,7 +1,7 @@
 //! A case of one access: the registers, the address, the paging structures on its way.
 //!
-//! A case is a JSON object on a line. Members that say nothing about the access (what an engine did
-//! with it, remarks) are not looked at, whatever they are.
+//! A case is a JSON object on a line. Members that say nothing about the access are ignored, for example what an engine
+//! did with it, or a remark.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::answer::{Answer, Outcome};
 use super::lines::LONGEST;
 use super::tables::{Entries, Tables};
 
-/// One access to one address, and everything that decides what comes of it.
+/// One access to one address, and everything that decides how it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case<'l> {
     /// Its name.
@@ -27,15 +27,15 @@ pub struct Case<'l> {
     pub efer: Efer,
     /// PKRU; no rights are taken away unless the case says so.
     pub pkru: KeyRights,
-    /// IA32_PKRS; the same.
+    /// IA32_PKRS; no rights are taken away unless the case says so.
     pub pkrs: KeyRights,
     /// MAXPHYADDR.
     pub maxphyaddr: u8,
     /// EFLAGS.AC.
     pub ac: bool,
-    /// CPL 3; else 0.
+    /// Whether CPL is 3. Otherwise it is 0.
     pub user: bool,
-    /// The processor itself makes the access, to a system structure.
+    /// Whether the processor itself makes the access, to a system structure.
     pub implicit: bool,
     /// What the access does.
     pub act: Act,
@@ -45,7 +45,7 @@ pub struct Case<'l> {
     pub entries: Entries,
 }
 
-/// What a case's access does.
+/// What the access of a case does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// A data read, a data write or an instruction fetch.
@@ -73,7 +73,7 @@ impl Act {
 pub struct CaseError {
     /// The byte of the line at which that is clear, from 1.
     pub column: usize,
-    /// What is wrong; begins with the member if it is one.
+    /// What is wrong. If a member is wrong, the text begins with its name.
     pub message: String,
 }
 
@@ -162,11 +162,11 @@ impl<'l> Case<'l> {
     #[inline]
     pub(crate) fn access(&self, controls: &Controls, kind: AccessKind, memory: &mut impl TableMemory) -> Outcome {
         let access = Access { kind, privilege: self.privilege() };
-        // Memory knows the root by its level, so it needs no frame.
+        // The memory of a case knows the root by its level, so the root needs no frame.
         translate(controls, Cr3::of(Pfn(0)), self.va, access, memory).into()
     }
 
-    /// What the members together may not be.
+    /// Checks what members may not be together.
     #[inline]
     pub(super) fn check(&self) -> Result<(), String> {
         for (set, what) in [

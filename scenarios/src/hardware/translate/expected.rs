@@ -1,8 +1,7 @@
-//! What a line expects of its case, and whether an answer is that.
+//! What a line expects of its case, and whether an answer agrees with it.
 //!
-//! On completion the A and D flags are part of it. On a fault implementations differ, and three rules
-//! remain: no flag is cleared, D of the last entry is not set, entries below the one that faults are not
-//! touched.
+//! If the access completes, the A and D flags count too. If it faults, implementations differ, and only three rules
+//! remain: no flag is cleared, D of the last entry is not set, and entries below the one that faults are not touched.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use super::answer::{Answer, Outcome, marks};
 use super::case::{Case, CaseError};
 use super::hex::Hex;
 
-/// The members of a line that say what its case leads to; the case itself does not look at them.
+/// The members of a line that say how its case should end. The case itself does not read them.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Expected {
     exp: Option<Ending>,
@@ -30,7 +29,7 @@ enum Ending {
     Vec(u8),
 }
 
-/// The flags after the access, as text: one, or one a group of engines.
+/// The flags after the access, as text: one text, or one for each group of engines.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Marks {
@@ -38,16 +37,16 @@ enum Marks {
     ByEngine(BTreeMap<String, String>),
 }
 
-/// Whether an answer is what was expected.
+/// Whether an answer agrees with what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// The line does not say what to expect.
     NothingExpected,
     /// What it expects is of a processor of the other maker.
     OtherVendor,
-    /// It is.
+    /// It agrees.
     Agrees,
-    /// It is not; what differs.
+    /// It does not agree. The text says what differs.
     Differs(String),
 }
 
@@ -63,13 +62,13 @@ impl Expected {
     /// Judges the answer to `case` on a processor of `vendor`.
     pub fn judge(&self, case: &Case<'_>, vendor: Vendor, answer: &Answer) -> Judgement {
         let Some(ending) = self.exp else { return Judgement::NothingExpected };
-        // What such a line expects is Intel's outcome.
+        // Such a line expects the outcome of an Intel processor.
         if self.vendor_dep != 0 && vendor != Vendor::Intel {
             return Judgement::OtherVendor;
         }
         let outcome = match ending {
             Ending::Pa(Hex(pa)) => Outcome::Completed(PhysAddr(pa)),
-            // An error code is of 32 bits: what does not fit equals none.
+            // An error code has 32 bits. A number that does not fit equals no error code.
             Ending::Pf(Hex(code)) => Outcome::PageFault(u32::try_from(code).unwrap_or(u32::MAX)),
             Ending::Vec(vector) => Outcome::Exception(vector),
         };
@@ -87,7 +86,7 @@ impl Expected {
         let found = answer.marks();
         let expected: Vec<&str> = match self.ad.as_ref()? {
             Marks::One(marks) => vec![marks],
-            // Engines that faulted where others completed left other flags: it must be those of one.
+            // Engines that faulted where others completed left other flags. So the flags must be those of one group.
             Marks::ByEngine(groups) => groups.values().map(String::as_str).collect(),
         };
         let text = || format!("expected ad {}, found {found}", expected.join(" or "));

@@ -11,10 +11,10 @@ pub struct Hex(pub u64);
 /// Why a text is no [`Hex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotHex {
-    /// It has no digits, or something that is none.
+    /// It has no digits, or a character that is no digit.
     #[error("not a hexadecimal number")]
     Digits,
-    /// It has more than 16 digits that count.
+    /// It has more than 16 digits after its leading zeros.
     #[error("more than 64 bits")]
     TooLong,
 }
@@ -42,7 +42,7 @@ impl std::str::FromStr for Hex {
     }
 }
 
-/// The value of each byte as a digit; 255 if it is none.
+/// The value of each byte as a digit. It is 255 if the byte is no digit.
 const VALUES: [u8; 256] = {
     let mut values = [u8::MAX; 256];
     let mut value = 0;

@@ -1,25 +1,26 @@
-//! Lines of a stream: cut into chunks of whole lines, worked on by several threads, given back in order.
+//! The lines of a stream. They are cut into chunks of whole lines, several threads work on the chunks, and the results come
+//! back in order.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// The most bytes of a line. Of a longer one this many and one more are kept, so that it can be told.
+/// The most bytes of a line. Of a longer line, one byte more is kept, so that its length can be noticed.
 pub const LONGEST: usize = 1 << 20;
 
-/// Bytes that are asked for at a time: fewer than [`LONGEST`], so that only the first line of a chunk
-/// can be too long.
+/// The number of bytes that are read at a time. It is less than [`LONGEST`], so that only the first line of a chunk can be too
+/// long.
 const AT_A_TIME: usize = 1 << 18;
 
-/// Chunks that may wait for a thread, and results that may wait to be taken.
+/// The number of chunks that may wait for a thread, and of results that may wait to be taken.
 const AHEAD: usize = 4;
 
-/// Chunks of a stream that end with a line. A chunk is given as soon as the stream gives a whole line, so
-/// that whoever waits for an answer before he sends the next line gets it.
+/// The chunks of a stream. Each ends with the end of a line. A chunk is given as soon as the stream has given a whole line.
+/// So a program that waits for an answer before it sends the next line gets the answer.
 #[derive(Debug)]
 pub struct Chunks<R> {
     stream: BufReader<R>,
-    /// What follows the last whole line.
+    /// The bytes after the last whole line.
     rest: Vec<u8>,
 }
 
@@ -62,23 +63,23 @@ impl<R: Read> Iterator for Chunks<R> {
     }
 }
 
-/// The lines of a chunk, without what ends them.
+/// The lines of a chunk, without the characters that end them.
 pub fn lines_of(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = chunk;
     std::iter::from_fn(move || {
         let whole = rest;
-        // Reading from memory does not fail.
+        // To read from memory cannot fail.
         let length = rest.skip_until(b'\n').unwrap_or(0);
         let line = &whole[..length];
         (length > 0).then(|| line.strip_suffix(b"\n").unwrap_or(line))
     })
 }
 
-/// Works on the chunks of a stream, with `jobs` threads, and takes the results in the order of the stream,
-/// whatever the number of threads. Chunks go to the threads in turn, so the results come in turn too.
+/// Works on the chunks of a stream with `jobs` threads, and takes the results in the order of the stream, with any number of
+/// threads. The threads get the chunks in turn, so the results come in turn too.
 ///
 /// # Errors
-/// The stream cannot be read. The results of what was read before have been taken.
+/// If the stream cannot be read. The results of everything that was read before have been taken then.
 pub fn in_order<T: Send>(
     stream: impl Read + Send,
     jobs: usize,
@@ -129,7 +130,7 @@ pub fn in_order<T: Send>(
 mod tests {
     use super::*;
 
-    /// Gives its parts one at a time, as a pipe does.
+    /// A stream that gives its parts one at a time, as a pipe does.
     struct Parts(Vec<Vec<u8>>);
 
     impl Read for Parts {

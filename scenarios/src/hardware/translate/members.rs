@@ -1,4 +1,4 @@
-//! From a JSON object to a case: each member is checked on its own, and named where it is wrong.
+//! Makes a case of a JSON object. Each member is checked by itself, and an error names the member.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,10 @@ use super::case::{Act, Case};
 use super::hex::{Hex, clipped};
 use super::tables::{Entries, LEVELS};
 
-/// MAXPHYADDR of a case that does not say.
+/// MAXPHYADDR of a case that does not give it.
 const MAXPHYADDR: u8 = 40;
 
-/// What MAXPHYADDR may be.
+/// The values that MAXPHYADDR may have.
 const MAXPHYADDRS: RangeInclusive<u64> = 36..=52;
 
 /// The members of a case.
@@ -113,7 +113,7 @@ fn read<'de, A: MapAccess<'de>>(mut map: A) -> Result<Case<'de>, A::Error> {
     })
 }
 
-/// Reads the value of a member, which may be there once.
+/// Reads the value of a member, which may be there only once.
 #[inline]
 fn take<'de, A, T>(map: &mut A, name: &str, value: &mut Option<T>) -> Result<(), A::Error>
 where
@@ -138,7 +138,7 @@ fn keys<E: Error>(name: &str, value: Option<Hex>) -> Result<KeyRights, E> {
     u32::try_from(bits).map(KeyRights).map_err(|_| E::custom(format_args!("{name}: more than 32 bits")))
 }
 
-/// Which of two numbers it is: `true` for the second.
+/// Which of two numbers a value is: `true` for the second.
 #[inline]
 fn one_of<E: Error>(name: &str, value: u64, of: [u64; 2]) -> Result<bool, E> {
     if !of.contains(&value) {

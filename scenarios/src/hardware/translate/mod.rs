@@ -1,8 +1,8 @@
-//! Cases of one access: a line of JSON is read, translated with empty caches, answered.
+//! Cases of one access: a line of JSON is read, translated with empty caches, and answered.
 //!
-//! The way of a line: [`lines`] cuts it out of the stream, [`case`] reads it, [`tables`] are the memory in
-//! which its walk takes place, [`answer`] is what came of it, [`expected`] what an engine showed; a
-//! [`batch`] is many of them.
+//! A line goes through these modules. [`lines`] cuts it out of the stream, and [`case`] reads it. Its walk takes place in
+//! the memory of [`tables`]. [`answer`] is the result, and [`expected`] compares it with what an engine showed. A [`batch`]
+//! does this for many lines.
 
 pub mod answer;
 pub mod batch;

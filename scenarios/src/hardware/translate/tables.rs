@@ -1,4 +1,4 @@
-//! The paging structures of a case: one entry a level.
+//! The paging structures of a case, with one entry at each level.
 
 use sim_mmu::{Entry, Geometry, Level, Pfn, TableMemory, VirtAddr};
 
@@ -13,7 +13,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Appends an entry; answers whether there was room for it.
+    /// Appends an entry. Answers whether there was room for it.
     #[inline]
     pub fn push(&mut self, entry: Entry) -> bool {
         let room = self.words.get_mut(usize::from(self.count)).map(|word| *word = entry);
@@ -31,9 +31,9 @@ impl std::ops::Deref for Entries {
     }
 }
 
-/// Memory in which all is zero but the entries of a case: each in the table that the entry above it
-/// points at, at the index that the address selects; the first in the root, a frame of its own. They
-/// are stored from the top down, so that of two which fall on one word the lower one is there.
+/// Memory that has the entries of a case, and is zero elsewhere. Each entry is in the table at which the entry above it
+/// points, at the index that the address selects. The first entry is in the root, which is a frame of its own. Entries are
+/// stored from the top down. So if two fall on one word, the lower one stays.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     entries: Entries,
@@ -67,13 +67,13 @@ impl Tables {
         now
     }
 
-    /// The entries, by number, of which a lower one has taken the word, with that one.
+    /// The numbers of the entries whose word a lower entry has taken, each with the number of that entry.
     pub fn shared(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let below_the_root = 1..self.entries.len();
         below_the_root.filter_map(|n| self.stored_at(self.places[n]).filter(|&by| by != n).map(|by| (n, by)))
     }
 
-    /// Which entry is at a place below the root: of several, the one that was stored last.
+    /// The entry at a place below the root. If several were stored there, it is the last one.
     #[inline]
     fn stored_at(&self, place: (Pfn, u32)) -> Option<usize> {
         (1..self.entries.len()).rev().find(|&n| self.places[n] == place)
@@ -81,7 +81,7 @@ impl Tables {
 
     #[inline]
     fn slot(&self, level: Level, table: Pfn, index: u32) -> Option<usize> {
-        // The walk reads the root at its own level only, so its frame needs no number.
+        // The walk reads the root at the highest level only, so the root needs no frame number.
         if level == self.root { Some(0) } else { self.stored_at((table, index)) }
     }
 }

@@ -1,4 +1,4 @@
-//! The walk of a case, told: each entry that was read, what it did, which rule decided.
+//! Tells the walk of a case: each entry that was read, what it did, and which rule decided.
 
 mod record;
 mod registers;
@@ -18,14 +18,14 @@ pub use rules::Rule;
 pub use step::{Bits, Step};
 pub use text::{Line, Tone};
 
-/// All that there is to tell about a case.
+/// Everything that is told about a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WalkReport {
     /// The name of the case.
     pub id: String,
     /// The maker of the processor.
     pub vendor: &'static str,
-    /// The registers that bear on it.
+    /// The registers that matter for it.
     pub registers: Vec<Register>,
     /// MAXPHYADDR.
     pub maxphyaddr: u8,
@@ -35,18 +35,18 @@ pub struct WalkReport {
     pub ac: bool,
     /// The linear address.
     pub va: String,
-    /// Bits of a linear address that a walk translates.
+    /// The number of bits of a linear address that a walk translates.
     pub va_bits: u32,
-    /// Whether the others are as they must be.
+    /// Whether the other bits are as they must be.
     pub canonical: bool,
     /// What is odd about the paging structures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-    /// The walks: two of a read that a write follows.
+    /// The walks. There are two if a write follows a read.
     pub walks: Vec<Walked>,
     /// A and D of the entries before the access, top level first.
     pub ad_before: String,
-    /// The same after it.
+    /// A and D of the entries after the access.
     pub ad: String,
     /// How the access ended.
     #[serde(flatten)]
@@ -72,10 +72,10 @@ pub struct Walked {
     pub access: String,
     /// The entries that were read, in order.
     pub steps: Vec<Step>,
-    /// The rights of all entries together, of a walk that reached the page.
+    /// The rights of all entries together, if the walk reached the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rights: Option<Rights>,
-    /// What the rules on access rights say, of a walk that reached the page.
+    /// What the rules on access rights say, if the walk reached the page.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
     /// How it ended.
@@ -84,7 +84,7 @@ pub struct Walked {
     /// The names of the flags that are set in the error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
-    /// How far into the page the address is.
+    /// The offset of the address in the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<String>,
 }
@@ -103,7 +103,7 @@ pub struct Rights {
 }
 
 impl WalkReport {
-    /// Runs the case on a processor of `vendor` and tells what happens.
+    /// Runs the case on a processor of `vendor`, and tells what happens.
     pub fn of(case: &Case<'_>, vendor: Vendor) -> WalkReport {
         let geometry = Geometry::default();
         let mut tables = case.tables();

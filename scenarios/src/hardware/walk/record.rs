@@ -1,4 +1,4 @@
-//! The entries that a walk reads, and what they turned out to be.
+//! The entries that a walk reads, and what each of them is.
 
 use sim_mmu::{Controls, Entry, Geometry, Level, Next, Pfn, Rights, TableMemory, reserved_bits};
 
@@ -9,14 +9,14 @@ pub(super) struct Seen {
     pub(super) level: Level,
     pub(super) table: Pfn,
     pub(super) index: u32,
-    /// As it was read.
+    /// The entry as it was read.
     pub(super) entry: Entry,
     /// The flags that the walk set in it.
     pub(super) set: u64,
     pub(super) met: Met,
 }
 
-/// What an entry turned out to be.
+/// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Met {
     NotPresent,
@@ -28,7 +28,7 @@ pub(super) enum Met {
     Page(Rights),
 }
 
-/// The tables of a case; writes down what a walk reads there.
+/// The tables of a case. They note what a walk reads in them.
 pub(super) struct Recorder<'r> {
     pub(super) controls: &'r Controls,
     pub(super) tables: &'r mut Tables,
@@ -51,7 +51,7 @@ impl<'r> Recorder<'r> {
                 self.rights = self.rights.through(entry);
                 Met::Table
             }
-            // It is mapped, or the rights deny it.
+            // The page is mapped, or the rights deny the access.
             _ => Met::Page(self.rights.at_leaf(entry)),
         }
     }
@@ -73,7 +73,7 @@ impl TableMemory for Recorder<'_> {
         if self.seen.last().is_none_or(|last| last.level != level) {
             self.seen.push(Seen { level, table, index, entry, set, met: Met::NotPresent });
         }
-        // After a mark the entry is read again; what it is shows then.
+        // After a mark the entry is read again. Then it is known what the entry is.
         if set == 0 {
             let met = self.met(level, entry, next);
             if let Some(last) = self.seen.last_mut() {

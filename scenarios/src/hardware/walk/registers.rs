@@ -5,16 +5,16 @@ use sim_mmu::{Cr0, Cr4, Efer, KeyRights};
 
 use crate::hardware::translate::case::Case;
 
-/// A register, and what it says of paging.
+/// A register, and what it means for paging.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Register {
     /// Its name.
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// What is set in it.
+    /// The bits that are set in it.
     pub set: Vec<String>,
-    /// What of the same is clear; of a register of key rights nothing.
+    /// The bits that matter and are clear. For a register of key rights, the list is empty.
     pub clear: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ const CR4: [(&str, u64); 7] = [
 ];
 const EFER: [(&str, u64); 3] = [("LME", Efer::LME), ("LMA", Efer::LMA), ("NXE", Efer::NXE)];
 
-/// The registers that bear on a case.
+/// The registers that matter for a case.
 pub(super) fn of(case: &Case<'_>) -> Vec<Register> {
     let mut registers =
         vec![flags("CR0", case.cr0.0, &CR0), flags("CR4", case.cr4.0, &CR4), flags("EFER", case.efer.0, &EFER)];

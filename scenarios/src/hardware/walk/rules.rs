@@ -1,4 +1,4 @@
-//! The rules on access rights (SDM 4.6), with the reason for what each says of an access.
+//! The rules on access rights (SDM 4.6). Each says whether it allows an access, and why.
 
 use serde::Serialize;
 use sim_mmu::{Access, AccessKind, Controls, Cr0, Cr4, Denial, Entry, Privilege, Rights};
@@ -8,17 +8,17 @@ use super::record::Seen;
 /// One rule, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rule {
-    /// What it goes by: `mode`, `use` or `key`.
+    /// What the rule judges by: `mode`, `use` or `key`.
     pub by: &'static str,
     /// Whether it allows the access.
     pub allowed: bool,
     /// Why.
     pub because: String,
-    /// The section that it stands in.
+    /// The section in which it stands.
     pub section: &'static str,
 }
 
-/// What the rules say of an access to a page with `rights`, which the entries `seen` map.
+/// What the rules say about an access to a page with `rights`. The entries `seen` map the page.
 pub(super) fn of(controls: &Controls, access: Access, rights: Rights, seen: &[Seen]) -> Vec<Rule> {
     let mode = rights.denied_by_mode(controls, access);
     let by_use = rights.denied_by_use(controls, access);

@@ -1,4 +1,4 @@
-//! One entry of a walk, told.
+//! Tells one entry of a walk.
 
 use serde::Serialize;
 use sim_mmu::{Entry, Geometry, Level, Walk};
@@ -11,7 +11,7 @@ use crate::hardware::translate::case::Case;
 pub struct Step {
     /// The SDM's name of an entry at this level.
     pub level: &'static str,
-    /// The address of the table; `root` for the first, whose place a case does not say.
+    /// The address of the table. For the first it is `root`, because a case does not have the place of the root.
     pub table: String,
     /// The index of the entry.
     pub index: u32,
@@ -25,7 +25,7 @@ pub struct Step {
     pub does: String,
 }
 
-/// The bits of an entry; those that mean nothing in it are left out.
+/// The bits of an entry. Bits that mean nothing in it are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Bits {
     /// P.
@@ -85,7 +85,7 @@ impl Bits {
         let Seen { level, entry, met, .. } = *seen;
         let bit = |flag| Some(entry.has(flag));
         let address = |base: u64| Some(format!("{base:x}"));
-        // SDM 4.7: with P clear the rest is ignored.
+        // SDM 4.7: if P is clear, all other bits are ignored.
         if met == Met::NotPresent {
             return Bits::default();
         }
@@ -126,7 +126,7 @@ fn does(case: &Case<'_>, seen: &Seen, sets: &str) -> String {
         }
         Met::NotPresent => "P is clear: not present, and the other bits say nothing (4.7)".to_owned(),
         Met::Reserved(bits) => {
-            // What is AMD's own is not in the SDM.
+            // The SDM does not have the rules of AMD.
             let section = if bits == Entry::GLOBAL { "AMD APM volume 2, 5.3" } else { "4.5.4" };
             format!("reserved, and set: {} ({section}; 4.7)", reserved(case, seen.level, bits).join(", "))
         }

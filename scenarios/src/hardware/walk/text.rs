@@ -17,9 +17,9 @@ pub struct Line {
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Above what follows.
+    /// A heading.
     Head,
-    /// Like most.
+    /// An ordinary line.
     Plain,
     /// A rule or an outcome that lets the access pass.
     Good,
@@ -27,7 +27,7 @@ pub enum Tone {
     Bad,
 }
 
-/// Said once, so that sections are found in any edition.
+/// This stands once at the top, so that a reader finds the sections in any edition.
 const SECTIONS: &str = "Sections: Intel SDM, volume 3A, chapter 4; it is chapter 5 in editions from 2024 on.";
 
 /// The longest line, in bytes.
@@ -89,7 +89,7 @@ impl fmt::Display for WalkReport {
     }
 }
 
-/// A text without what a terminal would act on.
+/// A text without characters on which a terminal would act.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -97,7 +97,7 @@ fn printable(text: &str) -> String {
 struct Lines(Vec<Line>);
 
 impl Lines {
-    /// Adds a line, or, if it is too long, some that are indented like it.
+    /// Adds a line. If it is too long, it becomes several lines with the same indentation.
     fn add(&mut self, tone: Tone, text: String) {
         // A text may begin with more blanks than a line has room for.
         let indent = (text.len() - text.trim_start().len() + 2).min(WIDTH / 2);
@@ -105,7 +105,7 @@ impl Lines {
         let mut line = String::new();
         while line.len() + rest.len() > WIDTH {
             let room = rest.floor_char_boundary(WIDTH - line.len());
-            // Not within what the line begins with.
+            // The line is not broken within the blanks at its beginning.
             let blank = rest[..room].rfind(' ').filter(|at| !rest[..*at].trim().is_empty());
             let (part, next) = rest.split_at(blank.unwrap_or(room));
             self.0.push(Line { tone, text: line + part });
@@ -159,7 +159,7 @@ impl Walked {
     }
 }
 
-/// The names of what is set; of key rights the keys: `AD 1 2; WD 1`.
+/// The names of the bits that are set. For key rights, the keys: `AD 1 2; WD 1`.
 fn set(names: &[String]) -> String {
     let keys = |what: &str| {
         let keys: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(what)).collect();
