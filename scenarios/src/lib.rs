@@ -1,8 +1,8 @@
 //! The simulator as its users see it: scenarios, oracles, exploration, records, explanations.
 //!
-//! The way of a scenario: [`scenario`] reads it, [`world`] builds and sets up its machine, [`explore`]
-//! runs it many times while [`mod@oracle`] watches, [`case`] judges what came of it, [`mod@shrink`]
-//! makes a failing run simpler, [`record`] keeps it, [`mod@explain`] tells it.
+//! A scenario goes through these modules. [`scenario`] reads it, and [`world`] builds and sets up its machine. [`explore`]
+//! runs it many times, while [`mod@oracle`] watches. [`case`] judges the result. [`mod@shrink`] makes a failing run simpler,
+//! [`record`] keeps it, and [`mod@explain`] draws it.
 
 pub mod case;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! The library: scenario files that are part of the binary.
+//! The library: scenario files that are a part of the binary.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ static LIBRARY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/library");
 /// A file of the library.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The folder that it is in.
+    /// The folder in which it is.
     pub topic: &'static str,
     /// Its name, without `.json`.
     pub name: &'static str,
@@ -36,7 +36,7 @@ pub fn entries() -> Vec<Entry> {
     entries
 }
 
-/// A scenario with the text that it was read from.
+/// A scenario, with the text from which it was read.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The scenario.
@@ -45,16 +45,16 @@ pub struct Loaded {
     pub text: String,
 }
 
-/// Why a scenario could not be had.
+/// Why a scenario could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Neither a file nor a name of the library.
+    /// There is no such file, and no scenario of that name in the library.
     #[error("no file and no scenario of the library is called {}{}", quote(.name), .meant.as_ref().map_or_else(
         || "; `mmsim list` shows what there is".to_owned(), |meant| format!("; did you mean `{meant}`?")))]
     Unknown {
         /// What was asked for.
         name: String,
-        /// What is spelt like it.
+        /// A name with a similar spelling.
         meant: Option<&'static str>,
     },
     /// The file cannot be read.

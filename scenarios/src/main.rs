@@ -1,7 +1,7 @@
 //! The command line.
 
-/// A run makes and drops some dozens of small boxes: system calls, events, lists of the ghost. The C library's
-/// allocator took a sixth of the time of exploring.
+/// A run makes and drops some dozens of small boxes: for system calls, for events, for lists of the ghost. With the allocator
+/// of the C library, this took a sixth of the time of exploring.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

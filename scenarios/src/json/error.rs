@@ -1,20 +1,21 @@
-//! What is wrong with a file, and where.
+//! The errors of a file, with their places.
 
 use std::fmt;
 use std::ops::Range;
 
 use super::suggest::{shown, visible};
 
-/// Characters that are shown of a source line; of longer ones, half before the place of the error.
+/// The number of characters that are shown of a line of the file. Of a longer line, half of them come before the place of the
+/// error.
 const LINE: usize = 120;
 
-/// The same in a report, which has little room.
+/// The number of characters in a report, which has little room.
 pub(crate) const EXCERPT: usize = 60;
 
-/// Everything that is wrong with a file, in the order of the file.
+/// All errors of a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadErrors {
-    /// The file, as it was named to the one that read it.
+    /// The name by which the file was opened.
     pub file: String,
     /// The errors: at least one.
     pub errors: Vec<LoadError>,
@@ -27,26 +28,26 @@ pub struct LoadError {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The JSON path, as `threads[0].run[1].gup_fast.at`; empty for the file as a whole.
+    /// The JSON path, for example `threads[0].run[1].gup_fast.at`. It is empty for the file as a whole.
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// What may have been meant.
+    /// A suggestion: what may have been meant.
     pub help: Option<String>,
     excerpt: Excerpt,
 }
 
-/// The part of a line that an error is about.
+/// The part of a line of the file that an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Excerpt {
     text: String,
     /// Characters before the carets.
     before: usize,
-    /// How many carets.
+    /// The number of carets.
     width: usize,
 }
 
-/// An error as the decoder notes it: with the bytes of the file that it is about.
+/// An error as the decoder notes it, with the bytes of the file that it is about.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) range: Range<usize>,
@@ -96,7 +97,7 @@ impl Excerpt {
 }
 
 impl Excerpt {
-    /// The part of it of so many characters in which the carets begin.
+    /// A part of it of so many characters. The carets begin in that part.
     fn clipped(&self, room: usize) -> Excerpt {
         let start = self.before.saturating_sub(room / 2);
         let mut text: Vec<char> = self.text.chars().skip(start).take(room).collect();
@@ -115,7 +116,7 @@ impl Excerpt {
     }
 }
 
-/// All of them; with a precision, as in `{:.60}`, so much is shown of a line of the file.
+/// Shows all errors. A precision says how many characters of a line of the file are shown: `{:.60}`.
 impl fmt::Display for LoadErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = shown(&self.file);

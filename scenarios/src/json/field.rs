@@ -1,4 +1,5 @@
-//! Objects, declared once: the decoder, the schema and the documentation of an object follow from the list of its fields.
+//! Objects that are declared once. The decoder, the schema and the documentation of an object follow from the list of its
+//! fields.
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +19,7 @@ pub(crate) struct FieldFacts {
 pub(crate) struct ObjectFacts {
     /// What it is, in plain words.
     pub(crate) about: &'static str,
-    /// Its fields, in the order in which people are told of them.
+    /// Its fields, in the order in which the documentation has them.
     pub(crate) fields: &'static [FieldFacts],
 }
 
@@ -54,16 +55,16 @@ impl ObjectFacts {
     }
 }
 
-/// The lines of a doc comment as one.
+/// Joins the lines of a doc comment to one line.
 fn sentence(about: &str) -> String {
     about.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
-/// Declares the fields of an object: for each its key, the member that holds it, and its [`Kind`](super::Kind).
+/// Declares the fields of an object. Each has a key, a member that holds it, and a [`Kind`](super::Kind).
 ///
-/// The struct holds what could be read: a member is `None` where a required field is missing or any field has
-/// errors. A field is `required`, `optional` (its member is `Some(None)` where it is not there), or has a value
-/// that stands in for it, `or (EXPRESSION)`.
+/// The struct holds what could be read. If a required field is missing, or if a field has errors, its member is `None`.
+/// A field is `required`, or `optional`, or it has a default, `or (EXPRESSION)`. The member of an optional field that is not
+/// there is `Some(None)`.
 ///
 /// ```ignore
 /// fields! {
@@ -91,7 +92,7 @@ macro_rules! fields {
         }
 
         impl $object {
-            /// Reads the object; `None` if it is none.
+            /// Reads the object. `None`, if the value is no object.
             $vis fn read(node: &$crate::json::Node<'_>) -> Option<$object> {
                 let fields = node.object(&[$($key),*])?;
                 Some($object { $($member:

@@ -8,7 +8,7 @@ use super::suggest::shown;
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The system says so.
+    /// The system gives an error.
     #[error("{}: {error}", shown(file))]
     Unreadable {
         /// The file.
@@ -16,7 +16,7 @@ pub enum ReadError {
         /// Why.
         error: std::io::Error,
     },
-    /// It is no text.
+    /// The file is no text.
     #[error(transparent)]
     NotText(LoadErrors),
 }
@@ -28,11 +28,11 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ReadError> {
     String::from_utf8(bytes).map_err(|error| ReadError::NotText(not_text(&file, &error)))
 }
 
-/// Where a text stops to be one.
+/// The place at which a text stops to be one.
 fn not_text(file: &str, error: &std::string::FromUtf8Error) -> LoadErrors {
     let at = error.utf8_error().valid_up_to();
     let byte = error.as_bytes().get(at).copied().unwrap_or_default();
-    // Up to there, it is the same text.
+    // Up to there, the bytes are a text.
     let shown = String::from_utf8_lossy(error.as_bytes());
     let message = format!("byte 0x{byte:02x} is not UTF-8");
     LoadErrors::locate(file, &shown, vec![Problem { range: at..at, path: String::new(), message, help: None }])

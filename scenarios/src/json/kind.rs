@@ -9,10 +9,10 @@ use super::node::{MAX_NAME, Node};
 
 /// A kind of value: how it is read, and what a schema says of it.
 pub(crate) trait Kind {
-    /// What comes of it.
+    /// The type of the value in the program.
     type Value;
 
-    /// Reads a value; errors are noted at the node.
+    /// Reads a value. Errors are noted at the node.
     fn decode(node: &Node<'_>) -> Option<Self::Value>;
 
     /// The schema of such values. It may accept what the decoder refuses, never the other way round.
@@ -78,7 +78,7 @@ where
     }
 }
 
-/// An array; elements with errors are left out.
+/// An array. Elements with errors are left out.
 pub(crate) struct List<K>(PhantomData<K>);
 
 impl<K: Kind> Kind for List<K> {
@@ -108,7 +108,7 @@ impl<K: Kind> Kind for NonEmpty<K> {
     }
 }
 
-/// An array with a result for each element, good or not, so that places in the list are those in the file.
+/// An array with a result for each element, good or not. So each place in the list is the place in the file.
 pub(crate) struct Each<K>(PhantomData<K>);
 
 impl<K: Kind> Kind for Each<K>
@@ -126,14 +126,14 @@ where
 
 /// A closed set of values with names.
 pub(crate) trait Named: Copy + PartialEq + 'static {
-    /// What an error calls such a value.
+    /// The name of such a value in an error.
     const WHAT: &'static str;
     /// Every value with its name.
     const NAMES: &'static [(Self, &'static str)];
-    /// Names that exist and are not modelled yet.
+    /// Names that exist, but are not modelled yet.
     const LATER: &'static [&'static str] = &[];
 
-    /// What a value is, in a sentence, if its name does not say it all.
+    /// A sentence on what a value is, if its name does not say enough.
     fn about(self) -> Option<&'static str> {
         None
     }
@@ -152,7 +152,7 @@ impl<T: Named> Kind for T {
     }
 }
 
-/// The schema of one of some names, each with a sentence.
+/// The schema of a value that is one of some names. Each name has a sentence.
 pub(crate) fn described(values: impl Iterator<Item = (&'static str, &'static str)>) -> Value {
     let value = |(name, about)| json!({ "const": name, "description": about });
     json!({ "oneOf": values.map(value).collect::<Vec<_>>() })

@@ -1,7 +1,7 @@
-//! JSON files that people write: read with all their errors and places, and described by a schema.
+//! JSON files that people write. They are read with all their errors and the places of these, and a schema describes them.
 //!
-//! A [`Kind`] is a kind of value: how it is read, and what a schema says of it. [`fields!`] declares an
-//! object once; its decoder, its errors and its part of the schema follow from that.
+//! A [`Kind`] is a kind of value. It says how the value is read, and how a schema describes it. [`fields!`] declares an
+//! object once. Its decoder, its errors and its part of the schema follow from the declaration.
 
 mod error;
 mod field;

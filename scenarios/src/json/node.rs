@@ -1,4 +1,4 @@
-//! A cursor over the parsed file. It notes what is wrong and goes on, so that all errors come at once.
+//! A cursor over the parsed file. It notes an error and goes on, so that all errors come at once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +12,13 @@ use super::error::Problem;
 use super::source::Source;
 use super::suggest::{did_you_mean_one_of, quote, quote_all, visible};
 
-/// What decoding has found out beside the values.
+/// What decoding finds out beside the values.
 #[derive(Default)]
 pub(crate) struct Notes {
     problems: RefCell<Vec<Problem>>,
-    /// Where each value that was looked at stands, by its path.
+    /// The place of each value that was read, by its path.
     spots: RefCell<BTreeMap<String, Range<usize>>>,
-    /// Names that values with errors may define: nobody is to blame for using them.
+    /// Names that values with errors may define. It is no error to use one.
     forgiven: RefCell<BTreeSet<String>>,
 }
 
@@ -58,12 +58,12 @@ impl Notes {
         self.spots.borrow().contains_key(path)
     }
 
-    /// Whether nothing should be said of a name, for an error that is already noted may be the reason.
+    /// Whether an unknown name is no error, because an error that is noted already may be the reason for it.
     pub(crate) fn forgives(&self, name: &str) -> bool {
         name.is_empty() || self.forgiven.borrow().contains(name)
     }
 
-    /// The text with the places of all that was looked at.
+    /// The text, with the places of all values that were read.
     pub(crate) fn source(&self, file_name: &str, text: &str) -> Source {
         Source::new(file_name, text, self.spots.borrow().clone())
     }
@@ -98,7 +98,7 @@ impl<'a> Node<'a> {
         self.notes.error_at(bytes(self.value), self.path.clone(), message.into(), help);
     }
 
-    /// Forgives the use of all names that this value may have been meant to define.
+    /// Allows the use of all names that this value may have been meant to define.
     pub(crate) fn forgive(&self) {
         let mut forgiven = self.notes.forgiven.borrow_mut();
         let mut rest = vec![self.value];
@@ -114,7 +114,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// An object of these fields; others are errors, and so are duplicates.
+    /// An object of these fields. Other fields are errors, and so are duplicates.
     pub(crate) fn object(&self, known: &[&'static str]) -> Option<Fields<'a>> {
         let Value::Object(object) = self.value else {
             return self.expected("an object");
@@ -134,7 +134,7 @@ impl<'a> Node<'a> {
         Some(Fields { object, known: known.to_vec(), path: self.path.clone(), notes: self.notes })
     }
 
-    /// The members of an object whose keys are the writer's own; duplicates are errors.
+    /// The members of an object whose keys the writer of the file chooses. Duplicates are errors.
     pub(crate) fn members(&self) -> Option<Vec<(&'a str, Node<'a>)>> {
         let Value::Object(object) = self.value else {
             return self.expected("an object");
@@ -197,7 +197,7 @@ impl<'a> Node<'a> {
         if let Some(body) = body {
             return decode(&Node::new(body, path, self.notes));
         }
-        // What the decoder misses in the object that is not there is better said at the string.
+        // If the object is not there and fields are missing, the error stands at the string.
         let decoded = decode(&Node::root(&EMPTY, &Notes::default()));
         if decoded.is_none() {
             let help = format!("write `{{\"{tag}\": {{...}}}}`");
@@ -214,14 +214,14 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A string that says something.
+    /// A string that has something to read.
     pub(crate) fn text(&self) -> Option<String> {
         let text = self.string()?;
         if text.is_empty() {
             self.error("this string is empty");
             return None;
         }
-        // A text of two lines is one; what nobody sees, or what turns a terminal over, is not.
+        // A text may have several lines. It may not have characters that nobody sees, or that change a terminal.
         if let Some(hidden) = text.chars().find(|c| !visible(*c) && !matches!(c, '\n' | '\t')) {
             self.error(format!("this string has U+{:04X}, which nobody sees", u32::from(hidden)));
             return None;
@@ -234,7 +234,7 @@ impl<'a> Node<'a> {
         self.value.as_string_lit().map(|text| &*text.value)
     }
 
-    /// A field, if it is an object that has it.
+    /// A field, if the value is an object that has the field.
     pub(crate) fn peek(&self, name: &str) -> Option<Node<'a>> {
         field(self.value.as_object()?, name, &self.path, self.notes)
     }
@@ -285,7 +285,7 @@ impl<'a> Node<'a> {
         self.expected(&format!("an integer from {} to {}", range.start(), range.end()))
     }
 
-    /// One of some named values. Names to be modelled `later` are told from wrong ones.
+    /// One of some named values. A name that will be modelled `later` gives another error than a wrong name.
     pub(crate) fn named<T: Copy>(&self, kind: &str, names: &[(T, &str)], later: &[&str]) -> Option<T> {
         let text = self.string()?;
         if let Some((value, _)) = names.iter().find(|(_, name)| *name == text) {
@@ -323,7 +323,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The most characters of a name: diagrams have 75 columns.
+/// The most characters of a name. Diagrams have 75 columns.
 pub(crate) const MAX_NAME: usize = 48;
 
 impl<'a> Fields<'a> {
@@ -348,7 +348,7 @@ impl<'a> Fields<'a> {
         self.notes.error_at(brace..brace + 1, self.path.clone(), format!("missing field {}", quote(name)), None);
     }
 
-    /// A field that may be absent: `None` if it has errors, `Some(None)` if it is not there.
+    /// A field that may be absent. `None`, if it has errors; `Some(None)`, if it is not there.
     pub(crate) fn optional<T>(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! From the text of a file to what it says: strict JSON, within bounds.
+//! Reading the text of a file: strict JSON, within bounds.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::node::{Node, Notes};
 /// The most bytes of a file.
 const MAX_BYTES: usize = 1 << 18;
 
-/// JSON, and nothing beyond it.
+/// The options of the parser: JSON, and no extension of it.
 const STRICT: ParseOptions = ParseOptions {
     allow_comments: false,
     allow_loose_object_property_names: false,
@@ -28,7 +28,7 @@ const STRICT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// Reads a file: what `decode` makes of it, or all errors that it notes.
+/// Reads a file. The answer is what `decode` makes of it, or all errors that it notes.
 pub(crate) fn decode<T>(
     file_name: &str,
     text: &str,
@@ -37,7 +37,7 @@ pub(crate) fn decode<T>(
     decode_with_notes(file_name, text, |root, _| decode(root))
 }
 
-/// The same, for those who note errors beside the cursor.
+/// Reads a file in the same way, for code that notes errors without the cursor.
 pub(crate) fn decode_with_notes<T>(
     file_name: &str,
     text: &str,
@@ -54,7 +54,7 @@ pub(crate) fn decode_with_notes<T>(
     }
 }
 
-/// Where an object has the value of a key: line and column, from 1.
+/// The place of the value of a key of an object: line and column, from 1.
 pub(crate) fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
     let start = range_of(text, key)?.start;
     let before = text.get(..start)?;
@@ -69,7 +69,7 @@ fn range_of(text: &str, key: &str) -> Option<Range<usize>> {
     Some(value.start()..value.end())
 }
 
-/// The value of a key of an object alone, at the line and column at which it stands in `text`.
+/// The value of a key of an object, without the rest of the file. It stands at the same line and column as in `text`.
 pub(crate) fn part_in_place(text: &str, key: &str) -> Option<String> {
     let range = range_of(text, key)?;
     let before = text.get(..range.start)?;
@@ -91,7 +91,7 @@ fn parse(text: &str) -> Result<Value<'_>, Problem> {
     Ok(value)
 }
 
-/// Refuses what the parser lets pass: control characters in strings, and white space that JSON does not know.
+/// Refuses what the parser accepts and JSON does not: control characters in strings, and other white space.
 fn strictly(text: &str) -> Result<(), (usize, String)> {
     serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
         let line_start: usize = text.split_inclusive('\n').take(error.line() - 1).map(str::len).sum();
@@ -101,7 +101,7 @@ fn strictly(text: &str) -> Result<(), (usize, String)> {
     })
 }
 
-/// The parser's message, worded like ours.
+/// The message of the parser, in the words of the other messages.
 fn wording(kind: &ParseErrorKind) -> String {
     match kind {
         ParseErrorKind::UnterminatedObject => "this object has no end".to_owned(),

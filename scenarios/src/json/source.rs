@@ -1,11 +1,11 @@
-//! The text that a value was read from, for errors that are found later.
+//! The text from which values were read. It is kept for errors that are found later.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::error::{LoadErrors, Problem};
 
-/// A text, and where in it each value stands.
+/// A text, and the place of each value in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Source {
     file: String,
@@ -15,7 +15,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// A text of which only the name of its file matters.
+    /// A text whose contents do not matter, only the name of its file.
     pub(crate) fn named(self, file: &str) -> Source {
         Source { file: file.to_owned(), ..self }
     }
@@ -24,7 +24,7 @@ impl Source {
         Source { file: file.to_owned(), text: text.to_owned(), spots }
     }
 
-    /// An error of the value at a path; of the file as a whole, if it has none there.
+    /// An error of the value at a path. If the file has no value there, it is an error of the file as a whole.
     pub(crate) fn error(&self, path: &str, message: String) -> LoadErrors {
         let range = self.spots.get(path).cloned().unwrap_or_default();
         let problem = Problem { range, path: path.to_owned(), message, help: None };

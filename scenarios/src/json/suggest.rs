@@ -1,20 +1,21 @@
-//! The words of error messages: quoted names, and what was meant.
+//! The words of error messages: quoted names, and suggestions.
 
-/// Characters of a name that a message repeats.
+/// The most characters of a name that a message repeats.
 const CLIP: usize = 48;
 
-/// Whether a reader sees that a character is there. Control characters, marks of the direction of writing and the
-/// like are not seen.
+/// Whether a reader can see that a character is there. Control characters and marks of the direction of writing are not
+/// seen, for example.
 pub(crate) fn visible(c: char) -> bool {
     matches!(c, ' '..='~') || c.escape_debug().len() == 1
 }
 
-/// The text on one line, with what nobody would see as its number: names of files come from anywhere.
+/// The text on one line. A character that nobody would see is shown as its number, because a name of a file may have any
+/// characters.
 pub(crate) fn shown(text: &str) -> String {
     shown_of(text.chars())
 }
 
-/// The same JSON with everything in its strings that nobody would see as an escape.
+/// The same JSON. A character in its strings that nobody would see is shown as an escape.
 pub(crate) fn seen(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -40,7 +41,7 @@ fn shown_of(text: impl Iterator<Item = char>) -> String {
     shown
 }
 
-/// The text between backticks, on one line and clipped; what nobody would see as its number.
+/// The text between backticks, clipped and on one line. A character that nobody would see is shown as its number.
 pub(crate) fn quote(text: &str) -> String {
     let more = if text.chars().nth(CLIP).is_some() { "..." } else { "" };
     format!("`{}{more}`", shown_of(text.chars().take(CLIP)))
@@ -51,7 +52,7 @@ pub(crate) fn quote_all(names: &[&str]) -> String {
     names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// The candidate that was probably meant: at most a third of its letters differ.
+/// The candidate that was probably meant. At most a third of its letters differ.
 pub(crate) fn similar<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (text.chars().take(CLIP).count() / 3).max(1);
     let text = text.to_lowercase();
@@ -69,7 +70,7 @@ pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = 
     similar(text, candidates).map(|candidate| format!("did you mean {}?", quote(candidate)))
 }
 
-/// The same of a closed set, which is listed if nothing is similar.
+/// The same for a closed set. If nothing is similar, all candidates are listed.
 pub(crate) fn did_you_mean_one_of(text: &str, names: &[&str]) -> Option<String> {
     let all = || format!("expected {}{}", if names.len() > 1 { "one of " } else { "" }, quote_all(names));
     did_you_mean(text, names.iter().copied()).or_else(|| (!names.is_empty()).then(all))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is asked of an outcome.
+/// A condition on an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// A register or a location has this value.
@@ -16,7 +16,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it is so, where `value` knows the value of each name.
+    /// Whether the condition holds. `value` knows the value of each name.
     pub fn holds(&self, value: &impl Fn(&str) -> Option<u64>) -> bool {
         match self {
             Condition::Is(name, is) => value(name) == Some(*is),
@@ -26,7 +26,7 @@ impl Condition {
         }
     }
 
-    /// The values by name that have to come together, if it is no more than that.
+    /// The values, by name, that must come together, if the condition asks for nothing else.
     pub fn conjunction(&self) -> Option<Vec<(&str, u64)>> {
         match self {
             Condition::Is(name, is) => Some(vec![(name, *is)]),
@@ -42,7 +42,7 @@ impl Condition {
         }
     }
 
-    /// The same of other names.
+    /// The same condition with other names.
     #[must_use]
     pub(super) fn renamed(self, rename: &impl Fn(&str) -> String) -> Condition {
         let all = |parts: Vec<Condition>| parts.into_iter().map(|part| part.renamed(rename)).collect();
@@ -54,7 +54,7 @@ impl Condition {
         }
     }
 
-    /// Tells each name that it asks for.
+    /// Tells of each name for which it asks.
     pub fn names(&self, hear: &mut impl FnMut(&str)) {
         match self {
             Condition::Is(name, _) => hear(name),

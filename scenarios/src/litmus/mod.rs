@@ -1,7 +1,7 @@
 //! Litmus tests of memory order: small programs, and the outcomes that a memory model allows.
 //!
-//! A test becomes a [scenario](scenario_text): its locations are words of a page, its threads user code. So it runs on
-//! the machine that all scenarios run on, page walks included, and what is proved of it is proved of that machine.
+//! A test becomes a [scenario](scenario_text). Its locations are words of a page, and its threads are user code. So it runs
+//! on the same machine as all scenarios, with page walks. What is proved by the test is proved of that machine.
 
 mod condition;
 mod elt;

@@ -1,10 +1,10 @@
 //! Tests as lines of JSON.
 //!
-//! A line is an object. `threads` has for each thread its instructions in program order: `W x 1` stores, `R x r0` loads,
-//! `F` is MFENCE, `X x 1 r0` is XCHG. Locations hold zero at first. `outcome` is what the test asks for, as values by
-//! name; `outcomes_any` has several of which one will do. `verdict` says whether the model allows it. `observe` and
-//! `all_outcomes` say what an outcome tells, and every one that is allowed. Lines of the kind `elt` are tests of
-//! translation: see [`elt`].
+//! A line is an object. `threads` has the instructions of each thread in program order: `W x 1` stores, `R x r0` loads,
+//! `F` is MFENCE, `X x 1 r0` is XCHG. Locations hold zero at first. `outcome` is the outcome that the test asks for, as values
+//! by name. `outcomes_any` has several outcomes, and the test asks for any of them. `verdict` says whether the model allows
+//! it. `observe` names the values of an outcome, and `all_outcomes` has every outcome that is allowed. Lines of the kind
+//! `elt` are tests of translation: see [`elt`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ enum Answer {
     Forbid,
 }
 
-/// Reads tests, one a line. A line that is none is an error of its own, with its number from 1.
+/// Reads tests, one from each line. A line that is no test gives an error of its own, with its number from 1.
 pub fn read_rows(text: &str) -> Vec<(usize, Result<Test, String>)> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines.map(|(n, line)| (n + 1, read_row(line))).collect()

@@ -1,6 +1,6 @@
-//! In what the SDM differs from the source's model.
+//! The rules in which the SDM differs from the model of the source.
 
-/// A rule in which they differ.
+/// A rule in which the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// Its name.
@@ -9,13 +9,13 @@ pub struct Rule {
     pub sdm: &'static str,
     /// What it says.
     pub about: &'static str,
-    /// What the source's model says instead.
+    /// What the model of the source says instead.
     pub source: &'static str,
-    /// Whether it allows what the source forbids. If not, it forbids what the source allows.
+    /// Whether the rule allows what the source forbids. If not, it forbids what the source allows.
     pub allows: bool,
 }
 
-/// Until an invalidation, what was cached may be used.
+/// Until an invalidation, a cached translation may be used.
 pub(super) const STALE: Rule = Rule {
     name: "stale",
     sdm: "4.10.2.3",
@@ -26,7 +26,7 @@ pub(super) const STALE: Rule = Rule {
     allows: true,
 };
 
-/// After an invalidation, nothing older is used.
+/// After an invalidation, no older translation is used.
 pub(super) const FLUSH: Rule = Rule {
     name: "flush",
     sdm: "4.10.4.1",
@@ -35,7 +35,7 @@ pub(super) const FLUSH: Rule = Rule {
     allows: false,
 };
 
-/// A walk comes before what it is for.
+/// A walk comes before the access for which it is made.
 pub(super) const WALK: Rule = Rule {
     name: "walk",
     sdm: "4.10.2.2",
@@ -53,10 +53,10 @@ pub(super) const DIRTY: Rule = Rule {
     allows: false,
 };
 
-/// All of them.
+/// All rules.
 pub const RULES: [Rule; 4] = [STALE, FLUSH, WALK, DIRTY];
 
-/// Which rules of the SDM take the place of the source's.
+/// The rules of the SDM that replace what the source says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) stale: bool,
@@ -66,10 +66,10 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// All: the SDM.
+    /// All rules. This is the model of the SDM.
     pub(super) const SDM: Rules = Rules { stale: true, flush: true, walk: true, dirty: true };
 
-    /// All but one.
+    /// All rules but one.
     pub(super) fn without(rule: Rule) -> Rules {
         let mut rules = Rules::SDM;
         match rule.name {

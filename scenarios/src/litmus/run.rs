@@ -1,4 +1,4 @@
-//! All runs of a test, and how what came of them compares with what is known of it.
+//! All runs of a test, and the comparison of their outcomes with what is known of the test.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -9,50 +9,50 @@ use crate::explore::{Campaign, Exhaustive, Extent, Goal, Strategy};
 use crate::in_order::in_order;
 use crate::scenario::load;
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// How much of what there is was tried.
+    /// How much of all schedules was tried.
     pub extent: Extent,
     /// Runs.
     pub runs: u64,
-    /// Every outcome that was had, in the order of what the test observes.
+    /// Every outcome that some run had, in the order of what the test observes.
     pub outcomes: BTreeSet<Vec<u64>>,
-    /// Those that the test does not allow.
+    /// The outcomes that the test does not allow.
     pub outside: BTreeSet<Vec<u64>>,
-    /// Those that it allows, and that were not had.
+    /// The outcomes that the test allows, and that no run had.
     pub missing: BTreeSet<Vec<u64>>,
-    /// Whether what the test asks for was had in some run.
+    /// Whether some run had the outcome for which the test asks.
     pub had: bool,
-    /// How that compares with what the test says.
+    /// The comparison of this with what the test says.
     pub verdict: Verdict,
     /// What an oracle found on the way.
     pub found: Vec<String>,
 }
 
-/// What there is to say of what a test asks for.
+/// The result for the outcome for which a test asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It asks for nothing, or does not say whether that is allowed.
     Silent,
-    /// As the test says: it was had and is allowed, or it was not had in any run and is forbidden.
+    /// It is as the test says. Some run had the outcome, and it is allowed. Or no run had it, and it is forbidden.
     Agrees,
-    /// It was had, and is forbidden.
+    /// Some run had it, and it is forbidden.
     Forbidden,
-    /// It was not had, and is allowed.
+    /// No run had it, and it is allowed.
     NotSeen,
-    /// The test forbids what the SDM allows, and nothing else; its [`differs`](Test::differs) has the rules.
+    /// The test forbids an outcome that the SDM allows, and the machine has it. [`differs`](Test::differs) has the rules.
     Differs,
 }
 
 impl Report {
-    /// Whether every schedule was tried, or one that stands for it.
+    /// Whether every schedule was tried, or an equivalent one for it.
     pub fn is_complete(&self) -> bool {
         self.extent.is_verified()
     }
 }
 
-/// Runs a test: every schedule, unless they are more than `most`.
+/// Runs a test in every schedule, unless there are more than `most`.
 ///
 /// # Errors
 /// Why it cannot be run.
@@ -70,7 +70,7 @@ pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Repor
     };
     let explored = campaign.explore(Goal::All, stop, &|_| ()).map_err(|error| error.to_string())?;
     let names = scenario.values();
-    // A register that got a number last is none of what a load put there before.
+    // If a register got a fixed number last, what a load put there before does not count.
     let value = |values: &[Option<u64>], name: &str| {
         let place = || names.iter().position(|other| *other == name);
         test.constants.get(name).copied().or_else(|| values[place()?])
@@ -98,8 +98,8 @@ pub fn run(test: &Test, tso: bool, most: u64, stop: &AtomicBool) -> Result<Repor
     Ok(Report { extent: explored.extent, runs: explored.runs, outcomes, outside, missing, had, verdict, found })
 }
 
-/// Runs tests on some threads. The reports come in the order of the tests; `None` for those that were not begun
-/// when `stop` was set.
+/// Runs tests on several threads. The reports come in the order of the tests. A test that was not begun when `stop` was set
+/// has `None`.
 pub fn run_all(
     tests: &[Test],
     tso: bool,

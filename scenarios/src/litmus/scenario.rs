@@ -1,4 +1,4 @@
-//! A litmus test as a scenario.
+//! Makes a scenario of a litmus test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use sim_mm::{Choices, Group, SpeculativeWalk};
 
 use super::test::{Instruction, Pages, Test, VirtualPage};
 
-/// Words of a page of the machine that tests run on: as many as its tables have entries.
+/// The words of a page of the machine on which tests run. There are as many as its tables have entries.
 const WORDS: usize = 8;
 
 /// Bytes of a word.
 const WORD: usize = 8;
 
-/// Where the locations of a test are in the mapping `m` of its scenario.
+/// The places of the locations of a test in the mapping `m` of its scenario.
 struct Layout {
     spots: BTreeMap<String, String>,
-    /// Operations that make the locations and give them their values.
+    /// The operations that make the locations, and give them their values.
     setup: Vec<Value>,
     pages: usize,
 }
@@ -31,7 +31,7 @@ fn word_text(page: usize, word: usize) -> String {
 }
 
 impl Layout {
-    /// Each location is a word. All are written once, so that no thread faults, and no walk has a bit to set.
+    /// Each location is a word. All are written once in set-up. So no thread faults, and no walk has to set A or D.
     fn of_words(test: &Test) -> Layout {
         let mut layout = Layout { spots: BTreeMap::new(), setup: Vec::new(), pages: 1 };
         for (nth, name) in test.locations().into_iter().enumerate() {
@@ -44,7 +44,8 @@ impl Layout {
         layout
     }
 
-    /// First a page for each frame, which keeps it; then those whose entries are set; then words for the flags.
+    /// First comes a page for each frame, which keeps the frame. Then come the pages whose entries are set, and then words for
+    /// the flags.
     fn of_pages(pages: &Pages) -> Layout {
         let mut layout = Layout { spots: BTreeMap::new(), setup: Vec::new(), pages: 0 };
         let mut next = || {
@@ -72,7 +73,7 @@ impl Layout {
         layout
     }
 
-    /// The fields of a value of an outcome that is no register.
+    /// The fields of a final value, for a value of an outcome that is no register.
     fn last(&self, name: &str, pages: Option<&Pages>) -> Option<Value> {
         let is_dirty = |page: &&VirtualPage| VirtualPage::dirty_name(&page.name) == name;
         if let Some(page) = pages.and_then(|pages| pages.pages.iter().find(is_dirty)) {
@@ -90,7 +91,7 @@ fn entry(of: &str, to: &str, is_clean: bool) -> Value {
     fields
 }
 
-/// The scenario file of a test. Where `tso` is false, memory is sequentially consistent.
+/// The scenario file of a test. If `tso` is false, memory is sequentially consistent.
 pub fn scenario_text(test: &Test, tso: bool) -> String {
     let layout = test.pages.as_ref().map_or_else(|| Layout::of_words(test), Layout::of_pages);
     let map = json!({ "mmap": { "as": "m", "pages": layout.pages } });
@@ -165,7 +166,8 @@ fn operation(thread: &[Instruction], number: usize, at: usize, spot: impl Fn(&st
     operation
 }
 
-/// What the test asks for as a check, if one kind of check says it: values that come together, or never do.
+/// The outcome for which the test asks, as a check, if one kind of check can say it: values that must come together, or that
+/// never may.
 fn checks(test: &Test) -> Option<Value> {
     let values = test.condition.as_ref()?.conjunction()?;
     if values.iter().any(|(name, _)| test.constants.contains_key(*name)) {

@@ -1,4 +1,4 @@
-//! A litmus test: what its threads do, and what may come of it.
+//! A litmus test: what its threads do, and the outcomes that it may have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,15 @@ use super::rule::Rule;
 /// A litmus test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Test {
-    /// Its name, or where it is from and its name.
+    /// Its name. The source of the test may stand before it.
     pub name: String,
-    /// What each location holds at the start; those that are not named hold zero.
+    /// The value of each location at the start. Locations that are not named hold zero.
     pub initial: BTreeMap<String, u64>,
     /// The instructions of each thread.
     pub threads: Vec<Vec<Instruction>>,
-    /// What an outcome tells, in this order: registers as `P0.r0`, final values of locations by their names.
+    /// The names of the values of an outcome, in this order: registers as `P0.r0`, final values of locations by their names.
     pub observe: Vec<String>,
-    /// Registers that no instruction loads, and what they hold.
+    /// Registers that no instruction loads, each with its value.
     pub constants: BTreeMap<String, u64>,
     /// The outcome that the test is about.
     pub condition: Option<Condition>,
@@ -26,7 +26,7 @@ pub struct Test {
     pub all_outcomes: Option<BTreeSet<Vec<u64>>>,
     /// The pages that its locations are, in a test of translation. In others, locations are words of one mapping.
     pub pages: Option<Pages>,
-    /// Outcomes of which the model that the test comes from says otherwise than the SDM.
+    /// Outcomes on which the SDM and the model of the source differ.
     pub differs: Vec<Difference>,
 }
 
@@ -35,20 +35,20 @@ pub struct Test {
 pub struct Difference {
     /// The outcome.
     pub outcome: Vec<u64>,
-    /// Whether it is the source that allows it.
+    /// Whether the source allows it, and the SDM does not.
     pub source_allows: bool,
     /// The rules of the SDM that say otherwise.
     pub rules: Vec<Rule>,
 }
 
-/// Virtual pages and the frames that their entries lead to. Names of both are locations.
+/// Virtual pages, and the frames to which their entries lead. The names of both are locations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
     /// The pages.
     pub pages: Vec<VirtualPage>,
-    /// The frames, with what each holds at the start.
+    /// The frames, each with its value at the start.
     pub frames: Vec<(String, u64)>,
-    /// Words by which a thread is told of an interrupt.
+    /// The words by which a thread hears of an interrupt.
     pub flags: Vec<String>,
 }
 
@@ -57,14 +57,14 @@ pub struct Pages {
 pub struct VirtualPage {
     /// Its name.
     pub name: String,
-    /// The frame that its entry leads to at the start.
+    /// The frame to which its entry leads at the start.
     pub frame: String,
     /// Whether D is clear in its entry at the start, so that an outcome can tell whether it is set at the end.
     pub is_clean: bool,
 }
 
 impl VirtualPage {
-    /// What an outcome calls D of the entry of a page.
+    /// The name of D of the entry of a page in an outcome.
     pub(super) fn dirty_name(page: &str) -> String {
         format!("dirty-{page}")
     }
@@ -80,7 +80,7 @@ pub enum Instruction {
         /// The value.
         value: u64,
     },
-    /// A store of what is in a register, which an earlier instruction of the thread has loaded.
+    /// A store of the value of a register, which an earlier instruction of the thread has loaded.
     StoreLoaded {
         /// The location.
         to: String,
@@ -98,7 +98,7 @@ pub enum Instruction {
     Xchg {
         /// The location.
         at: String,
-        /// The value that it gets.
+        /// The new value.
         value: u64,
         /// Where the old one goes.
         into: String,
@@ -118,7 +118,7 @@ pub enum Instruction {
         at: String,
         /// The value that must be there.
         expected: u64,
-        /// The value that it gets then.
+        /// The new value.
         value: u64,
         /// Where the old one goes.
         into: String,
@@ -127,7 +127,7 @@ pub enum Instruction {
     SetEntry {
         /// The page.
         of: String,
-        /// The frame that it leads to from then on.
+        /// The frame to which it leads from then on.
         to: String,
         /// Whether D is clear in the new entry.
         is_clean: bool,
@@ -204,7 +204,7 @@ impl Test {
         asks
     }
 
-    /// All that an outcome can tell: each register that is loaded, then each location.
+    /// All names that an outcome can have: each register that is loaded, then each location.
     pub(super) fn everything(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (nth, thread) in self.threads.iter().enumerate() {
@@ -218,7 +218,7 @@ impl Test {
         names
     }
 
-    /// Whether there is all that is asked for, and the machine is large enough.
+    /// Whether everything exists for which the test asks, and the machine is large enough.
     pub(super) fn check(&self) -> Result<(), String> {
         if !(1..=MAX_THREADS).contains(&self.threads.len()) {
             return Err(format!(
@@ -240,8 +240,8 @@ impl Test {
         Ok(())
     }
 
-    /// What a scenario calls the value that an instruction of a thread loads: the name of the register if it is there at the
-    /// end, another if it is only stored again, none if nobody asks for it.
+    /// The name in a scenario of the value that an instruction of a thread loads. It is the name of the register, if the value
+    /// is still there at the end. It is another name, if the value is only stored again. There is none, if nothing asks for it.
     pub(super) fn name_of(thread: &[Instruction], number: usize, nth: usize) -> Option<String> {
         let register = thread[nth].register()?;
         if Test::stays(thread).nth(nth)? {
@@ -253,7 +253,7 @@ impl Test {
         until.any(stored).then(|| format!("{}-{nth}", observed(number, register)))
     }
 
-    /// For each instruction of a thread, whether what it loads is still in its register at the end.
+    /// For each instruction of a thread, whether the value that it loads is still in its register at the end.
     pub(super) fn stays(thread: &[Instruction]) -> impl Iterator<Item = bool> {
         thread.iter().enumerate().map(|(nth, instruction)| {
             let register = instruction.register();

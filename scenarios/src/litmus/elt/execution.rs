@@ -1,20 +1,20 @@
-//! The executions that a program can have, allowed or not: which walk serves each access, what each walk and each load
-//! reads, and the order of the stores to each place.
+//! The executions that a program can have, allowed or not. An execution says which walk serves each access, what each walk
+//! and each load reads, and the order of the stores to each place.
 
 use std::collections::BTreeMap;
 
 use super::program::{Program, What};
 
-/// A store to an entry: a store of an instruction, or the walker's that sets D.
+/// A store to an entry: by an instruction, or by the walker that sets D.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryStore {
     /// `WPTE`.
     Wpte(usize),
-    /// The walker's, for a store of user code.
+    /// The store of the walker that sets D for a store of user code.
     Dirty(usize),
 }
 
-/// What may come about in an execution.
+/// The executions that are considered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Space {
     /// Whether a walk may serve other accesses of its thread than the one it was made for. If not, each has a walk of its
@@ -25,7 +25,7 @@ pub(super) struct Space {
     pub(super) locked_dirty: bool,
 }
 
-/// An execution. Vectors are by event.
+/// An execution. Each vector has an element for each event.
 #[derive(Clone, Debug)]
 pub(super) struct Execution<'p> {
     pub(super) program: &'p Program,
@@ -33,31 +33,31 @@ pub(super) struct Execution<'p> {
     pub(super) walk_of: Vec<usize>,
     /// The stores to the entry of each page, in their order.
     pub(super) entries: BTreeMap<usize, Vec<EntryStore>>,
-    /// How many of those come before what the walk of an access reads.
+    /// The number of these stores that come before the read of an access's walk.
     pub(super) walk_reads: Vec<usize>,
-    /// The frame that an access is to.
+    /// The frame that an access touches.
     pub(super) frame: Vec<usize>,
     /// The stores to each frame, in their order.
     pub(super) stores: BTreeMap<usize, Vec<usize>>,
-    /// The store whose value a load reads; none, if it reads what was there at the start.
+    /// The store whose value a load reads. `None`, if the load reads the value at the start.
     pub(super) reads: Vec<Option<usize>>,
 }
 
 /// The most ways in which walks can serve the accesses of a program.
 const MOST: u64 = 3_000_000;
 
-/// Who goes through executions.
+/// A search that goes through executions.
 struct Search<'s, 'p> {
     space: Space,
     ways: u64,
-    /// Whether those are wanted that agree with one in walks, entries and frames.
+    /// Whether executions are wanted that have the same walks, entries and frames as this one.
     keep: &'s mut dyn FnMut(&Execution<'p>) -> bool,
     visit: &'s mut dyn FnMut(&Execution<'p>),
 }
 
 impl<'p> Execution<'p> {
-    /// Goes through all executions, but for those of which `keep` does not want what they have in common: walks, entries and
-    /// frames. It is asked when these are known, and no load has read anything yet.
+    /// Goes through all executions. `keep` is asked when the walks, entries and frames of an execution are known, and no load
+    /// has read anything yet. If it says no, all executions with these walks, entries and frames are left out.
     ///
     /// # Errors
     /// If they are too many.
@@ -183,7 +183,7 @@ impl<'p> Execution<'p> {
         self.program.accessed(access).and_then(|page| self.entries.get(&page)).map_or(&[], Vec::as_slice)
     }
 
-    /// The frame that the entry of an access's page leads to after so many stores to it, and whether D is set in it.
+    /// The frame to which the entry of an access's page leads after so many stores to the entry, and whether D is set in it.
     fn entry_after(&self, access: usize, stores: usize) -> (usize, bool) {
         let page = self.program.accessed(access).unwrap_or_default();
         self.entry_of(page, stores)
@@ -201,7 +201,7 @@ impl<'p> Execution<'p> {
         })
     }
 
-    /// The store to an entry by which an access has its frame; none, if the entry is as it was at the start.
+    /// The store to an entry that gives an access its frame. `None`, if the entry is as it was at the start.
     pub(super) fn mapped_by(&self, access: usize) -> Option<usize> {
         let list = &self.entry_stores(access)[..self.walk_reads[self.walk_of[access]]];
         list.iter().rev().find_map(|store| match store {
@@ -234,13 +234,13 @@ impl<'p> Execution<'p> {
         });
     }
 
-    /// D of the entries that are looked at, in the end.
+    /// D at the end, for the entries that are looked at.
     pub(super) fn dirty(&self) -> Vec<u64> {
         let last = |page: usize| self.entry_of(page, self.entries.get(&page).map_or(0, Vec::len)).1;
         self.program.watched().into_iter().map(|page| u64::from(last(page))).collect()
     }
 
-    /// What the execution comes to, in the order of what the program observes.
+    /// The outcome of the execution, in the order of what the program observes.
     pub(super) fn outcome(&self) -> Vec<u64> {
         let program = self.program;
         let of_frame = |frame: usize, store: Option<usize>| store.map_or(Program::initial(frame), Program::value);

@@ -1,9 +1,9 @@
 //! Tests of memory order and translation together: rows of kind `elt`, in the vocabulary of TransForm (ISCA 2020).
 //!
-//! A row is a shape without values. It becomes a [`Program`](program::Program), all of whose executions are gone through
-//! twice: by the [model of the source](model), and by the [same model with the rules of the
-//! SDM](super::rule::RULES) in which it differs. So each outcome that the machine must have is known before it runs, and for each
-//! in which source and SDM differ there is a rule with its section.
+//! A row is a shape without values. It becomes a [`Program`](program::Program). All executions of the program are judged
+//! twice: by the [model of the source](model), and by the [same model with the rules of the SDM](super::rule::RULES) in which
+//! the two differ. So each outcome that the machine must have is known before it runs. For each outcome in which source and
+//! SDM differ there is a rule with its section.
 
 mod execution;
 mod model;
@@ -27,7 +27,7 @@ pub(super) fn test(name: String, raw: &RawShape, is_allowed: Option<bool>) -> Re
     if first.condition.is_some() {
         return Ok(first);
     }
-    // The first program may show nothing of what the row is about. Another may.
+    // The first program may have no execution that the row is about. Another may have one.
     for program in programs {
         let other = verdict::test(&name, &shape, &program, is_allowed)?;
         if other.condition.is_some() {

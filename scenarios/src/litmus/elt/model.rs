@@ -1,7 +1,7 @@
 //! Whether an execution is allowed: by the model of the source, and by the SDM.
 //!
-//! The source's model has five axioms, each that a relation has no cycle. The SDM's is one relation in which INVLPG and
-//! walks have a place; the rules in which the two differ can be taken one by one.
+//! The model of the source has five axioms. Each says that a relation has no cycle. The model of the SDM is one relation, in
+//! which INVLPG and walks have a place. The rules in which the two differ can be used one by one.
 
 use super::execution::{EntryStore, Execution};
 use super::program::{Program, What};
@@ -10,7 +10,7 @@ use crate::litmus::rule::Rules;
 /// The most events of a program: an execution has up to three nodes for each.
 pub(super) const MAX_EVENTS: usize = 21;
 
-/// A relation between up to 64 nodes: for each the set of those that come after it.
+/// A relation between up to 64 nodes. Each node has the set of the nodes that come after it.
 #[derive(Clone, Copy)]
 struct Relation([u64; 64]);
 
@@ -28,7 +28,7 @@ impl Relation {
         self
     }
 
-    /// Takes away nodes that lead nowhere, until there are none, or all that is left leads in circles.
+    /// Removes nodes that lead nowhere, until no node is left, or until only cycles are left.
     fn is_acyclic(&self) -> bool {
         let mut left = u64::MAX;
         loop {
@@ -42,7 +42,7 @@ impl Relation {
     }
 }
 
-/// The nodes of an execution: events, then the walk of each access, then the walker's store that sets D for it.
+/// The nodes of an execution: the events, then the walk of each access, then the walker's store that sets D for each access.
 struct Nodes<'e, 'p> {
     execution: &'e Execution<'p>,
     program: &'p Program,
@@ -125,7 +125,7 @@ impl Nodes<'_, '_> {
         relation
     }
 
-    /// The accesses to the entry of a page that an event stands for: itself, or those of the walker for it.
+    /// The accesses to the entry of a page for which an event stands: the event itself, or those of the walker for it.
     fn entry_accesses(&self, event: usize) -> (Option<usize>, Vec<usize>) {
         if let Some(page) = self.program.remaps_page(event) {
             return (Some(page), vec![event]);
@@ -137,7 +137,7 @@ impl Nodes<'_, '_> {
         (self.program.accessed(event), nodes)
     }
 
-    /// Program order between accesses to one entry, those of the walker included: the source's.
+    /// Program order between accesses to one entry, by the model of the source. The accesses of the walker count too.
     fn same_entry(&self) -> Relation {
         let mut relation = Relation::new();
         for (first, second) in self.pairs() {
@@ -149,7 +149,7 @@ impl Nodes<'_, '_> {
         relation
     }
 
-    /// What total store order preserves of program order, and what MFENCE and INVLPG add to that.
+    /// The part of program order that total store order preserves, and what MFENCE and INVLPG add to it.
     fn preserved(&self) -> Relation {
         let mut relation = Relation::new();
         for (first, second) in self.pairs() {
@@ -162,7 +162,7 @@ impl Nodes<'_, '_> {
         relation
     }
 
-    /// From accesses to the stores by which their page leads elsewhere.
+    /// From each access to the stores by which its page leads elsewhere later.
     fn remapped(&self) -> Relation {
         let mut relation = Relation::new();
         for access in 0..self.events {
@@ -189,8 +189,8 @@ impl<'p> Execution<'p> {
         Nodes { execution: self, program: self.program, events: self.program.events.len() }
     }
 
-    /// Whether the source's model has it among the executions that it judges: a store to an entry reaches the accesses of
-    /// its own thread in program order.
+    /// Whether the model of the source judges this execution at all. It must be one in which a store to an entry reaches the
+    /// accesses of its own thread in program order.
     pub(super) fn is_candidate(&self) -> bool {
         let program = self.program;
         (0..program.events.len()).filter(|event| program.accessed(*event).is_some()).all(|access| {
@@ -225,7 +225,7 @@ impl<'p> Execution<'p> {
             && nodes.remapped().or(&order).or(&nodes.remaps()).is_acyclic()
     }
 
-    /// Whether it is allowed under the rules of the SDM that are given; of the others the source's take the place.
+    /// Whether it is allowed under the given rules of the SDM. For each other rule, what the source says counts.
     pub(super) fn sdm_allows(&self, rules: Rules) -> bool {
         let nodes = self.nodes();
         let program = self.program;

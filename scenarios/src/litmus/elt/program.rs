@@ -7,7 +7,7 @@ use crate::litmus::test::{Instruction, Pages, VirtualPage};
 /// What an event does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    /// A store to the entry of a page: it leads to a frame from then on.
+    /// A store to the entry of a page. From then on the entry leads to a frame.
     Wpte {
         /// The page.
         page: usize,
@@ -44,21 +44,21 @@ pub(super) struct Event {
     pub(super) what: What,
 }
 
-/// Events in program order, the first thread's first.
+/// Events in program order. Those of the first thread come first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
     pub(super) events: Vec<Event>,
     pub(super) threads: usize,
-    /// For each page whether D of its entry is clear at the start, and in each entry that is stored.
+    /// For each page, whether D of its entry is clear at the start. It is then also clear in each entry that is stored.
     pub(super) clean: Vec<bool>,
-    /// Frames. Each page is mapped to the frame of its number at the start; those behind them are new.
+    /// The number of frames. At the start each page is mapped to the frame of its number. The frames after these are new.
     pub(super) frames: usize,
-    /// Stores to entries, each with an INVLPG of another thread that comes after it: that of the interrupt's handler.
+    /// Stores to entries, each with an INVLPG of another thread that comes after it: the handler of the interrupt executes it.
     pub(super) remaps: Vec<(usize, usize)>,
 }
 
 impl Program {
-    /// The page that an access of user code is to.
+    /// The page that an access of user code touches.
     pub(super) fn accessed(&self, event: usize) -> Option<usize> {
         match self.events[event].what {
             What::Read { page } | What::Write { page } => Some(page),
@@ -97,17 +97,18 @@ impl Program {
         (first + 1..second).any(|event| self.events[event].what == What::Invlpg { page })
     }
 
-    /// What a frame holds at the start.
+    /// The value of a frame at the start.
     pub(super) fn initial(frame: usize) -> u64 {
         1 + frame as u64
     }
 
-    /// What an event stores.
+    /// The value that an event stores.
     pub(super) fn value(event: usize) -> u64 {
         101 + event as u64
     }
 
-    /// What an outcome tells: what each load read, what each frame holds in the end, and D of the entries in which it was clear.
+    /// The names of the values of an outcome: what each load read, the value of each frame at the end, and D of the entries in
+    /// which it was clear.
     pub(super) fn observes(&self) -> Vec<String> {
         let reads = (0..self.events.len()).filter(|event| self.is_read(*event)).map(|event| {
             let Event { name, thread, .. } = &self.events[event];
@@ -138,8 +139,8 @@ impl Program {
         }
     }
 
-    /// The instructions of each thread. The sender of an interrupt stores to a flag after the entry, and its target waits
-    /// for that where its INVLPG stands: there the interrupt is taken.
+    /// The instructions of each thread. An interrupt becomes a flag. Its sender stores to the flag after the store to the
+    /// entry. Its target waits for the flag at the place of its INVLPG, because there the interrupt is taken.
     pub(super) fn instructions(&self) -> Vec<Vec<Instruction>> {
         let mut threads = vec![Vec::new(); self.threads];
         for (nth, event) in self.events.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Reading the events of a row, and what their names stand for.
+//! Reads the events of a row, and finds out what their names stand for.
 
 use std::collections::BTreeMap;
 
-/// What kind of event a word names.
+/// The kind of event that a word names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mnemonic {
     Wpte,
@@ -12,14 +12,14 @@ pub(super) enum Mnemonic {
     Mfence,
 }
 
-/// What was read of the events.
+/// The events as far as they were read.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// The name of each event, its thread, and what it is.
+    /// The name of each event, its thread, and its kind.
     pub(super) events: Vec<(String, usize, Mnemonic)>,
     /// Whether names are addresses.
     pub(super) by_address: bool,
-    /// The address of each event, and the entry that is walked for it.
+    /// The address of each event, and the entry that a walk reads for it.
     addresses: Vec<String>,
     pub(super) walking: Vec<(usize, String)>,
 }
@@ -91,13 +91,13 @@ impl Reading {
         matches!(self.events[event].2, Mnemonic::Read | Mnemonic::Write)
     }
 
-    /// Says so, if an event is not what it should be.
+    /// An error, if an event is not of the kind that it should be.
     pub(super) fn expect(&self, event: usize, mnemonic: Mnemonic) -> Result<(), String> {
         let (name, _, found) = &self.events[event];
         if *found == mnemonic { Ok(()) } else { Err(format!("`{name}` is not {mnemonic:?}")) }
     }
 
-    /// Pages of a row whose names are addresses. Which entry is whose is what walks say, or an INVLPG after the store.
+    /// The pages of a row whose names are addresses. Walks say which entry belongs to which page, or an INVLPG after the store.
     pub(super) fn pages_by_address(&self) -> Result<(Vec<usize>, usize), String> {
         let mut data_of: BTreeMap<&str, &str> = BTreeMap::new();
         let walked = self.walking.iter().map(|(event, entry)| (&**entry, &*self.addresses[*event]));
@@ -133,12 +133,12 @@ impl Reading {
         Ok((pages, numbers.len().max(1)))
     }
 
-    /// A store to an entry asks each other thread for its first INVLPG of the page that no earlier one asked for.
+    /// A store to an entry asks each other thread for an INVLPG: the first one of the page for which no earlier store asked.
     pub(super) fn remaps_by_address(&self, page: &[usize]) -> Vec<(usize, usize)> {
         let mut remaps: Vec<(usize, usize)> = Vec::new();
         let threads = self.events.iter().map(|(_, thread, _)| thread + 1).max().unwrap_or_default();
         let of = |wanted| (0..self.events.len()).filter(move |event| self.events[*event].2 == wanted);
-        // An INVLPG right behind a store of its own thread is that store's.
+        // An INVLPG right after a store of its own thread belongs to that store.
         let own = |invlpg: usize| invlpg > 0 && self.events[invlpg - 1].2 == Mnemonic::Wpte;
         for store in of(Mnemonic::Wpte) {
             for thread in (0..threads).filter(|thread| *thread != self.events[store].1) {

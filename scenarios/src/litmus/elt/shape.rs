@@ -1,8 +1,8 @@
-//! Reading a row: its events, and what it says of their places.
+//! Reads a row: its events, and what it says about their places.
 //!
-//! An event is `WPTE e0`, `INVLPG e1`, `W e2`, `R e3` or `F e4` where names are events' own, and the places follow from
-//! `same_va` and `same_pa`; or `WPTE a0`, `INVLPG a1`, `W a1 walks a0` where they are addresses: those of entries behind
-//! `WPTE` and `walks`, those of data elsewhere.
+//! There are two forms. In the first, names are those of events: `WPTE e0`, `INVLPG e1`, `W e2`, `R e3`, `F e4`. Then the
+//! places follow from `same_va` and `same_pa`. In the second, names are addresses: `WPTE a0`, `INVLPG a1`, `W a1 walks a0`.
+//! A name behind `WPTE` or `walks` is the address of an entry, and any other name is the address of data.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::model::MAX_EVENTS;
 use super::program::{Event, Program, What};
 use super::reading::{Mnemonic, Reading};
 
-/// What a row says beside its name and its verdict.
+/// The parts of a row beside its name and its verdict.
 #[derive(Deserialize)]
 pub(in crate::litmus) struct RawShape {
     threads: Vec<Vec<String>>,
@@ -33,19 +33,19 @@ pub(in crate::litmus) struct RawShape {
     same_va: Vec<(String, String)>,
 }
 
-/// A row: the program but for the frames that entries lead to, and what it demands of an execution.
+/// A row: a program in which the frames of entries are still open, and what the row demands of an execution.
 #[derive(Debug)]
 pub(super) struct Shape {
     events: Vec<(String, usize, Mnemonic)>,
     threads: usize,
-    /// The page of each event; of MFENCE, any.
+    /// The page of each event. For MFENCE it means nothing.
     page: Vec<usize>,
     pages: usize,
     clean: Vec<bool>,
     remaps: Vec<(usize, usize)>,
-    /// Accesses for each of which a walk is made.
+    /// The accesses that have a walk of their own.
     walks: Vec<usize>,
-    /// The walk of the first serves the second.
+    /// Pairs of accesses. The walk of the first serves the second.
     serves: Vec<(usize, usize)>,
     same_frame: Vec<(usize, usize)>,
     different_frames: Vec<(usize, usize)>,
@@ -109,7 +109,7 @@ impl RawShape {
         })
     }
 
-    /// A pair of accesses of user code; `None`, if one of them is to an entry.
+    /// A pair of accesses of user code. `None`, if one of them is an access to an entry.
     fn user_pair(
         &self,
         reading: &Reading,
@@ -127,8 +127,8 @@ impl RawShape {
         Ok(user(first)?.zip(user(second)?))
     }
 
-    /// Pages of a row whose names are events. Accesses of one frame that no `same_va` names are to one page; a store to
-    /// an entry is for the page of its INVLPGs, or of the next access if it has none.
+    /// The pages of a row whose names are those of events. Accesses of one frame that no `same_va` names touch one page. A store
+    /// to an entry is for the page of its INVLPGs. If it has none, it is for the page of the next access.
     fn pages_by_relation(&self, reading: &Reading) -> Result<(Vec<usize>, usize), String> {
         let count = reading.events.len();
         let mut groups: Vec<usize> = (0..count).collect();
@@ -153,7 +153,7 @@ impl RawShape {
         };
         for pair in &self.same_pa {
             let Some((first, second)) = self.user_pair(reading, pair)? else { continue };
-            // Pages have frames of their own at the start. So only a store to an entry makes one frame of two pages.
+            // At the start each page has a frame of its own. So two pages have one frame only after a store to an entry.
             let is_synonym = named[first] != named[second]
                 && (remapped(groups[first], &groups) || remapped(groups[second], &groups));
             if !(is_synonym || named[first] && named[second]) {
@@ -175,9 +175,10 @@ impl RawShape {
 }
 
 impl Shape {
-    /// The programs that it may stand for. In the first each entry that is stored leads to a frame of its own, or to that of
-    /// another page where the row says that accesses of both have one frame. In the second D is clear in the entries of
-    /// all pages that are written, for the row may be about its setting. In the others entries lead to other pages' frames.
+    /// The programs for which it may stand. In the first, each entry that is stored leads to a frame of its own, or to the
+    /// frame of another page if the row says that accesses of both have one frame. In the second, D is clear in the entries of
+    /// all pages that are written, because the row may be about the setting of D. In the others, entries lead to the frames of
+    /// other pages.
     pub(super) fn programs(&self) -> Vec<Program> {
         let stores: Vec<usize> =
             (0..self.events.len()).filter(|event| self.events[*event].2 == Mnemonic::Wpte).collect();
@@ -236,8 +237,8 @@ impl Shape {
         }
     }
 
-    /// Whether an execution is one of those that the row is about: accesses have the same frames or different ones, and
-    /// the walks are there, as the row says.
+    /// Whether the row is about an execution. Accesses must have the same frames or different ones as the row says, and the
+    /// walks of the row must be there.
     pub(super) fn has(&self, execution: &Execution<'_>) -> bool {
         let same = |(first, second): &(usize, usize)| execution.frame[*first] == execution.frame[*second];
         let serves = |(walk, access): &(usize, usize)| execution.walk_of[*access] == *walk;

@@ -1,4 +1,4 @@
-//! What source and SDM say of a program: the outcomes that the machine must have, and in which they differ.
+//! What source and SDM say about a program: the outcomes that the machine must have, and those in which the two differ.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,22 @@ use crate::litmus::test::{Difference, Test};
 
 type Outcomes = BTreeSet<Vec<u64>>;
 
-/// Outcomes of a program, by the source's model.
+/// The outcomes of a program by the model of the source.
 #[derive(Default)]
 struct BySource {
-    /// All that some execution has which the model allows.
+    /// The outcomes of all executions that the model allows.
     allowed: Outcomes,
-    /// Those among them of executions that the row is about.
+    /// The outcomes of those of them that the row is about.
     allowed_in_shape: Outcomes,
-    /// What executions have that the row is about, and none that the model allows.
+    /// Other outcomes of executions that the row is about. No execution that the model allows has them.
     forbidden_in_shape: Outcomes,
 }
 
 fn by_source(program: &Program, shape: &Shape) -> Result<BySource, String> {
     let mut outcomes = BySource::default();
     let space = Space { shared_walks: true, locked_dirty: false };
-    // What is forbidden without the values of loads is forbidden with them: they only add to the relations.
+    // An execution that is forbidden before the values of loads are known stays forbidden with them, because they only add to
+    // the relations.
     Execution::each(
         program,
         space,
@@ -39,7 +40,7 @@ fn by_source(program: &Program, shape: &Shape) -> Result<BySource, String> {
             }
         },
     )?;
-    // An outcome hangs on frames, D and data alone, so one way to each choice of frames and D is enough.
+    // An outcome depends on frames, D and data alone. So one execution for each choice of frames and D is enough.
     let mut seen = BTreeSet::new();
     Execution::each(
         program,

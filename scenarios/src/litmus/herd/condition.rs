@@ -1,4 +1,4 @@
-//! What a test asks for, behind its code.
+//! Reads what a test asks for. It stands after the code.
 
 use winnow::ascii::{multispace0, space0};
 use winnow::combinator::{alt, delimited, opt, preceded, separated};
@@ -21,7 +21,7 @@ fn binding(input: &mut &str) -> ModalResult<(String, u64)> {
     (observed_name, (space0, "=", space0), number).map(|(name, _, value)| (name, value)).parse_next(input)
 }
 
-/// Conditions together; one alone is itself.
+/// Several conditions as one. A single condition stays as it is.
 fn list(mut parts: Vec<Condition>, join: fn(Vec<Condition>) -> Condition) -> Condition {
     if parts.len() == 1 { parts.remove(0) } else { join(parts) }
 }
@@ -48,7 +48,7 @@ fn one(input: &mut &str) -> ModalResult<Condition> {
 /// Reads what follows the code: `locations`, and what the test asks for.
 ///
 /// # Errors
-/// What of it is not modelled.
+/// If a part of it is not modelled.
 pub(super) fn condition(tail: &str, syntax: Syntax, test: &mut Test) -> Result<(), String> {
     let mut rest = tail.trim();
     let mut listed = Vec::new();

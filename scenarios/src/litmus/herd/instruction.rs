@@ -12,11 +12,11 @@ use crate::litmus::test::{Instruction, observed};
 /// What is known of a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Its value.
+    /// It holds this value.
     Value(u64),
-    /// That it holds the address of a location.
+    /// It holds the address of a location.
     Address(String),
-    /// That something was loaded into it.
+    /// A value was loaded into it.
     Loaded,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Registers {
     pub(super) known: BTreeMap<String, Known>,
 }
 
-/// Reads an instruction; `None`, if it changes nothing but what is known of a register.
+/// Reads an instruction. `None`, if it only changes what is known of a register.
 ///
 /// # Errors
 /// Why it is not modelled.

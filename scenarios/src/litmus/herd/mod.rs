@@ -1,4 +1,4 @@
-//! Tests as files of the `herd` and `litmus` tools: architecture `X86`, Intel's syntax; and `X86_64`, that of AT&T.
+//! Tests as files of the tools `herd` and `litmus`: architecture `X86` in Intel's syntax, and `X86_64` in the syntax of AT&T.
 //!
 //! ```text
 //! X86 SB
@@ -9,8 +9,8 @@
 //! exists (0:EAX=0 /\ 1:EAX=0)
 //! ```
 //!
-//! What was loaded into a register can be stored again. A locked operation has fixed values. What is not modelled is an error
-//! that names it.
+//! A value that was loaded into a register can be stored again. A locked operation has fixed values. If a test has something
+//! that is not modelled, the error names it.
 
 mod att;
 mod condition;
@@ -61,7 +61,7 @@ pub fn read_herd(text: &str) -> Result<Test, String> {
     }
     threads(code, &mut test, &mut registers)?;
     condition(tail, syntax, &mut test)?;
-    // What was given to a register last, it holds in the end; one that never got anything holds zero.
+    // A register has at the end what it got last. A register that never got a value holds zero.
     let mut asked = test.observe.clone();
     test.condition.iter().for_each(|condition| condition.names(&mut |name| asked.push(name.to_owned())));
     for name in asked.into_iter().filter(|name| name.contains('.')) {
@@ -116,7 +116,7 @@ fn head(text: &str) -> Result<(Syntax, String, &str), String> {
     }
 }
 
-/// Where a word begins that stands by itself.
+/// The place at which a word begins that stands by itself.
 fn find_word(text: &str, word: &str) -> Option<usize> {
     let part = |c: char| c.is_alphanumeric() || c == '~' || c == '_';
     text.match_indices(word).map(|(at, _)| at).find(|at| {
@@ -144,9 +144,9 @@ fn threads(code: &str, test: &mut Test, registers: &mut Registers) -> Result<(),
     Ok(())
 }
 
-/// What the initial state says of a register or a location.
+/// What the initial state says about a register or a location.
 fn start(input: &mut &str) -> ModalResult<(String, Known)> {
-    // A type of C may stand in front.
+    // A C type may stand before it.
     let kind = alt(("uint64_t", "uint32_t", "int64_t", "int32_t", "int", "long"));
     let _ = opt((kind, take_while(1.., char::is_whitespace))).parse_next(input)?;
     let value = alt((number.map(Known::Value), preceded(opt("&"), name).map(Known::Address)));

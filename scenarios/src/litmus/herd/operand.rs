@@ -1,4 +1,4 @@
-//! Operands of instructions, and those of Intel's syntax.
+//! Operands of instructions, and how they are read in Intel's syntax.
 
 use winnow::ascii::space0;
 use winnow::combinator::{alt, delimited, opt, preceded, separated};

@@ -3,14 +3,14 @@
 /// How instructions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
-    /// Of X86: `MOV EAX,[x]`.
+    /// The syntax of X86: `MOV EAX,[x]`.
     Intel,
-    /// Of X86_64: `movl (x),%eax`.
+    /// The syntax of X86_64: `movl (x),%eax`.
     Att,
 }
 
 impl Syntax {
-    /// What a register is called, whichever part of it is named.
+    /// The one name of a register, whichever part of it a test names.
     pub(super) fn register(self, name: &str) -> String {
         match self {
             Syntax::Intel => name.to_uppercase(),
@@ -18,7 +18,7 @@ impl Syntax {
         }
     }
 
-    /// A name of an outcome, with its register, if it is one, as it is called.
+    /// A name in an outcome. If it is a register, it gets the one name of that register.
     pub(super) fn observed(self, name: &str) -> String {
         match name.split_once('.') {
             Some((thread, register)) => format!("{thread}.{}", self.register(register)),
@@ -26,7 +26,7 @@ impl Syntax {
         }
     }
 
-    /// The register that CMPXCHG compares with.
+    /// The register with which CMPXCHG compares.
     pub(super) fn accumulator(self) -> &'static str {
         match self {
             Syntax::Intel => "EAX",
@@ -35,7 +35,7 @@ impl Syntax {
     }
 }
 
-/// What a register is called, whichever part of it is named: `rax` for `%eax`.
+/// The one name of a register, whichever part of it a test names: `rax` for `%eax`.
 pub(super) fn whole_register(name: &str) -> String {
     let name = name.to_lowercase();
     for letter in ["a", "b", "c", "d"] {
