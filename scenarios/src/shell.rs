@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::json::visible;
 
-/// A word as a shell takes it, in which everything can be seen.
+/// A word that a shell reads as this text. Every character of it can be seen.
 pub(crate) fn quoted(word: &str) -> String {
     if !word.chars().all(visible) {
         return numbered(word);
@@ -12,7 +12,7 @@ pub(crate) fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
 }
 
-/// A word between `$'` and `'`, where characters can be given as numbers.
+/// A word between `$'` and `'`. There, characters can be given as numbers.
 fn numbered(word: &str) -> String {
     let mut text = "$'".to_owned();
     for c in word.chars() {

@@ -2,13 +2,13 @@
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 
-/// On which side of its column a cell stands.
+/// The side of its column on which a cell stands.
 pub(crate) use comfy_table::CellAlignment as Side;
 
 /// Blanks between two columns.
 const GAP: u16 = 2;
 
-/// Rows of cells, whose columns are aligned.
+/// Rows of cells in aligned columns.
 pub(crate) struct Table {
     table: comfy_table::Table,
     sides: Vec<Side>,
@@ -17,7 +17,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table whose columns stand on these sides. Each line is indented by so many blanks.
+    /// A table whose cells stand on these sides of their columns. Each line is indented by so many blanks.
     pub(crate) fn new(indent: u16, sides: impl IntoIterator<Item = Side>) -> Table {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -29,7 +29,7 @@ impl Table {
         Table::new(indent, std::iter::once(Side::Left).chain(std::iter::repeat_n(Side::Right, numbers)))
     }
 
-    /// Makes the first column at least so wide: as wide as that of another table.
+    /// Makes the first column at least so wide, for example as wide as that of another table.
     pub(crate) fn first_at_least(mut self, width: usize) -> Table {
         self.first = u16::try_from(width).unwrap_or(u16::MAX);
         self

@@ -1,4 +1,4 @@
-//! Files that are there whole, or not at all.
+//! Files that are written completely, or not at all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// A file in the making: a temporary one beside its place until it is finished.
+/// A file that is being written. Until it is finished, it is a temporary file beside its place.
 #[derive(Debug)]
 pub(crate) struct WholeFile {
     file: Target,
@@ -16,12 +16,12 @@ pub(crate) struct WholeFile {
 #[derive(Debug)]
 enum Target {
     Temporary(NamedTempFile),
-    /// A device or a pipe, which nothing can take the place of.
+    /// A device or a pipe. No file can take its place.
     Direct(File),
 }
 
 impl WholeFile {
-    /// Begins a file. What is there already stays until [`finish`](WholeFile::finish).
+    /// Begins a file. A file that is there already stays until [`finish`](WholeFile::finish).
     pub(crate) fn begin(path: &Path) -> io::Result<WholeFile> {
         let file = match std::fs::metadata(path) {
             Ok(there) if !there.is_file() => Target::Direct(OpenOptions::new().write(true).open(path)?),
@@ -40,7 +40,7 @@ impl WholeFile {
         &self.path
     }
 
-    /// Writes it and puts it in its place.
+    /// Writes the file, and puts it in its place.
     pub(crate) fn finish(self, text: &str) -> io::Result<()> {
         match self.file {
             Target::Direct(mut file) => file.write_all(text.as_bytes()),

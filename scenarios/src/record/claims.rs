@@ -22,10 +22,10 @@ impl Matter {
 }
 
 impl Record {
-    /// Whether what the record says of its run is so; `trace` is that run, and `file` the record's.
+    /// Whether the claims of the record about its run are right. `trace` is that run, and `file` is the file of the record.
     ///
     /// # Errors
-    /// The first thing that is not, with its place in the file.
+    /// The first claim that is wrong, with its place in the file.
     pub fn verify<'m>(
         &self,
         file: &str,
@@ -40,7 +40,7 @@ impl Record {
                 &format!("is {}, but the run has {} steps", self.steps, trace.steps),
             ));
         }
-        // Of a record that nobody asked about, all steps are said to matter.
+        // If nobody asked which steps matter, the record says that all do.
         if self.matters == [(1, trace.steps)] {
             return Ok(());
         }

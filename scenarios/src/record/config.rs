@@ -1,4 +1,4 @@
-//! The machine and the kernel of a record, every choice spelt out.
+//! The machine and the kernel of a record. Every choice is spelt out.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use sim_mmu::Geometry;
 use crate::json::quote;
 use crate::scenario::MachineSpec;
 
-/// The names of the values of some settings, by the keys of the settings. A record that is older than a setting
-/// does not name it; its value is then the machine's default, or that of the release.
+/// The names of the values of some settings, by the keys of the settings. A record that is older than a setting does not
+/// name the setting. Its value is then the default of the machine, or that of the release.
 type Named = BTreeMap<String, String>;
 
 /// A machine.
@@ -53,9 +53,9 @@ pub struct KernelRecord {
     version: String,
     #[serde(flatten)]
     designs: Named,
-    /// Safeguards that it has not.
+    /// The safeguards that it does not have.
     without: Vec<String>,
-    /// Safeguards that it has.
+    /// The safeguards that it has.
     with: Vec<String>,
 }
 
@@ -113,13 +113,13 @@ impl KernelRecord {
         if let Some(twice) = without.iter().find(|safeguard| with.contains(safeguard)) {
             return Err(format!("the record names `{}` as on and as off", twice.key));
         }
-        // A safeguard that the record does not name is younger than the record. The kernel of that time had it
-        // if its release has it; where that is not so, the digests differ, and the replay says where.
+        // A safeguard that the record does not name is younger than the record. It is taken as there if the release has it.
+        // If that is wrong, the digests differ, and the replay says where.
         let designs = choices("kernel", Group::Design, &self.designs)?;
         Ok(KernelConfig::new(CATALOGUE, version, &without, &with, &designs))
     }
 
-    /// The safeguards that it has not, by their keys.
+    /// The safeguards that it does not have, by their keys.
     pub fn without(&self) -> &[String] {
         &self.without
     }
@@ -131,7 +131,7 @@ fn names(group: Group, settings: &Settings) -> Named {
     several.map(|setting| (setting.key.to_owned(), settings.name(setting).to_owned())).collect()
 }
 
-/// What the names choose.
+/// The settings that the names choose.
 fn choices(place: &str, group: Group, names: &Named) -> Result<Choices, String> {
     let mut choices = Choices::default();
     for (key, name) in names {

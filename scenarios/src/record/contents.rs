@@ -1,4 +1,4 @@
-//! What a record holds.
+//! The contents of a record.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub const FORMAT: &str = "mmsim-record-3";
 pub struct Record {
     /// The format and its version.
     pub format: String,
-    /// What is expected of a replay: the title of the finding.
+    /// The title of the finding, which a replay must have too.
     pub expect: String,
     /// The consequence, in a sentence.
     pub message: String,
@@ -26,11 +26,11 @@ pub struct Record {
     pub provenance: Provenance,
     /// Steps of the run.
     pub steps: u64,
-    /// The steps that the finding needs, as ranges from first to last; all of them, if nobody asked.
+    /// The steps that the finding needs, as ranges from first to last. If nobody asked for them, these are all steps.
     pub matters: Vec<(u64, u64)>,
     /// `ANSWER/OF LABEL` of each decision.
     pub decisions: Vec<String>,
-    /// The machine's digest after every 16 steps, and at the end.
+    /// The digest of the machine after every 16 steps, and at the end.
     pub digests: Vec<String>,
     /// SHA-256 of the scenario.
     pub scenario_digest: String,
@@ -46,17 +46,17 @@ pub struct Provenance {
     pub case: Option<String>,
     /// The strategy.
     pub strategy: String,
-    /// Of a sample: the seed of the run that found it, before it was made simpler. Older records have the number of
-    /// a run of a search here as well.
+    /// For a sample, the seed of the run that found it, before the run was made simpler. Older records also have the number
+    /// of a run of a search here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Of a search: the number of that run. It leads nowhere by itself.
+    /// For a search, the number of that run. The number alone does not lead to the run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u64>,
 }
 
 impl Provenance {
-    /// Of the run of that number by a strategy.
+    /// The origin of the run of that number by a strategy.
     pub fn of(case: Option<String>, strategy: Strategy, number: u64) -> Provenance {
         let samples = strategy.samples();
         let (seed, run) = (samples.then_some(number), (!samples).then_some(number));

@@ -36,7 +36,7 @@ impl Record {
     }
 }
 
-/// How many decisions a run took from a record, to be asked when it has ended.
+/// How many decisions a run took from a record. It is asked when the run has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Taken(Rc<Cell<usize>>);
 
@@ -47,7 +47,7 @@ impl Taken {
     }
 }
 
-/// Decisions of a record as far as they are about the same, then those of another source.
+/// The decisions of a record as long as they are about the same choices, and then those of another source.
 pub struct Prefix {
     decisions: Vec<(u32, String)>,
     then: Source,
@@ -56,7 +56,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// A source that begins as `record` does and goes on as `then`, and what tells how far the record went.
+    /// A source that begins as `record` does and goes on as `then` does, and a handle that tells how far the record went.
     ///
     /// # Errors
     /// As [`Record::source`].

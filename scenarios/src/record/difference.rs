@@ -7,8 +7,8 @@ use crate::explore::Trace;
 use crate::oracle::Finding;
 
 impl Record {
-    /// The first point at which a replay differs from the record: what was expected, and what came. What the
-    /// replay did after that is nobody's concern.
+    /// The first point at which a replay differs from the record: what was expected, and what came. It does not matter what
+    /// the replay did after that.
     pub fn difference(&self, trace: &Trace) -> Option<String> {
         self.other_decision(trace).or_else(|| self.other_digest(trace)).or_else(|| self.other_verdict(trace))
     }
@@ -47,7 +47,7 @@ fn at(list: &[String], i: usize) -> String {
     list.get(i).map_or_else(|| "the end".to_owned(), |text| format!("`{text}`"))
 }
 
-/// ` of CPU 1 in zap_pte_range()`: whose step the decision led to, and where he was.
+/// ` of CPU 1 in zap_pte_range()`: the CPU whose step the decision chose, and the routine in which it was.
 fn whereabouts(trace: &Trace, decision: &Decision) -> String {
     let Decided::Transition(transition) = decision.decided else { return String::new() };
     let cpu = transition.cpu();

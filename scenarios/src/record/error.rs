@@ -10,7 +10,7 @@ pub enum RecordError {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// It is not JSON, or not of a record's shape.
+    /// The file is not JSON, or does not have the shape of a record.
     #[error("{}:{}:{}: not a record: {error}", shown(file), .error.line(), .error.column())]
     Shape {
         /// The file.
@@ -18,10 +18,10 @@ pub enum RecordError {
         /// What is wrong.
         error: serde_json::Error,
     },
-    /// Its scenario is none that this build knows.
+    /// This build cannot read its scenario.
     #[error(transparent)]
     Scenario(LoadErrors),
-    /// What it says makes no sense.
+    /// The contents make no sense.
     #[error("{}: {what}", shown(file))]
     Bad {
         /// The file.

@@ -1,8 +1,8 @@
 //! Records: a failing run as a file that anyone can replay.
 //!
-//! A record holds the decisions, not the seed: the scenario inline with its digest, machine and kernel
-//! with every choice spelt out, each decision with its label, digests of the machine along the way, and
-//! what is expected. The seed only says where it came from.
+//! A record holds the decisions, and does not need the seed. It has the scenario with its digest, the machine and the
+//! kernel with every choice spelt out, each decision with its label, digests of the machine along the way, and the finding
+//! that is expected. The seed only says where the record came from.
 
 mod claims;
 mod config;
@@ -64,30 +64,31 @@ impl Record {
         }
     }
 
-    /// The record with a mark on the steps that matter.
+    /// The record, with the steps that matter noted in it.
     #[must_use]
     pub fn marked(self, matter: &Matter) -> Record {
         Record { matters: matter.ranges(), ..self }
     }
 
-    /// The name of its file: the scenario, the oracle, and what tells runs apart.
+    /// The name of its file: the scenario, the oracle, and a part that tells runs apart.
     pub fn file_name(&self) -> String {
         let name = self.scenario.get("name").and_then(|name| name.as_str()).unwrap_or("scenario");
         let oracle = self.expect.split(' ').next().unwrap_or("finding");
         format!("{name}.{oracle}.{}.mmsim.json", &sha256(self.decisions.join("\n").as_bytes())[..4])
     }
 
-    /// What tells this record from every other: the SHA-256 of all that a replay depends on.
+    /// A text that tells this record from every other: the SHA-256 of everything on which a replay depends.
     pub fn digest(&self) -> String {
         let parts =
             serde_json::json!([self.machine, self.kernel, self.decisions, self.digests, self.scenario_digest]);
         sha256(parts.to_string().as_bytes())
     }
 
-    /// Writes the record into a folder, which is made if it is not there: whole, or not at all. Answers the file's path.
+    /// Writes the record into a folder, which is made if it is not there. The file is complete, or it is not written at all.
+    /// Answers the path of the file.
     ///
     /// # Errors
-    /// If the folder cannot be made or written to; no part of a file is left then.
+    /// If the folder cannot be made, or cannot be written to. Then no part of a file is left.
     pub fn write(&self, folder: &Path) -> std::io::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(self.file_name());
@@ -103,7 +104,7 @@ impl Record {
     pub fn read(path: &Path) -> Result<Record, RecordError> {
         let file = path.display().to_string();
         let text = read_text(path)?;
-        // The format first, so that a record of another version is refused for that reason.
+        // The format is read first, so that a record of another version is refused for that reason.
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| RecordError::Shape { file: file.clone(), error })?;
         let bad = |what: String| RecordError::Bad { file: file.clone(), what };
@@ -135,7 +136,7 @@ impl Record {
     /// The scenario, the machine and the kernel of the record.
     ///
     /// # Errors
-    /// If it names what this build does not know.
+    /// If it names something that this build does not know.
     pub fn open(&self, file: &str) -> Result<(Scenario, MachineSpec, KernelConfig), RecordError> {
         let bad = |what: String| RecordError::Bad { file: file.to_owned(), what };
         let scenario = self.load_scenario(file).map_err(RecordError::Scenario)?;
@@ -147,8 +148,8 @@ impl Record {
         Ok((scenario, machine, self.kernel.open().map_err(bad)?))
     }
 
-    /// The scenario, with errors at their places in the record's file. Where that cannot be read again, or holds
-    /// another, places are those of the scenario as it is printed.
+    /// The scenario. Errors have their places in the file of the record. If that file cannot be read again, or holds another
+    /// scenario, the places are those in the scenario as it is printed.
     fn load_scenario(&self, file: &str) -> Result<Scenario, LoadErrors> {
         let text = std::fs::read_to_string(file).ok();
         let part = text.and_then(|text| part_in_place(&text, "scenario"));

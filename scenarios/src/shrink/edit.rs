@@ -1,4 +1,4 @@
-//! Edits of a scenario that could make it simpler, as changes of its JSON.
+//! Edits that could make a scenario simpler. They change its JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,23 +9,23 @@ use crate::course::{Act, Course};
 use crate::operation::Mention;
 use crate::scenario::Scenario;
 
-/// A scenario with something less.
+/// A scenario from which something was removed.
 #[derive(Clone, Debug)]
 pub(super) struct Edit {
     pub(super) json: Value,
-    /// The thread that went.
+    /// The thread that was removed.
     thread: Option<usize>,
-    /// The new number of each CPU that is still in use, if they were counted anew.
+    /// The new number of each CPU that is still in use, if the CPUs got new numbers.
     cpus: Option<BTreeMap<u64, u64>>,
 }
 
 impl Edit {
-    /// How many CPUs the machine is left with, if that changes.
+    /// The new number of CPUs of the machine, if it changes.
     pub(super) fn cpus(&self) -> Option<usize> {
         self.cpus.as_ref().map(BTreeMap::len)
     }
 
-    /// What is left of a course of the scenario before the edit.
+    /// The part of a course of the old scenario that is left after the edit.
     pub(super) fn carry(&self, course: &Course) -> Course {
         let gone = self.thread.map(|thread| TaskId(thread as u8));
         let cpu = |cpu: CpuId| match &self.cpus {
@@ -45,7 +45,7 @@ impl Edit {
     }
 }
 
-/// Every edit of a scenario by one thing, of which `json` is the file, those that take the most away first.
+/// Every edit of a scenario that removes one thing. `json` is its file. The edits that remove most come first.
 pub(super) fn edits(scenario: &Scenario, json: &Value) -> Vec<Edit> {
     let mut edits = Vec::new();
     let edit = |json: Value| Edit { json, thread: None, cpus: None };
@@ -76,7 +76,7 @@ pub(super) fn edits(scenario: &Scenario, json: &Value) -> Vec<Edit> {
     edits.push(Edit { json: fewer_cpus, thread: None, cpus: Some(cpus) });
     for edit in &mut edits {
         if let Some(scenario) = edit.json.as_object_mut() {
-            // What was expected is not true of what is left.
+            // What a case expected need not hold for the smaller scenario.
             scenario.remove("cases");
             scenario.remove("checks");
         }
@@ -111,8 +111,8 @@ fn count_cpus(json: &mut Value) -> BTreeMap<u64, u64> {
     numbers
 }
 
-/// For each number of pages and each distance from a mapping's start: one less, and as few as can be. Then
-/// all of them at once, for lengths and distances hang together.
+/// For each number of pages, and for each distance from the start of a mapping: one less, and as few as possible. Then all
+/// of them at once, because lengths and distances depend on each other.
 fn fewer_pages(scenario: &Scenario, json: &Value) -> Vec<Value> {
     let fields = scenario.statements().flat_map(|statement| {
         let smaller = |(key, mention): (&str, Mention<'_>)| Some((statement.field(key), mention.smaller()?));

@@ -24,7 +24,7 @@ use crate::world::{SetupError, World};
 pub struct Subject {
     /// Its JSON.
     pub json: Value,
-    /// The same, decoded.
+    /// The scenario that it says.
     pub scenario: Scenario,
     /// The machine.
     pub machine: MachineSpec,
@@ -39,18 +39,18 @@ pub struct Shrinking {
     pub subject: Subject,
     /// The run.
     pub trace: Trace,
-    /// How big both are.
+    /// The size of both.
     pub size: Size,
 }
 
-/// Steps that the search for one candidate may take, about.
+/// About how many steps the search for one candidate may take.
 const STEPS: u64 = 1_000_000;
 
-/// Runs that the search for one candidate gets, where `shrink` is not told otherwise.
+/// The runs that the search for one candidate gets, if `shrink` gets no other number.
 pub const RUNS: u64 = 2_000;
 
-/// Shrinks a scenario and the run of it that ends in the first finding of `trace`. `runs` is what the search
-/// for one candidate gets at the most; `progress` hears of each candidate: how many, and the size reached.
+/// Shrinks a scenario, and the run of it that ends in the first finding of `trace`. `runs` is the largest number of runs of
+/// the search for one candidate. `progress` hears of each candidate: its number, and the size that was reached.
 ///
 /// # Errors
 /// As [`World::new`], for the scenario as it is given.
@@ -73,7 +73,7 @@ pub fn shrink(
     let mut tried = 0;
     'again: loop {
         let Some(finding) = best.trace.findings.first().cloned() else { return Ok(best) };
-        // What a check allows is true of its scenario alone.
+        // A check is about its own scenario, and says nothing about a smaller one.
         if finding.oracle() == OracleId::Check {
             return Ok(best);
         }
@@ -94,7 +94,7 @@ pub fn shrink(
     }
 }
 
-/// What an edit leads to, if the finding is still there.
+/// The smaller failure to which an edit leads, if the finding is still there.
 fn attempt(best: &Shrinking, edit: &Edit, finding: &Finding, runs: u64) -> Option<Shrinking> {
     let scenario = load("scenario", &edit.json.to_string()).ok()?;
     let machine =

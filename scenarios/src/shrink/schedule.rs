@@ -16,30 +16,31 @@ use crate::explore::Trace;
 use crate::oracle::Finding;
 use crate::world::World;
 
-/// Runs to spend at the most.
+/// The largest number of runs to spend.
 const ATTEMPTS: u64 = 10_000;
 
-/// Steps to spend at the most: a livelock is long, and its log is longer.
+/// The largest number of steps to spend. A livelock is long, and its log is longer.
 const STEPS: u64 = 2_000_000;
 
-/// The longest run whose course is looked at.
+/// The length of the longest run whose course is taken.
 const LONGEST: u64 = 5_000;
 
 /// Which steps of a run matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matter {
-    /// The numbers of the steps that do. All, if that is not known.
+    /// The numbers of the steps that matter. If that is not known, these are all steps.
     pub steps: Vec<u64>,
-    /// Of how many.
+    /// The number of all steps.
     pub of: u64,
-    /// Whether it is known: a run of these alone ended in the finding, and the run is not too long to ask.
+    /// Whether it is known which steps matter. It is, if a run of these steps alone ended in the finding. It is not, if the run
+    /// is too long.
     pub known: bool,
 }
 
 impl fmt::Display for Matter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matter = self.steps.len() as u64;
-        // Another scenario may come there without them: only shrinking tells.
+        // A smaller scenario may come to the finding without them. Only shrinking can tell.
         match self.of - matter {
             _ if !self.known => f.write_str("of which all or some lead to it"),
             0 => f.write_str("all of which lead to it"),
@@ -48,12 +49,12 @@ impl fmt::Display for Matter {
     }
 }
 
-/// Runs of one world on the way to a simpler one.
+/// The runs of one world on the way to a simpler run.
 struct Search<'m, 'w, 'e> {
     world: &'m World<'w>,
     executor: &'e mut Executor<'m, Kernel>,
     finding: Finding,
-    /// What the run began with. No number of it may grow, whatever else gets smaller.
+    /// The size at the beginning. No number of it may grow, even if another gets smaller.
     start: Schedule,
     best: Trace,
     attempts: u64,
@@ -87,7 +88,7 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
         self.attempts >= ATTEMPTS || self.steps >= STEPS
     }
 
-    /// Takes the run if it is simpler. What it does needlessly goes first.
+    /// Takes a run if it is simpler. First, the steps that do not matter are removed from it.
     fn take(&mut self, trace: Trace) -> bool {
         let tidied = self.tidied(&trace);
         let allowed = tidied.into_iter().chain([trace]).filter(|trace| Schedule::of(trace).is_within(self.start));
@@ -98,7 +99,7 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
         found
     }
 
-    /// What matters of a run, in the fewest turns.
+    /// The steps of a run that matter, in the fewest turns.
     fn tidied(&mut self, trace: &Trace) -> Option<Trace> {
         let course = Course::of(trace);
         let past = Past::of(trace, &course);
@@ -114,7 +115,7 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
         self.follow(course).is_some_and(|(trace, _)| self.take(trace))
     }
 
-    /// Turns earlier, later, or not at all.
+    /// Tries each turn earlier, later, and not at all.
     fn fewer_turns(&mut self) -> bool {
         let mut progress = false;
         let mut number = 0;
@@ -129,7 +130,7 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
         }
     }
 
-    /// Each choice of a value answered with the simplest.
+    /// Tries each choice of a value with the simplest answer.
     fn simpler_values(&mut self) -> bool {
         let mut progress = false;
         let mut at = 0;
@@ -156,8 +157,8 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
     }
 }
 
-/// The course with one turn elsewhere: joined to the next of its CPU, to the one before, cut short, or with
-/// everything that its CPU does from there on left out.
+/// The course with one turn changed. The turn is joined to the next turn of its CPU, or to the one before, or it is cut short,
+/// or everything that its CPU does from there on is left out.
 fn moved(course: &Course, turn: std::ops::Range<usize>) -> Vec<Course> {
     let doings = &course.doings;
     let cpu = doings[turn.start].cpu;
@@ -179,7 +180,7 @@ fn moved(course: &Course, turn: std::ops::Range<usize>) -> Vec<Course> {
     candidates.into_iter().map(|doings| Course { doings }).filter(|candidate| candidate != course).collect()
 }
 
-/// A simpler run of `world` that ends in the first finding of `trace`: no simpler one is near it.
+/// A simpler run of `world` that ends in the first finding of `trace`. No small change of it gives a simpler one.
 pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: Trace) -> Trace {
     let Some(finding) = trace.findings.first().cloned() else { return trace };
     let _pass = tracing::debug_span!("simplify", steps = trace.steps).entered();
@@ -192,8 +193,7 @@ pub fn simplify<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, t
 }
 
 impl Search<'_, '_, '_> {
-    /// The best run once more, so that it is the last that the world did, and its decisions are shown to
-    /// lead there.
+    /// Does the best run once more. So it is the last run of the world, and it is shown that its decisions lead there.
     fn again(mut self) -> Trace {
         let replay = Source::Replay(Replay::strict(self.best.answers()));
         let title = self.finding.title();
@@ -202,8 +202,8 @@ impl Search<'_, '_, '_> {
     }
 }
 
-/// Which steps of a run its first finding needs, shown by running these first: where the finding ends the
-/// run, these alone.
+/// The steps that the first finding of a run needs. To show it, a run takes these steps first. If the finding ends the run, it
+/// takes only these.
 pub fn matter<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, trace: &Trace) -> Matter {
     let all = |known| Matter { steps: (1..=trace.steps).collect(), of: trace.steps, known };
     let Some(finding) = trace.findings.first().filter(|_| trace.steps <= LONGEST) else { return all(false) };
@@ -213,7 +213,7 @@ pub fn matter<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, tra
     if !wanted.contains(&false) {
         return all(true);
     }
-    // A step that the course does not have goes with the one after it.
+    // A step that the course does not have belongs to the step after it.
     let goes_with = |step: u64| course.doings.partition_point(|doing| doing.step < step);
     let steps = (1..=trace.steps).filter(|step| wanted.get(goes_with(*step)).copied().unwrap_or(true)).collect();
     let mut doings: Vec<Doing> = pick(true).cloned().collect();

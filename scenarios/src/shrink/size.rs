@@ -1,4 +1,4 @@
-//! What makes one failing run simpler than another.
+//! Sizes, by which one failing run is simpler than another.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::explore::Trace;
 use crate::operation::Statement;
 use crate::scenario::{MachineSpec, Scenario};
 
-/// The size of a schedule, what weighs most first.
+/// The size of a schedule. The number that weighs most comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Schedule {
-    /// How often another CPU goes on than the one before.
+    /// How often a step belongs to another CPU than the step before.
     pub switches: usize,
     /// Choices of a value that are not the simplest.
     pub choices: usize,
@@ -21,7 +21,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Of a run.
+    /// The size of a run.
     pub fn of(trace: &Trace) -> Schedule {
         let chosen =
             |decision: &&sim_core::Decision| matches!(decision.decided, Decided::Value(_)) && decision.chosen != 0;
@@ -38,14 +38,14 @@ impl Schedule {
     }
 }
 
-/// The size of a failing run with its scenario, what weighs most first.
+/// The size of a failing run with its scenario. The number that weighs most comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// Threads.
     pub threads: usize,
     /// Operations of threads and of set-up, and processes.
     pub operations: usize,
-    /// Pages that operations name: lengths, and distances from the start of a mapping.
+    /// Pages that operations name: the sum of lengths and of distances from the start of a mapping.
     pub pages: u64,
     /// CPUs of the machine.
     pub cpus: usize,
@@ -54,7 +54,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// Of a scenario and a run of it.
+    /// The size of a scenario and a run of it.
     pub fn of(scenario: &Scenario, machine: MachineSpec, trace: &Trace) -> Size {
         let weight = |statement: &Statement| -> u64 {
             statement.mentions().into_iter().map(|(_, mention)| mention.weight()).sum()

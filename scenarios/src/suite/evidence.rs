@@ -1,4 +1,4 @@
-//! What doing an item brought to light: facts that can be written down, and combined.
+//! Evidence: the facts that came out when an item was done. They can be written down, and combined.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::pieces::Search;
 use crate::case::Verdict;
 use crate::record::Record;
 
-/// What doing an item brought to light.
+/// The facts that came out when an item was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Evidence {
@@ -18,7 +18,7 @@ pub enum Evidence {
     Replayed {
         /// Steps of the replay.
         steps: u64,
-        /// The first point at which it was not as recorded.
+        /// The first point at which the replay was not as recorded.
         difference: Option<String>,
     },
     /// It could not be done.
@@ -33,40 +33,40 @@ pub enum Evidence {
     },
 }
 
-/// What exploring a case, or a shard's part of it, brought to light.
+/// The facts that came out when a case, or a shard's part of it, was explored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Explored {
-    /// How it came out, by these runs alone.
+    /// The result of the case by these runs alone.
     pub verdict: Verdict,
     /// Runs done.
     pub runs: u64,
-    /// Each distinct title with the first run that found it, by run.
+    /// Each distinct title, with the first run that found it. They are in the order of these runs.
     pub found: Vec<(u64, String)>,
     /// The first run with the finding that decides.
     pub hit: Option<Hit>,
     /// Why it ended before its budget did.
     pub cut: Option<String>,
-    /// What is said of a search through all schedules.
+    /// The text about a search through all schedules.
     pub exhaustive: Option<String>,
     /// The checks that had nothing to check in any of these runs.
     #[serde(default)]
     pub unchecked: Vec<String>,
-    /// Operations that failed, each with how and in how many runs.
+    /// The operations that failed, each with its error and the number of runs.
     #[serde(default)]
     pub failed: BTreeMap<String, u64>,
-    /// Runs that were not given up: of a search, those that count.
+    /// The number of runs that were not given up. In a search, only these count.
     #[serde(default)]
     pub whole_runs: u64,
-    /// What this shard did of a search that all shards share.
+    /// The part of this shard in a search that all shards share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
-    /// What a search found that came before the runs, if they found nothing.
+    /// The result of a search that came before the runs, if the runs found nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searched: Option<Hit>,
 }
 
-/// A finding that decides how a case came out.
+/// A finding that decides the result of a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hit {
@@ -81,7 +81,7 @@ pub struct Hit {
 }
 
 impl Evidence {
-    /// Whether a second look at the same item would bring the same to light.
+    /// Whether the same facts would come out if the item were done again.
     pub fn is_final(&self) -> bool {
         match self {
             Evidence::Explored(explored) => explored.cut.is_none(),
@@ -98,7 +98,8 @@ impl Evidence {
         }
     }
 
-    /// The evidence of all shards on one item that is no search they share, as one machine that began at run `seed` would have found it.
+    /// The evidence of all shards on one item, if it is no search that they share. It is the evidence that one machine would have
+    /// found which began at run `seed`.
     pub(super) fn combine(parts: Vec<Evidence>, seed: u64) -> Evidence {
         let mut explored: Vec<Explored> = Vec::new();
         let mut other: Option<Evidence> = None;
@@ -145,9 +146,9 @@ impl Explored {
         self.hit.as_ref().or(self.searched.as_ref())
     }
 
-    /// Both together. The earlier hit decides.
+    /// The evidence of both together. The earlier hit decides.
     fn and(self, other: Explored) -> Explored {
-        // What is small was searched whole by each shard.
+        // A small scenario was searched completely by each shard.
         if self.exhaustive.is_some() && other.exhaustive.is_some() {
             return if self.cut.is_none() { self } else { other };
         }
@@ -158,7 +159,7 @@ impl Explored {
         let mut failed = self.failed.clone();
         other.failed.iter().for_each(|(how, runs)| *failed.entry(how.clone()).or_default() += runs);
         let whole_runs = self.whole_runs + other.whole_runs;
-        // What one part had, all have.
+        // If a check had something to check in one part, it had in all together.
         let unchecked: Vec<String> =
             self.unchecked.iter().filter(|check| other.unchecked.contains(check)).cloned().collect();
         let searched = self.searched.clone().or_else(|| other.searched.clone());
@@ -180,7 +181,7 @@ impl Explored {
 
     /// Some of its runs are missing.
     fn lacks(&mut self, why: String) {
-        // What was searched whole lacks nothing.
+        // A scenario that was searched completely lacks no runs.
         if self.exhaustive.is_some() {
             return;
         }
@@ -190,11 +191,11 @@ impl Explored {
         self.cut.get_or_insert(why);
     }
 
-    /// Forgets what runs behind the hit found: one machine alone would have stopped there.
+    /// Forgets what runs after the hit found, because one machine alone would have stopped at the hit.
     fn up_to_the_hit(&mut self, seed: u64) {
         if let Some(hit) = &self.hit {
             self.searched = None;
-            // A search has no seed, and no shard did more of it than another.
+            // A search has no seed, and each shard did the whole search.
             if self.exhaustive.is_none() {
                 self.runs = hit.run - seed + 1;
             }

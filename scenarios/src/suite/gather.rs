@@ -1,4 +1,4 @@
-//! From what the command line names to a plan: scenarios and records, found and read.
+//! Makes a plan of what the command line names. It finds scenarios and records, and reads them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,35 +17,35 @@ use crate::record::Record;
 use crate::scenario::{Case, Expect, ExploreSpec, StrategyName};
 use crate::shell::quoted;
 
-/// How a plan says that nothing is to be found.
+/// The text by which a plan says that no violation is expected.
 pub(super) const NO_VIOLATION: &str = "no violation";
 
-/// The folder beside scenarios that holds their records.
+/// The name of the folder beside scenarios that holds their records.
 const REGRESSIONS: &str = "regressions";
 
-/// How the file of a record ends.
+/// The end of the name of a record's file.
 const RECORD: &str = ".mmsim.json";
 
-/// How the file of a scenario ends; that of a record or of a shard's results does not count.
+/// The end of the name of a scenario's file. The files of records and of shards' results end alike, and are no scenarios.
 const SCENARIO: &str = ".json";
 
-/// How the file of a shard's results ends.
+/// The end of the name of the file of a shard's results.
 pub(super) const PART: &str = ".mmsim-shard.json";
 
-/// A plan with what its items are made of.
+/// A plan, and the work for each of its items.
 #[derive(Clone, Debug)]
 pub struct Gathered {
     /// The plan.
     pub plan: Plan,
-    /// What each item is made of, in the plan's order.
+    /// The work for each item, in the order of the plan.
     pub works: Vec<Work>,
 }
 
-/// Gathers what `paths` name: scenario files with the records in `regressions/` beside them, folders,
-/// searched to their depths, records, and names of the library. What cannot be read becomes an item that says so.
+/// Gathers what `paths` name: scenario files with the records in `regressions/` beside them, folders with all folders in
+/// them, records, and names of the library. A file that cannot be read becomes an item that says so.
 ///
 /// # Errors
-/// With the first pattern of `selectors` that names nothing.
+/// The first pattern of `selectors` that names nothing.
 pub fn gather(
     paths: &[String],
     options: Options,
@@ -66,9 +66,9 @@ struct Gatherer<'s> {
     gathered: Gathered,
     strategy: Option<StrategyName>,
     selectors: &'s Selectors,
-    /// Files that were gathered.
+    /// The files that were gathered.
     seen: BTreeSet<String>,
-    /// Scenario and case of every item.
+    /// The scenario and the case of every item.
     names: Vec<(String, String)>,
 }
 

@@ -35,7 +35,7 @@ pub enum JournalError {
         /// Why.
         error: io::Error,
     },
-    /// It is not a journal, or one of something else.
+    /// The file is no journal, or it is the journal of another plan.
     #[error("{file}:{line}: {what}")]
     Bad {
         /// The file.
@@ -63,7 +63,7 @@ struct Entry {
 }
 
 impl Journal {
-    /// Opens a journal, or begins one; answers it with what was done before.
+    /// Opens a journal, or begins one. Answers the journal, and what was done before.
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -88,7 +88,7 @@ impl Journal {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut journal = Journal { file, path: name.clone() };
         if whole == 0 {
-            // What is not even a line of ours must not be overwritten.
+            // A file that does not begin with a line of a journal must not be overwritten.
             let beginning = format!("{{\"format\":\"{FORMAT}\"");
             if !beginning.starts_with(&text) && !text.starts_with(&beginning) {
                 return Err(JournalError::Bad { file: name, line: 1, what: "not a journal".to_owned() });
@@ -106,7 +106,7 @@ impl Journal {
         Ok((journal, done))
     }
 
-    /// Keeps what is done.
+    /// Writes down an item that is done.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -122,7 +122,7 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Forgets what is behind `length`, and goes on from there.
+    /// Cuts the file off after `length` bytes, and goes on from there.
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         self.file.seek(io::SeekFrom::Start(length)).map(drop)

@@ -1,4 +1,4 @@
-//! From evidence to what is told of an item, and to the sum of a suite.
+//! Makes outcomes of evidence: what is told of each item, and the sum of a suite.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,36 +21,36 @@ pub enum Status {
     Passed,
     /// Not as expected.
     Failed,
-    /// Not as expected, which was known.
+    /// Not as expected, but it was known to fail.
     ExpectedFailure,
-    /// As expected, though it was known to fail.
+    /// As expected, although it was known to fail.
     UnexpectedPass,
-    /// The budget was spent, or somebody asked for the end, before it was decided.
+    /// Inconclusive: the budget was spent, or somebody asked for the end, before it was decided.
     Inconclusive,
-    /// It cannot be done: a bad file.
+    /// It cannot be done, because a file is bad.
     Error,
     /// Left out on request.
     Skipped,
     /// Not begun.
     NotReached,
-    /// Decided when the shards are merged.
+    /// It is decided when the shards are merged.
     Elsewhere,
 }
 
-/// What is told of an item.
+/// The outcome of an item, as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How it came out.
     pub status: Status,
-    /// Why, in a line; of an error, all lines.
+    /// The reason, in one line. An error may have several lines.
     pub what: String,
-    /// What helps to understand a failure, by name.
+    /// Texts that help to understand a failure, each with a name.
     pub details: Vec<(&'static str, String)>,
-    /// How long it took, if that is to be told.
+    /// How long it took, if somebody asked for that.
     pub time: Option<Duration>,
 }
 
-/// How many items came out how.
+/// The number of items with each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     counts: [u64; Totals::ALL.len()],
@@ -69,7 +69,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// A judge of the whole, or of one shard's part.
+    /// A judge of the whole plan, or of one shard's part.
     pub fn new(options: Options, shard: Option<Shard>, out: Option<&Path>) -> Judge {
         Judge { options, shard, out: out.map(Path::to_owned), totals: Totals::default() }
     }
@@ -79,7 +79,7 @@ impl Judge {
         self.totals
     }
 
-    /// Whether no more failures are wanted, and the words for it.
+    /// The words for the end of the suite, if no more failures are wanted.
     pub fn has_enough(&self) -> Option<String> {
         let most = self.options.max_failures?;
         (self.totals.failures() >= most).then(|| format!("--max-failures {most} is reached"))
@@ -119,7 +119,7 @@ impl Judge {
             ),
             Some(Evidence::Explored(explored)) => {
                 let mut outcome = self.case(item, explored);
-                // Where a finding ended it, what failed until then is no news.
+                // If a finding ended the item, the operations that failed until then are not told.
                 let failed = explored.failed.iter().filter(|_| explored.decisive().is_none());
                 let told: Vec<String> =
                     failed.map(|(how, runs)| told_failed(how, *runs, explored.whole_runs)).collect();
@@ -162,7 +162,7 @@ impl Judge {
         let Some(hit) = explored.decisive() else {
             return vec![("expected", item.expect.clone()), ("command", item.command.clone())];
         };
-        // The number of a run leads there again only if it is a seed.
+        // Only a number that is a seed leads to the same run again.
         let sampled = item.is_sampled() && explored.hit.is_some();
         let mut details = vec![
             ("title", hit.title.clone()),
@@ -191,7 +191,7 @@ impl Outcome {
     }
 }
 
-/// What one shard says that has not found what decides.
+/// The text of a shard that has not found the deciding run.
 fn in_this_shard(explored: &Explored, what: String) -> Outcome {
     match &explored.cut {
         Some(_) => Outcome::plain(Status::Inconclusive, &what),
@@ -259,17 +259,17 @@ impl Totals {
         self.counts[status as usize] += 1;
     }
 
-    /// How many came out so.
+    /// The number of items with this status.
     pub fn of(&self, status: Status) -> u64 {
         self.counts[status as usize]
     }
 
-    /// How many came out as nobody expected, or could not be done.
+    /// The number of items with a result that nobody expected, and of items that could not be done.
     pub fn failures(&self) -> u64 {
         self.of(Status::Failed) + self.of(Status::UnexpectedPass) + self.of(Status::Error)
     }
 
-    /// The statuses that there are, with their words and numbers.
+    /// The statuses that some item has, with their words and numbers.
     pub fn present(&self) -> impl Iterator<Item = (Status, &'static str, u64)> + '_ {
         Self::ALL.into_iter().map(|(status, word)| (status, word, self.of(status))).filter(|(_, _, n)| *n > 0)
     }

@@ -15,7 +15,7 @@ use crate::record::Record;
 /// The format that this build writes and reads.
 const FORMAT: &str = "mmsim-shard-2";
 
-/// What one shard found out.
+/// The results of one shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
@@ -27,11 +27,11 @@ pub struct Part {
     shard: Shard,
     /// The plan of all shards.
     plan: Plan,
-    /// What came of each item of which the shard had a part.
+    /// The evidence for each item of which the shard had a part.
     evidence: BTreeMap<usize, Evidence>,
 }
 
-/// All shards together.
+/// The results of all shards together.
 #[derive(Clone, Debug)]
 pub struct Merged {
     /// The plan.
@@ -42,7 +42,7 @@ pub struct Merged {
     pub of: u64,
     /// Shards whose results are not there.
     pub missing: Vec<u64>,
-    /// Of each distinct finding that was not expected, the shortest record that any shard has.
+    /// For each distinct finding that was not expected, the shortest record that any shard has.
     pub shortest: BTreeMap<String, Record>,
 }
 
@@ -52,7 +52,7 @@ pub enum PartError {
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(#[from] ReadError),
-    /// It is not JSON, or not of the right shape.
+    /// The file is not JSON, or does not have the right shape.
     #[error("{file}:{}:{}: not the results of a shard: {error}", .error.line(), .error.column())]
     Shape {
         /// The file.
@@ -60,7 +60,7 @@ pub enum PartError {
         /// What is wrong.
         error: serde_json::Error,
     },
-    /// What it says makes no sense.
+    /// The contents make no sense.
     #[error("{file}: {what}")]
     Bad {
         /// The file.
@@ -86,7 +86,7 @@ impl Part {
         Part { format: FORMAT.to_owned(), digest: plan.digest(), shard, plan, evidence }
     }
 
-    /// The file that a shard's results go to.
+    /// The file for the results of a shard.
     pub fn path(folder: &Path, shard: Shard) -> PathBuf {
         folder.join(format!("shard-{}-of-{}{}", shard.index(), shard.of(), super::gather::PART))
     }
@@ -96,7 +96,7 @@ impl Part {
         file.file_name().is_some_and(|name| name.to_string_lossy().ends_with(super::gather::PART))
     }
 
-    /// The file's content.
+    /// The contents of the file.
     pub fn text(&self) -> String {
         serde_json::to_string_pretty(self).expect("a part has nothing that JSON has not") + "\n"
     }
@@ -147,7 +147,7 @@ impl Merged {
 /// Merges the results of shards, each with the name of its file.
 ///
 /// # Errors
-/// If they are not of the same suite, divided in the same way, each shard once.
+/// If they are not of the same suite, if the suite was not divided in the same way, or if a shard is there twice.
 ///
 /// # Panics
 /// If there are none.

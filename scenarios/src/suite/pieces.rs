@@ -1,4 +1,4 @@
-//! What a shard did of a search that all shards share.
+//! The part of a shard in a search that all shards share.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,11 +12,11 @@ use crate::number::thousands;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
-    /// Runs of the whole search at the most.
+    /// The largest number of runs of the whole search.
     pub budget: u64,
-    /// Subtrees of the whole search, what comes before them among them.
+    /// The number of subtrees of the whole search. The part before the subtrees counts as one.
     pub subtrees: u64,
-    /// The pieces of this shard's subtrees, in their order. The last may be the one that has the hit.
+    /// The pieces of the subtrees of this shard, in order. The last may be the one with the hit.
     pub pieces: Vec<Piece>,
 }
 
@@ -26,7 +26,7 @@ pub struct Search {
 pub struct Piece {
     /// The number of the subtree.
     pub subtree: u64,
-    /// How much of it is done then, in the parts of a search.
+    /// How much of the subtree is done after this piece, in the parts of a search.
     pub progress: u64,
     /// Runs.
     pub runs: u64,
@@ -39,16 +39,16 @@ pub struct Piece {
     /// The run with the hit, counted from the first of the piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hit: Option<u64>,
-    /// Each distinct title with the first run that found it, counted likewise.
+    /// Each distinct title, with the first run that found it. The run is counted in the same way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<(u64, String)>,
     /// The checks that had nothing to check in any of these runs, if any run came to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unchecked: Option<Vec<String>>,
-    /// Operations that failed, each with how and in how many runs.
+    /// The operations that failed, each with its error and the number of runs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failed: BTreeMap<String, u64>,
-    /// Runs that count: those that were not given up.
+    /// The runs that count. They are those that were not given up.
     pub whole_runs: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The plan of a suite: what is to be done, as data.
+//! The plan of a suite. It says as data what must be done.
 //!
 //! A plan holds everything that decides a result, and nothing else. For example, it does not hold the number of
 //! threads or the folder of the records. So two machines whose plans have the same digest do parts of the same
@@ -7,31 +7,31 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// A suite: groups of items, in the order in which they are told.
+/// A suite: groups of items, in the order in which they are reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The build that does the work.
     pub build: String,
-    /// What the command line says of all items.
+    /// What the command line says about all items.
     pub options: Options,
     /// The groups.
     pub groups: Vec<Group>,
 }
 
-/// What the command line says of all items.
+/// What the command line says about all items.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// The number of the first run.
     pub seed: u64,
-    /// Runs of each case at the most.
+    /// The largest number of runs of each case.
     pub runs: Option<u64>,
     /// The strategy of every case.
     pub strategy: Option<String>,
     /// The most preemptions of a schedule, in cases that are explored exhaustively.
     pub preemptions: Option<u32>,
-    /// After how many failures the rest is left out.
+    /// The number of failures after which the rest is left out.
     pub max_failures: Option<u64>,
 }
 
@@ -53,34 +53,34 @@ pub struct Item {
     pub name: String,
     /// SHA-256 of the file that it comes from.
     pub digest: String,
-    /// What must come of it: `no violation`, or what is to be found.
+    /// What is expected: `no violation`, or the finding.
     pub expect: String,
-    /// What it takes.
+    /// The amount of work.
     pub kind: Kind,
-    /// The command that does it alone.
+    /// The command that does only this item.
     pub command: String,
-    /// Why it is left out.
+    /// Why it is left out, if it is.
     pub skip: Option<String>,
-    /// Why it is known to fail.
+    /// Why it is known to fail, if it is.
     pub xfail: Option<String>,
 }
 
-/// What an item takes.
+/// The amount of work of an item, and whether it can be divided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kind {
-    /// So many runs, each by itself: can be divided.
+    /// So many runs, each by itself. They can be divided.
     Sampled {
-        /// How many.
+        /// The number of runs.
         runs: u64,
     },
-    /// A search by traces, through all schedules: can be divided.
+    /// A search by traces, through all schedules. It can be divided.
     Exhaustive,
-    /// A search by states: stays in one piece.
+    /// A search by states. It stays in one piece.
     States,
     /// A replay.
     Record,
-    /// Nothing: the file cannot be used.
+    /// Nothing, because the file cannot be used.
     Bad {
         /// Why.
         error: String,
@@ -88,7 +88,7 @@ pub enum Kind {
 }
 
 impl Item {
-    /// Whether it is runs, each by itself.
+    /// Whether it consists of runs, each by itself.
     pub fn is_sampled(&self) -> bool {
         matches!(self.kind, Kind::Sampled { .. })
     }
@@ -100,7 +100,7 @@ impl Item {
 }
 
 impl Plan {
-    /// The build that this is.
+    /// The name of this build.
     pub fn this_build() -> String {
         format!("mmsim {}, {}", env!("CARGO_PKG_VERSION"), crate::record::FORMAT)
     }
@@ -120,7 +120,7 @@ impl Plan {
         self.len() == 0
     }
 
-    /// SHA-256 of all that decides a result.
+    /// SHA-256 of everything that decides a result.
     pub fn digest(&self) -> String {
         sha256(serde_json::to_string(self).expect("a plan has nothing that JSON has not").as_bytes())
     }

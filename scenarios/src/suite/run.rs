@@ -1,4 +1,4 @@
-//! Doing a plan's items on any number of threads, with one result.
+//! Does the items of a plan on any number of threads, with one result.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,44 +13,44 @@ use super::shard::Shard;
 use super::stop::Stop;
 use super::work::Work;
 
-/// How often the one who waits for results looks whether it is time to end.
+/// The thread that waits for results looks so often whether it is time to end.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Who does a plan's items, and what was done of them before.
+/// The one who does the items of a plan. It knows which of them were done before.
 #[derive(Debug)]
 pub struct Workers<'p> {
     /// The plan.
     pub plan: &'p Plan,
-    /// What its items are made of, in the plan's order.
+    /// The work for each item, in the order of the plan.
     pub works: &'p [Work],
-    /// Which part of it is to be done.
+    /// The part of it that must be done.
     pub shard: Shard,
     /// Threads.
     pub jobs: usize,
-    /// Items that were done before.
+    /// The items that were done before.
     pub done: BTreeMap<usize, Evidence>,
 }
 
-/// Who hears of results.
+/// The one who hears of results.
 pub trait Listener {
     /// An item is begun.
     fn begun(&mut self, place: usize);
-    /// An item is done, in whatever order items become done: how long it took, unless that was before.
+    /// An item is done. Items come here in any order. It says how long the item took, unless the item was done before.
     fn arrived(&mut self, place: usize, evidence: &Evidence, took: Option<Duration>);
-    /// It is the next item's turn, in the plan's order. An item of another shard has no evidence.
+    /// The next item in the order of the plan. An item of another shard has no evidence.
     fn next(&mut self, place: usize, item: &Item, evidence: Option<&Evidence>, stop: &Stop);
-    /// Comes by every now and then, for those who watch the clock.
+    /// This is called every now and then, for code that watches the clock.
     fn tick(&mut self, stop: &Stop);
 }
 
-/// What a worker says of an item.
+/// A message of a worker about an item.
 enum Said {
     Begun(usize),
     Done(usize, Evidence, Duration),
 }
 
 impl Workers<'_> {
-    /// Does what is to be done.
+    /// Does all items of its part that are left.
     pub fn run(&self, stop: &Stop, listener: &mut dyn Listener) {
         let items: Vec<&Item> = self.plan.items().map(|(_, item)| item).collect();
         let places: Vec<usize> = (0..items.len()).filter(|&place| self.is_open(place, items[place])).collect();
@@ -61,7 +61,7 @@ impl Workers<'_> {
             while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
                 #[expect(clippy::disallowed_types, reason = "as with the import")]
                 let begin = Instant::now();
-                // Where nobody listens any more, the next message says so.
+                // If nobody listens any more, the next message will fail.
                 drop(sender.send(Said::Begun(place)));
                 let evidence = if stop.is_requested() {
                     Evidence::NotReached { why: stop.why() }
@@ -85,7 +85,7 @@ impl Workers<'_> {
         });
     }
 
-    /// Whether an item is this shard's, and still to do.
+    /// Whether an item belongs to this shard, and is still to be done.
     fn is_open(&self, place: usize, item: &Item) -> bool {
         let ours = item.is_shared() || self.shard.owns(place);
         ours && item.skip.is_none() && !self.done.contains_key(&place)
@@ -106,7 +106,7 @@ impl Workers<'_> {
                         waiting.insert(place, evidence);
                     }
                     Err(RecvTimeoutError::Timeout) => {}
-                    // A worker panicked: a defect, which the scope passes on.
+                    // A worker panicked. That is a defect, and the scope passes the panic on.
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }

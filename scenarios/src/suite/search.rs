@@ -1,4 +1,4 @@
-//! A search that several shards did, each its own subtrees: what that is together.
+//! A search that several shards did. Each did its own subtrees, and here their parts are put together.
 
 use super::evidence::{Evidence, Explored, Hit};
 use super::pieces::Piece;
@@ -24,7 +24,7 @@ pub(super) fn combined(evidence: Vec<Evidence>, seed: u64) -> Evidence {
 
 /// The parts of a search put together, as one machine would have found it. `lacks` says why a part is missing.
 ///
-/// What is not a part of a search was stopped before the search was divided.
+/// If a shard has no part of a search, it was stopped before the search was divided.
 fn merged(parts: Vec<Explored>, lacks: Option<String>) -> Explored {
     let verdicts: Vec<Verdict> = parts.iter().map(|part| part.verdict).collect();
     let cut = parts.iter().find_map(|part| part.cut.clone()).or(lacks);
@@ -54,7 +54,7 @@ fn merged(parts: Vec<Explored>, lacks: Option<String>) -> Explored {
             *whole.failed.entry(how).or_default() += runs;
         }
         whole.whole_runs += piece.whole_runs;
-        // What one piece had, all have.
+        // If a check had something to check in one piece, it had in all together.
         unchecked = match (unchecked, piece.unchecked) {
             (Some(sofar), Some(more)) => Some(sofar.into_iter().filter(|check| more.contains(check)).collect()),
             (sofar, more) => sofar.or(more),
@@ -82,7 +82,7 @@ fn merged(parts: Vec<Explored>, lacks: Option<String>) -> Explored {
 }
 
 impl Hit {
-    /// The same as a run of another number.
+    /// The same finding, as that of a run with another number.
     fn at(mut self, run: u64) -> Hit {
         self.run = run;
         if let Some(record) = &mut self.record {

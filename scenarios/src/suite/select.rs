@@ -1,4 +1,4 @@
-//! Patterns that name cases: which are left out, which are known to fail.
+//! Patterns that name cases: those that are left out, and those that are known to fail.
 
 use glob::Pattern;
 
@@ -50,7 +50,7 @@ impl Selectors {
         reason(&self.xfail, scenario, case, "known to fail")
     }
 
-    /// The first pattern that names none of these cases: a slip of the pen.
+    /// The first pattern that names none of these cases. It must be a mistake.
     pub(super) fn idle(&self, names: &[(String, String)]) -> Option<String> {
         let all = self.skip.iter().chain(&self.xfail);
         let idle = |selector: &&Selector| !names.iter().any(|(scenario, case)| selector.names(scenario, case));

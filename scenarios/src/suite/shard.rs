@@ -1,4 +1,4 @@
-//! Which part of a suite one machine of several does.
+//! Shards: the part of a suite that one of several machines does.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Shard `index` of `of`, counted from 1.
 ///
-/// Run `s` of a case that is sampled from run `lo` on belongs to shard K of N if `(s - lo) % N == K - 1`. What
-/// cannot be divided belongs whole to one shard, by its place in the plan.
+/// Run `s` of a case that is sampled from run `lo` on belongs to shard K of N if `(s - lo) % N == K - 1`. An item that cannot
+/// be divided belongs to one shard, by its place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shard {
@@ -38,12 +38,12 @@ impl Shard {
         (runs + self.of - self.index) / self.of
     }
 
-    /// Whether what stands at `place` of the plan, from 0, belongs to it whole.
+    /// Whether the undivided item at `place` of the plan, from 0, belongs to it.
     pub fn owns(self, place: usize) -> bool {
         self.owner(place) == self.index
     }
 
-    /// Which shard the undivided item at `place` belongs to.
+    /// The shard to which the undivided item at `place` belongs.
     pub fn owner(self, place: usize) -> u64 {
         place as u64 % self.of + 1
     }

@@ -1,4 +1,4 @@
-//! How a suite ends before its last item.
+//! Ends a suite before its last item.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Ends the suite: what is under way stops where it is.
+    /// Ends the suite. Items under way stop where they are.
     pub fn request(&self, why: &str) {
         self.why.get_or_init(|| why.to_owned());
         self.requested.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! Doing an item: exploring a case, replaying a record.
+//! Does an item: explores a case, or replays a record.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::scenario::Case;
 use crate::shrink::simplify;
 use crate::world::{SetupError, World, told_unchecked};
 
-/// What an item of a plan is made of.
+/// The work for an item of a plan.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// A case of a scenario.
@@ -75,7 +75,7 @@ fn explore(
     let cut = report.explored.interrupted.then(|| stop.why());
     let hit = hit(loaded, case, &report).map_err(|error| error.to_string())?;
     if report.explored.searched.is_some() {
-        // Its runs are no part of a sample, and every shard did the same.
+        // Its runs are no part of a sample, and every shard did the same search.
         return Ok(Evidence::Explored(Box::new(Explored {
             searched: hit,
             ..Explored::of_nothing(report.verdict)
@@ -105,7 +105,7 @@ fn explore(
     })))
 }
 
-/// What a shard did of a search, if it was divided.
+/// The part of a shard in a search, if the search was divided.
 fn search(loaded: &Loaded, report: &Report, budget: u64) -> Option<Search> {
     let piece = |piece: &explore::Piece| {
         let explore::Piece { subtree, explored, tally, progress } = piece;

@@ -1,18 +1,18 @@
-//! For programs: one document, or a line an item as soon as it is done.
+//! Reports for programs: one document, or a line for each item as soon as it is done.
 
 use serde_json::{Map, Value, json};
 
 use super::{At, Outcome, Report, Totals, word};
 use crate::json::seen;
 
-/// One JSON document, all at the end.
+/// One JSON document, which is written at the end.
 #[derive(Debug, Default)]
 pub struct Json {
     groups: Vec<Value>,
     items: Vec<Value>,
 }
 
-/// A line an item, then one with the totals.
+/// A line for each item, and then one with the totals.
 #[derive(Debug, Default)]
 pub struct JsonLines;
 

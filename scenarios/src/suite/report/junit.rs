@@ -1,4 +1,5 @@
-//! JUnit's XML, as CI servers read it. Times only where they are asked for: without, the same suite gives the same bytes.
+//! JUnit's XML, as CI servers read it. It has times only if somebody asks for them. Without times, the same suite gives the
+//! same bytes.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::{At, Outcome, Report, Status, Totals, word};
 use crate::json::shown;
 use crate::suite::plan::Plan;
 
-/// JUnit's XML, all at the end.
+/// JUnit's XML, which is written at the end.
 #[derive(Debug, Default)]
 pub struct Junit {
     plan: Option<Plan>,
@@ -30,7 +31,7 @@ impl Report for Junit {
     }
 }
 
-/// The element that an outcome gives a test case, if it does.
+/// The element that an outcome adds to a test case, if it adds one.
 fn element(status: Status) -> Option<&'static str> {
     match status {
         Status::Passed => None,
@@ -86,7 +87,7 @@ fn write_case(xml: &mut Writer<Vec<u8>>, case: BytesStart<'_>, outcome: &Outcome
     xml.write_event(Event::End(BytesEnd::new("testcase")))
 }
 
-/// An element with its attributes and, if it has outcomes, their numbers.
+/// An element with its attributes. If it has outcomes, it also has the number of each status.
 fn start(element: &'static str, attributes: &[(&str, &str)], outcomes: &[Outcome]) -> BytesStart<'static> {
     let mut start = BytesStart::new(element);
     for (name, value) in attributes {
@@ -116,7 +117,8 @@ fn element_is(outcome: &Outcome, wanted: &str) -> bool {
     element(outcome.status) == Some(wanted)
 }
 
-/// Text with lines and tabs, and with everything else that nobody sees as its number: XML has no way to write some.
+/// Text with lines and tabs. Any other character that nobody sees is shown as its number, because XML cannot write all of
+/// them.
 fn allowed(text: &str) -> String {
     text.split_inclusive(['\n', '\t'])
         .map(|part| {

@@ -1,6 +1,6 @@
 //! KTAP, version 1: `Documentation/dev-tools/ktap.rst` of the kernel, with the totals of its selftests.
 //!
-//! A group is a test, its items are the subtests. Diagnostic lines stand before the result that they are about.
+//! A group is a test, and its items are the subtests. Diagnostic lines stand before the result that they are about.
 
 use super::{At, Outcome, Report, Status, Totals};
 use crate::json::{shown, visible};
@@ -9,11 +9,11 @@ use crate::json::{shown, visible};
 #[derive(Debug, Default)]
 pub struct Ktap {
     begun: bool,
-    /// How the items of the group came out.
+    /// The number of items of the group with each status.
     group: Vec<Status>,
 }
 
-/// What a level is indented by.
+/// The indentation of a level.
 const INDENT: &str = "  ";
 
 impl Report for Ktap {
@@ -79,7 +79,7 @@ fn result(status: Status) -> &'static str {
     }
 }
 
-/// What stands behind the name: a directive, and why.
+/// What stands behind the name: a directive and its reason.
 fn remark(outcome: &Outcome) -> Option<String> {
     let why = outcome.what.lines().next().unwrap_or_default();
     match outcome.status {
@@ -104,7 +104,7 @@ fn diagnostics(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// A description: no `#`, which would begin a directive, and nothing that nobody sees.
+/// A description. It has no `#`, which would begin a directive, and no character that nobody sees.
 fn name(text: &str) -> String {
     text.chars().map(|c| if c == '#' || !visible(c) { '_' } else { c }).collect()
 }

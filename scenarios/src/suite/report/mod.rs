@@ -1,4 +1,4 @@
-//! Telling outcomes: for people, for the kernel's tools, for CI servers, for programs.
+//! Reports of outcomes: for people, for the kernel's tools, for CI servers, and for programs.
 
 mod json;
 mod junit;
@@ -13,15 +13,15 @@ pub use text::Text;
 use super::outcome::{Outcome, Status, Totals};
 use super::plan::{Group, Item, Plan};
 
-/// A format. It hears of every item in the plan's order, and answers what is to be written then.
+/// A format. It hears of every item in the order of the plan, and answers the text that must be written then.
 pub trait Report {
-    /// An item came out.
+    /// The outcome of an item is known.
     fn item(&mut self, at: At<'_>, outcome: &Outcome) -> String;
-    /// All did.
+    /// All outcomes are known.
     fn end(&mut self, totals: &Totals) -> String;
 }
 
-/// Where in the plan an item is.
+/// The place of an item in the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'p> {
     /// The plan.

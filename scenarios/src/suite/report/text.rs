@@ -1,4 +1,4 @@
-//! For people: a line an item, and what helps where something is wrong.
+//! Reports for people: a line for each item, and texts that help if something is wrong.
 
 use anstyle::{AnsiColor, Style};
 
