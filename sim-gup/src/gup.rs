@@ -1,4 +1,4 @@
-//! The locked path: `__get_user_pages()` and its drivers.
+//! The locked path: `__get_user_pages()`, and the functions that call it again and again until all pages are there.
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{

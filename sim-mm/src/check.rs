@@ -1,4 +1,4 @@
-//! What must hold when nothing is going on, recounted from the kernel's own structures.
+//! Recounts the kernel's own structures, and says whether everything holds that must hold when nothing is going on.
 //!
 //! Mappings, page tables and page descriptors say the same thing three times. For example, a page that two
 //! entries map has the mapcount 2. They may differ between the change of an entry and the change of the count.

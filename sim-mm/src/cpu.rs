@@ -1,4 +1,4 @@
-//! What kernel code asks of the CPU that it runs on.
+//! What kernel code asks of the CPU on which it runs.
 
 use crate::event::Event;
 use crate::kernel::Cpu;

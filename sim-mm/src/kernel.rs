@@ -1,4 +1,4 @@
-//! The kernel of one machine: its data, the state in which runs start, and a CPU that it runs on.
+//! The kernel of one machine: its data, the state in which runs start, and the CPU on which kernel code runs.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -1,8 +1,8 @@
 //! The kernel's memory management, file by file after `mm/*.c`.
 //!
-//! A routine reads beside its C original: the same name, the same order of shared accesses. Which
-//! release it follows is v5.0 with the later designs as options ([`KernelConfig`]); what is not
-//! modelled is left out, not stubbed: anonymous memory, private or shared, in base pages is all there is.
+//! A routine can be read beside its C original: it has the same name and the same order of shared accesses. Routines follow
+//! v5.0, and later designs are options ([`KernelConfig`]). Anonymous memory in base pages is modelled, private and shared.
+//! Code that is not modelled is left out, and there are no stubs for it.
 
 pub mod arch;
 pub mod bare;

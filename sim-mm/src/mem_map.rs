@@ -1,4 +1,4 @@
-//! `mem_map`: where the descriptor of each page is.
+//! `mem_map`: the descriptors of all pages.
 
 use sim_core::{Shared, SpinLock};
 use sim_mmu::Pfn;

@@ -1,7 +1,7 @@
-//! NUMA hinting: `change_prot_numa()` of `mm/mempolicy.c`, and who calls it, `task_numa_work()` of `kernel/sched/fair.c`.
+//! NUMA hinting: `change_prot_numa()` of `mm/mempolicy.c`, and its caller `task_numa_work()` of `kernel/sched/fair.c`.
 //!
-//! To learn which node uses a page the kernel takes all access from its entry, though the mapping allows it. The next access
-//! faults, is noticed, and gets it back.
+//! The kernel wants to learn which node uses a page. So it takes all access from the entry, although the mapping allows it.
+//! The next access faults. The kernel notes who it was, and gives the access back.
 
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;

@@ -1,4 +1,4 @@
-//! `include/linux/mmap_lock.h`: the locks of an address space and of its mappings, as whoever holds them hands them on.
+//! `include/linux/mmap_lock.h`: the locks of an address space and of its mappings, as values that a holder passes on.
 
 use sim_core::{Cpu, ReadHeld, Shared, WriteHeld};
 

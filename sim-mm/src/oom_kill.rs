@@ -1,7 +1,7 @@
 //! The OOM reaper: `mm/oom_kill.c`.
 //!
-//! When memory has run out a process is killed for it. It may hang where it cannot end. So a kernel thread takes its
-//! private memory while its threads may still run.
+//! When memory has run out, a process is killed. It may hang at a place where it cannot end. So a kernel thread takes its
+//! private memory, while threads of the process may still run.
 
 use sim_core::{BoxFuture, Routine};
 

@@ -1,9 +1,9 @@
 //! The page allocator: `mm/page_alloc.c`, order 0.
 //!
-//! The free list is one location: whoever takes from it or gives to it holds the zone lock, so each
-//! of the two is one step. Which free frame comes next is a choice, since the lists that decide it
-//! in a kernel (buddies, per-CPU lists, colours) depend on everything that ran before. Frames that
-//! were never used are alike, so only the first of them is offered.
+//! The free list is one location. To take a frame from it, or to give one back, is one step, because the kernel does both
+//! under the zone lock. Which free frame comes next is a choice. In a kernel the lists that decide it (buddies, per-CPU
+//! lists, colours) depend on everything that ran before. Frames that were never used are alike, so only the first of them
+//! is offered.
 
 use sim_core::{Op, OpKind, Record, Routine};
 use sim_mmu::{Level, Pfn};

@@ -1,4 +1,4 @@
-//! `mm/pagewalk.c`: going through the page tables of a range, for whoever only looks at PTEs.
+//! `mm/pagewalk.c`: goes through the page tables of a range, for code that only looks at PTEs.
 
 use sim_mmu::{Level, VirtAddr};
 

@@ -1,8 +1,8 @@
 //! Paging-structure entries as the kernel sees them: `arch/x86/include/asm/pgtable.h`.
 //!
-//! A value knows the root it was read under, and a pointer knows its table, so that a walk of the
-//! wrong table is seen for what it is. With 4-level paging the PGD is folded onto the P4D: reading a
-//! PGD entry reads the top-level table, and the P4D entry is that same value.
+//! A value knows the root under which it was read, and a pointer knows its table. So a walk through the wrong table is
+//! noticed. With 4-level paging the PGD is folded onto the P4D: a read of a PGD entry reads the top-level table, and the P4D
+//! entry is the same value.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `call_rcu()`: what is freed after a grace period. `rcu_batch.rs` frees it.
+//! `call_rcu()`: the things that are freed after a grace period. `rcu_batch.rs` frees them.
 
 use sim_core::{Ref, Vector, Word};
 use sim_mmu::Pfn;

@@ -1,4 +1,4 @@
-//! Kernel releases, in order, and which of them a simulated kernel can be of.
+//! Kernel releases, in order. Some of them can be simulated.
 
 use std::fmt;
 use std::ops::RangeInclusive;

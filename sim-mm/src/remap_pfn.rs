@@ -1,7 +1,7 @@
 //! Memory of a driver that user code maps: `remap_pfn_range()` of `mm/memory.c`, and what a driver does around it.
 //!
-//! The frames have no reference count, since the driver alone decides when they go. Their entries are special, and the
-//! mapping says so too (`VM_PFNMAP`): nobody may take a reference to such a page.
+//! The frames have no reference count, because the driver alone decides when they are freed. Their entries are special, and
+//! the mapping says so too (`VM_PFNMAP`). Nobody may take a reference to such a page.
 
 use sim_core::{BoxFuture, MemoryBuilder, Object, Routine};
 use sim_mmu::{Entry, VirtAddr};

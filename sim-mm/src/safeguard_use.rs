@@ -1,6 +1,6 @@
-//! Which safeguards a run came to, and which of them made a difference.
+//! Which safeguards a run consulted, and which of them decided.
 //!
-//! Beside the machine's state: no simulated code reads it, and no schedule depends on it.
+//! This is kept beside the state of the machine. No simulated code reads it, and no schedule depends on it.
 
 use std::cell::Cell;
 

@@ -1,7 +1,7 @@
 //! Memory that processes share: `mm/shmem.c`, and the parts of `mm/filemap.c` on which it stands.
 //!
 //! Shared anonymous memory is a file without a name. Its pages belong to the file, and the page cache holds a
-//! reference to each. A process that touches a page maps it from there. The file goes with its last mapping.
+//! reference to each. A process that touches a page maps it from there. The file is freed with its last mapping.
 
 use sim_core::Routine;
 

@@ -1,4 +1,4 @@
-//! `include/linux/swapops.h`: what an entry says that is neither empty nor present.
+//! `include/linux/swapops.h`: the meaning of an entry that is neither empty nor present.
 
 use sim_mmu::Entry;
 

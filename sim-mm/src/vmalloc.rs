@@ -1,8 +1,8 @@
 //! `mm/vmalloc.c`: memory that the kernel maps for itself, one page at a time.
 //!
-//! The entries are global (`PAGE_KERNEL`), and their tables are every address space's: each root has the same entries in its
-//! upper half. Left out: that freed addresses are gathered and flushed together (`vmap_lazy_nr`), and faults by which older
-//! kernels filled in a root's entry later.
+//! The entries are global (`PAGE_KERNEL`). All address spaces share their tables: each root has the same entries in its upper
+//! half. Two things are left out. A kernel gathers freed addresses, and flushes them together (`vmap_lazy_nr`). Older kernels
+//! filled in an entry of a root later, by a fault.
 
 use sim_core::{BoxFuture, Bytes, Routine, Shared};
 use sim_mmu::{DataOp, Entry, Level, Pfn, Privilege, VirtAddr};

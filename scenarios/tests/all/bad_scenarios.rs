@@ -1,4 +1,4 @@
-//! What the loader says of bad scenarios, and that it never panics.
+//! The errors that the loader reports for bad scenarios. It never panics.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ fn replaced(which: prop::sample::Index, patch: &[u8]) -> String {
 static SCHEMA: LazyLock<jsonschema::Validator> =
     LazyLock::new(|| jsonschema::draft202012::new(&schema()).expect("the schema is one"));
 
-/// Loads what may be anything: there is a scenario, of which the schema thinks well, or errors with their places.
+/// Loads a text that may be anything. The result is a scenario that the schema accepts, or errors with their places.
 fn load_something(text: &str) {
     let Err(errors) = load("f.json", text) else {
         let instance = serde_json::from_str(text).expect("it loads");

@@ -1,4 +1,4 @@
-//! The command line where things go wrong: exit codes, messages, records that are not what they were.
+//! The command line if things go wrong: exit codes, messages, records that somebody changed.
 
 use std::path::Path;
 use std::process::Output;
@@ -61,7 +61,7 @@ fn a_scenario_that_is_none_is_exit_3() {
     fails(folder.path(), &["explore", "empty.json"], 3, "missing");
 }
 
-/// What is given by mistake is named, with the command that takes it.
+/// A file that is given to the wrong command is named, with the command that takes it.
 #[test]
 fn a_record_is_no_scenario_and_the_other_way_round() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -99,7 +99,7 @@ fn what_cannot_be_set_up_is_said_with_its_place() {
     assert!(tested.contains("s.json:4:3: error: `write` failed with EFAULT"), "{tested}");
 }
 
-/// Names come from files and from the command line; what they do to a terminal is not their concern.
+/// Names come from files and from the command line. They must not be able to change a terminal.
 #[test]
 fn what_nobody_sees_is_shown_and_what_is_long_is_cut() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -239,7 +239,7 @@ fn what_the_search_before_a_sample_finds_is_told_if_the_sample_finds_nothing() {
     let (few, many) = (judged(1), judged(2_000));
     assert_eq!((few.verdict, many.verdict), (Verdict::AsExpected, Verdict::AsExpected));
     assert!(few.explored.searched.is_some() && few.trace.is_some(), "one run does not find it");
-    // Where the sample finds it, its run has the number that it always has.
+    // If the sample finds it, the run has the same number as always.
     assert_eq!((many.explored.searched, many.explored.first), (None, Some(348)));
 }
 
@@ -260,10 +260,10 @@ fn a_record_that_cannot_be_written_hides_no_finding() {
     assert_eq!(unwritten.status.code(), Some(1));
 }
 
-/// The lines that begin with a word and a colon: what follows it.
+/// The texts after a word and a colon, in the lines that begin with these.
 fn told(stdout: &str, word: &str) -> Vec<String> {
     let prefix = format!("{word}: ");
-    // A command that is too long goes on as a shell takes it, a path stands on the next line.
+    // A command that is too long goes on in the next line as a shell joins it. A path stands on the next line.
     let stdout = stdout.replace(" \\\n        ", " ").replace(":\n        ", ": ");
     stdout.lines().filter_map(|line| Some(line.trim_start().strip_prefix(&prefix)?.to_owned())).collect()
 }
@@ -280,7 +280,7 @@ fn a_folder_for_records_is_made_and_the_command_is_one_for_a_shell() {
     assert_eq!(mmsim(folder.path(), &[&words[1], &words[2]]).status.code(), Some(0));
 }
 
-/// Of a search that threads share, too: with findings, and cut by its budget in the middle of what a thread had taken on.
+/// This holds for a search that threads share, too: with findings, and when the budget ends it in the middle of a thread's work.
 #[test]
 fn a_search_prints_the_same_for_any_number_of_threads() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -420,7 +420,7 @@ fn what_other_tools_want_to_know_is_printed() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         text(&output.stdout)
     };
-    // An option that comes from a row of a table is an option like any other.
+    // An option that comes from a row of a table works like any other option.
     assert!(prints(&["completions", "bash"]).contains("--cow-reuse"));
     assert!(prints(&["man"]).contains(".TH mmsim"));
     assert!(prints(&["man", "run"]).contains("cow\\-reuse"));
@@ -430,7 +430,7 @@ fn what_other_tools_want_to_know_is_printed() {
     assert_eq!(Some(&schema), serde_json::from_str(&prints(&["schema", "--format", "json"])).ok().as_ref());
 }
 
-/// Who asks what takes so long is told: each case with its campaign and how long they took.
+/// With `--verbose`, each case is reported with its campaign and the time that it took.
 #[test]
 fn verbose_runs_tell_their_spans() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -462,7 +462,7 @@ fn a_check_that_never_had_a_value_is_an_error() {
         (vec!["test", &file], vec![never, &failed("100 of 100 runs")]),
     ] {
         let output = mmsim(folder.path(), &args);
-        // Lines are as wide as a terminal at the most.
+        // No line is wider than a terminal.
         let stdout = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(output.status.code(), Some(1), "{args:?}: {stdout}{}", text(&output.stderr));
         for says in says {

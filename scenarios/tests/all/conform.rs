@@ -1,4 +1,4 @@
-//! The simulated kernel beside recorded ones.
+//! The simulated kernel compared with recorded ones.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use mmsim::conform::{Score, compare_all, read};
 use serde::{Deserialize, Serialize};
 
-/// What is kept of the score of a file.
+/// The part of the score of a file that is kept.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {

@@ -1,4 +1,4 @@
-//! What coverage says of campaigns whose course is known.
+//! Coverage of campaigns for which the right answer is known.
 
 use std::sync::atomic::AtomicBool;
 
@@ -50,7 +50,7 @@ fn routines_that_race_are_named_both_ways_round() {
         pairs.iter().find(|pair| pair.object == "pte" && pair.routines == ["gup_pte_range", "zap_pte_range"]);
     let on_pte = on_pte.unwrap_or_else(|| panic!("not among {pairs:?}"));
     assert!(on_pte.first[0] > 0 && on_pte.first[1] > 0, "{on_pte:?}");
-    // What a lock orders does not race: nobody but the holder of the PTE lock changes an entry.
+    // Accesses that a lock orders do not race: only the holder of the PTE lock changes an entry.
     let faults = surveyed("two-faults-one-page", "rechecked", 1).coverage.races.pairs();
     let locked = ["do_anonymous_page", "do_anonymous_page"];
     assert!(!faults.iter().any(|pair| pair.object == "pte" && pair.routines == locked), "{faults:?}");
@@ -78,7 +78,7 @@ fn schedules_thin_out() {
     assert_eq!((alone.distinct(), alone.seen_once()), (1, 0));
 }
 
-/// Every line that steps is among those that are counted, whatever runs; and the count stays the same.
+/// Every line that is stepped is one of the counted lines, in every scenario. The count stays the same.
 #[test]
 fn what_steps_is_what_is_counted() {
     let mut all = Coverage::default();

@@ -1,4 +1,4 @@
-//! A search for all schedules finds whatever a sample finds, and says when it is through.
+//! A search for all schedules finds everything that a sample finds, and says when it has done all.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -60,7 +60,7 @@ fn finds_what_a_sample_finds() {
     }
 }
 
-/// Two reductions that have little in common find the same.
+/// Two reductions that work quite differently find the same.
 #[test]
 fn traces_and_states_agree() {
     for kernel in KERNELS.iter().filter(|kernel| kernel.scenario == "fork-vs-cached-writes") {
@@ -74,7 +74,7 @@ fn traces_and_states_agree() {
     }
 }
 
-/// A budget that does not suffice verifies nothing; more preemptions are more schedules.
+/// A search that runs out of its budget verifies nothing. With more preemptions there are more schedules.
 #[test]
 fn bounds() {
     let kernel = &KERNELS[0];
@@ -92,8 +92,8 @@ fn bounds() {
     assert_eq!(found, [0, 1, 2], "findings with 0, 1 and 2 preemptions");
 }
 
-/// Threads change nothing: not what was done, nor the first run of each finding, nor where a search ends that is
-/// cut or that has found what it was for.
+/// The number of threads changes nothing: not what was done, nor the first run of each finding. It does not change either
+/// where a search ends that runs out of its budget, or that reaches its goal.
 #[test]
 fn threads_change_nothing() {
     let kernel = &KERNELS[6];

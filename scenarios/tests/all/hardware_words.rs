@@ -1,5 +1,5 @@
-//! Bare instructions in a scenario and in a program of `mmsim mmu litmus` come to the same: both run on the same walker and
-//! the same caches, with everything open that the architecture leaves open.
+//! Bare instructions have the same outcomes in a scenario and in a program of `mmsim mmu litmus`. Both run on the same walker
+//! and on the same caches, which may do everything that the architecture allows.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -34,16 +34,16 @@ enum Step {
     Ipi,
 }
 
-/// The frames of a program: where they are, and what a word of them holds in a scenario.
+/// The frames of a program: their numbers, and the value that a word of each has in a scenario.
 const FRAMES: [(u64, u64); 2] = [(0x5000, 5), (0x6000, 6)];
 
-/// The pages of a scenario that have them.
+/// The pages of a scenario that have these frames.
 const PAGES: [&str; 2] = ["f", "f+1"];
 
 /// The tables of a program. At the start the page has the frame of the same number in each.
 const TABLES: [u64; 2] = [0x4000, 0x8000];
 
-/// Pages of a scenario that are below them.
+/// The pages of a scenario that are below these tables.
 const BELOW: [&str; 2] = ["m", "m+2"];
 
 /// The types of INVPCID as scenarios write them.
@@ -79,7 +79,7 @@ fn as_program(steps: &[(u8, Step)]) -> Value {
             word(TABLES[0], 1, FRAMES[0].0 | LEAF), word(TABLES[1], 1, FRAMES[1].0 | LEAF),
         ],
         "program": steps.iter().map(&mut step).collect::<Vec<_>>(),
-        // So every tuple of outcomes is told as one that is not allowed.
+        // So every tuple of outcomes is reported as one that is not allowed.
         "joint_allowed": [],
     })
 }
@@ -95,7 +95,7 @@ fn of_program(steps: &[(u8, Step)]) -> BTreeSet<Vec<u64>> {
     report.not_joint.iter().map(|tuple| tuple.iter().map(value).collect()).collect()
 }
 
-/// Steps in a row on one CPU are a thread; each thread comes after the one before.
+/// Steps in a row on one CPU become a thread. Each thread begins after the one before has ended.
 fn as_scenario(steps: &[(u8, Step)]) -> String {
     let mut threads: Vec<Value> = Vec::new();
     let mut reads = 0;

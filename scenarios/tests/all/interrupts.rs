@@ -1,4 +1,4 @@
-//! Signals: what was found until then is told, and nobody has to wait.
+//! Signals: mmsim tells what it has found until then, and ends soon.
 #![cfg(unix)]
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,7 +19,7 @@ fn terminate(child: &Child, times: usize) {
     assert!(sent.success(), "{kills}");
 }
 
-/// The end of a program that is to end soon.
+/// Waits for the end of a program, which must come soon.
 #[track_caller]
 fn ends(child: &mut Child) -> ExitStatus {
     for _ in 0..3000 {
@@ -67,7 +67,7 @@ fn a_signal_ends_what_waits_for_input() {
         ["run", "/dev/stdin"],
     ] {
         let mut child = start(folder.path(), &args);
-        // Opening waits for the one who reads: from then on he does.
+        // To open the pipe waits for a reader. So from here on mmsim reads.
         let writer = (args[1] == "fifo").then(|| {
             std::fs::OpenOptions::new().write(true).open(folder.path().join("fifo")).expect("it is a pipe")
         });

@@ -1,4 +1,4 @@
-//! Every case of every scenario in the library comes out as it says.
+//! Every case of every scenario in the library has the result that it expects.
 
 use std::sync::atomic::AtomicBool;
 
@@ -39,7 +39,7 @@ fn check(name: &str) {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// A search that is through has not missed what a sample finds.
+/// A search that has done all schedules has not missed anything that a sample finds.
 #[test]
 fn no_search_misses_a_race() {
     const RUNS: u64 = 3_000;

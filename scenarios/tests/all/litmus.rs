@@ -1,4 +1,4 @@
-//! Memory order: all schedules of tests from outside come to what x86-TSO allows, to all of it and to nothing else.
+//! Memory order: all schedules of tests from outside have the outcomes that x86-TSO allows, all of them and no others.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ fn differences(test: &Value) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Tests of translation, from outside: shapes without values, each of which becomes a program with all outcomes that it
-/// must have. One of them forbids what the SDM allows.
+/// Tests of translation from outside. They are shapes without values. Each becomes a program with all outcomes that it must
+/// have. One of them forbids what the SDM allows.
 #[test]
 fn rows_of_translation_come_to_what_their_source_says_or_the_sdm_says_why() {
     let (code, report) = litmus(&["elt.jsonl", "--jobs", "2"]);
@@ -75,7 +75,7 @@ fn rows_of_translation_come_to_what_their_source_says_or_the_sdm_says_why() {
     }
 }
 
-/// Each rule in which source and SDM differ makes a difference in some row, and the machine has it as the SDM does.
+/// Each rule in which source and SDM differ changes the outcomes of some row, and the machine agrees with the SDM.
 #[test]
 fn each_rule_of_the_sdm_is_seen_on_the_machine() {
     let (code, report) = litmus(&["own-elt.jsonl", "--jobs", "2"]);
@@ -112,7 +112,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     assert!(runs.iter().all(|run| *run == runs[0]));
 }
 
-/// A file of the `herd` tool; and, of the scenario that it becomes, the same with `mmsim run`.
+/// A file of the `herd` tool. `mmsim run` gives the same result for the scenario that it becomes.
 #[test]
 fn a_test_is_a_scenario() {
     let (code, report) = litmus(&["SB.litmus"]);
@@ -129,7 +129,7 @@ fn a_test_is_a_scenario() {
     assert_eq!(explored["outcomes"]["outcomes"].as_array().map(Vec::len), Some(4));
 }
 
-/// AT&T's syntax, and stores of what was loaded. Each is proved, and what it asks for comes out as it must.
+/// Tests in AT&T's syntax, and stores of loaded values. All schedules of each are run, and it has the right result.
 #[test]
 fn files_of_both_architectures_are_proved() {
     for (file, had, agrees, outcomes) in [
@@ -145,7 +145,8 @@ fn files_of_both_architectures_are_proved() {
     }
 }
 
-/// The random walk reaches what needs a store to be held back for long: here, over the walks of both first accesses.
+/// The random walk reaches an outcome for which a store must be held back for long: here, over the walks of both first
+/// accesses.
 #[test]
 fn a_random_walk_holds_stores_back() {
     let folder = folder();
@@ -195,7 +196,7 @@ fn user_code_waits_for_a_word() {
     assert_eq!(none["found"][0]["title"], "deadlock");
 }
 
-/// Explores a scenario of two threads, where the first has the operations `waiter`, and tells its outcomes and findings.
+/// Explores a scenario of two threads, and answers its outcomes and findings. The first thread has the operations `waiter`.
 fn two_threads(waiter: &Value, other: &Value) -> (Value, Value) {
     let scenario = json!({
         "name": "wait", "about": "One thread waits for what another does.",
@@ -236,7 +237,7 @@ fn user_code_waits_for_a_value() {
     ]);
     for (fields, outcomes, found) in [
         (r#"{ "at": "m", "as": "seen", "value": 3, "is": true }"#, json!([[3]]), json!([])),
-        // It may come too late for the 2.
+        // The waiter may come too late to see the 2.
         (r#"{ "at": "m", "as": "seen", "value": 2, "is": true }"#, json!([[2]]), json!(["deadlock"])),
         (r#"{ "at": "m", "as": "seen" }"#, json!([[1], [2], [3]]), json!([])),
         (r#"{ "at": "m", "as": "seen", "value": 1 }"#, json!([[0], [2], [3]]), json!([])),
@@ -247,7 +248,7 @@ fn user_code_waits_for_a_value() {
     }
 }
 
-/// Where the page moves while a thread waits, so that it would read elsewhere, there is no verdict of a deadlock.
+/// If the page moves while a thread waits, the thread would have to read elsewhere. Then it is not called a deadlock.
 #[test]
 fn a_wait_whose_page_moves_is_told_as_what_it_is() {
     let waiter = json!([{ "wait_until": { "at": "m+2", "as": "seen", "value": 7, "is": true } }]);

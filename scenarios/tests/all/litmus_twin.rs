@@ -1,6 +1,6 @@
-//! Random programs of translation: the machine's outcomes are those of the axioms, in both directions.
+//! Random programs of translation: the machine has exactly the outcomes that the axioms allow.
 //!
-//! The axioms know no machine: they go through executions, and ask whether a relation has a cycle.
+//! The axioms know no machine. They go through executions, and ask whether a relation has a cycle.
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
@@ -29,9 +29,9 @@ fn event() -> impl Strategy<Value = (Kind, usize)> {
     (proptest::sample::select(kinds.to_vec()), 0..2_usize)
 }
 
-/// The row of two threads. Before the first's event `remap` it stores to the entry of page 0 and drops what it has cached of
-/// it; the other thread's first INVLPG of that page is for that, if `asks`. If `synonym`, the page leads to page 1's
-/// frame from then on.
+/// The row of two threads. Before its event `remap`, the first thread stores to the entry of page 0, and drops what it has
+/// cached of the page. If `asks`, the first INVLPG of that page on the other thread belongs to this store. If `synonym`, the
+/// page leads to the frame of page 1 from then on.
 fn row(threads: &[Thread; 2], remap: usize, asks: bool, synonym: bool) -> Value {
     let (mut texts, mut pages, mut dirty, mut invalidates) =
         (Vec::new(), [Vec::new(), Vec::new()], Vec::new(), Vec::new());

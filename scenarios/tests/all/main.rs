@@ -1,4 +1,4 @@
-//! The tests of scenarios, the oracles, the library and the command line: one program, a module a subject.
+//! The tests of scenarios, the oracles, the library and the command line: one program, with a module for each subject.
 
 mod bad_scenarios;
 mod cli;

@@ -1,4 +1,4 @@
-//! The cycle model: profiles, steps where their geometry says, accounts that add up, and `mmsim mmu chase`.
+//! The cycle model: profiles, steps at the places that follow from their sizes, accounts that add up, and `mmsim mmu chase`.
 
 use crate::common::{fails, mmsim, text};
 use std::rc::Rc;
@@ -97,7 +97,7 @@ fn two_arrays_of_one_level_share_no_page_size() {
 
 // Steps
 
-/// Up to a capacity no access misses; one page more, and some do; from where no set holds its own, all.
+/// Up to a capacity no access misses. With one page more, some accesses miss. If every set has one page too many, all miss.
 #[test]
 fn steps_are_where_the_geometry_says() {
     for profile in known().into_iter().map(processor) {
@@ -188,7 +188,7 @@ fn machine(cpus: usize, profile: &str) -> Mmu {
     mmu
 }
 
-/// What one access of a CPU was charged for.
+/// The account of one access of a CPU.
 fn access(mmu: &Mmu, cpu: u8, data: DataOp) -> Account {
     let cpu = Cpu::new(mmu, CpuId(cpu));
     let before = mmu.account(cpu.id).expect("a profile is installed");
@@ -198,7 +198,7 @@ fn access(mmu: &Mmu, cpu: u8, data: DataOp) -> Account {
     account.since(&before)
 }
 
-/// What it was charged for, by name.
+/// The things on which cycles were spent, by name.
 fn names(account: &Account) -> Vec<&'static str> {
     Spent::ALL.iter().filter(|what| account.times(**what) > 0).map(|what| what.name()).collect()
 }
@@ -244,7 +244,7 @@ fn a_walk_is_charged_by_level() {
     assert_eq!(all.total(), mmu.core.cycles(cpu.id));
 }
 
-/// What both levels have given up is gone: a profile's TLB is finite.
+/// A translation that both levels have given up is gone, because the TLB of a profile is finite.
 #[test]
 fn no_more_is_cached_than_fits() {
     let skylake = processor("skylake");
@@ -265,8 +265,8 @@ fn no_more_is_cached_than_fits() {
     assert_eq!(mmu.account(cpu.id).expect("a profile is installed").walks(), 4);
 }
 
-/// Of a whole kernel, under any schedule: every cycle of every clock is accounted for, and the schedule is the
-/// same as without a model.
+/// A whole kernel under any schedule: every cycle of every clock is in an account, and the schedule is the same as without a
+/// model.
 #[test]
 fn accounts_add_up_to_the_clocks() {
     for name in ["shootdown-acknowledged", "fork-vs-cached-writes", "two-faults-one-page"] {

@@ -1,5 +1,5 @@
-//! Litmus programs for the translation caches: under every policy nothing happens that may not, and the
-//! adversarial caches, explored exhaustively, reach all that may.
+//! Litmus programs for the translation caches: no policy has an outcome that is not allowed. The adversarial caches, explored
+//! exhaustively, have all outcomes that are allowed.
 
 use std::io::Read as _;
 
@@ -86,7 +86,7 @@ fn a_sample_is_a_part() {
     }
 }
 
-/// The caches matter: without them, some of what is allowed is never seen.
+/// The caches matter: without them, some allowed outcomes are never seen.
 #[test]
 fn coherent_caches_miss_what_only_staleness_shows() {
     let missing = programs().into_iter().filter(|program| {

@@ -1,4 +1,4 @@
-//! The cost of a TLB flush: its shape, which nobody wrote down, and the command that shows it.
+//! The cost of a TLB flush: the shape of the curve, which follows from the model, and the command that shows it.
 
 use std::path::Path;
 use std::process::Output;
@@ -37,8 +37,8 @@ fn is_a_line(line: Option<Line>, what: &str) -> Line {
 #[test]
 fn by_interrupt_it_is_affine_in_cpus() {
     for name in known() {
-        // Where acknowledgements come faster than they can be read, the line bends: the dearer another core's
-        // line is, the sooner.
+        // If acknowledgements come faster than they can be read, the line bends. It bends the sooner, the more a line of
+        // another core costs.
         let cpus = if name == "zen5" { &CPUS[..] } else { &CPUS[..6] };
         let profile = profile(name);
         let sweep = Sweep::measure(Transport::Ipi, cpus, &[1, 16, 33, 64], &profile, || ());
@@ -78,7 +78,7 @@ fn by_interrupt_it_is_linear_in_pages_up_to_the_ceiling_and_flat_beyond() {
     }
 }
 
-/// The ceiling is where page by page ends, on both sides of the interrupt.
+/// Above the ceiling no CPU flushes page by page, neither the one that sends the interrupt nor those that get it.
 #[test]
 fn above_the_ceiling_everything_is_flushed() {
     let each = |pages| {
@@ -91,7 +91,7 @@ fn above_the_ceiling_everything_is_flushed() {
     assert_eq!(each(ceiling + 1), ([0; 3], [1; 3]));
 }
 
-/// Page by page, what else is in use stays cached; after a flush of everything it is walked for again.
+/// After a flush page by page, other pages in use stay cached. After a flush of everything, the CPU walks for them again.
 #[test]
 fn what_else_is_in_use_is_walked_for_again_above_the_ceiling() {
     let refill = |transport, pages| measure(transport, 2, pages).refill;
@@ -157,7 +157,7 @@ fn by_broadcast_it_hardly_grows_with_cpus() {
     }
 }
 
-/// Requests name up to so many pages each; above the ceiling one names them all.
+/// Each request names up to so many pages. Above the ceiling, one request names all pages.
 #[test]
 fn a_broadcast_goes_by_requests() {
     let each = profile("zen5").broadcasts.expect("zen5 has INVLPGB").pages;

@@ -1,5 +1,5 @@
-//! Cases of one access against the outcomes that engines had when they ran them, and against the edges
-//! of the rules.
+//! Cases of one access: they are compared with the outcomes that engines had when they ran them. Other tests look at the
+//! edges of the rules.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -92,7 +92,7 @@ fn has_reserved_bits(row: &Value, n: usize, entry: u64) -> bool {
     entry & (0x000f_ff00_0000_0000 | of_level | xd) != 0
 }
 
-/// Every row of a file comes out as it did where it was run.
+/// Every row of a file has the outcome that the engines had.
 #[track_caller]
 fn all_agree(name: &str, count: usize) {
     let text = rows(name);
@@ -121,7 +121,7 @@ fn five_levels_translate_as_engines_did() {
     all_agree(FIVE_LEVELS, 8_935);
 }
 
-/// What is told is what happens, on lines that a screen holds.
+/// The text tells what happens, in lines that fit a screen.
 #[test]
 fn the_walk_that_is_told_is_the_walk() {
     for name in [FOUR_LEVELS, FIVE_LEVELS] {
@@ -143,7 +143,7 @@ fn the_walk_that_is_told_is_the_walk() {
     }
 }
 
-/// A case: a supervisor-mode read through four tables of 4-level paging, but for what `changes` says.
+/// A case: a supervisor-mode read through four tables of 4-level paging, with the members that `changes` replaces.
 /// A member that is null is left out.
 fn case(changes: Value) -> String {
     let mut case = json!({
@@ -157,7 +157,7 @@ fn case(changes: Value) -> String {
     case.to_string()
 }
 
-/// What comes of a case, without its id.
+/// The answer to a case, without its id.
 #[track_caller]
 fn answer(changes: Value) -> String {
     answer_of(Vendor::Intel, changes)
@@ -316,7 +316,7 @@ fn keys_of_supervisor_pages() {
     assert_eq!(answer(json!({ "cr4": "1400020", "ents": ents })), read);
 }
 
-/// Why a case is none.
+/// Why a line is no case.
 #[track_caller]
 fn refusal(changes: Value) -> String {
     let line = case(changes);
@@ -384,7 +384,7 @@ fn mmsim(args: &[&str], input: &[u8]) -> Output {
         .expect("the binary was built");
     let mut stdin = child.stdin.take().expect("it is piped");
     std::thread::scope(|scope| {
-        // Whoever does not read to the end has his reasons.
+        // It is no error if the reader does not read to the end.
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output().expect("it ends")
     })

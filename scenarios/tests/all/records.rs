@@ -1,5 +1,5 @@
-//! Records: they replay to the digests that they hold, in every build profile, and what is no record is refused
-//! with a sentence that says what to do.
+//! Records: they replay to the digests that they hold, in every build profile. A file that is no record is refused, with a
+//! sentence that says what to do.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ fn a_record_replays_to_its_digests_in_any_build_profile() {
     }
 }
 
-/// What is wrong with a record, made wrong by replacing text, and what is said of it.
+/// Texts of a record that are replaced, so that the record is wrong, each with the error that is reported.
 const BAD: &[(&str, &str, &str)] = &[
     ("mmsim-record-3", "mmsim-record-4", "a newer build wrote it; replay it with the build that wrote it"),
     ("mmsim-record-3", "something-else", "not a record: its format is `something-else`"),
@@ -79,7 +79,7 @@ fn what_is_no_record_is_refused_with_the_file_and_what_is_wrong() {
     }
 }
 
-/// What a record says of its run is found out, not believed: it is refused, with the place.
+/// The claims of a record about its run are checked. A record with a wrong claim is refused, with the place of the claim.
 #[test]
 fn what_a_record_says_of_itself_is_verified() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -108,7 +108,7 @@ fn what_a_record_says_of_itself_is_verified() {
     }
 }
 
-/// What a record does not name is younger than it: the kernel has it as its release has it.
+/// A safeguard or a setting that a record does not name is younger than the record. The kernel has it as its release does.
 #[test]
 fn a_record_may_be_older_than_a_safeguard_or_a_setting() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -189,7 +189,7 @@ fn a_record_is_replayed_under_another_kernel() {
     // That release has all that it had.
     assert_eq!(replay(&["--kernel", "v5.9"]), not_there);
     assert_eq!(replay(&["--kernel", "v5.9", "--without", "gup-pte-recheck"]), still);
-    // What does not matter changes nothing, and leaves the rest of the kernel as it was.
+    // A safeguard that does not matter changes nothing, and leaves the rest of the kernel as it was.
     assert_eq!(replay(&["--without", "fork-flush"]), still);
     assert_eq!(replay(&["--debug-vm", "on"]), still);
     // Interrupts that are disabled hold up a flush by interrupt.

@@ -1,4 +1,4 @@
-//! The schema of scenario files against files that load and files that do not.
+//! The schema of scenario files: it is compared with files that load, and with files that do not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn what_loads_is_valid() {
     assert!(checked >= 16, "only {checked} files");
 }
 
-/// Files whose one fault is what their parts say of each other. A schema cannot see it.
+/// Files whose only mistake is that their parts contradict each other. A schema cannot see that.
 const BEYOND_A_SCHEMA: [&str; 5] =
     ["other-processes", "overlapping-mappings", "small-user-space", "unknown-pin", "unknown-process"];
 

@@ -1,4 +1,4 @@
-//! Shrinking: what comes out replays, is as simple as it gets, and is the same each time.
+//! Shrinking: the result replays, is as simple as possible, and is the same each time.
 
 use std::sync::atomic::AtomicBool;
 
@@ -51,8 +51,8 @@ fn digests(trace: &Trace) -> (u64, Vec<u64>) {
     (trace.steps, trace.digests.clone())
 }
 
-/// What a diagram owes its reader: it fits a mail, says nothing twice, names the routines of the finding, and
-/// marks where it goes wrong, or says that this is a matter of the whole run.
+/// A good diagram fits a mail, says nothing twice, and names the routines of the finding. It marks the line at which it goes
+/// wrong, or says that the finding is about the whole run.
 #[track_caller]
 fn check_diagram(name: &str, world: &World<'_>, trace: &Trace, matters: &[(u64, u64)]) {
     let finding = &trace.findings[0];

@@ -1,4 +1,4 @@
-//! `mmsim test` and `mmsim merge`: what is told, in which format, from however many pieces.
+//! `mmsim test` and `mmsim merge`: the reports in each format, from one piece or from several shards.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn every_case_comes_out_as_it_is() {
     says(folder.path(), &[&doubt[..], &["--skip", "*/never-found"]].concat(), 0);
 }
 
-/// The lines that are wider than where there is no terminal, though a blank is left to break them at.
+/// The lines that are wider than the width without a terminal, although they have a blank at which they could be broken.
 fn too_wide(told: &str) -> Vec<&str> {
     let wide = told.lines().filter(|line| line.chars().count() > 80);
     wide.filter(|line| line.trim_end_matches('\\').split_whitespace().count() > 1).collect()
@@ -151,7 +151,8 @@ fn merged_shards_are_what_one_machine_says() {
     assert!(!folder.join("x.xml").exists());
 }
 
-/// A search is divided too: whether it is through, is cut by its budget, finds what it was to find, or what it was not.
+/// A search is divided too: one that does all, one that runs out of its budget, one that finds what is expected, and one that
+/// finds what is not.
 #[test]
 fn merged_searches_are_what_one_machine_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -366,7 +367,7 @@ fn junit_is_well_formed() {
     serde_json::from_str::<serde_json::Value>(&read(folder.path(), "out.json")).expect("a JSON document");
 }
 
-/// Times are for those who ask: they differ from call to call.
+/// Times are shown only if somebody asks for them, because they differ from call to call.
 #[test]
 fn junit_has_times_if_somebody_asks() {
     let folder = suite();

@@ -1,10 +1,10 @@
-//! The strategy `timed`: scenarios as they would go on a machine.
+//! The strategy `timed`: scenarios run as they would on a real machine.
 
 use crate::common::{mmsim, text};
 
 const VMSPLICE: [&str; 6] = ["run", "vmsplice-child-reads-parent", "--kernel", "v5.0", "--strategy", "timed"];
 
-/// A race whose window is as wide as a system call is met; its record needs no clock.
+/// A race whose window is as wide as a system call is found. Its record needs no clock.
 #[test]
 fn what_a_machine_would_show_is_found_and_replays() {
     let folder = tempfile::tempdir().expect("a temporary folder");

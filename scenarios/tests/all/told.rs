@@ -1,6 +1,6 @@
-//! What the user reads: each file in `told/` is a command line and, below it, the exact output.
+//! The texts that the user reads: each file in `told/` has a command line and, below it, the exact output.
 //!
-//! The same in every build profile and on every machine: the files are compared to the letter.
+//! The output is the same in every build profile and on every machine. The files are compared to the letter.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -102,7 +102,7 @@ fn a_line_says_whose_a_page_is_if_it_is_another_processs() {
 fn a_report_says_where_a_frame_was_allocated_and_freed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told/report-spec-ref-vs-reuse.txt");
     let text = std::fs::read_to_string(path).expect("a text file");
-    // The frame of the victim is freed by who unmaps, and allocated again by who reuses it.
+    // The thread that unmaps frees the frame of the victim, and another thread allocates it again.
     for (word, thread, routine) in
         [("Allocated by: CPU 2", "reuse", "do_anonymous_page"), ("Freed by: CPU 1", "zap", "tlb_flush_mmu")]
     {

@@ -1,4 +1,4 @@
-//! How Linux merges, splits and moves mappings: each fact of `tests/vma/` becomes a scenario, and comes out as it says.
+//! How Linux merges, splits and moves mappings: each fact of `tests/vma/` becomes a scenario, and the fact holds in it.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The address of page 0 of a fact.
 const BASE: u64 = 0x4000_0000;
 
-/// Where facts that only say an alignment have their source and their destination: at multiples of all alignments.
+/// The source and the destination of facts that say only an alignment. They are multiples of all alignments.
 const SOURCE: u64 = 0x5000_0000;
 const DESTINATION: u64 = 0x6000_0000;
 
@@ -19,7 +19,7 @@ const PAGE: u64 = 4096;
 /// The most pages that memory is given for.
 const MOST_PAGES: u64 = 4096;
 
-/// What becomes of a fact.
+/// The result for a fact.
 enum Translated {
     Scenario(Value),
     /// It needs something that is not there.
@@ -31,7 +31,7 @@ enum Translated {
 struct Program {
     parent: Vec<Value>,
     child: Vec<Value>,
-    /// The places of the operations that return something to check: whether in the child, which, and what may come.
+    /// The operations whose return value is checked: whether each is in the child, its place, and the values that it may return.
     returned: Vec<(bool, usize, Vec<i64>)>,
     values: Vec<Value>,
     pages: u64,
@@ -147,7 +147,7 @@ fn translate(fact: &Value) -> Translated {
         }
     }
     if fails {
-        // Which error it is, the fact does not say.
+        // The fact does not say which error it is.
         let (.., may) = program.returned.last_mut().expect("an operation");
         *may = vec![-22, -14, -12];
     }
@@ -233,7 +233,7 @@ fn mappings_are_as_linux_has_them() {
     assert_eq!(held, 22);
 }
 
-/// Both lists are told in words, wherever the operation stands.
+/// Both lists are given in words, wherever the operation stands.
 #[test]
 fn a_list_that_differs_is_told() {
     let expected = "expected mappings of 3 pages at buf rw";

@@ -1,4 +1,4 @@
-//! A device that was given pinned pages: direct I/O, RDMA.
+//! A device that uses pinned pages: direct I/O, RDMA.
 //!
 //! The device uses physical addresses. It has no translation, no fault and no store buffer. The CPU that asks for
 //! the transfer acts for the device.

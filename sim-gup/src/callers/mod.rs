@@ -1,4 +1,4 @@
-//! Who calls GUP: devices, pipes, rings, and those who look into other processes.
+//! The callers of GUP: devices, pipes, rings, and code that reads or writes the memory of other processes.
 
 mod coredump;
 mod device;

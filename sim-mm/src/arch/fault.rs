@@ -1,4 +1,4 @@
-//! `arch/x86/mm/fault.c`: from the exception to the handler, and back to the access.
+//! `arch/x86/mm/fault.c`: the way from the exception to the handler, and back to the access.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `arch/x86/kernel/idt.c`: which handler an interrupt has. And the code between two tasks.
+//! `arch/x86/kernel/idt.c`: the handler of each interrupt. The code that runs between two tasks is here too.
 
 use sim_core::{BoxFuture, TaskId, Vector};
 

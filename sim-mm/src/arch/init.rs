@@ -1,4 +1,4 @@
-//! `arch/x86/mm/init.c` and `arch/x86/kernel/cpu/common.c`: what the kernel sets the registers to when it boots.
+//! `arch/x86/mm/init.c` and `arch/x86/kernel/cpu/common.c`: the values that the kernel gives the registers when it boots.
 
 use sim_mmu::{Controls, Cr4, KeyRights};
 

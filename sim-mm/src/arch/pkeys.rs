@@ -1,8 +1,8 @@
-//! `arch/x86/mm/pkeys.c`: protection keys. A page has the key of its mapping, a task says in PKRU what it may do with pages
+//! `arch/x86/mm/pkeys.c`: protection keys. A page has the key of its mapping. A task says in PKRU what it may do with pages
 //! of each key.
 //!
-//! Keys are judged at each access, by the PKRU of whoever accesses. A mapping's key is in its flags, so that a fault can
-//! tell why it came; the copy in the entry is what the processor reads.
+//! Each access is judged by the key of the page and by the PKRU of the task that accesses. The key of a mapping is in its
+//! flags, so that a fault can tell why it came. The processor reads the copy in the entry.
 
 use sim_core::{BoxFuture, Routine, TaskId};
 use sim_mmu::KeyRights;

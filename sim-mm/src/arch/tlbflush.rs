@@ -1,4 +1,4 @@
-//! `arch/x86/include/asm/tlbflush.h`: what a CPU has loaded, and what a flush asks for.
+//! `arch/x86/include/asm/tlbflush.h`: what a CPU has loaded, and the request of a flush.
 
 use sim_core::{Shared, record};
 use sim_mmu::VirtAddr;

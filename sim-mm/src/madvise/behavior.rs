@@ -1,4 +1,4 @@
-//! The advices, as a table: their names, since when they are, and what they do with the flags of a mapping.
+//! The advices, as a table: their names, the releases that brought them, and what they do with the flags of a mapping.
 
 use crate::errno::Errno;
 use crate::release::Release;

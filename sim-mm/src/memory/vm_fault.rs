@@ -1,4 +1,4 @@
-//! `struct vm_fault`, and what faults are asked and answer.
+//! `struct vm_fault`, the flags of a fault, and its answers.
 
 use bitflags::bitflags;
 use sim_core::{Held, SpinLock};

@@ -1,4 +1,4 @@
-//! What a kernel is made of that can be switched: the tables of all its crates together.
+//! The safeguards and settings of a kernel: the tables of all its crates together.
 
 pub(crate) mod safeguard;
 pub(crate) mod setting;

@@ -1,4 +1,4 @@
-//! `include/linux/rmap.h`: what pages of private memory hang on.
+//! `include/linux/rmap.h`: the objects to which pages of private memory point.
 
 use sim_core::{Ref, RwSem, Shared, record};
 

@@ -1,9 +1,9 @@
 //! Locks of mappings: `vma_start_read()`, `vma_start_write()` and `lock_vma_under_rcu()`, of `mm/mmap_lock.c` since v6.16.
 //!
-//! A fault of user code looks its mapping up without `mmap_lock` and locks the mapping alone. Whoever changes a mapping
-//! holds `mmap_lock` for writing, waits until no fault holds the mapping, and notes the address space's count
-//! `mm_lock_seq` in it. As long as the two are equal no fault gets the lock. `mmap_write_unlock()` raises the count, and so
-//! lets go of all mappings at once.
+//! A fault of user code looks its mapping up without `mmap_lock`, and locks the mapping alone. Code that changes a mapping
+//! holds `mmap_lock` for writing. It waits until no fault holds the mapping. Then it notes the count `mm_lock_seq` of the
+//! address space in the mapping. As long as the two are equal, no fault gets the lock. `mmap_write_unlock()` raises the count,
+//! and so unlocks all mappings at once.
 
 use sim_core::{Gate, Op, OpKind};
 use sim_mmu::VirtAddr;

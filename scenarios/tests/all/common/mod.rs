@@ -28,8 +28,8 @@ pub(crate) fn fails(folder: &Path, args: &[&str], code: i32, says: &str) {
     assert!(stderr.contains(says), "{args:?} does not say {says:?}, but\n{stderr}");
 }
 
-/// Texts that stand in files, compared to the letter. With `SNAPSHOTS=overwrite` in the environment those that differ
-/// are written, to be read before they are committed.
+/// Expected texts that stand in files. They are compared to the letter. With `SNAPSHOTS=overwrite` in the environment, the
+/// texts that differ are written. Read them before you commit them.
 #[derive(Default)]
 pub(crate) struct Snapshots(Vec<String>);
 

@@ -1,4 +1,4 @@
-//! Licences of what the programs are made of.
+//! The licences of the packages of which the programs are made.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn packages() -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
     let Value::Array(packages) = metadata["packages"].take() else { panic!("packages are a list") };
-    // Those of the workspace come from nowhere else.
+    // The packages of the workspace have no other source.
     packages.into_iter().filter(|package| !package["source"].is_null()).collect()
 }
 

@@ -49,7 +49,7 @@ fn each_safeguard_is_consulted_at_exactly_one_place_and_decides_at_one() {
         let checked = places(format!("check!(cpu,{name},"));
         let asked = places(format!("cpu.has({name})")) + places(format!("cpu.consulted({name})"));
         assert_eq!(checked + asked, 1, "{} is consulted at {} places", safeguard.key, checked + asked);
-        // Orders and designs decide where they are reached; a check that is no `check!` has to say so.
+        // An order or a design decides wherever it is reached. A check that is not made by `check!` must say that it decided.
         let decided = checked + places(format!("cpu.decided({name})"));
         let decides = usize::from(safeguard.shape == Shape::Check);
         assert_eq!(decided, decides, "{} decides at {decided} places", safeguard.key);
@@ -113,7 +113,7 @@ fn modules_form_a_line() {
     }
 }
 
-/// What counts as use, and what does not.
+/// Tests of what counts as use, and what does not.
 #[test]
 fn a_circle_is_found_where_there_is_one() {
     let ways = |files: &[(&str, &str)]| -> Vec<String> {
@@ -131,7 +131,7 @@ fn a_circle_is_found_where_there_is_one() {
     ] {
         assert_eq!(ways(&[lib, ("a.rs", harmless), b]), [""; 0], "{harmless}");
     }
-    // What a parent defines is its own; what it passes on is not.
+    // An item that a parent defines belongs to the parent. An item that it re-exports does not.
     let child = ("a/c.rs", "use super::{A, D}; pub fn c(_: A, _: D) {}");
     let d = ("a/d.rs", "pub struct D;");
     let calls = "mod c; mod d; pub use d::D; pub struct A; pub fn a() { c::c(A, D) }";
