@@ -27,8 +27,8 @@ pub(crate) struct Args {
     effort: Effort,
     #[command(flatten)]
     records: Records,
-    /// Count runs by their outcomes: the values that operations read, and those of memory at the end. A search for all
-    /// schedules gives the whole set; how often it came to each says nothing.
+    /// Counts runs by their outcomes: the values that operations read, and those of memory at the end. A search for all
+    /// schedules gives all outcomes, but how many of its runs have each outcome means nothing.
     #[arg(long)]
     outcomes: bool,
 }

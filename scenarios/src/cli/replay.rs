@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Runs twice, and names the first event that differs.
     #[arg(long, conflicts_with_all = ["prefix", "cycles"])]
     check_determinism: bool,
-    /// Also shows what each CPU's cycles went to, at a processor's prices.
+    /// Also shows what the cycles of each CPU are spent on, with the costs of a processor.
     #[arg(long)]
     cycles: bool,
     /// The processor: zen5, skylake, golden-cove, or the path of a profile.

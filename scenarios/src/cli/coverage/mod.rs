@@ -28,8 +28,8 @@ pub(crate) struct Args {
     /// Every scenario of the library.
     #[arg(long, conflicts_with = "scenarios")]
     library: bool,
-    /// Only this case of each scenario; other options then change it. Without it every case is surveyed, or, if
-    /// other options change the kernel or the machine, the scenario as they make it.
+    /// Surveys only this case of each scenario, with the changes of other options. Without it every case is surveyed. If
+    /// other options change the kernel or the machine, the scenario with these changes is surveyed instead.
     #[arg(long)]
     case: Option<String>,
     /// Names the lines that were never stepped.

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Tries every choice instead of a sample of them.
     #[arg(long)]
     exhaustive: bool,
-    /// Runs a program that are sampled, or at most made when exhaustive.
+    /// The number of runs of each program: the size of a sample, or the most runs of an exhaustive search.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     runs: Option<u64>,
     /// The first seed of a sample.

@@ -22,7 +22,7 @@ enum Command {
     Translate(translate::Args),
     /// Shows one walk, entry by entry, with the rule that decides at each.
     Walk(walk::Args),
-    /// Runs programs on the translation caches: which outcomes do they have, which may they have?
+    /// Runs programs on the translation caches, and compares their outcomes with those that are allowed.
     Litmus(litmus::Args),
     /// Latency of a pointer chase against the size of its working set.
     Chase(chase::Args),

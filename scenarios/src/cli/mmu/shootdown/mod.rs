@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// more than 16 numbers goes by powers of two.
     #[arg(long, value_name = "LIST", default_value = "1..64", value_parser = cpus)]
     cpus: Numbers,
-    /// Numbers of pages that are flushed: 1 to 64, in the same way, with 33 and 34: above 33 the kernel flushes
-    /// everything.
+    /// Numbers of pages that are flushed: 1 to 64, written in the same way. A range of more than 16 numbers also has 33
+    /// and 34, because above 33 pages the kernel flushes everything.
     #[arg(long, value_name = "LIST", default_value = "1..64", value_parser = pages)]
     pages: Numbers,
     /// Takes every N-th number of a range, however many it has.
