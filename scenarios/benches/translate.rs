@@ -1,4 +1,4 @@
-//! Cases a second, and where their time goes.
+//! Measures how many cases are answered in a second, and what takes the time.
 //!
 //! `cargo bench -p mmsim --bench translate`. Without `--bench`, as under `cargo test --benches`, it takes
 //! one short round and only shows that everything runs. The cases are those of `tests/mmu/`, on one thread.
@@ -80,7 +80,7 @@ fn main() {
         text.len() / lines.len()
     });
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); passes.len()];
-    // Round by round, since machines are noisy.
+    // The measurements take turns round by round, because machines are noisy.
     for _ in 0..rounds {
         for ((_, pass), times) in passes.iter_mut().zip(&mut times) {
             let (start, mut count) = (Instant::now(), 0);

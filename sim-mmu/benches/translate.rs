@@ -1,5 +1,5 @@
-//! What a translation costs on the host: an access that hits the TLB, one that walks, and the plain
-//! translation, against four dependent loads.
+//! The cost of a translation on the host: of an access that hits the TLB, of an access that walks, and of the plain
+//! translation. Each is compared with four dependent loads.
 //!
 //! `cargo bench -p sim-mmu --bench translate`. Without `--bench`, as under `cargo test --benches`, it takes
 //! one short round and only shows that everything runs. One name after `--bench` runs that measurement
@@ -123,7 +123,7 @@ impl<'a> Measured<'a> {
         start.elapsed()
     }
 
-    /// Finds, and so warms up, how often it is done in `slice`.
+    /// Finds out how often it is done in `slice`. This also warms up.
     fn calibrate(&mut self, slice: Duration) {
         while self.time() < slice {
             self.batch *= 2;
@@ -176,7 +176,7 @@ fn main() {
         }),
         Measured::new("translate, 4 levels", None, |va| translated(&mut plain, &controls4, va)),
         Measured::new("translate, 5 levels", None, |va| translated(&mut plain5, &controls5, va)),
-        // A step of its own, as each level of a walk is, and the touch of the word at its end.
+        // One step, as each level of a walk is one, and as the touch of the word at its end is one.
         Measured::new("load, no translation", None, move |va| {
             let cell = loader.mmu.phys.entry(Pfn(FIRST_DATA + va.vpn().0), 0);
             black_box(drive(pin!(loader.load(cell))));

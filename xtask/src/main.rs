@@ -1,4 +1,4 @@
-//! `cargo xtask TASK`: what those who work on the project run.
+//! `cargo xtask TASK`: tasks for people who work on the project.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to whoever runs it")]
 
 mod mutants;
@@ -32,7 +32,7 @@ fn runs(program: &str, args: &[&str]) -> bool {
     }
 }
 
-/// Asks cargo-deny for some of its judgements; `false` if one of them is against a dependency, or could not be made.
+/// Asks cargo-deny for some of its checks. `false`, if a check finds something wrong with a dependency, or if it cannot be made.
 fn deny(cargo: &impl Fn(&[&str]) -> bool, parts: &[&str]) -> bool {
     let passed = cargo(&[&["deny", "--workspace", "check"], parts].concat());
     if !passed {

@@ -1,4 +1,4 @@
-//! `cargo xtask shards`: a suite in one piece, by GNU parallel and by a Slurm array; all must say the same.
+//! `cargo xtask shards`: runs a suite in one piece, by GNU parallel and by a Slurm array. All must give the same results.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// How many pieces.
+/// The number of shards.
 const SHARDS: u32 = 4;
 
 /// Scenarios of every verdict, and the library.
@@ -19,7 +19,7 @@ const FORMATS: &[&str] = &["text", "json", "jsonl", "ktap", "junit"];
 /// How long the Slurm daemons may take to be ready, in tenths of a second.
 const PATIENCE: u32 = 300;
 
-/// Compares all ways; `true` if none differs. A way whose programs are not installed is skipped, and said.
+/// Compares all ways. `true`, if none differs. If the programs for a way are not installed, it is skipped, with a message.
 pub(crate) fn run(cargo: &str) -> io::Result<bool> {
     let mmsim = build(cargo)?;
     let folder = mmsim.with_file_name("shards");
@@ -85,7 +85,7 @@ impl Way<'_> {
 /// The recipe of docs/ci.md for GNU parallel.
 fn parallel(way: &Way<'_>, parts: &Path) -> io::Result<()> {
     let numbers: Vec<String> = (1..=SHARDS).map(|number| number.to_string()).collect();
-    // The exit code counts the shards in which something failed, which is not of interest here.
+    // The exit code counts the shards in which something failed. It does not matter here.
     Command::new("parallel").args(["--will-cite", &way.shard("{}", parts), ":::"]).args(numbers).output()?;
     Command::new("sh").args(["-c", &way.merge("parallel", parts)]).output().map(drop)
 }

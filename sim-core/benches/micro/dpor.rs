@@ -1,4 +1,4 @@
-//! Exhaustive exploration: sim-core's search against one written by hand, and against GenMC.
+//! Exhaustive exploration: compares the search of sim-core with one that is written by hand, and with GenMC.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const SHAPES: [Shape; 4] = [
     Shape { pages: 4, threads: 3, complete: 65_536, timed: true, genmc: Some(1e6 / 29.0) },
 ];
 
-/// How many times the twin's executions a second sim-core is to make: at most 2.5 times its time a step.
+/// The goal: the executions a second of sim-core as a multiple of the twin's. A step may take 2.5 times as long as the twin's.
 const TWIN: f64 = 0.4;
 
 /// The same for GenMC.
@@ -69,7 +69,7 @@ fn check(shape: &Shape) {
     assert_eq!(TwinDpor::new(pages, threads).search(), work, "{pages} pages, {threads} threads: the twin");
 }
 
-/// Runs all that is to be run; answers what was done, and in how many steps.
+/// Runs the whole search. Answers what was done, and in how many steps.
 fn search(model: &Model, reduction: Reduction) -> (Tally, u64) {
     let core = &model.core;
     core.set_source(Source::Systematic(Box::new(Search::new(core, reduction, None))));
@@ -92,7 +92,7 @@ fn time(shape: &Shape, rounds: usize, slice: Duration, verdict: fn(Spread, f64) 
     let &Shape { pages, threads, complete, genmc, .. } = shape;
     let model = Model::new(pages, threads, true);
     let mut twin = TwinDpor::new(pages, threads);
-    // What an engine is asked for are whole searches: so each round is the same work.
+    // An engine always does whole searches, so each round is the same work.
     let mut engines = [
         Engine::new("sim-core", |_, searches| (0..searches).map(|_| search(&model, Reduction::Sources).1).sum()),
         Engine::new("twin", |_, searches| (0..searches).map(|_| twin.search().steps).sum()),

@@ -1,4 +1,4 @@
-//! Executions to the first violation, guard off.
+//! The number of executions up to the first violation, with the guard off.
 
 use sim_core::Executor;
 use sim_core::source::{Pct, Pos, Random, Source, Sticky};

@@ -12,8 +12,8 @@ use crate::program::{Program, word};
 
 word!(AtomicU64);
 
-/// Runs `executions` executions, searching from the start again where the search ends before;
-/// answers the steps of all of them.
+/// Runs `executions` executions. If the search ends before, it begins again from the start. Answers the steps of all of
+/// them.
 pub(crate) fn run(pages: u32, threads: usize, executions: u64) -> u64 {
     let steps = Arc::new(Counter::new(0));
     let done = Arc::new(Counter::new(0));

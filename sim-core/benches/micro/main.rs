@@ -1,4 +1,4 @@
-//! sim-core against Shuttle, Loom and state machines written by hand, on the same steps.
+//! Compares sim-core with Shuttle, with Loom and with state machines that are written by hand. All take the same steps.
 //!
 //! `cargo bench -p sim-core --bench micro`. Without `--bench`, as under `cargo test --benches`, it
 //! takes one short round and only shows that everything runs.
@@ -64,7 +64,7 @@ fn main() {
     dpor::compare(rounds, slice, verdict);
 }
 
-/// The twin must take the same decisions to the same end.
+/// With the same decisions, the twin must come to the same end.
 fn check_twin(shape: &Shape, guard: bool) {
     let model = Model::new(shape.pages, shape.threads, guard);
     let mut executor = Executor::new(&model.core, &model);

@@ -1,4 +1,4 @@
-//! Interleaved timing: machines are noisy, so engines are compared round by round.
+//! Interleaved timing. Machines are noisy, so the engines take turns, and each round is compared by itself.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ struct Round {
     steps_per_execution: f64,
 }
 
-/// The middle and the ends of some figures.
+/// The median of some figures, the smallest and the largest.
 #[derive(Clone, Copy)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -48,7 +48,7 @@ impl<'a> Engine<'a> {
         (elapsed, steps)
     }
 
-    /// Finds, and so warms up, how many executions fill `slice`.
+    /// Finds out how many executions fill `slice`. This also warms up.
     fn calibrate(&mut self, slice: Duration) {
         loop {
             let (elapsed, _) = self.time();
@@ -94,7 +94,7 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// The middle, and between which ends.
+/// Shows the median, with the smallest and the largest.
 pub(crate) fn show(ratio: Spread) -> String {
     format!("{:>7.2} ({:.2} to {:.2})", ratio.median, ratio.min, ratio.max)
 }

@@ -1,5 +1,5 @@
-//! The micro-model as a program of ordinary threads, written once for the checkers that have their
-//! own atomics. In each, the main thread spawns all of them and joins them.
+//! The micro-model as a program of ordinary threads. It is written once for all checkers that have their own atomics. In
+//! each checker, the main thread spawns all threads and joins them.
 
 /// A checker's atomic word, sequentially consistent.
 pub(crate) trait Word: Send + Sync + 'static {
@@ -7,7 +7,7 @@ pub(crate) trait Word: Send + Sync + 'static {
     fn load(&self) -> u64;
     fn store(&self, value: u64);
     fn swap(&self, value: u64) -> u64;
-    /// Answers what was there.
+    /// Answers the old value.
     fn cmpxchg(&self, expected: u64, new: u64) -> u64;
     fn decrement(&self) -> u64;
 }

@@ -1,4 +1,4 @@
-//! The micro-model as state machines written by hand: what an engine without any generality does.
+//! The micro-model as state machines that are written by hand. It shows what an engine could reach that runs nothing else.
 //!
 //! It draws the decisions that `sim_core::source::Random` draws, so a seed means the same run in both.
 
@@ -256,7 +256,7 @@ impl Twin {
     }
 }
 
-/// The thread at place `chosen` of those in `live`: `last` first if it is among them, then in order.
+/// The thread at place `chosen` among those in `live`. If `last` is one of them, it comes first. The others follow in order.
 fn nth(live: u64, last: usize, chosen: u32) -> usize {
     let mut rest = live & !(1 << last);
     let mut skip = chosen;

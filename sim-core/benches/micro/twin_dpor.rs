@@ -1,8 +1,9 @@
-//! Exhaustive exploration of the hand-written state machines: what a search without any generality costs.
+//! Exhaustive exploration of the state machines that are written by hand. It shows the cost of a search that can do
+//! nothing else.
 //!
-//! Source sets with sleep sets, as in `sim_core::systematic`, for at most four threads of which none ever
-//! waits and each step of which touches one word. It makes the decisions that sim-core makes, so both run
-//! the same executions in the same order, each from the start.
+//! It uses source sets with sleep sets, as `sim_core::systematic` does. It serves for at most four threads that never wait,
+//! and for steps that touch one word each. It makes the same decisions as sim-core. So both run the same executions in the
+//! same order, each from the start.
 
 use crate::twin::{Access, Twin};
 
@@ -11,7 +12,7 @@ const NONE: u8 = u8::MAX;
 
 /// Threads, a bit each.
 type Set = u8;
-/// Of each thread, the number of its steps that happened before, and itself.
+/// For each thread, the number of its steps that happened before a step. The step itself counts too.
 type Clock = [u8; THREADS];
 
 /// A state of the run at hand.
@@ -122,7 +123,7 @@ impl TwinDpor {
         }
     }
 
-    /// Adds the state at hand, with one thread to try there; `None` if all of them sleep.
+    /// Adds the present state, with one thread to try there. `None`, if all of them sleep.
     fn open(&mut self, live: Set) -> Option<Node> {
         let mut node =
             Node { live, backtrack: 0, done: 0, asleep: 0, sleepers: [Access::default(); THREADS], thread: 0 };
@@ -146,7 +147,7 @@ impl TwinDpor {
         Some(node)
     }
 
-    /// Adds the step that follows the last state, and sees to the reversal of its races.
+    /// Adds the step that follows the last state, and makes sure that its races are reversed.
     fn push(&mut self, thread: u8, access: Access) {
         let id = self.events.len() as u8;
         let before = self.last[usize::from(thread)];
@@ -162,7 +163,7 @@ impl TwinDpor {
             let event = &self.events[usize::from(at)];
             if access.conflicts(event.access) && !event.is_before(&clock) {
                 clock.iter_mut().zip(event.clock).for_each(|(mine, theirs)| *mine = (*mine).max(theirs));
-                // The later happens not before the earlier, so there is one of each thread at most.
+                // An event that happened before a later one is no race. So there is at most one event of each thread.
                 races[found] = at;
                 found += 1;
             }
@@ -178,7 +179,7 @@ impl TwinDpor {
         }
     }
 
-    /// Sees to it that a run is tried in which the last event comes before `first`.
+    /// Makes sure that a run is tried in which the last event comes before `first`.
     fn reverse(&mut self, first: usize) {
         let node = &mut self.nodes[first];
         let covered = node.backtrack | node.asleep;
@@ -187,7 +188,7 @@ impl TwinDpor {
         let mut begun = [NONE; THREADS];
         let (earlier, rest) = self.events[first..].split_first().expect("a race has a first event");
         for (i, event) in rest.iter().enumerate() {
-            // The last is the race's second: it comes along though it happens after the first.
+            // The last event is the second of the race. It belongs to the reversed run, although it happens after the first.
             if i + 1 < rest.len() && earlier.is_before(&event.clock) {
                 continue;
             }

@@ -12,7 +12,7 @@ const FREE: u64 = 0;
 const VICTIM: u64 = 1;
 const OTHER: u64 = 2;
 
-/// The shared words: one table of each level, and of each page its entry and its frame's state.
+/// The shared words: one table of each level, and for each page its entry and the state of its frame.
 pub struct Model {
     /// Executes it.
     pub core: Core,

@@ -1,4 +1,4 @@
-//! A CPU's clock: each operation costs what its kind costs, on the CPU that performs it.
+//! The clock of a CPU: each operation adds the cost of its kind to the clock of the CPU that performs it.
 
 use crate::common::{Machine, W, X, Y, sc};
 use sim_core::{Config, CpuId, Gate, Loc, Op, OpKind, SpinLock, Vector};

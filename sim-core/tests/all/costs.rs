@@ -1,4 +1,4 @@
-//! A cost model: it is told of every cycle that a clock advances by, and nobody is ahead of whom he waits for.
+//! A cost model: it hears of every cycle by which a clock advances. A CPU is never earlier than another for which it waits.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use crate::common::{Machine, W, X, Y, Z, sc, tso};
 use sim_core::source::{Random, Source};
 use sim_core::{Config, Core, Costs, CpuId, Gate, Op, OpKind, SpinLock, Vector};
 
-/// Every operation costs 100 cycles, waiting nothing; interrupts arrive after 1000.
+/// Every operation costs 100 cycles, and waiting costs nothing. Interrupts arrive after 1000 cycles.
 #[derive(Default)]
 struct Flat {
     told: RefCell<Vec<u64>>,
@@ -71,7 +71,7 @@ fn without_a_model_operations_cost_what_their_kind_does() {
     assert_eq!(machine.run(|m, _| clock(m, 0)), 3);
 }
 
-/// CPU 1 takes the lock when CPU 0 has let it go, which was at 400.
+/// CPU 1 takes the lock when CPU 0 has released it, which was at 400.
 #[test]
 fn a_lock_is_not_taken_before_it_is_free() {
     let (machine, _) = costed(
@@ -95,7 +95,7 @@ fn a_lock_is_not_taken_before_it_is_free() {
     assert_eq!(machine.run_with(Source::First), "500");
 }
 
-/// A semaphore is handed over, or free: either way it was let go at 200.
+/// A semaphore is handed over, or it is free. In both cases it was released at 200.
 #[test]
 fn a_semaphore_is_not_taken_before_it_is_free() {
     for wait_first in [false, true] {
@@ -143,7 +143,7 @@ fn an_interrupt_arrives_and_is_answered() {
     assert_eq!(*costs.told.borrow(), [1330, 1337]);
 }
 
-/// A grace period ends when the last CPU was seen outside: its callback is not called before.
+/// A grace period ends when the last CPU was seen outside of sections. Its callback is not called before.
 #[test]
 fn a_callback_runs_when_its_grace_period_has_ended() {
     let (machine, _) = costed(
@@ -168,7 +168,7 @@ fn a_callback_runs_when_its_grace_period_has_ended() {
     assert!(clock(&machine, 0) >= 337, "{}", clock(&machine, 0));
 }
 
-/// Under TSO too, whatever the order: the model was told of all cycles, in every run anew.
+/// Under TSO too, in any order, the model hears of all cycles. It begins anew in every run.
 #[test]
 fn the_model_is_told_of_every_cycle() {
     for config in [sc(3), tso(3)] {

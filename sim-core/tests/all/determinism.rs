@@ -1,4 +1,4 @@
-//! A run is a function of its decisions, and a rewind takes all of it back.
+//! A run is a function of its decisions, and a rewind takes back everything that it did.
 
 use crate::common::reference::{Move, Program, Reference, cases, instr, memory_model};
 use crate::common::{Machine, WORDS, X, Y, Z, answers, sc, tso};
@@ -69,7 +69,7 @@ const PROGRAMS: [(&str, Built); 4] = [
     ("sleeping, tso", || sleeping(tso(2))),
 ];
 
-/// All that can be told of a run.
+/// Everything that can be observed of a run.
 #[derive(Clone, Debug, PartialEq)]
 struct Run {
     trace: String,
@@ -206,7 +206,7 @@ fn a_strict_replay_of_another_program_diverges() {
         let trace = machine.run_with(Source::Replay(Replay::lenient(record.to_vec())));
         assert_eq!((replayed(&machine).0, trace), (None, String::new()), "a lenient replay of {loads:?}");
     }
-    // What is no longer asked for shows in the number of decisions taken.
+    // The number of decisions taken shows that some decisions were not asked for.
     let machine = loading(&[1, 3]);
     machine.run_with(Source::Replay(Replay::strict(record.to_vec())));
     assert_eq!(replayed(&machine), (Some(Divergence { decision: 1, expected: Some(2), actual: 0 }), 1));

@@ -1,4 +1,4 @@
-//! A search in units ends in the same ways as one in one piece, whoever does a unit and when.
+//! A search in units has the same ends as a search in one piece, whichever thread does a unit, and at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,9 +66,8 @@ fn first_steps<'m, P: Platform<'m>, E>(
     }
 }
 
-/// Does a search in units of `size` runs. `eager` does each as soon as it is given out, so far ahead of when it
-/// counts; else it is done when its result is due. Answers what was done, and the ends in the order in which
-/// they count.
+/// Does a search in units of `size` runs. If `eager`, each unit is done as soon as it is given out, long before it counts.
+/// Otherwise it is done when its result is due. Answers what was done, and the ends in the order in which they count.
 fn divided<E>(size: u64, eager: bool, perform: impl Fn(Unit) -> (Done, Vec<E>)) -> (Tally, Vec<E>) {
     done_in_units(Division::new(size, u64::MAX), eager, perform)
 }
@@ -97,7 +96,7 @@ fn done_in_units<E>(
     (division.tally(), ends)
 }
 
-/// The same for a random program.
+/// Does such a search for a random program.
 fn program_divided(program: &Program, reduction: Reduction, size: u64, eager: bool) -> (Tally, Vec<End>) {
     divided(size, eager, |unit| {
         let machine = machine(program);
@@ -105,7 +104,7 @@ fn program_divided(program: &Program, reduction: Reduction, size: u64, eager: bo
     })
 }
 
-/// The same, cut into the subtrees so many steps from the start, of which the last is done first.
+/// Does such a search, cut into the subtrees that begin so many steps from the start. The last subtree is done first.
 fn program_cut(program: &Program, depth: usize, size: u64) -> (u64, Vec<End>) {
     let first = machine(program);
     let (tally, mut all, subtrees) =
@@ -154,7 +153,7 @@ proptest! {
         }
     }
 
-    /// Where nothing is left out, each interleaving is run exactly once.
+    /// If nothing is left out, each interleaving is run exactly once.
     #[test]
     fn every_interleaving_once(program in programs()) {
         let Some((every, all)) = ends(&program, Reduction::None, None) else { return Ok(()) };
@@ -200,7 +199,7 @@ fn every_trace_once_in_subtrees() {
     }
 }
 
-/// A search of so many runs at most has so many, if there is enough to do, however it is divided.
+/// A search with a limit on its runs makes exactly so many, if there is enough to do, however it is divided.
 #[test]
 fn runs_at_most() {
     for size in [1, 7, 1_000] {

@@ -1,4 +1,4 @@
-//! What once went wrong: cases at the edges of several parts at a time.
+//! Cases that once went wrong, because several parts meet in them.
 
 use crate::common::{Machine, W, X, Y, Z, answers, in_order, sc, tso, word};
 use sim_core::rcu::RcuRules;
@@ -33,7 +33,7 @@ fn pct_and_pos_make_progress_with_two_user_tasks() {
     assert_eq!(stuck, 0, "of 200 runs of four accesses do not end within 100,000 steps");
 }
 
-/// Under TSO, whoever gets a semaphore sees what was stored while it was held.
+/// Under TSO, a task that gets a semaphore sees everything that was stored while it was held.
 #[test]
 fn a_released_semaphore_shows_what_was_done_under_it() {
     let machine = (0..2).fold(Machine::new(tso(2)), |machine, cpu| {
@@ -127,7 +127,7 @@ fn a_stuck_handler_is_no_completion() {
     machine.run(|_, outcome| assert!(!matches!(outcome, Outcome::Completed), "{outcome:?}"));
 }
 
-/// A lock taken with interrupts on and again in a handler: what is named is what the handler waits for.
+/// A lock is taken with interrupts on, and again in a handler. The deadlock names the lock for which the handler waits.
 #[test]
 fn a_deadlock_shows_what_is_waited_for() {
     let lock = SpinLock(W.loc());
@@ -227,7 +227,7 @@ fn a_failed_try_lock_is_an_event() {
     assert_eq!(accesses, 2, "a store and a locked operation");
 }
 
-/// So is the step at which a semaphore's waiter gets it.
+/// The step at which a waiter gets a semaphore is logged and digested too.
 #[test]
 fn getting_a_semaphore_is_an_event() {
     let machine = (0..2)
@@ -285,7 +285,7 @@ fn a_bounded_run_goes_on() {
     assert!(matches!(executor.run(10), Outcome::Completed));
 }
 
-/// At the bound no decision is asked for that is not carried out.
+/// At the bound on steps, no decision is asked for, because it would not be carried out.
 #[test]
 fn a_bounded_run_keeps_what_it_did() {
     let machine = (0..2).fold(Machine::new(sc(2)), |machine, cpu| {
@@ -455,7 +455,7 @@ fn pct_and_pos_reach_each_task() {
     }
 }
 
-/// A store buffer is finite: a CPU that stores on and on makes room by draining, and a search copes with it.
+/// A store buffer is finite. A CPU that goes on storing drains it to make room. A search can handle that.
 #[test]
 fn more_stores_than_a_buffer_holds() {
     const STORES: u64 = 2_500;

@@ -1,4 +1,4 @@
-//! The event log: what happened, where in memory and where in the code, in the order in which it did.
+//! The event log: what happened, where in memory and where in the code, and in which order.
 
 use crate::common::{Machine, W, X, Y, sc, tso};
 use sim_core::source::{Replay, Source};
@@ -20,7 +20,7 @@ fn show(m: &Machine, (cpu, event): &(CpuId, Event)) -> String {
     format!("{cpu} {what}")
 }
 
-/// The log of the run in which each decision is the first, but for those given.
+/// The log of the run in which each decision is the first, except for the given ones.
 fn log(machine: Machine, decisions: &[(u32, u32)]) -> Vec<String> {
     let machine = machine.logged();
     machine.core.set_source(Source::Replay(Replay::lenient(decisions.to_vec())));
@@ -68,7 +68,7 @@ fn accesses() {
     assert_eq!(log(machine, &[]), expected);
 }
 
-/// The log has a store when it is made, with the value that is to be, and once more when it drains.
+/// The log has a store twice: when it is made, with the value that the word will have, and when it drains.
 #[test]
 fn buffered_stores() {
     let machine = Machine::new(tso(1)).task(0, |_, cpu| {
@@ -157,7 +157,7 @@ fn places() {
     assert_eq!(lines, (FIRST..FIRST + 11).map(|line| (file!(), line)).collect::<Vec<_>>());
 }
 
-/// So is what a blocked task waits to do.
+/// The place of an access for which a blocked task waits is in the simulated code too.
 #[test]
 fn places_of_blocked_tasks() {
     let machine = Machine::new(sc(1)).task(0, |_, cpu| {

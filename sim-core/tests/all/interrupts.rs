@@ -1,5 +1,5 @@
-//! Interrupts: when they are taken, in which order, on top of what, and what waiting for another
-//! CPU's handler comes to.
+//! Interrupts: when they are taken, in which order, and what they interrupt. Also what happens when a CPU waits for the
+//! handler of another.
 
 use crate::common::{Machine, X, Y, in_order, sc, word};
 use sim_core::{Cpu, CpuId, Gate, Op, OpKind, Vector};
@@ -117,7 +117,7 @@ fn the_mode_is_restored() {
     machine.traces().is_exactly("where the interrupt falls", ["irq7 a", "a irq7"]);
 }
 
-/// The handler makes true what the task below it waits for, sleeping or not.
+/// The handler makes the condition true for which the task below it waits, sleeping or not.
 #[test]
 fn on_top_of_a_waiting_task() {
     for sleeps in [false, true] {

@@ -15,7 +15,7 @@ struct Litmus {
     finals: &'static [Shared<u64>],
     /// All outcomes under sequential consistency.
     sc: &'static [&'static [u64]],
-    /// Those that TSO adds.
+    /// The outcomes that TSO adds.
     tso: &'static [&'static [u64]],
 }
 
@@ -218,7 +218,7 @@ fn stores_reach_all_others_at_once() {
     }
 }
 
-/// Interleavings are told apart by who goes next, and each is gone through once.
+/// Two interleavings differ if another CPU goes next somewhere. Each is run once.
 #[test]
 fn as_many_interleavings_as_there_are() {
     for (loads, interleavings) in [(&[2, 2][..], 6), (&[3, 2], 10), (&[4, 4], 70), (&[2, 2, 2], 90), (&[5], 1)] {

@@ -1,5 +1,5 @@
-//! Spinlocks, semaphores and sequence counts: who excludes whom, who waits for whom, and what a
-//! waiter's CPU does meanwhile.
+//! Spinlocks, semaphores and sequence counts: who excludes whom, who waits for whom, and what the CPU of a waiter does
+//! meanwhile.
 
 use crate::common::{Explored, Machine, W, X, Y, Z, in_order, sc, tso, word};
 use sim_core::{Config, Event, Gate, OpKind, Outcome, SeqCount, SpinLock};
@@ -159,8 +159,8 @@ fn writers_exclude_and_readers_share() {
     in_roles(&[Reader, Reader]).traces().is_exactly("two readers", both_ways);
 }
 
-/// Of two that ask, if one is a writer, he who asked first comes in first: a waiting writer holds
-/// back later readers, and a waiting reader later writers.
+/// If two tasks ask and one is a writer, the one that asked first comes in first. A waiting writer holds back later
+/// readers, and a waiting reader holds back later writers.
 #[test]
 fn a_semaphore_is_fair() {
     for roles in [&[Reader, Writer, Reader][..], &[Writer, Reader, Writer], &[Writer, Writer, Writer]] {
@@ -203,7 +203,7 @@ fn a_downgrade_lets_readers_in() {
     with_both.never("somebody writes between", |trace| in_order(trace, &["w0-", "w1+", "r0+"]));
 }
 
-/// Readers that were in line at the downgrade come in by it: the holder waits for them inside.
+/// Readers that are in line at the downgrade come in by it. To show that, the holder waits for them inside.
 #[test]
 fn a_downgrade_wakes_readers() {
     let machine = (1..3).fold(Machine::new(sc(3)), |machine, n| {
@@ -278,7 +278,7 @@ fn a_spinlock_waiter_keeps_its_cpu() {
     waiter_with_neighbour(false).traces().is_exactly("with a spinlock", ["deadlock(0 2)"]);
 }
 
-/// A reader whose two counts are equal and even has seen the words as no writer was among them.
+/// If the two counts of a reader are equal and even, no writer changed the words while it read them.
 #[test]
 fn a_sequence_count_tells_of_writers() {
     const SEQ: SeqCount = SeqCount(Z);

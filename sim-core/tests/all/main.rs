@@ -1,4 +1,4 @@
-//! The tests of execution: one program, a module a subject.
+//! The tests of execution: one program, with a module for each subject.
 
 mod clocks;
 mod common;

@@ -1,5 +1,5 @@
-//! The micro-model (`sim-core-testing`): the numbers of interleavings and of Mazurkiewicz
-//! traces that other checkers have for it, and the violation that its guard prevents.
+//! The micro-model (`sim-core-testing`): it has the numbers of interleavings and of Mazurkiewicz traces that other checkers
+//! count, and the violation that its guard prevents.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ fn all(model: &Model) -> Explored<bool> {
     explore(&model.core, || model.run(&mut executor))
 }
 
-/// Shared accesses are the steps: a failed compare-and-swap is one, and so is that which retries.
+/// Shared accesses are the steps. A compare-and-swap that fails is a step, and so is the one that tries again.
 #[test]
 fn all_interleavings() {
     for (pages, threads, interleavings) in [(1, 2, 299), (1, 3, 4_026)] {

@@ -1,4 +1,4 @@
-//! Whatever is left out stands for what was run: random programs end in the same ways under every reduction.
+//! A schedule that is left out has the end of one that was run: random programs have the same ends under every reduction.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ enum Act {
     Claim(u32, u64),
     /// Reads and writes a word under a spinlock.
     Locked(u32),
-    /// The same with interrupts off.
+    /// Reads and writes a word under a spinlock, with interrupts off.
     LockedIrqOff(u32),
     TryLock(u32),
     /// Interrupts another CPU under the spinlock, and waits there until an interrupt was taken.
@@ -232,9 +232,9 @@ proptest! {
     }
 }
 
-/// After CPU 1's first step CPU 0 sleeps, so the run in which CPU 1 takes the lock next is given up while CPU 2 waits
-/// for that lock with interrupts off. That CPU 2 takes it first must be tried from there: only then does CPU 1 come to
-/// write what CPU 0 adds to.
+/// After the first step of CPU 1, the lane of CPU 0 sleeps. So the run in which CPU 1 takes the lock next is given up, while
+/// CPU 2 waits for the lock with interrupts off. From there, the run in which CPU 2 takes the lock first must be tried,
+/// because only in that run CPU 1 writes the word to which CPU 0 adds.
 #[test]
 fn a_lock_that_is_awaited_where_a_run_is_given_up_is_taken_first_elsewhere() {
     let program = Program {

@@ -1,4 +1,4 @@
-//! Where decisions come from: each source answers within bounds, and as it says that it does.
+//! The sources of decisions: each answers within bounds, and in the way that it describes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +69,8 @@ proptest! {
         }
     }
 
-    /// ChaCha8, keyed with the bytes of the seed; the high word of the product. With store buffers that is so in the runs
-    /// without patience; the others draw again where a drain comes up.
+    /// ChaCha8 with the bytes of the seed as its key, and the high word of the product. With store buffers this holds for the
+    /// runs without patience. The other runs draw again if a drain is drawn.
     #[test]
     fn random_draws_once_a_decision(seed in any::<u64>(), buffers in any::<bool>()) {
         let (machine, seed) =
@@ -149,13 +149,13 @@ fn sticky_stays_seven_times_out_of_eight() {
     assert!((0.865..0.885).contains(&share), "stayed {stayed} of {all} times");
 }
 
-/// How often the trace goes from a CPU to another though it says the first again later.
+/// How often the trace goes from a CPU to another although the first CPU comes again later.
 fn preemptions(trace: &str) -> usize {
     let said: Vec<_> = trace.split(' ').collect();
     (1..said.len()).filter(|&n| said[n - 1] != said[n] && said[n..].contains(&said[n - 1])).count()
 }
 
-/// At depth d, whoever has the highest priority runs on but for d - 1 changes.
+/// At depth d, the actor with the highest priority goes on, except for d - 1 changes.
 #[test]
 fn pct_preempts_at_its_change_points_only() {
     let machine = stepping(sc(3), 6);
@@ -179,9 +179,9 @@ fn last_of_2200(first: Vec<Instr>, second: Instr, source: fn(u64) -> Source) -> 
     (0..2_200).filter(is_last).count()
 }
 
-/// Twenty steps that race with nothing count as one place for the store: it is behind them and the
-/// load that it races with in one of 22 runs, when their priorities are all above its own. But
-/// among twenty stores, a load has twenty places. A random walk sees no difference.
+/// Twenty steps that race with nothing count as one place for the store. It comes after them and after the load with which
+/// it races in one of 22 runs: when all their priorities are above its own. But among twenty stores, a load has twenty
+/// places. A random walk sees no difference.
 #[test]
 fn pos_orders_races_rather_than_steps() {
     let no_race = || std::iter::repeat_n(Load(Y), 20).chain([Load(X)]).collect();
@@ -195,8 +195,8 @@ fn pos_orders_races_rather_than_steps() {
     assert_eq!(last_of_2200(races(), Load(X), random), 0, "random has the load last");
 }
 
-/// What exhaustive search finds, each source finds too; PCT if its depth allows it, and the clocks if the
-/// jitter does.
+/// Each source finds everything that an exhaustive search finds. PCT does so if its depth allows it, and the clocks do so if
+/// the jitter allows it.
 #[test]
 fn each_source_reaches_all_outcomes_of_store_buffering() {
     let program = [vec![Store(X, 1), Load(Y)], vec![Store(Y, 1), Load(X)]];

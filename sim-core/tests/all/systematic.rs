@@ -1,5 +1,4 @@
-//! Exhaustive exploration of the micro-model (`sim-core-testing`), by the counts that other checkers
-//! have for it.
+//! Exhaustive exploration of the micro-model (`sim-core-testing`): it has the counts that other checkers have.
 
 use sim_core::source::Source;
 use sim_core::systematic::{Reduction, Search, Tally};
@@ -43,7 +42,8 @@ fn interleavings() {
     }
 }
 
-/// Traces multiply with each page, states do not: the frames of different pages have nothing in common.
+/// The number of traces is multiplied by each page, and the number of states is not, because the frames of different pages
+/// have nothing in common.
 #[test]
 fn states() {
     for (pages, threads, states) in [(1, 2, 85), (1, 3, 211), (2, 3, 1_368), (1, 4, 6_339), (4, 3, 16_948)] {

@@ -76,8 +76,8 @@ fn preempted_where_that_is_allowed() {
     }
 }
 
-/// Without preemption, kernel code of the next task comes after the end of the first, and the first
-/// that was added is the first that runs.
+/// Without preemption, kernel code of the next task comes after the end of the first. The task that was added first runs
+/// first.
 #[test]
 fn one_after_the_other() {
     let machine = Machine::new(sc(1))
@@ -140,7 +140,7 @@ fn switch_code_runs_first() {
     explored.is_exactly("a switch and an interrupt", around);
 }
 
-/// To a task that sleeps, the CPU goes back only when it is woken, through the switch code again.
+/// A CPU goes back to a sleeping task only when the task is woken, and runs the switch code again.
 #[test]
 fn back_to_a_woken_sleeper() {
     let machine = Machine::new(sc(1))

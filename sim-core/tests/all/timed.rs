@@ -1,4 +1,4 @@
-//! The timed source: who goes next by the clocks, and what it does to them to wait.
+//! The timed source: which CPU goes next by the clocks, and how waiting changes the clocks.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -67,7 +67,7 @@ fn the_earliest_clock_goes_next() {
     assert_eq!(at_paces(&[3, 5, 2], 3).run_with(exact()), "0 1 2 2 0 2 1 0 1");
 }
 
-/// What ran last, then by number.
+/// The CPU that ran last comes first, and then the others by number.
 #[test]
 fn of_equal_clocks_the_simplest_goes_next() {
     assert_eq!(at_paces(&[1, 1, 1], 2).run_with(exact()), "0 1 2 2 0 1");
@@ -302,7 +302,7 @@ fn jitter_is_a_matter_of_the_seed() {
     assert!(traces.len() > 40, "50 seeds have {} orders", traces.len());
 }
 
-/// Clocks that start apart are part of the run: nobody goes before its start.
+/// Clocks that start apart are a part of the run: no CPU goes before its start.
 #[test]
 fn starts_are_a_matter_of_the_seed() {
     let machine = timed((0..3).fold(Machine::new(sc(3)), |machine, n| {
@@ -328,7 +328,7 @@ fn starts_are_a_matter_of_the_seed() {
     assert_eq!(machine.run_with(exact()), "1 1 1", "after a run with starts");
 }
 
-/// Nobody goes before another who is earlier by more than the jitter.
+/// No CPU goes before another that is earlier by more than the jitter.
 #[test]
 fn jitter_has_bounds() {
     let machine = timed((0..2).fold(Machine::new(sc(2)), |machine, n| {

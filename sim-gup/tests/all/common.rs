@@ -1,4 +1,4 @@
-//! What a process does to get at pages.
+//! The ways in which a process gets pages.
 
 use sim_gup::{__get_user_pages_fast, get_user_pages_fast, get_user_pages_unlocked};
 use sim_gup::{FollFlags, Pages, Pin, put_pin};

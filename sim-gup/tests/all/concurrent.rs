@@ -1,5 +1,5 @@
-//! Getting pages while another thread of the process changes the mappings: what is handed out is kept
-//! until it is given back, and the counts come out even.
+//! A thread gets pages while another thread of the process changes the mappings. A page that was handed out is kept until it
+//! is given back, and at the end all counts are right.
 
 use crate::{
     KERNELS,
@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-/// The test sees what it is about: each of these lets a reference or a table go astray.
+/// The test can find a defect: without each of these safeguards, a reference or a table is lost.
 #[test]
 fn a_missing_safeguard_is_noticed() {
     // Without interrupts, only the order of reference and second look protects a page.

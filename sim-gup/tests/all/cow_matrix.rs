@@ -1,8 +1,8 @@
-//! The rows of Linux's own COW tests (`cow.c`) that apply to base pages and to references without
-//! `FOLL_PIN`, on kernels of several releases: who reads a pipe reads what was there when it was filled.
+//! The rows of Linux's own COW tests (`cow.c`) that apply to base pages and to references without `FOLL_PIN`, on kernels of
+//! several releases. For example, a read of a pipe must give what was there when the pipe was filled.
 //!
-//! Before v5.9 the vmsplice rows fail; v5.8 mends those in which the pipe is filled after fork. Where a
-//! row holds, it holds in every order of what the two processes do.
+//! Before v5.9 the vmsplice rows fail. v5.8 mends those in which the pipe is filled after fork. If a row holds, it holds in
+//! every order of what the two processes do.
 
 use std::cell::Cell;
 
@@ -30,7 +30,7 @@ enum Row {
     SpliceInChild,
     /// The parent fills the pipe before fork and unmaps the page, the child writes, the parent reads.
     SpliceInParentBeforeFork,
-    /// The same with the pipe filled after fork.
+    /// The same, but the parent fills the pipe after fork.
     SpliceInParentAfterFork,
 }
 
@@ -115,7 +115,7 @@ fn every_release_holds_the_rows_that_it_should() {
     }
 }
 
-/// Parent and child at the same time, each on its CPU; answers what the reader of the row reads.
+/// Parent and child run at the same time, each on its CPU. Answers what the reader of the row reads.
 fn play_at_the_same_time(setup: Setup, row: Row, seed: u64) -> Result<u64, String> {
     let mut memory = MemoryBuilder::default();
     let pipe = Pipe::new(&mut memory, "pipe");
@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// It is the rule of reuse that decides, in a kernel of any age.
+/// The rule of reuse decides, in a kernel of any release.
 #[test]
 fn every_rule_but_that_of_mappings_holds_all_rows() {
     for version in ["v5.0", "latest"] {

@@ -1,7 +1,7 @@
-//! How much room the code of a system call takes on the heap: a ratchet, that may fall and never rise.
+//! The room that the future of a system call takes on the heap. This is a ratchet: the numbers may fall, and never rise.
 //!
-//! Each run of a machine makes such a future for every system call. A future holds the futures of all that it calls
-//! up to the next border, so one more level, or a large value kept across an access, is felt here first.
+//! Each run of a machine makes such a future for every system call. A future holds the futures of everything that it calls,
+//! up to the next border. So one more level of calls, or a large value that is kept across an access, shows here first.
 
 use crate::KERNELS;
 use sim_core::{BoxFuture, MemoryBuilder, TaskId};

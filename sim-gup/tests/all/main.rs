@@ -1,4 +1,4 @@
-//! The tests of GUP and its callers: one program, a module a subject.
+//! The tests of GUP and its callers: one program, with a module for each subject.
 
 mod common;
 mod concurrent;

@@ -1,5 +1,5 @@
-//! What the three ways to get pages answer, which frames they hand out and what that does to the
-//! counts: on mapped, untouched, read-only, shared, partly unmapped and impossible ranges.
+//! The three ways to get pages: what they answer, which frames they hand out, and how they change the counts. The ranges are
+//! mapped, untouched, read-only, shared, partly unmapped, or impossible.
 
 use crate::{
     KERNELS,
@@ -195,7 +195,7 @@ fn a_range_ends_where_the_mappings_do() {
     }
 }
 
-/// What the lockless walk has pinned stays pinned when the rest needs the locked path, or has none.
+/// Pages that the lockless walk has pinned stay pinned if the rest needs the locked path, and also if nothing can get the rest.
 #[test]
 fn the_locked_path_goes_on_where_the_lockless_walk_stopped() {
     let machine = Machine::new(KERNELS.setup());
@@ -262,7 +262,7 @@ fn nothing_is_asked_for_or_nobody_asks() {
     });
 }
 
-/// The number of pages is signed, and less than none is none.
+/// The number of pages is signed. A negative number means no page.
 #[test]
 fn less_than_nothing_is_asked_for() {
     let machine = Machine::new(KERNELS.setup());
@@ -275,8 +275,8 @@ fn less_than_nothing_is_asked_for() {
     });
 }
 
-/// `__get_user_pages_fast()` walks before it looks at the end of its range. So without a page to get it gets what
-/// there is, up to the first entry that it cannot use, or to the end of the table.
+/// `__get_user_pages_fast()` walks before it looks at the end of its range. So if it is asked for no page, it gets all pages
+/// up to the first entry that it cannot use, or up to the end of the table.
 #[test]
 fn the_lockless_way_alone_begins_to_walk_even_for_nothing() {
     let machine = Machine::new(KERNELS.setup());
@@ -294,7 +294,7 @@ fn the_lockless_way_alone_begins_to_walk_even_for_nothing() {
     }
 }
 
-/// The lockless ways start at the page that an address is in.
+/// The lockless ways start at the page in which an address is.
 #[test]
 fn an_address_within_a_page_stands_for_the_page() {
     let machine = Machine::new(KERNELS.setup());

@@ -1,4 +1,4 @@
-//! A machine with a kernel, the shell that processes are played from, and a watch over what happens.
+//! A machine with a kernel, a shell from which tests play processes, and a watch over what happens.
 
 #![allow(missing_docs, reason = "for tests only; most fields and calls say what they are")]
 
@@ -47,8 +47,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The same where the lockless walk is safe: a flush that interrupts nobody keeps no table from
-    /// being freed, so who has such a flush frees tables by RCU.
+    /// The same machine, with a safe lockless walk. A flush that interrupts no CPU keeps no table from being freed. So with
+    /// such a flush, tables are freed by RCU.
     pub fn sound(mut self) -> Setup {
         if self.platform.get::<Flush>() == Flush::NoIpi
             && self.platform.get::<TableFree>() == TableFree::AfterFlush
@@ -79,7 +79,7 @@ impl Kernels {
         KernelConfig::new(self.0, parse("v5.0"), &[], &[], &Choices::default().with(rule))
     }
 
-    /// v5.0 less a safeguard.
+    /// v5.0 without a safeguard.
     pub fn without(self, safeguard: Safeguard) -> KernelConfig {
         KernelConfig::new(self.0, parse("v5.0"), &[safeguard], &[], &Choices::default())
     }
@@ -240,8 +240,8 @@ impl Drop for Machine {
     }
 }
 
-/// Where processes are played from: a task on a CPU, in the process that it entered last. Addresses
-/// are page numbers.
+/// A shell from which processes are played: a task on a CPU, in the process that it entered last. Addresses are page
+/// numbers.
 #[derive(Clone, Copy)]
 pub struct Shell<'m> {
     /// Where it runs.
@@ -332,7 +332,7 @@ impl<'m> Shell<'m> {
         self.exit().await;
     }
 
-    /// Waits until the CPU's stores are in memory, where tests look.
+    /// Waits until the stores of the CPU are in memory, because tests look at memory.
     pub async fn drained(self) {
         self.cpu.rmw(Shared::at(self.machine.scratch), |word: u64| word).await;
     }

@@ -1,4 +1,4 @@
-//! What user code may rely on: private anonymous memory as a map from pages to their words.
+//! A model of what user code may rely on: private anonymous memory as a map from pages to their words.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sim_mmu::{DataOp, VirtAddr};
 
 use crate::{Shell, address};
 
-/// Words of a page that are looked at. Every page has as many, however small the machine.
+/// The words of a page that are looked at. Every page has so many, even on the smallest machine.
 pub const WORDS: u64 = 2;
 
 /// What a child gets of a page.
@@ -29,7 +29,7 @@ pub enum AtFork {
 pub struct PageOf {
     pub readable: bool,
     pub writable: bool,
-    /// Whether an access ends in a signal all the same.
+    /// Whether an access ends in a signal although the mapping allows it.
     pub guard: bool,
     pub at_fork: AtFork,
     pub words: [u64; WORDS as usize],
@@ -73,13 +73,13 @@ pub enum Call {
         page: u64,
         pages: u64,
     },
-    /// Nobody may access the pages any more, or only read them, or write them as well.
+    /// Changes the accesses that pages allow: none, reads only, or reads and writes.
     Mprotect {
         page: u64,
         pages: u64,
         prot: Prot,
     },
-    /// To another place, in place of what is there.
+    /// Moves pages to another place, and replaces what is there.
     Mremap {
         page: u64,
         pages: u64,
@@ -166,7 +166,7 @@ impl Memory {
         }
     }
 
-    /// Does what a call does; answers what it answers. User space ends at page `top`.
+    /// Does to the model what a call does, and answers what the call answers. User space ends at page `top`.
     pub fn apply(&mut self, call: Call, top: u64) -> Result<u64, Errno> {
         match call {
             Call::Mmap { page, pages, writable } => {
@@ -248,8 +248,8 @@ impl Shell<'_> {
         }
     }
 
-    /// Has the process do something, which must be answered as `memory` answers it. Where frames may run
-    /// out, that is an answer too: then nothing has changed.
+    /// Has the process do something. The answer must be that of `memory`. If frames may run out, an error for that is right
+    /// too, and then nothing may have changed.
     pub async fn call_as(self, memory: &mut Memory, call: Call, frames: Frames) {
         let top = self.cpu.mmu.geometry.task_size().vpn().0;
         let kernel = &self.machine.kernel;
@@ -259,7 +259,7 @@ impl Shell<'_> {
             return;
         }
         if let (Call::Advise { advice: Advice::GuardInstall, .. }, Frames::MayRunOut) = (call, frames) {
-            // A part of the guards may be there when no frame is free for a table, and nobody says which.
+            // If no frame is free for a table, a part of the guards may be there, and it is not known which part.
             return;
         }
         let before = memory.clone();

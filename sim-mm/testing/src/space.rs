@@ -1,4 +1,4 @@
-//! Page tables as they stand in memory, read without a step of the machine.
+//! Page tables as they are in memory. They are read without a step of the machine.
 
 use std::collections::BTreeMap;
 
@@ -88,8 +88,8 @@ impl Machine {
         self.kernel.core().memory.get(self.kernel.mapcount(Page(pfn)).loc())
     }
 
-    /// Whether the machine is what these processes and nothing else would have made of it, with
-    /// nothing under way: page tables, contents, counts.
+    /// Whether page tables, contents and counts are exactly those that these processes would have made, with nothing under
+    /// way.
     pub fn check_processes(&self, processes: &[(MmId, &Memory)]) -> Result<(), String> {
         let mut tables = 0;
         let mut mappings = BTreeMap::<Pfn, u64>::new();

@@ -1,4 +1,4 @@
-//! What must hold at every step: tables are read as what they are, free frames are not touched, counts
+//! Checks what must hold at every step: a table is read only as the table that it is, free frames are not touched, and counts
 //! do not fall below zero.
 
 use std::cell::{Cell, RefCell};

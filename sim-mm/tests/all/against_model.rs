@@ -1,5 +1,5 @@
-//! Random processes against a model of private anonymous memory: every read and every return value is
-//! the model's, page tables and counts are what the processes account for, and nothing is left at the end.
+//! Compares random processes with a model of private anonymous memory. Every read and every return value must be that of the
+//! model. Page tables and counts must fit the processes, and nothing may be left at the end.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ use sim_mm::{Advice, Errno, MmId, Prot};
 use sim_mm_testing::model::{Call, Frames, Memory};
 use sim_mm_testing::{Machine, Setup, Shell, cases, schedule};
 
-/// Pages that random calls are about, by slot: they lie around borders of tables of all levels.
+/// The pages of random calls, by slot. They lie around borders of tables of all levels.
 const SLOTS: u64 = 12;
 /// Threads of one process keep to slots of their own.
 const REGION: u64 = SLOTS / 2;
@@ -76,7 +76,7 @@ fn wish(anywhere: u32) -> impl Strategy<Value = Wish> {
 }
 
 impl Wish {
-    /// The call that is wished for, within `slots`; what is written is `value`.
+    /// The call that is wanted, within `slots`. If it writes, it writes `value`.
     fn call(self, setup: &Setup, shift: u64, slots: std::ops::Range<u64>, value: u64) -> Call {
         let slot = slots.start + self.slot % (slots.end - slots.start);
         let (page, room) = place(setup, shift, slot, slots.clone());
@@ -99,7 +99,7 @@ impl Wish {
     }
 }
 
-/// Runs a case without its story; if it fails, once more with it.
+/// Runs a case without keeping its story. If the case fails, it runs once more and keeps the story.
 fn judge(setup: Setup, run: impl Fn(&Machine) -> Result<(), String>) -> TestCaseResult {
     let machine = Machine::new(setup);
     machine.watch.set_silent(true);

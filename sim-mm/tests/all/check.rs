@@ -1,4 +1,4 @@
-//! The recount at rest: the books of a machine that did something add up, and one wrong entry in them is noticed.
+//! The recount at rest: on a machine that did something, all counts are right. If one of them is made wrong, that is noticed.
 
 use crate::KERNELS;
 use sim_mm::{MapFlags, Miscount, Mmap, Order, Page, Prot, sys_mmap};

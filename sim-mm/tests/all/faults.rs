@@ -1,4 +1,4 @@
-//! Demand faults: what the first read and the first write of a page map, and what they refuse.
+//! Demand faults: which page the first read and the first write map, and what they refuse.
 
 use crate::KERNELS;
 use sim_mm::arch::fault::{Killed, Signal, user_access};
@@ -91,7 +91,7 @@ fn a_page_that_was_only_read_is_written_under_every_rule() {
     }
 }
 
-/// When frames run out, the access says so, and what was there before is as it was.
+/// If frames run out, the access fails, and everything stays as it was.
 #[test]
 fn memory_runs_out() {
     let machine = Machine::new(Setup { frames: 12, ..KERNELS.setup() });

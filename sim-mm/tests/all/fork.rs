@@ -1,5 +1,4 @@
-//! Copy on write after fork: who sees what, which frame a write goes to under each rule, and what the
-//! counts come to.
+//! Copy on write after fork: who sees which value, to which frame a write goes under each rule, and what the counts are.
 
 use std::cell::Cell;
 
@@ -94,8 +93,7 @@ fn who_is_left_alone_reuses() {
     });
 }
 
-/// A reference that is no mapping makes no difference to the rule that counts mappings, and forbids
-/// reuse to the others.
+/// A reference that is no mapping does not matter for the rule that counts mappings. The other rules forbid reuse then.
 #[test]
 fn who_else_holds_the_page_is_asked_by_the_later_rules_only() {
     under_every_rule(async |shell, rule| {
@@ -114,7 +112,7 @@ fn who_else_holds_the_page_is_asked_by_the_later_rules_only() {
     });
 }
 
-/// A page that was never shared is its owner's, whoever holds it: that is what the mark is for.
+/// A page that was never shared belongs to its owner, whoever holds references to it. The exclusive mark says so.
 #[test]
 fn the_mark_of_exclusiveness_comes_and_goes() {
     under_every_rule(async |shell, rule| {
@@ -180,7 +178,7 @@ fn what_cannot_be_written_and_what_was_never_written_is_inherited() {
     });
 }
 
-/// Wherever a fork runs out of frames, it leaves nothing of the child, and the parent as it was.
+/// If a fork runs out of frames at any place, nothing of the child is left, and the parent is as it was.
 #[test]
 fn a_fork_that_fails_is_undone() {
     for frames in 12..24 {
@@ -212,8 +210,8 @@ fn a_fork_that_fails_is_undone() {
     }
 }
 
-/// While one thread forks, another writes through a translation that its CPU cached as writable. What
-/// the child has, once fork has returned, stays.
+/// While one thread forks, another writes through a translation that its CPU cached as writable. Once fork has returned, the
+/// memory of the child does not change.
 fn snapshot(setup: Setup, seed: u64) -> Result<(), String> {
     let machine = Machine::new(setup);
     let compared = Cell::new(false);
@@ -257,7 +255,7 @@ fn snapshot(setup: Setup, seed: u64) -> Result<(), String> {
     result.map_err(|wrong| format!("{wrong}\n{}", machine.watch.story()))
 }
 
-/// The test sees what it is about: stale writable translations reach the child's memory.
+/// The test can find a defect: stale writable translations reach the memory of the child.
 #[test]
 fn a_fork_without_its_flush_is_noticed() {
     for safeguard in [FORK_FLUSH, FORK_WRITE_PROTECT] {

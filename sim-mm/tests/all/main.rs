@@ -1,4 +1,4 @@
-//! The tests of the memory manager: one program, a module a subject.
+//! The tests of the memory manager: one program, with a module for each subject.
 
 mod against_model;
 mod check;

@@ -1,5 +1,5 @@
-//! `mmap()`, `munmap()` and `madvise()`: where mappings go, how they split, which page tables stay, and
-//! that nobody uses what is gone.
+//! `mmap()`, `munmap()` and `madvise()`: where mappings go, how they split, and which page tables stay. Nobody may use what is
+//! gone.
 
 use std::cell::Cell;
 
@@ -82,7 +82,7 @@ fn unmapping_the_middle_leaves_two_mappings() {
     }
 }
 
-/// A table goes with the last mapping below it, and not before.
+/// A table is freed with the last mapping below it, and not before.
 #[test]
 fn tables_stay_while_a_neighbour_needs_them() {
     for entries in [2_u64, 4, 8, 512] {
@@ -146,7 +146,7 @@ fn a_task_without_memory_gets_none() {
     });
 }
 
-/// Who takes a page away from two threads, and what a read answers once the call has returned.
+/// The call that takes a page away from two threads, and what a read answers once the call has returned.
 #[derive(Clone, Copy, Debug)]
 enum Taken {
     ByMunmap,
@@ -194,8 +194,8 @@ fn taken_away(setup: Setup, taken: Taken, seed: u64) -> Result<(), String> {
     result.map_err(|wrong| format!("{wrong}\n{}", machine.watch.story()))
 }
 
-/// Two threads, each with both pages in its TLB, give up one page each at the same time. The flush that
-/// a CPU catches up with first must not hide the other from it.
+/// Two threads, each with both pages in its TLB, give up one page each at the same time. When a CPU has done one of the two
+/// flushes, it must still do the other.
 fn two_flushes(setup: Setup, seed: u64) -> Result<(), String> {
     let machine = Machine::new(setup);
     let given_up = [Cell::new(false), Cell::new(false)];
@@ -238,7 +238,7 @@ fn two_flushes(setup: Setup, seed: u64) -> Result<(), String> {
     result.map_err(|wrong| format!("{wrong}\n{}", machine.watch.story()))
 }
 
-/// The test sees what it is about: a kernel that frees before it flushes is caught.
+/// The test can find a defect: it catches a kernel that frees before it flushes.
 #[test]
 fn freeing_before_the_flush_is_noticed() {
     let kernel = KERNELS.without(GATHER_FLUSH_FIRST);

@@ -1,4 +1,4 @@
-//! A checkpoint is a place to come back to: what runs between leaves no trace on the runs after.
+//! A machine can go back to a checkpoint: a run leaves no trace on the runs after it.
 
 use crate::KERNELS;
 use proptest::prelude::{any, prop_assert_eq, proptest};

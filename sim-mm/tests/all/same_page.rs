@@ -11,7 +11,7 @@ use sim_mm::safeguards::{ANON_FAULT_RECHECK, PTE_ALLOC_RECHECK, WP_FAULT_RECHECK
 use sim_mm_testing::model::Call;
 use sim_mm_testing::{Machine, Setup, Shell, cases, schedule};
 
-/// What the page is before the threads write to it.
+/// The state of the page before the threads write to it.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     /// Nothing, not even page tables.
@@ -99,7 +99,7 @@ proptest! {
     }
 }
 
-/// The test sees what it is about: without the second look under the lock, one thread's page goes.
+/// The test can find a defect: without the second look under the lock, the page of one thread is lost.
 #[test]
 fn a_missing_recheck_is_noticed() {
     for (safeguard, before) in [

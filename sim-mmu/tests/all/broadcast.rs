@@ -1,5 +1,5 @@
-//! Invalidations of every CPU at once: a hypervisor's flush, and AMD's INVLPGB with TLBSYNC. And accesses
-//! that are under way when one comes.
+//! Invalidations of every CPU at once: the flush of a hypervisor, and AMD's INVLPGB with TLBSYNC. Also accesses that are under
+//! way when an invalidation comes.
 
 use std::pin::pin;
 
@@ -161,7 +161,7 @@ fn a_walk_does_not_overtake_an_invalidation() {
     }
 }
 
-/// A walk that was to begin at a cached table has no business there any more.
+/// A walk that was going to begin at a cached table may not begin there any more.
 #[test]
 fn a_walk_does_not_begin_with_what_an_invalidation_took() {
     for (what, flush) in COMPLETE {
@@ -216,7 +216,7 @@ fn an_access_that_was_interrupted_uses_the_root_of_the_moment() {
     }
 }
 
-/// Where nothing is kept, an access in flight finds a page of another size at its address.
+/// Under the policy that keeps nothing, an access under way finds a page of another size at its address.
 #[test]
 fn a_coherent_access_sees_a_size_that_changes_under_it() {
     let mut hardware = small();

@@ -1,5 +1,5 @@
-//! Short random programs without speculation, over all choices: the adversarial caches reach exactly what
-//! the reference allows, every outcome of every access and every word that is left in memory.
+//! Short random programs without speculation, over all choices. The adversarial caches reach exactly what the reference
+//! allows: every outcome of every access, and every word that is left in memory.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use sim_mmu::{Cr4, Efer, Hardware};
 /// What a run comes to: its accesses, and memory.
 type End = (Vec<Outcome>, Vec<u64>);
 
-/// All that the reference allows: every access takes every way.
+/// Everything that the reference allows. Every access takes every way that it may take.
 fn allowed(state: State, acts: &[Act]) -> BTreeSet<End> {
     let mut states = BTreeSet::from([(state, Vec::new())]);
     for act in acts {

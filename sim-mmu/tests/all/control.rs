@@ -1,5 +1,5 @@
-//! Which values the control registers take (SDM 2.5, 4.1, 4.10.1), and which operands INVPCID (SDM 2): what is
-//! refused changes nothing.
+//! The values that control registers accept (SDM 2.5, 4.1, 4.10.1), and the operands that INVPCID accepts (SDM 2). An
+//! instruction that is refused changes nothing.
 
 use crate::common::manual::Act;
 use crate::common::world::{
@@ -10,7 +10,7 @@ use sim_mmu::{Controls, Cr0, Cr3, Cr4, Efer, Invpcid, Level, Pcid, Pfn, Refused,
 
 const ON: u64 = Cr0::PG | Cr0::PE | Cr0::WP;
 
-/// The instruction is refused: neither the registers nor what is cached change.
+/// The instruction is refused. Neither the registers nor the caches change.
 #[track_caller]
 fn refuses(machine: &Machine, before: &[Act], act: Act) {
     machine.rewind();
@@ -86,7 +86,7 @@ fn long_mode_ends_with_paging_and_begins_with_it() {
     let off = boot.load_cr0(Cr0(ON & !Cr0::PG)).expect("there are no PCIDs");
     assert!(!off.efer.has(Efer::LMA) && off.efer.has(Efer::LME), "{off:?}");
     assert_eq!(off.load_cr4(Cr4(Cr4::PAE | Cr4::PCIDE), Cr3(0)), Err(Refused), "PCIDs outside long mode");
-    // Outside long mode the number of levels is free, and so is PAE; into it goes nobody without PAE.
+    // Outside long mode the number of levels may change, and so may PAE. Long mode cannot be entered without PAE.
     let five = off.load_cr4(Cr4(Cr4::PAE | Cr4::LA57), Cr3(0)).expect("the levels may change");
     let on = five.load_cr0(Cr0(ON)).expect("PAE is set");
     assert!(on.efer.has(Efer::LMA) && on.root_level() == Level::Pgd, "{on:?}");

@@ -1,5 +1,5 @@
-//! Where addresses end: the two halves of the linear address space, the highest physical address that the
-//! processor has, and memory.
+//! The ends of addresses: of the two halves of the linear address space, of the physical addresses of the processor, and of
+//! memory.
 
 use crate::common::manual::{Kind, Mode, Outcome};
 use crate::common::{Accessed, Machine, OPEN, hardware};
@@ -95,8 +95,8 @@ fn an_entry_leads_anywhere_below_maxphyaddr_and_nowhere_above() {
     }
 }
 
-/// Outside memory no device answers: all lines stay high. As an entry that is present and has, with a
-/// MAXPHYADDR below 52, reserved bits set.
+/// Outside memory no device answers, so all lines stay high. As an entry, such a value is present. With a MAXPHYADDR below 52
+/// it has reserved bits set.
 #[test]
 fn a_table_outside_memory_is_full_of_reserved_bits() {
     for level in &Level::WALK[..3] {

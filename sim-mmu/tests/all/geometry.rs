@@ -1,5 +1,5 @@
-//! The shape of the paging structures: indices, spans and borders, against plain arithmetic on page
-//! numbers, at every number of entries that a machine can have, and where the levels differ.
+//! The shape of the paging structures: indices, spans and borders are compared with plain arithmetic on page numbers. The
+//! tests use every number of entries that a machine can have, and levels of different sizes.
 
 use sim_mmu::{Geometry, Level, VirtAddr};
 

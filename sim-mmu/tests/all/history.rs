@@ -1,6 +1,6 @@
-//! Long random histories on two CPUs: whatever a CPU has kept, no access comes to what the SDM rules out.
-//! The reference has, for each CPU, every translation and partial translation that a walk could have seen,
-//! for an access or on speculation, and drops only what must go.
+//! Long random histories on two CPUs: whatever a CPU has kept, no access has a result that the SDM forbids. For each CPU, the
+//! reference has every translation and partial translation that a walk could have seen, for an access or on speculation. It
+//! drops only what must be dropped.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,7 +127,7 @@ fn check(history: &History, policy: Policy, ends: &Ends) -> TestCaseResult {
     Ok(())
 }
 
-/// How often accesses came to what.
+/// How often accesses had each result.
 type Ends = RefCell<BTreeMap<String, u32>>;
 
 #[test]

@@ -1,5 +1,5 @@
-//! What each instruction takes from the caches, and what it leaves (SDM 4.10.4.1): for every kind of cached
-//! translation, and for the way to a table, whether some choice still uses it.
+//! What each instruction drops from the caches, and what it leaves (SDM 4.10.4.1). For every kind of cached translation, and for
+//! the way to a table, the tests look whether some choice still uses it.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +28,8 @@ enum Left {
 
 const EVERYTHING: [Left; 6] = [Left::A, Left::GlobalA, Left::B, Left::GlobalB, Left::Way, Left::WayToC];
 
-/// Under PCID 1, if there are PCIDs, accesses fill the caches, and the entries change. Then the acts; then
-/// back to PCID 1 without a flush. What is still used by some choice?
+/// Accesses fill the caches, under PCID 1 if there are PCIDs, and the entries change. Then come the acts, and then a return to
+/// PCID 1 without a flush. Answers what some choice still uses.
 fn left(hardware: &Hardware, acts: &[Act]) -> BTreeSet<Left> {
     let pcids = hardware.controls.cr4.has(Cr4::PCIDE);
     let remains = |left: Left| {
@@ -73,7 +73,8 @@ fn leaves(hardware: &Hardware, acts: &[Act], expected: &[Left]) {
     assert_eq!(left(hardware, acts), expected.iter().copied().collect(), "left by {acts:?}");
 }
 
-/// To another PCID and its root, without a flush; so that what comes next is about what is not current.
+/// Goes to another PCID and its root, without a flush. So the next act meets translations of a PCID that is not the current
+/// one.
 fn elsewhere() -> Act {
     Act::mov_cr3_keeping(OTHER_ROOT << 12 | 2)
 }
@@ -214,7 +215,7 @@ fn invlpg_of_an_address_that_is_not_canonical_does_nothing() {
     leaves(&with_pcids(), &[Act::invlpg(0x1234_0000_0000_0000)], &EVERYTHING);
 }
 
-/// What vanishes may vanish at any time (SDM 4.10.4.1): after a fill there is always a run that walks.
+/// A cached translation may vanish at any time (SDM 4.10.4.1). So after a fill there is always a run that walks.
 #[test]
 fn anything_may_be_evicted_at_any_time() {
     let machine: Machine = world(1, hardware(4, crate::common::world::FRAMES));

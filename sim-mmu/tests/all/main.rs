@@ -1,4 +1,4 @@
-//! The tests of the hardware: one program, a module a subject.
+//! The tests of the hardware: one program, with a module for each subject.
 
 mod broadcast;
 mod common;

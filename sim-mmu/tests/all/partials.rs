@@ -1,5 +1,5 @@
-//! What the paging-structure caches may keep, and where a walk may begin (SDM 4.10.3): programs of a few
-//! acts, over all choices.
+//! What the paging-structure caches may keep, and where a walk may begin (SDM 4.10.3). The tests are programs of a few acts,
+//! over all choices.
 
 use std::collections::BTreeSet;
 
@@ -107,8 +107,8 @@ fn a_partial_outlives_a_fault_elsewhere_and_needs_nothing_below() {
     ends_with(&machine, &acts, &[at(FRAME_C), at(OTHER_A)]);
 }
 
-/// A table that was unlinked, and reused before every CPU dropped the way to it: the walker takes what is
-/// there now for entries, and sets A in it.
+/// A table was unlinked, and reused before every CPU dropped the way to it. The walker takes the new contents for entries, and
+/// sets A in them.
 #[test]
 fn a_freed_table_is_walked_and_written_until_the_flush() {
     let machine = world(2, small());
@@ -226,7 +226,7 @@ fn five_levels_have_one_more_to_begin_at() {
     ends_with(&machine, &[Act::read(A), less, Act::write(B)], &[at(FRAME_B), faults(7)]);
 }
 
-/// With everything still there, a walk begins as far down as it can.
+/// If everything is still cached, a walk begins as far down as it can.
 #[test]
 fn a_lazy_walk_begins_at_the_lowest_table_that_is_known() {
     let mut hardware = small();

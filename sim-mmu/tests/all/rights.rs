@@ -1,5 +1,5 @@
-//! Who may do what, and the error code of what may not: every bit that the verdict depends on, in every
-//! combination, against tables written from the SDM.
+//! Access rights, and the error code of an access that is denied. Every bit on which the verdict depends is tried in every
+//! combination, and compared with tables that are written from the SDM.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,7 @@ fn accesses() -> impl Iterator<Item = (Mode, Kind, Access)> {
         .map(|((mode, privilege), (kind, access))| (mode, kind, Access { kind: access, privilege }))
 }
 
-/// Every setting of the registers that govern rights. What a register says of one key it says otherwise
-/// of all others.
+/// Every setting of the registers that govern rights. A register has for one key the opposite of what it has for all others.
 fn settings(key: u32) -> impl Iterator<Item = Controls> {
     (0_u64..1 << 10).map(move |bits| {
         let bit = |n: u32, flag: u64| if bits >> n & 1 == 1 { flag } else { 0 };

@@ -1,5 +1,4 @@
-//! What a TLB may keep, and what an access may use of it (SDM 4.10.2): programs of a few acts, over all
-//! choices.
+//! What a TLB may keep, and what an access may use of it (SDM 4.10.2). The tests are programs of a few acts, over all choices.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +77,7 @@ fn translations_of_one_page_do_not_push_each_other_out() {
     assert_exactly("the last two", &ends, &pairs.collect());
 }
 
-/// Where two of a page, size and tag cannot be cached side by side, one that was used is the only one.
+/// If two translations of a page, size and tag cannot be cached side by side, one that was used is the only one.
 #[test]
 fn without_duplicates_what_is_used_has_no_rival() {
     let mut hardware = small();
@@ -108,7 +107,7 @@ fn a_right_taken_away_may_be_used_until_the_flush() {
     }
 }
 
-/// A cached denial may fault once. The fault drops it, so that the access made again does not.
+/// A cached translation that denies an access may cause one fault. The fault drops it, so the repeated access does not fault.
 #[test]
 fn a_right_given_faults_at_most_once() {
     for (access, before, code) in [
@@ -137,7 +136,7 @@ fn a_right_given_faults_at_most_once() {
     }
 }
 
-/// The TLB keeps rights and the key, not verdicts: what the registers say now counts, without a flush.
+/// The TLB keeps rights and the key, and no verdicts. The present registers count, without a flush.
 #[test]
 fn the_registers_of_the_moment_decide_over_what_is_cached() {
     let [wp, no_wp] = [Cr0::WP, 0].map(|wp| Act::MovCr0 { cpu: 0, value: Cr0::PG | Cr0::PE | wp });
@@ -213,7 +212,7 @@ fn a_write_through_what_was_cached_clean_sets_dirty_first() {
     });
 }
 
-/// SDM 4.10.2.3: the TLB may have both, and use either, now this one and now that.
+/// SDM 4.10.2.3: the TLB may have both, and may use one of them now and the other later.
 #[test]
 fn a_page_size_changed_without_a_flush_leaves_both_sizes_in_use() {
     let machine = world(1, small());
@@ -316,7 +315,7 @@ fn with_pge_turned_on() -> crate::common::Machine {
     machine
 }
 
-/// Where the caches keep nothing, an access uses what the structures say.
+/// If the caches keep nothing, an access uses what the structures say.
 #[test]
 fn a_coherent_machine_uses_what_memory_says() {
     let mut hardware = small();

@@ -1,5 +1,5 @@
-//! The plain translation, over random structures: how it ends, where it leads, and what it leaves in the
-//! entries, against the SDM's rules as tables. And the walker of a CPU, which must say the same.
+//! The plain translation of random structures: how it ends, where it leads, and what it leaves in the entries. It is compared
+//! with the rules of the SDM as tables. The walker of a CPU must give the same.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use std::thread;
 
 use list::Mutant;
 
-/// How a mutant fared.
+/// The result for a mutant.
 enum Fate {
     /// A case failed: the line that says so.
     Killed(String),
@@ -50,17 +50,17 @@ impl Judge<'_> {
             Some(6) if named.is_none() => Fate::Alive,
             // A violation that nobody expects, or one that is expected and no longer there.
             Some(1 | 6) => Fate::Killed(what_failed(&text).unwrap_or_default()),
-            // The simulator says itself that this must not be.
+            // The simulator itself reports a defect.
             Some(101) | None => Fate::Killed("the simulator stops".to_owned()),
             Some(_) => Fate::NotRun(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         }
     }
 }
 
-/// What `mmsim test` and `mmsim run` call a case that did not come out as it should, the surest first.
+/// The words of `mmsim test` and `mmsim run` for a case with a wrong result. The surest sign comes first.
 const VERDICTS: [&str; 6] = ["FAILED", "UNEXPECTED", "UNCHECKED", "ABSENT", "ERROR", "INCONCLUSIVE"];
 
-/// The first case that did not come out as it should: `SCENARIO/CASE` and what was found.
+/// The first case with a wrong result: `SCENARIO/CASE` and what was found.
 fn what_failed(text: &str) -> Option<String> {
     VERDICTS.iter().find_map(|verdict| first_with(text, verdict))
 }

@@ -10,7 +10,7 @@ use super::list::Mutant;
 /// The variable that names the mutant by its number, from 1.
 pub(super) const SWITCH: &str = "MMSIM_MUTANT";
 
-/// What the copy of sim-core has in addition.
+/// The code that the copy of sim-core has in addition.
 const SWITCHED: &str = r#"
 #[doc(hidden)]
 #[allow(clippy::disallowed_methods, missing_docs)]
@@ -43,7 +43,7 @@ pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(
             }
             contents = text.into_bytes();
         }
-        // What has not changed keeps its time, so that it is not compiled again.
+        // A file that has not changed keeps its time, so that it is not compiled again.
         if fs::read(&to).is_ok_and(|old| old == contents) {
             continue;
         }
@@ -80,8 +80,8 @@ impl Piece<'_> {
     }
 }
 
-/// The text of a file with the mutants in it. Several may change the same piece; pieces that overlap otherwise are an
-/// error.
+/// The text of a file with the mutants in it. Several mutants may change the same piece. It is an error if two pieces overlap
+/// in another way.
 fn switch(text: &str, home: &str, mutants: &[(usize, &Mutant)]) -> Result<String, String> {
     let mut pieces: Vec<Piece<'_>> = Vec::new();
     for (number, mutant) in mutants {
@@ -117,7 +117,7 @@ mod tests {
     use super::super::list;
     use super::*;
 
-    /// Who changes a line that a mutant changes learns of it before the mutants are run.
+    /// If somebody changes a line that a mutant changes, this test fails, long before the mutants are run.
     #[test]
     fn each_mutant_has_its_place() {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -1,4 +1,4 @@
-//! A tiny machine, and the search through all of its interleavings.
+//! A tiny machine, and a search through all of its interleavings.
 
 pub(crate) mod reference;
 
@@ -27,7 +27,7 @@ pub(crate) const fn word(n: u32) -> Shared<u64> {
 /// The interrupt in which RCU callbacks run.
 pub(crate) const RCU: Vector = Vector(0);
 
-/// No program here takes as many steps, unless it never ends.
+/// The bound on steps. No program here takes so many, unless it never ends.
 const ENDLESS: u64 = 200;
 
 /// More interleavings than a test should ask for.
@@ -246,7 +246,7 @@ impl Observer for Log {
     }
 }
 
-/// What all interleavings of a program come to.
+/// The outcomes of all interleavings of a program.
 pub(crate) struct Explored<T> {
     /// Number of interleavings.
     pub(crate) runs: usize,
@@ -254,8 +254,8 @@ pub(crate) struct Explored<T> {
     pub(crate) reached: BTreeMap<T, String>,
 }
 
-/// Goes through all interleavings depth first: each run repeats the decisions of the one before up
-/// to the last that has an answer left, and takes that.
+/// Goes through all interleavings, depth first. Each run repeats the decisions of the run before, up to the last decision
+/// that has an answer left. There it takes the next answer.
 pub(crate) fn explore<T: Ord>(core: &Core, mut run: impl FnMut() -> T) -> Explored<T> {
     core.keep_decisions(true);
     let mut explored = Explored { runs: 0, reached: BTreeMap::new() };

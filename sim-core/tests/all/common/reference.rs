@@ -1,5 +1,5 @@
-//! Straight-line programs of loads and stores, and what x86-TSO says that they do: a naive
-//! interpreter that shares nothing with the executor.
+//! Straight-line programs of loads and stores, and a naive interpreter that says what they do under x86-TSO. The
+//! interpreter shares nothing with the executor.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use sim_core::{Bytes, Config, Cpu, Loc, MemoryModel, Op, OpKind, Shared, SpinLoc
 
 use super::{Machine, WORDS, word};
 
-/// One instruction. Those that read keep what they read.
+/// One instruction. An instruction that reads keeps the value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Instr {
     Load(Shared<u64>),
@@ -89,7 +89,7 @@ impl Machine {
         (0..WORDS).map(|n| self.core.memory.get(Loc(n))).collect()
     }
 
-    /// What a program came to: what the CPUs read, then all words.
+    /// The end of a program: the values that the CPUs read, then all words.
     pub(crate) fn end(&self) -> Vec<u64> {
         [self.registers(), self.words()].concat()
     }
@@ -259,7 +259,7 @@ fn bytes_of(at: usize, places: Range<usize>, number: u64) -> Vec<(usize, u8, u8)
     places.zip(number.to_le_bytes()).map(|(place, byte)| (at, place as u8, byte)).collect()
 }
 
-/// Which bytes of a word these are, found out by what they hold.
+/// Finds out by their values which bytes of a word these are.
 fn places(bytes: Bytes) -> Range<usize> {
     let first = bytes.put(0, !0).trailing_zeros() / 8;
     first as usize..8 - bytes.put(0, !0).leading_zeros() as usize / 8
@@ -307,7 +307,7 @@ pub(crate) fn memory_model() -> impl Strategy<Value = MemoryModel> {
     any::<bool>().prop_map(|tso| if tso { MemoryModel::Tso } else { MemoryModel::Sc })
 }
 
-/// The same cases each time, and no file of failures: the seed finds them again.
+/// The cases are the same each time. There is no file of failures, because the seed finds them again.
 pub(crate) fn cases(cases: u32) -> Cases {
     Cases { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Cases::default() }
 }

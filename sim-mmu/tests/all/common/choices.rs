@@ -8,10 +8,10 @@ use sim_core::source::{Replay, Source};
 
 use super::{Machine, lines};
 
-/// What runs come to, each with what happened in the first run that came to it.
+/// The outcomes of runs, each with what happened in the first run that had it.
 pub(crate) type Reached<T> = BTreeMap<T, String>;
 
-/// What `run` comes to, over all choices.
+/// The outcomes of `run` over all choices.
 pub(crate) fn over_all_choices<T: Ord>(machine: &Machine, mut run: impl FnMut() -> T) -> Reached<T> {
     let core = &machine.mmu.core;
     core.keep_decisions(true);
@@ -37,8 +37,8 @@ fn story(machine: &Machine, decisions: &[Decision]) -> String {
     format!("with the choices {chosen:?}:{}", lines(&machine.events()))
 }
 
-/// `reached` and `expected` are the same; if not, says what is impossible, how it came to be, and what
-/// is missing.
+/// `reached` and `expected` must be the same. If not, this says which outcome is impossible and how it came about, and which
+/// outcome is missing.
 #[track_caller]
 pub(crate) fn assert_exactly<T: Ord + Debug>(what: &str, reached: &Reached<T>, expected: &BTreeSet<T>) {
     let missing: Vec<_> = expected.iter().filter(|end| !reached.contains_key(end)).collect();

@@ -1,4 +1,4 @@
-//! A machine whose page tables are written by the test, and what happened in it.
+//! A machine on which a test writes the page tables, and a log of what happened in it.
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug};
@@ -118,7 +118,7 @@ impl Machine {
         State::new(self.memory(), registers.collect())
     }
 
-    /// One access to its end; what it used, and what the hardware did meanwhile.
+    /// Does one access to its end. Answers what it used, and what the hardware did meanwhile.
     pub(crate) fn access_as(&self, cpu: u8, privilege: Privilege, va: VirtAddr, data: DataOp) -> Accessed {
         let before = self.log.0.borrow().len();
         let result = self.run(cpu, self.cpu(cpu).access_as(privilege, va, data));
@@ -135,7 +135,7 @@ impl Machine {
         self.access_as(cpu, random::privilege(mode), VirtAddr(va), random::as_data(kind))
     }
 
-    /// Does anything else; whether it was carried out, or refused with an exception.
+    /// Does anything else. Answers whether it was carried out, or was refused with an exception.
     pub(crate) fn apply(&self, act: &Act) -> bool {
         let carried_out = |result: Result<(), Refused>| result.is_ok();
         match *act {
@@ -185,7 +185,7 @@ impl Machine {
         }
     }
 
-    /// Does something; what it came to, if it is an access.
+    /// Does something. If it is an access, answers its result.
     pub(crate) fn perform(&self, act: &Act) -> Option<Outcome> {
         if let Act::Access { cpu, mode, kind, va } = *act {
             return Some(self.access_for(cpu, mode, kind, va).outcome());
@@ -194,13 +194,13 @@ impl Machine {
         None
     }
 
-    /// Does one act after the other; what the accesses among them come to.
+    /// Does one act after the other. Answers the results of the accesses.
     pub(crate) fn outcomes(&self, acts: &[Act]) -> Vec<Outcome> {
         acts.iter().filter_map(|act| self.perform(act)).collect()
     }
 }
 
-/// What became of an access.
+/// The result of an access.
 pub(crate) struct Accessed {
     pub(crate) result: Result<Completed, Fault>,
     pub(crate) events: Vec<Event>,

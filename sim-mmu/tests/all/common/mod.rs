@@ -1,5 +1,5 @@
-//! What the tests share: a machine that is driven by one act after the other, all of its choices, and
-//! what the SDM says of it.
+//! The code that the tests share: a machine that does one act after the other, a search through all of its choices, and the
+//! rules of the SDM.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of this")]
 
@@ -21,7 +21,7 @@ pub(crate) use machine::{Accessed, Machine, hardware, index_bits, step};
 /// Flags of an entry that allows user code everything.
 pub(crate) const OPEN: u64 = Entry::PRESENT | Entry::RW | Entry::USER;
 
-/// The same cases each time, and no file of failures: the seed finds them again.
+/// The cases are the same each time. There is no file of failures, because the seed finds them again.
 pub(crate) fn cases(cases: u32) -> Cases {
     Cases { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Cases::default() }
 }

@@ -1,4 +1,4 @@
-//! Registers, accesses and entries at random: mostly such that a walk goes on.
+//! Random registers, accesses and entries. They are mostly such that a walk goes on.
 
 use proptest::bool::weighted;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -46,7 +46,7 @@ pub(crate) fn access() -> impl Strategy<Value = (Mode, Kind)> {
     })
 }
 
-/// Everything of an entry but its frame. One in a few is no way on.
+/// All bits of an entry but its frame. With a few of them a walk cannot go on.
 pub(crate) fn flags() -> impl Strategy<Value = u64> {
     let plain = (weighted(0.96), weighted(0.8), weighted(0.85), weighted(0.15));
     let odd = (weighted(0.1), weighted(0.03), weighted(0.1), 36..52_u32);

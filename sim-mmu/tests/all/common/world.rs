@@ -122,13 +122,13 @@ pub(crate) fn world(cpus: usize, hardware: Hardware) -> Machine {
     machine
 }
 
-/// What the last access of a program comes to, over all choices.
+/// The results of the last access of a program, over all choices.
 pub(crate) fn ends(machine: &Machine, acts: &[Act]) -> Reached<Outcome> {
     let last = || *machine.outcomes(acts).last().expect("the program has an access");
     over_all_choices(machine, last)
 }
 
-/// The last access of a program comes to exactly this, over all choices.
+/// Over all choices, the last access of a program must have exactly these results.
 #[track_caller]
 pub(crate) fn ends_with(machine: &Machine, acts: &[Act], expected: &[Outcome]) {
     let what = format!("{acts:?}");

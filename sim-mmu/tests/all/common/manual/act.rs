@@ -1,4 +1,4 @@
-//! What can be done to a machine.
+//! The acts: what can be done to a machine.
 
 use super::{Kind, Mode};
 
@@ -18,7 +18,7 @@ pub(crate) enum Act {
         index: u32,
         value: u64,
     },
-    /// The CPU walks for no access.
+    /// The CPU walks on speculation.
     Speculate {
         cpu: u8,
         va: u64,

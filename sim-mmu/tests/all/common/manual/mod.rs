@@ -1,5 +1,5 @@
-//! What the SDM says of paging, as tables: written from its text, and apart from the code under test.
-//! It uses nothing of that but plain numbers.
+//! The rules of the SDM on paging, as tables. They are written from its text, and apart from the code under test. They share
+//! nothing with that code but plain numbers.
 
 mod act;
 mod cached;
@@ -32,7 +32,7 @@ pub(crate) enum Mode {
     Implicit,
 }
 
-/// What an access comes to.
+/// The result of an access.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     /// It reaches this physical address.

@@ -18,9 +18,9 @@ pub(crate) struct Asked {
     pub(crate) key: u32,
 }
 
-/// Mode (`u`ser, `e`xplicit or `i`mplicit supervisor), kind (`r`, `w`, `x`), page (`u`ser, `s`upervisor);
-/// then R/W, XD, CR0.WP, CR4.SMEP, CR4.SMAP, EFLAGS.AC, IA32_EFER.NXE. A dot is either. Whether the
-/// access is permitted, keys aside. An implicit access fetches nothing.
+/// Each row says whether an access is permitted, without regard to keys. The row has the mode (`u`ser, `e`xplicit or
+/// `i`mplicit supervisor), the kind (`r`, `w`, `x`) and the page (`u`ser, `s`upervisor). Then come R/W, XD, CR0.WP,
+/// CR4.SMEP, CR4.SMAP, EFLAGS.AC and IA32_EFER.NXE. A dot stands for both values. An implicit access fetches nothing.
 const ACCESS: &[(&str, bool)] = &[
     // Supervisor-mode data reads: of supervisor-mode addresses,
     ("ers .......", true),
@@ -78,8 +78,8 @@ const ACCESS: &[(&str, bool)] = &[
 pub(crate) enum Key {
     Permits,
     Denies,
-    /// What IA32_PKRS takes from user-mode accesses, U/S has taken already. Whether PK of the error code
-    /// tells of it, the SDM and those who execute it do not agree.
+    /// U/S denies already what IA32_PKRS would deny to user-mode accesses. The SDM and the engines do not agree on whether PK
+    /// of the error code is set for it.
     Open,
 }
 
@@ -157,7 +157,7 @@ fn key_asked(registers: &Registers, asked: &Asked) -> [u8; 9] {
     [kind_letter(asked.kind), page, mode_letter(asked.mode), b' ', pke, pks, ad, wd, wp]
 }
 
-/// How many rows of either table say something of an access: one of each.
+/// The number of rows of each table that apply to an access. It must be one.
 pub(crate) fn rows(registers: &Registers, asked: &Asked) -> (usize, usize) {
     let (access, key) = (access_asked(registers, asked), key_asked(registers, asked));
     let of_access = ACCESS.iter().filter(|(row, _)| matches(row, &access)).count();
@@ -177,11 +177,11 @@ pub(crate) fn may(registers: &Registers, asked: &Asked) -> bool {
     row.1 && key_of(registers, asked) == Key::Permits
 }
 
-/// P, W/R, U/S, RSVD, I/D, PK: what the error code says. Two codes, of which mostly each is the other.
+/// The error code: P, W/R, U/S, RSVD, I/D, PK. There are two codes, because two may be right. Mostly both are the same.
 pub(crate) fn code(registers: &Registers, mode: Mode, kind: Kind, obstacle: &Obstacle) -> [u32; 2] {
     let p = u32::from(!matches!(obstacle, Obstacle::NotPresent));
     let w = u32::from(kind == Kind::Write);
-    // An implicit access is none of user mode, whatever the CPL.
+    // An implicit access is never a user-mode access, at any CPL.
     let u = u32::from(mode == Mode::User);
     let rsvd = u32::from(matches!(obstacle, Obstacle::Reserved));
     // CR4.PAE is 1 wherever there are four levels.

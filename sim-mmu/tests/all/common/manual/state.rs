@@ -1,5 +1,5 @@
-//! A reference that remembers everything: what each CPU may have cached, and what it must not have any
-//! more (SDM 4.10.4).
+//! A reference that remembers everything that each CPU may have cached. It drops what a CPU must not have any more (SDM
+//! 4.10.4).
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::rights::{self, Asked};
 use super::walk::{self, Obstacle, Registers, Stand, Step, Walked};
 use super::{Act, Flush, Kind, Mode, Outcome};
 
-/// The machine, as far as software can come to know it.
+/// The state of the machine, as far as software can observe it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct State {
     /// All words of all frames, one frame after the other.
@@ -19,7 +19,7 @@ pub(crate) struct State {
     asked: Vec<(u8, u64, Flush)>,
 }
 
-/// One way for an access to go.
+/// One of the ways in which an access may go.
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) outcome: Outcome,
@@ -250,7 +250,7 @@ impl State {
                     || kind == 0 && !walk::is_canonical(&held.registers, va);
                 match kind {
                     _ if bad => return false,
-                    // Mappings that would be used to translate the address.
+                    // This drops the mappings that a translation of the address would use.
                     0 => held.drop(
                         |t| taken(t) && t.pcid == pcid && !t.global,
                         |p| p.pcid == pcid && p.covers(va >> 12),
@@ -281,7 +281,7 @@ impl State {
                 if old.pge() != new.pge() || old.pcide() && !new.pcide() {
                     held.drop(|_| true, |_| true);
                 } else if !old.smep() && new.smep() {
-                    // Whether that takes global translations too the text does not say.
+                    // The text does not say whether this drops global translations too.
                     held.drop_context(new.pcid());
                 }
             }

@@ -165,8 +165,7 @@ impl Obstacle {
     }
 }
 
-/// A walk: the entries that it used, the highest first, and what it came to. The entry that stopped it
-/// is not among them.
+/// A walk: the entries that it used, the highest first, and its result. The entry that stopped it is not one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Walked {
     pub(crate) steps: Vec<Step>,
@@ -182,8 +181,7 @@ impl Walked {
     }
 }
 
-/// Walks from `start`. Rights are judged, on the whole walk, for an access; not for the processor's own
-/// curiosity.
+/// Walks from `start`. For an access, rights are judged on the whole walk. For a speculative walk they are not judged.
 pub(crate) fn walk(
     registers: &Registers,
     start: Stand,
