@@ -13,7 +13,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::page::page_mapcount;
-use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vm_get_page_prot};
+use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
 use crate::vm_flags::VmFlags;
@@ -89,7 +89,7 @@ async fn do_mprotect_pkey(
         if part.new != part.old {
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
-            let to = Change::Protect { prot: vm_get_page_prot(part.new), upgrade };
+            let to = Change::Protect { flags: part.new, upgrade };
             change_protection_range(cpu, mm, at, part.end, to).await;
             // Private locked memory that became writable is copied now, and not when it is written.
             let locked = VmFlags::LOCKED | VmFlags::WRITE;
@@ -162,8 +162,9 @@ fn mprotect_fixup(
 /// What becomes of entries: the last arguments of `change_protection()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// They get this protection. With `upgrade` they get write permission as well where nobody else can see the page.
-    Protect { prot: u64, upgrade: bool },
+    /// They get the protection of a mapping with these flags. With `upgrade` they get write permission as well where nobody
+    /// else can see the page.
+    Protect { flags: VmFlags, upgrade: bool },
     /// `MM_CP_PROT_NUMA`: they allow no access, so that the next one is noticed. In a mapping whose pages are copied at a
     /// write, only pages that are mapped once are marked.
     Numa { is_cow: bool },
@@ -250,7 +251,9 @@ async fn change_one<'m>(
 ) {
     let old = ptep_get_and_clear(cpu, mm, addr, ptep, seen).await;
     let (prot, writable) = match change {
-        Change::Protect { prot, upgrade } => (prot, upgrade && can_change_pte_writable(cpu, old).await),
+        Change::Protect { flags, upgrade } => {
+            (vma_page_prot(cpu, flags), upgrade && can_change_pte_writable(cpu, flags, old).await)
+        }
         // pte_mk_savedwrite(): before v6.2 the entry remembers that it was writable.
         Change::Numa { .. } => (vm_get_page_prot(VmFlags::empty()), saves_write(cpu) && old.write()),
     };

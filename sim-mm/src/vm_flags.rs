@@ -51,6 +51,8 @@ bitflags! {
         const WIPEONFORK = 0x200_0000;
         /// `VM_DONTDUMP`: core dumps leave it out.
         const DONTDUMP = 0x400_0000;
+        /// `VM_SOFTDIRTY`: it came after somebody began to watch what is written, so all of its pages count as written.
+        const SOFTDIRTY = 0x800_0000;
         /// `VM_MIXEDMAP`: some pages have descriptors, some have not.
         const MIXEDMAP = 0x1000_0000;
         /// `VM_HUGEPAGE`: `MADV_HUGEPAGE`.
@@ -66,6 +68,8 @@ bitflags! {
         const LOCKED_MASK = Self::LOCKED.bits() | Self::LOCKONFAULT.bits();
         /// `VM_STICKY`: mappings are merged that differ in these; the merged one has what one of them had.
         const STICKY = Self::MAYBE_GUARD.bits();
+        /// `VM_IGNORE_MERGE`: mappings are merged that differ in these.
+        const IGNORE_MERGE = Self::STICKY.bits() | Self::SOFTDIRTY.bits();
         /// `VM_SPECIAL`: mappings that are not merged with others.
         const SPECIAL =
             Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
@@ -97,6 +101,7 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::NORESERVE, "nr"),
     (VmFlags::WIPEONFORK, "wf"),
     (VmFlags::DONTDUMP, "dd"),
+    (VmFlags::SOFTDIRTY, "sd"),
     (VmFlags::MIXEDMAP, "mm"),
     (VmFlags::HUGEPAGE, "hg"),
     (VmFlags::NOHUGEPAGE, "nh"),

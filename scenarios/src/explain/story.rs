@@ -103,6 +103,8 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
             lines.iter().rposition(|line| line.step == finding.site.step)
         }
         OracleId::FlagLost => lines.iter().rposition(|line| matches!(line.fact, Fact::FlagsLost { .. })),
+        // The last write that nobody noted.
+        OracleId::Semantics => lines.iter().rposition(|line| line.step == finding.site.step),
         // The change that the bit did not survive.
         OracleId::DirtyLost => lines.iter().rposition(|line| match &line.fact {
             Fact::Entry { old, .. } => !line.fact.is_read() && narrator.leads_to_frame(*old),

@@ -116,6 +116,25 @@ struct Mm {
     begun: u32,
     /// Those that are done: what they covered, and which they were.
     done: Vec<(Range<Vpn>, u32)>,
+    noted: Noted,
+}
+
+/// Which writes the kernel has promised to note.
+#[derive(Clone, Debug, Default)]
+struct Noted {
+    /// Whether it notes them now: somebody asked for that, and the call is complete.
+    since: bool,
+    writes: Vec<NotedWrite>,
+}
+
+/// A write of user code to a page: the first one since the kernel promised to note it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotedWrite {
+    pub(super) vpn: Vpn,
+    pub(super) pfn: Pfn,
+    /// How often the frame had been freed then.
+    pub(super) frees: u32,
+    pub(super) site: Site,
 }
 
 /// What is in no table: little, and copied for each run.
@@ -140,6 +159,8 @@ pub struct Ghost {
     pages: Kept<PageHistory>,
     /// The number of each page that was ever told of.
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
+    /// Whether the kernel can be asked to note writes at all.
+    pub(super) notes_writes: bool,
     loose: Loose,
     base: Loose,
 }
@@ -206,6 +227,11 @@ impl<'a> Seen<'a> {
     /// Who last made an entry lead to a frame, for each address space that did, the latest last.
     pub(super) fn mapped_by(self, pfn: Pfn) -> &'a [(MmId, Site)] {
         self.frame(pfn, OfFrame::MappedBy).map(|frame| frame.mapped_by.as_slice()).unwrap_or_default()
+    }
+
+    /// The writes of an address space that the kernel has promised to note.
+    pub(super) fn noted_writes(self, mm: MmId) -> &'a [NotedWrite] {
+        self.mm(mm, OfMm::Noted).map(|mm| mm.noted.writes.as_slice()).unwrap_or_default()
     }
 
     /// Whether an address space may read a word.
@@ -284,7 +310,7 @@ impl<'a> Seen<'a> {
 
 impl Ghost {
     /// A machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
-    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Ghost {
+    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize, notes_writes: bool) -> Ghost {
         let mut of_frames = Kept::new(vec![Frame::default(); frames as usize]);
         for pfn in 0..reserved {
             if let Some(frame) = of_frames.change(pfn as usize) {
@@ -297,6 +323,7 @@ impl Ghost {
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
             page_numbers: BTreeMap::new(),
+            notes_writes,
             loose: Loose::default(),
             base: Loose::default(),
         }
@@ -325,6 +352,7 @@ impl Ghost {
             frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed).for_each(&mut change);
         });
         self.pages.change_known(|page| page.changed.iter_mut().for_each(&mut change));
+        self.mms.change_known(|mm| mm.noted.writes.iter_mut().map(|write| &mut write.site).for_each(&mut change));
         self.loose.pins.iter_mut().map(|pin| &mut pin.taken).for_each(&mut change);
         self.loose.freed_objects.iter_mut().map(|(_, site)| site).for_each(&mut change);
         let gone = self.loose.gone_pins.iter_mut().flat_map(|(pin, put)| [&mut pin.taken, put]);
@@ -380,6 +408,33 @@ impl Ghost {
         let set = children.iter().fold(bit(mm), |set, child| set | bit(*child));
         if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers.of(word) != set) {
             frame.readers.set(word, set);
+        }
+    }
+
+    /// The kernel forgets which pages were written; with `since` it is done, and notes those that are written from now on.
+    pub(super) fn writes_noted(&mut self, core: &Core, mm: MmId, since: bool) {
+        if let Some(mm) = self.mm(core, mm, OfMm::Noted) {
+            mm.noted = Noted { since, writes: Vec::new() };
+        }
+    }
+
+    /// User code wrote to a page.
+    pub(super) fn user_wrote(&mut self, core: &Core, mm: MmId, vpn: Vpn, pfn: Pfn, site: &Site) {
+        let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
+        let is_news = self.seen(core).mm(mm, OfMm::Noted).is_some_and(|mm| {
+            let known = |write: &NotedWrite| write.vpn == vpn && write.pfn == pfn && write.frees == frees;
+            mm.noted.since && !mm.noted.writes.iter().any(known)
+        });
+        if is_news && let Some(mm) = self.mm(core, mm, OfMm::Noted) {
+            mm.noted.writes.push(NotedWrite { vpn, pfn, frees, site: site.clone() });
+        }
+    }
+
+    /// A page of an object that processes share is no longer mapped there: with the entry goes the note that it was written.
+    fn forget_noted(&mut self, core: &Core, mm: MmId, vpn: Vpn) {
+        let is_known = self.seen(core).noted_writes(mm).iter().any(|write| write.vpn == vpn);
+        if is_known && let Some(mm) = self.mm(core, mm, OfMm::Noted) {
+            mm.noted.writes.retain(|write| write.vpn != vpn);
         }
     }
 
@@ -505,6 +560,9 @@ impl Ghost {
                 frame.mapped_by.retain(|(by, _)| *by != mm);
                 frame.mapped_by.push((mm, site.clone()));
             }
+        }
+        if self.notes_writes && was_there && !is_there && self.seen(core).is_of_file(old.pfn()) {
+            self.forget_noted(core, mm, vpn);
         }
         self.replaced(core, mm, vpn, new, site);
     }

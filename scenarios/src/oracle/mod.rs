@@ -24,6 +24,7 @@ mod places;
 mod progress;
 mod readers;
 mod refcount;
+mod semantics;
 mod site;
 mod stale_tlb;
 mod violation;

@@ -42,9 +42,11 @@ pub(super) enum OfMm {
     Begun,
     /// Its flushes that are done.
     Done,
+    /// Its writes that the kernel has promised to note.
+    Noted,
 }
 
-const PER_MM: u32 = 3 + PAGES;
+const PER_MM: u32 = 4 + PAGES;
 
 /// The places of the memory of the oracles.
 #[derive(Clone, Copy, Debug)]

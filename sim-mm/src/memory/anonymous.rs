@@ -11,7 +11,7 @@ use crate::mm_types::{MmStruct, Page};
 use crate::page::{put_page, set_flags_unlocked};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, vm_get_page_prot};
+use crate::pgtable::{Pte, mkdirty, vm_get_page_prot};
 use crate::rmap::page_add_new_anon_rmap;
 use crate::safeguards::{ANON_FAULT_ENTRY_LAST, ANON_FAULT_RECHECK};
 use crate::swap::folio_add_lru_vma;
@@ -51,7 +51,7 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0, prot);
     if vma.flags(cpu).contains(VmFlags::WRITE) {
-        entry = entry.with(Entry::DIRTY | Entry::RW);
+        entry = entry.with(mkdirty(cpu) | Entry::RW);
     }
     let locked = vmf.lock(cpu, ptep).await;
     if let Err(error) = check_stable_address_space(cpu, mm) {

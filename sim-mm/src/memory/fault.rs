@@ -12,6 +12,7 @@ use super::wp::do_wp_page;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
+use crate::pgtable::mkdirty;
 use crate::swapops::is_guard;
 
 /// `handle_mm_fault()`: makes the page present, and writable if that is asked and allowed.
@@ -88,7 +89,7 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return do_wp_page(cpu, vmf, locked, orig).await;
     }
     // A spurious fault: the entry allows the access. The fault itself dropped the stale translation.
-    let young = Entry::ACCESSED | if vmf.is_write() { Entry::DIRTY } else { 0 };
+    let young = Entry::ACCESSED | if vmf.is_write() { mkdirty(cpu) } else { 0 };
     if !orig.entry.has(young) {
         cpu.update_pte(vmf.mm, vmf.address, ptep, move |entry| entry.with(young)).await;
     }

@@ -11,7 +11,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, lock_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, Ptep, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
 use crate::rmap::{page_add_new_anon_rmap, page_is_anon, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguards::{COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
 use crate::settings::CowReuse;
@@ -140,7 +140,7 @@ async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
 /// `wp_page_reuse()`: makes the entry writable, as far as the mapping allows.
 async fn wp_page_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>) {
     let _routine = cpu.enter("wp_page_reuse");
-    let flags = Entry::ACCESSED | Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma);
+    let flags = Entry::ACCESSED | mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma);
     cpu.update_pte(vmf.mm, vmf.address, locked.ptep, move |entry| entry.with(flags)).await;
 }
 
@@ -184,7 +184,7 @@ async fn wp_page_copy<'m>(
     let same = !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
     if same {
         let unshare = vmf.flags.contains(FaultFlags::UNSHARE);
-        let written = if unshare { 0 } else { Entry::DIRTY | maybe_mkwrite(cpu, vma) };
+        let written = if unshare { 0 } else { mkdirty(cpu) | maybe_mkwrite(cpu, vma) };
         let entry = Pte::make(new.0, vm_get_page_prot(vma.flags(cpu))).with(written);
         ptep_clear_flush(cpu, mm, address, ptep).await;
         page_add_new_anon_rmap(cpu, new, vma, address).await;
