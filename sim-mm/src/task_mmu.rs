@@ -41,7 +41,8 @@ pub fn clear_refs_write<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()>
             Ok(vmas.to_vec())
         });
         let vmas = forgotten.await.expect("nothing is allocated that could be missing");
-        let _reading = if cpu.has(CLEAR_REFS_WRITE_LOCK) { None } else { writing.take().map(|held| held.downgrade()) };
+        let _reading =
+            if cpu.has(CLEAR_REFS_WRITE_LOCK) { None } else { writing.take().map(|held| held.downgrade()) };
         cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
         for vma in vmas.into_iter().filter(|vma| !vma.flags(cpu).contains(VmFlags::PFNMAP)) {
             walk_page_range(cpu, mm, vma.start(cpu), vma.end(cpu), async |ptep, addr, end| {

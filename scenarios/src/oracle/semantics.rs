@@ -36,9 +36,9 @@ fn is_told(ghost: Seen<'_>, kernel: &Kernel, mm: MmId, write: &NotedWrite) -> bo
     let same = entry.pfn() == pfn && ghost.life(pfn).is_some_and(|life| life.frees == frees);
     let is_there = entry.is_present() && (same || ghost.copied_from(entry.pfn()) == Some(pfn));
     let vmas = kernel.vma_list(kernel.mm(mm));
-    let is_new = vmas.iter().any(|vma| {
-        (vma.start.vpn()..vma.end.vpn()).contains(&vpn) && vma.flags.contains(VmFlags::SOFTDIRTY)
-    });
+    let is_new = vmas
+        .iter()
+        .any(|vma| (vma.start.vpn()..vma.end.vpn()).contains(&vpn) && vma.flags.contains(VmFlags::SOFTDIRTY));
     !is_there || is_new || entry.has(Entry::SOFT_DIRTY)
 }
 

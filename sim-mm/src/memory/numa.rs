@@ -21,7 +21,8 @@ pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, o
     let flags = vmf.vma.flags(cpu);
     let old = ptep_get_and_clear(cpu, vmf.mm, vmf.address, ptep, orig).await;
     let private = flags.contains(VmFlags::WRITE) && !flags.contains(VmFlags::SHARED);
-    let writable = if saves_write(cpu) { old.write() } else { private && can_change_pte_writable(cpu, flags, old).await };
+    let writable =
+        if saves_write(cpu) { old.write() } else { private && can_change_pte_writable(cpu, flags, old).await };
     let new = Pte::modify(old.entry, vma_page_prot(cpu, flags)).with(Entry::ACCESSED);
     let new = if writable { new.with(Entry::RW) } else { new };
     cpu.set_pte_at(vmf.mm, vmf.address, ptep, new).await;
