@@ -218,7 +218,7 @@ impl Pmd {
 pub const PAGE_PROTNONE: u64 = Entry::GLOBAL;
 
 /// Bits that survive a change of protection: `_PAGE_CHG_MASK` without the frame.
-const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY;
+const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY | Entry::UFFD_WP;
 
 /// `vm_get_page_prot()`: the bits of an entry of a mapping. Private memory is never writable by them: COW, or
 /// `pte_mkwrite()` makes it so.
@@ -305,6 +305,11 @@ impl Pte {
     /// `pte_soft_dirty()`.
     pub fn soft_dirty(self) -> bool {
         self.entry.has(Entry::SOFT_DIRTY)
+    }
+
+    /// `pte_uffd_wp()`.
+    pub fn uffd_wp(self) -> bool {
+        self.entry.has(Entry::UFFD_WP)
     }
 
     /// `pte_special()`.

@@ -78,6 +78,8 @@ crate::safeguards! {
         "PCIDs stay off on processors whose INVLPG leaves global translations while they are on.";
     FLUSH_BARRIER = "flush-barrier" order in "flush_tlb_mm_range" since Release::v(4, 5), on X86, commit "71b3c126e611", cve "CVE-2016-2069" =>
         "A CPU that flushes an address space which is not loaded on it has a full barrier between what it changed and its look at the cpumask.";
+    UFFD_WP_FLUSH = "uffd-wp-flush" check in "do_wp_page" since Release::v(5, 12), commit "6ce64428d620" =>
+        "A write fault in pages that userfaultfd write-protects flushes first if a flush is pending, because another CPU may still write to the page that is going to be copied.";
     CLEAR_REFS_FLUSH = "clear-refs-flush" order in "clear_refs_write" since Release::v26(12), commit "912efa17e512" =>
         "After clear_refs has write-protected entries, the writable translations that the TLBs still hold are flushed, because nobody would notice a write through them.";
     CLEAR_REFS_WRITE_LOCK = "clear-refs-write-lock" order in "clear_refs_write" since Release::v(5, 12), commit "29a951dfb3c3" =>

@@ -25,6 +25,10 @@ bitflags! {
         const MAYSHARE = 0x80;
         /// `VM_GROWSDOWN`: a stack, which a fault right below it makes longer.
         const GROWSDOWN = 0x100;
+        /// `VM_UFFD_MISSING`: user code fills the pages that are missing.
+        const UFFD_MISSING = 0x200;
+        /// `VM_UFFD_WP`: user code wants to know of writes.
+        const UFFD_WP = 0x1000;
         /// `VM_MAYBE_GUARD`: a guard was installed somewhere in it.
         const MAYBE_GUARD = 0x800;
         /// `VM_PFNMAP`: pages without descriptors.
@@ -62,6 +66,8 @@ bitflags! {
         /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
         const PKEY = 0xf_0000_0000;
 
+        /// `__VM_UFFD_FLAGS`.
+        const UFFD = Self::UFFD_MISSING.bits() | Self::UFFD_WP.bits();
         /// `VM_ACCESS_FLAGS`.
         const ACCESS_FLAGS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
         /// `VM_LOCKED_MASK`.
@@ -89,7 +95,9 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::MAYSHARE, "ms"),
     (VmFlags::GROWSDOWN, "gd"),
     (VmFlags::MAYBE_GUARD, "gu"),
+    (VmFlags::UFFD_MISSING, "um"),
     (VmFlags::PFNMAP, "pf"),
+    (VmFlags::UFFD_WP, "uw"),
     (VmFlags::LOCKED, "lo"),
     (VmFlags::IO, "io"),
     (VmFlags::SEQ_READ, "sr"),

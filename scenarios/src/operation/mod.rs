@@ -68,6 +68,7 @@ operations! {
     oom_reap: OomReap;
     numa_hint: NumaHint;
     clear_refs: ClearRefs;
+    userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdWriteprotect;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -57,10 +57,28 @@ struct Frame {
     shared: Option<SharedPage>,
     /// The frame that it was filled with a copy of, since it was last allocated.
     copied_from: Option<Pfn>,
+    copying: Copying,
     /// The address space whose root it was last.
     root_of: Option<MmId>,
     /// Who first made an entry say that it is dirty, since it was allocated or cleaned on purpose.
     dirtied: Option<Site>,
+}
+
+/// The copies that were made of a frame since it was allocated, and what user code wrote to the frame afterwards.
+#[derive(Clone, Debug, Default)]
+struct Copying {
+    copies: Vec<Pfn>,
+    late: Vec<LateWrite>,
+}
+
+/// A write of user code to a frame of which there are copies: the first one of a page of an address space.
+#[derive(Clone, Debug)]
+struct LateWrite {
+    mm: MmId,
+    vpn: Vpn,
+    /// How many copies there were. Those that were made later have what was written.
+    copies: usize,
+    site: Site,
 }
 
 /// A value that an entry had, and whether it still has it.
@@ -234,6 +252,20 @@ impl<'a> Seen<'a> {
         self.mm(mm, OfMm::Noted).map(|mm| mm.noted.writes.as_slice()).unwrap_or_default()
     }
 
+    /// Who wrote by a page to the frame that this frame is a copy of, after the copy was made.
+    pub(super) fn written_after_copy(self, mm: MmId, vpn: Vpn, copy: Pfn) -> Option<(Pfn, &'a Site)> {
+        let from = self.copied_from(copy)?;
+        let Copying { copies, late } = &self.frame(from, OfFrame::Copies)?.copying;
+        let nth = copies.iter().rposition(|pfn| *pfn == copy)?;
+        let write = late.iter().find(|write| (write.mm, write.vpn) == (mm, vpn) && nth < write.copies)?;
+        Some((from, &write.site))
+    }
+
+    /// Whether there is a copy of a frame.
+    pub(super) fn has_copies(self, pfn: Pfn) -> bool {
+        self.frame(pfn, OfFrame::Copies).is_some_and(|frame| !frame.copying.copies.is_empty())
+    }
+
     /// Whether an address space may read a word.
     pub(super) fn may_read(self, mm: MmId, pfn: Pfn, word: u32) -> bool {
         self.frame(pfn, OfFrame::Readers).is_none_or(|frame| frame.readers.of(word) & bit(mm) != 0)
@@ -350,6 +382,7 @@ impl Ghost {
     fn change_sites(&mut self, mut change: impl FnMut(&mut Site)) {
         self.frames.change_known(|frame| {
             frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed).for_each(&mut change);
+            frame.copying.late.iter_mut().map(|write| &mut write.site).for_each(&mut change);
         });
         self.pages.change_known(|page| page.changed.iter_mut().for_each(&mut change));
         self.mms.change_known(|mm| mm.noted.writes.iter_mut().map(|write| &mut write.site).for_each(&mut change));
@@ -411,6 +444,19 @@ impl Ghost {
         }
     }
 
+    /// User code wrote by a page to a frame of which there are copies.
+    pub(super) fn wrote_late(&mut self, core: &Core, mm: MmId, vpn: Vpn, pfn: Pfn, site: &Site) {
+        let is_news = |frame: &Frame| {
+            let known = |write: &LateWrite| (write.mm, write.vpn) == (mm, vpn);
+            let newest = frame.copying.late.iter().rfind(|write| known(write));
+            newest.is_none_or(|write| write.copies < frame.copying.copies.len())
+        };
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Copies, is_news) {
+            let copies = frame.copying.copies.len();
+            frame.copying.late.push(LateWrite { mm, vpn, copies, site: site.clone() });
+        }
+    }
+
     /// The kernel forgets which pages were written; with `since` it is done, and notes those that are written from now on.
     pub(super) fn writes_noted(&mut self, core: &Core, mm: MmId, since: bool) {
         if let Some(mm) = self.mm(core, mm, OfMm::Noted) {
@@ -453,6 +499,9 @@ impl Ghost {
         if let Some(frame) = self.frame(core, to, OfFrame::Life, |frame| frame.copied_from != Some(from)) {
             frame.copied_from = Some(from);
         }
+        if let Some(frame) = self.frame(core, from, OfFrame::Copies, |_| true) {
+            frame.copying.copies.push(to);
+        }
     }
 
     pub(super) fn allocated(&mut self, core: &Core, pfn: Pfn, for_use: FrameUse) {
@@ -474,6 +523,9 @@ impl Ghost {
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
             frame.mapped_by.clear();
+        }
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Copies, |frame| !frame.copying.copies.is_empty()) {
+            frame.copying = Copying::default();
         }
         self.cleaned(core, pfn);
         if for_use != FrameUse::Data {

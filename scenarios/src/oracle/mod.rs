@@ -16,6 +16,7 @@ mod incoherent;
 mod kept;
 mod kernel_bug;
 mod leak;
+mod lost_write;
 mod mapcount;
 mod object_use_after_free;
 mod page_table_use_after_free;

@@ -29,9 +29,11 @@ pub(super) enum OfFrame {
     Root,
     /// Since when something is in it that is nowhere else.
     Dirty,
+    /// The copies of it, and what was written to it afterwards.
+    Copies,
 }
 
-const PER_FRAME: u32 = 7;
+const PER_FRAME: u32 = 8;
 
 /// The parts of what is known of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use sim_mmu::{Entry, Event as Hardware, Walker};
 use super::ghost::Ghost;
 use super::{
     Finding, Site, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent, kernel_bug,
-    leak, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, semantics, stale_tlb,
+    leak, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, semantics,
+    stale_tlb,
 };
 
 /// An entry of the event log.
@@ -201,6 +202,10 @@ impl sim_mmu::Observer for Watch {
                 let shared = if access.writes() {
                     let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
                     ghost.wrote(core, mm, through.pfn, word);
+                    if ghost.seen(core).has_copies(through.pfn) {
+                        ghost.wrote_late(core, mm, va.vpn(), through.pfn, &site);
+                        self.report(cpu.core, lost_write::wrote(ghost.seen(core), mm, va.vpn(), &site));
+                    }
                     if ghost.notes_writes {
                         ghost.user_wrote(core, mm, va.vpn(), through.pfn, &site);
                     }
@@ -249,6 +254,9 @@ impl sim_mm::Observer for Watch {
             Mm::PteChanged { mm, va, old, new, .. } => {
                 if is_pte_present(new) && new.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site.clone());
+                }
+                if is_pte_present(new) && new.pfn() != old.pfn() {
+                    self.report(cpu.core, lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site));
                 }
                 ghost.pte_changed(core, mm, va, old, new, site);
             }

@@ -321,6 +321,11 @@ fn pin_vs_clear_refs() {
 }
 
 #[test]
+fn uffd_wp_deferred_flush() {
+    check("uffd-wp-deferred-flush");
+}
+
+#[test]
 fn pin_vs_fork() {
     check("pin-vs-fork");
 }

@@ -3,6 +3,7 @@
 use sim_mmu::Entry;
 
 use super::tables::pte_alloc;
+use super::userfault::{Reason, handle_userfault};
 use super::vm_fault::vmf_anon_prepare;
 use super::vm_fault::{Fault, VmFault, VmFaultError};
 use crate::check;
@@ -38,9 +39,13 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     let prot = vm_get_page_prot(vma.flags(cpu));
     if !vmf.is_write() {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
-        let _locked = vmf.lock(cpu, ptep).await;
+        let locked = vmf.lock(cpu, ptep).await;
         check_stable_address_space(cpu, mm)?;
         if cpu.read_once(ptep).await.none() {
+            if vma.flags(cpu).contains(VmFlags::UFFD_MISSING) {
+                drop(locked);
+                return handle_userfault(cpu, vmf, Reason::Missing).await;
+            }
             cpu.set_pte_at(mm, address, ptep, entry).await;
         }
         return Ok(VmFault::default());
@@ -63,6 +68,11 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         drop(locked);
         put_page(cpu, page).await;
         return Ok(VmFault::default());
+    }
+    if vma.flags(cpu).contains(VmFlags::UFFD_MISSING) {
+        drop(locked);
+        put_page(cpu, page).await;
+        return handle_userfault(cpu, vmf, Reason::Missing).await;
     }
     // The entry comes last: from then on others find the page, and its counts must be true.
     if cpu.has(ANON_FAULT_ENTRY_LAST) {

@@ -191,7 +191,8 @@ async fn copy_one_pte<'m>(
     if vm_flags.contains(VmFlags::SHARED) {
         entry = entry.without(Entry::DIRTY);
     }
-    entry = entry.without(Entry::ACCESSED);
+    // What the parent waits for is nothing to the child, which has no descriptor.
+    entry = entry.without(Entry::ACCESSED | Entry::UFFD_WP);
     if !special {
         get_page(cpu, page).await;
         if is_anon {

@@ -38,7 +38,7 @@ pub(crate) fn saves_write(cpu: Cpu<'_>) -> bool {
 pub(crate) async fn can_change_pte_writable(cpu: Cpu<'_>, flags: VmFlags, pte: Pte) -> bool {
     let page = Page(pte.pfn());
     // pte_needs_soft_dirty_wp(): the next write has to be noticed.
-    if vma_soft_dirty_enabled(cpu, flags) && !pte.soft_dirty() {
+    if vma_soft_dirty_enabled(cpu, flags) && !pte.soft_dirty() || pte.uffd_wp() {
         return false;
     }
     if pte.special() || !page_is_anon(cpu, page) {
