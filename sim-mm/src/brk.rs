@@ -44,11 +44,16 @@ async fn change_brk<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, old: VirtAddr, new: Virt
     let pgoff = old.vpn().0;
     let range = NewRange { start: old, end: new, flags, pgoff, file: None, source: Source::Nothing };
     change_vmas(cpu, mm, |vmas| {
-        if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
-            let vma = VmaSnapshot { start: old, end: new, flags, pgoff, anon_vma: None, file: None };
-            let new = vm_area_alloc(cpu, mm, vma)?;
-            vma_link(cpu, mm, vmas, new);
-        }
+        let vma = match vma_merge_new_range(cpu, mm, vmas, &range)? {
+            Some(merged) => merged,
+            None => {
+                let vma = VmaSnapshot { start: old, end: new, flags, pgoff, anon_vma: None, file: None };
+                let new = vm_area_alloc(cpu, mm, vma)?;
+                vma_link(cpu, mm, vmas, new);
+                new
+            }
+        };
+        vma.set_soft_dirty(cpu);
         Ok(())
     })
     .await

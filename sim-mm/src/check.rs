@@ -170,16 +170,13 @@ impl Reach {
         self.held.extend(kernel.shmem.pages().iter().chain(&kernel.lru_batches.pages()).map(|page| page.0));
         self.held.sort_unstable();
         let mut listed = 0;
-        for id in 0..kernel.config.mms as u8 {
-            let mm = kernel.mm(MmId(id));
-            let word = |loc| kernel.core().memory.get(loc);
-            if word(mm.mm_users().loc()) > 0 {
-                kernel.vma_list_into(mm, &mut self.vmas);
-                listed += self.vmas.len();
-                self.anon_vmas.extend(mm.anon_vma_chains.peek().iter().map(|avc| avc.anon_vma().index()));
-                self.in_order(mm.id)?;
-                self.table(kernel, mm.id, Pfn(word(mm.pgd().loc())), Level::P4d, VirtAddr(0))?;
-            }
+        for mm in kernel.live_mms().map(|mm| kernel.mm(mm)) {
+            kernel.vma_list_into(mm, &mut self.vmas);
+            listed += self.vmas.len();
+            self.anon_vmas.extend(mm.anon_vma_chains.peek().iter().map(|avc| avc.anon_vma().index()));
+            self.in_order(mm.id)?;
+            let root = Pfn(kernel.core().memory.get(mm.pgd().loc()));
+            self.table(kernel, mm.id, root, Level::P4d, VirtAddr(0))?;
         }
         self.tables.sort_unstable();
         self.mappings.sort_unstable();
@@ -268,6 +265,12 @@ impl Reach {
 }
 
 impl Kernel {
+    /// The address spaces that have users.
+    pub fn live_mms(&self) -> impl Iterator<Item = MmId> {
+        let has_users = |mm: &MmId| self.core().memory.get(self.mm(*mm).mm_users().loc()) > 0;
+        (0..self.config.mms as u8).map(MmId).filter(has_users)
+    }
+
     /// Recounts everything; to be called when nothing is going on. `others` is how many references to a page are
     /// held by those that the memory manager does not know: pins, pipes.
     ///

@@ -25,6 +25,8 @@ macro_rules! errnos {
 errnos! {
     /// Not permitted.
     Eperm = 1, "EPERM";
+    /// There is nothing of that name, or nothing that was registered.
+    Enoent = 2, "ENOENT";
     /// No such process.
     Esrch = 3, "ESRCH";
     /// Input or output failed.

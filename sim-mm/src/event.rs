@@ -231,6 +231,16 @@ pub enum Event {
         /// Which.
         mm: MmId,
     },
+    /// Somebody asks the kernel to forget which pages of an address space were written.
+    WritesForgotten {
+        /// Which.
+        mm: MmId,
+    },
+    /// They are forgotten: from here on the kernel notes each page that is written.
+    WritesNoted {
+        /// Of which address space.
+        mm: MmId,
+    },
     /// GUP handed out a page to a caller, with a reference.
     Pinned {
         /// Tells references of one run apart.

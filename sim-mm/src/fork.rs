@@ -117,7 +117,7 @@ async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: V
         remove_vma(cpu, mm, new).await;
         return Err(errno);
     }
-    new.set_flags(cpu, new.flags(cpu) - VmFlags::LOCKED_MASK);
+    new.set_flags(cpu, new.flags(cpu) - VmFlags::LOCKED_MASK - VmFlags::UFFD);
     if new.file(cpu).is_some() {
         vma_link_file_of_many(cpu, mm, new).await;
     }

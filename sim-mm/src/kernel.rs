@@ -112,6 +112,7 @@ pub struct Kernel {
     mms: Vec<MmStruct>,
     task_mms: Loc,
     task_pkrus: Loc,
+    task_wakens: Loc,
     pkey_maps: Loc,
     /// Guards the entries of the kernel's own tables: `init_mm.page_table_lock`, and `vmap_area_lock`.
     pub(crate) vmalloc_lock: SpinLock,
@@ -147,6 +148,7 @@ impl Kernel {
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
         let task_pkrus = memory.words("task.pkru", config.tasks);
+        let task_wakens = memory.words("uwq.waken", config.tasks);
         let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
         let vmalloc_lock = memory.alone("vmalloc_lock");
         let safeguard_use = SafeguardUse::default();
@@ -196,6 +198,7 @@ impl Kernel {
             mms,
             task_mms,
             task_pkrus,
+            task_wakens,
             pkey_maps,
             vmalloc_lock,
             serials,
@@ -303,6 +306,11 @@ impl Kernel {
     /// PKRU of a task, as it differs from that with which tasks begin: bit by bit, so that zero is no difference.
     pub(crate) fn task_pkru(&self, task: TaskId) -> Loc {
         self.task_pkrus.offset(u32::from(task.0))
+    }
+
+    /// `uwq.waken` of a task: whether the fault that it waits for is handled.
+    pub(crate) fn task_waken(&self, task: TaskId) -> Loc {
+        self.task_wakens.offset(u32::from(task.0))
     }
 
     /// Loads the PKRU of a task that is going to run on a CPU: `switch_fpu_finish()`.

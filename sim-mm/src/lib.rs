@@ -21,6 +21,7 @@ mod madvise;
 mod mem_map;
 mod memory;
 mod mempolicy;
+mod mfill;
 mod mincore;
 mod mlock;
 mod mm_types;
@@ -56,6 +57,9 @@ mod smp_types;
 mod stack;
 mod swap;
 mod swapops;
+mod task_mmu;
+mod userfault;
+mod userfaultfd;
 mod vm_flags;
 mod vma;
 mod vmalloc;
@@ -73,6 +77,7 @@ pub use kernel_config::KernelConfig;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
 pub use mempolicy::task_numa_work;
+pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
 pub use mincore::sys_mincore;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
@@ -100,14 +105,18 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd,
+    InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor,
+    SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain,
+    VmaLock, VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapops::is_guard;
+pub use task_mmu::clear_refs_write;
+pub use userfault::UffdMode;
+pub use userfaultfd::{userfaultfd_read, userfaultfd_register};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, vfree, vmalloc};
 

@@ -6,6 +6,7 @@ use sim_mmu::{Pfn, VirtAddr};
 use crate::fs::Inode;
 use crate::page_flags::PageFlags;
 use crate::rmap::types::{AnonVma, Avc};
+use crate::userfault::Userfault;
 use crate::vm_flags::VmFlags;
 
 /// A page descriptor.
@@ -125,6 +126,8 @@ record! {
         unstable: Shared<bool> = "unstable";
         /// `mm_lock_seq`: counts the times that `mmap_lock` was held for writing, from 1 on.
         mm_lock_seq: Shared<u64> = "mm_lock_seq";
+        /// `fd_wqh` of its `userfaultfd`: whether there may be a fault that nobody has read yet.
+        fd_ready: Shared<bool> = "fd_wqh";
         /// `vma_writer_wait`: whom the last fault that lets go of a mapping wakes up. Since v6.15.
         vma_writer_wait: Shared<u64> = "vma_writer_wait";
     }
@@ -143,6 +146,8 @@ pub struct MmStruct {
     /// `anon_vma_chain` of all mappings: which mapping hangs on which `anon_vma`, the oldest first. Changed only
     /// with `mmap_lock` held for writing, or by the first fault of a mapping.
     pub(crate) anon_vma_chains: Object<Vec<Avc>>,
+    /// `fault_pending_wqh` and `fault_wqh` of its `userfaultfd`: the faults that wait for user code.
+    pub(crate) fault_wqh: Object<Vec<Userfault>>,
 }
 
 impl MmStruct {
@@ -154,6 +159,7 @@ impl MmStruct {
             mmap_lock: memory.alone(format!("{name}.mmap_lock")),
             vmas: Object::new(memory, format!("{name}.mm_rb"), Vec::new()),
             anon_vma_chains: Object::new(memory, format!("{name}.anon_vma_chain"), Vec::new()),
+            fault_wqh: Object::new(memory, format!("{name}.fault_wqh"), Vec::new()),
         }
     }
 
@@ -215,6 +221,11 @@ impl MmStruct {
     /// `mm_lock_seq`: a mapping whose `vm_lock_seq` it is, is locked for writing.
     pub(crate) fn mm_lock_seq(&self) -> Shared<u64> {
         self.words.mm_lock_seq()
+    }
+
+    /// `fd_wqh`.
+    pub(crate) fn fd_ready(&self) -> Shared<bool> {
+        self.words.fd_ready()
     }
 
     /// `vma_writer_wait`.

@@ -133,11 +133,16 @@ async fn mmap_region<'m>(
         let end = VirtAddr(start.0 + len);
         let pgoff = if shared { 0 } else { start.vpn().0 };
         let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
-        if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
-            let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
-            let new = vm_area_alloc(cpu, mm, vma)?;
-            vma_link(cpu, mm, vmas, new);
-        }
+        let vma = match vma_merge_new_range(cpu, mm, vmas, &range)? {
+            Some(merged) => merged,
+            None => {
+                let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
+                let new = vm_area_alloc(cpu, mm, vma)?;
+                vma_link(cpu, mm, vmas, new);
+                new
+            }
+        };
+        vma.set_soft_dirty(cpu);
         Ok(start)
     })
     .await;

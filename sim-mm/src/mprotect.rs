@@ -13,7 +13,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::page::page_mapcount;
-use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vm_get_page_prot};
+use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
 use crate::vm_flags::VmFlags;
@@ -89,7 +89,7 @@ async fn do_mprotect_pkey(
         if part.new != part.old {
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
-            let to = Change::Protect { prot: vm_get_page_prot(part.new), upgrade };
+            let to = Change::Protect { flags: part.new, upgrade };
             change_protection_range(cpu, mm, at, part.end, to).await;
             // Private locked memory that became writable is copied now, and not when it is written.
             let locked = VmFlags::LOCKED | VmFlags::WRITE;
@@ -162,11 +162,16 @@ fn mprotect_fixup(
 /// What becomes of entries: the last arguments of `change_protection()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// They get this protection. With `upgrade` they get write permission as well where nobody else can see the page.
-    Protect { prot: u64, upgrade: bool },
+    /// They get the protection of a mapping with these flags. With `upgrade` they get write permission as well where nobody
+    /// else can see the page.
+    Protect { flags: VmFlags, upgrade: bool },
     /// `MM_CP_PROT_NUMA`: they allow no access, so that the next one is noticed. In a mapping whose pages are copied at a
     /// write, only pages that are mapped once are marked.
     Numa { is_cow: bool },
+    /// `MM_CP_UFFD_WP`: writes are to wait for user code.
+    UffdWp,
+    /// `MM_CP_UFFD_WP_RESOLVE`: writes pass again. `flags` are those of the mapping, and `upgrade` is as above.
+    UffdWpResolve { flags: VmFlags, upgrade: bool },
 }
 
 /// `change_protection_range()`.
@@ -233,7 +238,8 @@ async fn change_pte_range<'m>(
 /// Whether an entry is one that is changed so.
 async fn may_change(cpu: Cpu<'_>, pte: Pte, change: Change) -> bool {
     match change {
-        Change::Protect { .. } => true,
+        Change::Protect { .. } | Change::UffdWp => true,
+        Change::UffdWpResolve { .. } => pte.uffd_wp(),
         Change::Numa { .. } if pte.protnone() || pte.special() => false,
         Change::Numa { is_cow } => !is_cow || page_mapcount(cpu, Page(pte.pfn())).await == 1,
     }
@@ -249,14 +255,22 @@ async fn change_one<'m>(
     change: Change,
 ) {
     let old = ptep_get_and_clear(cpu, mm, addr, ptep, seen).await;
-    let (prot, writable) = match change {
-        Change::Protect { prot, upgrade } => (prot, upgrade && can_change_pte_writable(cpu, old).await),
+    let (new, writable) = match change {
+        Change::Protect { flags, upgrade } => {
+            let new = Pte::modify(old.entry, vma_page_prot(cpu, flags));
+            (new, upgrade && can_change_pte_writable(cpu, flags, old).await)
+        }
         // pte_mk_savedwrite(): before v6.2 the entry remembers that it was writable.
-        Change::Numa { .. } => (vm_get_page_prot(VmFlags::empty()), saves_write(cpu) && old.write()),
+        Change::Numa { .. } => {
+            let new = Pte::modify(old.entry, vm_get_page_prot(VmFlags::empty()));
+            (new, saves_write(cpu) && old.write())
+        }
+        Change::UffdWp => (old.entry.without(Entry::RW).with(Entry::UFFD_WP), false),
+        Change::UffdWpResolve { flags, upgrade } => {
+            let cleared = ptep.value(old.entry.without(Entry::UFFD_WP));
+            (cleared.entry, upgrade && can_change_pte_writable(cpu, flags, cleared).await)
+        }
     };
-    let mut new = Pte::modify(old.entry, prot);
-    if writable {
-        new = new.with(Entry::RW);
-    }
+    let new = if writable { new.with(Entry::RW) } else { new };
     cpu.set_pte_at(mm, addr, ptep, new).await;
 }

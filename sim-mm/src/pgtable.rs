@@ -14,6 +14,7 @@ use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
+use crate::settings::SoftDirty;
 use crate::vm_flags::VmFlags;
 
 /// A pointer to an entry.
@@ -217,7 +218,7 @@ impl Pmd {
 pub const PAGE_PROTNONE: u64 = Entry::GLOBAL;
 
 /// Bits that survive a change of protection: `_PAGE_CHG_MASK` without the frame.
-const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL;
+const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY | Entry::UFFD_WP;
 
 /// `vm_get_page_prot()`: the bits of an entry of a mapping. Private memory is never writable by them: COW, or
 /// `pte_mkwrite()` makes it so.
@@ -229,6 +230,35 @@ pub(crate) fn vm_get_page_prot(flags: VmFlags) -> u64 {
     let write = if flags.contains(VmFlags::WRITE | VmFlags::SHARED) { Entry::RW } else { 0 };
     let fetch = if flags.contains(VmFlags::EXEC) { 0 } else { Entry::NX };
     Entry::PRESENT | Entry::USER | Entry::ACCESSED | write | fetch | key
+}
+
+/// `vma_set_page_prot()`: the bits of an entry of a mapping. Writes to shared memory fault where they have to be noticed.
+pub(crate) fn vma_page_prot(cpu: Cpu<'_>, flags: VmFlags) -> u64 {
+    let prot = vm_get_page_prot(flags);
+    if vma_wants_writenotify(cpu, flags) { prot & !Entry::RW } else { prot }
+}
+
+/// `vma_wants_writenotify()`.
+pub(crate) fn vma_wants_writenotify(cpu: Cpu<'_>, flags: VmFlags) -> bool {
+    flags.contains(VmFlags::WRITE | VmFlags::SHARED) && vma_soft_dirty_enabled(cpu, flags)
+}
+
+/// `vma_soft_dirty_enabled()`: whether a page of the mapping counts as written only if its entry says so.
+pub(crate) fn vma_soft_dirty_enabled(cpu: Cpu<'_>, flags: VmFlags) -> bool {
+    cpu.setting::<SoftDirty>() == SoftDirty::On && !flags.contains(VmFlags::SOFTDIRTY)
+}
+
+/// The bits that `pte_mkdirty()` sets.
+pub(crate) fn mkdirty(cpu: Cpu<'_>) -> u64 {
+    Entry::DIRTY | soft_dirty(cpu)
+}
+
+/// The bit that `pte_mksoft_dirty()` sets. A kernel that keeps no such bit sets nothing.
+pub(crate) fn soft_dirty(cpu: Cpu<'_>) -> u64 {
+    match cpu.setting::<SoftDirty>() {
+        SoftDirty::Off => 0,
+        SoftDirty::On => Entry::SOFT_DIRTY,
+    }
 }
 
 /// `pte_present()` of a bare entry: whether a page is behind it, though the hardware may not see it.
@@ -270,6 +300,16 @@ impl Pte {
     /// `pte_dirty()`.
     pub fn dirty(self) -> bool {
         self.entry.has(Entry::DIRTY)
+    }
+
+    /// `pte_soft_dirty()`.
+    pub fn soft_dirty(self) -> bool {
+        self.entry.has(Entry::SOFT_DIRTY)
+    }
+
+    /// `pte_uffd_wp()`.
+    pub fn uffd_wp(self) -> bool {
+        self.entry.has(Entry::UFFD_WP)
     }
 
     /// `pte_special()`.

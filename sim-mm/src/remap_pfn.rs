@@ -13,7 +13,7 @@ use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc, unmap_mapping_r
 use crate::mm_types::{MmStruct, Page, Vma, VmaSnapshot};
 use crate::mmap::get_unmapped_area;
 use crate::page_alloc::{alloc_driver_page, free_unref_page};
-use crate::pgtable::{Pte, vm_get_page_prot};
+use crate::pgtable::{Pte, vma_page_prot};
 use crate::shmem::{get_file, shmem_put, shmem_zero_setup};
 use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, i_mmap_lock_write, mmap_write_lock, vm_area_alloc, vma_link};
@@ -98,7 +98,7 @@ async fn insert_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, file: Inode, pages: u64)
 /// `remap_pfn_range()`: maps frames one after the other from the beginning of the mapping on.
 async fn remap_pfn_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, frames: &[Page]) -> Result<(), Errno> {
     let _routine = cpu.enter("remap_pfn_range");
-    let prot = vm_get_page_prot(vma.flags(cpu));
+    let prot = vma_page_prot(cpu, vma.flags(cpu));
     for (page, frame) in (0..).zip(frames) {
         let addr = vma.start(cpu).plus_pages(page);
         let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;

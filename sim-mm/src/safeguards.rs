@@ -78,6 +78,14 @@ crate::safeguards! {
         "PCIDs stay off on processors whose INVLPG leaves global translations while they are on.";
     FLUSH_BARRIER = "flush-barrier" order in "flush_tlb_mm_range" since Release::v(4, 5), on X86, commit "71b3c126e611", cve "CVE-2016-2069" =>
         "A CPU that flushes an address space which is not loaded on it has a full barrier between what it changed and its look at the cpumask.";
+    UFFD_WP_FLUSH = "uffd-wp-flush" check in "do_wp_page" since Release::v(5, 12), commit "6ce64428d620" =>
+        "A write fault in pages that userfaultfd write-protects flushes first if a flush is pending, because another CPU may still write to the page that is going to be copied.";
+    CLEAR_REFS_FLUSH = "clear-refs-flush" order in "clear_refs_write" since Release::v26(12), commit "912efa17e512" =>
+        "After clear_refs has write-protected entries, the writable translations that the TLBs still hold are flushed, because nobody would notice a write through them.";
+    CLEAR_REFS_WRITE_LOCK = "clear-refs-write-lock" order in "clear_refs_write" since Release::v(5, 12), commit "29a951dfb3c3" =>
+        "clear_refs holds mmap_lock for writing while it write-protects entries, so that no fault decides by an entry that is being changed.";
+    CLEAR_REFS_SPARES_PINNED = "clear-refs-spares-pinned" check in "clear_soft_dirty" since Release::v(5, 12), commit "9348b73c2e1b" =>
+        "clear_refs leaves a pinned page writable, because the write fault would copy it, and the device would go on with the old page.";
     PTEP_GET_AND_CLEAR = "ptep-get-and-clear" order in "ptep_get_and_clear" since Release::v26(12) =>
         "An entry is read and cleared by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
     PTEP_SET_WRPROTECT = "ptep-set-wrprotect" order in "copy_one_pte" since Release::v26(12) =>

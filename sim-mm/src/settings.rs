@@ -151,6 +151,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether the kernel notes which pages were written since somebody asked it to forget (`CONFIG_MEM_SOFT_DIRTY`).
+    SoftDirty = platform "soft_dirty" {
+        /// It does not.
+        Off = "off",
+        /// It does: entries and mappings say so, and `/proc/PID/clear_refs` makes them forget.
+        On = "on",
+    }
+
     /// The rule by which a write fault on an anonymous page decides to reuse the page instead of copying it.
     CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
         /// It reuses the page if `page_mapcount() == 1`. This was the rule before v5.9.
@@ -275,6 +283,24 @@ crate::settings! {
         BeforeUnmap = "before_unmap",
         /// It empties them when it has pages to free. A batch has room for 31 pages. This is the rule since v6.9.
         WithPages = "with_pages" since Release::v(6, 9),
+    }
+
+    /// How translations are flushed after `/proc/PID/clear_refs` has write-protected entries.
+    ClearRefsFlush = design "clear_refs_flush" {
+        /// By a gather of the whole address space, which flushed even though it had gathered nothing.
+        Gather = "gather",
+        /// By a gather that gathers nothing, and so not at all: from v5.6 (`0758cd830494`) to v5.11.
+        Never = "never" since Release::v(5, 6),
+        /// By a flush of the whole address space. This is the rule since v5.12 (`912efa17e512`).
+        Mm = "mm" since Release::v(5, 12),
+    }
+
+    /// Which of two mappings that are merged decides whether all of the merged one counts as written.
+    SoftDirtyMerge = design "soft_dirty_merge" {
+        /// The one that takes in the other.
+        Grown = "grown",
+        /// Either of them: if one counts as written, all of the merged one does. This is the rule since v6.19.
+        Either = "either" since Release::v(6, 19),
     }
 
     /// How fork recognizes a mapping that has guards.

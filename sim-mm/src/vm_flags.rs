@@ -25,6 +25,10 @@ bitflags! {
         const MAYSHARE = 0x80;
         /// `VM_GROWSDOWN`: a stack, which a fault right below it makes longer.
         const GROWSDOWN = 0x100;
+        /// `VM_UFFD_MISSING`: user code fills the pages that are missing.
+        const UFFD_MISSING = 0x200;
+        /// `VM_UFFD_WP`: user code wants to know of writes.
+        const UFFD_WP = 0x1000;
         /// `VM_MAYBE_GUARD`: a guard was installed somewhere in it.
         const MAYBE_GUARD = 0x800;
         /// `VM_PFNMAP`: pages without descriptors.
@@ -51,6 +55,8 @@ bitflags! {
         const WIPEONFORK = 0x200_0000;
         /// `VM_DONTDUMP`: core dumps leave it out.
         const DONTDUMP = 0x400_0000;
+        /// `VM_SOFTDIRTY`: it came after somebody began to watch what is written, so all of its pages count as written.
+        const SOFTDIRTY = 0x800_0000;
         /// `VM_MIXEDMAP`: some pages have descriptors, some have not.
         const MIXEDMAP = 0x1000_0000;
         /// `VM_HUGEPAGE`: `MADV_HUGEPAGE`.
@@ -60,12 +66,16 @@ bitflags! {
         /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
         const PKEY = 0xf_0000_0000;
 
+        /// `__VM_UFFD_FLAGS`.
+        const UFFD = Self::UFFD_MISSING.bits() | Self::UFFD_WP.bits();
         /// `VM_ACCESS_FLAGS`.
         const ACCESS_FLAGS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
         /// `VM_LOCKED_MASK`.
         const LOCKED_MASK = Self::LOCKED.bits() | Self::LOCKONFAULT.bits();
         /// `VM_STICKY`: mappings are merged that differ in these; the merged one has what one of them had.
         const STICKY = Self::MAYBE_GUARD.bits();
+        /// `VM_IGNORE_MERGE`: mappings are merged that differ in these.
+        const IGNORE_MERGE = Self::STICKY.bits() | Self::SOFTDIRTY.bits();
         /// `VM_SPECIAL`: mappings that are not merged with others.
         const SPECIAL =
             Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
@@ -85,7 +95,9 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::MAYSHARE, "ms"),
     (VmFlags::GROWSDOWN, "gd"),
     (VmFlags::MAYBE_GUARD, "gu"),
+    (VmFlags::UFFD_MISSING, "um"),
     (VmFlags::PFNMAP, "pf"),
+    (VmFlags::UFFD_WP, "uw"),
     (VmFlags::LOCKED, "lo"),
     (VmFlags::IO, "io"),
     (VmFlags::SEQ_READ, "sr"),
@@ -97,6 +109,7 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::NORESERVE, "nr"),
     (VmFlags::WIPEONFORK, "wf"),
     (VmFlags::DONTDUMP, "dd"),
+    (VmFlags::SOFTDIRTY, "sd"),
     (VmFlags::MIXEDMAP, "mm"),
     (VmFlags::HUGEPAGE, "hg"),
     (VmFlags::NOHUGEPAGE, "nh"),

@@ -29,6 +29,10 @@ impl Entry {
     pub const GLOBAL: u64 = 1 << 8;
     /// `_PAGE_SPECIAL`: bit 9, which the hardware ignores. The page behind has no reference count.
     pub const SPECIAL: u64 = 1 << 9;
+    /// `_PAGE_UFFD_WP`: bit 10, which the hardware ignores. Somebody in user space wants to know of the next write.
+    pub const UFFD_WP: u64 = 1 << 10;
+    /// `_PAGE_SOFT_DIRTY`: bit 11, which the hardware ignores. The page was written since somebody began to watch.
+    pub const SOFT_DIRTY: u64 = 1 << 11;
     /// PAT of an entry that maps a large page, bit 12. It is no part of the address of the page.
     pub const PAT_LARGE: u64 = 1 << 12;
     /// XD, bit 63.
@@ -123,6 +127,8 @@ impl fmt::Display for Entry {
             (Self::DIRTY, "D"),
             (Self::GLOBAL, "G"),
             (Self::SPECIAL, "S"),
+            (Self::UFFD_WP, "U"),
+            (Self::SOFT_DIRTY, "W"),
         ] {
             if self.has(bit) {
                 f.write_str(letter)?;

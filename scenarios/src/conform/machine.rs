@@ -7,7 +7,9 @@ use sim_core::MemoryBuilder;
 use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
-use sim_mm::{Choices, GUP_PIN_COUNTING_BIAS, Kernel, KernelConfig, LruBatch, MachineConfig, MmId, Page};
+use sim_mm::{
+    Choices, GUP_PIN_COUNTING_BIAS, Kernel, KernelConfig, LruBatch, MachineConfig, MmId, Page, SoftDirty,
+};
 use sim_mmu::Geometry;
 
 use super::program::PROCESSES;
@@ -43,8 +45,9 @@ const VMAS: usize = 4 * 4096;
 const FILES: usize = 256;
 
 impl Machine {
-    /// A machine with a kernel on which nothing runs.
-    pub fn new(kernel: KernelConfig) -> Machine {
+    /// A machine with a kernel on which nothing runs, and whether the kernel notes which pages are written.
+    pub fn new(kernel: KernelConfig, soft_dirty: SoftDirty) -> Machine {
+        let knobs = Choices::default().with(LruBatch::On).with(soft_dirty);
         let mut memory = MemoryBuilder::default();
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));
         let rings = ["0", "1"].map(|name| Ring::new(&mut memory, name));
@@ -57,7 +60,7 @@ impl Machine {
             vmas: VMAS,
             files: FILES,
             tasks: usize::from(PROCESSES),
-            platform: CATALOGUE.platform(kernel.version, &Choices::default().with(LruBatch::On)),
+            platform: CATALOGUE.platform(kernel.version, &knobs),
             kernel,
             gup: GUP_CALLS,
         };

@@ -4,6 +4,7 @@
 //! from the memory of the oracles.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use sim_mm::{
@@ -111,7 +112,13 @@ impl Eye {
             before.fill(None);
             let (Some(mm), Some(entries)) = (processes.get(&process), mapped.get(&process)) else { continue };
             let mut view = ProcessView { vmas: Vec::new(), pages: Vec::new() };
+            let vmas = kernel.vma_list(kernel.mm(*mm));
+            let fresh = Fresh::of(&vmas, self.setting);
+            let mut holes = fresh.holes(entries).peekable();
             for entry in entries {
+                while let Some(hole) = holes.next_if(|hole| hole.page < entry.page) {
+                    PageRun::append(&mut view.pages, hole);
+                }
                 let (look, next) = (self.look, &mut self.next);
                 let id = match self.frames.get_mut(entry.frame.0 as usize) {
                     Some(known) if entry.frame != zero && entry.is_present() => {
@@ -120,9 +127,9 @@ impl Eye {
                     }
                     _ => 0,
                 };
-                PageRun::append(&mut view.pages, page_run(kernel, entry, id));
+                PageRun::append(&mut view.pages, page_run(kernel, entry, id, fresh.has(entry.page)));
             }
-            let vmas = kernel.vma_list(kernel.mm(*mm));
+            holes.for_each(|hole| PageRun::append(&mut view.pages, hole));
             for vma in &vmas {
                 let backing = self.backing(vma.file);
                 view.vmas.push(vma_view(kernel, vma, entries, self.setting, backing));
@@ -206,26 +213,62 @@ impl Setting {
     }
 }
 
-/// A page as `pagemap`, `kpagecount` and `kpageflags` show it.
-fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64) -> PageRun {
+/// The pages of mappings that count as written altogether, in order.
+struct Fresh(Vec<Range<u64>>);
+
+impl Fresh {
+    fn of(vmas: &[VmaSnapshot], setting: Setting) -> Fresh {
+        let fresh = vmas.iter().filter(|vma| vma.flags.contains(VmFlags::SOFTDIRTY));
+        Fresh(fresh.map(|vma| setting.page(vma.start)..setting.page(vma.end)).collect())
+    }
+
+    fn has(&self, page: u64) -> bool {
+        self.0.iter().any(|pages| pages.contains(&page))
+    }
+
+    /// The pages that have no entry. `pagemap` shows nothing else of them.
+    fn holes<'a>(&'a self, entries: &'a [Mapped]) -> impl Iterator<Item = PageRun> + 'a {
+        let is_hole = |page: &u64| entries.binary_search_by_key(page, |mapped| mapped.page).is_err();
+        let pages = self.0.iter().cloned().flatten().filter(is_hole);
+        pages.map(|page| PageRun { page, pages: 1, flags: "dn".to_owned(), present: None })
+    }
+}
+
+/// A page as `pagemap`, `kpagecount` and `kpageflags` show it. `fresh` says whether its mapping counts as written altogether.
+fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64, fresh: bool) -> PageRun {
     let memory = &kernel.core().memory;
     let &Mapped { page, entry, frame, huge } = mapped;
     if !mapped.is_present() {
-        let flags = if is_guard(entry) { "gs" } else { "s" };
-        return PageRun { page, pages: 1, flags: flags.to_owned(), present: None };
+        let marks = [('d', fresh), ('g', is_guard(entry)), ('s', true)];
+        return PageRun { page, pages: 1, flags: set_marks(&marks), present: None };
     }
+    let soft_dirty = fresh || entry.has(Entry::SOFT_DIRTY);
     if frame == kernel.zero_page.0 {
-        return PageRun { page, pages: 1, flags: "Zp".to_owned(), present: Some((0, 0, 0)) };
+        let marks = [('Z', true), ('d', soft_dirty), ('p', true)];
+        return PageRun { page, pages: 1, flags: set_marks(&marks), present: Some((0, 0, 0)) };
     }
     let mapcount = memory.get(kernel.mapcount(Page(frame)).loc());
     let anon = is_anon(kernel, frame);
     let exclusive = PageFlags::from_bits_retain(memory.get(kernel.page_flags(Page(frame)).loc()))
         .contains(PageFlags::ANON_EXCLUSIVE);
-    let marks =
-        [('A', anon), ('F', !anon), ('H', huge), ('T', huge), ('e', exclusive), ('p', true), ('x', mapcount == 1)];
-    let flags = marks.iter().filter(|(_, set)| *set).map(|(mark, _)| *mark).collect();
+    let marks = [
+        ('A', anon),
+        ('F', !anon),
+        ('H', huge),
+        ('T', huge),
+        ('d', soft_dirty),
+        ('e', exclusive),
+        ('p', true),
+        ('x', mapcount == 1),
+    ];
+    let flags = set_marks(&marks);
     let byte = memory.get(kernel.mmu.phys.word(frame, 0)) as u8;
     PageRun { page, pages: 1, flags, present: Some((id, mapcount, byte)) }
+}
+
+/// The marks that are set, in the order in which they stand.
+fn set_marks(marks: &[(char, bool)]) -> String {
+    marks.iter().filter(|(_, set)| *set).map(|(mark, _)| *mark).collect()
 }
 
 fn is_anon(kernel: &Kernel, frame: Pfn) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sim_mm::Release;
+use sim_mm::{Release, SoftDirty};
 use sim_mmu::VirtAddr;
 
 use super::trace::{Args, Begin, FORMAT, Header, Returned, StepLine};
@@ -27,11 +27,18 @@ pub struct Setting {
     pub window: VirtAddr,
     /// Pages of the window.
     pub pages: u64,
+    /// Whether the kernel notes which pages are written. No header says so, but each new mapping does.
+    pub soft_dirty: SoftDirty,
 }
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting { kernel: Release::LATEST, window: VirtAddr(0x1000_0000_0000), pages: 4096 }
+        Setting {
+            kernel: Release::LATEST,
+            window: VirtAddr(0x1000_0000_0000),
+            pages: 4096,
+            soft_dirty: SoftDirty::Off,
+        }
     }
 }
 
@@ -102,7 +109,14 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
         }
     }
     reader.finish_program();
-    Ok(reader.traces)
+    let mut traces = reader.traces;
+    let seen = traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
+    if seen.clone().any(|process| process.tells_soft_dirty()) {
+        for program in &mut traces.programs {
+            program.setting.soft_dirty = SoftDirty::On;
+        }
+    }
+    Ok(traces)
 }
 
 #[derive(Default)]
@@ -209,5 +223,5 @@ fn setting(header: &Header) -> Result<Setting, String> {
     if !(1..=1 << 16).contains(&header.pages) {
         return Err(format!("pages: {} is not from 1 to 65536", header.pages));
     }
-    Ok(Setting { kernel, window, pages: header.pages })
+    Ok(Setting { kernel, window, pages: header.pages, soft_dirty: SoftDirty::Off })
 }

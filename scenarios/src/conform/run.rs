@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use sim_mm::{KernelConfig, Release};
+use sim_mm::{KernelConfig, Release, SoftDirty};
 
 use super::compare::{Difference, Kind, compare};
 use super::machine::{FRAMES, Machine};
@@ -90,13 +90,12 @@ pub fn compare_all(
     stop: &AtomicBool,
     done: &(impl Fn() + Sync),
 ) -> Vec<Option<Verdict>> {
-    let begin = || None::<(Release, Machine)>;
+    let begin = || None::<((Release, SoftDirty), Machine)>;
     in_order(programs, jobs, stop, begin, |machine, program| {
-        let kernel = release.unwrap_or(program.setting.kernel);
-        let (_, machine) = match machine.take().filter(|(of, _)| *of == kernel) {
-            Some(same) => machine.insert(same),
-            None => machine.insert((kernel, Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel)))),
-        };
+        let kernel = (release.unwrap_or(program.setting.kernel), program.setting.soft_dirty);
+        let make = || Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel.0), kernel.1);
+        let same = machine.take().filter(|(of, _)| *of == kernel);
+        let (_, machine) = machine.insert(same.unwrap_or_else(|| (kernel, make())));
         let verdict = compare_one(machine, program);
         done();
         verdict

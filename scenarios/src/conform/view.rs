@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::trace::{Changed, PageLine, VmaLine};
 
-/// The code of soft-dirty in `VmFlags`. See [`without_soft_dirty`].
+/// The code of soft-dirty in `VmFlags`.
 const VM_SOFTDIRTY: &str = "sd";
 
 /// A mapping, as `smaps` shows it.
@@ -62,16 +62,15 @@ impl VmaView {
             perms: perms.clone(),
             backing: backing.clone(),
             offset: *offset,
-            flags: codes.filter(|code| code != VM_SOFTDIRTY).collect(),
+            flags: codes.collect(),
             stats: stats.iter().filter(|(_, n)| **n > 0).map(|(name, n)| (name.clone(), *n)).collect(),
         }
     }
 }
 
-/// The flags of a page, sorted. Soft-dirty is left out. It is set in every mapping until something clears it, and the
-/// operation that clears it is not modelled. So it says nothing.
-fn without_soft_dirty(flags: &str) -> String {
-    let mut flags: Vec<char> = flags.chars().filter(|flag| *flag != 'd').collect();
+/// The flags of a page, sorted.
+fn sorted(flags: &str) -> String {
+    let mut flags: Vec<char> = flags.chars().collect();
     flags.sort_unstable();
     flags.into_iter().collect()
 }
@@ -82,7 +81,7 @@ impl PageRun {
     /// Flag of a zero page; its frame is 0.
     pub const ZERO: char = 'Z';
 
-    fn new(line: &PageLine) -> Option<PageRun> {
+    fn new(line: &PageLine) -> PageRun {
         let (page, pages, flags, present) = match line {
             PageLine::Present(page, pages, flags, frame, mapcount, value)
             | PageLine::Counted(page, pages, flags, frame, mapcount, value, _) => {
@@ -90,9 +89,7 @@ impl PageRun {
             }
             PageLine::Absent(page, pages, flags) => (page, pages, flags, None),
         };
-        let flags = without_soft_dirty(flags);
-        // An entry that has no flag but soft-dirty counts as empty.
-        (flags != "n").then_some(PageRun { page: *page, pages: *pages, flags, present })
+        PageRun { page: *page, pages: *pages, flags: sorted(flags), present }
     }
 
     /// The frame of the page that is `nth` of the run.
@@ -118,6 +115,11 @@ impl PageRun {
 }
 
 impl ProcessView {
+    /// Whether the kernel says of a mapping that its pages count as written.
+    pub fn tells_soft_dirty(&self) -> bool {
+        self.vmas.iter().any(|vma| vma.flags.contains(VM_SOFTDIRTY))
+    }
+
     /// Puts what a line of a trace says in place of what was known before.
     pub fn change(&mut self, changed: &Changed) {
         if let Some(vmas) = &changed.vma {
@@ -125,7 +127,7 @@ impl ProcessView {
         }
         if let Some(pages) = &changed.pg {
             self.pages.clear();
-            for run in pages.iter().filter_map(PageRun::new) {
+            for run in pages.iter().map(PageRun::new) {
                 PageRun::append(&mut self.pages, run);
             }
         }

@@ -49,6 +49,8 @@ pub(super) enum Fact {
     },
     /// The hardware set the dirty bit of an entry.
     Dirtied { of: Option<PageOf>, pfn: Pfn },
+    /// The kernel forgets which pages were written, or it notes from here on which are.
+    Noting { begins: bool },
     /// A store of user code to a word of a page left the store buffer.
     Drained { of: PageOf, word: u32, value: u64 },
     /// A walk began with a cached entry of an upper level.
@@ -167,6 +169,8 @@ impl fmt::Display for Fact {
             Fact::Freed { pfn } => write!(f, "{pfn} freed"),
             Fact::Dirtied { of: Some(page), pfn } => write!(f, "pte of {page}: D set ({pfn})"),
             Fact::Dirtied { of: None, pfn } => write!(f, "pte of {pfn}: D set"),
+            Fact::Noting { begins: false } => f.write_str("forgets which pages were written"),
+            Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
             Fact::Touched { of, pfn, word, value, write, device, .. } => {
                 let word = Word(*word);

@@ -278,6 +278,10 @@ impl<'a> Narrator<'a> {
                 },
             }),
             Mm::FlagsLost { pfn, lost } if self.is_frame(*pfn) => Some(Fact::FlagsLost { pfn: *pfn, lost: *lost }),
+            Mm::WritesForgotten { .. } if self.oracle == OracleId::Semantics => {
+                Some(Fact::Noting { begins: false })
+            }
+            Mm::WritesNoted { .. } if self.oracle == OracleId::Semantics => Some(Fact::Noting { begins: true }),
             Mm::AllocationFailed { what } => Some(Fact::NoMemory { what }),
             Mm::ObjectFreed { first } => {
                 let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;

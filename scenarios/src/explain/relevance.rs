@@ -131,7 +131,9 @@ fn is_plain_access(fact: &Fact, oracle: OracleId) -> bool {
     let Fact::Touched { write, .. } = fact else { return false };
     match oracle {
         OracleId::Check => false,
-        OracleId::Leak | OracleId::CowBroken | OracleId::DirtyLost => !write,
+        OracleId::Leak | OracleId::CowBroken | OracleId::DirtyLost | OracleId::LostWrite | OracleId::Semantics => {
+            !write
+        }
         _ => true,
     }
 }

@@ -104,6 +104,8 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
             lines.iter().rposition(|line| line.step == finding.site.step)
         }
         OracleId::FlagLost => lines.iter().rposition(|line| matches!(line.fact, Fact::FlagsLost { .. })),
+        // The last write that the kernel did not note.
+        OracleId::Semantics => lines.iter().rposition(|line| line.step == finding.site.step),
         // The change by which the bit was lost.
         OracleId::DirtyLost => lines.iter().rposition(|line| match &line.fact {
             Fact::Entry { old, .. } => !line.fact.is_read() && narrator.leads_to_frame(*old),

@@ -67,6 +67,8 @@ operations! {
     coredump: DumpPage;
     oom_reap: OomReap;
     numa_hint: NumaHint;
+    clear_refs: ClearRefs;
+    userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdWriteprotect;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -58,7 +58,8 @@ impl Operation for WaitUntil {
                 // lead, so that no run spins on a stale translation.
                 task.cpu.evict(va);
                 // A read that finds the old value again changes nothing. So the next step is the read that can find another.
-                let loc = task.word_behind(va, self.at.word())?;
+                // While the kernel changes an entry there may be no page behind it. Then the next read waits in its fault.
+                let Ok(loc) = task.word_behind(va, self.at.word()) else { continue };
                 let gate = if is { Gate::Is(loc, bytes, wanted) } else { Gate::IsNot(loc, bytes, wanted) };
                 task.begin_wait(va, self.at.word(), loc);
                 task.cpu.step(Op::new(OpKind::Wait, loc).behind(gate), |_| ()).await;

@@ -57,10 +57,28 @@ struct Frame {
     shared: Option<SharedPage>,
     /// The frame from which it was filled by a copy, since it was last allocated.
     copied_from: Option<Pfn>,
+    copying: Copying,
     /// The address space whose root it was last.
     root_of: Option<MmId>,
     /// Who first made an entry say that it is dirty, since it was allocated or cleaned on purpose.
     dirtied: Option<Site>,
+}
+
+/// The copies that were made of a frame since it was allocated, and what user code wrote to the frame afterwards.
+#[derive(Clone, Debug, Default)]
+struct Copying {
+    copies: Vec<Pfn>,
+    late: Vec<LateWrite>,
+}
+
+/// A write of user code to a frame of which there are copies: the first one of a page of an address space.
+#[derive(Clone, Debug)]
+struct LateWrite {
+    mm: MmId,
+    vpn: Vpn,
+    /// How many copies there were. Those that were made later have what was written.
+    copies: usize,
+    site: Site,
 }
 
 /// A value that an entry had, and whether it still has it.
@@ -116,6 +134,25 @@ struct Mm {
     begun: u32,
     /// The flushes that are done: the pages that they covered, and their numbers.
     done: Vec<(Range<Vpn>, u32)>,
+    noted: Noted,
+}
+
+/// Which writes the kernel has promised to note.
+#[derive(Clone, Debug, Default)]
+struct Noted {
+    /// Whether it notes them now: somebody asked for that, and the call is complete.
+    since: bool,
+    writes: Vec<NotedWrite>,
+}
+
+/// A write of user code to a page: the first one since the kernel promised to note it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotedWrite {
+    pub(super) vpn: Vpn,
+    pub(super) pfn: Pfn,
+    /// How often the frame had been freed then.
+    pub(super) frees: u32,
+    pub(super) site: Site,
 }
 
 /// The parts that are in no table. They are small, and are copied for each run.
@@ -140,6 +177,8 @@ pub struct Ghost {
     pages: Kept<PageHistory>,
     /// The number of each page that an event ever named.
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
+    /// Whether the kernel can be asked to note writes at all.
+    pub(super) notes_writes: bool,
     loose: Loose,
     base: Loose,
 }
@@ -206,6 +245,25 @@ impl<'a> Seen<'a> {
     /// Who last made an entry lead to a frame, for each address space that did, the latest last.
     pub(super) fn mapped_by(self, pfn: Pfn) -> &'a [(MmId, Site)] {
         self.frame(pfn, OfFrame::MappedBy).map(|frame| frame.mapped_by.as_slice()).unwrap_or_default()
+    }
+
+    /// The writes of an address space that the kernel has promised to note.
+    pub(super) fn noted_writes(self, mm: MmId) -> &'a [NotedWrite] {
+        self.mm(mm, OfMm::Noted).map(|mm| mm.noted.writes.as_slice()).unwrap_or_default()
+    }
+
+    /// Who wrote by a page to the frame that this frame is a copy of, after the copy was made.
+    pub(super) fn written_after_copy(self, mm: MmId, vpn: Vpn, copy: Pfn) -> Option<(Pfn, &'a Site)> {
+        let from = self.copied_from(copy)?;
+        let Copying { copies, late } = &self.frame(from, OfFrame::Copies)?.copying;
+        let nth = copies.iter().rposition(|pfn| *pfn == copy)?;
+        let write = late.iter().find(|write| (write.mm, write.vpn) == (mm, vpn) && nth < write.copies)?;
+        Some((from, &write.site))
+    }
+
+    /// Whether there is a copy of a frame.
+    pub(super) fn has_copies(self, pfn: Pfn) -> bool {
+        self.frame(pfn, OfFrame::Copies).is_some_and(|frame| !frame.copying.copies.is_empty())
     }
 
     /// Whether an address space may read a word.
@@ -284,7 +342,7 @@ impl<'a> Seen<'a> {
 
 impl Ghost {
     /// A machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
-    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Ghost {
+    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize, notes_writes: bool) -> Ghost {
         let mut of_frames = Kept::new(vec![Frame::default(); frames as usize]);
         for pfn in 0..reserved {
             if let Some(frame) = of_frames.change(pfn as usize) {
@@ -297,6 +355,7 @@ impl Ghost {
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
             page_numbers: BTreeMap::new(),
+            notes_writes,
             loose: Loose::default(),
             base: Loose::default(),
         }
@@ -323,8 +382,10 @@ impl Ghost {
     fn change_sites(&mut self, mut change: impl FnMut(&mut Site)) {
         self.frames.change_known(|frame| {
             frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed).for_each(&mut change);
+            frame.copying.late.iter_mut().map(|write| &mut write.site).for_each(&mut change);
         });
         self.pages.change_known(|page| page.changed.iter_mut().for_each(&mut change));
+        self.mms.change_known(|mm| mm.noted.writes.iter_mut().map(|write| &mut write.site).for_each(&mut change));
         self.loose.pins.iter_mut().map(|pin| &mut pin.taken).for_each(&mut change);
         self.loose.freed_objects.iter_mut().map(|(_, site)| site).for_each(&mut change);
         let gone = self.loose.gone_pins.iter_mut().flat_map(|(pin, put)| [&mut pin.taken, put]);
@@ -384,6 +445,46 @@ impl Ghost {
         }
     }
 
+    /// User code wrote by a page to a frame of which there are copies.
+    pub(super) fn wrote_late(&mut self, core: &Core, mm: MmId, vpn: Vpn, pfn: Pfn, site: &Site) {
+        let is_news = |frame: &Frame| {
+            let known = |write: &LateWrite| (write.mm, write.vpn) == (mm, vpn);
+            let newest = frame.copying.late.iter().rfind(|write| known(write));
+            newest.is_none_or(|write| write.copies < frame.copying.copies.len())
+        };
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Copies, is_news) {
+            let copies = frame.copying.copies.len();
+            frame.copying.late.push(LateWrite { mm, vpn, copies, site: site.clone() });
+        }
+    }
+
+    /// The kernel forgets which pages were written; with `since` it is done, and notes those that are written from now on.
+    pub(super) fn writes_noted(&mut self, core: &Core, mm: MmId, since: bool) {
+        if let Some(mm) = self.mm(core, mm, OfMm::Noted) {
+            mm.noted = Noted { since, writes: Vec::new() };
+        }
+    }
+
+    /// User code wrote to a page.
+    pub(super) fn user_wrote(&mut self, core: &Core, mm: MmId, vpn: Vpn, pfn: Pfn, site: &Site) {
+        let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
+        let is_news = self.seen(core).mm(mm, OfMm::Noted).is_some_and(|mm| {
+            let known = |write: &NotedWrite| write.vpn == vpn && write.pfn == pfn && write.frees == frees;
+            mm.noted.since && !mm.noted.writes.iter().any(known)
+        });
+        if is_news && let Some(mm) = self.mm(core, mm, OfMm::Noted) {
+            mm.noted.writes.push(NotedWrite { vpn, pfn, frees, site: site.clone() });
+        }
+    }
+
+    /// A page of an object that processes share is no longer mapped there: with the entry goes the note that it was written.
+    fn forget_noted(&mut self, core: &Core, mm: MmId, vpn: Vpn) {
+        let is_known = self.seen(core).noted_writes(mm).iter().any(|write| write.vpn == vpn);
+        if is_known && let Some(mm) = self.mm(core, mm, OfMm::Noted) {
+            mm.noted.writes.retain(|write| write.vpn != vpn);
+        }
+    }
+
     pub(super) fn cleared(&mut self, core: &Core, pfn: Pfn) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| !frame.readers.is_everyones()) {
             frame.readers.clear();
@@ -398,6 +499,9 @@ impl Ghost {
         }
         if let Some(frame) = self.frame(core, to, OfFrame::Life, |frame| frame.copied_from != Some(from)) {
             frame.copied_from = Some(from);
+        }
+        if let Some(frame) = self.frame(core, from, OfFrame::Copies, |_| true) {
+            frame.copying.copies.push(to);
         }
     }
 
@@ -420,6 +524,9 @@ impl Ghost {
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
             frame.mapped_by.clear();
+        }
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Copies, |frame| !frame.copying.copies.is_empty()) {
+            frame.copying = Copying::default();
         }
         self.cleaned(core, pfn);
         if for_use != FrameUse::Data {
@@ -506,6 +613,9 @@ impl Ghost {
                 frame.mapped_by.retain(|(by, _)| *by != mm);
                 frame.mapped_by.push((mm, site.clone()));
             }
+        }
+        if self.notes_writes && was_there && !is_there && self.seen(core).is_of_file(old.pfn()) {
+            self.forget_noted(core, mm, vpn);
         }
         self.replaced(core, mm, vpn, new, site);
     }

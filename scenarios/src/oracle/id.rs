@@ -62,6 +62,10 @@ oracles! {
     DirtyLost = "dirty-lost";
     /// A flag of a page that somebody set is gone, and nobody cleared it.
     FlagLost = "flag-lost";
+    /// User code wrote to a page after the kernel had copied it, and the copy takes the page's place.
+    LostWrite = "lost-write";
+    /// An interface of the kernel breaks its promise. For example, a page was written and soft-dirty does not tell it.
+    Semantics = "semantics";
     /// No task can go on, and some task has not ended.
     Deadlock = "deadlock";
     /// A thread waits for a word whose page has moved meanwhile. The simulator does not follow it, and gives the run up.

@@ -29,9 +29,11 @@ pub(super) enum OfFrame {
     Root,
     /// Who first made it dirty, so that its contents are nowhere else.
     Dirty,
+    /// The copies of it, and what was written to it afterwards.
+    Copies,
 }
 
-const PER_FRAME: u32 = 7;
+const PER_FRAME: u32 = 8;
 
 /// The parts of what is known of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +44,11 @@ pub(super) enum OfMm {
     Begun,
     /// Its flushes that are done.
     Done,
+    /// Its writes that the kernel has promised to note.
+    Noted,
 }
 
-const PER_MM: u32 = 3 + PAGES;
+const PER_MM: u32 = 4 + PAGES;
 
 /// The places of the memory of the oracles.
 #[derive(Clone, Copy, Debug)]

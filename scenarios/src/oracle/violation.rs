@@ -64,6 +64,10 @@ pub enum Violation {
     BadPageMap { what: Miscount },
     /// `dirty-lost`, at rest: a page was written, and nothing says so.
     DirtyLost { pfn: Pfn, page: Option<(MmId, VirtAddr)> },
+    /// `lost-write`: a write at `va` went to `pfn`, and `copy`, which was made before, is mapped there instead.
+    WriteLost { mm: MmId, va: VirtAddr, pfn: Pfn, copy: Pfn },
+    /// `semantics`, at rest: a page was written, and soft-dirty does not tell it.
+    WriteUnseen { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `lost-wait`: these tasks wait, one of them for a word whose page has moved.
@@ -186,6 +190,8 @@ impl Violation {
             Violation::FreedUnderMapping { .. } | Violation::MapcountAtRest { .. } => OracleId::Mapcount,
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::DirtyLost { .. } => OracleId::DirtyLost,
+            Violation::WriteLost { .. } => OracleId::LostWrite,
+            Violation::WriteUnseen { .. } => OracleId::Semantics,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::LostWait { .. } => OracleId::LostWait,
             Violation::Livelock { .. } => OracleId::Livelock,
@@ -222,6 +228,8 @@ impl Violation {
             | Violation::LostAtRest { pfn }
             | Violation::FreedUnderMapping { pfn, .. }
             | Violation::DirtyLost { pfn, .. }
+            | Violation::WriteLost { pfn, .. }
+            | Violation::WriteUnseen { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
             Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
             Violation::BadPageMap { what: Miscount::OtherPage { page, .. } } => Some(page.0),
@@ -253,6 +261,8 @@ impl Violation {
             | Violation::PinUsedAfterPut { mm, va, .. }
             | Violation::FreedUnderPin { mm, va, .. }
             | Violation::FreedUnderMapping { mm, va, .. }
+            | Violation::WriteLost { mm, va, .. }
+            | Violation::WriteUnseen { mm, va, .. }
             | Violation::BadPageMap { what: Miscount::Stray { mm, va } | Miscount::OtherPage { mm, va, .. } } => {
                 Some((mm, va))
             }
@@ -270,6 +280,7 @@ impl Violation {
                 | Violation::MapcountAtRest { .. }
                 | Violation::BadPageMap { .. }
                 | Violation::DirtyLost { .. }
+                | Violation::WriteUnseen { .. }
                 | Violation::Deadlock { .. }
                 | Violation::LostWait { .. }
                 | Violation::Livelock { .. }
@@ -381,6 +392,14 @@ impl Violation {
                 let place = page.map_or_else(String::new, |(mm, va)| format!(" at {}", names.page_of(mm, va)));
                 format!("{pfn} was written{place}, but at rest neither an entry nor the page itself is dirty")
             }
+            Violation::WriteLost { mm, va, pfn, copy } => format!(
+                "what was written at {} went to {pfn} after {pfn} was copied, and the copy {copy} is mapped there instead",
+                names.page_of(*mm, *va)
+            ),
+            Violation::WriteUnseen { mm, va, .. } => format!(
+                "user code wrote to {} after clear_refs was complete, and soft-dirty does not tell it",
+                names.page_of(*mm, *va)
+            ),
             Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
                 let (mm, page) = (names.mm(*mm), names.page(*mm, *va));
                 format!("at rest {mm} has an entry at {page} that no mapping of its allows")

@@ -9,7 +9,8 @@ use sim_mmu::{Entry, Event as Hardware, Walker};
 use super::ghost::Ghost;
 use super::{
     Finding, Site, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent, kernel_bug,
-    leak, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, stale_tlb,
+    leak, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, semantics,
+    stale_tlb,
 };
 
 /// An entry of the event log.
@@ -48,9 +49,10 @@ pub struct Watch {
 
 impl Watch {
     /// A watch over a machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
-    pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Watch {
+    /// `notes_writes` says whether its kernel can be asked to note which pages are written.
+    pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize, notes_writes: bool) -> Watch {
         Watch {
-            ghost: RefCell::new(Ghost::new(core, frames, reserved, mms)),
+            ghost: RefCell::new(Ghost::new(core, frames, reserved, mms, notes_writes)),
             findings: RefCell::default(),
             log: RefCell::new(None),
             enabled: Cell::new(true),
@@ -122,7 +124,8 @@ impl Watch {
         };
         // If pages themselves are lost, their dirty bits are no findings as well.
         let dirty = found.iter().all(Option::is_none).then(|| dirty_lost::at_rest(ghost, kernel, &site)).flatten();
-        self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty));
+        let unseen = semantics::at_rest(ghost, kernel);
+        self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty).chain(unseen));
     }
 
     /// Findings are added one at a time and not as a list, because a finding is large, and mostly there is none.
@@ -199,6 +202,13 @@ impl sim_mmu::Observer for Watch {
                 let shared = if access.writes() {
                     let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
                     ghost.wrote(core, mm, through.pfn, word);
+                    if ghost.seen(core).has_copies(through.pfn) {
+                        ghost.wrote_late(core, mm, va.vpn(), through.pfn, &site);
+                        self.report(cpu.core, lost_write::wrote(ghost.seen(core), mm, va.vpn(), &site));
+                    }
+                    if ghost.notes_writes {
+                        ghost.user_wrote(core, mm, va.vpn(), through.pfn, &site);
+                    }
                     broken
                 } else {
                     leak::read(seen, mm, va, through.pfn, word, value, installed)
@@ -245,6 +255,9 @@ impl sim_mm::Observer for Watch {
                 if is_pte_present(new) && new.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site.clone());
                 }
+                if is_pte_present(new) && new.pfn() != old.pfn() {
+                    self.report(cpu.core, lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site));
+                }
                 ghost.pte_changed(core, mm, va, old, new, site);
             }
             Mm::RefChanged { pfn, how, old, new } => {
@@ -252,6 +265,8 @@ impl sim_mm::Observer for Watch {
             }
             Mm::FlushBegun { id, mm, ref range } => ghost.flush_begun(core, id, mm, range.clone()),
             Mm::FlushDone { id } => ghost.flush_done(core, id),
+            Mm::WritesForgotten { mm } => ghost.writes_noted(core, mm, false),
+            Mm::WritesNoted { mm } => ghost.writes_noted(core, mm, true),
             Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
             Mm::Pinned { id, mm, va, pfn, references, .. } => {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
 use sim_gup::{CATALOGUE, GUP_CALLS};
-use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SpeculativeWalk};
+use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SoftDirty, SpeculativeWalk};
 
 use crate::json::LoadErrors;
 use crate::operation::{Mention, Noun};
@@ -148,7 +148,8 @@ impl<'s> World<'s> {
         let processes = cast.processes.len();
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
-        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes));
+        let notes_writes = stage.kernel.config.setting::<SoftDirty>() == SoftDirty::On;
+        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes, notes_writes));
         stage.kernel.set_observer(Some(watch.clone()));
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;

@@ -127,6 +127,11 @@ fn allocations_fail() {
 }
 
 #[test]
+fn soft_dirty_not_flushed() {
+    check("soft-dirty-not-flushed");
+}
+
+#[test]
 fn numa_hinting() {
     check("numa-hinting");
 }
@@ -308,6 +313,16 @@ fn every_scenario_has_a_test() {
     for entry in entries() {
         assert!(source.contains(&format!("check(\"{}\")", entry.name)), "no test runs {}", entry.name);
     }
+}
+
+#[test]
+fn pin_vs_clear_refs() {
+    check("pin-vs-clear-refs");
+}
+
+#[test]
+fn uffd_wp_deferred_flush() {
+    check("uffd-wp-deferred-flush");
 }
 
 #[test]

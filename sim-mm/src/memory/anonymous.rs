@@ -3,6 +3,7 @@
 use sim_mmu::Entry;
 
 use super::tables::pte_alloc;
+use super::userfault::{Reason, handle_userfault};
 use super::vm_fault::vmf_anon_prepare;
 use super::vm_fault::{Fault, VmFault, VmFaultError};
 use crate::check;
@@ -11,7 +12,7 @@ use crate::mm_types::{MmStruct, Page};
 use crate::page::{put_page, set_flags_unlocked};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, vm_get_page_prot};
+use crate::pgtable::{Pte, mkdirty, vm_get_page_prot};
 use crate::rmap::page_add_new_anon_rmap;
 use crate::safeguards::{ANON_FAULT_ENTRY_LAST, ANON_FAULT_RECHECK};
 use crate::swap::folio_add_lru_vma;
@@ -38,9 +39,13 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     let prot = vm_get_page_prot(vma.flags(cpu));
     if !vmf.is_write() {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
-        let _locked = vmf.lock(cpu, ptep).await;
+        let locked = vmf.lock(cpu, ptep).await;
         check_stable_address_space(cpu, mm)?;
         if cpu.read_once(ptep).await.none() {
+            if vma.flags(cpu).contains(VmFlags::UFFD_MISSING) {
+                drop(locked);
+                return handle_userfault(cpu, vmf, Reason::Missing).await;
+            }
             cpu.set_pte_at(mm, address, ptep, entry).await;
         }
         return Ok(VmFault::default());
@@ -51,7 +56,7 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0, prot);
     if vma.flags(cpu).contains(VmFlags::WRITE) {
-        entry = entry.with(Entry::DIRTY | Entry::RW);
+        entry = entry.with(mkdirty(cpu) | Entry::RW);
     }
     let locked = vmf.lock(cpu, ptep).await;
     if let Err(error) = check_stable_address_space(cpu, mm) {
@@ -63,6 +68,11 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         drop(locked);
         put_page(cpu, page).await;
         return Ok(VmFault::default());
+    }
+    if vma.flags(cpu).contains(VmFlags::UFFD_MISSING) {
+        drop(locked);
+        put_page(cpu, page).await;
+        return handle_userfault(cpu, vmf, Reason::Missing).await;
     }
     // The entry comes last: from then on others find the page, and its counts must be true.
     if cpu.has(ANON_FAULT_ENTRY_LAST) {

@@ -12,7 +12,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::{alloc_page, copy_user_highpage};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, ptep_set_wrprotect, vm_get_page_prot};
+use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, mkdirty, ptep_set_wrprotect, vm_get_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap, page_is_anon};
 use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;
@@ -191,7 +191,8 @@ async fn copy_one_pte<'m>(
     if vm_flags.contains(VmFlags::SHARED) {
         entry = entry.without(Entry::DIRTY);
     }
-    entry = entry.without(Entry::ACCESSED);
+    // What the parent waits for is nothing to the child, which has no descriptor.
+    entry = entry.without(Entry::ACCESSED | Entry::UFFD_WP);
     if !special {
         get_page(cpu, page).await;
         if is_anon {
@@ -225,7 +226,7 @@ async fn copy_present_page<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, dst: Ptep, addr:
     copy_user_highpage(cpu, new, page).await;
     page_add_new_anon_rmap(cpu, new, copy.dst_vma, addr).await;
     folio_add_lru_vma(cpu, new, copy.dst_vma).await;
-    let written = Entry::DIRTY | maybe_mkwrite(cpu, copy.dst_vma);
+    let written = mkdirty(cpu) | maybe_mkwrite(cpu, copy.dst_vma);
     let entry = Pte::make(new.0, vm_get_page_prot(copy.dst_vma.flags(cpu))).with(written);
     cpu.set_pte_at(copy.dst, addr, dst, entry).await;
 }

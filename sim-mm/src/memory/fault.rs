@@ -12,7 +12,9 @@ use super::wp::do_wp_page;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
+use crate::pgtable::mkdirty;
 use crate::swapops::is_guard;
+use crate::userfaultfd::wait_for_userfault;
 
 /// `handle_mm_fault()`: makes the page present, and writable if that is asked and allowed.
 pub fn handle_mm_fault<'m>(
@@ -30,6 +32,11 @@ pub fn handle_mm_fault<'m>(
                 LockAfter::Held => MmFault::Done(done, mmap_lock),
                 LockAfter::Retry => MmFault::Retry,
                 LockAfter::Completed => MmFault::Completed,
+                LockAfter::Userfault(task) => {
+                    drop(mmap_lock);
+                    wait_for_userfault(cpu, mm, task).await;
+                    MmFault::Retry
+                }
             },
             Err(error) => MmFault::Failed(error, mmap_lock),
         }
@@ -51,7 +58,7 @@ async fn __handle_mm_fault<'m>(
     let pmdp = pmd_alloc(cpu, mm, pudp, address).await?;
     let done = handle_pte_fault(cpu, Fault { mm, vma, address, flags, pmdp }).await?;
     // mm_account_fault(): faults that failed or begin anew are not counted; what took more than one attempt is major.
-    if done.lock != LockAfter::Retry {
+    if !matches!(done.lock, LockAfter::Retry | LockAfter::Userfault(_)) {
         let tried = flags.contains(FaultFlags::TRIED);
         let count = if tried { &cpu.kernel.maj_flt } else { &cpu.kernel.min_flt };
         count.set(count.get() + 1);
@@ -88,7 +95,7 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return do_wp_page(cpu, vmf, locked, orig).await;
     }
     // A spurious fault: the entry allows the access. The fault itself dropped the stale translation.
-    let young = Entry::ACCESSED | if vmf.is_write() { Entry::DIRTY } else { 0 };
+    let young = Entry::ACCESSED | if vmf.is_write() { mkdirty(cpu) } else { 0 };
     if !orig.entry.has(young) {
         cpu.update_pte(vmf.mm, vmf.address, ptep, move |entry| entry.with(young)).await;
     }

@@ -6,7 +6,7 @@ use super::vm_fault::{Fault, VmFault};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, Ptep, ptep_get_and_clear, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep, ptep_get_and_clear, vma_page_prot, vma_soft_dirty_enabled};
 use crate::rmap::page_is_anon;
 use crate::settings::NumaWrite;
 use crate::vm_flags::VmFlags;
@@ -21,8 +21,9 @@ pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, o
     let flags = vmf.vma.flags(cpu);
     let old = ptep_get_and_clear(cpu, vmf.mm, vmf.address, ptep, orig).await;
     let private = flags.contains(VmFlags::WRITE) && !flags.contains(VmFlags::SHARED);
-    let writable = if saves_write(cpu) { old.write() } else { private && can_change_pte_writable(cpu, old).await };
-    let new = Pte::modify(old.entry, vm_get_page_prot(flags)).with(Entry::ACCESSED);
+    let writable =
+        if saves_write(cpu) { old.write() } else { private && can_change_pte_writable(cpu, flags, old).await };
+    let new = Pte::modify(old.entry, vma_page_prot(cpu, flags)).with(Entry::ACCESSED);
     let new = if writable { new.with(Entry::RW) } else { new };
     cpu.set_pte_at(vmf.mm, vmf.address, ptep, new).await;
     VmFault::default()
@@ -34,8 +35,12 @@ pub(crate) fn saves_write(cpu: Cpu<'_>) -> bool {
 }
 
 /// `can_change_private_pte_writable()`: nobody else can see the page, so a write need not be caught.
-pub(crate) async fn can_change_pte_writable(cpu: Cpu<'_>, pte: Pte) -> bool {
+pub(crate) async fn can_change_pte_writable(cpu: Cpu<'_>, flags: VmFlags, pte: Pte) -> bool {
     let page = Page(pte.pfn());
+    // pte_needs_soft_dirty_wp(): the next write has to be noticed.
+    if vma_soft_dirty_enabled(cpu, flags) && !pte.soft_dirty() || pte.uffd_wp() {
+        return false;
+    }
     if pte.special() || !page_is_anon(cpu, page) {
         return false;
     }

@@ -1,6 +1,6 @@
 //! Faults in memory that belongs to a file: `do_fault()`. All files are shared memory so far.
 
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_mmu::{Level, VirtAddr};
 
 use super::tables::pte_alloc;
 use super::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
@@ -10,7 +10,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{put_page, test_and_set_flags};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, vm_get_page_prot};
+use crate::pgtable::{Pte, mkdirty, vma_page_prot};
 use crate::rmap::page_add_file_rmap;
 use crate::settings::SharedWriteFault;
 use crate::shmem::{ShmemError, find_get_page, is_cached, shmem_getpage};
@@ -94,8 +94,8 @@ async fn finish_fault<'m>(
     let index = vmf.vma.index_of(cpu, addr);
     let is_free = cpu.read_once(ptep).await.none() && is_cached(cpu, file, index, page).await;
     if is_free {
-        let written = if vmf.is_write() { Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma) } else { 0 };
-        let entry = Pte::make(page.0, vm_get_page_prot(vmf.vma.flags(cpu))).with(written);
+        let written = if vmf.is_write() { mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma) } else { 0 };
+        let entry = Pte::make(page.0, vma_page_prot(cpu, vmf.vma.flags(cpu))).with(written);
         page_add_file_rmap(cpu, page).await;
         cpu.set_pte_at(vmf.mm, addr, ptep, entry).await;
     }

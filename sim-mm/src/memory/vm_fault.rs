@@ -1,7 +1,7 @@
 //! `struct vm_fault`, the flags of a fault, and its answers.
 
 use bitflags::bitflags;
-use sim_core::{Held, SpinLock};
+use sim_core::{Held, SpinLock, TaskId};
 use sim_mmu::{Level, VirtAddr};
 
 use crate::errno::Errno;
@@ -54,6 +54,8 @@ pub(super) enum LockAfter {
     Retry,
     /// `VM_FAULT_COMPLETED`: it is let go of, and the fault is done.
     Completed,
+    /// `VM_FAULT_RETRY`: it is let go of, the task waits until user code has handled its fault, and the fault begins anew.
+    Userfault(TaskId),
 }
 
 /// Why a fault could not be handled: `VM_FAULT_ERROR`.

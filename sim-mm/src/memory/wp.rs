@@ -3,6 +3,7 @@
 use sim_core::Routine;
 use sim_mmu::{Entry, VirtAddr};
 
+use super::userfault::{Reason, handle_userfault};
 use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
@@ -11,9 +12,9 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, lock_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable, copy_user_highpage};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, Ptep, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
 use crate::rmap::{page_add_new_anon_rmap, page_is_anon, page_move_anon_rmap, page_remove_rmap};
-use crate::safeguards::{COW_REUSE_COUNTS, WP_FAULT_RECHECK, WP_FLUSH};
+use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH};
 use crate::settings::CowReuse;
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
 use crate::vm_flags::VmFlags;
@@ -27,6 +28,17 @@ pub(super) async fn do_wp_page<'m>(
     orig: Pte,
 ) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("do_wp_page");
+    if vmf.vma.flags(cpu).contains(VmFlags::UFFD_WP) {
+        if orig.uffd_wp() && vmf.is_write() {
+            drop(locked);
+            return Box::pin(handle_userfault(cpu, vmf, Reason::WriteProtected)).await;
+        }
+        // Whoever protects entries flushes later, with mmap_lock held for reading only: another CPU may still write through
+        // the old entry, and the page must not be copied before that is over. It is looked at first in either case.
+        if check!(cpu, UFFD_WP_FLUSH, cpu.load(vmf.mm.tlb_flush_pending()).await > 0) {
+            flush_tlb_page(cpu, vmf.mm, vmf.address).await;
+        }
+    }
     if orig.special() {
         let ptep = locked.ptep;
         drop(locked);
@@ -140,7 +152,7 @@ async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
 /// `wp_page_reuse()`: makes the entry writable, as far as the mapping allows.
 async fn wp_page_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>) {
     let _routine = cpu.enter("wp_page_reuse");
-    let flags = Entry::ACCESSED | Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma);
+    let flags = Entry::ACCESSED | mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma);
     cpu.update_pte(vmf.mm, vmf.address, locked.ptep, move |entry| entry.with(flags)).await;
 }
 
@@ -184,7 +196,9 @@ async fn wp_page_copy<'m>(
     let same = !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
     if same {
         let unshare = vmf.flags.contains(FaultFlags::UNSHARE);
-        let written = if unshare { 0 } else { Entry::DIRTY | maybe_mkwrite(cpu, vma) };
+        // A copy that is not written keeps what the entry said to who watches it.
+        let watched = orig.entry.0 & (Entry::SOFT_DIRTY | Entry::UFFD_WP);
+        let written = if unshare { watched } else { mkdirty(cpu) | maybe_mkwrite(cpu, vma) };
         let entry = Pte::make(new.0, vm_get_page_prot(vma.flags(cpu))).with(written);
         ptep_clear_flush(cpu, mm, address, ptep).await;
         page_add_new_anon_rmap(cpu, new, vma, address).await;

@@ -252,6 +252,8 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
     // Its anon_vma may be unlinked below, and its entries move: no fault may be at work there.
     vma_start_write(cpu, mm, vma).await;
     let new_vma = copy_vma(cpu, mm, vma, &remap).await?;
+    // mremap_userfaultfd_prep(): the descriptor does not follow.
+    new_vma.set_flags(cpu, new_vma.flags(cpu) - VmFlags::UFFD);
     // Both may be one mapping by now.
     let vma = if new_vma.contains(cpu, remap.addr) { new_vma } else { vma };
     let rmap_locks = file_to_lock(cpu, vma, new_vma);

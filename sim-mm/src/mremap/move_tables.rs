@@ -10,7 +10,7 @@ use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
-use crate::pgtable::{Pmd, Pmdp, ptep_get_and_clear};
+use crate::pgtable::{Pmd, Pmdp, ptep_get_and_clear, soft_dirty};
 use crate::safeguards::MREMAP_FLUSH_LOCKED;
 use crate::vma::i_mmap_lock_write;
 
@@ -159,7 +159,9 @@ async fn move_ptes<'m>(
         }
         let pte = ptep_get_and_clear(cpu, mm, from, old, pte).await;
         force_flush |= pte.present();
-        cpu.set_pte_at(mm, to, new, pte.entry).await;
+        // move_soft_dirty_pte(): whoever watches must learn that the page at this address is another.
+        let moved = if pte.present() { pte.entry.with(soft_dirty(cpu)) } else { pte.entry };
+        cpu.set_pte_at(mm, to, new, moved).await;
     }
     // Before the locks are let go of: whoever unmaps at the new place flushes only there, and frees a page that the
     // old translation still reaches.

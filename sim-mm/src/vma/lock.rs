@@ -15,6 +15,7 @@ use crate::mmap_lock::{MmapWriteHeld, VmaReadHeld};
 use crate::mmdrop::{mmdrop, mmgrab};
 use crate::safeguards::{VMA_LOCK_ANON_VMA, VMA_PUT_GRABS_MM};
 use crate::settings::VmaLock;
+use crate::vm_flags::VmFlags;
 use crate::vma::vm_area_free;
 
 /// `mmap_write_lock()`.
@@ -269,6 +270,10 @@ pub(crate) async fn lock_vma_under_rcu<'m>(
         }
         if !cpu.this_cpu_read(vma.words(cpu).attached()) {
             continue;
+        }
+        // Before v6.6 a fault that waits for user code could not let go of such a lock (`29a22b9e08d7`).
+        if anonymous_only && vma.flags(cpu).intersects(VmFlags::UFFD) {
+            return None;
         }
         // It may have been cut, or be another by now.
         return vma.contains(cpu, addr).then_some((vma, held));

@@ -94,7 +94,7 @@ pub(super) fn mergeable(
     }
     let pages = range.end.vpn().0 - range.start.vpn().0;
     let alike = |vma: &Vma| {
-        (vma.flags(cpu) ^ range.flags) - VmFlags::STICKY == VmFlags::empty()
+        (vma.flags(cpu) ^ range.flags) - VmFlags::IGNORE_MERGE == VmFlags::empty()
             && vma.file(cpu) == range.file
             && is_mergeable_anon_vma(cpu, mm, *vma, range.source)
     };

@@ -27,7 +27,7 @@ use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rcu::{Callback, call_rcu};
 use crate::rmap::types::AnonVma;
 use crate::rmap::unlink_anon_vmas;
-use crate::settings::VmaLock;
+use crate::settings::{SoftDirty, SoftDirtyMerge, VmaLock};
 use crate::shmem::{get_file, shmem_put};
 use crate::vm_flags::VmFlags;
 
@@ -113,7 +113,23 @@ impl Vma {
 
     /// What is sticky of the flags of a mapping that it takes in.
     fn add_sticky(self, cpu: Cpu<'_>, flags: VmFlags) {
-        self.set_flags(cpu, self.flags(cpu) | flags & VmFlags::STICKY);
+        let sticky = match cpu.setting::<SoftDirtyMerge>() {
+            SoftDirtyMerge::Grown => VmFlags::STICKY,
+            SoftDirtyMerge::Either => VmFlags::STICKY | VmFlags::SOFTDIRTY,
+        };
+        self.set_flags(cpu, self.flags(cpu) | flags & sticky);
+    }
+
+    /// The mapping, or a part of it, is new: whoever watches what is written must look at all of it.
+    pub(crate) fn set_soft_dirty(self, cpu: Cpu<'_>) {
+        if cpu.setting::<SoftDirty>() == SoftDirty::On {
+            self.set_flags(cpu, self.flags(cpu) | VmFlags::SOFTDIRTY);
+        }
+    }
+
+    /// `vm_flags_clear(vma, VM_SOFTDIRTY)`.
+    pub(crate) fn clear_soft_dirty(self, cpu: Cpu<'_>) {
+        self.set_flags(cpu, self.flags(cpu) - VmFlags::SOFTDIRTY);
     }
 
     pub(crate) fn set_anon_vma(self, cpu: Cpu<'_>, anon_vma: Option<AnonVma>) {

@@ -33,6 +33,7 @@ pub(super) fn operation<'m>(actor: Actor<'m>, op: &str, args: &Args) -> Option<C
         "pin" => reference::pin(actor, args),
         "unpin" => reference::unpin(actor, args),
         "pin_rw" => reference::pin_rw(actor, args),
+        "clear_refs" => Some(process::clear_refs(actor)),
         "fork" => process::fork(actor, args),
         "exit" => Some(process::exit(actor)),
         _ => None,

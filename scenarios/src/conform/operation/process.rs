@@ -1,7 +1,7 @@
 //! Processes that begin and end.
 
 use sim_core::TaskId;
-use sim_mm::{exit_mm, sys_fork};
+use sim_mm::{clear_refs_write, exit_mm, sys_fork};
 
 use super::super::trace::Args;
 use super::actor::{Actor, Code, returned};
@@ -23,6 +23,14 @@ pub(super) fn exit(actor: Actor<'_>) -> Code<'_> {
     Box::pin(async move {
         exit_mm(actor.cpu, actor.task).await;
         actor.machine.processes.borrow_mut().remove(&actor.task.0);
+        returned(Ok(0))
+    })
+}
+
+/// `/proc/PID/clear_refs`, which the recorder writes to while the process sleeps.
+pub(super) fn clear_refs(actor: Actor<'_>) -> Code<'_> {
+    Box::pin(async move {
+        clear_refs_write(actor.cpu, actor.machine.kernel.mm(actor.mm)).await;
         returned(Ok(0))
     })
 }

@@ -1,0 +1,206 @@
+//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage` and `uffd_writeprotect`: page faults that user code handles.
+
+use std::fmt;
+
+use sim_mm::{
+    Errno, Fill, MmStruct, Release, UffdMode, mfill_atomic, mwriteprotect_range, put_task_mm, userfaultfd_read,
+    userfaultfd_register,
+};
+use sim_mmu::VirtAddr;
+
+use super::argument::{Argument, NewValue, OldProcess, PlaceElsewhere, RangePages, Word};
+use super::range::{Range, needs_pages_at_an_address};
+use super::{Operation, Running, as_text, operation};
+use crate::json::{Bool, List, Named, name_of};
+use crate::stage::{Place, Task};
+
+impl Named for UffdMode {
+    const WHAT: &'static str = "mode";
+    const NAMES: &'static [(UffdMode, &'static str)] =
+        &[(UffdMode::MISSING, "missing"), (UffdMode::WP, "wp")];
+}
+
+impl Argument for UffdMode {}
+
+operation! {
+    /// From now on, user code handles faults in pages of private anonymous memory: `UFFDIO_REGISTER`. A process has one
+    /// descriptor. A fault in such a page waits until another thread has handled it.
+    "uffd_register" UffdRegister since [Release::v(4, 3)] {
+        /// The first page.
+        required "at" at: Place,
+        /// How many; all up to the end of the mapping if not given.
+        optional "pages" pages: RangePages,
+        /// Which faults: of pages that are missing, or of writes to pages that `uffd_writeprotect` protects (since v5.7).
+        required "modes" modes: List<UffdMode>,
+    }
+    where needs_pages_at_an_address
+}
+
+operation! {
+    /// Waits for a fault of a process that nobody has read yet, and returns the address of its page: `read()` of the descriptor.
+    "uffd_read" UffdRead since [Release::v(4, 3)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// What checks call the address.
+        optional "as" name: NewValue,
+    }
+}
+
+operation! {
+    /// Puts a page where one is missing, and wakes who waits for it: `UFFDIO_COPY`. The first word of the page is the value,
+    /// and all others are zero.
+    "uffd_copy" UffdCopy since [Release::v(4, 3)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// The page, by the names of that process.
+        required "to" to: PlaceElsewhere,
+        /// The value.
+        required "value" value: Word,
+    }
+}
+
+operation! {
+    /// Puts the zero page where a page is missing, and wakes who waits for it: `UFFDIO_ZEROPAGE`.
+    "uffd_zeropage" UffdZeropage since [Release::v(4, 3)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// The page, by the names of that process.
+        required "to" to: PlaceElsewhere,
+    }
+}
+
+operation! {
+    /// From now on, writes to a page wait for user code; or they pass again, and who waits is woken: `UFFDIO_WRITEPROTECT`.
+    "uffd_writeprotect" UffdWriteprotect since [Release::v(5, 7)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// The page, by the names of that process.
+        required "at" at: PlaceElsewhere,
+        /// Whether they wait; they pass if not.
+        or (true) "protect" protect: Bool,
+    }
+}
+
+impl Range for UffdRegister {
+    fn range(&self) -> (&Place, Option<u64>) {
+        (&self.at, self.pages)
+    }
+}
+
+impl fmt::Display for UffdRegister {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let modes: Vec<&str> = self.modes.iter().map(|mode| name_of(*mode)).collect();
+        write!(f, "userfaultfd: register {}, {}", self.range_text(), modes.join(" and "))
+    }
+}
+
+impl fmt::Display for UffdRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "userfaultfd of {}: read a fault{}", self.process, as_text(self.name.as_ref()))
+    }
+}
+
+impl fmt::Display for UffdCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "userfaultfd of {}: copy {} to {}", self.process, self.value, self.to)
+    }
+}
+
+impl fmt::Display for UffdZeropage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "userfaultfd of {}: the zero page to {}", self.process, self.to)
+    }
+}
+
+impl fmt::Display for UffdWriteprotect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.protect { "write-protect" } else { "let writes pass at" };
+        write!(f, "userfaultfd of {}: {verb} {}", self.process, self.at)
+    }
+}
+
+impl Operation for UffdRegister {
+    fn routine(&self) -> Option<&'static str> {
+        Some("userfaultfd_register")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let range = task.range(&self.at, self.pages)?;
+            let modes = self.modes.iter().copied().collect();
+            userfaultfd_register(task.cpu, range.start, range.end, modes).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for UffdRead {
+    fn routine(&self) -> Option<&'static str> {
+        Some("userfaultfd_read")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let mm = task.mm_of(&self.process).await?;
+            let address = userfaultfd_read(task.cpu, mm).await;
+            put_task_mm(task.cpu, mm).await;
+            task.keep(self.name.as_deref(), address.0);
+            Ok(address.0.cast_signed())
+        })
+    }
+}
+
+/// Does something to a page of a process, whose address space stays until that is done.
+async fn perform<'m, F>(task: Task<'m>, process: &str, place: &Place, what: F) -> Result<i64, Errno>
+where
+    F: AsyncFnOnce(&'m MmStruct, VirtAddr) -> Result<(), Errno>,
+{
+    let mm = task.mm_of(process).await?;
+    let done = match task.address_in(process, place) {
+        Ok(va) => what(mm, va).await,
+        Err(errno) => Err(errno),
+    };
+    put_task_mm(task.cpu, mm).await;
+    done.map(|()| 0)
+}
+
+impl Operation for UffdCopy {
+    fn routine(&self) -> Option<&'static str> {
+        Some("mfill_atomic")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let fill = Fill::Copy(self.value);
+            perform(task, &self.process, &self.to, async |mm, va| mfill_atomic(task.cpu, mm, va, fill).await).await
+        })
+    }
+}
+
+impl Operation for UffdZeropage {
+    fn routine(&self) -> Option<&'static str> {
+        Some("mfill_atomic")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let fill = Fill::Zeropage;
+            perform(task, &self.process, &self.to, async |mm, va| mfill_atomic(task.cpu, mm, va, fill).await).await
+        })
+    }
+}
+
+impl Operation for UffdWriteprotect {
+    fn routine(&self) -> Option<&'static str> {
+        Some("mwriteprotect_range")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            perform(task, &self.process, &self.at, async |mm, va| {
+                mwriteprotect_range(task.cpu, mm, va, va.plus_pages(1), self.protect).await
+            })
+            .await
+        })
+    }
+}

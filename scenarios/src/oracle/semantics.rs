@@ -1,0 +1,49 @@
+//! `semantics`: an interface of the kernel does not do what it promises.
+//!
+//! There is one such promise so far. After `clear_refs`, soft-dirty tells each page to which user code writes. So at rest, a page
+//! that was written since the call was complete must be told by its entry, or by a mapping that is newer than the call. What the
+//! page holds may have been copied meanwhile: the copy counts.
+//!
+//! It does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
+//! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes.
+
+use sim_mm::{Kernel, MmId, SoftDirty, VmFlags};
+use sim_mmu::{Entry, Pfn, Vpn};
+
+use super::ghost::{NotedWrite, Seen};
+use super::{Finding, Violation};
+
+/// A run has ended.
+pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel) -> Option<Finding> {
+    if kernel.config.setting::<SoftDirty>() == SoftDirty::Off {
+        return None;
+    }
+    kernel.live_mms().find_map(|mm| {
+        let unseen = |write: &&NotedWrite| !is_told(ghost, kernel, mm, write);
+        let write = ghost.noted_writes(mm).iter().find(unseen)?;
+        Some(Finding {
+            violation: Violation::WriteUnseen { mm, va: write.vpn.base(), pfn: write.pfn },
+            site: write.site.clone(),
+            other: ghost.changed(mm, write.vpn).cloned(),
+        })
+    })
+}
+
+/// Whether soft-dirty tells that the page was written, or need not.
+fn is_told(ghost: Seen<'_>, kernel: &Kernel, mm: MmId, write: &NotedWrite) -> bool {
+    let NotedWrite { vpn, pfn, frees, .. } = *write;
+    let entry = entry_of(kernel, mm, vpn);
+    let same = entry.pfn() == pfn && ghost.life(pfn).is_some_and(|life| life.frees == frees);
+    let is_there = entry.is_present() && (same || ghost.copied_from(entry.pfn()) == Some(pfn));
+    let vmas = kernel.vma_list(kernel.mm(mm));
+    let is_new = vmas
+        .iter()
+        .any(|vma| (vma.start.vpn()..vma.end.vpn()).contains(&vpn) && vma.flags.contains(VmFlags::SOFTDIRTY));
+    !is_there || is_new || entry.has(Entry::SOFT_DIRTY)
+}
+
+fn entry_of(kernel: &Kernel, mm: MmId, vpn: Vpn) -> Entry {
+    let root = Pfn(kernel.core().memory.get(kernel.mm(mm).pgd().loc()));
+    let (_, _, entry) = kernel.mmu.lowest_under(root, vpn.base());
+    entry
+}

@@ -1,0 +1,144 @@
+//! `mm/userfaultfd.c`: what user code does about a fault: it fills a page, or lets a write pass.
+
+use sim_core::{BoxFuture, Op, OpKind, Routine};
+use sim_mmu::{Entry, VirtAddr};
+
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::memory::{maybe_mkwrite, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mmap::vma_lookup;
+use crate::mprotect::{Change, change_protection_range};
+use crate::page::put_page;
+use crate::page_alloc::alloc_zeroed_user_highpage_movable;
+use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
+use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap};
+use crate::settings::MprotectUpgrade;
+use crate::swap::folio_add_lru_vma;
+use crate::userfaultfd::wake_userfault;
+use crate::vm_flags::VmFlags;
+
+/// What is put where a page is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// `UFFDIO_COPY`: a page whose first word is this, and all others are zero.
+    Copy(u64),
+    /// `UFFDIO_ZEROPAGE`: the zero page.
+    Zeropage,
+}
+
+/// `UFFDIO_COPY` and `UFFDIO_ZEROPAGE`: fills a missing page of an address space, and wakes who waits for it.
+///
+/// # Errors
+/// `EINVAL` for an unaligned address, `ENOENT` where nothing is registered, `EEXIST` if the page is not missing, `ENOMEM`.
+pub fn mfill_atomic<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    fill: Fill,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("mfill_atomic"));
+        if addr.offset() != 0 {
+            return Err(Errno::Einval);
+        }
+        let mmap_lock = cpu.down_read(mm.mmap_lock).await;
+        let vma = find_dst_vma(cpu, mm, addr).await?;
+        mfill_atomic_pte(cpu, mm, vma, addr, fill).await?;
+        drop(mmap_lock);
+        // The entry is there before anybody is woken, and before the queue is looked at.
+        wake_userfault(cpu, mm, addr, addr.plus_pages(1)).await;
+        Ok(())
+    })
+}
+
+/// `find_dst_vma()`: a mapping that is registered.
+async fn find_dst_vma(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Result<Vma, Errno> {
+    let vma = vma_lookup(cpu, mm, addr).await;
+    vma.filter(|vma| vma.flags(cpu).intersects(VmFlags::UFFD)).ok_or(Errno::Enoent)
+}
+
+async fn mfill_atomic_pte<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    addr: VirtAddr,
+    fill: Fill,
+) -> Result<(), Errno> {
+    anon_vma_prepare(cpu, mm, vma).await?;
+    let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
+    let pmdp = pmd_alloc(cpu, mm, pudp, addr).await?;
+    let ptep = pte_alloc(cpu, mm, pmdp).await?.pte_offset(cpu.mmu.geometry, addr);
+    let prot = vm_get_page_prot(vma.flags(cpu));
+    let Fill::Copy(word) = fill else {
+        let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
+        return install(cpu, mm, (vma, addr), ptep, entry, None).await;
+    };
+    let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(Errno::Enomem)?;
+    let copy = Op::new(OpKind::Write, cpu.mmu.phys.word(page.0, 0));
+    cpu.step(copy, move |hw| hw.perform_store(&copy, word)).await;
+    let entry = Pte::make(page.0, prot).with(mkdirty(cpu) | maybe_mkwrite(cpu, vma));
+    let installed = install(cpu, mm, (vma, addr), ptep, entry, Some(page)).await;
+    if installed.is_err() {
+        put_page(cpu, page).await;
+    }
+    installed
+}
+
+/// `mfill_atomic_install_pte()`: the entry, unless the page is no longer missing.
+async fn install<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (vma, addr): (Vma, VirtAddr),
+    ptep: Ptep,
+    entry: Entry,
+    page: Option<Page>,
+) -> Result<(), Errno> {
+    let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if !cpu.read_once(ptep).await.none() {
+        return Err(Errno::Eexist);
+    }
+    if let Some(page) = page {
+        page_add_new_anon_rmap(cpu, page, vma, addr).await;
+        folio_add_lru_vma(cpu, page, vma).await;
+    }
+    cpu.set_pte_at(mm, addr, ptep, entry).await;
+    Ok(())
+}
+
+/// `UFFDIO_WRITEPROTECT`: writes to pages `start` up to `end` wait for user code from now on; or, without `protect`, they pass,
+/// and who waits is woken. The lock is held for reading only, so faults and other such calls go on beside it.
+///
+/// # Errors
+/// `EINVAL` for an unaligned range, `ENOENT` where nothing is registered for that.
+pub fn mwriteprotect_range<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+    protect: bool,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("mwriteprotect_range"));
+        if start.offset() != 0 || end <= start {
+            return Err(Errno::Einval);
+        }
+        let mmap_lock = cpu.down_read(mm.mmap_lock).await;
+        let vma = find_dst_vma(cpu, mm, start).await?;
+        let flags = vma.flags(cpu);
+        if !flags.contains(VmFlags::UFFD_WP) || vma.end(cpu) < end {
+            return Err(Errno::Enoent);
+        }
+        let upgrade =
+            cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive && flags.contains(VmFlags::WRITE);
+        let change = if protect { Change::UffdWp } else { Change::UffdWpResolve { flags, upgrade } };
+        change_protection_range(cpu, mm, start, end, change).await;
+        drop(mmap_lock);
+        if !protect {
+            wake_userfault(cpu, mm, start, end).await;
+        }
+        Ok(())
+    })
+}
