@@ -179,6 +179,9 @@ impl Reach {
                 self.anon_vmas.extend(mm.anon_vma_chains.peek().iter().map(|avc| avc.anon_vma().index()));
                 self.in_order(mm.id)?;
                 self.table(kernel, mm.id, Pfn(word(mm.pgd().loc())), Level::P4d, VirtAddr(0))?;
+            } else if kernel.mm_slab.current(kernel.core(), usize::from(id)).is_some() {
+                // A lazy CPU still has it loaded. Its user half is empty.
+                self.tables.push(Pfn(word(mm.pgd().loc())));
             }
         }
         self.tables.sort_unstable();
