@@ -178,6 +178,10 @@ impl Reach {
             let root = Pfn(kernel.core().memory.get(mm.pgd().loc()));
             self.table(kernel, mm.id, root, Level::P4d, VirtAddr(0))?;
         }
+        for mm in kernel.kept_mms().map(|mm| kernel.mm(mm)) {
+            // A lazy CPU still has it loaded. Its user half is empty.
+            self.tables.push(Pfn(kernel.core().memory.get(mm.pgd().loc())));
+        }
         self.tables.sort_unstable();
         self.mappings.sort_unstable();
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
@@ -269,6 +273,13 @@ impl Kernel {
     pub fn live_mms(&self) -> impl Iterator<Item = MmId> {
         let has_users = |mm: &MmId| self.core().memory.get(self.mm(*mm).mm_users().loc()) > 0;
         (0..self.config.mms as u8).map(MmId).filter(has_users)
+    }
+
+    /// The address spaces that have no user any more, and that some CPU still has loaded.
+    fn kept_mms(&self) -> impl Iterator<Item = MmId> {
+        let has_users = |mm: &MmId| self.core().memory.get(self.mm(*mm).mm_users().loc()) > 0;
+        let exists = |mm: &MmId| self.mm_slab.current(self.core(), usize::from(mm.0)).is_some();
+        (0..self.config.mms as u8).map(MmId).filter(move |mm| exists(mm) && !has_users(mm))
     }
 
     /// Recounts everything; to be called when nothing is going on. `others` is how many references to a page are

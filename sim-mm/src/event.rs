@@ -226,6 +226,13 @@ pub enum Event {
         /// The copy.
         child: MmId,
     },
+    /// A process left one address space for another: `exec()`.
+    MmReplaced {
+        /// The address space that it had.
+        old: MmId,
+        /// The address space that it has now.
+        new: MmId,
+    },
     /// An address space is about to be torn down.
     MmExited {
         /// Which.

@@ -1,6 +1,6 @@
 //! Making and ending address spaces: `kernel/fork.c`.
 
-use sim_core::{BoxFuture, CpuId, Routine, TaskId};
+use sim_core::{BoxFuture, CpuId, Gate, Op, OpKind, Routine, TaskId};
 
 use sim_mmu::VirtAddr;
 
@@ -126,6 +126,43 @@ async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: V
     if wiped { Ok(()) } else { copy_page_range(cpu, (mm, new), (oldmm, vma)).await }
 }
 
+/// `vfork()`: a child that shares the address space of its parent. `wake_up_new_task` lets the child start, and is called in the
+/// step in which the child has become a user of the address space. The parent sleeps until the first thread of the child,
+/// which is `child`, has another address space or none.
+///
+/// # Errors
+/// `EINVAL`, if the caller has no address space.
+pub fn sys_vfork<'m>(
+    cpu: Cpu<'m>,
+    child: TaskId,
+    wake_up_new_task: impl FnOnce(MmId) + 'm,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("kernel_clone"));
+        let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+        // copy_mm(), with CLONE_VM: mmget()
+        cpu.rmw(mm.mm_users(), |users: u64| users + 1).await;
+        let vfork_done = cpu.kernel.task_signal(child).vfork_done();
+        // init_completion(), before the child can run. The word says that the parent waits.
+        cpu.this_cpu_write(vfork_done, true);
+        wake_up_new_task(mm.id);
+        // wait_for_vfork_done()
+        let op = Op::new(OpKind::Wait, vfork_done.loc()).behind(Gate::Zero(vfork_done.loc())).sleeping();
+        cpu.step(op, |_| ()).await;
+        Ok(())
+    })
+}
+
+/// `mm_release()`: the task is about to leave its address space, so the parent that lent it may go on: `complete_vfork_done()`.
+pub(crate) async fn mm_release(cpu: Cpu<'_>, task: TaskId) {
+    let vfork_done = cpu.kernel.task_signal(task).vfork_done();
+    // Only the parent sets it, and only before the task runs.
+    if cpu.this_cpu_read(vfork_done) {
+        cpu.store(vfork_done, false).await;
+    }
+}
+
 /// A new task's first step into its address space: what `schedule_tail()` finds already loaded.
 pub fn start_task_in<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()> {
     Box::pin(schedule_tail(cpu, mm))
@@ -138,23 +175,6 @@ async fn schedule_tail<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
         cpu.kernel.pkru_load(cpu.id, task);
     }
     switch_mm_irqs_off(cpu, Some(mm)).await;
-}
-
-/// `exit_mm()`: the task leaves its address space; the last one tears it down.
-pub fn exit_mm(cpu: Cpu<'_>, task: TaskId) -> BoxFuture<'_, ()> {
-    Box::pin(do_exit_mm(cpu, task))
-}
-
-async fn do_exit_mm(cpu: Cpu<'_>, task: TaskId) {
-    let _kernel = cpu.enter_kernel();
-    let _routine = cpu.enter(Routine::system_call("exit_mm"));
-    let Some(mm) = cpu.current_mm() else { return };
-    cpu.kernel.set_task_mm(task, None);
-    {
-        let _irq = cpu.irq_save();
-        switch_mm_irqs_off(cpu, None).await;
-    }
-    mmput(cpu, mm).await;
 }
 
 /// `schedule()`, where a CPU has nothing more to run: the idle task has no address space, so the CPU becomes lazy. Where no
@@ -182,13 +202,32 @@ pub fn get_task_mm(cpu: Cpu<'_>, mm: MmId) -> Option<&MmStruct> {
     is_used.then_some(mm)
 }
 
+/// `mm_access()`: the address space of another process, which is `mm` when the function asks, with one more user. Who asks while
+/// `leader`'s process gets another address space waits until it has that.
+///
+/// # Errors
+/// `ESRCH`, if the process has no address space.
+pub async fn mm_access<'m>(
+    cpu: Cpu<'m>,
+    leader: Option<TaskId>,
+    mm: impl FnOnce() -> Option<MmId>,
+) -> Result<&'m MmStruct, Errno> {
+    // exec_update_lock. Only a process that can call exec() has one here.
+    let group = leader.and_then(|leader| cpu.kernel.thread_group(leader));
+    let _exec_update_lock = match group {
+        Some(group) => Some(Box::pin(cpu.down_read(group.exec_update_lock())).await),
+        None => None,
+    };
+    mm().and_then(|mm| get_task_mm(cpu, mm)).ok_or(Errno::Esrch)
+}
+
 /// `mmput()`: one user of an address space less; the last one tears it down.
 pub fn put_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()> {
     Box::pin(mmput(cpu, mm))
 }
 
 /// `mmput()`.
-async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
+pub(crate) async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _routine = cpu.enter("mmput");
     if cpu.rmw(mm.mm_users(), |users: u64| users - 1).await != 1 {
         return;

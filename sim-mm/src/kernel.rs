@@ -25,6 +25,7 @@ use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor, VmaLock};
 use crate::shmem_fs::Shmem;
+use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
 
 /// What a machine with a kernel is made with.
@@ -113,6 +114,7 @@ pub struct Kernel {
     task_mms: Loc,
     task_pkrus: Loc,
     task_wakens: Loc,
+    pub(crate) task_signals: Array<TaskSignal>,
     pkey_maps: Loc,
     /// Guards the entries of the kernel's own tables: `init_mm.page_table_lock`, and `vmap_area_lock`.
     pub(crate) vmalloc_lock: SpinLock,
@@ -149,6 +151,7 @@ impl Kernel {
         let serials = memory.record("serial");
         let task_pkrus = memory.words("task.pkru", config.tasks);
         let task_wakens = memory.words("uwq.waken", config.tasks);
+        let task_signals = memory.array("task.signal", config.tasks);
         let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
         let vmalloc_lock = memory.alone("vmalloc_lock");
         let safeguard_use = SafeguardUse::default();
@@ -199,6 +202,7 @@ impl Kernel {
             task_mms,
             task_pkrus,
             task_wakens,
+            task_signals,
             pkey_maps,
             vmalloc_lock,
             serials,

@@ -12,6 +12,8 @@ mod cpu;
 mod entries;
 mod errno;
 mod event;
+mod exec;
+mod exit;
 mod fault_inject;
 mod fork;
 mod fs;
@@ -52,6 +54,8 @@ pub mod safeguards;
 mod settings;
 mod shmem;
 mod shmem_fs;
+mod signal;
+mod signal_types;
 mod smp;
 mod smp_types;
 mod stack;
@@ -70,7 +74,9 @@ pub use check::{Mapping, Miscount, Reach};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
-pub use fork::{exit_mm, get_task_mm, put_task_mm, schedule_idle, start_task_in, sys_fork};
+pub use exec::sys_execve;
+pub use exit::do_exit;
+pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in, sys_fork, sys_vfork};
 pub use fs::{Inode, InodeWords};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
@@ -111,6 +117,7 @@ pub use settings::{
     SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain,
     VmaLock, VmaMerge, never_built,
 };
+pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapops::is_guard;

@@ -41,7 +41,10 @@ impl fmt::Display for PageOf {
 /// The address spaces of a run.
 pub(super) struct Spaces<'a> {
     world: &'a World<'a>,
-    processes: BTreeMap<MmId, String>,
+    /// The address spaces of each process, in turn.
+    processes: Vec<(MmId, String)>,
+    /// Where a process left one address space for another: the step, the old one and the new one.
+    replaced: Vec<(u64, MmId, MmId)>,
     /// The tasks that ran on each CPU, in order, each with the step at which it began to run.
     turns: BTreeMap<CpuId, Vec<(u64, TaskId)>>,
     /// The roots that were made, each with the step at which it was made.
@@ -53,7 +56,8 @@ impl<'a> Spaces<'a> {
         let memory = &world.kernel().core().memory;
         let mut spaces = Spaces {
             world,
-            processes: world.process_names().into_iter().collect(),
+            processes: world.process_names(),
+            replaced: Vec::new(),
             turns: BTreeMap::new(),
             roots: world.kernel().mms().map(|mm| (0, Pfn(memory.get(mm.pgd().loc())), mm.id)).collect(),
         };
@@ -66,6 +70,7 @@ impl<'a> Spaces<'a> {
                     spaces.turns.entry(entry.cpu).or_default().push((entry.step, task));
                 }
                 What::Mm(Mm::MmCreated { mm, root, .. }) => spaces.roots.push((entry.step, root, mm)),
+                What::Mm(Mm::MmReplaced { old, new }) => spaces.replaced.push((entry.step, old, new)),
                 _ => {}
             }
         }
@@ -81,7 +86,10 @@ impl<'a> Spaces<'a> {
     /// The address space of that thread.
     pub(super) fn at(&self, cpu: CpuId, step: u64) -> Option<MmId> {
         let process = &self.thread(cpu, step)?.process;
-        self.processes.iter().find(|(_, name)| *name == process).map(|(mm, _)| *mm)
+        let mut had = self.processes.iter().filter(|(_, name)| name == process).map(|(mm, _)| *mm);
+        let first = had.next()?;
+        let replaced = |old, new| self.replaced.iter().any(|(at, o, n)| *at <= step && (*o, *n) == (old, new));
+        Some(had.fold(first, |now, next| if replaced(now, next) { next } else { now }))
     }
 
     /// The address space whose root a frame is at a step.
@@ -91,7 +99,7 @@ impl<'a> Spaces<'a> {
     }
 
     pub(super) fn process(&self, mm: MmId) -> Option<&String> {
-        self.processes.get(&mm)
+        self.processes.iter().find(|(of, _)| *of == mm).map(|(_, name)| name)
     }
 
     /// The process of an address space, if this is not the address space of the line.

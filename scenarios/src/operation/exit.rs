@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim_mm::exit_mm;
+use sim_mm::do_exit;
 
 use super::{Operation, Running, operation};
 use crate::stage::Task;
@@ -25,7 +25,7 @@ impl Operation for Exit {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            exit_mm(task.cpu, task.id).await;
+            do_exit(task.cpu, task.id).await;
             Ok(0)
         })
     }

@@ -56,6 +56,8 @@ operations! {
     mincore: Mincore;
     msync: Msync;
     fork: Fork;
+    vfork: Vfork;
+    exec: Exec;
     exit: Exit;
     gup: GupFast, GupFastOnly, Gup, PinFast, Pin;
     put_pages: PutPages;
@@ -146,6 +148,16 @@ pub(crate) trait Operation: Members + fmt::Debug + fmt::Display + Send + Sync {
     /// Whether nothing can run in its thread after it.
     fn is_last(&self) -> bool {
         false
+    }
+
+    /// Whether its process gets another address space, and loses all its mappings.
+    fn replaces_mm(&self) -> bool {
+        false
+    }
+
+    /// The process for which its thread sleeps until that has an address space of its own, or none.
+    fn lends_mm_to(&self) -> Option<&str> {
+        None
     }
 
     /// Performs it, as a task of a simulated CPU.

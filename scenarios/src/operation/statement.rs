@@ -106,6 +106,16 @@ impl Statement {
         self.operation.replaces()
     }
 
+    /// See [`Operation::replaces_mm`].
+    pub(crate) fn replaces_mm(&self) -> bool {
+        self.operation.replaces_mm()
+    }
+
+    /// See [`Operation::lends_mm_to`].
+    pub(crate) fn lends_mm_to(&self) -> Option<&str> {
+        self.operation.lends_mm_to()
+    }
+
     /// See [`Operation::is_last`].
     pub(crate) fn is_last(&self) -> bool {
         self.operation.is_last()

@@ -305,6 +305,7 @@ impl sim_mm::Observer for Watch {
             Mm::AllocationFailed { .. }
             | Mm::MapcountChanged { .. }
             | Mm::PinMoved { .. }
+            | Mm::MmReplaced { .. }
             | Mm::MmExited { .. } => {}
         }
     }

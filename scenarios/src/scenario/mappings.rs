@@ -85,6 +85,9 @@ fn collect<'a>(sequences: &[Sequence<'a>]) -> Mappings<'a> {
 
 /// Whether an operation unmaps some of a mapping, or puts another in its place.
 fn unmaps(statement: &Statement, mapping: &Mapping<'_>) -> bool {
+    if statement.replaces_mm() {
+        return true;
+    }
     let unmapped = statement.place().filter(|_| statement.unmaps());
     unmapped.is_some_and(|(_, place)| mapping.has_some_of(place, statement.pages().unwrap_or(1)))
         || statement.replaces().is_some_and(|(place, pages)| mapping.has_some_of(&place, pages))

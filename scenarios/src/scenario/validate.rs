@@ -23,6 +23,7 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
         values(sequence, notes);
         exit_is_last(sequence, notes);
     }
+    lent_memory(scenario, notes);
     shared(&sequences, Noun::Pipe, "pipe", notes);
     shared(&sequences, Noun::Ring, "ring", notes);
     shared(&sequences, Noun::Driver, "driver", notes);
@@ -142,6 +143,23 @@ fn exit_is_last(sequence: &Sequence<'_>, notes: &Notes) {
     for (statement, next) in sequence.statements.iter().zip(sequence.statements.iter().skip(1)) {
         if statement.is_last() {
             notes.error(&next.path, format!("nothing can run after `{}`", statement.tag()), None);
+        }
+    }
+}
+
+/// Who lends its memory to a child sleeps until the child gives it back. A thread of the child has to do that.
+fn lent_memory(scenario: &Scenario, notes: &Notes) {
+    let in_setup: Vec<&str> = scenario.processes.iter().flat_map(|p| &p.setup).map(|s| &*s.path).collect();
+    for statement in scenario.statements() {
+        let Some(child) = statement.lends_mm_to() else { continue };
+        let tag = statement.tag();
+        if in_setup.contains(&&*statement.path) {
+            let message = format!("`{tag}` never returns in a setup: no thread of the child runs there");
+            notes.error(&statement.path, message, None);
+        } else if !child.is_empty() && !scenario.threads.iter().any(|thread| thread.process == child) {
+            let message = format!("`{tag}` never returns: process {} has no thread", quote(child));
+            let help = "the child has to run `exec` or `exit`".to_owned();
+            notes.error(&statement.path, message, Some(help));
         }
     }
 }

@@ -30,6 +30,10 @@ const VALUES: u32 = 64;
 pub(crate) struct Cast {
     /// Names of the processes: those that set-up makes, then those that operations make.
     pub(crate) processes: Vec<String>,
+    /// How many of them set-up makes.
+    pub(crate) given: usize,
+    /// Whether some process gets another address space by `exec`, so that threads can be killed.
+    pub(crate) execs: bool,
     /// For each thread, which of the processes it runs in.
     pub(crate) threads: Vec<usize>,
     /// For each thread, the thread that must end before it begins.
@@ -103,11 +107,14 @@ impl Stage {
         self.names.borrow().mms[process]
     }
 
-    /// The processes that exist, by address space.
+    /// The processes that exist, by address space. A process that has had several is there with each of them in turn. Of two that
+    /// share one, the parent comes first.
     pub(crate) fn process_names(&self) -> Vec<(MmId, String)> {
         let names = self.names.borrow();
-        let named = self.cast.processes.iter().zip(&names.mms);
-        named.filter_map(|(name, mm)| mm.map(|mm| (mm, name.clone()))).collect()
+        let named = self.cast.processes.iter().enumerate();
+        named
+            .flat_map(|(process, name)| names.mms_of(process).map(|mm| (mm, name.clone())).collect::<Vec<_>>())
+            .collect()
     }
 
     /// What the scenario calls a page of an address space: `buf+1`.
@@ -188,11 +195,27 @@ impl Stage {
             let threads = self.cast.threads.iter().enumerate().filter(|(_, of)| **of == process);
             for (nth, (thread, _)) in threads.enumerate() {
                 self.kernel.set_task_mm(TaskId(thread as u8), Some(mm));
-                self.kernel.inherit_pkru(Task::setup_of(self, process), TaskId(thread as u8));
+                // Threads of a forked process have the rights that their parent had when it forked.
+                if process < self.cast.given {
+                    self.kernel.inherit_pkru(Task::setup_of(self, process), TaskId(thread as u8));
+                }
                 if nth > 0 {
                     self.kernel.adopt(mm);
                 }
             }
+        }
+    }
+
+    /// The threads of a process.
+    fn threads_of(&self, process: usize) -> Vec<TaskId> {
+        let threads = self.cast.threads.iter().enumerate().filter(|(_, of)| **of == process);
+        threads.map(|(thread, _)| TaskId(thread as u8)).collect()
+    }
+
+    /// Where some process calls `exec`, the threads of each process are told apart from those of others.
+    pub(crate) fn make_thread_groups(&self) {
+        for process in (0..self.cast.processes.len()).filter(|_| self.cast.execs) {
+            self.kernel.make_thread_group(&self.threads_of(process));
         }
     }
 

@@ -29,6 +29,9 @@ pub(crate) struct Mismatch {
 pub(super) struct Names {
     /// The address space of each process, once it exists.
     pub(super) mms: Vec<Option<MmId>>,
+    /// The address spaces that processes have left by `exec`, and who they were. What is mapped there counts as of one more process
+    /// behind the others.
+    former: Vec<(usize, MmId)>,
     mappings: Vec<Mapping>,
     pins: Vec<(TaskId, Rc<str>, Vec<Pin>)>,
     values: Vec<(Rc<str>, u64)>,
@@ -73,6 +76,23 @@ impl Names {
             .collect();
         self.mappings.extend(inherited);
         self.mms[child] = Some(mm);
+    }
+
+    /// The process leaves its mappings behind, and has another address space.
+    pub(super) fn exec(&mut self, process: usize, mm: MmId) {
+        let Some(old) = self.mms[process].replace(mm) else { return };
+        let left = self.mms.len() + self.former.len();
+        self.former.push((process, old));
+        self.mappings
+            .iter_mut()
+            .filter(|mapping| mapping.process == process)
+            .for_each(|mapping| mapping.process = left);
+    }
+
+    /// The address spaces that a process has had, in turn.
+    pub(super) fn mms_of(&self, process: usize) -> impl Iterator<Item = MmId> {
+        let former = self.former.iter().filter(move |(of, _)| *of == process).map(|(_, mm)| *mm);
+        former.chain(self.mms[process])
     }
 
     pub(super) fn pin(&mut self, task: TaskId, name: &str, pins: Vec<Pin>) {
@@ -152,7 +172,8 @@ impl Names {
 
     /// The mapping of a page. If two have the same place, it is the one that came later.
     fn mapping_of(&self, mm: MmId, va: VirtAddr) -> Option<(&Mapping, u64)> {
-        let process = self.mms.iter().position(|of| *of == Some(mm))?;
+        let left = || Some(self.mms.len() + self.former.iter().position(|(_, of)| *of == mm)?);
+        let process = self.mms.iter().position(|of| *of == Some(mm)).or_else(left)?;
         self.mappings.iter().rev().filter(|mapping| mapping.process == process).find_map(|mapping| {
             let page = va.vpn().0.checked_sub(mapping.start.vpn().0).filter(|page| *page < mapping.pages)?;
             Some((mapping, page))

@@ -5,7 +5,9 @@ use std::ops::Range;
 use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
 use sim_gup::callers::{Pipe, Ring};
-use sim_mm::{Cpu, Driver, Errno, MmId, MmStruct, get_task_mm, start_task_in};
+use sim_mm::{
+    Cpu, Driver, Errno, MmId, MmStruct, do_exit, get_signal, mm_access, sleep_until_killed, start_task_in,
+};
 use sim_mmu::VirtAddr;
 
 use super::{Mismatch, Place, Spot, Stage, VALUES};
@@ -127,9 +129,12 @@ impl<'m> Task<'m> {
         let process = self.stage.process(process);
         // find_get_task_by_vpid(): the look-up of the process is a step of its own.
         self.cpu.load(Shared::<u64>::at(self.stage.born.offset(process as u32))).await;
-        self.touch_mappings(process, false);
-        let mm = self.stage.mm(process).ok_or(Errno::Esrch)?;
-        get_task_mm(self.cpu, mm).ok_or(Errno::Esrch)
+        let leader = self.stage.threads_of(process).first().copied();
+        let now = || {
+            self.touch_mappings(process, false);
+            self.stage.mm(process)
+        };
+        mm_access(self.cpu, leader, now).await
     }
 
     /// What the scenario calls a page of its process: `buf+1`.
@@ -246,12 +251,45 @@ impl<'m> Task<'m> {
         self.touch_mappings(self.process, false);
         self.touch_mappings(child, true);
         stage.names.borrow_mut().fork(self.process, child, mm);
+        let threads = stage.threads_of(child);
+        // copy_thread()
+        threads.iter().for_each(|thread| stage.kernel.inherit_pkru(self.id, *thread));
         // A child that was made in set-up gets its threads when set-up ends.
         if usize::from(self.id.0) < stage.cast.threads.len() {
-            let threads = stage.cast.threads.iter().filter(|process| **process == child).count();
-            for _ in 1..threads {
-                stage.kernel.adopt(mm);
-            }
+            threads.iter().skip(1).for_each(|_| stage.kernel.adopt(mm));
+        }
+    }
+
+    /// The first thread of a process.
+    pub(crate) fn leader_of(self, process: &str) -> Option<TaskId> {
+        self.stage.threads_of(self.stage.process(process)).first().copied()
+    }
+
+    /// Its process leaves its mappings behind and has another address space, in which the stack may have a name.
+    pub(crate) fn replace_mm(self, mm: MmId, stack: (Option<&str>, VirtAddr)) {
+        self.touch_mappings(self.process, true);
+        self.stage.names.borrow_mut().exec(self.process, mm);
+        if let (Some(name), start) = stack {
+            self.map(name, start, 1);
+        }
+    }
+
+    /// Whether it has to die before its next operation. Then it has.
+    pub(crate) async fn dies_by_signal(self) -> bool {
+        let dies = get_signal(self.cpu, self.id).await;
+        if dies {
+            do_exit(self.cpu, self.id).await;
+        }
+        dies
+    }
+
+    /// After its last operation: it sleeps until it has to die, if there is anybody who could kill it.
+    pub(crate) async fn sleep_until_killed(self) {
+        let Some(mm) = self.stage.kernel.mm_of_task(self.id) else { return };
+        if sleep_until_killed(self.cpu, self.id).await {
+            // schedule(), to a task that has slept.
+            start_task_in(self.cpu, self.stage.kernel.mm(mm)).await;
+            do_exit(self.cpu, self.id).await;
         }
     }
 

@@ -14,7 +14,7 @@ use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SoftDirty, SpeculativeWalk};
 
 use crate::json::LoadErrors;
-use crate::operation::{Mention, Noun};
+use crate::operation::{Mention, Noun, Statement};
 use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, livelock};
 use crate::scenario::{Check, Final, MachineSpec, Scenario};
 use crate::stage::{Cast, Mismatch, Stage};
@@ -130,26 +130,26 @@ impl<'s> World<'s> {
         all_lie_in_frames(machine, scenario)?;
         let cast = cast(scenario);
         let statements = scenario.statements().count();
+        let mms = cast.processes.len() + scenario.statements().filter(|statement| statement.replaces_mm()).count();
         let config = MachineConfig {
             cpus: machine.cpus,
             geometry: machine.geometry,
             frames: machine.frames,
             refcount_bits: machine.refcount_bits,
-            mms: cast.processes.len(),
+            mms,
             // Every operation makes at most four mappings more than it found (mremap(), if it splits the old place and the
             // new one). A child has the mappings of its parent.
-            vmas: cast.processes.len() * (2 + 4 * statements),
+            vmas: mms * (2 + 4 * statements),
             files: statements,
             tasks: scenario.threads.len() + scenario.processes.len(),
             platform: CATALOGUE.platform(kernel.version, &machine.platform),
             kernel,
             gup: GUP_CALLS,
         };
-        let processes = cast.processes.len();
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
         let notes_writes = stage.kernel.config.setting::<SoftDirty>() == SoftDirty::On;
-        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes, notes_writes));
+        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, mms, notes_writes));
         stage.kernel.set_observer(Some(watch.clone()));
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;
@@ -188,6 +188,7 @@ impl<'s> World<'s> {
         }
         self.kernel().core().set_traced(false);
         self.stage.enlist_threads();
+        self.stage.make_thread_groups();
         self.kernel().settle();
         if self.kernel().config.setting::<SpeculativeWalk>() == SpeculativeWalk::On {
             self.kernel().mmu.speculate_for(self.stage.pages());
@@ -244,6 +245,14 @@ impl<'s> World<'s> {
         }
         let outcome = executor.run(step_bound);
         let steps = self.kernel().core().steps();
+        let is_idle = |blocked: &sim_core::Blocked| {
+            let task = blocked.task.filter(|_| !blocked.in_handler);
+            task.is_some_and(|task| self.kernel().has_nothing_to_do(task, blocked.op.loc))
+        };
+        let outcome = match outcome {
+            Outcome::Deadlock(blocked) if blocked.iter().all(is_idle) => Outcome::Completed,
+            outcome => outcome,
+        };
         match outcome {
             Outcome::Stopped | Outcome::Pruned => {}
             Outcome::Completed => {
@@ -432,5 +441,7 @@ fn cast(scenario: &Scenario) -> Cast {
     let threads = threads.map(|process| process.expect("the loader checked the names of processes")).collect();
     let thread = |name: &String| scenario.threads.iter().position(|thread| thread.name == *name);
     let after = scenario.threads.iter().map(|of| of.after.as_ref().and_then(thread)).collect();
-    Cast { processes, threads, after, pipes, rings, drivers }
+    let given = scenario.processes.len();
+    let execs = scenario.statements().any(Statement::replaces_mm);
+    Cast { processes, given, execs, threads, after, pipes, rings, drivers }
 }

@@ -40,10 +40,14 @@ impl<'m> Script<'m> {
         }
         self.task.end_its_turn().await;
         schedule_idle(self.task.cpu).await;
+        self.task.sleep_until_killed().await;
     }
 
     async fn perform(self) {
         for (index, statement) in self.statements.iter().enumerate() {
+            if self.task.dies_by_signal().await {
+                return;
+            }
             let result = statement.run(self.task).await;
             self.task.set_result(index, result);
         }

@@ -67,6 +67,16 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn remote_read_vs_exec() {
+    check("remote-read-vs-exec");
+}
+
+#[test]
+fn vfork_child_leaves() {
+    check("vfork-child-leaves");
+}
+
+#[test]
 fn dirty_bit_vs_mprotect() {
     check("dirty-bit-vs-mprotect");
 }

@@ -8,7 +8,7 @@ use sim_core::{BoxFuture, MemoryBuilder, TaskId};
 use sim_gup::callers::{Pipe, pipe_read, vmsplice};
 use sim_gup::{__get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked};
 use sim_mm::arch::fault::user_access;
-use sim_mm::{MmId, Mmap, exit_mm, madvise_dontneed, sys_fork, sys_mmap, sys_munmap};
+use sim_mm::{MmId, Mmap, do_exit, madvise_dontneed, sys_fork, sys_mmap, sys_munmap};
 use sim_mm_testing::{Machine, address};
 use sim_mmu::DataOp;
 
@@ -30,7 +30,7 @@ fn futures_of_system_calls_do_not_grow() {
         ("sys_munmap", size(sys_munmap(cpu, start, end)), 2488),
         ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2328),
         ("sys_fork", size(sys_fork(cpu)), 3216),
-        ("exit_mm", size(exit_mm(cpu, TaskId(0))), 2592),
+        ("do_exit", size(do_exit(cpu, TaskId(0))), 2592),
         ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1704),
         ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1512),
         (

@@ -63,6 +63,12 @@ pub async fn pkey_set(cpu: Cpu<'_>, key: u64, rights: PkeyRights) -> Result<(), 
     Ok(())
 }
 
+/// `pkru_write_default()`: the task has the rights with which a program begins: `init_pkru`.
+pub(crate) async fn pkru_write_default(cpu: Cpu<'_>, task: TaskId) {
+    cpu.wrpkru(INIT_PKRU).await;
+    cpu.core.memory.set(cpu.kernel.task_pkru(task), 0);
+}
+
 /// `pkey_alloc()`: the lowest key that the address space does not use yet, with rights for the caller. Other threads keep
 /// what they had: none, unless they said otherwise.
 ///

@@ -20,7 +20,7 @@ use sim_mm::arch::fault::user_access;
 use sim_mm::{
     AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, HwAd, Kernel, KernelConfig, Knob,
     MachineConfig, MapFlags, MemoryOrder, MmId, Mmap, Pcid, Preempt, Prot, Release, Safeguard, Settings,
-    SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
+    SpeculativeWalk, TableFree, do_exit, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -323,7 +323,7 @@ impl<'m> Shell<'m> {
     /// Ends the process that it is in.
     pub async fn exit(self) {
         self.machine.watch.tell(**self.cpu, || "exits".to_owned());
-        exit_mm(self.cpu, self.task).await;
+        do_exit(self.cpu, self.task).await;
     }
 
     /// Ends another process.

@@ -1,7 +1,7 @@
 //! Processes that begin and end.
 
 use sim_core::TaskId;
-use sim_mm::{clear_refs_write, exit_mm, sys_fork};
+use sim_mm::{clear_refs_write, do_exit, sys_fork};
 
 use super::super::trace::Args;
 use super::actor::{Actor, Code, returned};
@@ -21,7 +21,7 @@ pub(super) fn fork<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
 
 pub(super) fn exit(actor: Actor<'_>) -> Code<'_> {
     Box::pin(async move {
-        exit_mm(actor.cpu, actor.task).await;
+        do_exit(actor.cpu, actor.task).await;
         actor.machine.processes.borrow_mut().remove(&actor.task.0);
         returned(Ok(0))
     })
