@@ -4,9 +4,11 @@
 //! release it follows is v5.0 with the later designs as options ([`KernelConfig`]); what is not
 //! modelled is left out, not stubbed: anonymous memory, private or shared, in base pages is all there is.
 
+mod any_frame;
 pub mod arch;
 pub mod bare;
 mod brk;
+mod buddy;
 mod check;
 mod cpu;
 mod entries;
@@ -14,7 +16,10 @@ mod errno;
 mod event;
 mod fault_inject;
 mod fork;
+mod free_lists;
 mod fs;
+mod gfp;
+mod highmem;
 mod kernel;
 mod kernel_config;
 mod madvise;
@@ -68,6 +73,7 @@ pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
 pub use fork::{exit_mm, get_task_mm, put_task_mm, schedule_idle, start_task_in, sys_fork};
 pub use fs::{Inode, InodeWords};
+pub use gfp::Gfp;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
@@ -79,14 +85,16 @@ pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
 pub use mmap_lock::{MmapLock, MmapWriteHeld, VmaReadHeld};
+pub use mmzone::{FIRST_HIGH_FRAME, MemMap};
 pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
 pub use page::{
-    GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
+    __free_pages, GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
     page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
 };
+pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
@@ -101,9 +109,10 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
+    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid, Preempt, PteRead, RcuFlavor,
+    SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge,
+    never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};

@@ -67,6 +67,16 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn reuse_on_another_cpu() {
+    check("reuse-on-another-cpu");
+}
+
+#[test]
+fn reuse_on_the_same_cpu() {
+    check("reuse-on-the-same-cpu");
+}
+
+#[test]
 fn dirty_bit_vs_mprotect() {
     check("dirty-bit-vs-mprotect");
 }
