@@ -41,6 +41,30 @@ pub enum Miscount {
         /// The frame.
         page: Page,
     },
+    /// A frame is on two free lists, or on one although it is in use.
+    FreeTwice {
+        /// The frame.
+        page: Page,
+    },
+    /// Nobody uses a frame, and no free list has it.
+    FreeLost {
+        /// The frame.
+        page: Page,
+    },
+    /// What a free list has is no block of its order, or could be merged with its buddy.
+    NoBlock {
+        /// The first frame of it.
+        page: Page,
+        /// The order.
+        order: u8,
+    },
+    /// A free list has more or fewer blocks than it says.
+    FreeCount {
+        /// The order of its blocks.
+        order: u8,
+        /// What it says.
+        count: u64,
+    },
     /// Two entries lead to one page table.
     SharedTable {
         /// The table.
@@ -93,6 +117,14 @@ impl fmt::Display for Miscount {
                 write!(f, "{} has _refcount {count}, and {holders} hold it", page.0)
             }
             Miscount::FreeInUse { page } => write!(f, "{} is free, and in use", page.0),
+            Miscount::FreeTwice { page } => write!(f, "{} is on a free list, and on another or in use", page.0),
+            Miscount::FreeLost { page } => write!(f, "{} is free, and on no list", page.0),
+            Miscount::NoBlock { page, order } => {
+                write!(f, "{} begins no block of order {order}, or one that could be larger", page.0)
+            }
+            Miscount::FreeCount { order, count } => {
+                write!(f, "a free list of order {order} does not have {count} blocks, as it says")
+            }
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {
                 write!(f, "mm{}: the entry for {va} is not what its mapping allows", mm.0)
@@ -290,10 +322,8 @@ impl Kernel {
     pub fn check(&self, others: impl Fn(Page) -> u64) -> Result<(), Miscount> {
         let mut reach = Reach::default();
         reach.walk(self)?;
-        (0..self.config.frames).try_for_each(|pfn| {
-            let page = Page(Pfn(pfn));
-            self.check_page(page, &reach, others(page))
-        })
+        self.mem_map.pfns().try_for_each(|pfn| self.check_page(Page(pfn), &reach, others(Page(pfn))))?;
+        self.check_free_lists()
     }
 
     /// What a page's descriptor says, against what leads to the page.
@@ -311,7 +341,7 @@ impl Kernel {
         if count != holders {
             return Err(Miscount::Refcount { page, count, holders });
         }
-        if holders > 0 && self.zone.is_set(memory, self.zone.free, page.0) {
+        if holders > 0 && self.is_free(page) {
             return Err(Miscount::FreeInUse { page });
         }
         Ok(())

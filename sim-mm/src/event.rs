@@ -48,7 +48,7 @@ pub enum RefChange {
     Put,
 }
 
-/// How much an entry maps: two to the power of its order, in pages. A PTE has order 0. With 512 entries a table, a PMD
+/// How much an entry maps, or how many frames a block has: two to the power of its order, in pages. A PTE has order 0. With 512 entries a table, a PMD
 /// that maps a huge page has order 9 (`PMD_ORDER`), and a PUD has order 18 (`PUD_ORDER`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order(u8);
@@ -62,9 +62,24 @@ impl Order {
         Order(geometry.order(level))
     }
 
+    /// The order of a block of so many frames.
+    pub(crate) const fn new(order: u8) -> Order {
+        Order(order)
+    }
+
     /// The number of pages.
     pub fn pages(self) -> u64 {
         1 << self.0
+    }
+
+    /// The frames of a block that begins with this one.
+    pub fn frames(self, first: Pfn) -> impl Iterator<Item = Pfn> {
+        (first.0..first.0.saturating_add(self.pages())).map(Pfn)
+    }
+
+    /// Whether a frame is one of the block that begins with `first`.
+    pub fn has(self, first: Pfn, frame: Pfn) -> bool {
+        frame.0.checked_sub(first.0).is_some_and(|nth| nth < self.pages())
     }
 }
 
@@ -102,10 +117,12 @@ impl Sharing {
 /// Something that the kernel did, at the moment it did it.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A frame left the free list.
+    /// A block of frames left the free list.
     FrameAllocated {
-        /// Which.
+        /// The first.
         pfn: Pfn,
+        /// How many.
+        order: Order,
         /// What for.
         for_use: FrameUse,
     },
@@ -114,10 +131,12 @@ pub enum Event {
         /// Of what.
         what: &'static str,
     },
-    /// A frame went to the free list.
+    /// A block of frames went to the free list.
     FrameFreed {
-        /// Which.
+        /// The first.
         pfn: Pfn,
+        /// How many.
+        order: Order,
     },
     /// The kernel filled a frame with zeroes.
     PageCleared {

@@ -7,23 +7,27 @@ use std::rc::Rc;
 
 use sim_core::{
     Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, SpinLock, TaskId,
-    WhenFree, record,
+    WhenFree, Word, record,
 };
 use sim_mmu::{Cr3, Geometry, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
 
+use crate::any_frame::AnyFrame;
 use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel_config::KernelConfig;
-use crate::mm_types::{MmId, MmStruct, MmWords, Page, PageDescriptor, VmArea, Vma};
+use crate::mm_types::{MmId, MmStruct, MmWords, Page, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
-use crate::mmzone::Zone;
+use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
+use crate::page_flags::PageType;
 use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor, VmaLock};
+use crate::settings::{
+    AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Preempt, RcuFlavor, VmaLock,
+};
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
@@ -65,6 +69,14 @@ impl MachineConfig {
         }
     }
 
+    /// How many of the frames are above 4 GiB.
+    fn high_frames(&self) -> u64 {
+        match self.setting::<MemoryMap>() {
+            MemoryMap::Low => 0,
+            MemoryMap::Split => self.frames / 2,
+        }
+    }
+
     /// Whether this kernel turns PCIDs on.
     fn setup_pcid(&self, noted: &SafeguardUse) -> bool {
         setup_pcid(BootCpu { safeguards: &self.kernel.safeguards, noted }, self.setting(), self.setting())
@@ -96,8 +108,11 @@ pub struct Kernel {
     /// What the present run came to that is not modelled, if anything. Nobody decides by it.
     pub not_modelled: Cell<Option<&'static str>>,
     pub(crate) init_pgd: Pfn,
-    pub(crate) pages: Array<PageDescriptor>,
-    pub(crate) zone: Zone,
+    /// Which frames there are.
+    pub mem_map: MemMap,
+    pub(crate) any_frame: AnyFrame,
+    /// None where the next frame is a choice.
+    pub(crate) zones: Vec<Zone>,
     pub(crate) tlb_state: Array<TlbState>,
     tlb_contexts: Array<TlbContext>,
     pub(crate) call_function: CallFunction,
@@ -130,8 +145,12 @@ const BOOT_FRAMES: u64 = 2;
 impl Kernel {
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
-        let pages = memory.array("page", config.frames as usize + 1);
-        let zone = Zone::new(&mut memory, config.frames);
+        let mem_map = MemMap::new(&mut memory, config.frames, config.high_frames());
+        let any_frame = AnyFrame::new(&mut memory, mem_map);
+        let zones = match config.setting::<PageAlloc>() {
+            PageAlloc::AnyFrame => Vec::new(),
+            PageAlloc::Buddy => Zone::all(&mut memory, mem_map, config.cpus),
+        };
         let tlb_state = memory.array("cpu_tlbstate", config.cpus);
         let tlb_contexts = memory.array("cpu_tlbstate.ctxs", config.cpus * TLB_NR_DYN_ASIDS);
         let call_function = CallFunction::new(&mut memory, config.cpus);
@@ -170,7 +189,8 @@ impl Kernel {
             ..Config::default()
         };
         let uses_pcids = config.setup_pcid(&safeguard_use);
-        let mut hardware = Hardware::new(config.geometry, config.frames);
+        let mut hardware = Hardware::new(config.geometry, config.frames - config.high_frames());
+        hardware.elsewhere = mem_map.pfns().filter(|pfn| pfn.0 >= FIRST_HIGH_FRAME).collect();
         hardware.controls = boot_controls(hardware.controls, uses_pcids);
         hardware.invlpg_spares_global = config.setting::<InvlpgGlobal>() == InvlpgGlobal::Kept;
         hardware.sets_flags = config.setting::<HwAd>() == HwAd::On;
@@ -185,8 +205,9 @@ impl Kernel {
             maj_flt: Cell::new(0),
             not_modelled: Cell::new(None),
             init_pgd: Pfn(1),
-            pages,
-            zone,
+            mem_map,
+            any_frame,
+            zones,
             tlb_state,
             tlb_contexts,
             call_function,
@@ -213,10 +234,14 @@ impl Kernel {
 
     fn boot(&self) {
         let memory = &self.core().memory;
-        self.zone.fill(memory, self.config.frames);
+        self.any_frame.fill(memory);
+        for zone in &self.zones {
+            zone.free_all(memory, self.mem_map, BOOT_FRAMES);
+        }
         for pfn in 0..BOOT_FRAMES {
-            self.zone.reserve(memory, Pfn(pfn));
+            self.any_frame.reserve(memory, Pfn(pfn));
             memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
+            memory.set(self.page(Page(Pfn(pfn))).page_type().loc(), PageType::InUse.into_word());
         }
         for cpu in CpuId::all(self.config.cpus) {
             self.initialize_tlbstate(cpu, None);

@@ -4,9 +4,11 @@
 //! v5.0, and later designs are options ([`KernelConfig`]). Anonymous memory in base pages is modelled, private and shared.
 //! Code that is not modelled is left out, and there are no stubs for it.
 
+mod any_frame;
 pub mod arch;
 pub mod bare;
 mod brk;
+mod buddy;
 mod check;
 mod cpu;
 mod entries;
@@ -16,7 +18,10 @@ mod exec;
 mod exit;
 mod fault_inject;
 mod fork;
+mod free_lists;
 mod fs;
+mod gfp;
+mod highmem;
 mod kernel;
 mod kernel_config;
 mod madvise;
@@ -78,6 +83,7 @@ pub use exec::sys_execve;
 pub use exit::do_exit;
 pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in, sys_fork, sys_vfork};
 pub use fs::{Inode, InodeWords};
+pub use gfp::Gfp;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
@@ -90,14 +96,16 @@ pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
 pub use mmap_lock::{MmapLock, MmapWriteHeld, VmaReadHeld};
+pub use mmzone::{FIRST_HIGH_FRAME, MemMap};
 pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
 pub use page::{
-    GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
+    __free_pages, GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
     page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
 };
+pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
@@ -112,10 +120,10 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd,
-    InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor,
-    SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain,
-    VmaLock, VmaMerge, never_built,
+    InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid, Preempt, PteRead,
+    RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, TableFree,
+    UnmapDrain, VmaLock, VmaMerge, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

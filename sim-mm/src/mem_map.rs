@@ -1,17 +1,34 @@
 //! `mem_map`: the descriptors of all pages.
 
-use sim_core::{Shared, SpinLock};
+use sim_core::{Shared, SpinLock, Word};
 use sim_mmu::Pfn;
 
 use crate::kernel::Kernel;
 use crate::mm_types::{Page, PageDescriptor};
-use crate::page_flags::PageFlags;
+use crate::mmzone::Zone;
+use crate::page_flags::{PageFlags, PageType};
+use crate::settings::PageAlloc;
 
 impl Kernel {
     /// The descriptor of a page.
     pub fn page(&self, page: Page) -> PageDescriptor {
-        // A frame number that memory does not have leads to a descriptor that nobody owns: the last.
-        self.pages.at(page.0.0.min(self.mmu.phys.frames()) as usize)
+        self.mem_map.page(page.0)
+    }
+
+    /// `page_zone()`: none where the next frame is a choice.
+    pub(crate) fn page_zone(&self, page: Page) -> Option<&Zone> {
+        self.zones.iter().find(|zone| zone.contains(page.0))
+    }
+
+    /// Whether nobody has a frame, so that an allocation may hand it out.
+    pub(crate) fn is_free(&self, page: Page) -> bool {
+        let memory = &self.core().memory;
+        match self.config.setting::<PageAlloc>() {
+            PageAlloc::AnyFrame => self.any_frame.is_free(memory, page.0),
+            PageAlloc::Buddy => {
+                PageType::from_word(memory.get(self.page(page).page_type().loc())) != PageType::InUse
+            }
+        }
     }
 
     /// `page->_refcount`.

@@ -4,7 +4,7 @@ use sim_core::{MemoryBuilder, Object, Ref, RwSem, SeqCount, Shared, Slab, SpinLo
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::fs::Inode;
-use crate::page_flags::PageFlags;
+use crate::page_flags::{PageFlags, PageType};
 use crate::rmap::types::{AnonVma, Avc};
 use crate::userfault::Userfault;
 use crate::vm_flags::VmFlags;
@@ -32,14 +32,18 @@ record! {
         pub index: Shared<u64> = "index";
         /// `private`.
         pub private: Shared<u64> = "private";
-        /// `lru`: the list that the page is on.
+        /// `lru.next`: the page behind this one on its list, as one more than its frame number.
         pub lru: Shared<u64> = "lru";
+        /// `lru.prev`: the page before this one.
+        pub lru_prev: Shared<u64> = "lru.prev";
         /// `compound_order` of a head page.
         pub compound_order: Shared<u64> = "compound_order";
         /// `compound_mapcount` of a head page, `_entire_mapcount` since v6.0: the entries that map all of it.
         pub entire_mapcount: Shared<u64> = "_entire_mapcount";
         /// `compound_pincount` of a head page, `_pincount` since v5.18: references by `pin_user_pages()`.
         pub pincount: Shared<u64> = "_pincount";
+        /// `page_type`: what the frame is to the allocator.
+        pub(crate) page_type: Shared<PageType> = "page_type";
     }
 }
 

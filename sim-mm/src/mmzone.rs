@@ -1,70 +1,256 @@
-//! `include/linux/mmzone.h`: which frames are free.
+//! `include/linux/mmzone.h`: descriptors of pages, zones, their lists of free blocks, and the lists of each CPU.
 
-use sim_core::Loc;
+use std::ops::Range;
+
+use sim_core::{Array, CpuId, Field, Loc, Memory, MemoryBuilder, Shared, SpinLock, Word, record};
 use sim_mmu::Pfn;
 
-/// The zone: a lock word, then a bit for each frame that is free, then one for each that was ever used.
+use crate::gfp::Gfp;
+use crate::mm_types::PageDescriptor;
+
+/// `MAX_ORDER`, `MAX_PAGE_ORDER` since v6.8: the largest block has two to the power of this many frames.
+pub(crate) const MAX_ORDER: u8 = 10;
+
+/// The first frame above 4 GiB: there the zone NORMAL begins.
+pub const FIRST_HIGH_FRAME: u64 = 1 << 20;
+
+/// The descriptors of all pages: frames from 0 on, then those from 4 GiB on.
 #[derive(Clone, Copy, Debug)]
+pub struct MemMap {
+    pages: Array<PageDescriptor>,
+    low: u64,
+    high: u64,
+}
+
+impl MemMap {
+    pub(crate) fn new(memory: &mut MemoryBuilder, frames: u64, high: u64) -> MemMap {
+        MemMap { pages: memory.array("page", frames as usize + 1), low: frames - high, high }
+    }
+
+    /// How many frames there are.
+    pub fn frames(self) -> u64 {
+        self.low + self.high
+    }
+
+    /// Whether there are frames above 4 GiB.
+    pub(crate) fn has_high(self) -> bool {
+        self.high > 0
+    }
+
+    /// The place of a frame among all, if memory has it.
+    pub fn slot(self, pfn: Pfn) -> Option<u64> {
+        if pfn.0 < self.low {
+            return Some(pfn.0);
+        }
+        pfn.0.checked_sub(FIRST_HIGH_FRAME).filter(|high| *high < self.high).map(|high| self.low + high)
+    }
+
+    /// The frame at a place.
+    pub fn pfn(self, slot: u64) -> Pfn {
+        Pfn(slot.checked_sub(self.low).map_or(slot, |high| FIRST_HIGH_FRAME + high))
+    }
+
+    /// The first place of the zone that a place is in.
+    pub(crate) fn first_of_zone(self, slot: u64) -> u64 {
+        if slot < self.low { 0 } else { self.low }
+    }
+
+    /// The frames in order.
+    pub fn pfns(self) -> impl Iterator<Item = Pfn> {
+        (0..self.low).chain(FIRST_HIGH_FRAME..FIRST_HIGH_FRAME + self.high).map(Pfn)
+    }
+
+    /// `pfn_to_page()`. A frame number that memory does not have leads to a descriptor that nobody owns: the last.
+    pub(crate) fn page(self, pfn: Pfn) -> PageDescriptor {
+        self.pages.at(self.slot(pfn).unwrap_or(self.frames()) as usize)
+    }
+
+    /// The frames of the zones that an allocation may use, in the order in which it tries them: `node_zonelist()`.
+    pub(crate) fn zonelist(self, gfp: Gfp) -> impl Iterator<Item = Range<u64>> {
+        let normal = FIRST_HIGH_FRAME..FIRST_HIGH_FRAME + self.high;
+        let normal = Some(normal).filter(|_| self.has_high() && !gfp.contains(Gfp::DMA32));
+        normal.into_iter().chain(std::iter::once(0..self.low))
+    }
+}
+
+/// A `struct list_head` of pages, and how many they are. The pages are linked by their `lru`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageList(Loc);
+
+impl Field for PageList {
+    const WORDS: u32 = 3;
+    const PARTS: &'static [&'static str] = &[".next", ".prev", ".nr"];
+    fn at(loc: Loc) -> PageList {
+        PageList(loc)
+    }
+}
+
+impl PageList {
+    fn next(self) -> Loc {
+        self.0
+    }
+
+    fn prev(self) -> Loc {
+        self.0.offset(1)
+    }
+
+    fn nr(self) -> Loc {
+        self.0.offset(2)
+    }
+}
+
+record! {
+    /// `struct free_area`: the free blocks of one order.
+    pub(crate) struct FreeArea {
+        pub(crate) free_list: PageList = "free_list";
+    }
+}
+
+record! {
+    /// `struct per_cpu_pages`: frames that a CPU keeps for its next allocations.
+    pub(crate) struct PerCpuPages {
+        /// `lock`, since v6.0. Before, the CPU had its interrupts off, and no other CPU emptied the list.
+        pub(crate) lock: SpinLock = "lock";
+        pub(crate) list: PageList = "list";
+    }
+}
+
+/// `struct zone`.
+#[derive(Clone, Debug)]
 pub(crate) struct Zone {
-    pub(crate) lock: Loc,
-    pub(crate) free: Loc,
-    pub(crate) used: Loc,
-    words: u32,
+    pub(crate) frames: Range<u64>,
+    pub(crate) lock: SpinLock,
+    free_area: Array<FreeArea>,
+    pcp: Array<PerCpuPages>,
 }
 
 impl Zone {
-    pub(crate) fn new(memory: &mut sim_core::MemoryBuilder, frames: u64) -> Zone {
-        let words = frames.div_ceil(64) as u32;
-        Zone {
-            lock: memory.words("zone.free_list", 1),
-            free: memory.words("zone.free_bits", words as usize),
-            used: memory.words("zone.used_bits", words as usize),
-            words,
-        }
-    }
-
-    /// Frees every frame. Once, when the machine is built.
-    pub(crate) fn fill(&self, memory: &sim_core::Memory, frames: u64) {
-        for pfn in 0..frames {
-            self.flip(memory, self.free, Pfn(pfn));
-        }
-    }
-
-    /// Takes a frame that must never be handed out. Once, when the machine is built.
-    pub(crate) fn reserve(&self, memory: &sim_core::Memory, pfn: Pfn) {
-        self.flip(memory, self.free, pfn);
-        self.flip(memory, self.used, pfn);
-    }
-
-    pub(crate) fn flip(&self, memory: &sim_core::Memory, bits: Loc, pfn: Pfn) {
-        let word = bits.offset((pfn.0 / 64) as u32);
-        memory.set(word, memory.get(word) ^ 1 << (pfn.0 % 64));
-    }
-
-    pub(crate) fn is_set(&self, memory: &sim_core::Memory, bits: Loc, pfn: Pfn) -> bool {
-        memory.get(bits.offset((pfn.0 / 64) as u32)) & 1 << (pfn.0 % 64) != 0
-    }
-
-    /// The free frames to choose from: the first that was never used, then those that were.
-    pub(crate) fn candidates<'a>(
-        &'a self,
-        memory: &'a sim_core::Memory,
-    ) -> impl Iterator<Item = Pfn> + Clone + 'a {
-        // Frames are used in order, so behind the first that was never used there is none that was.
-        let is_all_used = |w: &u32| memory.get(self.used.offset(*w)) == u64::MAX;
-        let words = (0..self.words).find(|w| !is_all_used(w)).map_or(self.words, |w| w + 1);
-        let select = move |of: fn(u64, u64) -> u64| {
-            (0..words).flat_map(move |w| {
-                let mut set = of(memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
-                std::iter::from_fn(move || {
-                    let bit = set.trailing_zeros();
-                    (set != 0).then(|| {
-                        set &= set - 1;
-                        Pfn(u64::from(w) * 64 + u64::from(bit))
-                    })
-                })
-            })
+    /// The zones of a machine, in the order in which an allocation tries them.
+    pub(crate) fn all(memory: &mut MemoryBuilder, mem_map: MemMap, cpus: usize) -> Vec<Zone> {
+        let zone = |frames: Range<u64>| {
+            let name = if frames.start == 0 { "DMA32" } else { "NORMAL" };
+            Zone {
+                frames,
+                lock: memory.alone(format!("zone.{name}.lock")),
+                free_area: memory.array(format!("zone.{name}.free_area"), usize::from(MAX_ORDER) + 1),
+                pcp: memory.array(format!("zone.{name}.per_cpu_pageset"), cpus),
+            }
         };
-        select(|free, used| free & !used).take(1).chain(select(|free, used| free & used))
+        mem_map.zonelist(Gfp::empty()).map(zone).collect()
+    }
+
+    /// The free blocks of an order.
+    pub(crate) fn free_list(&self, order: u8) -> PageList {
+        self.free_area.at(usize::from(order)).free_list()
+    }
+
+    /// The list of a CPU.
+    pub(crate) fn pcp(&self, cpu: CpuId) -> PerCpuPages {
+        self.pcp.at(cpu.index())
+    }
+
+    /// Whether a frame is of this zone.
+    pub(crate) fn contains(&self, pfn: Pfn) -> bool {
+        self.frames.contains(&pfn.0)
+    }
+
+    /// Whether an allocation may use this zone.
+    pub(crate) fn allows(&self, gfp: Gfp) -> bool {
+        self.frames.start == 0 || !gfp.contains(Gfp::DMA32)
+    }
+
+    /// `zone_batchsize()`: how many frames a CPU takes at once, and gives back at once. A zone of Linux has thousands of
+    /// times more frames, so that here the share is larger: two of 64 frames, and at most 63.
+    pub(crate) fn pcp_batch(&self) -> u64 {
+        ((self.frames.end - self.frames.start) / 32).clamp(1, 63)
+    }
+
+    /// `pcp->high`: as soon as a CPU keeps that many frames, it gives some back. Before v5.14 it was six batches.
+    pub(crate) fn pcp_high(&self) -> u64 {
+        6 * self.pcp_batch()
+    }
+}
+
+/// Lists of pages as they stand in memory: `include/linux/list.h`. A link is one more than a frame number, and zero at an end.
+#[derive(Clone, Copy)]
+pub(crate) struct Lists<'a> {
+    pub(crate) memory: &'a Memory,
+    pub(crate) mem_map: MemMap,
+}
+
+impl Lists<'_> {
+    fn link(self, word: Loc) -> Option<Pfn> {
+        self.memory.get(word).checked_sub(1).map(Pfn)
+    }
+
+    fn set_link(self, word: Loc, to: Option<Pfn>) {
+        self.memory.set(word, to.map_or(0, |pfn| pfn.0 + 1));
+    }
+
+    fn page(self, pfn: Pfn) -> PageDescriptor {
+        self.mem_map.page(pfn)
+    }
+
+    /// A field of a page.
+    pub(crate) fn get<T: Word>(self, field: Shared<T>) -> T {
+        T::from_word(self.memory.get(field.loc()))
+    }
+
+    /// Sets a field of a page.
+    pub(crate) fn set<T: Word>(self, field: Shared<T>, value: T) {
+        self.memory.set(field.loc(), value.into_word());
+    }
+
+    /// `list_first_entry_or_null()`.
+    pub(crate) fn first(self, list: PageList) -> Option<Pfn> {
+        self.link(list.next())
+    }
+
+    /// `list_last_entry()`.
+    pub(crate) fn last(self, list: PageList) -> Option<Pfn> {
+        self.link(list.prev())
+    }
+
+    /// The page behind another one.
+    pub(crate) fn next(self, pfn: Pfn) -> Option<Pfn> {
+        self.link(self.page(pfn).lru().loc())
+    }
+
+    /// How many pages are on the list.
+    pub(crate) fn count(self, list: PageList) -> u64 {
+        self.memory.get(list.nr())
+    }
+
+    /// `list_add()`: to the front.
+    pub(crate) fn add(self, list: PageList, pfn: Pfn) {
+        self.insert(list, None, pfn, self.first(list));
+    }
+
+    /// `list_add_tail()`.
+    pub(crate) fn add_tail(self, list: PageList, pfn: Pfn) {
+        self.insert(list, self.last(list), pfn, None);
+    }
+
+    fn insert(self, list: PageList, before: Option<Pfn>, pfn: Pfn, behind: Option<Pfn>) {
+        self.join(list, before, Some(pfn));
+        self.join(list, Some(pfn), behind);
+        self.memory.set(list.nr(), self.count(list) + 1);
+    }
+
+    /// `list_del()`.
+    pub(crate) fn del(self, list: PageList, pfn: Pfn) {
+        let [next, prev] = [self.page(pfn).lru().loc(), self.page(pfn).lru_prev().loc()];
+        self.join(list, self.link(prev), self.link(next));
+        self.set_link(next, None);
+        self.set_link(prev, None);
+        self.memory.set(list.nr(), self.count(list) - 1);
+    }
+
+    /// Makes two pages neighbours. No page is the list itself.
+    fn join(self, list: PageList, one: Option<Pfn>, other: Option<Pfn>) {
+        let next = one.map_or(list.next(), |pfn| self.page(pfn).lru().loc());
+        let prev = other.map_or(list.prev(), |pfn| self.page(pfn).lru_prev().loc());
+        self.set_link(next, other);
+        self.set_link(prev, one);
     }
 }

@@ -1,18 +1,17 @@
 //! `struct page` and its reference count: `include/linux/mm.h`, `page_ref.h`, `pagemap.h`.
 
-use sim_core::{Bytes, Gate, Op, OpKind, Routine, Step, Word};
+use sim_core::{BoxFuture, Bytes, Gate, Op, OpKind, Routine, Step, Word};
 use sim_mmu::Pfn;
 
 use crate::check;
 use crate::event::{Event, RefChange};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page_alloc::free_unref_page;
+use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
 use crate::safeguards::{GUP_REF_UNLESS_ZERO, PAGE_REF_OVERFLOW};
 
-/// `compound_head()`: the page that carries the count. All pages are base pages here, but the
-/// descriptor is read all the same.
+/// `compound_head()`: the page that carries the count. Most pages are their own, and the descriptor is read all the same.
 #[track_caller]
 pub fn compound_head<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = Page> + use<'m> {
     let op = Op::new(OpKind::Read, cpu.kernel.page(page).compound_head().loc());
@@ -93,13 +92,30 @@ pub async fn page_cache_add_speculative(cpu: Cpu<'_>, head: Page, more: u64) -> 
     true
 }
 
+/// `__free_pages()`: drops a reference to a block of frames. Somebody may have found the first frame of it meanwhile, and have a
+/// reference as well. A compound page he frees as a whole; else he frees that frame alone, so the others are freed here.
+pub fn __free_pages(cpu: Cpu<'_>, page: Page, order: u8) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        let is_compound = compound_order(cpu, page) > 0;
+        let (_, count) = change_ref(cpu, page, RefChange::Put, |count| count.wrapping_sub(1)).await;
+        if count == 0 {
+            free_the_page(cpu, page, order).await;
+        } else if !is_compound {
+            for half in (0..order).rev() {
+                free_the_page(cpu, Page(Pfn(page.0.0 + (1 << half))), half).await;
+            }
+        }
+    })
+}
+
 /// `put_page()`: drops a reference; the last one frees the page.
 pub async fn put_page(cpu: Cpu<'_>, page: Page) {
     let _routine = cpu.enter(Routine::helper("put_page"));
     let head = compound_head(cpu, page).await;
     let (_, count) = change_ref(cpu, head, RefChange::Put, |count| count.wrapping_sub(1)).await;
+    // __put_page()
     if count == 0 {
-        free_unref_page(cpu, head).await;
+        free_the_page(cpu, head, compound_order(cpu, head)).await;
     }
 }
 
@@ -112,8 +128,9 @@ pub async fn unpin_user_page(cpu: Cpu<'_>, page: Page) {
     let head = compound_head(cpu, page).await;
     let (_, count) =
         change_ref(cpu, head, RefChange::Put, |count| count.wrapping_sub(GUP_PIN_COUNTING_BIAS)).await;
+    // __put_page()
     if count == 0 {
-        free_unref_page(cpu, head).await;
+        free_the_page(cpu, head, compound_order(cpu, head)).await;
     }
 }
 

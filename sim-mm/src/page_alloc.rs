@@ -1,81 +1,268 @@
-//! The page allocator: `mm/page_alloc.c`, order 0.
+//! The page allocator: `mm/page_alloc.c`.
 //!
-//! The free list is one location. To take a frame from it, or to give one back, is one step, because the kernel does both
-//! under the zone lock. Which free frame comes next is a choice. In a kernel the lists that decide it (buddies, per-CPU
-//! lists, colours) depend on everything that ran before. Frames that were never used are alike, so only the first of them
-//! is offered.
+//! There are two of them ([`PageAlloc`]). In one, any free frame can come next. In a kernel the lists that decide it depend
+//! on everything that ran before, so here it is a choice. In the other, these lists are there: blocks by order, zones,
+//! and on each CPU a list of the frames that it freed last. Nothing is reclaimed, so there are no watermarks. Frames of
+//! all migrate types are on one list.
 
-use sim_core::{Op, OpKind, Record, Routine};
+use sim_core::{BoxFuture, CpuId, Op, OpKind, Record, Routine};
 use sim_mmu::{Level, Pfn};
 
-use crate::event::{Event, FrameUse};
+use crate::event::{Event, FrameUse, Order};
 use crate::fault_inject::should_fail;
+use crate::gfp::Gfp;
+use crate::highmem::clear_page;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, PageDescriptor};
+use crate::mmzone::{Lists, Zone};
+use crate::page_flags::{PageFlags, PageType};
+use crate::settings::PageAlloc;
 
-/// Takes a frame off the free list, with a reference count of one.
-async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
-    let zone = cpu.kernel.zone;
-    let op = Op::new(OpKind::Rmw, zone.lock);
+fn lists<'m>(cpu: Cpu<'m>) -> Lists<'m> {
+    Lists { memory: &cpu.kernel.core().memory, mem_map: cpu.kernel.mem_map }
+}
+
+/// `__alloc_pages()`: a block of two to the power of `order` frames, of which the first has a reference count of one.
+async fn __alloc_pages(cpu: Cpu<'_>, order: u8, gfp: Gfp, for_use: FrameUse) -> Option<Page> {
+    match cpu.setting::<PageAlloc>() {
+        PageAlloc::AnyFrame => any_frame(cpu, order, gfp, for_use).await,
+        PageAlloc::Buddy => Box::pin(alloc_from_lists(cpu, order, gfp, for_use)).await,
+    }
+}
+
+/// Takes a block off the one list: whichever, with the zone lock held.
+#[track_caller]
+fn any_frame<'m>(
+    cpu: Cpu<'m>,
+    order: u8,
+    gfp: Gfp,
+    for_use: FrameUse,
+) -> impl Future<Output = Option<Page>> + use<'m> {
+    let op = Op::new(OpKind::Rmw, cpu.kernel.any_frame.lock);
     cpu.step(op, move |hw| {
         let memory = &hw.core.memory;
         if should_fail(cpu, for_use.name()) {
             hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc));
             return None;
         }
-        let candidates = zone.candidates(memory);
-        let count = candidates.clone().count();
-        if count == 0 {
-            return None;
+        let choose = |count| hw.core.choose_value("free frame", count);
+        let pfn = cpu.kernel.any_frame.rmqueue(memory, order, gfp, choose)?;
+        prep_new_page(cpu, pfn, order, gfp);
+        hw.perform_rmw(&op, memory.get(op.loc), pfn.0);
+        cpu.note(Event::FrameAllocated { pfn, order: Order::new(order), for_use });
+        Some(Page(pfn))
+    })
+}
+
+/// The same from the lists of the zones. Where no zone has such a block, what other CPUs keep for themselves goes back
+/// first: `__alloc_pages_slowpath()`.
+async fn alloc_from_lists(cpu: Cpu<'_>, order: u8, gfp: Gfp, for_use: FrameUse) -> Option<Page> {
+    if should_fail(cpu, for_use.name()) {
+        return None;
+    }
+    let mut found = get_page_from_freelist(cpu, order, gfp).await;
+    if found.is_none() {
+        drain_all_pages(cpu).await;
+        found = get_page_from_freelist(cpu, order, gfp).await;
+    }
+    let pfn = found?;
+    prep_new_page(cpu, pfn, order, gfp);
+    cpu.note(Event::FrameAllocated { pfn, order: Order::new(order), for_use });
+    Some(Page(pfn))
+}
+
+/// `get_page_from_freelist()`: from the first zone that has such a block.
+async fn get_page_from_freelist(cpu: Cpu<'_>, order: u8, gfp: Gfp) -> Option<Pfn> {
+    for zone in cpu.kernel.zones.iter().filter(|zone| zone.allows(gfp)) {
+        let found = match order {
+            0 => rmqueue_pcplist(cpu, zone).await,
+            _ => rmqueue_buddy(cpu, zone, order).await,
+        };
+        if found.is_some() {
+            return found;
         }
-        let pfn = candidates.clone().nth(hw.core.choose_value("free frame", count))?;
-        zone.flip(memory, zone.free, pfn);
-        if !zone.is_set(memory, zone.used, pfn) {
-            zone.flip(memory, zone.used, pfn);
+    }
+    None
+}
+
+/// `rmqueue_buddy()`.
+async fn rmqueue_buddy(cpu: Cpu<'_>, zone: &Zone, order: u8) -> Option<Pfn> {
+    let _irq = cpu.irq_save();
+    let _zone = cpu.lock(zone.lock).await;
+    zone.__rmqueue_smallest(lists(cpu), order)
+}
+
+/// `rmqueue_pcplist()`: the frame that this CPU freed last, or the first of a batch.
+async fn rmqueue_pcplist(cpu: Cpu<'_>, zone: &Zone) -> Option<Pfn> {
+    let _irq = cpu.irq_save();
+    let pcp = zone.pcp(cpu.id);
+    // Somebody empties the list.
+    let Some(_pcp) = cpu.try_lock(pcp.lock()).await else { return rmqueue_buddy(cpu, zone, 0).await };
+    if lists(cpu).first(pcp.list()).is_none() {
+        let _zone = cpu.lock(zone.lock).await;
+        zone.rmqueue_bulk(lists(cpu), pcp);
+    }
+    let pfn = lists(cpu).first(pcp.list())?;
+    lists(cpu).del(pcp.list(), pfn);
+    Some(pfn)
+}
+
+/// `drain_all_pages()`: no CPU keeps a frame for itself. Before v6.0 each of them was asked to give its own back.
+async fn drain_all_pages(cpu: Cpu<'_>) {
+    let _routine = cpu.enter("drain_all_pages");
+    for of in CpuId::all(cpu.kernel.config.cpus) {
+        for zone in &cpu.kernel.zones {
+            let pcp = zone.pcp(of);
+            let _irq = cpu.irq_save();
+            let _pcp = cpu.lock(pcp.lock()).await;
+            let count = lists(cpu).count(pcp.list());
+            if count > 0 {
+                let _zone = cpu.lock(zone.lock).await;
+                zone.free_pcppages_bulk(lists(cpu), pcp, count);
+            }
         }
-        let page = Page(pfn);
-        let descriptor = cpu.kernel.page(page);
+    }
+}
+
+/// `prep_new_page()`: nothing is left of what the frames were, and they may be one page from now on.
+fn prep_new_page(cpu: Cpu<'_>, first: Pfn, order: u8, gfp: Gfp) {
+    let memory = &cpu.core.memory;
+    for pfn in first.0..first.0 + (1 << order) {
+        let page = cpu.kernel.page(Page(Pfn(pfn)));
         for word in 1..PageDescriptor::WORDS {
-            let word = descriptor.loc().offset(word);
+            let word = page.loc().offset(word);
             if memory.get(word) != 0 {
                 memory.set(word, 0);
             }
         }
-        memory.set(descriptor.refcount().loc(), 1);
-        hw.perform_rmw(&op, memory.get(op.loc), pfn.0);
-        cpu.note(Event::FrameAllocated { pfn, for_use });
-        Some(page)
-    })
-    .await
+        if cpu.setting::<PageAlloc>() == PageAlloc::Buddy {
+            cpu.this_cpu_write(page.page_type(), PageType::InUse);
+        }
+    }
+    // set_page_refcounted()
+    memory.set(cpu.kernel.refcount(Page(first)).loc(), 1);
+    if order > 0 && gfp.contains(Gfp::COMP) {
+        prep_compound_page(cpu, first, order);
+    }
 }
 
-/// `free_unref_page()`: puts a frame back on the free list.
+/// `prep_compound_page()`: the first page stands for all. The others say which it is, and count nothing themselves.
+fn prep_compound_page(cpu: Cpu<'_>, first: Pfn, order: u8) {
+    let head = cpu.kernel.page(Page(first));
+    cpu.this_cpu_write(head.flags(), PageFlags::HEAD);
+    cpu.this_cpu_write(head.compound_order(), u64::from(order));
+    for tail in first.0 + 1..first.0 + (1 << order) {
+        cpu.this_cpu_write(cpu.kernel.page(Page(Pfn(tail))).compound_head(), first.0 + 1);
+    }
+}
+
+/// `compound_order()`: of a page that is the first of several, two to the power of how many. Zero of any other page. Nobody
+/// but the allocator changes it.
+pub fn compound_order(cpu: Cpu<'_>, page: Page) -> u8 {
+    cpu.this_cpu_read(cpu.kernel.page(page).compound_order()) as u8
+}
+
+/// `free_pages_prepare()`: the frames are single pages again, and nobody's. Nothing happens, and it says so, if the first
+/// one is free already or memory does not have it: that is the oracle's to judge.
+fn free_pages_prepare(cpu: Cpu<'_>, page: Page, order: u8) -> bool {
+    if !cpu.kernel.mmu.phys.contains(page.0) || cpu.kernel.is_free(page) {
+        return false;
+    }
+    if order > 0 {
+        let flags = cpu.kernel.page_flags(page);
+        cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - PageFlags::HEAD);
+    }
+    for pfn in page.0.0..page.0.0 + (1 << order) {
+        let page = cpu.kernel.page(Page(Pfn(pfn)));
+        if order > 0 {
+            cpu.this_cpu_write(page.compound_head(), 0);
+            cpu.this_cpu_write(page.compound_order(), 0);
+        }
+        if cpu.setting::<PageAlloc>() == PageAlloc::Buddy {
+            cpu.this_cpu_write(page.page_type(), PageType::Free);
+        }
+    }
+    true
+}
+
+/// `free_unref_page()`: puts a frame back on the free list; of a kernel with such lists, to the front of this CPU's.
 pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
-    let _routine = cpu.enter(Routine::helper("free_unref_page"));
-    let zone = cpu.kernel.zone;
-    let op = Op::new(OpKind::Rmw, zone.lock);
+    free_the_page(cpu, page, 0).await;
+}
+
+/// `free_the_page()`: puts a block back.
+pub(crate) async fn free_the_page(cpu: Cpu<'_>, page: Page, order: u8) {
+    let _routine = cpu.enter(Routine::helper(if order == 0 { "free_unref_page" } else { "__free_pages_ok" }));
+    match (cpu.setting::<PageAlloc>(), order) {
+        (PageAlloc::AnyFrame, _) => free_to_the_list(cpu, page, order).await,
+        (PageAlloc::Buddy, 0) => Box::pin(free_unref_page_commit(cpu, page)).await,
+        (PageAlloc::Buddy, _) => Box::pin(free_one_page(cpu, page, order)).await,
+    }
+}
+
+/// Puts a block back on the one list.
+#[track_caller]
+fn free_to_the_list<'m>(cpu: Cpu<'m>, page: Page, order: u8) -> impl Future<Output = ()> + use<'m> {
+    let op = Op::new(OpKind::Rmw, cpu.kernel.any_frame.lock);
     cpu.step(op, move |hw| {
         let memory = &hw.core.memory;
-        // A frame that is free already, or that memory does not have, is the oracle's to judge.
-        if cpu.kernel.mmu.phys.contains(page.0) && !zone.is_set(memory, zone.free, page.0) {
-            zone.flip(memory, zone.free, page.0);
+        if free_pages_prepare(cpu, page, order) {
+            cpu.kernel.any_frame.put(memory, page.0, order);
         }
         hw.perform_rmw(&op, memory.get(op.loc), page.0.0);
-        cpu.note(Event::FrameFreed { pfn: page.0 });
+        cpu.note(Event::FrameFreed { pfn: page.0, order: Order::new(order) });
     })
-    .await;
+}
+
+/// `free_unref_page_commit()`: this CPU uses the frame next, unless it has too many.
+async fn free_unref_page_commit(cpu: Cpu<'_>, page: Page) {
+    let Some(zone) = cpu.kernel.page_zone(page) else {
+        cpu.note(Event::FrameFreed { pfn: page.0, order: Order::PTE });
+        return;
+    };
+    let _irq = cpu.irq_save();
+    let pcp = zone.pcp(cpu.id);
+    let Some(_pcp) = cpu.try_lock(pcp.lock()).await else { return free_one_page(cpu, page, 0).await };
+    if free_pages_prepare(cpu, page, 0) {
+        lists(cpu).add(pcp.list(), page.0);
+    }
+    cpu.note(Event::FrameFreed { pfn: page.0, order: Order::PTE });
+    if lists(cpu).count(pcp.list()) >= zone.pcp_high() {
+        let _zone = cpu.lock(zone.lock).await;
+        zone.free_pcppages_bulk(lists(cpu), pcp, zone.pcp_batch());
+    }
+}
+
+/// `free_one_page()`: straight to the blocks of the zone.
+async fn free_one_page(cpu: Cpu<'_>, page: Page, order: u8) {
+    let _irq = cpu.irq_save();
+    if let Some(zone) = cpu.kernel.page_zone(page) {
+        let _zone = cpu.lock(zone.lock).await;
+        if free_pages_prepare(cpu, page, order) {
+            zone.__free_one_page(lists(cpu), page.0, order);
+        }
+    }
+    cpu.note(Event::FrameFreed { pfn: page.0, order: Order::new(order) });
+}
+
+/// `alloc_pages()`: a block of frames with whatever they held before. With [`Gfp::COMP`] they are one page.
+pub fn alloc_pages(cpu: Cpu<'_>, order: u8, gfp: Gfp) -> BoxFuture<'_, Option<Page>> {
+    Box::pin(async move {
+        let _routine = cpu.enter(Routine::helper("alloc_pages"));
+        __alloc_pages(cpu, order, gfp, FrameUse::Data).await
+    })
 }
 
 /// `alloc_page()`: a frame with whatever it held before.
 pub(crate) async fn alloc_page(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_page"));
-    rmqueue(cpu, FrameUse::Data).await
+    __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Data).await
 }
 
 /// A frame for a driver, who does not count references to it.
 pub(crate) async fn alloc_driver_page(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_page"));
-    let page = rmqueue(cpu, FrameUse::Driver).await?;
+    let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Driver).await?;
     cpu.this_cpu_write(cpu.kernel.refcount(page), 0);
     Some(page)
 }
@@ -83,7 +270,7 @@ pub(crate) async fn alloc_driver_page(cpu: Cpu<'_>) -> Option<Page> {
 /// `alloc_zeroed_user_highpage_movable()`.
 pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_page"));
-    let page = rmqueue(cpu, FrameUse::Data).await?;
+    let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Data).await?;
     clear_page(cpu, page.0).await;
     cpu.note(Event::PageCleared { pfn: page.0 });
     Some(page)
@@ -92,7 +279,7 @@ pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<P
 /// A cleared frame for a table: `pte_alloc_one()` and its kin.
 pub(crate) async fn alloc_table(cpu: Cpu<'_>, level: Level, root: Pfn) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_table"));
-    let page = rmqueue(cpu, FrameUse::Table { level, root }).await?;
+    let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Table { level, root }).await?;
     clear_page(cpu, page.0).await;
     Some(page)
 }
@@ -100,30 +287,7 @@ pub(crate) async fn alloc_table(cpu: Cpu<'_>, level: Level, root: Pfn) -> Option
 /// A cleared frame for a top-level table: `pgd_alloc()`.
 pub(crate) async fn pgd_alloc(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter("pgd_alloc");
-    let page = rmqueue(cpu, FrameUse::Root).await?;
+    let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Root).await?;
     clear_page(cpu, page.0).await;
     Some(page)
-}
-
-/// Fills a frame with zeroes, in one step: nobody else knows of it yet. A store buffer may hold them back; what
-/// links the frame is stored later, and so reaches memory later.
-async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
-    let phys = &cpu.mmu.phys;
-    let op = Op::new(OpKind::Write, phys.word(pfn, 0));
-    let zeroes = std::iter::repeat_n(0, phys.words_per_frame() as usize);
-    cpu.step(op, move |hw| hw.perform_block_store(&op, zeroes.clone())).await;
-}
-
-/// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
-pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
-    let _routine = cpu.enter(Routine::helper("copy_user_highpage"));
-    let phys = &cpu.mmu.phys;
-    let read = Op::new(OpKind::Read, phys.word(from.0, 0));
-    let contents = cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await;
-    let write = Op::new(OpKind::Write, phys.word(to.0, 0));
-    cpu.step(write, move |hw| {
-        hw.perform_block_store(&write, contents.iter().copied());
-        cpu.note(Event::PageCopied { from: from.0, to: to.0 });
-    })
-    .await;
 }

@@ -1,4 +1,4 @@
-//! `include/linux/page-flags.h`: the bits of `page->flags`, and what `page->mapping` leads to.
+//! `include/linux/page-flags.h`: the bits of `page->flags`, `page->page_type`, and what `page->mapping` leads to.
 
 use std::fmt;
 
@@ -25,6 +25,8 @@ bitflags! {
         const UNEVICTABLE = 1 << 6;
         /// `PG_swapbacked`: it can be written to swap, and is not to be dropped.
         const SWAPBACKED = 1 << 7;
+        /// `PG_head`: the first page of a compound page. The byte of `PG_locked` has no other flag.
+        const HEAD = 1 << 16;
     }
 }
 
@@ -47,6 +49,30 @@ impl fmt::Display for PageFlags {
             write!(f, "{comma}PG_{}", name.to_ascii_lowercase())?;
         }
         Ok(())
+    }
+}
+
+/// What a frame is to the allocator: `page_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageType {
+    /// Free: on a list of a CPU, or in a block that another frame begins.
+    Free,
+    /// `PageBuddy`: a free block begins here. Its order is in `private`.
+    Buddy,
+    /// Handed out. In C nothing says so but that the page is on no list.
+    InUse,
+}
+
+impl Word for PageType {
+    fn into_word(self) -> u64 {
+        self as u64
+    }
+    fn from_word(word: u64) -> PageType {
+        match word {
+            0 => PageType::Free,
+            1 => PageType::Buddy,
+            _ => PageType::InUse,
+        }
     }
 }
 

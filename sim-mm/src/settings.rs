@@ -159,6 +159,22 @@ crate::settings! {
         On = "on",
     }
 
+    /// Where the frames of memory are.
+    MemoryMap = platform "memory_map" {
+        /// All of them are below 4 GiB.
+        Low = "low",
+        /// The second half of them begins at 4 GiB, behind a hole, so that an entry that leads there differs in its upper half.
+        Split = "split",
+    }
+
+    /// Which frame an allocation gets.
+    PageAlloc = platform "page_alloc" {
+        /// Any free frame can come next. The schedule chooses.
+        AnyFrame = "any_frame",
+        /// The frame that the lists of the kernel have next: first the one that this CPU freed last, then one of the smallest free block.
+        Buddy = "buddy",
+    }
+
     /// The rule by which a write fault on an anonymous page decides to reuse the page instead of copying it.
     CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
         /// It reuses the page if `page_mapcount() == 1`. This was the rule before v5.9.

@@ -103,7 +103,7 @@ fn changes_frame(entry: &Logged, frame: Pfn) -> bool {
     match &entry.what {
         What::Mm(
             Mm::FrameAllocated { pfn, .. }
-            | Mm::FrameFreed { pfn }
+            | Mm::FrameFreed { pfn, .. }
             | Mm::RefChanged { pfn, .. }
             | Mm::MapcountChanged { pfn, .. }
             | Mm::Pinned { pfn, .. },

@@ -30,8 +30,12 @@ impl<'t> Lives<'t> {
             |is: &dyn Fn(&Mm) -> bool| before().find(|e| matches!(&e.what, What::Mm(event) if is(event)));
         if let Some(frame) = finding.frame() {
             return Some(Lives {
-                allocated: last_that(&|event| matches!(event, Mm::FrameAllocated { pfn, .. } if *pfn == frame)),
-                freed: last_that(&|event| matches!(event, Mm::FrameFreed { pfn } if *pfn == frame)),
+                allocated: last_that(
+                    &|event| matches!(event, Mm::FrameAllocated { pfn, order, .. } if order.has(*pfn, frame)),
+                ),
+                freed: last_that(
+                    &|event| matches!(event, Mm::FrameFreed { pfn, order } if order.has(*pfn, frame)),
+                ),
                 what: format!("F{}", frame.0),
                 is_frame: true,
             });

@@ -269,7 +269,7 @@ impl<'a> Narrator<'a> {
     fn tell_mm(&self, event: &Mm, at: &Logged) -> Option<Fact> {
         let flushed = |id: &u64| self.flushes.get(id).map(|page| self.page(at, *page));
         match event {
-            Mm::FrameAllocated { pfn, for_use } if self.is_frame(*pfn) => Some(Fact::Allocated {
+            Mm::FrameAllocated { pfn, for_use, .. } if self.is_frame(*pfn) => Some(Fact::Allocated {
                 pfn: *pfn,
                 level: match for_use {
                     FrameUse::Data | FrameUse::Driver => None,
@@ -287,7 +287,7 @@ impl<'a> Narrator<'a> {
                 let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;
                 Some(Fact::ObjectFreed { what: what.clone() })
             }
-            Mm::FrameFreed { pfn } if self.is_frame(*pfn) => Some(Fact::Freed { pfn: *pfn }),
+            Mm::FrameFreed { pfn, .. } if self.is_frame(*pfn) => Some(Fact::Freed { pfn: *pfn }),
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })
             }

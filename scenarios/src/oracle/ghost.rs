@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sim_core::{Core, Loc};
-use sim_mm::{FrameUse, MmId, SharedPage, is_pte_present};
+use sim_mm::{FrameUse, MemMap, MmId, SharedPage, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::Site;
@@ -172,6 +172,7 @@ struct Loose {
 #[derive(Debug)]
 pub struct Ghost {
     places: Places,
+    mem_map: MemMap,
     frames: Kept<Frame>,
     mms: Kept<Mm>,
     pages: Kept<PageHistory>,
@@ -193,7 +194,7 @@ pub(super) struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn frame(self, pfn: Pfn, part: OfFrame) -> Option<&'a Frame> {
         self.core.touch(self.ghost.places.frame(pfn, part), false);
-        self.ghost.frames.get(pfn.0 as usize)
+        self.ghost.frames.get(self.ghost.slot(pfn))
     }
 
     fn mm(self, mm: MmId, part: OfMm) -> Option<&'a Mm> {
@@ -208,7 +209,7 @@ impl<'a> Seen<'a> {
 
     /// The frames that events ever named, in this run or before. All others are as they were when the machine was built.
     pub(super) fn known_frames(self) -> impl Iterator<Item = Pfn> {
-        self.ghost.frames.known().iter().map(|pfn| Pfn(*pfn as u64))
+        self.ghost.frames.known().iter().map(|slot| self.ghost.mem_map.pfn(*slot as u64))
     }
 
     /// What a frame is. `None`, if memory has no such frame.
@@ -341,16 +342,17 @@ impl<'a> Seen<'a> {
 }
 
 impl Ghost {
-    /// A machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
-    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize, notes_writes: bool) -> Ghost {
-        let mut of_frames = Kept::new(vec![Frame::default(); frames as usize]);
+    /// A machine with these frames, of which the first `reserved` are taken, and so many address spaces.
+    pub(super) fn new(core: &Core, mem_map: MemMap, reserved: u64, mms: usize, notes_writes: bool) -> Ghost {
+        let mut of_frames = Kept::new(vec![Frame::default(); mem_map.frames() as usize]);
         for pfn in 0..reserved {
             if let Some(frame) = of_frames.change(pfn as usize) {
                 frame.life.state = FrameState::Reserved;
             }
         }
         Ghost {
-            places: Places::new(core, frames, mms),
+            places: Places::new(core, mem_map, mms),
+            mem_map,
             frames: of_frames,
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
@@ -408,6 +410,11 @@ impl Ghost {
         self.loose.pins.get(place)
     }
 
+    /// The number of a frame among the known ones; that of none, if memory has no such frame.
+    fn slot(&self, pfn: Pfn) -> usize {
+        self.mem_map.slot(pfn).unwrap_or(u64::MAX) as usize
+    }
+
     /// A part of what is known of a frame, to be changed. It is answered only if `differs` says that the present state will
     /// change.
     fn frame(
@@ -417,9 +424,10 @@ impl Ghost {
         part: OfFrame,
         differs: impl FnOnce(&Frame) -> bool,
     ) -> Option<&mut Frame> {
-        let changes = self.frames.get(pfn.0 as usize).is_some_and(differs);
+        let slot = self.slot(pfn);
+        let changes = self.frames.get(slot).is_some_and(differs);
         core.touch(self.places.frame(pfn, part), changes);
-        if changes { self.frames.change(pfn.0 as usize) } else { None }
+        if changes { self.frames.change(slot) } else { None }
     }
 
     /// A part of what is known of an address space, to be changed.

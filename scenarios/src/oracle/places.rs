@@ -6,7 +6,7 @@
 //! and [`Ghost`](super::Ghost) touches the place where it reads or changes the part.
 
 use sim_core::{Core, Loc};
-use sim_mm::MmId;
+use sim_mm::{MemMap, MmId};
 use sim_mmu::{Pfn, Vpn};
 
 /// The number of pages of an address space that are told apart.
@@ -54,20 +54,21 @@ const PER_MM: u32 = 4 + PAGES;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     base: Loc,
+    mem_map: MemMap,
     frames: u32,
     mms: u32,
 }
 
 impl Places {
-    /// The places for a machine of so many frames and address spaces.
-    pub(super) fn new(core: &Core, frames: u64, mms: usize) -> Places {
+    /// The places for a machine of these frames and so many address spaces.
+    pub(super) fn new(core: &Core, mem_map: MemMap, mms: usize) -> Places {
         // There is one more place, for frames and address spaces that the machine does not have.
-        let (frames, mms) = (frames as u32 + 1, mms as u32 + 1);
-        Places { base: core.reserve_places((frames * PER_FRAME + mms * PER_MM) as usize), frames, mms }
+        let (frames, mms) = (mem_map.frames() as u32 + 1, mms as u32 + 1);
+        Places { base: core.reserve_places((frames * PER_FRAME + mms * PER_MM) as usize), mem_map, frames, mms }
     }
 
     pub(super) fn frame(self, pfn: Pfn, part: OfFrame) -> Loc {
-        let frame = u32::try_from(pfn.0).map_or(self.frames - 1, |pfn| pfn.min(self.frames - 1));
+        let frame = self.mem_map.slot(pfn).map_or(self.frames - 1, |slot| slot as u32);
         self.base.offset(frame * PER_FRAME + part as u32)
     }
 

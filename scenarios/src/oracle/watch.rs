@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, Reach, is_pte_present};
+use sim_mm::{Event as Mm, Kernel, MemMap, Reach, is_pte_present};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
@@ -48,11 +48,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over a machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
+    /// A watch over a machine with these frames, of which the first `reserved` are taken, and so many address spaces.
     /// `notes_writes` says whether its kernel can be asked to note which pages are written.
-    pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize, notes_writes: bool) -> Watch {
+    pub fn new(core: &Core, mem_map: MemMap, reserved: u64, mms: usize, notes_writes: bool) -> Watch {
         Watch {
-            ghost: RefCell::new(Ghost::new(core, frames, reserved, mms, notes_writes)),
+            ghost: RefCell::new(Ghost::new(core, mem_map, reserved, mms, notes_writes)),
             findings: RefCell::default(),
             log: RefCell::new(None),
             enabled: Cell::new(true),
@@ -239,13 +239,17 @@ impl sim_mm::Observer for Watch {
         let core: &Core = cpu.core;
         let site = site(**cpu);
         match *event {
-            Mm::FrameAllocated { pfn, for_use } => ghost.allocated(core, pfn, for_use),
-            Mm::FrameFreed { pfn } => {
-                let mapped = mapcount::freed(ghost.seen(core), pfn, &site);
-                let counted = refcount::freed(ghost.seen(core), pfn, &site);
-                ghost.freed(core, pfn, site);
-                self.report(cpu.core, mapped);
-                self.report(cpu.core, counted);
+            Mm::FrameAllocated { pfn, order, for_use } => {
+                order.frames(pfn).for_each(|pfn| ghost.allocated(core, pfn, for_use));
+            }
+            Mm::FrameFreed { pfn: first, order } => {
+                for pfn in order.frames(first) {
+                    let mapped = mapcount::freed(ghost.seen(core), pfn, &site);
+                    let counted = refcount::freed(ghost.seen(core), pfn, &site);
+                    ghost.freed(core, pfn, site.clone());
+                    self.report(cpu.core, mapped);
+                    self.report(cpu.core, counted);
+                }
             }
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),

@@ -149,7 +149,8 @@ impl<'s> World<'s> {
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
         let notes_writes = stage.kernel.config.setting::<SoftDirty>() == SoftDirty::On;
-        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, mms, notes_writes));
+        let mem_map = stage.kernel.mem_map;
+        let watch = Rc::new(Watch::new(core, mem_map, RESERVED_FRAMES, mms, notes_writes));
         stage.kernel.set_observer(Some(watch.clone()));
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;

@@ -77,6 +77,16 @@ fn vfork_child_leaves() {
 }
 
 #[test]
+fn reuse_on_another_cpu() {
+    check("reuse-on-another-cpu");
+}
+
+#[test]
+fn reuse_on_the_same_cpu() {
+    check("reuse-on-the-same-cpu");
+}
+
+#[test]
 fn dirty_bit_vs_mprotect() {
     check("dirty-bit-vs-mprotect");
 }

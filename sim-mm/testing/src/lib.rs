@@ -19,8 +19,9 @@ use sim_core::{
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
     AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, HwAd, Kernel, KernelConfig, Knob,
-    MachineConfig, MapFlags, MemoryOrder, MmId, Mmap, Pcid, Preempt, Prot, Release, Safeguard, Settings,
-    SpeculativeWalk, TableFree, do_exit, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
+    MachineConfig, MapFlags, MemoryMap, MemoryOrder, MmId, Mmap, PageAlloc, Pcid, Preempt, Prot, Release,
+    Safeguard, Settings, SpeculativeWalk, TableFree, do_exit, madvise_dontneed, start_task_in, sys_fork, sys_mmap,
+    sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -94,11 +95,15 @@ impl Kernels {
             knob::<SpeculativeWalk>(),
             knob::<AsidSlots>(),
             knob::<HwAd>(),
+            knob::<PageAlloc>(),
+            knob::<MemoryMap>(),
         );
-        let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad)| {
-            let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
-            platform.with(speculative_walk).with(slots).with(hw_ad)
-        });
+        let platform = knobs.prop_map(
+            |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, page_alloc, map)| {
+                let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
+                platform.with(speculative_walk).with(slots).with(hw_ad).with(page_alloc).with(map)
+            },
+        );
         let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
         let sizes = select(vec![2, 4, 8, 512]);
         let designs = (knob::<CowReuse>(), knob::<Pcid>());
@@ -180,7 +185,7 @@ impl Machine {
             let top = kernel.mmu.geometry.task_size().vpn().0;
             kernel.mmu.speculate_for((top - 4..top).chain(0..4).map(address).collect());
         }
-        let watch = Rc::new(Watch::new(setup.frames));
+        let watch = Rc::new(Watch::default());
         kernel.set_observer(Some(watch.clone()));
         Machine { kernel, watch, born, scratch, mms: vec![Cell::new(None); MANY] }
     }

@@ -2,6 +2,7 @@
 //! do not fall below zero.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use sim_core::{Core, Cpu, CpuId, Loc};
@@ -14,9 +15,10 @@ pub const BOOT_FRAMES: u64 = 2;
 const LAST: usize = 120;
 
 /// Watches a machine, and keeps what happened on it if asked to tell it.
+#[derive(Default)]
 pub struct Watch {
     /// What each frame is allocated for.
-    frames: RefCell<Vec<Option<FrameUse>>>,
+    frames: RefCell<BTreeMap<Pfn, FrameUse>>,
     allocations: Cell<usize>,
     wrong: RefCell<Vec<String>>,
     story: RefCell<Vec<String>>,
@@ -24,16 +26,6 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(frames: u64) -> Watch {
-        Watch {
-            frames: RefCell::new(vec![None; usize::try_from(frames).expect("a test has few frames")]),
-            allocations: Cell::new(0),
-            wrong: RefCell::default(),
-            story: RefCell::default(),
-            silent: Cell::new(false),
-        }
-    }
-
     /// Keeps no story: for the many runs that go well.
     pub fn set_silent(&self, silent: bool) {
         self.silent.set(silent);
@@ -72,13 +64,12 @@ impl Watch {
 
     /// What a frame is allocated for.
     pub fn frame(&self, pfn: Pfn) -> Option<FrameUse> {
-        self.frames.borrow().get(pfn.0 as usize).copied().flatten()
+        self.frames.borrow().get(&pfn).copied()
     }
 
     /// Frames that are allocated, and what for.
     pub fn allocated(&self) -> Vec<(Pfn, FrameUse)> {
-        let frames = self.frames.borrow();
-        (0..).map(Pfn).zip(frames.iter()).filter_map(|(pfn, used)| used.map(|used| (pfn, used))).collect()
+        self.frames.borrow().iter().map(|(pfn, used)| (*pfn, *used)).collect()
     }
 
     /// How many frames were ever allocated.
@@ -94,17 +85,21 @@ impl Watch {
 
     fn kernel_event(&self, cpu: Cpu<'_>, event: &Event) {
         match *event {
-            Event::FrameAllocated { pfn, for_use } => {
-                self.allocations.set(self.allocations.get() + 1);
-                let before = self.frames.borrow_mut()[pfn.0 as usize].replace(for_use);
-                if pfn.0 < BOOT_FRAMES || before.is_some() {
-                    self.wrong(cpu, format!("{pfn} is allocated for {for_use:?} while it is {before:?}"));
+            Event::FrameAllocated { pfn: first, order, for_use } => {
+                for pfn in order.frames(first) {
+                    self.allocations.set(self.allocations.get() + 1);
+                    let before = self.frames.borrow_mut().insert(pfn, for_use);
+                    if pfn.0 < BOOT_FRAMES || before.is_some() {
+                        self.wrong(cpu, format!("{pfn} is allocated for {for_use:?} while it is {before:?}"));
+                    }
                 }
             }
-            Event::FrameFreed { pfn } => {
-                let before = self.frames.borrow_mut().get_mut(pfn.0 as usize).and_then(Option::take);
-                if before.is_none() {
-                    self.wrong(cpu, format!("{pfn} is freed, but is not allocated"));
+            Event::FrameFreed { pfn: first, order } => {
+                for pfn in order.frames(first) {
+                    let before = self.frames.borrow_mut().remove(&pfn);
+                    if before.is_none() {
+                        self.wrong(cpu, format!("{pfn} is freed, but is not allocated"));
+                    }
                 }
             }
             Event::RefChanged { pfn, how, old, new } => {

@@ -1,8 +1,8 @@
 //! The recount at rest: on a machine that did something, all counts are right. If one of them is made wrong, that is noticed.
 
 use crate::KERNELS;
-use sim_mm::{MapFlags, Miscount, Mmap, Order, Page, Prot, sys_mmap};
-use sim_mm_testing::Machine;
+use sim_mm::{MapFlags, Miscount, Mmap, Order, Page, PageAlloc, Prot, sys_mmap};
+use sim_mm_testing::{Machine, Setup};
 use sim_mmu::{Geometry, Level, Pfn};
 
 /// The page that the process in `play` has behind its one mapping.
@@ -39,6 +39,29 @@ fn wrong_counts_and_strays_are_noticed() {
         assert_eq!(kernel.check(|_| 0), Ok(()));
         shell.exit().await;
     });
+}
+
+#[test]
+fn free_lists_that_do_not_add_up_are_noticed() {
+    let base = KERNELS.setup();
+    let machine = Machine::new(Setup { platform: base.platform.with(PageAlloc::Buddy), ..base });
+    let kernel = &machine.kernel;
+    let memory = &kernel.core().memory;
+    assert_eq!(kernel.check(|_| 0), Ok(()));
+
+    // Of 64 frames, the last 32 are one block.
+    let page = Page(Pfn(32));
+    let (order, next) = (kernel.page(page).private().loc(), kernel.page(page).lru().loc());
+    assert_eq!(memory.get(order), 5);
+    memory.set(order, 4);
+    assert_eq!(kernel.check(|_| 0), Err(Miscount::NoBlock { page, order: 5 }));
+    memory.set(order, 5);
+    memory.set(next, 32 + 1);
+    assert_eq!(kernel.check(|_| 0), Err(Miscount::FreeTwice { page }));
+    memory.set(next, 16 + 1);
+    assert_eq!(kernel.check(|_| 0), Err(Miscount::FreeTwice { page: Page(Pfn(16)) }));
+    memory.set(next, 0);
+    assert_eq!(kernel.check(|_| 0), Ok(()));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod check;
 mod faults;
 mod fork;
 mod mappings;
+mod page_alloc;
 mod rewind;
 mod same_page;
 
