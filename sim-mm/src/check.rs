@@ -11,6 +11,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 use crate::kernel::Kernel;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
+use crate::page_flags::is_anon_mapping;
 use crate::pgtable::is_pte_present;
 use crate::rcu::Callback;
 use crate::vm_flags::VmFlags;
@@ -223,7 +224,10 @@ impl Reach {
             let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
             kernel.shmem.i_pages(file).peek().get(&index) != Some(&page)
         };
-        if !entry.has(Entry::SPECIAL) && vma.file.is_some_and(differs) {
+        // A private mapping has copied what is anonymous.
+        let is_copy = !vma.flags.contains(VmFlags::SHARED)
+            && is_anon_mapping(kernel.core().memory.get(kernel.page(page).mapping().loc()));
+        if !entry.has(Entry::SPECIAL) && !is_copy && vma.file.is_some_and(differs) {
             Err(Miscount::OtherPage { mm, va, page })
         } else {
             Ok(())

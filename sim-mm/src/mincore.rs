@@ -9,7 +9,7 @@ use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
-use crate::shmem::find_get_page;
+use crate::filemap::find_get_page;
 
 /// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
 ///

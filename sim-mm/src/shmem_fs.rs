@@ -18,6 +18,8 @@ pub(crate) struct Shmem {
     pub(crate) inodes: Slab<InodeWords>,
     /// `i_pages`, by the slot of the file.
     i_pages: Vec<Object<Pages>>,
+    /// `i_rwsem`, by the slot of the file: who changes its length, or writes to it.
+    i_rwsem: Vec<RwSem>,
     /// `i_mmap`, by the slot of the file: its mappings. Who takes one out of it excludes those who go through it.
     i_mmap: Vec<(RwSem, Object<Mappings>)>,
 }
@@ -26,17 +28,23 @@ impl Shmem {
     pub(crate) fn new(memory: &mut MemoryBuilder, files: usize) -> Shmem {
         let pages = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_pages"), Pages::new());
         let i_pages = (0..files).map(pages).collect();
+        let i_rwsem = (0..files).map(|n| memory.alone(format!("inode[{n}].i_rwsem"))).collect();
         let mut mappings = |n: usize| {
             let lock = memory.alone(format!("inode[{n}].i_mmap_rwsem"));
             (lock, Object::new(&mut *memory, format!("inode[{n}].i_mmap"), Vec::new()))
         };
         let i_mmap = (0..files).map(&mut mappings).collect();
-        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages, i_mmap }
+        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages, i_rwsem, i_mmap }
     }
 
     /// `i_pages` of a file.
     pub(crate) fn i_pages(&self, inode: Inode) -> &Object<Pages> {
         &self.i_pages[inode.index()]
+    }
+
+    /// `i_rwsem` of a file.
+    pub(crate) fn i_rwsem(&self, inode: Inode) -> RwSem {
+        self.i_rwsem[inode.index()]
     }
 
     /// `i_mmap_rwsem` of a file.

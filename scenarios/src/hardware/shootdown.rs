@@ -109,7 +109,7 @@ const SPARE_FRAMES: u64 = 64;
 const ENDLESS: u64 = 100_000_000;
 
 /// What maps so many pages, to be read and written.
-fn room(pages: u64) -> Mmap {
+fn room(pages: u64) -> Mmap<'static> {
     Mmap { pages, prot: Prot::READ_WRITE, ..Mmap::default() }
 }
 

@@ -128,7 +128,7 @@ impl Operation for Mmap {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let request =
-                sim_mm::Mmap { addr: self.at, pages: self.pages, prot: self.prot, flags: self.map_flags() };
+                sim_mm::Mmap { addr: self.at, pages: self.pages, prot: self.prot, flags: self.map_flags(), ..Default::default() };
             let start = sys_mmap(task.cpu, request).await?;
             task.map(&self.name, start, self.pages);
             Ok(0)

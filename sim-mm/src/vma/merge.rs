@@ -16,7 +16,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{anon_vma_clone, has_one_anon_vma, unlink_anon_vmas};
 use crate::settings::VmaMerge;
-use crate::shmem::fput;
+use crate::inode::fput;
 use crate::vm_flags::VmFlags;
 
 /// A range that is to be a mapping, or a part of one: `struct vma_merge_struct`.

@@ -28,7 +28,8 @@ use crate::rcu::{Callback, call_rcu};
 use crate::rmap::types::AnonVma;
 use crate::rmap::unlink_anon_vmas;
 use crate::settings::VmaLock;
-use crate::shmem::{get_file, shmem_put};
+use crate::inode::get_file;
+use crate::shmem::shmem_put;
 use crate::vm_flags::VmFlags;
 
 impl Vma {
