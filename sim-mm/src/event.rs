@@ -68,7 +68,7 @@ impl Order {
     }
 }
 
-/// A page of an object that processes share. For now each such object is a file in memory.
+/// A page of an object that processes share: a file, which has a name or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SharedPage {
     /// The slot of the file: `inode[0]` has slot 0.
@@ -86,10 +86,12 @@ pub enum Sharing {
     Private,
     /// To an object that processes share.
     Shared(SharedPage),
+    /// To such an object, and the mapping is private: it shows what the object holds, and a write is to change a copy.
+    CopyOnWrite(SharedPage),
 }
 
 impl Sharing {
-    /// What the fields `mapping` and `index` of a page descriptor say.
+    /// What the fields `mapping` and `index` of a page descriptor say. The mapping of the entry is not asked.
     pub(crate) fn of_page(mapping: u64, index: u64) -> Sharing {
         match file_of_mapping(mapping) {
             Some(file) => Sharing::Shared(SharedPage { file, index }),

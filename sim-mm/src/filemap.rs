@@ -15,7 +15,8 @@ use crate::page_flags::{PageFlags, file_mapping};
 /// What the file has at the first index in `from..to` at which it has something.
 async fn first_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
     let kernel: &Kernel = cpu.kernel;
-    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).next().map(|(at, page)| (*at, *page))).await
+    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).next().map(|(at, page)| (*at, *page)))
+        .await
 }
 
 /// `xas_reload()`: whether the file still has this very page there.

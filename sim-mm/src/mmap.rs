@@ -20,8 +20,8 @@ use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write, i_mmap_lock_write_all, mmap_write_lock, remove_vma, split_at,
-    unlink_file_vma, vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
+    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write, i_mmap_lock_write_all, mmap_write_lock,
+    remove_vma, split_at, unlink_file_vma, vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
 };
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
@@ -57,21 +57,23 @@ pub struct Mmap<'a> {
 /// `EINVAL` for an empty or unaligned range, `ENOMEM` if it does not fit, `EPERM` for page zero, `EEXIST` if
 /// `MAP_FIXED_NOREPLACE` finds something there, `EBADF` if the descriptor is not open, `EOVERFLOW` for pages that no file can have.
 pub fn sys_mmap<'m>(cpu: Cpu<'m>, request: Mmap<'m>) -> BoxFuture<'m, Result<VirtAddr, Errno>> {
-    Box::pin(async move {
-        let _kernel = cpu.enter_kernel();
-        let _routine = cpu.enter(Routine::system_call("do_mmap"));
-        let Some(fd) = request.file else { return vm_mmap_pgoff(cpu, request, None).await };
-        let file = fget(cpu, fd).await?;
-        let mapped = vm_mmap_pgoff(cpu, request, Some(file)).await;
-        shmem_put(cpu, file).await;
-        mapped
-    })
+    match request.file {
+        None => Box::pin(vm_mmap_pgoff(cpu, request, None)),
+        Some(fd) => Box::pin(async move {
+            let file = fget(cpu, fd).await?;
+            let mapped = vm_mmap_pgoff(cpu, request, Some(file)).await;
+            shmem_put(cpu, file).await;
+            mapped
+        }),
+    }
 }
 
 async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<Inode>) -> Result<VirtAddr, Errno> {
+    let _kernel = cpu.enter_kernel();
+    let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let mmap_lock = mmap_write_lock(cpu, mm).await;
-    let start = do_mmap(cpu, mm, request, file).await?;
+    let start = Box::pin(do_mmap(cpu, mm, &request, file)).await?;
     drop(mmap_lock);
     if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
         // mm_populate() ignores errors: the mapping is there, whatever became of its pages.
@@ -85,10 +87,10 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<Inode>) -> 
 async fn do_mmap<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    request: Mmap<'_>,
+    request: &Mmap<'_>,
     file: Option<Inode>,
 ) -> Result<VirtAddr, Errno> {
-    let Mmap { addr, pages, prot, flags, pgoff, .. } = request;
+    let Mmap { addr, pages, prot, flags, pgoff, .. } = *request;
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
     if pgoff.checked_add(pages).is_none() {
         return Err(Errno::Eoverflow);
@@ -127,7 +129,7 @@ async fn do_mmap<'m>(
         None if vm_flags.contains(VmFlags::SHARED) => Backing::Shared,
         None => Backing::Anonymous,
     };
-    mmap_region(cpu, mm, wish, len, vm_flags, backing).await
+    mmap_region(cpu, mm, Region { wish, len, flags: vm_flags, backing }).await
 }
 
 /// Whether a range is whole pages of user space, of which page zero is none.
@@ -152,49 +154,74 @@ enum Backing {
     File { file: Inode, pgoff: u64 },
 }
 
-/// `mmap_region()`: at the place that is wished for if it is free, else in the highest gap.
-async fn mmap_region<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
+/// A mapping that is to be.
+#[derive(Clone, Copy)]
+struct Region {
     wish: Option<VirtAddr>,
     len: u64,
     flags: VmFlags,
     backing: Backing,
+}
+
+/// `mmap_region()`: at the place that is wished for if it is free, else in the highest gap.
+async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Result<VirtAddr, Errno> {
+    match region.backing {
+        Backing::Anonymous => insert_region(cpu, mm, &region, None).await,
+        // In boxes of their own, since few mappings have a file. This is shmem_zero_setup().
+        Backing::Shared => {
+            Box::pin(async move {
+                let file = shmem_file_setup(cpu, region.len / VirtAddr::PAGE_SIZE)?;
+                let mapped = insert_region(cpu, mm, &region, Some(file)).await;
+                if mapped.is_err() {
+                    shmem_put(cpu, file).await;
+                }
+                mapped
+            })
+            .await
+        }
+        Backing::File { file, .. } => {
+            Box::pin(async move {
+                // Only a file that has other mappings can be gone through at the moment.
+                let _i_mmap = i_mmap_lock_write(cpu, Some(file)).await;
+                insert_region(cpu, mm, &region, Some(file)).await
+            })
+            .await
+        }
+    }
+}
+
+/// The second half of `mmap_region()`: a neighbour takes the region in, or a mapping of its own is made.
+async fn insert_region<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    region: &Region,
+    file: Option<Inode>,
 ) -> Result<VirtAddr, Errno> {
-    let pages = len / VirtAddr::PAGE_SIZE;
-    let (file, first) = match backing {
-        Backing::Anonymous => (None, None),
-        // shmem_zero_setup()
-        Backing::Shared => (Some(shmem_file_setup(cpu, pages)?), Some(0)),
-        Backing::File { file, pgoff } => (Some(file), Some(pgoff)),
-    };
-    // Only a file that has other mappings can be gone through at the moment.
-    let named = if let Backing::File { file, .. } = backing { Some(file) } else { None };
-    let _i_mmap = i_mmap_lock_write(cpu, named).await;
-    let mapped = change_vmas(cpu, mm, |vmas| {
+    let Region { wish, len, flags, backing } = *region;
+    change_vmas(cpu, mm, |vmas| {
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
             Some(start) => start,
             None => unmapped_area_topdown(cpu, vmas, len).ok_or(Errno::Enomem)?,
         };
         let end = VirtAddr(start.0 + len);
-        let pgoff = first.unwrap_or(start.vpn().0);
+        let pgoff = match backing {
+            Backing::Anonymous => start.vpn().0,
+            Backing::Shared => 0,
+            Backing::File { pgoff, .. } => pgoff,
+        };
         let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
         if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
             let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
             let new = vm_area_alloc(cpu, mm, vma)?;
-            if let Some(file) = named {
+            if let Backing::File { file, .. } = backing {
                 get_file(cpu, file);
             }
             vma_link(cpu, mm, vmas, new);
         }
         Ok(start)
     })
-    .await;
-    if let (Err(_), Backing::Shared, Some(file)) = (mapped, backing, file) {
-        shmem_put(cpu, file).await;
-    }
-    mapped
+    .await
 }
 
 /// Whether some mapping has a part of the range.

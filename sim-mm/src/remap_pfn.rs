@@ -8,13 +8,13 @@ use sim_mmu::{Entry, VirtAddr};
 
 use crate::errno::Errno;
 use crate::fs::Inode;
+use crate::inode::get_file;
 use crate::kernel::Cpu;
 use crate::memory::{Zap, p4d_offset, pmd_alloc, pte_alloc, pud_alloc, unmap_mapping_range};
 use crate::mm_types::{MmStruct, Page, Vma, VmaSnapshot};
 use crate::mmap::get_unmapped_area;
 use crate::page_alloc::{alloc_driver_page, free_unref_page};
 use crate::pgtable::{Pte, vm_get_page_prot};
-use crate::inode::get_file;
 use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, i_mmap_lock_write, mmap_write_lock, vm_area_alloc, vma_link};

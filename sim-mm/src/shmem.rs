@@ -34,19 +34,24 @@ pub(crate) fn shmem_file_setup(cpu: Cpu<'_>, pages: u64) -> Result<Inode, Errno>
 /// `fput()`; with the last reference, `shmem_evict_inode()`: the pages lose that of the cache. Nobody maps them any more.
 pub(crate) async fn shmem_put(cpu: Cpu<'_>, inode: Inode) {
     if fput(cpu, inode) {
-        let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
-        let mut from = 0;
-        while let Some((index, page)) = find_get_entry(cpu, inode, from, u64::MAX).await {
-            lock_page(cpu, page).await;
-            if is_of_file(cpu, inode, page).await {
-                delete_from_page_cache(cpu, inode, index, page).await;
-            }
-            unlock_page(cpu, page).await;
-            put_page(cpu, page).await;
-            from = index + 1;
-        }
-        cpu.kernel.shmem.inodes.free(cpu.core, inode);
+        // In a box of its own, since most references are not the last.
+        Box::pin(shmem_evict_inode(cpu, inode)).await;
     }
+}
+
+async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
+    let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
+    let mut from = 0;
+    while let Some((index, page)) = find_get_entry(cpu, inode, from, u64::MAX).await {
+        lock_page(cpu, page).await;
+        if is_of_file(cpu, inode, page).await {
+            delete_from_page_cache(cpu, inode, index, page).await;
+        }
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        from = index + 1;
+    }
+    cpu.kernel.shmem.inodes.free(cpu.core, inode);
 }
 
 /// Why a file has no page for somebody.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_core::{MemoryBuilder, Object, RwSem, Slab, WhenFree};
 
+use crate::event::SharedPage;
 use crate::fs::{Inode, InodeWords};
 use crate::mm_types::{MmId, Page, Vma};
 
@@ -55,6 +56,20 @@ impl Shmem {
     /// `i_mmap` of a file.
     pub(crate) fn i_mmap(&self, inode: Inode) -> &Object<Mappings> {
         &self.i_mmap[inode.index()].1
+    }
+
+    /// The pages of all files, and where each is. For those who look at the machine when nothing is going on.
+    pub(crate) fn cached(&self) -> Vec<(SharedPage, Page)> {
+        let of = |(file, pages): (usize, &Object<Pages>)| {
+            let at = |(index, page): (&u64, &Page)| (SharedPage { file: file as u32, index: *index }, *page);
+            pages.peek().iter().map(at).collect::<Vec<_>>()
+        };
+        self.i_pages.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Whether a file has this very page there. For the same.
+    pub(crate) fn has(&self, at: SharedPage, page: Page) -> bool {
+        self.i_pages[at.file as usize].peek().get(&at.index) == Some(&page)
     }
 
     /// The pages of all files. For those who look at the machine when nothing is going on.

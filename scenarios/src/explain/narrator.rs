@@ -112,7 +112,10 @@ impl<'a> Narrator<'a> {
                     narrator.pages.push((*mm, *va));
                     // An entry that leads to another frame now tells of that one.
                     if narrator.leads_to_frame(*new) || !new.is_present() {
-                        let page = if let Sharing::Shared(page) = sharing { Some(*page) } else { None };
+                        let page = match sharing {
+                            Sharing::Shared(page) | Sharing::CopyOnWrite(page) => Some(*page),
+                            Sharing::Private | Sharing::Nobody => None,
+                        };
                         narrator.sharing.push((entry.step, narrator.leads_to_frame(*new), page));
                     }
                 }

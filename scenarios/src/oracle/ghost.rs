@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sim_core::{Core, Loc};
-use sim_mm::{FrameUse, MmId, SharedPage, is_pte_present};
+use sim_mm::{FrameUse, MmId, SharedPage, Sharing, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::Site;
@@ -49,6 +49,8 @@ struct Frame {
     mappings: Vec<(MmId, Vpn)>,
     /// The pages that it was ever behind since it was last allocated.
     homes: Vec<(MmId, Vpn)>,
+    /// Those of them at which it was behind a shared mapping: a write there is meant for all.
+    open: Vec<(MmId, Vpn)>,
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
@@ -196,6 +198,12 @@ impl<'a> Seen<'a> {
     /// The pages that a frame was ever behind since it was allocated.
     pub(super) fn homes(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.homes.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether a frame was behind a page, and only ever by private mappings, which show what a file holds.
+    pub(super) fn is_only_lent(self, pfn: Pfn, page: (MmId, Vpn)) -> bool {
+        self.frame(pfn, OfFrame::Mappings)
+            .is_some_and(|frame| frame.homes.contains(&page) && !frame.open.contains(&page))
     }
 
     /// Whether a frame belongs to a file.
@@ -415,6 +423,7 @@ impl Ghost {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, was_mapped) {
             frame.mappings.clear();
             frame.homes.clear();
+            frame.open.clear();
             frame.shared = None;
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
@@ -474,8 +483,16 @@ impl Ghost {
         }
     }
 
-    pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
+    pub(super) fn pte_changed(
+        &mut self,
+        core: &Core,
+        (mm, va): (MmId, VirtAddr),
+        (old, new): (Entry, Entry),
+        sharing: Sharing,
+        site: Site,
+    ) {
         let vpn = va.vpn();
+        let opens = matches!(sharing, Sharing::Shared(_));
         // The kernel counts what it has mapped, whether the hardware may find it or not.
         let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
         let stays = was_there && is_there && old.pfn() == new.pfn();
@@ -491,13 +508,18 @@ impl Ghost {
             self.share_with_child(core, mm, new.pfn());
             if !stays {
                 let special = new.has(Entry::SPECIAL);
-                let is_new = |frame: &Frame| !special || !frame.homes.contains(&(mm, vpn));
+                let is_new = |frame: &Frame| {
+                    !special || !frame.homes.contains(&(mm, vpn)) || opens && !frame.open.contains(&(mm, vpn))
+                };
                 if let Some(frame) = self.frame(core, new.pfn(), OfFrame::Mappings, is_new) {
                     if !special {
                         frame.mappings.push((mm, vpn));
                     }
                     if !frame.homes.contains(&(mm, vpn)) {
                         frame.homes.push((mm, vpn));
+                    }
+                    if opens && !frame.open.contains(&(mm, vpn)) {
+                        frame.open.push((mm, vpn));
                     }
                 }
             }

@@ -241,11 +241,11 @@ impl sim_mm::Observer for Watch {
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
-            Mm::PteChanged { mm, va, old, new, .. } => {
+            Mm::PteChanged { mm, va, old, new, sharing, .. } => {
                 if is_pte_present(new) && new.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site.clone());
                 }
-                ghost.pte_changed(core, mm, va, old, new, site);
+                ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
             }
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));

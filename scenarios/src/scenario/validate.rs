@@ -25,6 +25,7 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     }
     shared(&sequences, Noun::Pipe, "pipe", notes);
     shared(&sequences, Noun::Ring, "ring", notes);
+    shared(&sequences, Noun::File, "file", notes);
     shared(&sequences, Noun::Driver, "driver", notes);
     other_processes(scenario, &sequences, &parents, notes);
     checks(scenario, &sequences, notes);
@@ -145,7 +146,7 @@ fn exit_is_last(sequence: &Sequence<'_>, notes: &Notes) {
     }
 }
 
-/// Pipes and rings are there for all threads, if any operation fills them.
+/// Pipes, rings and files are there for all threads, if any operation fills or makes them.
 fn shared(sequences: &[Sequence<'_>], noun: Noun, kind: &str, notes: &Notes) {
     let statements = || sequences.iter().flat_map(|sequence| sequence.statements);
     let filled: Vec<&str> = statements().filter_map(|statement| Some(statement.defines(noun)?.1)).collect();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
 use sim_gup::callers::{Pipe, Ring};
-use sim_mm::{Cpu, Driver, Errno, MmId, MmStruct, get_task_mm, start_task_in};
+use sim_mm::{Cpu, Driver, Errno, Memfd, MmId, MmStruct, get_task_mm, start_task_in};
 use sim_mmu::VirtAddr;
 
 use super::{Mismatch, Place, Spot, Stage, VALUES};
@@ -219,6 +219,12 @@ impl<'m> Task<'m> {
     pub(crate) fn pipe(self, name: &str) -> &'m Pipe {
         let index = self.stage.cast.pipes.iter().position(|pipe| pipe == name);
         &self.stage.pipes[index.expect("the loader checked the names of pipes")]
+    }
+
+    /// The file of a name.
+    pub(crate) fn file(self, name: &str) -> &'m Memfd {
+        let index = self.stage.cast.files.iter().position(|file| file == name);
+        &self.stage.files[index.expect("the loader checked the names of files")]
     }
 
     /// The driver of a name.

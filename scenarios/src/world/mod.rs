@@ -425,11 +425,12 @@ fn cast(scenario: &Scenario) -> Cast {
         }
         all
     };
-    let (pipes, rings, drivers) = (all(Noun::Pipe), all(Noun::Ring), all(Noun::Driver));
+    let (pipes, rings) = (all(Noun::Pipe), all(Noun::Ring));
+    let (files, drivers) = (all(Noun::File), all(Noun::Driver));
     let process = |name: &str| processes.iter().position(|process| process == name);
     let threads = scenario.threads.iter().map(|thread| process(&thread.process));
     let threads = threads.map(|process| process.expect("the loader checked the names of processes")).collect();
     let thread = |name: &String| scenario.threads.iter().position(|thread| thread.name == *name);
     let after = scenario.threads.iter().map(|of| of.after.as_ref().and_then(thread)).collect();
-    Cast { processes, threads, after, pipes, rings, drivers }
+    Cast { processes, threads, after, pipes, rings, files, drivers }
 }
