@@ -145,6 +145,20 @@ pub enum Event {
         /// Which page of which file it is from now on.
         page: SharedPage,
     },
+    /// A page left its file.
+    PageUncached {
+        /// Which.
+        pfn: Pfn,
+        /// Which page of which file it was.
+        page: SharedPage,
+    },
+    /// The length of a file changed.
+    FileResized {
+        /// The slot of the file.
+        file: u32,
+        /// Its length now, in pages.
+        pages: u64,
+    },
     /// A record with a lifetime was freed: a mapping, an address space.
     ObjectFreed {
         /// Its first word.

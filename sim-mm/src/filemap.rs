@@ -127,5 +127,7 @@ pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, index: u6
     cpu.update(kernel.shmem.i_pages(inode), |pages| pages.remove(&index)).await;
     // page->mapping = NULL, in the same critical section of the page cache's lock.
     cpu.this_cpu_write(kernel.page(page).mapping(), 0);
+    let left = SharedPage { file: inode.index() as u32, index };
+    cpu.note(Event::PageUncached { pfn: page.0, page: left });
     put_page(cpu, page).await;
 }

@@ -1,5 +1,6 @@
 //! `fs/file_table.c` and `fs/inode.c`: who holds a file, and how long it is.
 
+use crate::event::Event;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
 
@@ -24,7 +25,7 @@ pub(crate) fn i_size_read<'m>(cpu: Cpu<'m>, inode: Inode) -> impl Future<Output 
 }
 
 /// `i_size_write()`, in pages. The caller holds `i_rwsem`.
-#[track_caller]
-pub(crate) fn i_size_write<'m>(cpu: Cpu<'m>, inode: Inode, pages: u64) -> impl Future<Output = ()> + use<'m> {
-    cpu.store(cpu.kernel.shmem.inodes.deref(**cpu, inode).i_size(), pages)
+pub(crate) async fn i_size_write(cpu: Cpu<'_>, inode: Inode, pages: u64) {
+    cpu.store(cpu.kernel.shmem.inodes.deref(**cpu, inode).i_size(), pages).await;
+    cpu.note(Event::FileResized { file: inode.index() as u32, pages });
 }

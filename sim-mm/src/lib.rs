@@ -2,7 +2,7 @@
 //!
 //! A routine reads beside its C original: the same name, the same order of shared accesses. Which
 //! release it follows is v5.0 with the later designs as options ([`KernelConfig`]); what is not
-//! modelled is left out, not stubbed: anonymous memory, private or shared, in base pages is all there is.
+//! modelled is left out, not stubbed: anonymous memory and files in memory, private or shared, in base pages are all there is.
 
 pub mod arch;
 pub mod bare;

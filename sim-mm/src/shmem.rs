@@ -5,6 +5,7 @@
 
 use sim_core::Routine;
 
+use crate::check;
 use crate::errno::Errno;
 use crate::fault_inject::should_fail;
 use crate::filemap::{add_to_page_cache, delete_from_page_cache, find_get_entry, find_get_page, is_of_file};
@@ -14,6 +15,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
+use crate::safeguards::{FAULT_MAPPING_RECHECK, FAULT_SIZE_RECHECK};
 use crate::swap::{folio_add_lru, mark_page_accessed};
 
 /// `shmem_zero_setup()`, `shmem_file_setup()`: a file of `pages` pages, to which the caller holds the one reference.
@@ -92,7 +94,7 @@ pub(crate) async fn shmem_getpage(
         if let Some(page) = find_get_page(cpu, inode, index).await {
             lock_page(cpu, page).await;
             // It may have been truncated before it was locked.
-            if !is_of_file(cpu, inode, page).await {
+            if check!(cpu, FAULT_MAPPING_RECHECK, !is_of_file(cpu, inode, page).await) {
                 unlock_page(cpu, page).await;
                 put_page(cpu, page).await;
                 continue;
@@ -116,7 +118,7 @@ pub(crate) async fn shmem_getpage(
             return Ok(Some(page));
         }
         // The file may have become shorter since it was asked: then its pages were looked for too early.
-        if index >= i_size_read(cpu, inode).await {
+        if check!(cpu, FAULT_SIZE_RECHECK, index >= i_size_read(cpu, inode).await) {
             delete_from_page_cache(cpu, inode, index, page).await;
             unlock_page(cpu, page).await;
             put_page(cpu, page).await;

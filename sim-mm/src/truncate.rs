@@ -1,5 +1,6 @@
 //! `mm/truncate.c`, and what `mm/shmem.c` takes out of a file by it.
 
+use crate::check;
 use crate::event::Event;
 use crate::filemap::{delete_from_page_cache, find_get_entry, find_lock_entry, is_of_file};
 use crate::fs::Inode;
@@ -9,12 +10,13 @@ use crate::memory::{Zap, unmap_mapping_range};
 use crate::mm_types::Page;
 use crate::page::{lock_page, page_mapcount, put_page, unlock_page};
 use crate::page_flags::PageFlags;
+use crate::safeguards::{TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED};
 
 /// `truncate_cleanup_page()`: nobody maps the page, which is locked, any more, and nobody has to write it anywhere. Who faulted it
 /// in after its mappings were looked for has mapped it before it was locked.
 async fn truncate_cleanup_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) {
     // page_mapped()
-    if page_mapcount(cpu, page).await > 0 {
+    if check!(cpu, TRUNCATE_UNMAP_LOCKED, page_mapcount(cpu, page).await > 0) {
         unmap_mapping_range(cpu, inode, index, index + 1, Zap::FilePages).await;
     }
     // cancel_dirty_page()
@@ -78,7 +80,7 @@ pub(crate) async fn shmem_setattr(cpu: Cpu<'_>, inode: Inode, newsize: u64) {
             unmap_mapping_range(cpu, inode, newsize, u64::MAX, Zap::Pages).await;
         }
         shmem_undo_range(cpu, inode, newsize, u64::MAX).await;
-        if oldsize > newsize {
+        if oldsize > newsize && cpu.has(TRUNCATE_UNMAP_AGAIN) {
             unmap_mapping_range(cpu, inode, newsize, u64::MAX, Zap::Pages).await;
         }
     }

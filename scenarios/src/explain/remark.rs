@@ -27,7 +27,7 @@ struct Known {
     freed: bool,
     /// The last remark.
     said: Option<String>,
-    /// What the frame is, the zero page or a page of shared memory, has been said.
+    /// What the frame is, the zero page or a page of a file, has been said.
     introduced: bool,
 }
 
@@ -74,7 +74,7 @@ impl Known {
         narrator.frame.filter(|_| is_first).map(|pfn| format!("{pfn} is the zero page"))
     }
 
-    /// That the frame belongs to memory which processes share, where an entry first leads to it.
+    /// That the frame belongs to a file, where an entry first leads to it.
     fn introduces_shared(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let leads = match &line.fact {
             Fact::Entry { level: Level::Pte, old, new, .. } => {
@@ -84,7 +84,7 @@ impl Known {
             _ => false,
         };
         let SharedPage { file, index } = narrator.shared_at(line.step).filter(|_| leads && !self.introduced)?;
-        Some(format!("{} is page {index} of shared memory {file}", narrator.frame?))
+        Some(format!("{} is page {index} of file {file}", narrator.frame?))
     }
 
     fn established(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {

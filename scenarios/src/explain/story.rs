@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::CpuId;
+use sim_mm::Miscount;
 
 use super::called::Called;
 use super::fact::{Count, Fact};
@@ -99,6 +100,10 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
             lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }
         OracleId::Check => whole_run::bad_line(lines, finding),
+        // The file has the page, whoever maps it.
+        OracleId::BadPageMap if is_of_cache(finding) => {
+            lines.iter().rposition(|line| matches!(line.fact, Fact::Cached { is_in: true, .. }))
+        }
         OracleId::BadPageMap if lines.iter().any(|line| line.step == finding.site.step) => {
             lines.iter().rposition(|line| line.step == finding.site.step)
         }
@@ -119,6 +124,11 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
         }
         _ => lines.iter().rposition(|line| line.step == last),
     }
+}
+
+/// Whether a file has a page that it must not have.
+fn is_of_cache(finding: &Finding) -> bool {
+    matches!(finding.violation, Violation::BadPageMap { what: Miscount::CachedBehindEnd { .. } })
 }
 
 /// Whether a reference was taken, and its CPU neither hands it out nor gives one up afterwards.

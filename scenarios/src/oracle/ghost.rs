@@ -49,8 +49,8 @@ struct Frame {
     mappings: Vec<(MmId, Vpn)>,
     /// The pages that it was ever behind since it was last allocated.
     homes: Vec<(MmId, Vpn)>,
-    /// Those of them at which it was behind a shared mapping: a write there is meant for all.
-    open: Vec<(MmId, Vpn)>,
+    /// Those of them at which it was as a page of a file, and whether a shared mapping showed it there: then a write is meant for all.
+    shown: Vec<((MmId, Vpn), bool)>,
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
@@ -200,10 +200,10 @@ impl<'a> Seen<'a> {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.homes.as_slice()).unwrap_or_default()
     }
 
-    /// Whether a frame was behind a page, and only ever by private mappings, which show what a file holds.
+    /// Whether a frame was behind a page as a page of a file, and only ever by private mappings.
     pub(super) fn is_only_lent(self, pfn: Pfn, page: (MmId, Vpn)) -> bool {
-        self.frame(pfn, OfFrame::Mappings)
-            .is_some_and(|frame| frame.homes.contains(&page) && !frame.open.contains(&page))
+        let shown = self.frame(pfn, OfFrame::Mappings).map(|frame| frame.shown.as_slice()).unwrap_or_default();
+        shown.contains(&(page, false)) && !shown.contains(&(page, true))
     }
 
     /// Whether a frame belongs to a file.
@@ -423,7 +423,7 @@ impl Ghost {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, was_mapped) {
             frame.mappings.clear();
             frame.homes.clear();
-            frame.open.clear();
+            frame.shown.clear();
             frame.shared = None;
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
@@ -492,7 +492,11 @@ impl Ghost {
         site: Site,
     ) {
         let vpn = va.vpn();
-        let opens = matches!(sharing, Sharing::Shared(_));
+        let shown = match sharing {
+            Sharing::Shared(_) => Some(((mm, vpn), true)),
+            Sharing::CopyOnWrite(_) => Some(((mm, vpn), false)),
+            Sharing::Private | Sharing::Nobody => None,
+        };
         // The kernel counts what it has mapped, whether the hardware may find it or not.
         let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
         let stays = was_there && is_there && old.pfn() == new.pfn();
@@ -508,9 +512,10 @@ impl Ghost {
             self.share_with_child(core, mm, new.pfn());
             if !stays {
                 let special = new.has(Entry::SPECIAL);
-                let is_new = |frame: &Frame| {
-                    !special || !frame.homes.contains(&(mm, vpn)) || opens && !frame.open.contains(&(mm, vpn))
+                let is_known = |frame: &Frame| {
+                    frame.homes.contains(&(mm, vpn)) && shown.is_none_or(|shown| frame.shown.contains(&shown))
                 };
+                let is_new = |frame: &Frame| !special || !is_known(frame);
                 if let Some(frame) = self.frame(core, new.pfn(), OfFrame::Mappings, is_new) {
                     if !special {
                         frame.mappings.push((mm, vpn));
@@ -518,8 +523,8 @@ impl Ghost {
                     if !frame.homes.contains(&(mm, vpn)) {
                         frame.homes.push((mm, vpn));
                     }
-                    if opens && !frame.open.contains(&(mm, vpn)) {
-                        frame.open.push((mm, vpn));
+                    if let Some(shown) = shown.filter(|shown| !frame.shown.contains(shown)) {
+                        frame.shown.push(shown);
                     }
                 }
             }

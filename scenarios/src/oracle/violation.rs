@@ -408,9 +408,7 @@ impl Violation {
             }
             Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
-                format!(
-                    "at rest {mm} has an entry at {at} that maps {page}, which its shared memory does not have there"
-                )
+                format!("at rest {mm} has an entry at {at} that maps {page}, which its file does not have there")
             }
             Violation::BadPageMap { what: Miscount::MappedBehindEnd { mm, va, page } } => {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);

@@ -290,6 +290,8 @@ impl sim_mm::Observer for Watch {
             Mm::AllocationFailed { .. }
             | Mm::MapcountChanged { .. }
             | Mm::PinMoved { .. }
+            | Mm::PageUncached { .. }
+            | Mm::FileResized { .. }
             | Mm::MmExited { .. } => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
-use crate::pgtable::{P4d, Pmd, Pud, ptep_get_and_clear};
+use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
 use crate::rmap::{page_is_anon, page_remove_rmap};
 use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_SET_PAGE_DIRTY};
 use crate::swap::drain_before_unmapping;
@@ -124,6 +124,12 @@ async fn zap_pmd_range<'m>(
     }
 }
 
+/// `zap_skip_check_mapping()`: whether a private mapping has copied the page.
+fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
+    let has_page = !pte.entry.has(Entry::SPECIAL);
+    has_page && page_is_anon(cpu, Page(pte.pfn()))
+}
+
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's,
 /// which frees them only after it flushed.
 async fn zap_pte_range<'m>(
@@ -141,8 +147,7 @@ async fn zap_pte_range<'m>(
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
-            // zap_skip_check_mapping()
-            if zap == Zap::FilePages && !pte.special() && page_is_anon(cpu, Page(pte.pfn())) {
+            if zap == Zap::FilePages && is_copy(cpu, pte) {
                 continue;
             }
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
