@@ -8,7 +8,7 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::safeguards::{FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL, GUP_READ_BREAKS_COW};
+use crate::safeguards::{FOLL_COW_DIRTY, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL, GUP_READ_BREAKS_COW};
 use crate::settings::{ForcedWrite, GupNuma};
 
 /// What a look-up found.
@@ -84,7 +84,11 @@ async fn can_follow_write_pte(cpu: Cpu<'_>, vma: Vma, pte: Pte, flags: FollFlags
     let can = pte.write()
         || forced
             && match cpu.setting::<ForcedWrite>() {
-                ForcedWrite::CowFlag => flags.contains(FollFlags::COW) && pte.dirty(),
+                // Not after a fault that broke COW: then nobody asks for a page to write to any more.
+                ForcedWrite::DropWrite => false,
+                ForcedWrite::CowFlag => {
+                    flags.contains(FollFlags::COW) && !check!(cpu, FOLL_COW_DIRTY, !pte.dirty())
+                }
                 ForcedWrite::Exclusive => is_private_and_exclusive(cpu, vma, pte).await,
             };
     if check!(cpu, FOLLOW_PTE_WRITE, !can) {

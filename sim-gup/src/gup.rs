@@ -10,7 +10,7 @@ use sim_mmu::VirtAddr;
 use crate::flags::FollFlags;
 use crate::follow::{Followed, follow_page_mask, should_force_cow_break};
 use crate::pages::Pages;
-use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE};
+use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE, GUP_KEEP_WRITE};
 use crate::settings::ForcedWrite;
 
 /// How `faultin_page()` ended.
@@ -41,9 +41,13 @@ async fn faultin_page<'m>(
         MmFault::Done(done, mmap_lock) => {
             // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
             // Not where the mapping is writable, for there a later write may break COW once more.
-            let by_flag = cpu.setting::<ForcedWrite>() == ForcedWrite::CowFlag;
-            if by_flag && done.write && !vma.flags(cpu).contains(VmFlags::WRITE) {
-                *flags |= FollFlags::COW;
+            if done.write && !vma.flags(cpu).contains(VmFlags::WRITE) {
+                cpu.consulted(GUP_KEEP_WRITE);
+                match cpu.setting::<ForcedWrite>() {
+                    ForcedWrite::DropWrite => *flags -= FollFlags::WRITE,
+                    ForcedWrite::CowFlag => *flags |= FollFlags::COW,
+                    ForcedWrite::Exclusive => {}
+                }
             }
             FaultedIn::Done(mmap_lock)
         }

@@ -61,4 +61,8 @@ sim_mm::safeguards! {
         "Pinning a page for writing needs a writable mapping; only a forced write may use a private mapping that is read-only.";
     CHECK_VMA_PKEY = "check-vma-pkey" check in "check_vma_flags" since Release::v(4, 6), commit "33a709b25a76" =>
         "The locked path takes pages of its own address space only as far as the caller's rights for the mapping's protection key go.";
+    GUP_KEEP_WRITE = "gup-keep-write" design in "faultin_page" since Release::v(4, 9), commit "19be0eaffa3a", cve "CVE-2016-5195" =>
+        "A forced write goes on asking for a page that it may write to when COW is broken, because the copy may be gone when the page is looked up again.";
+    FOLL_COW_DIRTY = "foll-cow-dirty" check in "can_follow_write_pte" since Release::v(4, 9), commit "19be0eaffa3a", cve "CVE-2016-5195" =>
+        "A forced write that knows COW to be broken still wants a dirty entry, because somebody may have read the page back from the file meanwhile.";
 }

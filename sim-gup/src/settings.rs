@@ -1,6 +1,6 @@
 //! The settings of GUP.
 
-use crate::safeguards::GUP_IRQ_OFF;
+use crate::safeguards::{GUP_IRQ_OFF, GUP_KEEP_WRITE};
 
 sim_mm::settings! {
     above sim_mm::SETTINGS.len();
@@ -26,9 +26,11 @@ sim_mm::settings! {
     }
 
     /// How a forced write to a read-only mapping knows that the page is its own.
-    ForcedWrite = design "forced_write" {
-        /// The fault said that it broke COW, and the entry is dirty since then. This was the rule before v6.0.
-        CowFlag = "cow_flag",
+    ForcedWrite = design "forced_write" has GUP_KEEP_WRITE by [CowFlag, Exclusive] else DropWrite {
+        /// The fault said that it broke COW, and from then on the page is looked up as if it was to be read. This was the rule before v4.9 (CVE-2016-5195).
+        DropWrite = "drop_write",
+        /// The fault said that it broke COW, and the entry is dirty since then. This was the rule from v4.9 to v5.19 (`19be0eaffa3a`).
+        CowFlag = "cow_flag" since sim_mm::Release::v(4, 9),
         /// The page is marked as this address space's own. This is the rule since v6.0 (`5535be309971`).
         Exclusive = "exclusive" since sim_mm::Release::v(6, 0),
     }

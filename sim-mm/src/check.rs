@@ -1,16 +1,18 @@
 //! Recounts the kernel's own structures, and says whether everything holds that must hold when nothing is going on.
 //!
 //! Mappings, page tables and page descriptors say the same thing three times. For example, a page that two
-//! entries map has the mapcount 2. They may differ between the change of an entry and the change of the count.
+//! entries map has the mapcount 2. Files and page descriptors say twice which page is where. They may differ between the change of an entry and the change of the count.
 //! They may not differ when no system call and no handler is under way.
 
 use std::fmt;
 
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
+use crate::event::SharedPage;
 use crate::kernel::Kernel;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
+use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
 use crate::rcu::Callback;
 use crate::vm_flags::VmFlags;
@@ -86,6 +88,34 @@ pub enum Miscount {
         /// The page that is mapped.
         page: Page,
     },
+    /// An entry of a mapping maps a page behind the end of its file.
+    MappedBehindEnd {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that is mapped.
+        page: Page,
+    },
+    /// A file has a page behind its end.
+    CachedBehindEnd {
+        /// The page.
+        page: Page,
+        /// The place in the file.
+        at: SharedPage,
+    },
+    /// A file has a page that does not say so, or a page says that a file has it which has not.
+    OtherFile {
+        /// The page.
+        page: Page,
+        /// The place in the file.
+        at: SharedPage,
+    },
+    /// A page is locked, and nobody is left who could unlock it.
+    Locked {
+        /// The page.
+        page: Page,
+    },
     /// Mappings exist that no address space has in its list: nobody will free them.
     LostVmas {
         /// Those that exist.
@@ -132,6 +162,20 @@ impl fmt::Display for Miscount {
             Miscount::OtherPage { mm, va, page } => {
                 write!(f, "mm{}: the entry for {va} maps {}, which the file does not have there", mm.0, page.0)
             }
+            Miscount::MappedBehindEnd { mm, va, page } => {
+                write!(f, "mm{}: the entry for {va} maps {}, behind the end of its file", mm.0, page.0)
+            }
+            Miscount::CachedBehindEnd { page, at } => {
+                write!(f, "inode[{}] has {} as page {}, behind its end", at.file, page.0, at.index)
+            }
+            Miscount::OtherFile { page, at } => {
+                write!(
+                    f,
+                    "{} and page {} of inode[{}] do not agree that they are the same",
+                    page.0, at.index, at.file
+                )
+            }
+            Miscount::Locked { page } => write!(f, "{} is locked", page.0),
             Miscount::LostVmas { exist, listed } => {
                 write!(f, "{exist} mappings exist, and the address spaces list {listed}")
             }
@@ -201,6 +245,7 @@ impl Reach {
         self.held.clear();
         self.held.extend(kernel.shmem.pages().iter().chain(&kernel.lru_batches.pages()).map(|page| page.0));
         self.held.sort_unstable();
+        kernel.check_files()?;
         let mut listed = 0;
         for mm in kernel.live_mms().map(|mm| kernel.mm(mm)) {
             kernel.vma_list_into(mm, &mut self.vmas);
@@ -252,15 +297,19 @@ impl Reach {
             return Err(Miscount::Stray { mm, va });
         };
         let page = Page(entry.pfn());
-        let differs = |file| {
-            let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
-            kernel.shmem.i_pages(file).peek().get(&index) != Some(&page)
-        };
-        if !entry.has(Entry::SPECIAL) && vma.file.is_some_and(differs) {
-            Err(Miscount::OtherPage { mm, va, page })
-        } else {
-            Ok(())
+        let Some(file) = vma.file.filter(|_| !entry.has(Entry::SPECIAL)) else { return Ok(()) };
+        let memory = &kernel.core().memory;
+        let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
+        if index >= kernel.i_size(file.index()) {
+            return Err(Miscount::MappedBehindEnd { mm, va, page });
         }
+        // A private mapping has copied what is anonymous.
+        let is_copy =
+            !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(memory.get(kernel.page(page).mapping().loc()));
+        if !is_copy && kernel.shmem.i_pages(file).peek().get(&index) != Some(&page) {
+            return Err(Miscount::OtherPage { mm, va, page });
+        }
+        Ok(())
     }
 
     /// Notes what a table leads to. `base` is the first address that it translates.
@@ -326,6 +375,39 @@ impl Kernel {
         self.check_free_lists()
     }
 
+    /// `i_size` of the file in a slot now, in pages.
+    fn i_size(&self, slot: usize) -> u64 {
+        self.core().memory.get(self.shmem.inodes.record(slot).i_size().loc())
+    }
+
+    /// What files say of their pages, against what the pages say.
+    fn check_files(&self) -> Result<(), Miscount> {
+        for (at, page) in self.shmem.cached() {
+            if at.index >= self.i_size(at.file as usize) {
+                return Err(Miscount::CachedBehindEnd { page, at });
+            }
+            if self.shared_page(page) != Some(at) {
+                return Err(Miscount::OtherFile { page, at });
+            }
+            if self.flags_now(page).contains(PageFlags::LOCKED) {
+                return Err(Miscount::Locked { page });
+            }
+        }
+        Ok(())
+    }
+
+    /// Which page of which file a page says that it is.
+    fn shared_page(&self, page: Page) -> Option<SharedPage> {
+        let word = |loc| self.core().memory.get(loc);
+        let descriptor = self.page(page);
+        let file = file_of_mapping(word(descriptor.mapping().loc()))?;
+        Some(SharedPage { file, index: word(descriptor.index().loc()) })
+    }
+
+    fn flags_now(&self, page: Page) -> PageFlags {
+        PageFlags::from_bits_retain(self.core().memory.get(self.page_flags(page).loc()))
+    }
+
     /// What a page's descriptor says, against what leads to the page.
     fn check_page(&self, page: Page, reach: &Reach, others: u64) -> Result<(), Miscount> {
         let memory = &self.core().memory;
@@ -340,6 +422,10 @@ impl Kernel {
         let count = memory.get(self.refcount(page).loc());
         if count != holders {
             return Err(Miscount::Refcount { page, count, holders });
+        }
+        let is_cached = |at: SharedPage| self.shmem.has(at, page);
+        if let Some(at) = self.shared_page(page).filter(|at| holders > 0 && !is_cached(*at)) {
+            return Err(Miscount::OtherFile { page, at });
         }
         if holders > 0 && self.is_free(page) {
             return Err(Miscount::FreeInUse { page });

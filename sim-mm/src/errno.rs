@@ -49,8 +49,12 @@ errnos! {
     Eexist = 17, "EEXIST";
     /// Invalid argument.
     Einval = 22, "EINVAL";
+    /// The file would be too large.
+    Efbig = 27, "EFBIG";
     /// There is no room.
     Enospc = 28, "ENOSPC";
+    /// The number is too large.
+    Eoverflow = 75, "EOVERFLOW";
 }
 
 impl Errno {

@@ -83,7 +83,7 @@ impl Order {
     }
 }
 
-/// A page of an object that processes share. For now each such object is a file in memory.
+/// A page of an object that processes share: a file, which has a name or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SharedPage {
     /// The slot of the file: `inode[0]` has slot 0.
@@ -101,10 +101,12 @@ pub enum Sharing {
     Private,
     /// To an object that processes share.
     Shared(SharedPage),
+    /// To such an object, and the mapping is private: it shows what the object holds, and a write is to change a copy.
+    CopyOnWrite(SharedPage),
 }
 
 impl Sharing {
-    /// What the fields `mapping` and `index` of a page descriptor say.
+    /// What the fields `mapping` and `index` of a page descriptor say. The mapping of the entry is not asked.
     pub(crate) fn of_page(mapping: u64, index: u64) -> Sharing {
         match file_of_mapping(mapping) {
             Some(file) => Sharing::Shared(SharedPage { file, index }),
@@ -161,6 +163,20 @@ pub enum Event {
         pfn: Pfn,
         /// Which page of which file it is from now on.
         page: SharedPage,
+    },
+    /// A page left its file.
+    PageUncached {
+        /// Which.
+        pfn: Pfn,
+        /// Which page of which file it was.
+        page: SharedPage,
+    },
+    /// The length of a file changed.
+    FileResized {
+        /// The slot of the file.
+        file: u32,
+        /// Its length now, in pages.
+        pages: u64,
     },
     /// A record with a lifetime was freed: a mapping, an address space.
     ObjectFreed {

@@ -31,6 +31,7 @@ use crate::settings::{
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
+use crate::vm_flags::VmFlags;
 
 /// What a machine with a kernel is made with.
 #[derive(Clone, Copy, Debug)]
@@ -310,6 +311,17 @@ impl Kernel {
     /// Every address space that was ever made in this run.
     pub fn mms(&self) -> impl Iterator<Item = &MmStruct> {
         self.mms.iter().filter(|mm| self.core().memory.get(mm.pgd().loc()) != 0)
+    }
+
+    /// Whether a private mapping is there now: for those who only look.
+    pub(crate) fn is_private(&self, mm: &MmStruct, va: VirtAddr) -> bool {
+        let word = |loc| self.core().memory.get(loc);
+        let is_there = |vma: &&Vma| {
+            let words = self.vmas.record(vma.0.index());
+            word(words.vm_start().loc()) <= va.0 && va.0 < word(words.vm_end().loc())
+        };
+        let flags = |vma: &Vma| VmFlags::from_word(word(self.vmas.record(vma.0.index()).vm_flags().loc()));
+        mm.vmas.peek().iter().find(is_there).is_some_and(|vma| !flags(vma).contains(VmFlags::SHARED))
     }
 
     /// A slot for an address space. Ended ones are not reused, so that a stale use is seen.

@@ -1,8 +1,8 @@
 //! The kernel's memory management, file by file after `mm/*.c`.
 //!
 //! A routine can be read beside its C original: it has the same name and the same order of shared accesses. Routines follow
-//! v5.0, and later designs are options ([`KernelConfig`]). Anonymous memory in base pages is modelled, private and shared.
-//! Code that is not modelled is left out, and there are no stubs for it.
+//! v5.0, and later designs are options ([`KernelConfig`]). Anonymous memory and files in memory are modelled, private and shared, in
+//! base pages. Code that is not modelled is left out, and there are no stubs for it.
 
 mod any_frame;
 pub mod arch;
@@ -17,15 +17,18 @@ mod event;
 mod exec;
 mod exit;
 mod fault_inject;
+mod filemap;
 mod fork;
 mod free_lists;
 mod fs;
 mod gfp;
 mod highmem;
+mod inode;
 mod kernel;
 mod kernel_config;
 mod madvise;
 mod mem_map;
+mod memfd;
 mod memory;
 mod mempolicy;
 mod mfill;
@@ -42,6 +45,7 @@ mod mprotect;
 mod mremap;
 mod msync;
 mod oom_kill;
+mod open;
 mod page;
 mod page_alloc;
 mod page_flags;
@@ -50,6 +54,7 @@ mod pagewalk;
 mod pgtable;
 mod rcu;
 mod rcu_batch;
+mod read_write;
 mod registry;
 mod release;
 mod remap_pfn;
@@ -67,6 +72,7 @@ mod stack;
 mod swap;
 mod swapops;
 mod task_mmu;
+mod truncate;
 mod userfault;
 mod userfaultfd;
 mod vm_flags;
@@ -87,6 +93,7 @@ pub use gfp::Gfp;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
+pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
@@ -101,6 +108,7 @@ pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
+pub use open::{sys_ftruncate, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
     page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
@@ -109,6 +117,7 @@ pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
+pub use read_write::{sys_pread, sys_pwrite};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};

@@ -4,12 +4,12 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
+use crate::filemap::find_get_page;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
-use crate::shmem::find_get_page;
 
 /// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
 ///

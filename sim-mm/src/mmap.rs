@@ -5,7 +5,10 @@ use sim_mmu::VirtAddr;
 
 use crate::check;
 use crate::errno::Errno;
+use crate::fs::Inode;
+use crate::inode::get_file;
 use crate::kernel::Cpu;
+use crate::memfd::{Memfd, fget};
 use crate::memory::{free_pgtables, unmap_vmas};
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmStruct, Vma};
@@ -13,12 +16,12 @@ use crate::mman::{MapFlags, Prot};
 use crate::mmap_lock::MmapWriteHeld;
 use crate::mmu_gather::MmuGather;
 use crate::safeguards::{MUNMAP_MMAP_LOCK, MUNMAP_STACK_NO_DOWNGRADE};
-use crate::shmem::{shmem_put, shmem_zero_setup};
+use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, remove_vma, split_at,
-    unlink_file_vma, vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
+    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write, i_mmap_lock_write_all, mmap_write_lock,
+    remove_vma, split_at, unlink_file_vma, vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
 };
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
@@ -31,9 +34,9 @@ pub async fn vma_lookup(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<V
     find_vma(cpu, mm, addr).await.filter(|vma| vma.contains(cpu, addr))
 }
 
-/// The arguments of `mmap()`. A descriptor is not among them: all memory is anonymous.
+/// The arguments of `mmap()`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Mmap {
+pub struct Mmap<'a> {
     /// Where; without `MAP_FIXED` it is a wish.
     pub addr: Option<VirtAddr>,
     /// How many pages.
@@ -42,23 +45,35 @@ pub struct Mmap {
     pub prot: Prot,
     /// The rest.
     pub flags: MapFlags,
+    /// The file; without one the memory is anonymous.
+    pub file: Option<&'a Memfd>,
+    /// The page of the file with which the mapping begins.
+    pub pgoff: u64,
 }
 
-/// `mmap()` of anonymous memory, private or shared; answers where it is.
+/// `mmap()` of anonymous memory or of a file, private or shared; answers where it is.
 ///
 /// # Errors
 /// `EINVAL` for an empty or unaligned range, `ENOMEM` if it does not fit, `EPERM` for page zero, `EEXIST` if
-/// `MAP_FIXED_NOREPLACE` finds something there.
-pub fn sys_mmap(cpu: Cpu<'_>, request: Mmap) -> BoxFuture<'_, Result<VirtAddr, Errno>> {
-    Box::pin(vm_mmap_pgoff(cpu, request))
+/// `MAP_FIXED_NOREPLACE` finds something there, `EBADF` if the descriptor is not open, `EOVERFLOW` for pages that no file can have.
+pub fn sys_mmap<'m>(cpu: Cpu<'m>, request: Mmap<'m>) -> BoxFuture<'m, Result<VirtAddr, Errno>> {
+    match request.file {
+        None => Box::pin(vm_mmap_pgoff(cpu, request, None)),
+        Some(fd) => Box::pin(async move {
+            let file = fget(cpu, fd).await?;
+            let mapped = vm_mmap_pgoff(cpu, request, Some(file)).await;
+            shmem_put(cpu, file).await;
+            mapped
+        }),
+    }
 }
 
-async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap) -> Result<VirtAddr, Errno> {
+async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<Inode>) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let mmap_lock = mmap_write_lock(cpu, mm).await;
-    let start = do_mmap(cpu, mm, request).await?;
+    let start = Box::pin(do_mmap(cpu, mm, &request, file)).await?;
     drop(mmap_lock);
     if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
         // mm_populate() ignores errors: the mapping is there, whatever became of its pages.
@@ -69,9 +84,17 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap) -> Result<VirtAddr, Errno> {
 }
 
 /// `do_mmap()`: the caller holds `mmap_lock` for writing.
-async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap) -> Result<VirtAddr, Errno> {
-    let Mmap { addr, pages, prot, flags } = request;
+async fn do_mmap<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    request: &Mmap<'_>,
+    file: Option<Inode>,
+) -> Result<VirtAddr, Errno> {
+    let Mmap { addr, pages, prot, flags, pgoff, .. } = *request;
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
+    if pgoff.checked_add(pages).is_none() {
+        return Err(Errno::Eoverflow);
+    }
     let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
     let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
     let wish = if fixed { wish? } else { wish.unwrap_or(None) };
@@ -80,10 +103,12 @@ async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap) -> Result<Vi
     vm_flags.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm_flags.set(VmFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));
     vm_flags.set(VmFlags::NORESERVE, flags.contains(MapFlags::NORESERVE));
-    if flags.contains(MapFlags::SHARED) {
+    if flags.contains(MapFlags::SHARED) || file.is_some() {
         if vm_flags.contains(VmFlags::GROWSDOWN) {
             return Err(Errno::Einval);
         }
+    }
+    if flags.contains(MapFlags::SHARED) {
         vm_flags |= VmFlags::SHARED | VmFlags::MAYSHARE;
     }
     // accountable_mapping(): private and writable.
@@ -99,7 +124,12 @@ async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap) -> Result<Vi
             do_munmap(cpu, mm, start, end).await?;
         }
     }
-    mmap_region(cpu, mm, wish, len, vm_flags).await
+    let backing = match file {
+        Some(file) => Backing::File { file, pgoff },
+        None if vm_flags.contains(VmFlags::SHARED) => Backing::Shared,
+        None => Backing::Anonymous,
+    };
+    mmap_region(cpu, mm, Region { wish, len, flags: vm_flags, backing }).await
 }
 
 /// Whether a range is whole pages of user space, of which page zero is none.
@@ -113,31 +143,82 @@ fn fits(cpu: Cpu<'_>, addr: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
     if addr.0 == 0 { Err(Errno::Eperm) } else { Ok(addr) }
 }
 
-/// `mmap_region()`: at the place that is wished for if it is free, else in the highest gap.
-async fn mmap_region<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
+/// What is behind a new mapping.
+#[derive(Clone, Copy)]
+enum Backing {
+    /// Nothing: its pages are its own.
+    Anonymous,
+    /// A file of its own, without a name.
+    Shared,
+    /// A file, from this page on.
+    File { file: Inode, pgoff: u64 },
+}
+
+/// A mapping that is to be.
+#[derive(Clone, Copy)]
+struct Region {
     wish: Option<VirtAddr>,
     len: u64,
     flags: VmFlags,
+    backing: Backing,
+}
+
+/// `mmap_region()`: at the place that is wished for if it is free, else in the highest gap.
+async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Result<VirtAddr, Errno> {
+    match region.backing {
+        Backing::Anonymous => insert_region(cpu, mm, &region, None).await,
+        // In boxes of their own, since few mappings have a file. This is shmem_zero_setup().
+        Backing::Shared => {
+            Box::pin(async move {
+                let file = shmem_file_setup(cpu, region.len / VirtAddr::PAGE_SIZE)?;
+                let mapped = insert_region(cpu, mm, &region, Some(file)).await;
+                if mapped.is_err() {
+                    shmem_put(cpu, file).await;
+                }
+                mapped
+            })
+            .await
+        }
+        Backing::File { file, .. } => {
+            Box::pin(async move {
+                // Only a file that has other mappings can be gone through at the moment.
+                let _i_mmap = i_mmap_lock_write(cpu, Some(file)).await;
+                insert_region(cpu, mm, &region, Some(file)).await
+            })
+            .await
+        }
+    }
+}
+
+/// The second half of `mmap_region()`: a neighbour takes the region in, or a mapping of its own is made.
+async fn insert_region<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    region: &Region,
+    file: Option<Inode>,
 ) -> Result<VirtAddr, Errno> {
-    let pages = len / VirtAddr::PAGE_SIZE;
-    let shared = flags.contains(VmFlags::SHARED);
-    let file = if shared { Some(shmem_zero_setup(cpu, pages)?) } else { None };
-    let mapped = change_vmas(cpu, mm, |vmas| {
+    let Region { wish, len, flags, backing } = *region;
+    change_vmas(cpu, mm, |vmas| {
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
             Some(start) => start,
             None => unmapped_area_topdown(cpu, vmas, len).ok_or(Errno::Enomem)?,
         };
         let end = VirtAddr(start.0 + len);
-        let pgoff = if shared { 0 } else { start.vpn().0 };
+        let pgoff = match backing {
+            Backing::Anonymous => start.vpn().0,
+            Backing::Shared => 0,
+            Backing::File { pgoff, .. } => pgoff,
+        };
         let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
         let vma = match vma_merge_new_range(cpu, mm, vmas, &range)? {
             Some(merged) => merged,
             None => {
                 let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
                 let new = vm_area_alloc(cpu, mm, vma)?;
+                if let Backing::File { file, .. } = backing {
+                    get_file(cpu, file);
+                }
                 vma_link(cpu, mm, vmas, new);
                 new
             }
@@ -145,11 +226,7 @@ async fn mmap_region<'m>(
         vma.set_soft_dirty(cpu);
         Ok(start)
     })
-    .await;
-    if let (Err(_), Some(file)) = (mapped, file) {
-        shmem_put(cpu, file).await;
-    }
-    mapped
+    .await
 }
 
 /// Whether some mapping has a part of the range.

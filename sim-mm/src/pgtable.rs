@@ -378,7 +378,11 @@ impl<'m> Cpu<'m> {
         let sharing = if is_pte_present(mapped) && !mapped.has(Entry::SPECIAL) {
             let page = self.kernel.page(Page(mapped.pfn()));
             let word = |loc| self.core.memory.get(loc);
-            Sharing::of_page(word(page.mapping().loc()), word(page.index().loc()))
+            match Sharing::of_page(word(page.mapping().loc()), word(page.index().loc())) {
+                // The mapping of an entry does not change while the entry is made.
+                Sharing::Shared(page) if self.kernel.is_private(mm, va) => Sharing::CopyOnWrite(page),
+                sharing => sharing,
+            }
         } else {
             Sharing::Nobody
         };

@@ -8,13 +8,14 @@ use sim_mmu::{Entry, VirtAddr};
 
 use crate::errno::Errno;
 use crate::fs::Inode;
+use crate::inode::get_file;
 use crate::kernel::Cpu;
-use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc, unmap_mapping_range};
+use crate::memory::{Zap, p4d_offset, pmd_alloc, pte_alloc, pud_alloc, unmap_mapping_range};
 use crate::mm_types::{MmStruct, Page, Vma, VmaSnapshot};
 use crate::mmap::get_unmapped_area;
 use crate::page_alloc::{alloc_driver_page, free_unref_page};
 use crate::pgtable::{Pte, vma_page_prot};
-use crate::shmem::{get_file, shmem_put, shmem_zero_setup};
+use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, i_mmap_lock_write, mmap_write_lock, vm_area_alloc, vma_link};
 
@@ -56,7 +57,7 @@ pub fn driver_mmap<'m>(cpu: Cpu<'m>, driver: &'m Driver, pages: u64) -> BoxFutur
             };
             frames.push(page);
         }
-        let file = match shmem_zero_setup(cpu, 0) {
+        let file = match shmem_file_setup(cpu, 0) {
             Ok(file) => file,
             Err(errno) => {
                 free_frames(cpu, frames).await;
@@ -121,7 +122,7 @@ pub fn driver_release<'m>(cpu: Cpu<'m>, driver: &'m Driver) -> BoxFuture<'m, Res
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("driver_release"));
         let (file, frames) = cpu.update(&driver.state, Option::take).await.ok_or(Errno::Einval)?;
-        unmap_mapping_range(cpu, file, 0, u64::MAX).await;
+        unmap_mapping_range(cpu, file, 0, u64::MAX, Zap::Pages).await;
         free_frames(cpu, frames).await;
         shmem_put(cpu, file).await;
         Ok(())

@@ -92,4 +92,12 @@ crate::safeguards! {
         "Fork takes write permission from an entry by one locked operation, because a store of what was read before undoes the dirty bit that the hardware has set since.";
     ZAP_SET_PAGE_DIRTY = "zap-set-page-dirty" order in "zap_pte_range" since Release::v26(12) =>
         "The dirty bit of an entry that maps a page of a file is kept in the page when the entry goes, because nothing else knows that the page was written.";
+    FAULT_MAPPING_RECHECK = "fault-mapping-recheck" check in "shmem_getpage" since Release::v26(12) =>
+        "A fault that has locked a page of a file asks whether it still is the file's, because the page may have been truncated before it was locked.";
+    FAULT_SIZE_RECHECK = "fault-size-recheck" check in "shmem_getpage" since Release::v26(12) =>
+        "A fault that has put a new page into a file asks again how long the file is, because whoever made it shorter may have looked for pages before.";
+    TRUNCATE_UNMAP_LOCKED = "truncate-unmap-locked" check in "truncate_cleanup_page" since Release::v26(23), commit "d00806b18315" =>
+        "A page that leaves its file is unmapped once more while it is locked, because a fault may have mapped it since all mappings were gone through.";
+    TRUNCATE_UNMAP_AGAIN = "truncate-unmap-again" order in "shmem_setattr" since Release::v26(23) =>
+        "When the pages behind the new end of a file are gone, mappings are gone through once more, because a private mapping may have copied one of these pages meanwhile.";
 }

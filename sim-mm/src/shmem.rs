@@ -1,40 +1,28 @@
-//! Memory that processes share: `mm/shmem.c`, and the parts of `mm/filemap.c` on which it stands.
+//! `mm/shmem.c`: files that are nothing but memory.
 //!
-//! Shared anonymous memory is a file without a name. Its pages belong to the file, and the page cache holds a
-//! reference to each. A process that touches a page maps it from there. The file is freed with its last mapping.
+//! Shared anonymous memory is such a file without a name, and a memfd is one with a descriptor. The pages belong
+//! to the file. A process that touches a page maps it from there. The file is freed with the last reference to it.
 
 use sim_core::Routine;
 
+use crate::check;
 use crate::errno::Errno;
-use crate::event::{Event, SharedPage};
 use crate::fault_inject::should_fail;
+use crate::filemap::{add_to_page_cache, delete_from_page_cache, find_get_entry, find_get_page, is_of_file};
 use crate::fs::Inode;
-use crate::kernel::{Cpu, Kernel};
+use crate::inode::{fput, i_size_read};
+use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{page_cache_get_speculative, put_page};
+use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
-use crate::page_flags::file_mapping;
-use crate::swap::folio_add_lru;
+use crate::safeguards::{FAULT_MAPPING_RECHECK, FAULT_SIZE_RECHECK};
+use crate::swap::{folio_add_lru, mark_page_accessed};
 
-/// `get_file()`.
-pub(crate) fn get_file(cpu: Cpu<'_>, inode: Inode) {
-    let count = cpu.kernel.shmem.inodes.deref(**cpu, inode).f_count();
-    cpu.this_cpu_write(count, cpu.this_cpu_read(count) + 1);
-}
-
-/// `fput()` by a holder who knows of another reference; answers whether there is none after all.
-pub(crate) fn fput(cpu: Cpu<'_>, inode: Inode) -> bool {
-    let count = cpu.kernel.shmem.inodes.deref(**cpu, inode).f_count();
-    let left = cpu.this_cpu_read(count).wrapping_sub(1);
-    cpu.this_cpu_write(count, left);
-    left == 0
-}
-
-/// `shmem_zero_setup()`: a file of `pages` pages for a shared anonymous mapping, which holds the one reference to it.
+/// `shmem_zero_setup()`, `shmem_file_setup()`: a file of `pages` pages, to which the caller holds the one reference.
 ///
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
-pub(crate) fn shmem_zero_setup(cpu: Cpu<'_>, pages: u64) -> Result<Inode, Errno> {
+pub(crate) fn shmem_file_setup(cpu: Cpu<'_>, pages: u64) -> Result<Inode, Errno> {
     if should_fail(cpu, "a file") {
         return Err(Errno::Enomem);
     }
@@ -45,51 +33,27 @@ pub(crate) fn shmem_zero_setup(cpu: Cpu<'_>, pages: u64) -> Result<Inode, Errno>
     Ok(inode)
 }
 
-/// `fput()`; with the last reference, `shmem_evict_inode()`: the pages lose that of the cache.
+/// `fput()`; with the last reference, `shmem_evict_inode()`: the pages lose that of the cache. Nobody maps them any more.
 pub(crate) async fn shmem_put(cpu: Cpu<'_>, inode: Inode) {
     if fput(cpu, inode) {
-        let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
-        shmem_undo_range(cpu, inode, 0, u64::MAX).await;
-        cpu.kernel.shmem.inodes.free(cpu.core, inode);
+        // In a box of its own, since most references are not the last.
+        Box::pin(shmem_evict_inode(cpu, inode)).await;
     }
 }
 
-/// `shmem_undo_range()`: takes pages `from` up to `to` out of the file.
-pub(crate) async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
-    loop {
-        let kernel: &Kernel = cpu.kernel;
-        let taken = cpu
-            .update(kernel.shmem.i_pages(inode), |pages| {
-                let index = *pages.range(from..to).next()?.0;
-                pages.remove(&index)
-            })
-            .await;
-        let Some(page) = taken else { return };
-        cpu.this_cpu_write(cpu.kernel.page(page).mapping(), 0);
-        put_page(cpu, page).await;
-    }
-}
-
-/// `find_get_page()`: the page of the file, with a reference; `None` if it has none there.
-pub(crate) async fn find_get_page(cpu: Cpu<'_>, inode: Inode, index: u64) -> Option<Page> {
-    let kernel: &Kernel = cpu.kernel;
-    loop {
-        let page = cpu.read(kernel.shmem.i_pages(inode), |pages| pages.get(&index).copied()).await?;
-        if !page_cache_get_speculative(cpu, page).await {
-            continue;
+async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
+    let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
+    let mut from = 0;
+    while let Some((index, page)) = find_get_entry(cpu, inode, from, u64::MAX).await {
+        lock_page(cpu, page).await;
+        if is_of_file(cpu, inode, page).await {
+            delete_from_page_cache(cpu, inode, index, page).await;
         }
-        // The page may have left the file, and be another's, before the reference was there.
-        if is_cached(cpu, inode, index, page).await {
-            return Some(page);
-        }
+        unlock_page(cpu, page).await;
         put_page(cpu, page).await;
+        from = index + 1;
     }
-}
-
-/// Whether the file has this very page there.
-pub(crate) async fn is_cached(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
-    let kernel: &Kernel = cpu.kernel;
-    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.get(&index) == Some(&page)).await
+    cpu.kernel.shmem.inodes.free(cpu.core, inode);
 }
 
 /// Why a file has no page for somebody.
@@ -101,41 +65,65 @@ pub(crate) enum ShmemError {
     NoFrame,
 }
 
-/// `shmem_getpage()`: the page of the file, with a reference; a new one full of zeroes if it has none there.
+/// What somebody wants of a page of a file: `enum sgp_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sgp {
+    /// `SGP_READ`: what is there. A hole stays a hole.
+    Read,
+    /// `SGP_CACHE`: the page, and where there is a hole, a new one full of zeroes.
+    Cache,
+    /// `SGP_WRITE`: the same to write to it, beyond the end of the file as well.
+    Write,
+}
+
+/// `shmem_getpage()`: the page of the file, locked and with a reference. `None` is a hole, and only for [`Sgp::Read`].
 ///
 /// # Errors
 /// Beyond the end of the file, or if no frame is free.
-pub(crate) async fn shmem_getpage(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, ShmemError> {
+pub(crate) async fn shmem_getpage(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    index: u64,
+    sgp: Sgp,
+) -> Result<Option<Page>, ShmemError> {
     let _routine = cpu.enter(Routine::helper("shmem_getpage"));
-    let kernel: &Kernel = cpu.kernel;
-    if index >= cpu.this_cpu_read(kernel.shmem.inodes.deref(**cpu, inode).i_size()) {
-        return Err(ShmemError::BeyondEnd);
-    }
     loop {
+        if sgp != Sgp::Write && index >= i_size_read(cpu, inode).await {
+            return Err(ShmemError::BeyondEnd);
+        }
         if let Some(page) = find_get_page(cpu, inode, index).await {
-            return Ok(page);
+            lock_page(cpu, page).await;
+            // It may have been truncated before it was locked.
+            if check!(cpu, FAULT_MAPPING_RECHECK, !is_of_file(cpu, inode, page).await) {
+                unlock_page(cpu, page).await;
+                put_page(cpu, page).await;
+                continue;
+            }
+            if sgp == Sgp::Write {
+                mark_page_accessed(cpu, page).await;
+            }
+            return Ok(Some(page));
+        }
+        if sgp == Sgp::Read {
+            return Ok(None);
         }
         let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(ShmemError::NoFrame)?;
-        // The reference of the page cache, before anybody can find the page there.
-        crate::page::get_page(cpu, page).await;
-        let added = cpu
-            .update(kernel.shmem.i_pages(inode), |pages| {
-                let free = !pages.contains_key(&index);
-                if free {
-                    pages.insert(index, page);
-                }
-                free
-            })
-            .await;
-        if added {
-            let cached = SharedPage { file: inode.index() as u32, index };
-            cpu.note(Event::PageCached { pfn: page.0, page: cached });
-            cpu.this_cpu_write(cpu.kernel.page(page).mapping(), file_mapping(inode.index()));
-            cpu.this_cpu_write(cpu.kernel.page(page).index(), index);
-            folio_add_lru(cpu, page).await;
-            return Ok(page);
+        if !add_to_page_cache(cpu, inode, index, page).await {
+            put_page(cpu, page).await;
+            continue;
         }
-        put_page(cpu, page).await;
-        put_page(cpu, page).await;
+        folio_add_lru(cpu, page).await;
+        if sgp == Sgp::Write {
+            set_page_referenced(cpu, page).await;
+            return Ok(Some(page));
+        }
+        // The file may have become shorter since it was asked: then its pages were looked for too early.
+        if check!(cpu, FAULT_SIZE_RECHECK, index >= i_size_read(cpu, inode).await) {
+            delete_from_page_cache(cpu, inode, index, page).await;
+            unlock_page(cpu, page).await;
+            put_page(cpu, page).await;
+            return Err(ShmemError::BeyondEnd);
+        }
+        return Ok(Some(page));
     }
 }

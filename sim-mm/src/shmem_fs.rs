@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_core::{MemoryBuilder, Object, RwSem, Slab, WhenFree};
 
+use crate::event::SharedPage;
 use crate::fs::{Inode, InodeWords};
 use crate::mm_types::{MmId, Page, Vma};
 
@@ -18,6 +19,8 @@ pub(crate) struct Shmem {
     pub(crate) inodes: Slab<InodeWords>,
     /// `i_pages`, by the slot of the file.
     i_pages: Vec<Object<Pages>>,
+    /// `i_rwsem`, by the slot of the file: who changes its length, or writes to it.
+    i_rwsem: Vec<RwSem>,
     /// `i_mmap`, by the slot of the file: its mappings. Who takes one out of it excludes those who go through it.
     i_mmap: Vec<(RwSem, Object<Mappings>)>,
 }
@@ -26,17 +29,23 @@ impl Shmem {
     pub(crate) fn new(memory: &mut MemoryBuilder, files: usize) -> Shmem {
         let pages = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_pages"), Pages::new());
         let i_pages = (0..files).map(pages).collect();
+        let i_rwsem = (0..files).map(|n| memory.alone(format!("inode[{n}].i_rwsem"))).collect();
         let mut mappings = |n: usize| {
             let lock = memory.alone(format!("inode[{n}].i_mmap_rwsem"));
             (lock, Object::new(&mut *memory, format!("inode[{n}].i_mmap"), Vec::new()))
         };
         let i_mmap = (0..files).map(&mut mappings).collect();
-        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages, i_mmap }
+        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages, i_rwsem, i_mmap }
     }
 
     /// `i_pages` of a file.
     pub(crate) fn i_pages(&self, inode: Inode) -> &Object<Pages> {
         &self.i_pages[inode.index()]
+    }
+
+    /// `i_rwsem` of a file.
+    pub(crate) fn i_rwsem(&self, inode: Inode) -> RwSem {
+        self.i_rwsem[inode.index()]
     }
 
     /// `i_mmap_rwsem` of a file.
@@ -47,6 +56,20 @@ impl Shmem {
     /// `i_mmap` of a file.
     pub(crate) fn i_mmap(&self, inode: Inode) -> &Object<Mappings> {
         &self.i_mmap[inode.index()].1
+    }
+
+    /// The pages of all files, and where each is. For those who look at the machine when nothing is going on.
+    pub(crate) fn cached(&self) -> Vec<(SharedPage, Page)> {
+        let of = |(file, pages): (usize, &Object<Pages>)| {
+            let at = |(index, page): (&u64, &Page)| (SharedPage { file: file as u32, index: *index }, *page);
+            pages.peek().iter().map(at).collect::<Vec<_>>()
+        };
+        self.i_pages.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Whether a file has this very page there. For the same.
+    pub(crate) fn has(&self, at: SharedPage, page: Page) -> bool {
+        self.i_pages[at.file as usize].peek().get(&at.index) == Some(&page)
     }
 
     /// The pages of all files. For those who look at the machine when nothing is going on.

@@ -8,7 +8,8 @@ use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{
-    Choices, GUP_PIN_COUNTING_BIAS, Kernel, KernelConfig, LruBatch, MachineConfig, MmId, Page, SoftDirty,
+    Choices, GUP_PIN_COUNTING_BIAS, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, MmId, Page,
+    SoftDirty,
 };
 use sim_mmu::Geometry;
 
@@ -25,6 +26,8 @@ const MMS: usize = 64;
 pub struct Machine {
     /// Its kernel.
     pub kernel: Kernel,
+    /// The files that all processes have open: `f0` and `f1`.
+    pub(super) memfds: [Memfd; 2],
     /// The pipes that all processes share.
     pub(super) pipes: [Pipe; 2],
     /// The rings of process 0 and its children. There is none until it is opened.
@@ -41,6 +44,9 @@ pub struct Machine {
 /// The most mappings of all processes at a time. Each page of the window may be a mapping by itself.
 const VMAS: usize = 4 * 4096;
 
+/// Pages of each memfd at the start of a program.
+pub(super) const MEMFD_PAGES: u64 = 2048;
+
 /// The most files of shared memory at a time.
 const FILES: usize = 256;
 
@@ -49,6 +55,7 @@ impl Machine {
     pub fn new(kernel: KernelConfig, soft_dirty: SoftDirty) -> Machine {
         let knobs = Choices::default().with(LruBatch::On).with(soft_dirty);
         let mut memory = MemoryBuilder::default();
+        let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));
         let rings = ["0", "1"].map(|name| Ring::new(&mut memory, name));
         let config = MachineConfig {
@@ -66,6 +73,7 @@ impl Machine {
         };
         let machine = Machine {
             kernel: Kernel::new(memory, config),
+            memfds,
             pipes,
             rings,
             open: Default::default(),
@@ -82,6 +90,11 @@ impl Machine {
         let in_pipes: u64 = self.pipes.iter().map(|pipe| pipe.references(page)).sum();
         let in_rings: u64 = self.rings.iter().map(|ring| ring.pins(page)).sum();
         in_pipes + in_rings * GUP_PIN_COUNTING_BIAS
+    }
+
+    /// The memfds, in order.
+    pub(super) fn files(&self) -> Vec<Inode> {
+        self.memfds.iter().filter_map(Memfd::file).collect()
     }
 
     /// The processes that are alive.

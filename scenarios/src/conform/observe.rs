@@ -37,7 +37,9 @@ pub struct Eye {
     frames: Vec<Known>,
     /// The frame behind each page of each process at the last look.
     before: Vec<Vec<Option<Pfn>>>,
-    /// The files of shared memory, in the order in which they were seen: `z0`, `z1`.
+    /// The memfds: `f0`, `f1`.
+    memfds: Vec<Inode>,
+    /// The files of shared anonymous memory, in the order in which they were seen: `z0`, `z1`.
     files: Vec<Inode>,
 }
 
@@ -74,7 +76,7 @@ struct Known {
 
 impl Eye {
     /// Before the first look.
-    pub fn new(setting: Setting, frames: u64) -> Eye {
+    pub fn new(setting: Setting, frames: u64, memfds: Vec<Inode>) -> Eye {
         let pages = vec![None; setting.pages as usize];
         Eye {
             setting,
@@ -82,6 +84,7 @@ impl Eye {
             next: 1,
             frames: vec![Known::default(); frames as usize],
             before: vec![pages; usize::from(PROCESSES)],
+            memfds,
             files: Vec::new(),
         }
     }
@@ -149,6 +152,9 @@ impl Eye {
     /// The backing of a mapping: `a` for anonymous memory, otherwise a name for the file.
     fn backing(&mut self, file: Option<Inode>) -> String {
         let Some(file) = file else { return "a".to_owned() };
+        if let Some(nth) = self.memfds.iter().position(|memfd| *memfd == file) {
+            return format!("f{nth}");
+        }
         let nth = self.files.iter().position(|known| *known == file).unwrap_or_else(|| {
             self.files.push(file);
             self.files.len() - 1

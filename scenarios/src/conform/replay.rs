@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use sim_core::{CpuId, Executor, Outcome, TaskId};
 use sim_mm::bare::reload_cr3;
-use sim_mm::{Cpu, Kernel, Page, lru_add_drain, mark_page_accessed, start_task_in};
+use sim_mm::{Cpu, Kernel, Page, lru_add_drain, mark_page_accessed, start_task_in, sys_memfd_create};
 
-use super::machine::Machine;
+use super::machine::{MEMFD_PAGES, Machine};
 use super::operation::{Actor, operation};
 use super::program::{Setting, Step};
 use super::trace::Returned;
@@ -47,6 +47,10 @@ impl<'m> Replay<'m> {
             if let Ok(mm) = kernel.new_process(CPU).await {
                 kernel.set_task_mm(TaskId(0), Some(mm));
                 machine.processes.borrow_mut().insert(0, mm);
+            }
+            for memfd in &machine.memfds {
+                // A machine on which nothing runs has room for them.
+                let _ = sys_memfd_create(Cpu::new(kernel, CPU), memfd, MEMFD_PAGES).await;
             }
         };
         replay.executor.spawn(CPU, TaskId(0), Box::pin(code));

@@ -48,7 +48,7 @@ impl Ended {
 /// Replays a program as far as it is identical.
 pub fn compare_one(machine: &Machine, program: &Program) -> Verdict {
     let mut replay = Replay::begin(machine, program.setting);
-    let mut eye = Eye::new(program.setting, FRAMES);
+    let mut eye = Eye::new(program.setting, FRAMES, machine.files());
     let mut last = None;
     for (identical, step) in program.steps[..program.compared].iter().enumerate() {
         let returned = match replay.step(step) {

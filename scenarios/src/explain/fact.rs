@@ -3,10 +3,11 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::PageFlags;
+use sim_mm::{PageFlags, SharedPage};
 use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
+use crate::json::counted;
 
 /// The counts of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,10 @@ pub(super) enum Fact {
     FlushDone { id: u64, of: PageOf },
     /// GUP handed out a page.
     Pinned { id: u64, of: PageOf, pfn: Pfn },
+    /// A page went into a file, or left it.
+    Cached { pfn: Pfn, page: SharedPage, is_in: bool },
+    /// A file has another length.
+    Resized { file: u32, pages: u64 },
     /// A kernel object came to its end.
     ObjectFreed { what: String },
     /// A plain store took away flags of a page that others had set since its value was loaded.
@@ -99,6 +104,7 @@ impl Fact {
             | Fact::Freed { pfn }
             | Fact::Dirtied { pfn, .. }
             | Fact::Touched { pfn, .. }
+            | Fact::Cached { pfn, .. }
             | Fact::Pinned { pfn, .. } => Some(*pfn),
             Fact::Filled { leaf, .. } => Some(leaf.pfn()),
             Fact::Began { table, .. } | Fact::Speculated { table, .. } => Some(*table),
@@ -194,6 +200,11 @@ impl fmt::Display for Fact {
             Fact::FlushBegun { of, .. } => write!(f, "flush of {of} begins"),
             Fact::FlushDone { of, .. } => write!(f, "flush of {of} done"),
             Fact::Pinned { of, pfn, .. } => write!(f, "pins {pfn} as {of}"),
+            Fact::Cached { pfn, page, is_in: true } => {
+                write!(f, "{pfn} is page {} of file {}", page.index, page.file)
+            }
+            Fact::Cached { pfn, page, is_in: false } => write!(f, "{pfn} leaves file {}", page.file),
+            Fact::Resized { file, pages } => write!(f, "file {file} ends behind {}", counted(*pages, "page")),
             Fact::ObjectFreed { what } => write!(f, "{what} freed"),
             Fact::FlagsLost { pfn, lost } => write!(f, "{pfn} flags stored as they were loaded, without {lost}"),
             Fact::NoMemory { what } => write!(f, "no memory for {what}"),

@@ -54,6 +54,8 @@ pub(super) struct Narrator<'a> {
     object: Option<(Loc, String)>,
     /// Whether every access of user code is told.
     of_values: bool,
+    /// Whether it is told which pages files have, and how long files are.
+    of_files: bool,
     pages: Vec<(MmId, VirtAddr)>,
     entries: Places,
     /// Flushes that concern the pages, and the page of each.
@@ -97,6 +99,7 @@ impl<'a> Narrator<'a> {
             sharing: Vec::new(),
             written: BTreeMap::new(),
             of_values: is_of_values(finding),
+            of_files: finding.oracle() == OracleId::BadPageMap,
             object: object(finding),
         };
         for entry in &trace.log {
@@ -113,7 +116,10 @@ impl<'a> Narrator<'a> {
                     narrator.pages.push((*mm, *va));
                     // If the entry leads to another frame now, the line is about that frame.
                     if narrator.leads_to_frame(*new) || !new.is_present() {
-                        let page = if let Sharing::Shared(page) = sharing { Some(*page) } else { None };
+                        let page = match sharing {
+                            Sharing::Shared(page) | Sharing::CopyOnWrite(page) => Some(*page),
+                            Sharing::Private | Sharing::Nobody => None,
+                        };
                         narrator.sharing.push((entry.step, narrator.leads_to_frame(*new), page));
                     }
                 }
@@ -287,6 +293,13 @@ impl<'a> Narrator<'a> {
                 let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;
                 Some(Fact::ObjectFreed { what: what.clone() })
             }
+            Mm::PageCached { pfn, page } if self.of_files && self.is_frame(*pfn) => {
+                Some(Fact::Cached { pfn: *pfn, page: *page, is_in: true })
+            }
+            Mm::PageUncached { pfn, page } if self.of_files && self.is_frame(*pfn) => {
+                Some(Fact::Cached { pfn: *pfn, page: *page, is_in: false })
+            }
+            Mm::FileResized { file, pages } if self.of_files => Some(Fact::Resized { file: *file, pages: *pages }),
             Mm::FrameFreed { pfn, .. } if self.is_frame(*pfn) => Some(Fact::Freed { pfn: *pfn }),
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })

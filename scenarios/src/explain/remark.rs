@@ -27,7 +27,7 @@ struct Known {
     freed: bool,
     /// The last remark.
     said: Option<String>,
-    /// Whether a remark has said that the frame is the zero page, or a page of shared memory.
+    /// Whether a remark has said that the frame is the zero page, or a page of a file.
     introduced: bool,
 }
 
@@ -74,7 +74,7 @@ impl Known {
         narrator.frame.filter(|_| is_first).map(|pfn| format!("{pfn} is the zero page"))
     }
 
-    /// Says that the frame belongs to memory which processes share, at the first line in which an entry leads to it.
+    /// Says that the frame belongs to a file, at the first line in which an entry leads to it.
     fn introduces_shared(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let leads = match &line.fact {
             Fact::Entry { level: Level::Pte, old, new, .. } => {
@@ -84,7 +84,7 @@ impl Known {
             _ => false,
         };
         let SharedPage { file, index } = narrator.shared_at(line.step).filter(|_| leads && !self.introduced)?;
-        Some(format!("{} is page {index} of shared memory {file}", narrator.frame?))
+        Some(format!("{} is page {index} of file {file}", narrator.frame?))
     }
 
     fn established(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {

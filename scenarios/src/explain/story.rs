@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::CpuId;
+use sim_mm::Miscount;
 
 use super::called::Called;
 use super::fact::{Count, Fact};
@@ -100,6 +101,10 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
             lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }
         OracleId::Check => whole_run::bad_line(lines, finding),
+        // The file has the page, whoever maps it.
+        OracleId::BadPageMap if is_of_cache(finding) => {
+            lines.iter().rposition(|line| matches!(line.fact, Fact::Cached { is_in: true, .. }))
+        }
         OracleId::BadPageMap if lines.iter().any(|line| line.step == finding.site.step) => {
             lines.iter().rposition(|line| line.step == finding.site.step)
         }
@@ -122,6 +127,11 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
         }
         _ => lines.iter().rposition(|line| line.step == last),
     }
+}
+
+/// Whether a file has a page that it must not have.
+fn is_of_cache(finding: &Finding) -> bool {
+    matches!(finding.violation, Violation::BadPageMap { what: Miscount::CachedBehindEnd { .. } })
 }
 
 /// Whether a line takes a reference, and its CPU neither hands the reference out nor gives one up afterwards.

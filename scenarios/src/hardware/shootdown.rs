@@ -109,7 +109,7 @@ const SPARE_FRAMES: u64 = 64;
 const ENDLESS: u64 = 100_000_000;
 
 /// A call of `mmap()` for so many pages that can be read and written.
-fn room(pages: u64) -> Mmap {
+fn room(pages: u64) -> Mmap<'static> {
     Mmap { pages, prot: Prot::READ_WRITE, ..Mmap::default() }
 }
 

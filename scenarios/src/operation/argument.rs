@@ -21,6 +21,8 @@ pub(crate) enum Noun {
     Ring,
     /// A driver with memory of its own.
     Driver,
+    /// A file in memory.
+    File,
     /// A value that was read, for checks.
     Value,
 }
@@ -135,6 +137,7 @@ macro_rules! names {
     (@title Uses, Pipe) => { "the name of a pipe" };
     (@title Uses, Process) => { "the name of a process" };
     (@title Uses, Ring) => { "the name of a ring" };
+    (@title Uses, File) => { "the name of a file" };
     (@title Uses, Driver) => { "the name of a driver" };
 }
 
@@ -157,6 +160,10 @@ names! {
     MappedDriver like Name => Defines(Driver), as "driver";
     /// A driver whose memory some operation maps.
     OldDriver like Text => Uses(Driver), as "driver";
+    /// The name of a file that the operation makes.
+    NewFile like Name => Defines(File), as "file";
+    /// A file that some operation makes.
+    OldFile like Text => Uses(File), as "file";
     /// The name of a pipe that the operation fills.
     FilledPipe like Name => Defines(Pipe), as "pipe";
     /// A pipe that some operation fills.
@@ -233,6 +240,8 @@ macro_rules! numbers {
 numbers! {
     /// A protection key.
     Key to 15;
+    /// A page of a file, counted from 0, or how many there are.
+    FilePage to 1_048_576;
     /// One of the pages that the kernel can map for itself, counted from 0. There are as many as a page table has entries.
     KernelPage to 511;
 }

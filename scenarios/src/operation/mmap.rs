@@ -1,17 +1,17 @@
-//! `mmap`: anonymous memory, private or shared.
+//! `mmap`: anonymous memory or a file, private or shared.
 
 use std::fmt;
 
 use sim_mm::{MapFlags, Prot, sys_mmap};
 
-use super::argument::{Argument, FixedAddress, NewMapping, RangePages};
+use super::argument::{Argument, FilePage, FixedAddress, NewMapping, OldFile, RangePages};
 use super::flags::{flags_text, not_both};
 use super::{Operation, Running, operation, pages_text};
 use crate::json::{Fields, List, Named, name_of};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Maps anonymous memory: `mmap()`.
+    /// Maps anonymous memory or a file: `mmap()`.
     "mmap" Mmap {
         /// The name of the mapping in other operations.
         required "as" name: NewMapping,
@@ -19,11 +19,15 @@ operation! {
         required "pages" pages: RangePages,
         /// The accesses that it allows; `rw` if not given.
         or (Prot::READ_WRITE) "prot" prot: Prot,
-        /// Its flags. It is private unless `shared` is given. It is always anonymous, with and without the flag.
+        /// Its flags. It is private unless `shared` is given. It is anonymous if it has no `file`, with and without the flag.
         or (Vec::new()) "flags" flags: List<Flag>,
         /// Its place. If this is not given, the kernel chooses one. If another mapping is there already, the operation fails with
         /// `EEXIST`. With the flag `fixed`, the new mapping takes the place of the other.
         optional "at" at: FixedAddress,
+        /// The file that is mapped; none if not given.
+        optional "file" file: OldFile,
+        /// The page of the file with which the mapping begins; 0 if not given.
+        or (0) "offset" offset: FilePage,
     }
     where flags_fit
 }
@@ -64,7 +68,7 @@ impl Named for Flag {
         (Flag::NoReserve, "noreserve"),
         (Flag::GrowsDown, "growsdown"),
     ];
-    const LATER: &'static [&'static str] = &["file", "hugetlb", "stack", "droppable"];
+    const LATER: &'static [&'static str] = &["hugetlb", "stack", "droppable"];
 }
 
 impl Argument for Flag {}
@@ -94,6 +98,10 @@ fn flags_fit(fields: &Fields<'_>, mmap: &Mmap) -> Option<()> {
             return None;
         }
     }
+    if mmap.file.is_some() && mmap.flags.contains(&Flag::Anonymous) {
+        fields.get("file")?.error(format!("a file is not `{}`", name_of(Flag::Anonymous)));
+        return None;
+    }
     Some(())
 }
 
@@ -110,6 +118,9 @@ impl fmt::Display for Mmap {
         let usual = [Flag::Private, Flag::Anonymous];
         let flags = self.flags.iter().copied().filter(|flag| !usual.contains(flag));
         write!(f, "mmap {} {}{} as {}", pages_text(self.pages), name_of(self.prot), flags_text(flags), self.name)?;
+        if let Some(file) = &self.file {
+            write!(f, " of {file} from page {}", self.offset)?;
+        }
         self.at.map_or(Ok(()), |at| write!(f, " at {at}"))
     }
 }
@@ -127,8 +138,14 @@ impl Operation for Mmap {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let request =
-                sim_mm::Mmap { addr: self.at, pages: self.pages, prot: self.prot, flags: self.map_flags() };
+            let request = sim_mm::Mmap {
+                addr: self.at,
+                pages: self.pages,
+                prot: self.prot,
+                flags: self.map_flags(),
+                file: self.file.as_ref().map(|file| task.file(file)),
+                pgoff: self.offset,
+            };
             let start = sys_mmap(task.cpu, request).await?;
             task.map(&self.name, start, self.pages);
             Ok(0)

@@ -65,6 +65,7 @@ operations! {
     pipe: Vmsplice, PipeRead;
     remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
     brk: Brk;
+    file: MemfdCreate, Close, Ftruncate, PunchHole, Pread, Pwrite;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
     oom_reap: OomReap;

@@ -1,8 +1,9 @@
 //! `bad-page-map`: the mappings, the page tables and the entries of an address space contradict each other.
 //!
 //! At rest each live root is walked. An entry that maps a page where no mapping is, or that allows a write which its
-//! mapping does not, is what the kernel calls a bad page map when it meets one. An entry of a shared mapping must map the
-//! page that the shared memory has at that place. Two entries must not lead to one table. Mappings must be in order, and
+//! mapping does not, is what the kernel calls a bad page map when it meets one. An entry of a mapping of a file must map the
+//! page that the file has at that place, or a copy if the mapping is private. No file has, and no entry maps, a page behind the end of the
+//! file. Two entries must not lead to one table. Mappings must be in order, and
 //! must not overlap.
 
 use sim_mm::{Kernel, Miscount, Reach};
@@ -14,7 +15,9 @@ use super::{Finding, Site, Violation};
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &mut Reach, site: &Site) -> Option<Finding> {
     let what = reach.walk(kernel).err()?;
     let changed = match what {
-        Miscount::Stray { mm, va } | Miscount::OtherPage { mm, va, .. } => ghost.changed(mm, va.vpn()).cloned(),
+        Miscount::Stray { mm, va }
+        | Miscount::OtherPage { mm, va, .. }
+        | Miscount::MappedBehindEnd { mm, va, .. } => ghost.changed(mm, va.vpn()).cloned(),
         _ => None,
     };
     Some(Finding {

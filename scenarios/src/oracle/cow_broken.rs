@@ -1,9 +1,10 @@
 //! `cow-broken`: a write becomes visible through private memory of another address space, or it changes the zero
-//! page.
+//! page, or a page of a file though the memory is private.
 //!
 //! The oracle judges each write at the moment at which it happens: another address space maps the frame then.
-//! While a fork is under way, the parent's threads may still write what the child sees. A page of a shared object
-//! belongs to no process alone, so a write to it is never judged.
+//! While a fork is under way, the parent's threads may still write what the child sees. A page of a file belongs to no process
+//! alone, and whoever has a shared mapping of it may write to it. A write through a private mapping must never change it: the
+//! oracle judges a write to a page that was behind its address, and never by a shared mapping.
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};
@@ -18,7 +19,9 @@ pub(super) fn wrote(ghost: Seen<'_>, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Si
         return Some(Finding { violation, site: site.clone(), other: None });
     }
     if ghost.shared(pfn).is_some() {
-        return None;
+        let violation = Violation::FilePageWritten { mm, va, pfn };
+        let finding = Finding { violation, site: site.clone(), other: None };
+        return ghost.is_only_lent(pfn, (mm, va.vpn())).then_some(finding);
     }
     let &(other, at) =
         ghost.mappings(pfn).iter().find(|(other, _)| *other != mm && !ghost.is_forking(mm, *other))?;

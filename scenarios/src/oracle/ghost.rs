@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sim_core::{Core, Loc};
-use sim_mm::{FrameUse, MemMap, MmId, SharedPage, is_pte_present};
+use sim_mm::{FrameUse, MemMap, MmId, SharedPage, Sharing, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::Site;
@@ -49,6 +49,8 @@ struct Frame {
     mappings: Vec<(MmId, Vpn)>,
     /// The pages that it was ever behind since it was last allocated.
     homes: Vec<(MmId, Vpn)>,
+    /// Those of them at which it was as a page of a file, and whether a shared mapping showed it there: then a write is meant for all.
+    shown: Vec<((MmId, Vpn), bool)>,
     /// Who last made an entry lead to it, for each address space that did.
     mapped_by: Vec<(MmId, Site)>,
     readers: Readers,
@@ -236,6 +238,12 @@ impl<'a> Seen<'a> {
     /// The pages that a frame was ever behind since it was allocated.
     pub(super) fn homes(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.homes.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether a frame was behind a page as a page of a file, and only ever by private mappings.
+    pub(super) fn is_only_lent(self, pfn: Pfn, page: (MmId, Vpn)) -> bool {
+        let shown = self.frame(pfn, OfFrame::Mappings).map(|frame| frame.shown.as_slice()).unwrap_or_default();
+        shown.contains(&(page, false)) && !shown.contains(&(page, true))
     }
 
     /// Whether a frame belongs to a file.
@@ -528,6 +536,7 @@ impl Ghost {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Mappings, was_mapped) {
             frame.mappings.clear();
             frame.homes.clear();
+            frame.shown.clear();
             frame.shared = None;
         }
         if let Some(frame) = self.frame(core, pfn, OfFrame::MappedBy, |frame| !frame.mapped_by.is_empty()) {
@@ -590,8 +599,20 @@ impl Ghost {
         }
     }
 
-    pub(super) fn pte_changed(&mut self, core: &Core, mm: MmId, va: VirtAddr, old: Entry, new: Entry, site: Site) {
+    pub(super) fn pte_changed(
+        &mut self,
+        core: &Core,
+        (mm, va): (MmId, VirtAddr),
+        (old, new): (Entry, Entry),
+        sharing: Sharing,
+        site: Site,
+    ) {
         let vpn = va.vpn();
+        let shown = match sharing {
+            Sharing::Shared(_) => Some(((mm, vpn), true)),
+            Sharing::CopyOnWrite(_) => Some(((mm, vpn), false)),
+            Sharing::Private | Sharing::Nobody => None,
+        };
         // The kernel counts the pages that it has mapped, whether the hardware may use the entry or not.
         let (was_there, is_there) = (is_pte_present(old), is_pte_present(new));
         let stays = was_there && is_there && old.pfn() == new.pfn();
@@ -607,13 +628,19 @@ impl Ghost {
             self.share_with_child(core, mm, new.pfn());
             if !stays {
                 let special = new.has(Entry::SPECIAL);
-                let is_new = |frame: &Frame| !special || !frame.homes.contains(&(mm, vpn));
+                let is_known = |frame: &Frame| {
+                    frame.homes.contains(&(mm, vpn)) && shown.is_none_or(|shown| frame.shown.contains(&shown))
+                };
+                let is_new = |frame: &Frame| !special || !is_known(frame);
                 if let Some(frame) = self.frame(core, new.pfn(), OfFrame::Mappings, is_new) {
                     if !special {
                         frame.mappings.push((mm, vpn));
                     }
                     if !frame.homes.contains(&(mm, vpn)) {
                         frame.homes.push((mm, vpn));
+                    }
+                    if let Some(shown) = shown.filter(|shown| !frame.shown.contains(shown)) {
+                        frame.shown.push(shown);
                     }
                 }
             }

@@ -26,6 +26,8 @@ pub enum Violation {
     ZeroPageWritten { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `cow-broken`: a write for `mm` changed a private page of `other`.
     PrivatePageWritten { mm: MmId, va: VirtAddr, pfn: Pfn, other: MmId, at: VirtAddr },
+    /// `cow-broken`: a write for `mm` through private memory changed a page of a file.
+    FilePageWritten { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `leak`: `mm` read bytes that it must not read. `owner` wrote them, if anybody maps the frame.
     ForeignRead { mm: MmId, va: VirtAddr, pfn: Pfn, value: u64, owner: Option<MmId> },
     /// `object-use-after-free`: this word of a kernel object was used after the object's end.
@@ -172,7 +174,9 @@ impl Violation {
             Violation::NoSuchTable { .. } => OracleId::PageTableUseAfterFree,
             Violation::StaleTranslation { .. } => OracleId::StaleTlb,
             Violation::OldValueRead { .. } => OracleId::Incoherent,
-            Violation::ZeroPageWritten { .. } | Violation::PrivatePageWritten { .. } => OracleId::CowBroken,
+            Violation::ZeroPageWritten { .. }
+            | Violation::PrivatePageWritten { .. }
+            | Violation::FilePageWritten { .. } => OracleId::CowBroken,
             Violation::ForeignRead { .. } => OracleId::Leak,
             Violation::ObjectUsed { .. } => OracleId::ObjectUseAfterFree,
             Violation::KernelStops { .. } => OracleId::KernelBug,
@@ -213,6 +217,7 @@ impl Violation {
             | Violation::OldValueRead { pfn, .. }
             | Violation::ZeroPageWritten { pfn, .. }
             | Violation::PrivatePageWritten { pfn, .. }
+            | Violation::FilePageWritten { pfn, .. }
             | Violation::ForeignRead { pfn, .. }
             | Violation::FlagLost { pfn, .. }
             | Violation::PinPutTwice { pfn, .. }
@@ -232,7 +237,14 @@ impl Violation {
             | Violation::WriteUnseen { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
             Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
-            Violation::BadPageMap { what: Miscount::OtherPage { page, .. } } => Some(page.0),
+            Violation::BadPageMap {
+                what:
+                    Miscount::OtherPage { page, .. }
+                    | Miscount::MappedBehindEnd { page, .. }
+                    | Miscount::CachedBehindEnd { page, .. }
+                    | Miscount::OtherFile { page, .. }
+                    | Miscount::Locked { page },
+            } => Some(page.0),
             Violation::ObjectUsed { .. }
             | Violation::KernelStops { .. }
             | Violation::BadPageMap { .. }
@@ -256,6 +268,7 @@ impl Violation {
             | Violation::OldValueRead { mm, va, .. }
             | Violation::ZeroPageWritten { mm, va, .. }
             | Violation::PrivatePageWritten { mm, va, .. }
+            | Violation::FilePageWritten { mm, va, .. }
             | Violation::ForeignRead { mm, va, .. }
             | Violation::PinPutTwice { mm, va, .. }
             | Violation::PinUsedAfterPut { mm, va, .. }
@@ -263,9 +276,12 @@ impl Violation {
             | Violation::FreedUnderMapping { mm, va, .. }
             | Violation::WriteLost { mm, va, .. }
             | Violation::WriteUnseen { mm, va, .. }
-            | Violation::BadPageMap { what: Miscount::Stray { mm, va } | Miscount::OtherPage { mm, va, .. } } => {
-                Some((mm, va))
-            }
+            | Violation::BadPageMap {
+                what:
+                    Miscount::Stray { mm, va }
+                    | Miscount::OtherPage { mm, va, .. }
+                    | Miscount::MappedBehindEnd { mm, va, .. },
+            } => Some((mm, va)),
             Violation::DirtyLost { page, .. } => page,
             _ => None,
         }
@@ -349,6 +365,11 @@ impl Violation {
                 names.mm(*other),
                 names.page(*other, *at)
             ),
+            Violation::FilePageWritten { mm, va, pfn } => format!(
+                "a write for {} at {} changed {pfn}, a page of a file that is mapped there as private memory",
+                names.mm(*mm),
+                names.page(*mm, *va)
+            ),
             Violation::ForeignRead { mm, pfn, value, owner, .. } => {
                 let whose = owner.map_or_else(|| "somebody else".to_owned(), |owner| names.mm(owner));
                 format!("{} read {value} from {pfn}, which {whose} wrote for itself alone", names.mm(*mm))
@@ -406,9 +427,11 @@ impl Violation {
             }
             Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
-                format!(
-                    "at rest {mm} has an entry at {at} that maps {page}, which its shared memory does not have there"
-                )
+                format!("at rest {mm} has an entry at {at} that maps {page}, which its file does not have there")
+            }
+            Violation::BadPageMap { what: Miscount::MappedBehindEnd { mm, va, page } } => {
+                let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
+                format!("at rest {mm} maps {page} at {at}, which is behind the end of the file")
             }
             Violation::BadPageMap { what: Miscount::Disorder { mm } } => {
                 format!("at rest the list of mappings of {} is out of order", names.mm(*mm))

@@ -255,14 +255,14 @@ impl sim_mm::Observer for Watch {
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
-            Mm::PteChanged { mm, va, old, new, .. } => {
+            Mm::PteChanged { mm, va, old, new, sharing, .. } => {
                 if is_pte_present(new) && new.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site.clone());
                 }
                 if is_pte_present(new) && new.pfn() != old.pfn() {
                     self.report(cpu.core, lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site));
                 }
-                ghost.pte_changed(core, mm, va, old, new, site);
+                ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
             }
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
@@ -310,6 +310,8 @@ impl sim_mm::Observer for Watch {
             | Mm::MapcountChanged { .. }
             | Mm::PinMoved { .. }
             | Mm::MmReplaced { .. }
+            | Mm::PageUncached { .. }
+            | Mm::FileResized { .. }
             | Mm::MmExited { .. } => {}
         }
     }

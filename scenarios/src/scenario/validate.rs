@@ -26,6 +26,7 @@ pub(super) fn validate(scenario: &Scenario, notes: &Notes) {
     lent_memory(scenario, notes);
     shared(&sequences, Noun::Pipe, "pipe", notes);
     shared(&sequences, Noun::Ring, "ring", notes);
+    shared(&sequences, Noun::File, "file", notes);
     shared(&sequences, Noun::Driver, "driver", notes);
     other_processes(scenario, &sequences, &parents, notes);
     checks(scenario, &sequences, notes);
@@ -164,7 +165,7 @@ fn lent_memory(scenario: &Scenario, notes: &Notes) {
     }
 }
 
-/// A pipe or a ring is there for all threads, if any operation fills it.
+/// A pipe, a ring or a file is there for all threads, if any operation fills or makes it.
 fn shared(sequences: &[Sequence<'_>], noun: Noun, kind: &str, notes: &Notes) {
     let statements = || sequences.iter().flat_map(|sequence| sequence.statements);
     let filled: Vec<&str> = statements().filter_map(|statement| Some(statement.defines(noun)?.1)).collect();

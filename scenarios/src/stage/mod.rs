@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use sim_core::{Loc, MemoryBuilder, TaskId};
 use sim_gup::callers::{Pipe, Ring};
-use sim_mm::{Driver, Errno, Kernel, MachineConfig, MmId};
+use sim_mm::{Driver, Errno, Kernel, MachineConfig, Memfd, MmId};
 use sim_mmu::{Pfn, VirtAddr};
 
 use names::Names;
@@ -42,6 +42,8 @@ pub(crate) struct Cast {
     pub(crate) pipes: Vec<String>,
     /// Names of the rings.
     pub(crate) rings: Vec<String>,
+    /// Names of the files.
+    pub(crate) files: Vec<String>,
     /// Names of the drivers.
     pub(crate) drivers: Vec<String>,
 }
@@ -53,6 +55,7 @@ pub(crate) struct Stage {
     cast: Cast,
     pipes: Vec<Pipe>,
     rings: Vec<Ring>,
+    files: Vec<Memfd>,
     drivers: Vec<Driver>,
     /// For each process, a word that says whether it exists.
     born: Loc,
@@ -73,6 +76,7 @@ impl Stage {
         let mut memory = MemoryBuilder::default();
         let pipes = cast.pipes.iter().map(|name| Pipe::new(&mut memory, name)).collect();
         let rings = cast.rings.iter().map(|name| Ring::new(&mut memory, name)).collect();
+        let files = cast.files.iter().map(|name| Memfd::new(&mut memory, name)).collect();
         let drivers = cast.drivers.iter().map(|name| Driver::new(&mut memory, name)).collect();
         let born = memory.words("process.born", cast.processes.len());
         let ended = memory.words("thread.ended", cast.threads.len());
@@ -86,6 +90,7 @@ impl Stage {
             cast,
             pipes,
             rings,
+            files,
             drivers,
             born,
             ended,

@@ -6,7 +6,7 @@ use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
 use sim_gup::callers::{Pipe, Ring};
 use sim_mm::{
-    Cpu, Driver, Errno, MmId, MmStruct, do_exit, get_signal, mm_access, sleep_until_killed, start_task_in,
+    Cpu, Driver, Errno, Memfd, MmId, MmStruct, do_exit, get_signal, mm_access, sleep_until_killed, start_task_in,
 };
 use sim_mmu::VirtAddr;
 
@@ -225,6 +225,12 @@ impl<'m> Task<'m> {
     pub(crate) fn pipe(self, name: &str) -> &'m Pipe {
         let index = self.stage.cast.pipes.iter().position(|pipe| pipe == name);
         &self.stage.pipes[index.expect("the loader checked the names of pipes")]
+    }
+
+    /// The file of a name.
+    pub(crate) fn file(self, name: &str) -> &'m Memfd {
+        let index = self.stage.cast.files.iter().position(|file| file == name);
+        &self.stage.files[index.expect("the loader checked the names of files")]
     }
 
     /// The driver of a name.

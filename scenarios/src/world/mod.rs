@@ -436,7 +436,8 @@ fn cast(scenario: &Scenario) -> Cast {
         }
         all
     };
-    let (pipes, rings, drivers) = (all(Noun::Pipe), all(Noun::Ring), all(Noun::Driver));
+    let (pipes, rings) = (all(Noun::Pipe), all(Noun::Ring));
+    let (files, drivers) = (all(Noun::File), all(Noun::Driver));
     let process = |name: &str| processes.iter().position(|process| process == name);
     let threads = scenario.threads.iter().map(|thread| process(&thread.process));
     let threads = threads.map(|process| process.expect("the loader checked the names of processes")).collect();
@@ -444,5 +445,5 @@ fn cast(scenario: &Scenario) -> Cast {
     let after = scenario.threads.iter().map(|of| of.after.as_ref().and_then(thread)).collect();
     let given = scenario.processes.len();
     let execs = scenario.statements().any(Statement::replaces_mm);
-    Cast { processes, given, execs, threads, after, pipes, rings, drivers }
+    Cast { processes, given, execs, threads, after, pipes, rings, files, drivers }
 }

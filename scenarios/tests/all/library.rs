@@ -102,6 +102,26 @@ fn dirty_bit_of_a_file() {
 }
 
 #[test]
+fn dirty_cow() {
+    check("dirty-cow");
+}
+
+#[test]
+fn hole_vs_fault() {
+    check("hole-vs-fault");
+}
+
+#[test]
+fn truncate_vs_cow() {
+    check("truncate-vs-cow");
+}
+
+#[test]
+fn truncate_vs_hole() {
+    check("truncate-vs-hole");
+}
+
+#[test]
 fn spec_ref_vs_reuse() {
     check("spec-ref-vs-reuse");
 }

@@ -115,7 +115,8 @@ async fn madvise_vma_behavior<'m>(
             Ok(())
         }
         Advice::Free => madvise_free_single_vma(cpu, mm, vma, start, end).await,
-        Advice::Remove => madvise_remove(cpu, vma, start, end).await,
+        // In a box of its own, since few advices change files.
+        Advice::Remove => Box::pin(madvise_remove(cpu, vma, start, end)).await,
         Advice::PageOut => {
             madvise_pageout(cpu, mm, vma, start, end).await;
             Ok(())

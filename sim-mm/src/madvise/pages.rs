@@ -6,6 +6,7 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::inode::get_file;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -15,8 +16,9 @@ use crate::pagewalk::walk_page_range;
 use crate::pgtable::ptep_get_and_clear;
 use crate::rmap::page_is_anon;
 use crate::settings::MadvRemove;
-use crate::shmem::{get_file, shmem_undo_range};
+use crate::shmem::shmem_put;
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
+use crate::truncate::shmem_punch_hole;
 use crate::vm_flags::VmFlags;
 
 /// `madvise_free_single_vma()`: pages that are not written again may be dropped. Nothing is ever short of memory here, so
@@ -85,13 +87,10 @@ pub(super) async fn madvise_remove<'m>(
         return Err(Errno::Eacces);
     }
     let (from, to) = (vma.index_of(cpu, start), vma.index_of(cpu, end));
-    // shmem_fallocate(). The file is held: the mapping may go while it is worked on.
+    // The file is held: the mapping may go while it is worked on.
     get_file(cpu, file);
-    crate::memory::unmap_mapping_range(cpu, file, from, to).await;
-    shmem_undo_range(cpu, file, from, to).await;
-    // truncate_cleanup_page(): who faulted in between has mapped what is not the file's any more.
-    crate::memory::unmap_mapping_range(cpu, file, from, to).await;
-    crate::shmem::shmem_put(cpu, file).await;
+    shmem_punch_hole(cpu, file, from, to).await;
+    shmem_put(cpu, file).await;
     Ok(())
 }
 

@@ -4,11 +4,10 @@ use sim_mmu::Entry;
 
 use super::tables::pte_alloc;
 use super::userfault::{Reason, handle_userfault};
-use super::vm_fault::vmf_anon_prepare;
-use super::vm_fault::{Fault, VmFault, VmFaultError};
+use super::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::check;
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page};
+use crate::mm_types::Page;
 use crate::page::{put_page, set_flags_unlocked};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::page_flags::PageFlags;
@@ -22,12 +21,6 @@ use crate::vm_flags::VmFlags;
 async fn set_up<'m>(cpu: Cpu<'m>, page: Page, vmf: Fault<'m>) {
     page_add_new_anon_rmap(cpu, page, vmf.vma, vmf.address).await;
     folio_add_lru_vma(cpu, page, vmf.vma).await;
-}
-
-/// `check_stable_address_space()`, since v4.14 (`6b31d5955cb2`): under the PTE lock, so that a reaper that comes later clears the
-/// entry.
-fn check_stable_address_space(cpu: Cpu<'_>, mm: &MmStruct) -> Result<(), VmFaultError> {
-    if cpu.this_cpu_read(mm.unstable()) { Err(VmFaultError::Sigbus) } else { Ok(()) }
 }
 
 /// `do_anonymous_page()`. Reading maps the zero page.

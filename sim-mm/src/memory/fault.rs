@@ -4,8 +4,8 @@ use sim_core::BoxFuture;
 use sim_mmu::{Entry, VirtAddr};
 
 use super::anonymous::do_anonymous_page;
+use super::file::do_fault;
 use super::numa::do_numa_page;
-use super::shared::do_fault;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
 use super::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
 use super::wp::do_wp_page;

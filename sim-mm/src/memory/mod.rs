@@ -2,9 +2,10 @@
 
 mod anonymous;
 mod copy;
+mod dirty;
 mod fault;
+mod file;
 mod numa;
-mod shared;
 mod tables;
 mod userfault;
 mod vm_fault;
@@ -17,4 +18,4 @@ pub(crate) use numa::{can_change_pte_writable, saves_write};
 pub(crate) use tables::{find_pmd, free_pgtables, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub(crate) use wp::maybe_mkwrite;
-pub(crate) use zap::{Markers, unmap_mapping_range, unmap_page_range, unmap_vmas, zap_page_range};
+pub(crate) use zap::{Zap, unmap_mapping_range, unmap_page_range, unmap_vmas, zap_page_range};

@@ -114,17 +114,23 @@ pub(super) struct Fault<'m> {
 /// `mmap_lock`.
 pub(super) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<bool, Errno> {
     let by_vma_lock = vmf.flags.contains(FaultFlags::VMA_LOCK);
-    // Before v6.10 a fault that holds the mapping alone has found an anon_vma there.
-    let may_be_missing = matches!(cpu.setting(), VmaLock::All | VmaLock::Refcount);
-    let _mmap_lock = if by_vma_lock && may_be_missing && vmf.vma.anon_vma(cpu).is_none() {
-        match cpu.down_read_trylock(vmf.mm.mmap_lock).await {
+    let missing = by_vma_lock && vmf.vma.anon_vma(cpu).is_none();
+    let _mmap_lock = match cpu.setting::<VmaLock>() {
+        VmaLock::All | VmaLock::Refcount if missing => match cpu.down_read_trylock(vmf.mm.mmap_lock).await {
             None => return Ok(false),
             held => held,
-        }
-    } else {
-        None
+        },
+        // Before v6.10 a fault that holds the mapping alone has found an anon_vma there, unless it is a mapping of a file.
+        VmaLock::Files if missing => return Ok(false),
+        _ => None,
     };
     anon_vma_prepare(cpu, vmf.mm, vmf.vma).await.map(|()| true)
+}
+
+/// `check_stable_address_space()`, since v4.14 (`6b31d5955cb2`): under the PTE lock, so that a reaper that comes later clears the
+/// entry.
+pub(super) fn check_stable_address_space(cpu: Cpu<'_>, mm: &MmStruct) -> Result<(), VmFaultError> {
+    if cpu.this_cpu_read(mm.unstable()) { Err(VmFaultError::Sigbus) } else { Ok(()) }
 }
 
 /// A PTE under its lock.

@@ -3,6 +3,7 @@
 use sim_core::Routine;
 use sim_mmu::{Entry, VirtAddr};
 
+use super::dirty::fault_dirty_shared_page;
 use super::userfault::{Reason, handle_userfault};
 use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::arch::tlb::flush_tlb_page;
@@ -47,11 +48,14 @@ pub(super) async fn do_wp_page<'m>(
     }
     let page = Page(orig.pfn());
     if vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
-        // wp_page_shared(): the file's own page.
-        if vmf.is_write() {
-            wp_page_reuse(cpu, vmf, &locked).await;
-        }
-        return Ok(VmFault { write: true, ..VmFault::default() });
+        return Ok(wp_page_shared(cpu, vmf, locked, page).await);
+    }
+    if !page_is_anon(cpu, page) {
+        // The file's page, which stays as it is.
+        get_page(cpu, page).await;
+        let ptep = locked.ptep;
+        drop(locked);
+        return wp_page_copy(cpu, vmf, ptep, orig, Some(page)).await;
     }
     cpu.consulted(COW_REUSE_COUNTS);
     let mut locked = locked;
@@ -66,7 +70,7 @@ pub(super) async fn do_wp_page<'m>(
         CowReuse::Refcount => reuse_by_refcount(cpu, page).await,
         CowReuse::Exclusive => reuse_by_exclusive(cpu, page).await,
     };
-    if reuse && page_is_anon(cpu, page) {
+    if reuse {
         if vmf.flags.contains(FaultFlags::UNSHARE) {
             return Ok(VmFault::default());
         }
@@ -77,6 +81,21 @@ pub(super) async fn do_wp_page<'m>(
     let ptep = locked.ptep;
     drop(locked);
     wp_page_copy(cpu, vmf, ptep, orig, Some(page)).await
+}
+
+/// `wp_page_shared()`: the file's own page becomes writable, and is dirty from now on.
+async fn wp_page_shared<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: Locked<'m>, page: Page) -> VmFault {
+    let done = VmFault { write: true, ..VmFault::default() };
+    if !vmf.is_write() {
+        return done;
+    }
+    get_page(cpu, page).await;
+    wp_page_reuse(cpu, vmf, &locked).await;
+    drop(locked);
+    lock_page(cpu, page).await;
+    let lock = fault_dirty_shared_page(cpu, vmf, page).await;
+    put_page(cpu, page).await;
+    VmFault { lock, ..done }
 }
 
 /// Locks the page, for which the PTE lock is let go of if somebody else has it locked: nobody sleeps with a spin lock. `None` if

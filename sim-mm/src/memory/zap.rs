@@ -9,34 +9,41 @@ use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
-use crate::pgtable::{P4d, Pmd, Pud, ptep_get_and_clear};
+use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
 use crate::rmap::{page_is_anon, page_remove_rmap};
 use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_SET_PAGE_DIRTY};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 
-/// What becomes of entries that only mark their pages: `ZAP_FLAG_DROP_MARKER`.
+/// What is to go of a range: `struct zap_details`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Markers {
-    /// They stay: the mapping does.
-    Keep,
-    /// They go with the mapping.
-    Drop,
+pub(crate) enum Zap {
+    /// All pages. Entries that only mark a page stay.
+    Pages,
+    /// All pages and all marks, for the mapping goes as well: `ZAP_FLAG_DROP_MARKER`.
+    Everything,
+    /// The pages of the file. What private mappings have copied stays: `!even_cows`.
+    FilePages,
 }
 
 /// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
 /// returns. The page tables stay.
 pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
+    zap_page_range_single(cpu, mm, start, end, Zap::Pages).await;
+}
+
+/// `zap_page_range_single()`.
+async fn zap_page_range_single<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr, zap: Zap) {
     let _routine = cpu.enter("zap_page_range");
     drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-    unmap_page_range(cpu, &mut tlb, start, end, Markers::Keep).await;
+    unmap_page_range(cpu, &mut tlb, start, end, zap).await;
     tlb.finish(cpu).await;
 }
 
 /// `unmap_mapping_range()`: no mapping of the file maps its pages `from` up to `to` when this returns. Who faults them in
-/// again meanwhile finds what the file has.
-pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64, to: u64) {
+/// again meanwhile finds what the file has. With [`Zap::Pages`] what private mappings have copied goes too (`even_cows`).
+pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64, to: u64, zap: Zap) {
     let _routine = cpu.enter("unmap_mapping_range");
     let kernel: &'m Kernel = cpu.kernel;
     let _i_mmap = cpu.down_read(kernel.shmem.i_mmap_rwsem(file)).await;
@@ -47,7 +54,7 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
         let (from, to) = (from.max(first), to.min(first + pages));
         if from < to {
             let (start, end) = (start.plus_pages(from - first), start.plus_pages(to - first));
-            zap_page_range(cpu, kernel.mm(mm), start, end).await;
+            zap_page_range_single(cpu, kernel.mm(mm), start, end, zap).await;
         }
     }
 }
@@ -55,7 +62,7 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
 /// `unmap_vmas()`.
 pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
     for vma in vmas {
-        unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu), Markers::Drop).await;
+        unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu), Zap::Everything).await;
         // tlb_end_vma(): no reference keeps the frames. Their driver frees them as soon as it finds no mapping of them, so
         // translations must be gone before the mapping is.
         if vma.flags(cpu).contains(VmFlags::PFNMAP) && cpu.has(GATHER_FLUSH_PFNMAP) {
@@ -70,13 +77,13 @@ pub(crate) async fn unmap_page_range<'m>(
     tlb: &mut MmuGather<'m>,
     start: VirtAddr,
     end: VirtAddr,
-    markers: Markers,
+    zap: Zap,
 ) {
     let p4dp = p4d_offset(cpu, tlb.mm, start);
     for (p4dp, addr, next) in entries(cpu.mmu.geometry, p4dp, start, end) {
         let p4d = cpu.read_once(p4dp).await;
         if !p4d.none() {
-            zap_pud_range(cpu, tlb, p4d, addr, next, markers).await;
+            zap_pud_range(cpu, tlb, p4d, addr, next, zap).await;
         }
     }
 }
@@ -88,13 +95,13 @@ async fn zap_pud_range<'m>(
     p4d: P4d,
     start: VirtAddr,
     end: VirtAddr,
-    markers: Markers,
+    zap: Zap,
 ) {
     let geometry = cpu.mmu.geometry;
     for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, start), start, end) {
         let pud = cpu.read_once(pudp).await;
         if !pud.none() {
-            zap_pmd_range(cpu, tlb, pud, addr, next, markers).await;
+            zap_pmd_range(cpu, tlb, pud, addr, next, zap).await;
         }
     }
 }
@@ -106,15 +113,21 @@ async fn zap_pmd_range<'m>(
     pud: Pud,
     start: VirtAddr,
     end: VirtAddr,
-    markers: Markers,
+    zap: Zap,
 ) {
     let geometry = cpu.mmu.geometry;
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.none() {
-            zap_pte_range(cpu, tlb, pmd, addr, next, markers).await;
+            zap_pte_range(cpu, tlb, pmd, addr, next, zap).await;
         }
     }
+}
+
+/// `zap_skip_check_mapping()`: whether a private mapping has copied the page.
+fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
+    let has_page = !pte.entry.has(Entry::SPECIAL);
+    has_page && page_is_anon(cpu, Page(pte.pfn()))
 }
 
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's,
@@ -125,7 +138,7 @@ async fn zap_pte_range<'m>(
     pmd: Pmd,
     start: VirtAddr,
     end: VirtAddr,
-    markers: Markers,
+    zap: Zap,
 ) {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
@@ -134,6 +147,9 @@ async fn zap_pte_range<'m>(
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
+            if zap == Zap::FilePages && is_copy(cpu, pte) {
+                continue;
+            }
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
             let pte = ptep_get_and_clear(cpu, tlb.mm, addr, ptep, pte).await;
             tlb.remove_tlb_entry(addr);
@@ -146,7 +162,7 @@ async fn zap_pte_range<'m>(
                 page_remove_rmap(cpu, page).await;
                 tlb.remove_page(page);
             }
-        } else if !pte.none() && markers == Markers::Drop {
+        } else if !pte.none() && zap == Zap::Everything {
             // pte_clear_not_present_full(): a plain store, for the hardware sets no bits of what is not present.
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
         }

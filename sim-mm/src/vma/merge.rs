@@ -11,12 +11,12 @@ use super::lock::vma_mark_attached;
 use super::{Stopped, VmaTree, unlink_file_vma_locked, vm_area_dup, vma_link_file};
 use crate::errno::Errno;
 use crate::fs::Inode;
+use crate::inode::fput;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{anon_vma_clone, has_one_anon_vma, unlink_anon_vmas};
 use crate::settings::VmaMerge;
-use crate::shmem::fput;
 use crate::vm_flags::VmFlags;
 
 /// A range that is to be a mapping, or a part of one: `struct vma_merge_struct`.

@@ -22,13 +22,14 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::fault_inject::should_fail;
 use crate::fs::Inode;
+use crate::inode::get_file;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rcu::{Callback, call_rcu};
 use crate::rmap::types::AnonVma;
 use crate::rmap::unlink_anon_vmas;
 use crate::settings::{SoftDirty, SoftDirtyMerge, VmaLock};
-use crate::shmem::{get_file, shmem_put};
+use crate::shmem::shmem_put;
 use crate::vm_flags::VmFlags;
 
 impl Vma {

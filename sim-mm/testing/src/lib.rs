@@ -296,7 +296,8 @@ impl<'m> Shell<'m> {
     pub async fn mmap(self, pages: u64, writable: bool, at: Option<u64>) -> Result<u64, Errno> {
         let prot = if writable { Prot::READ_WRITE } else { Prot::READ };
         let flags = if at.is_some() { MapFlags::FIXED_NOREPLACE } else { MapFlags::empty() };
-        let start = sys_mmap(self.cpu, Mmap { addr: at.map(address), pages, prot, flags }).await?;
+        let start =
+            sys_mmap(self.cpu, Mmap { addr: at.map(address), pages, prot, flags, ..Mmap::default() }).await?;
         Ok(start.vpn().0)
     }
 

@@ -69,7 +69,7 @@ fn a_shared_mapping_that_maps_other_pages_than_its_file_has_is_noticed() {
     let machine = Machine::new(KERNELS.setup());
     machine.play(async |shell| {
         let mm = shell.new_process().await;
-        let request = Mmap { addr: None, pages: 2, prot: Prot::READ_WRITE, flags: MapFlags::SHARED };
+        let request = Mmap { pages: 2, prot: Prot::READ_WRITE, flags: MapFlags::SHARED, ..Mmap::default() };
         let first = sys_mmap(shell.cpu, request).await.expect("there is room").vpn().0;
         shell.write(first, 7).await.expect("it is mapped");
         shell.write(first + 1, 8).await.expect("it is mapped");

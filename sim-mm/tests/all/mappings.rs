@@ -37,8 +37,13 @@ fn a_mapping_must_be_whole_pages_of_free_user_space() {
     machine.play(async |shell| {
         shell.new_process().await;
         let top = machine.kernel.mmu.geometry.task_size().vpn().0;
-        let unaligned =
-            Mmap { addr: Some(VirtAddr(0x5008)), pages: 1, prot: Prot::READ_WRITE, flags: MapFlags::FIXED };
+        let unaligned = Mmap {
+            addr: Some(VirtAddr(0x5008)),
+            pages: 1,
+            prot: Prot::READ_WRITE,
+            flags: MapFlags::FIXED,
+            ..Mmap::default()
+        };
         let unaligned = sys_mmap(shell.cpu, unaligned).await;
         assert_eq!(unaligned, Err(Errno::Einval));
         assert_eq!(shell.mmap(0, true, None).await, Err(Errno::Einval), "nothing");

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use sim_core::TaskId;
-use sim_mm::{Cpu, Errno, MmId};
+use sim_mm::{Cpu, Errno, Memfd, MmId};
 use sim_mmu::VirtAddr;
 
 use crate::conform::machine::Machine;
@@ -34,9 +34,14 @@ impl<'m> Actor<'m> {
         self.window.plus_pages(page)
     }
 
-    /// Whether the recorder does the operation on the process from outside.
+    /// The memfd that the operation is about.
+    pub(super) fn memfd(&self, args: &Args) -> Option<&'m Memfd> {
+        self.machine.memfds.get(usize::try_from(args.fd?).ok()?)
+    }
+
+    /// Whether the recorder does the operation from outside of the process.
     pub(in crate::conform) fn is_remote(&self, op: &str) -> bool {
-        matches!(op, "procmem" | "pvm" | "pipe_read")
+        matches!(op, "procmem" | "pvm" | "pipe_read" | "ftruncate" | "punch_hole" | "fd_write" | "fd_read")
     }
 }
 

@@ -40,7 +40,7 @@ const MAP_FLAGS: &[(&str, MapFlags)] = &[
     ("locked", MapFlags::LOCKED),
 ];
 
-/// Anonymous memory at a fixed place.
+/// Anonymous memory or a memfd, at a fixed place.
 pub(super) fn mmap<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
     let (start, _) = actor.range(args)?;
     let mut flags = flags(args.flags.as_deref()?, MAP_FLAGS)?;
@@ -49,10 +49,13 @@ pub(super) fn mmap<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
         "shared" => flags |= MapFlags::SHARED,
         _ => return None,
     }
-    if args.kind.as_deref() != Some("anon") {
-        return None;
-    }
-    let request = Mmap { addr: Some(start), pages: args.n?, prot: prot(args.prot.as_deref()?)?, flags };
+    let (file, pgoff) = match args.kind.as_deref()? {
+        "anon" => (None, 0),
+        "file" => (Some(actor.memfd(args)?), args.off?),
+        _ => return None,
+    };
+    let prot = prot(args.prot.as_deref()?)?;
+    let request = Mmap { addr: Some(start), pages: args.n?, prot, flags, file, pgoff };
     Some(Box::pin(async move { returned(sys_mmap(actor.cpu, request).await.map(|_| 0)) }))
 }
 

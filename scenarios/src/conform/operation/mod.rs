@@ -5,6 +5,7 @@
 
 mod access;
 mod actor;
+mod file;
 mod mapping;
 mod process;
 mod reference;
@@ -33,6 +34,10 @@ pub(super) fn operation<'m>(actor: Actor<'m>, op: &str, args: &Args) -> Option<C
         "pin" => reference::pin(actor, args),
         "unpin" => reference::unpin(actor, args),
         "pin_rw" => reference::pin_rw(actor, args),
+        "ftruncate" => file::ftruncate(actor, args),
+        "punch_hole" => file::punch_hole(actor, args),
+        "fd_write" => file::write(actor, args),
+        "fd_read" => file::read(actor, args),
         "clear_refs" => Some(process::clear_refs(actor)),
         "fork" => process::fork(actor, args),
         "exit" => Some(process::exit(actor)),

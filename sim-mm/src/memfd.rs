@@ -1,0 +1,71 @@
+//! `mm/memfd.c`: files in memory that processes reach by a descriptor.
+
+use sim_core::{BoxFuture, MemoryBuilder, Object, Routine};
+
+use crate::errno::Errno;
+use crate::fs::Inode;
+use crate::inode::get_file;
+use crate::kernel::Cpu;
+use crate::shmem::{shmem_file_setup, shmem_put};
+
+/// A descriptor that all processes have, as those do that were forked behind `memfd_create()`.
+#[derive(Debug)]
+pub struct Memfd {
+    file: Object<Option<Inode>>,
+}
+
+impl Memfd {
+    /// A descriptor that is not open.
+    pub fn new(memory: &mut MemoryBuilder, name: &str) -> Memfd {
+        Memfd { file: Object::new(memory, format!("memfd.{name}"), None) }
+    }
+
+    /// The file, if it is open. Not an access: for those who look at the machine between two runs.
+    pub fn file(&self) -> Option<Inode> {
+        *self.file.peek()
+    }
+}
+
+/// `fget()`: the file of the descriptor, with a reference.
+///
+/// # Errors
+/// `EBADF`, if it is not open.
+pub(crate) async fn fget(cpu: Cpu<'_>, fd: &Memfd) -> Result<Inode, Errno> {
+    // The reference is taken in the step of the look: who closes the descriptor excludes those who are between the two.
+    let inode = cpu.read(&fd.file, |file| *file).await.ok_or(Errno::Ebadf)?;
+    get_file(cpu, inode);
+    Ok(inode)
+}
+
+/// `memfd_create()`, and `ftruncate()` to `pages` pages.
+///
+/// # Errors
+/// `EBUSY` if the descriptor is open already, `ENOMEM` if the machine has no room for one more file.
+pub fn sys_memfd_create<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("memfd_create"));
+        cpu.update(&fd.file, |file| {
+            if file.is_some() {
+                return Err(Errno::Ebusy);
+            }
+            *file = Some(shmem_file_setup(cpu, pages)?);
+            Ok(())
+        })
+        .await
+    })
+}
+
+/// `close()`.
+///
+/// # Errors
+/// `EBADF`, if the descriptor is not open.
+pub fn sys_close<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("close"));
+        let inode = cpu.update(&fd.file, Option::take).await.ok_or(Errno::Ebadf)?;
+        shmem_put(cpu, inode).await;
+        Ok(())
+    })
+}

@@ -1,0 +1,178 @@
+//! Faults in memory that belongs to a file: `do_fault()`.
+
+use sim_mmu::{Level, VirtAddr};
+
+use super::dirty::fault_dirty_shared_page;
+use super::tables::pte_alloc;
+use super::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
+use super::wp::maybe_mkwrite;
+use crate::filemap::next_uptodate_page;
+use crate::fs::Inode;
+use crate::highmem::copy_user_highpage;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{get_page, put_page, unlock_page};
+use crate::page_alloc::alloc_page;
+use crate::pgtable::{Pte, Ptep, mkdirty, vma_page_prot};
+use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
+use crate::shmem::{Sgp, ShmemError, shmem_getpage};
+use crate::swap::folio_add_lru_vma;
+use crate::vm_flags::VmFlags;
+
+/// `fault_around_bytes`, in pages.
+const FAULT_AROUND_PAGES: u64 = 16;
+
+/// `do_fault()`.
+pub(super) async fn do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
+    let _routine = cpu.enter("do_fault");
+    if !vmf.is_write() {
+        do_read_fault(cpu, vmf, file).await
+    } else if vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
+        do_shared_fault(cpu, vmf, file).await
+    } else {
+        // In a box of its own, since few write faults are in private memory of a file.
+        Box::pin(do_cow_fault(cpu, vmf, file)).await
+    }
+}
+
+/// `do_read_fault()`: maps what the file has around the address as well.
+async fn do_read_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
+    if do_fault_around(cpu, vmf, file).await? {
+        return Ok(VmFault::default());
+    }
+    let page = __do_fault(cpu, vmf, file).await?;
+    let mapped = finish_fault(cpu, vmf, page).await;
+    unlock_page(cpu, page).await;
+    if mapped != Ok(true) {
+        put_page(cpu, page).await;
+    }
+    mapped.map(|_| VmFault::default())
+}
+
+/// `do_cow_fault()`: a write to private memory maps a copy of the page.
+async fn do_cow_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
+    let _routine = cpu.enter("do_cow_fault");
+    if !vmf_anon_prepare(cpu, vmf).await? {
+        return Ok(VmFault::RETRY);
+    }
+    let cow_page = alloc_page(cpu).await.ok_or(VmFaultError::Oom)?;
+    let page = match __do_fault(cpu, vmf, file).await {
+        Ok(page) => page,
+        Err(error) => {
+            put_page(cpu, cow_page).await;
+            return Err(error);
+        }
+    };
+    copy_user_highpage(cpu, cow_page, page).await;
+    let mapped = finish_fault(cpu, vmf, cow_page).await;
+    unlock_page(cpu, page).await;
+    put_page(cpu, page).await;
+    if mapped != Ok(true) {
+        put_page(cpu, cow_page).await;
+    }
+    mapped.map(|_| VmFault::default())
+}
+
+/// `do_shared_fault()`: a write maps the page of the file itself.
+async fn do_shared_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
+    let page = __do_fault(cpu, vmf, file).await?;
+    let mapped = finish_fault(cpu, vmf, page).await;
+    if mapped != Ok(true) {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return mapped.map(|_| VmFault::default());
+    }
+    // The reference is the entry's from here on: the lock of the page is what keeps it in the file until it is dirty.
+    let lock = fault_dirty_shared_page(cpu, vmf, page).await;
+    Ok(VmFault { lock, ..VmFault::default() })
+}
+
+/// `__do_fault()`, `shmem_fault()`: the page of the file, locked and with a reference. It stays the file's until it is unlocked.
+async fn __do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<Page, VmFaultError> {
+    let index = vmf.vma.index_of(cpu, vmf.address);
+    match shmem_getpage(cpu, file, index, Sgp::Cache).await {
+        Ok(Some(page)) => Ok(page),
+        Err(ShmemError::NoFrame) => Err(VmFaultError::Oom),
+        Ok(None) | Err(ShmemError::BeyondEnd) => Err(VmFaultError::Sigbus),
+    }
+}
+
+/// `do_fault_around()`, `filemap_map_pages()`: maps the pages near the address that the file has already, within one
+/// page table. Answers whether the page at the address is mapped afterwards.
+async fn do_fault_around<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<bool, VmFaultError> {
+    let _routine = cpu.enter("filemap_map_pages");
+    let (first, from, to) = around(cpu, vmf);
+    let Some(mut next) = next_uptodate_page(cpu, file, from, to).await else { return Ok(false) };
+    let pmd = match pte_alloc(cpu, vmf.mm, vmf.pmdp).await {
+        Ok(pmd) => pmd,
+        Err(errno) => {
+            unlock_page(cpu, next.1).await;
+            put_page(cpu, next.1).await;
+            return Err(errno.into());
+        }
+    };
+    let table = pmd.pte_offset(cpu.mmu.geometry, first);
+    let _locked = vmf.lock(cpu, table).await;
+    let mut is_there = false;
+    loop {
+        let (index, page) = next;
+        let addr = first.plus_pages(index - from);
+        let ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
+        let is_free = cpu.read_once(ptep).await.none();
+        if is_free {
+            is_there |= addr == vmf.address;
+            get_page(cpu, page).await;
+            set_pte_range(cpu, vmf, page, addr, ptep).await;
+        }
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        next = match next_uptodate_page(cpu, file, index + 1, to).await {
+            Some(next) => next,
+            None => return Ok(is_there),
+        };
+    }
+}
+
+/// The pages around an address: the address of the first, its place in the file, and the place behind the last. They lie in the
+/// mapping and in one page table.
+fn around<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> (VirtAddr, u64, u64) {
+    let table = u64::from(cpu.mmu.geometry.entries(Level::Pte));
+    let address = vmf.address.vpn().0;
+    let in_table = address % table;
+    let in_vma = address - vmf.vma.start(cpu).vpn().0;
+    let before = (in_table % FAULT_AROUND_PAGES).min(in_vma);
+    let first = address - before;
+    let pages = FAULT_AROUND_PAGES.min(table - (in_table - before)).min(vmf.vma.end(cpu).vpn().0 - first);
+    let index = vmf.vma.index_of(cpu, vmf.address) - before;
+    (VirtAddr(first << 12), index, index + pages)
+}
+
+/// `finish_fault()`: maps the page, whose reference becomes the entry's, unless something is mapped there by now. Answers whether it
+/// did.
+async fn finish_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Result<bool, VmFaultError> {
+    let pmd = pte_alloc(cpu, vmf.mm, vmf.pmdp).await?;
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
+    let _locked = vmf.lock(cpu, ptep).await;
+    if !vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
+        check_stable_address_space(cpu, vmf.mm)?;
+    }
+    let is_free = cpu.read_once(ptep).await.none();
+    if is_free {
+        set_pte_range(cpu, vmf, page, vmf.address, ptep).await;
+    }
+    Ok(is_free)
+}
+
+/// `set_pte_range()`, `do_set_pte()`: the entry of a page of the file, or of the copy of one. The caller holds the PTE lock.
+async fn set_pte_range<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page, addr: VirtAddr, ptep: Ptep) {
+    let flags = vmf.vma.flags(cpu);
+    let written = if vmf.is_write() { mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma) } else { 0 };
+    let entry = Pte::make(page.0, vma_page_prot(cpu, flags)).with(written);
+    if vmf.is_write() && !flags.contains(VmFlags::SHARED) {
+        page_add_new_anon_rmap(cpu, page, vmf.vma, addr).await;
+        folio_add_lru_vma(cpu, page, vmf.vma).await;
+    } else {
+        page_add_file_rmap(cpu, page).await;
+    }
+    cpu.set_pte_at(vmf.mm, addr, ptep, entry).await;
+}

@@ -1,0 +1,98 @@
+//! `mm/truncate.c`, and what `mm/shmem.c` takes out of a file by it.
+
+use crate::check;
+use crate::event::Event;
+use crate::filemap::{delete_from_page_cache, find_get_entry, find_lock_entry, is_of_file};
+use crate::fs::Inode;
+use crate::inode::{i_size_read, i_size_write};
+use crate::kernel::Cpu;
+use crate::memory::{Zap, unmap_mapping_range};
+use crate::mm_types::Page;
+use crate::page::{lock_page, page_mapcount, put_page, unlock_page};
+use crate::page_flags::PageFlags;
+use crate::safeguards::{TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED};
+
+/// `truncate_cleanup_page()`: nobody maps the page, which is locked, any more, and nobody has to write it anywhere. Who faulted it
+/// in after its mappings were looked for has mapped it before it was locked.
+async fn truncate_cleanup_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) {
+    // page_mapped()
+    if check!(cpu, TRUNCATE_UNMAP_LOCKED, page_mapcount(cpu, page).await > 0) {
+        unmap_mapping_range(cpu, inode, index, index + 1, Zap::FilePages).await;
+    }
+    // cancel_dirty_page()
+    let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+    if old.contains(PageFlags::DIRTY) {
+        cpu.note(Event::PageCleaned { pfn: page.0 });
+    }
+}
+
+/// `truncate_inode_page()`, of a page that is locked. False if it is the file's no more.
+async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
+    if !is_of_file(cpu, inode, page).await {
+        return false;
+    }
+    truncate_cleanup_page(cpu, inode, index, page).await;
+    delete_from_page_cache(cpu, inode, index, page).await;
+    true
+}
+
+/// `shmem_undo_range()`: takes pages `from` up to `to` out of the file; all up to the end if `to` is `u64::MAX`.
+async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
+    let _routine = cpu.enter("shmem_undo_range");
+    // First those that nobody has locked.
+    let mut next = from;
+    while let Some((index, page)) = find_lock_entry(cpu, inode, next, to).await {
+        truncate_inode_page(cpu, inode, index, page).await;
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        next = index + 1;
+    }
+    // Then those that are left, or came meanwhile. Each is waited for.
+    let mut next = from;
+    loop {
+        let Some((index, page)) = find_get_entry(cpu, inode, next, to).await else {
+            // A hole may be filled again at once. Behind the end of a file nothing may be left.
+            if next == from || to != u64::MAX {
+                return;
+            }
+            next = from;
+            continue;
+        };
+        lock_page(cpu, page).await;
+        let gone = truncate_inode_page(cpu, inode, index, page).await;
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        next = if gone { index + 1 } else { index };
+    }
+}
+
+/// `shmem_setattr()` with another length. The caller holds `i_rwsem` for writing.
+///
+/// The length changes first, so that no further page comes in behind it. Private mappings may still copy a page that they had mapped,
+/// while pages are taken out of the file. So mappings are looked for a second time.
+pub(crate) async fn shmem_setattr(cpu: Cpu<'_>, inode: Inode, newsize: u64) {
+    let oldsize = i_size_read(cpu, inode).await;
+    if newsize != oldsize {
+        i_size_write(cpu, inode, newsize).await;
+    }
+    if newsize <= oldsize {
+        if oldsize > newsize {
+            unmap_mapping_range(cpu, inode, newsize, u64::MAX, Zap::Pages).await;
+        }
+        shmem_undo_range(cpu, inode, newsize, u64::MAX).await;
+        if oldsize > newsize && cpu.has(TRUNCATE_UNMAP_AGAIN) {
+            unmap_mapping_range(cpu, inode, newsize, u64::MAX, Zap::Pages).await;
+        }
+    }
+}
+
+/// `shmem_fallocate()` with `FALLOC_FL_PUNCH_HOLE`: pages `from` up to `to` are a hole. What private mappings have copied stays
+/// theirs.
+pub(crate) async fn shmem_punch_hole(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
+    let _routine = cpu.enter("shmem_fallocate");
+    let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
+    // Not modelled: a fault in the range waits until the hole is there (shmem_falloc_wait()), so that it does not fill what is
+    // being emptied.
+    unmap_mapping_range(cpu, inode, from, to, Zap::FilePages).await;
+    shmem_undo_range(cpu, inode, from, to).await;
+}
