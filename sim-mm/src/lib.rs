@@ -37,6 +37,8 @@ mod oom_kill;
 mod page;
 mod page_alloc;
 mod page_flags;
+mod page_io;
+mod page_vma_mapped;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
@@ -55,10 +57,15 @@ mod smp;
 mod smp_types;
 mod stack;
 mod swap;
+mod swap_info;
+mod swap_state;
+mod swapfile;
 mod swapops;
+mod tlb_types;
 mod vm_flags;
 mod vma;
 mod vmalloc;
+mod vmscan;
 
 pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
 pub use brk::sys_brk;
@@ -85,7 +92,7 @@ pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
 pub use page::{
     GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
-    page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
+    page_cache_get_speculative, page_is_anon, put_page, set_page_referenced, try_get_page, unpin_user_page,
 };
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
@@ -95,21 +102,22 @@ pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
 pub use remap_pfn::{Driver, driver_mmap, driver_release};
-pub use rmap::page_is_anon;
 pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, CowFreesSwap, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd,
+    InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Preempt, PteRead, RcuFlavor,
+    SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree, UnmapDrain, VmaLock,
+    VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
-pub use swapops::is_guard;
+pub use swapops::{SwpEntry, is_guard};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, vfree, vmalloc};
+pub use vmscan::{Spare, shrink_inactive_list};
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

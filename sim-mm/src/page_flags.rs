@@ -25,6 +25,10 @@ bitflags! {
         const UNEVICTABLE = 1 << 6;
         /// `PG_swapbacked`: it can be written to swap, and is not to be dropped.
         const SWAPBACKED = 1 << 7;
+        /// `PG_swapcache`: it is the page of a swap slot.
+        const SWAPCACHE = 1 << 16;
+        /// `PG_writeback`: a device is writing it.
+        const WRITEBACK = 1 << 17;
     }
 }
 
@@ -61,6 +65,11 @@ pub(crate) fn is_anon_mapping(mapping: u64) -> bool {
 /// `page->mapping` of an anonymous page: one more than the slot of its `anon_vma`, or zero if it has none.
 pub(crate) fn anon_mapping(anon_vma: u64) -> u64 {
     anon_vma << 1 | PAGE_MAPPING_ANON
+}
+
+/// The slot of the `anon_vma` that `page->mapping` leads to.
+pub(crate) fn anon_vma_of_mapping(mapping: u64) -> Option<usize> {
+    if is_anon_mapping(mapping) { ((mapping >> 1) as usize).checked_sub(1) } else { None }
 }
 
 /// `page->mapping` of a page of the file in this slot.

@@ -138,6 +138,8 @@ pub struct Ghost {
     frames: Kept<Frame>,
     mms: Kept<Mm>,
     pages: Kept<PageHistory>,
+    /// Who may read what the slots of the swap area hold.
+    slots: Kept<Readers>,
     /// The number of each page that was ever told of.
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
     loose: Loose,
@@ -283,8 +285,9 @@ impl<'a> Seen<'a> {
 }
 
 impl Ghost {
-    /// A machine with `frames` frames, of which the first `reserved` are taken, and so many address spaces.
-    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Ghost {
+    /// A machine with `frames` frames, of which the first `reserved` are taken, so many address spaces, and so many slots of a swap
+    /// area.
+    pub(super) fn new(core: &Core, frames: u64, reserved: u64, mms: usize, slots: u64) -> Ghost {
         let mut of_frames = Kept::new(vec![Frame::default(); frames as usize]);
         for pfn in 0..reserved {
             if let Some(frame) = of_frames.change(pfn as usize) {
@@ -292,10 +295,11 @@ impl Ghost {
             }
         }
         Ghost {
-            places: Places::new(core, frames, mms),
+            places: Places::new(core, frames, mms, slots),
             frames: of_frames,
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
+            slots: Kept::new(vec![Readers::default(); slots as usize]),
             page_numbers: BTreeMap::new(),
             loose: Loose::default(),
             base: Loose::default(),
@@ -316,6 +320,7 @@ impl Ghost {
         self.frames.checkpoint();
         self.mms.checkpoint();
         self.pages.checkpoint();
+        self.slots.checkpoint();
         self.base.clone_from(&self.loose);
     }
 
@@ -336,6 +341,7 @@ impl Ghost {
         self.frames.rewind();
         self.mms.rewind();
         self.pages.rewind();
+        self.slots.rewind();
         self.loose.pins.clone_from(&self.base.pins);
         self.loose.gone_pins.clone_from(&self.base.gone_pins);
         self.loose.flushes.clone_from(&self.base.flushes);
@@ -397,6 +403,38 @@ impl Ghost {
         }
         if let Some(frame) = self.frame(core, to, OfFrame::Life, |frame| frame.copied_from != Some(from)) {
             frame.copied_from = Some(from);
+        }
+    }
+
+    /// A slot of the swap area holds what a frame held: whoever may read the one may read the other.
+    pub(super) fn swapped_out(&mut self, core: &Core, pfn: Pfn, slot: u64) {
+        let Some(source) = self.seen(core).frame(pfn, OfFrame::Readers) else { return };
+        let readers = source.readers.clone();
+        core.touch(self.places.slot(slot), true);
+        if let Some(of) = self.slots.change(slot as usize) {
+            *of = readers;
+        }
+    }
+
+    /// A frame holds what a slot of the swap area holds.
+    pub(super) fn swapped_in(&mut self, core: &Core, slot: u64, pfn: Pfn) {
+        core.touch(self.places.slot(slot), false);
+        let Some(readers) = self.slots.get(slot as usize).cloned() else { return };
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers != readers) {
+            frame.readers = readers;
+        }
+    }
+
+    /// An entry names a slot of the swap area now. A child that is being forked may read what its parent may read there, and in the
+    /// page that the swap cache has of the slot.
+    pub(super) fn slot_named(&mut self, core: &Core, child: MmId, slot: u64, cached: Option<Pfn>) {
+        let Some(parent) = self.seen(core).mm(child, OfMm::Forks).and_then(|mm| mm.parent) else { return };
+        core.touch(self.places.slot(slot), true);
+        if let Some(readers) = self.slots.change(slot as usize) {
+            readers.share(child, parent);
+        }
+        if let Some(cached) = cached {
+            self.share_with_child(core, child, cached);
         }
     }
 

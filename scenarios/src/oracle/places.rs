@@ -52,14 +52,22 @@ pub(super) struct Places {
     base: Loc,
     frames: u32,
     mms: u32,
+    slots: u32,
 }
 
 impl Places {
-    /// For a machine of so many frames and address spaces.
-    pub(super) fn new(core: &Core, frames: u64, mms: usize) -> Places {
+    /// For a machine of so many frames, address spaces and slots of a swap area.
+    pub(super) fn new(core: &Core, frames: u64, mms: usize, slots: u64) -> Places {
         // One more, for what the machine does not have.
-        let (frames, mms) = (frames as u32 + 1, mms as u32 + 1);
-        Places { base: core.reserve_places((frames * PER_FRAME + mms * PER_MM) as usize), frames, mms }
+        let (frames, mms, slots) = (frames as u32 + 1, mms as u32 + 1, slots as u32 + 1);
+        let base = core.reserve_places((frames * PER_FRAME + mms * PER_MM + slots) as usize);
+        Places { base, frames, mms, slots }
+    }
+
+    /// Who may read what a slot of the swap area holds.
+    pub(super) fn slot(self, slot: u64) -> Loc {
+        let slot = u32::try_from(slot).map_or(self.slots - 1, |slot| slot.min(self.slots - 1));
+        self.base.offset(self.frames * PER_FRAME + self.mms * PER_MM + slot)
     }
 
     pub(super) fn frame(self, pfn: Pfn, part: OfFrame) -> Loc {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, Reach, is_pte_present};
+use sim_mm::{Event as Mm, Kernel, Reach, SwpEntry, is_pte_present};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
@@ -47,10 +47,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over a machine with `frames` frames, the first `reserved` taken, and so many address spaces.
-    pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize) -> Watch {
+    /// A watch over a machine with `frames` frames, the first `reserved` taken, so many address spaces, and so many slots of a swap
+    /// area.
+    pub fn new(core: &Core, frames: u64, reserved: u64, mms: usize, slots: u64) -> Watch {
         Watch {
-            ghost: RefCell::new(Ghost::new(core, frames, reserved, mms)),
+            ghost: RefCell::new(Ghost::new(core, frames, reserved, mms, slots)),
             findings: RefCell::default(),
             log: RefCell::new(None),
             enabled: Cell::new(true),
@@ -245,8 +246,13 @@ impl sim_mm::Observer for Watch {
                 if is_pte_present(new) && new.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site.clone());
                 }
+                if let Some(slot) = SwpEntry::of_pte(new) {
+                    ghost.slot_named(core, mm, slot.0, cpu.kernel.swap_cache_page(slot));
+                }
                 ghost.pte_changed(core, mm, va, old, new, site);
             }
+            Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
+            Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
             }

@@ -148,7 +148,8 @@ impl<'s> World<'s> {
         let processes = cast.processes.len();
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
-        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes));
+        let slots = stage.kernel.swap_slots();
+        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, processes, slots));
         stage.kernel.set_observer(Some(watch.clone()));
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;

@@ -5,6 +5,7 @@ mod copy;
 mod fault;
 mod numa;
 mod shared;
+mod swap;
 mod tables;
 mod vm_fault;
 mod wp;
