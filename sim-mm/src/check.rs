@@ -15,6 +15,8 @@ use crate::mm_types::{MmId, Page};
 use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
 use crate::rcu::Callback;
+use crate::swap_info::SWAP_HAS_CACHE;
+use crate::swapops::SwpEntry;
 use crate::vm_flags::VmFlags;
 
 /// What does not hold.
@@ -130,6 +132,22 @@ pub enum Miscount {
         /// How many of them mappings hang on.
         linked: usize,
     },
+    /// The `swap_map` of a slot differs from what leads to the slot.
+    SwapMap {
+        /// The slot.
+        slot: SwpEntry,
+        /// Entries that `swap_map` counts, and whether it says that the swap cache has the slot.
+        map: (u64, bool),
+        /// Entries that name the slot, and whether the swap cache has a page of it.
+        found: (u64, bool),
+    },
+    /// The swap cache has a page for a slot that says of itself that it is another slot's page, or none's.
+    SwapCache {
+        /// The slot.
+        slot: SwpEntry,
+        /// The page.
+        page: Page,
+    },
     /// Mappings overlap, are empty, or are out of order.
     Disorder {
         /// The address space.
@@ -182,6 +200,15 @@ impl fmt::Display for Miscount {
             Miscount::LostAnonVmas { exist, linked } => {
                 write!(f, "{exist} anon_vmas exist, and mappings hang on {linked}")
             }
+            Miscount::SwapMap { slot, map, found } => {
+                let told = |(entries, cached): &(u64, bool)| {
+                    format!("{entries} entries and {} page in the swap cache", if *cached { "a" } else { "no" })
+                };
+                write!(f, "swap slot {} counts {}, and has {}", slot.0, told(map), told(found))
+            }
+            Miscount::SwapCache { slot, page } => {
+                write!(f, "the swap cache has {} for slot {}, and the page does not say so", page.0, slot.0)
+            }
             Miscount::Disorder { mm } => write!(f, "mm{}: the list of mappings is out of order", mm.0),
         }
     }
@@ -213,6 +240,8 @@ pub struct Reach {
     held: Vec<Pfn>,
     /// The `anon_vma`s that mappings hang on, by slot.
     anon_vmas: Vec<usize>,
+    /// The slots of the swap area that entries name, as often as they do.
+    swapped: Vec<SwpEntry>,
 }
 
 impl Reach {
@@ -243,7 +272,10 @@ impl Reach {
         self.mappings.clear();
         self.anon_vmas.clear();
         self.held.clear();
+        self.swapped.clear();
+        let swap_cache = kernel.swap.in_use(&kernel.core().memory).filter_map(|(.., page)| page);
         self.held.extend(kernel.shmem.pages().iter().chain(&kernel.lru_batches.pages()).map(|page| page.0));
+        self.held.extend(swap_cache.map(|page| page.0));
         self.held.sort_unstable();
         kernel.check_files()?;
         let mut listed = 0;
@@ -278,8 +310,37 @@ impl Reach {
         if exist != linked {
             return Err(Miscount::LostAnonVmas { exist, linked });
         }
+        self.check_swap(kernel)?;
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether each slot of the swap area counts what leads to it. A slot that is counted too high is never free again, and one
+    /// that is counted too low is given to somebody else.
+    fn check_swap(&mut self, kernel: &Kernel) -> Result<(), Miscount> {
+        self.swapped.sort_unstable();
+        let memory = &kernel.core().memory;
+        let named = |slot: SwpEntry| {
+            let first = self.swapped.partition_point(|other| *other < slot);
+            self.swapped[first..].iter().take_while(|other| **other == slot).count() as u64
+        };
+        for (slot, map, page) in kernel.swap.in_use(memory) {
+            let map = (map & !SWAP_HAS_CACHE, map & SWAP_HAS_CACHE != 0);
+            let found = (named(slot), page.is_some());
+            if map != found {
+                return Err(Miscount::SwapMap { slot, map, found });
+            }
+            if let Some(page) = page
+                && memory.get(kernel.page(page).private().loc()) != slot.0 + 1
+            {
+                return Err(Miscount::SwapCache { slot, page });
+            }
+        }
+        let is_free = |slot: &&SwpEntry| memory.get(kernel.swap.slot(**slot).swap_map().loc()) == 0;
+        match self.swapped.iter().find(is_free) {
+            Some(slot) => Err(Miscount::SwapMap { slot: *slot, map: (0, false), found: (named(*slot), false) }),
             None => Ok(()),
         }
     }
@@ -329,6 +390,9 @@ impl Reach {
             let entry = kernel.mmu.entry_now(table, index);
             let present = if level == Level::Pte { is_pte_present(entry) } else { entry.is_present() };
             if !present {
+                if level == Level::Pte {
+                    self.swapped.extend(SwpEntry::of_pte(entry));
+                }
                 continue;
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));

@@ -5,7 +5,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
-use crate::settings::DebugVm;
+use crate::settings::{DebugVm, Swap};
 
 impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
@@ -33,6 +33,12 @@ impl<'m> Cpu<'m> {
     #[inline]
     pub fn setting<K: Knob>(self) -> K {
         self.kernel.config.setting()
+    }
+
+    /// Whether the machine has a swap area. On one without, no page is ever reclaimed.
+    #[inline]
+    pub(crate) fn has_swap(self) -> bool {
+        self.setting::<Swap>() != Swap::Off
     }
 
     /// Notes that a kernel would do something else here that is not modelled, and what. The simulated one goes on as if

@@ -46,6 +46,10 @@ pub enum RefChange {
     Speculative,
     /// Dropped: `put_page()`.
     Put,
+    /// Set to zero by whoever holds all references, so that nobody gets one more: `page_ref_freeze()`.
+    Freeze,
+    /// Given back by him: `page_ref_unfreeze()`.
+    Unfreeze,
 }
 
 /// How much an entry maps, or how many frames a block has: two to the power of its order, in pages. A PTE has order 0. With 512 entries a table, a PMD
@@ -156,6 +160,20 @@ pub enum Event {
         from: Pfn,
         /// To where.
         to: Pfn,
+    },
+    /// The kernel wrote what a frame holds to a slot of the swap area.
+    SwappedOut {
+        /// Which frame.
+        pfn: Pfn,
+        /// Which slot.
+        slot: u64,
+    },
+    /// The kernel filled a frame with what a slot of the swap area holds.
+    SwappedIn {
+        /// Which slot.
+        slot: u64,
+        /// Which frame.
+        pfn: Pfn,
     },
     /// A page was put into a file, as shared memory is.
     PageCached {

@@ -26,11 +26,13 @@ use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
-    AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Preempt, RcuFlavor, VmaLock,
+    AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Preempt, RcuFlavor, Swap, VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
+use crate::swap_info::{SwapInfo, page_of_word};
+use crate::swapops::SwpEntry;
 use crate::vm_flags::VmFlags;
 
 /// What a machine with a kernel is made with.
@@ -125,6 +127,9 @@ pub struct Kernel {
     pub(crate) anon_vmas: Slab<AnonVmaWords>,
     pub(crate) shmem: Shmem,
     pub(crate) lru_batches: LruBatches,
+    pub(crate) swap: SwapInfo,
+    /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
+    pub(crate) lru_lock: Loc,
     pub(crate) mm_slab: Slab<MmWords>,
     mms: Vec<MmStruct>,
     task_mms: Loc,
@@ -164,9 +169,16 @@ impl Kernel {
         let when_free = if by_count { WhenFree::TypeSafe } else { WhenFree::Untouchable };
         let vmas = Slab::new(&mut memory, "vma", config.vmas, when_free);
         // Those that a child's mappings hang on may outlive the parent's.
-        let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, WhenFree::Untouchable);
+        let has_swap = config.setting::<Swap>() != Swap::Off;
+        // SLAB_TYPESAFE_BY_RCU: reclaim comes to them by pages that it has not locked yet.
+        let when_free = if has_swap { WhenFree::TypeSafe } else { WhenFree::Untouchable };
+        let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, when_free);
         let shmem = Shmem::new(&mut memory, config.files);
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
+        // As many slots as there are frames: they are never short.
+        let slots = if has_swap { config.frames as usize } else { 0 };
+        let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries());
+        let lru_lock = memory.words("lru_lock", 1);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
         let task_pkrus = memory.words("task.pkru", config.tasks);
@@ -219,6 +231,8 @@ impl Kernel {
             anon_vmas,
             shmem,
             lru_batches,
+            swap,
+            lru_lock,
             mm_slab,
             mms,
             task_mms,
@@ -289,6 +303,17 @@ impl Kernel {
             AsidSlots::Six => TLB_NR_DYN_ASIDS as u64,
             AsidSlots::Two => 2,
         }
+    }
+
+    /// How many slots the swap area has; none on a machine without swap.
+    pub fn swap_slots(&self) -> u64 {
+        self.swap.len()
+    }
+
+    /// The frame of the page that the swap cache has of a slot now: for those who only look.
+    pub fn swap_cache_page(&self, slot: SwpEntry) -> Option<Pfn> {
+        let word = self.core().memory.get(self.swap.slot(slot).cached().loc());
+        page_of_word(word).map(|page| page.0)
     }
 
     /// The machine below.

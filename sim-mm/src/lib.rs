@@ -49,6 +49,8 @@ mod open;
 mod page;
 mod page_alloc;
 mod page_flags;
+mod page_io;
+mod page_vma_mapped;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
@@ -70,14 +72,19 @@ mod smp;
 mod smp_types;
 mod stack;
 mod swap;
+mod swap_info;
+mod swap_state;
+mod swapfile;
 mod swapops;
 mod task_mmu;
+mod tlb_types;
 mod truncate;
 mod userfault;
 mod userfaultfd;
 mod vm_flags;
 mod vma;
 mod vmalloc;
+mod vmscan;
 
 pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
 pub use brk::sys_brk;
@@ -111,7 +118,7 @@ pub use oom_kill::oom_reap_task;
 pub use open::{sys_ftruncate, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
-    page_cache_get_speculative, put_page, set_page_referenced, try_get_page, unpin_user_page,
+    page_cache_get_speculative, page_is_anon, put_page, set_page_referenced, try_get_page, unpin_user_page,
 };
 pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
@@ -123,26 +130,26 @@ pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};
 pub use release::{NotARelease, Release};
 pub use remap_pfn::{Driver, driver_mmap, driver_release};
-pub use rmap::page_is_anon;
 pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd,
-    InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid, Preempt, PteRead,
-    RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, TableFree,
-    UnmapDrain, VmaLock, VmaMerge, never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Flush, FlushBatch,
+    GuardMark, HwAd, InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MmCpumask,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid,
+    Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
+    StackGrowth, Swap, SwapReuse, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
-pub use swapops::is_guard;
+pub use swapops::{SwpEntry, is_guard};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;
 pub use userfaultfd::{userfaultfd_read, userfaultfd_register};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, vfree, vmalloc};
+pub use vmscan::{Spare, shrink_inactive_list};
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

@@ -10,6 +10,8 @@ use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
+use crate::swap_state::lookup_swap_cache;
+use crate::swapops::SwpEntry;
 
 /// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
 ///
@@ -42,7 +44,14 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
     if let Some(pmdp) = find_pmd(cpu, mm, at).await {
         let ptep = cpu.read_once(pmdp).await.pte_offset(cpu.mmu.geometry, at);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-        if cpu.read_once(ptep).await.present() {
+        let pte = cpu.read_once(ptep).await;
+        if pte.present() {
+            return true;
+        }
+        if let Some(entry) = SwpEntry::of_pte(pte.entry) {
+            // mincore_swap()
+            let Some(page) = Box::pin(lookup_swap_cache(cpu, entry)).await else { return false };
+            put_page(cpu, page).await;
             return true;
         }
     }

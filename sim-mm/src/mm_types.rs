@@ -134,6 +134,8 @@ record! {
         fd_ready: Shared<bool> = "fd_wqh";
         /// `vma_writer_wait`: whom the last fault that lets go of a mapping wakes up. Since v6.15.
         vma_writer_wait: Shared<u64> = "vma_writer_wait";
+        /// `tlb_flush_batched`: flushes that reclaim owes. A flag before v5.17, two counts since.
+        tlb_flush_batched: Shared<u64> = "tlb_flush_batched";
     }
 }
 
@@ -235,6 +237,11 @@ impl MmStruct {
     /// `vma_writer_wait`.
     pub(crate) fn vma_writer_wait(&self) -> Shared<u64> {
         self.words.vma_writer_wait()
+    }
+
+    /// `tlb_flush_batched`.
+    pub(crate) fn tlb_flush_batched(&self) -> Shared<u64> {
+        self.words.tlb_flush_batched()
     }
 
     /// `page_table_lock`: guards the entries above the PMD level.

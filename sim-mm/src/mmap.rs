@@ -21,7 +21,8 @@ use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 use crate::vma::{
     NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write, i_mmap_lock_write_all, mmap_write_lock,
-    remove_vma, split_at, unlink_file_vma, vm_area_alloc, vma_link, vma_mark_detached, vma_merge_new_range,
+    remove_vma, split_at, unlink_file_vma, unlink_locked, vm_area_alloc, vma_link, vma_mark_detached,
+    vma_merge_new_range,
 };
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
@@ -376,6 +377,9 @@ async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
     unmap_vmas(cpu, &mut tlb, vmas).await;
     for (i, vma) in vmas.iter().enumerate() {
         // free_pgtables() begins with this: nobody may put pages into the tables that go.
+        if cpu.has_swap() {
+            unlink_locked(cpu, mm, *vma).await;
+        }
         unlink_file_vma(cpu, *vma).await;
         let next = vmas.get(i + 1).map_or(detached.ceiling, |next| next.start(cpu));
         free_pgtables(cpu, &mut tlb, *vma, detached.floor, next).await;

@@ -15,6 +15,7 @@ use crate::safeguards::{
 use crate::settings::TableFree;
 use crate::smp::{Call, smp_call_function};
 use crate::swap::lru_add_drain;
+use crate::swapfile::free_swap_cache;
 
 /// `struct mmu_gather`.
 pub(crate) struct MmuGather<'m> {
@@ -125,6 +126,9 @@ impl<'m> MmuGather<'m> {
             lru_add_drain(cpu).await;
         }
         for page in std::mem::take(&mut self.pages) {
+            if cpu.has_swap() {
+                Box::pin(free_swap_cache(cpu, page)).await;
+            }
             put_page(cpu, page).await;
         }
     }

@@ -14,6 +14,7 @@ use crate::mman::Prot;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::page::page_mapcount;
 use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
+use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
 use crate::vm_flags::VmFlags;
@@ -224,6 +225,7 @@ async fn change_pte_range<'m>(
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    flush_tlb_batched_pending(cpu, mm).await;
     let mut pages = 0;
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;

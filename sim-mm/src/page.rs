@@ -8,7 +8,7 @@ use crate::event::{Event, RefChange};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page_alloc::{compound_order, free_the_page};
-use crate::page_flags::PageFlags;
+use crate::page_flags::{PageFlags, is_anon_mapping};
 use crate::safeguards::{GUP_REF_UNLESS_ZERO, PAGE_REF_OVERFLOW};
 
 /// `compound_head()`: the page that carries the count. Most pages are their own, and the descriptor is read all the same.
@@ -134,6 +134,24 @@ pub async fn unpin_user_page(cpu: Cpu<'_>, page: Page) {
     }
 }
 
+/// `page_ref_freeze()`: if the caller's references are all that there are, nobody gets one from now on.
+pub(crate) async fn page_ref_freeze(cpu: Cpu<'_>, page: Page, count: u64) -> bool {
+    let freeze = move |old: u64| if old == count { 0 } else { old };
+    let (old, _) = change_ref(cpu, page, RefChange::Freeze, freeze).await;
+    old == count
+}
+
+/// `page_ref_unfreeze()`: a plain store, for nobody can have changed the count.
+pub(crate) async fn page_ref_unfreeze(cpu: Cpu<'_>, page: Page, count: u64) {
+    let op = Op::new(OpKind::Write, cpu.kernel.refcount(page).loc());
+    cpu.step(op, move |hw| {
+        let old = hw.core.memory.get(op.loc);
+        hw.perform_store(&op, count);
+        cpu.note(Event::RefChanged { pfn: page.0, how: RefChange::Unfreeze, old, new: count });
+    })
+    .await;
+}
+
 /// `page_maybe_dma_pinned()`: enough references look like a pin as well.
 pub(crate) async fn page_maybe_dma_pinned(cpu: Cpu<'_>, page: Page) -> bool {
     page_count(cpu, page).await >= GUP_PIN_COUNTING_BIAS
@@ -200,6 +218,11 @@ pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = 
 #[track_caller]
 pub(crate) fn page_count<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
     cpu.load(cpu.kernel.refcount(page))
+}
+
+/// `PageAnon()`, for a caller that keeps the page.
+pub fn page_is_anon(cpu: Cpu<'_>, page: Page) -> bool {
+    is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))
 }
 
 /// `page_mapcount()`.

@@ -27,6 +27,10 @@ bitflags! {
         const SWAPBACKED = 1 << 7;
         /// `PG_head`: the first page of a compound page. The byte of `PG_locked` has no other flag.
         const HEAD = 1 << 16;
+        /// `PG_swapcache`: it is the page of a swap slot.
+        const SWAPCACHE = 1 << 17;
+        /// `PG_writeback`: a device is writing it.
+        const WRITEBACK = 1 << 18;
     }
 }
 
@@ -87,6 +91,11 @@ pub(crate) fn is_anon_mapping(mapping: u64) -> bool {
 /// `page->mapping` of an anonymous page: one more than the slot of its `anon_vma`, or zero if it has none.
 pub(crate) fn anon_mapping(anon_vma: u64) -> u64 {
     anon_vma << 1 | PAGE_MAPPING_ANON
+}
+
+/// The slot of the `anon_vma` that `page->mapping` leads to.
+pub(crate) fn anon_vma_of_mapping(mapping: u64) -> Option<usize> {
+    if is_anon_mapping(mapping) { ((mapping >> 1) as usize).checked_sub(1) } else { None }
 }
 
 /// `page->mapping` of a page of the file in this slot.

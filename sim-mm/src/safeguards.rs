@@ -100,4 +100,18 @@ crate::safeguards! {
         "A page that leaves its file is unmapped once more while it is locked, because a fault may have mapped it since all mappings were gone through.";
     TRUNCATE_UNMAP_AGAIN = "truncate-unmap-again" order in "shmem_setattr" since Release::v26(23) =>
         "When the pages behind the new end of a file are gone, mappings are gone through once more, because a private mapping may have copied one of these pages meanwhile.";
+    BATCHED_PENDING_CHECK = "batched-pending-check" check in "flush_tlb_batched_pending" since Release::v(4, 13), commit "3ea277194daa" =>
+        "Who changes entries flushes first if reclaim has cleared some and not flushed yet, because an empty entry does not say that no TLB has the old one.";
+    BATCHED_PENDING_COUNT = "batched-pending-count" order in "flush_tlb_batched_pending" since Release::v(5, 17), commit "5ee2fa2f0636" =>
+        "The flushes that reclaim owes an address space are counted, because a flag that is cleared after a flush forgets what became due meanwhile.";
+    UNMAP_FLUSH_DIRTY = "unmap-flush-dirty" order in "shrink_page_list" since Release::v(4, 3), commit "d950c9477d51" =>
+        "Translations through which a page may still be written are flushed before the page is written to swap, because what is written to it later would be lost.";
+    LAZYFREE_CHECK_REFCOUNT = "lazyfree-check-refcount" check in "try_to_unmap_one" since Release::v(5, 18), commit "6c8e2a256915" =>
+        "A page that MADV_FREE gave up is not discarded while somebody holds a reference, because a device may be writing to it.";
+    LAZYFREE_REF_THEN_DIRTY = "lazyfree-ref-then-dirty" order in "try_to_unmap_one" since Release::v(5, 18), commit "6c8e2a256915" =>
+        "Reclaim reads the reference count of such a page before it reads the dirty flag, because who writes by a reference sets the flag before dropping the reference.";
+    SWAPIN_PIN_SLOT = "swapin-pin-slot" check in "do_swap_page" since Release::v(6, 8), commit "13ddaf26be32", cve "CVE-2024-26759" =>
+        "A fault that reads a slot without the swap cache marks the slot, because another thread could map the page, and swap it out to the same slot again.";
+    SWAPIN_RECHECK_CACHE = "swapin-recheck-cache" check in "do_swap_page" since Release::v26(36), commit "4969c1192d15" =>
+        "A fault that waited for the lock of a page looks again whether the page is that of its slot, because the page may have left the swap cache in the meantime.";
 }

@@ -93,7 +93,19 @@ crate::settings! {
     FlushBatch = platform "flush_batch" {
         /// Every flush is done at once.
         Off = "off",
-    } later ["on"]
+        /// Reclaim clears entries, and flushes before it writes or frees what they mapped. This is so since v4.3 (`72b252aed506`).
+        On = "on",
+    }
+
+    /// Whether there is a swap area, and how its device reads and writes.
+    Swap = platform "swap" {
+        /// There is none. No page is ever swapped out.
+        Off = "off",
+        /// The device is synchronous, as zram is. A page that one entry names is read without the swap cache.
+        Sync = "sync",
+        /// The device is not synchronous. Every page is read by way of the swap cache, and is freed only some time after it was written.
+        Async = "async",
+    }
 
     /// Whether a CPU keeps the last address space while it idles.
     LazyTlb = platform "lazy_tlb" {
@@ -183,6 +195,22 @@ crate::settings! {
         Refcount = "refcount" since Release::v(5, 9),
         /// It reuses the page if `PageAnonExclusive()` holds. This is the rule since v5.19.
         Exclusive = "exclusive" since Release::v(5, 19),
+    }
+
+    /// The rule by which a write fault that reads a page from swap decides to reuse the page instead of copying it.
+    SwapReuse = design "swap_reuse" {
+        /// It reuses the page if no other entry maps the page or names its slot. This was the rule before v5.18.
+        Entries = "entries",
+        /// It reuses the page if nobody else holds a reference, and for that the page leaves the swap cache. This is the rule since v5.18 (`c145e0b47c77`).
+        References = "references" since Release::v(5, 18),
+    }
+
+    /// Whether the page that a write fault has copied gives up its slot of the swap area if no entry names it any more.
+    CowFreesSwap = design "cow_frees_swap" {
+        /// It keeps the slot until it is freed.
+        No = "no",
+        /// It gives the slot up. This is the rule since v5.14 (`f4c4a3f48480`).
+        Yes = "yes" since Release::v(5, 14),
     }
 
     /// Which of two neighbouring mappings joins the other if only one of them has had a page faulted in.

@@ -19,6 +19,8 @@ pub(crate) enum Call {
     Nothing,
     /// `flush_tlb_func_remote()`.
     Flush(FlushTlbInfo),
+    /// `flush_tlb_func()` for no address space in particular.
+    FlushLoaded,
     /// `do_kernel_range_flush()` of one page: INVLPG. And for tests of the hardware.
     Invlpg(VirtAddr),
 }
@@ -28,6 +30,7 @@ impl CallFunction {
         let words = self.calls.at(cpu.id.index());
         match call {
             Call::Nothing => cpu.this_cpu_write(words.kind(), 0),
+            Call::FlushLoaded => cpu.this_cpu_write(words.kind(), 3),
             Call::Invlpg(va) => {
                 cpu.this_cpu_write(words.kind(), 2);
                 cpu.this_cpu_write(words.start(), va);
@@ -46,6 +49,7 @@ impl CallFunction {
         let words = self.calls.at(sender.index());
         match cpu.this_cpu_read(words.kind()) {
             0 => Call::Nothing,
+            3 => Call::FlushLoaded,
             2 => Call::Invlpg(cpu.this_cpu_read(words.start())),
             _ => Call::Flush(FlushTlbInfo {
                 mm: MmId(cpu.this_cpu_read(words.mm())),

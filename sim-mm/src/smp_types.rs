@@ -6,7 +6,7 @@ use sim_mmu::VirtAddr;
 record! {
     /// What a CPU asks of others, under the protection of the csds of that call.
     pub(crate) struct CallInfo {
-        /// Zero for `Call::Nothing`, one for `Call::Flush`, two for `Call::Invlpg`.
+        /// Zero for `Call::Nothing`, one for `Call::Flush`, two for `Call::Invlpg`, three for `Call::FlushLoaded`.
         pub(crate) kind: Shared<u64> = "func";
         pub(crate) mm: Shared<u8> = "mm";
         pub(crate) start: Shared<VirtAddr> = "start";

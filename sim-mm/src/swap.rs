@@ -2,15 +2,15 @@
 //!
 //! A page is put on a list, moved or locked in batches. Every CPU has one batch of each kind. While a page is in
 //! a batch, the batch has a reference to it. Code that counts references, for example to decide about COW, sees
-//! that reference. The lists themselves are not modelled, because nothing is ever reclaimed. A machine without
-//! batches ([`LruBatch::Off`]) puts a page on its list at once, and then nothing of this is seen.
+//! that reference. The lists have no order here: a page is on one as its flags say, and reclaim takes any that is. A machine without
+//! batches ([`LruBatch::Off`]) puts a page on its list at once. Without swap as well, nobody asks, and nothing of this is seen.
 
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
+use crate::page::page_is_anon;
 use crate::page::{get_page, put_page, set_page_referenced};
 use crate::page_flags::PageFlags;
 use crate::pagevec::Batch;
-use crate::rmap::page_is_anon;
 use crate::settings::{LruBatch, UnmapDrain};
 use crate::vm_flags::VmFlags;
 
@@ -18,12 +18,21 @@ fn has_batches(cpu: Cpu<'_>) -> bool {
     cpu.setting::<LruBatch>() == LruBatch::On
 }
 
+/// Whether anybody asks on which list a page is: whoever counts the references of batches, and reclaim.
+fn has_lists(cpu: Cpu<'_>) -> bool {
+    has_batches(cpu) || cpu.has_swap()
+}
+
 async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {
     cpu.load(cpu.kernel.page_flags(page)).await
 }
 
-/// `folio_batch_add_and_move()`: one more page of a batch. A batch that is full is worked off.
+/// `folio_batch_add_and_move()`: one more page of a batch. A batch that is full is worked off. Without batches that is done at once.
 async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
+    if !has_batches(cpu) {
+        cpu.rmw(cpu.kernel.page_flags(page), move |flags: PageFlags| moved(batch, flags)).await;
+        return;
+    }
     get_page(cpu, page).await;
     let batches = cpu.kernel.lru_batches.of(cpu.id);
     // The batch is this CPU's own.
@@ -63,7 +72,9 @@ fn moved(batch: Batch, flags: PageFlags) -> PageFlags {
         Batch::Munlock => flags - PageFlags::UNEVICTABLE,
         Batch::Activate if evictable => flags | PageFlags::ACTIVE,
         Batch::Deactivate if evictable => flags - PageFlags::ACTIVE - PageFlags::REFERENCED,
-        Batch::LazyFree if evictable => flags - PageFlags::ACTIVE - PageFlags::REFERENCED - PageFlags::SWAPBACKED,
+        Batch::LazyFree if evictable && !flags.contains(PageFlags::SWAPCACHE) => {
+            flags - PageFlags::ACTIVE - PageFlags::REFERENCED - PageFlags::SWAPBACKED
+        }
         _ => flags,
     }
 }
@@ -85,7 +96,7 @@ pub(crate) async fn drain_before_unmapping(cpu: Cpu<'_>) {
 
 /// `folio_add_lru_vma()`, `lru_cache_add_inactive_or_unevictable()` before v6.0: of a new page of private memory.
 pub(crate) async fn folio_add_lru_vma(cpu: Cpu<'_>, page: Page, vma: Vma) {
-    if !has_batches(cpu) {
+    if !has_lists(cpu) {
         return;
     }
     // __SetPageSwapBacked(): nobody else knows the page.
@@ -97,19 +108,19 @@ pub(crate) async fn folio_add_lru_vma(cpu: Cpu<'_>, page: Page, vma: Vma) {
 
 /// `folio_add_lru()`: of a new page of a file.
 pub(crate) async fn folio_add_lru(cpu: Cpu<'_>, page: Page) {
-    if has_batches(cpu) {
+    if has_lists(cpu) {
         add(cpu, Batch::Add, page).await;
     }
 }
 
 /// Whether the page is on a list: `PageLRU()`. Without batches every page is.
 pub(crate) async fn folio_test_lru(cpu: Cpu<'_>, page: Page) -> bool {
-    !has_batches(cpu) || flags(cpu, page).await.contains(PageFlags::LRU)
+    !has_lists(cpu) || flags(cpu, page).await.contains(PageFlags::LRU)
 }
 
 /// `mark_page_accessed()`: the second time, the page becomes active.
 pub async fn mark_page_accessed(cpu: Cpu<'_>, page: Page) {
-    if !has_batches(cpu) {
+    if !has_lists(cpu) {
         set_page_referenced(cpu, page).await;
         return;
     }
@@ -130,19 +141,19 @@ pub async fn mark_page_accessed(cpu: Cpu<'_>, page: Page) {
 
 /// `folio_mark_lazyfree()`.
 pub(crate) async fn folio_mark_lazyfree(cpu: Cpu<'_>, page: Page) {
-    if !has_batches(cpu) {
+    if !has_lists(cpu) {
         return;
     }
     let flags = flags(cpu, page).await;
-    if page_is_anon(cpu, page) && flags.contains(PageFlags::SWAPBACKED) && !flags.contains(PageFlags::UNEVICTABLE)
-    {
+    let kept = PageFlags::UNEVICTABLE | PageFlags::SWAPCACHE;
+    if page_is_anon(cpu, page) && flags.contains(PageFlags::SWAPBACKED) && !flags.intersects(kept) {
         add(cpu, Batch::LazyFree, page).await;
     }
 }
 
 /// `folio_deactivate()`.
 pub(crate) async fn folio_deactivate(cpu: Cpu<'_>, page: Page) {
-    if !has_batches(cpu) {
+    if !has_lists(cpu) {
         return;
     }
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;
@@ -154,14 +165,29 @@ pub(crate) async fn folio_deactivate(cpu: Cpu<'_>, page: Page) {
 
 /// `mlock_folio()`.
 pub(crate) async fn mlock_folio(cpu: Cpu<'_>, page: Page) {
-    if has_batches(cpu) {
+    if has_lists(cpu) {
         add(cpu, Batch::Mlock, page).await;
     }
 }
 
 /// `munlock_folio()`.
 pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
-    if has_batches(cpu) {
+    if has_lists(cpu) {
         add(cpu, Batch::Munlock, page).await;
     }
+}
+
+/// `isolate_lru_page()`, since v6.0 `folio_isolate_lru()`: takes a page off its list, with a reference. False if it is on none.
+pub(crate) async fn isolate_lru_page(cpu: Cpu<'_>, page: Page) -> bool {
+    let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::LRU).await;
+    if old.contains(PageFlags::LRU) {
+        get_page(cpu, page).await;
+    }
+    old.contains(PageFlags::LRU)
+}
+
+/// `putback_lru_page()`: back to a list, without the reference that kept it off.
+pub(crate) async fn putback_lru_page(cpu: Cpu<'_>, page: Page) {
+    add(cpu, Batch::Add, page).await;
+    put_page(cpu, page).await;
 }

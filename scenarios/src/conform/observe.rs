@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sim_mm::{
-    Inode, Kernel, MmId, Page, PageFlags, Release, SMAPS_CODES, VmFlags, VmaSnapshot, is_guard, is_pte_present,
+    Inode, Kernel, MmId, Page, PageFlags, Release, SMAPS_CODES, SwpEntry, VmFlags, VmaSnapshot, is_guard,
+    is_pte_present,
 };
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
@@ -255,10 +256,12 @@ fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64, fresh: bool) -> PageRun {
     }
     let mapcount = memory.get(kernel.mapcount(Page(frame)).loc());
     let anon = is_anon(kernel, frame);
-    let exclusive = PageFlags::from_bits_retain(memory.get(kernel.page_flags(Page(frame)).loc()))
-        .contains(PageFlags::ANON_EXCLUSIVE);
+    let flags = PageFlags::from_bits_retain(memory.get(kernel.page_flags(Page(frame)).loc()));
+    let exclusive = flags.contains(PageFlags::ANON_EXCLUSIVE);
+    let in_swap_cache = flags.contains(PageFlags::SWAPCACHE);
     let marks = [
         ('A', anon),
+        ('C', in_swap_cache),
         ('F', !anon),
         ('H', huge),
         ('T', huge),
@@ -297,6 +300,7 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     let (page, pages) = (setting.page(vma.start), vma.end.vpn().0 - vma.start.vpn().0);
     let first = entries.partition_point(|mapped| mapped.page < page);
     let within = entries[first..].iter().take_while(|mapped| mapped.page < page + pages);
+    let swapped = within.clone().filter(|mapped| SwpEntry::of_pte(mapped.entry).is_some()).count() as u64;
     let counted: Vec<&Mapped> =
         within.filter(|mapped| mapped.is_present() && mapped.frame != kernel.zero_page.0).collect();
     let mapcount = |mapped: &&Mapped| kernel.core().memory.get(kernel.mapcount(Page(mapped.frame)).loc());
@@ -306,6 +310,7 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     let stats = [
         ("anon", counted.iter().filter(|mapped| is_anon(kernel, mapped.frame)).count() as u64),
         ("lk", locked),
+        ("sw", swapped),
         ("te", u64::from(is_thp_eligible(kernel, vma))),
     ];
     VmaView {

@@ -10,10 +10,10 @@ use sim_core::{Core, Loc};
 use sim_mm::{FrameUse, MemMap, MmId, SharedPage, Sharing, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
-use super::Site;
 use super::kept::Kept;
 use super::places::{OfFrame, OfMm, Places};
 use super::readers::{Readers, bit};
+use super::{Site, Watched};
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,6 +178,8 @@ pub struct Ghost {
     frames: Kept<Frame>,
     mms: Kept<Mm>,
     pages: Kept<PageHistory>,
+    /// Who may read what the slots of the swap area hold.
+    slots: Kept<Readers>,
     /// The number of each page that an event ever named.
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
     /// Whether the kernel can be asked to note writes at all.
@@ -350,8 +352,9 @@ impl<'a> Seen<'a> {
 }
 
 impl Ghost {
-    /// A machine with these frames, of which the first `reserved` are taken, and so many address spaces.
-    pub(super) fn new(core: &Core, mem_map: MemMap, reserved: u64, mms: usize, notes_writes: bool) -> Ghost {
+    /// The memory of the oracles for a machine.
+    pub(super) fn new(core: &Core, watched: Watched) -> Ghost {
+        let Watched { mem_map, reserved, mms, slots, notes_writes } = watched;
         let mut of_frames = Kept::new(vec![Frame::default(); mem_map.frames() as usize]);
         for pfn in 0..reserved {
             if let Some(frame) = of_frames.change(pfn as usize) {
@@ -359,11 +362,12 @@ impl Ghost {
             }
         }
         Ghost {
-            places: Places::new(core, mem_map, mms),
+            places: Places::new(core, mem_map, mms, slots),
             mem_map,
             frames: of_frames,
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
+            slots: Kept::new(vec![Readers::default(); slots as usize]),
             page_numbers: BTreeMap::new(),
             notes_writes,
             loose: Loose::default(),
@@ -385,6 +389,7 @@ impl Ghost {
         self.frames.checkpoint();
         self.mms.checkpoint();
         self.pages.checkpoint();
+        self.slots.checkpoint();
         self.base.clone_from(&self.loose);
     }
 
@@ -407,6 +412,7 @@ impl Ghost {
         self.frames.rewind();
         self.mms.rewind();
         self.pages.rewind();
+        self.slots.rewind();
         self.loose.pins.clone_from(&self.base.pins);
         self.loose.gone_pins.clone_from(&self.base.gone_pins);
         self.loose.flushes.clone_from(&self.base.flushes);
@@ -518,6 +524,38 @@ impl Ghost {
         }
         if let Some(frame) = self.frame(core, from, OfFrame::Copies, |_| true) {
             frame.copying.copies.push(to);
+        }
+    }
+
+    /// A slot of the swap area holds what a frame held: whoever may read the one may read the other.
+    pub(super) fn swapped_out(&mut self, core: &Core, pfn: Pfn, slot: u64) {
+        let Some(source) = self.seen(core).frame(pfn, OfFrame::Readers) else { return };
+        let readers = source.readers.clone();
+        core.touch(self.places.slot(slot), true);
+        if let Some(of) = self.slots.change(slot as usize) {
+            *of = readers;
+        }
+    }
+
+    /// A frame holds what a slot of the swap area holds.
+    pub(super) fn swapped_in(&mut self, core: &Core, slot: u64, pfn: Pfn) {
+        core.touch(self.places.slot(slot), false);
+        let Some(readers) = self.slots.get(slot as usize).cloned() else { return };
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers != readers) {
+            frame.readers = readers;
+        }
+    }
+
+    /// An entry names a slot of the swap area now. A child that is being forked may read what its parent may read there, and in the
+    /// page that the swap cache has of the slot.
+    pub(super) fn slot_named(&mut self, core: &Core, child: MmId, slot: u64, cached: Option<Pfn>) {
+        let Some(parent) = self.seen(core).mm(child, OfMm::Forks).and_then(|mm| mm.parent) else { return };
+        core.touch(self.places.slot(slot), true);
+        if let Some(readers) = self.slots.change(slot as usize) {
+            readers.share(child, parent);
+        }
+        if let Some(cached) = cached {
+            self.share_with_child(core, child, cached);
         }
     }
 

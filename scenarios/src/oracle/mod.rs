@@ -39,7 +39,7 @@ pub use site::Site;
 pub(crate) use site::telling;
 pub(crate) use violation::returned_value;
 pub use violation::{Found, Lost, Names, Violation, Wait};
-pub use watch::{Logged, Watch, What};
+pub use watch::{Logged, Watch, Watched, What};
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};

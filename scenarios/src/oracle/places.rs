@@ -57,14 +57,22 @@ pub(super) struct Places {
     mem_map: MemMap,
     frames: u32,
     mms: u32,
+    slots: u32,
 }
 
 impl Places {
-    /// The places for a machine of these frames and so many address spaces.
-    pub(super) fn new(core: &Core, mem_map: MemMap, mms: usize) -> Places {
-        // There is one more place, for frames and address spaces that the machine does not have.
-        let (frames, mms) = (mem_map.frames() as u32 + 1, mms as u32 + 1);
-        Places { base: core.reserve_places((frames * PER_FRAME + mms * PER_MM) as usize), mem_map, frames, mms }
+    /// The places for a machine of these frames, so many address spaces and so many slots of a swap area.
+    pub(super) fn new(core: &Core, mem_map: MemMap, mms: usize, slots: u64) -> Places {
+        // There is one more place, for frames, address spaces and slots that the machine does not have.
+        let (frames, mms, slots) = (mem_map.frames() as u32 + 1, mms as u32 + 1, slots as u32 + 1);
+        let base = core.reserve_places((frames * PER_FRAME + mms * PER_MM + slots) as usize);
+        Places { base, mem_map, frames, mms, slots }
+    }
+
+    /// Who may read what a slot of the swap area holds.
+    pub(super) fn slot(self, slot: u64) -> Loc {
+        let slot = u32::try_from(slot).map_or(self.slots - 1, |slot| slot.min(self.slots - 1));
+        self.base.offset(self.frames * PER_FRAME + self.mms * PER_MM + slot)
     }
 
     pub(super) fn frame(self, pfn: Pfn, part: OfFrame) -> Loc {

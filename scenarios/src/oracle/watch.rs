@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, MemMap, Reach, is_pte_present};
+use sim_mm::{Event as Mm, Kernel, MemMap, Reach, SwpEntry, is_pte_present};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
@@ -37,6 +37,21 @@ pub enum What {
     Mm(Mm),
 }
 
+/// What a watch must know of its machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// Which frames there are.
+    pub mem_map: MemMap,
+    /// How many of them are taken before anything runs: the first ones.
+    pub reserved: u64,
+    /// How many address spaces there can be.
+    pub mms: usize,
+    /// How many slots the swap area has.
+    pub slots: u64,
+    /// Whether the kernel can be asked to note which pages are written.
+    pub notes_writes: bool,
+}
+
 /// Watches one machine.
 pub struct Watch {
     ghost: RefCell<Ghost>,
@@ -48,11 +63,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over a machine with these frames, of which the first `reserved` are taken, and so many address spaces.
-    /// `notes_writes` says whether its kernel can be asked to note which pages are written.
-    pub fn new(core: &Core, mem_map: MemMap, reserved: u64, mms: usize, notes_writes: bool) -> Watch {
+    /// A watch over a machine.
+    pub fn new(core: &Core, watched: Watched) -> Watch {
         Watch {
-            ghost: RefCell::new(Ghost::new(core, mem_map, reserved, mms, notes_writes)),
+            ghost: RefCell::new(Ghost::new(core, watched)),
             findings: RefCell::default(),
             log: RefCell::new(None),
             enabled: Cell::new(true),
@@ -262,8 +276,13 @@ impl sim_mm::Observer for Watch {
                 if is_pte_present(new) && new.pfn() != old.pfn() {
                     self.report(cpu.core, lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site));
                 }
+                if let Some(slot) = SwpEntry::of_pte(new) {
+                    ghost.slot_named(core, mm, slot.0, cpu.kernel.swap_cache_page(slot));
+                }
                 ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
             }
+            Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
+            Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),
             Mm::RefChanged { pfn, how, old, new } => {
                 self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
             }

@@ -15,7 +15,7 @@ use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SoftDirty, Spe
 
 use crate::json::LoadErrors;
 use crate::operation::{Mention, Noun, Statement};
-use crate::oracle::{Finding, Violation, Wait, Watch, check_failed, deadlock, livelock};
+use crate::oracle::{Finding, Violation, Wait, Watch, Watched, check_failed, deadlock, livelock};
 use crate::scenario::{Check, Final, MachineSpec, Scenario};
 use crate::stage::{Cast, Mismatch, Stage};
 use script::Script;
@@ -148,9 +148,14 @@ impl<'s> World<'s> {
         };
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
-        let notes_writes = stage.kernel.config.setting::<SoftDirty>() == SoftDirty::On;
-        let mem_map = stage.kernel.mem_map;
-        let watch = Rc::new(Watch::new(core, mem_map, RESERVED_FRAMES, mms, notes_writes));
+        let watched = Watched {
+            mem_map: stage.kernel.mem_map,
+            reserved: RESERVED_FRAMES,
+            mms,
+            slots: stage.kernel.swap_slots(),
+            notes_writes: stage.kernel.config.setting::<SoftDirty>() == SoftDirty::On,
+        };
+        let watch = Rc::new(Watch::new(core, watched));
         stage.kernel.set_observer(Some(watch.clone()));
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;

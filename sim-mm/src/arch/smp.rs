@@ -2,7 +2,7 @@
 
 use sim_core::{CpuId, Routine};
 
-use crate::arch::tlb::flush_tlb_func_remote;
+use crate::arch::tlb::{flush_tlb_all_of_loaded, flush_tlb_func_remote};
 use crate::kernel::Cpu;
 use crate::smp::Call;
 
@@ -15,6 +15,7 @@ pub(crate) async fn flush_smp_call_function_queue(cpu: Cpu<'_>) {
         match function.read(cpu, sender) {
             Call::Nothing => {}
             Call::Invlpg(va) => cpu.invlpg(va).await,
+            Call::FlushLoaded => flush_tlb_all_of_loaded(cpu).await,
             Call::Flush(info) => flush_tlb_func_remote(cpu, info).await,
         }
         // csd_unlock()

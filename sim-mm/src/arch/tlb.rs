@@ -20,6 +20,7 @@ use crate::safeguards::{
 };
 use crate::settings::{Flush, LazyFlush, LazyTlb, MmCpumask};
 use crate::smp::{Call, smp_call_function, smp_call_function_many};
+use crate::tlb_types::TlbUbc;
 
 impl<'m> Cpu<'m> {
     /// `this_cpu_ptr(&cpu_tlbstate)`.
@@ -292,6 +293,63 @@ pub(crate) async fn flush_tlb_kernel_range(cpu: Cpu<'_>, page: VirtAddr) {
     let _preempt = cpu.preempt_disable();
     cpu.invlpg(page).await;
     smp_call_function(cpu, Call::Invlpg(page)).await;
+}
+
+/// `arch_tlbbatch_add_mm()`: translations of a page must go before long. The generation is raised now, so that a CPU that switches to the address
+/// space meanwhile knows that it missed a flush.
+pub(crate) async fn arch_tlbbatch_add<'m>(cpu: Cpu<'m>, ubc: &mut TlbUbc, mm: &'m MmStruct, address: VirtAddr) {
+    cpu.rmw(mm.tlb_gen(), |tlb_gen| tlb_gen + 1).await;
+    ubc.cpumask |= cpu.load(mm.cpumask()).await;
+    ubc.pages.push((mm.id, address));
+}
+
+/// `arch_tlbbatch_flush()`: one interrupt to each CPU, for all address spaces together. Each drops what it has of the one that is
+/// loaded there.
+pub(crate) async fn arch_tlbbatch_flush(cpu: Cpu<'_>, ubc: &TlbUbc) {
+    let ids: Vec<u64> = ubc.pages.iter().map(|(mm, address)| begin_flush(cpu, *mm, *address)).collect();
+    let preempt = cpu.preempt_disable();
+    match cpu.setting::<Flush>() {
+        Flush::Ipi => {
+            if ubc.cpumask & 1 << cpu.id.0 != 0 && cpu.loaded_mm().is_some() {
+                let _irq = cpu.irq_save();
+                flush_tlb_all_of_loaded(cpu).await;
+            }
+            smp_call_function_many(cpu, ubc.cpumask, Call::FlushLoaded).await;
+        }
+        Flush::NoIpi => {
+            for (mm, address) in &ubc.pages {
+                let mm = cpu.kernel.mm(*mm);
+                broadcast_tlb_flush(cpu, mm, *address, address.plus_pages(1)).await;
+            }
+        }
+    }
+    drop(preempt);
+    for id in ids {
+        cpu.note(Event::FlushDone { id });
+    }
+}
+
+/// Notes that a flush of a page begins.
+fn begin_flush(cpu: Cpu<'_>, mm: MmId, address: VirtAddr) -> u64 {
+    let id = cpu.kernel.next_flush();
+    cpu.note(Event::FlushBegun { id, mm, range: address.vpn()..address.plus_pages(1).vpn() });
+    id
+}
+
+/// `flush_tlb_func()` for no address space in particular: the one that is loaded, altogether.
+pub(crate) async fn flush_tlb_all_of_loaded(cpu: Cpu<'_>) {
+    let _routine = cpu.enter("flush_tlb_func_remote");
+    let Some(mm) = cpu.loaded_mm() else { return };
+    if cpu.is_lazy() {
+        Box::pin(leave_mm(cpu, mm)).await;
+        return;
+    }
+    let mm_tlb_gen = cpu.load(cpu.kernel.mm(mm).tlb_gen()).await;
+    let tlb_gen = cpu.loaded_context().tlb_gen();
+    if cpu.this_cpu_read(tlb_gen) != mm_tlb_gen {
+        cpu.native_flush_tlb().await;
+        cpu.this_cpu_write(tlb_gen, mm_tlb_gen);
+    }
 }
 
 /// `flush_tlb_func_remote()`: the interrupt's side of a flush.

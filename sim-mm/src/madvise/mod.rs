@@ -9,7 +9,9 @@ use sim_mmu::VirtAddr;
 
 pub use behavior::Advice;
 use guard::{madvise_guard_install, madvise_guard_remove};
-use pages::{madvise_cold, madvise_collapse, madvise_free_single_vma, madvise_pageout, madvise_remove};
+use pages::{
+    madvise_cold, madvise_collapse, madvise_free_single_vma, madvise_pageout, madvise_remove, madvise_willneed,
+};
 
 use crate::errno::Errno;
 use crate::kernel::Cpu;
@@ -128,7 +130,12 @@ async fn madvise_vma_behavior<'m>(
             madvise_cold(cpu, mm, start, end).await;
             Ok(())
         }
-        Advice::WillNeed => Ok(()),
+        Advice::WillNeed => {
+            if cpu.has_swap() && vma.is_anonymous(cpu) {
+                madvise_willneed(cpu, mm, start, end).await;
+            }
+            Ok(())
+        }
         Advice::PopulateRead | Advice::PopulateWrite => Ok(()),
         _ => {
             let new = advice.new_flags(flags, vma.is_anonymous(cpu))?;

@@ -1,6 +1,6 @@
 //! Advices about pages: `MADV_FREE`, `MADV_REMOVE`, `MADV_PAGEOUT`, `MADV_COLLAPSE`.
 
-use sim_core::Routine;
+use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::entries::entries;
@@ -10,16 +10,20 @@ use crate::inode::get_file;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::page::page_mapcount;
+use crate::page::{page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::pagewalk::walk_page_range;
 use crate::pgtable::ptep_get_and_clear;
-use crate::rmap::page_is_anon;
+use crate::rmap::flush_tlb_batched_pending;
 use crate::settings::MadvRemove;
 use crate::shmem::shmem_put;
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
+use crate::swap_state::read_swap_cache_async;
+use crate::swapfile::{free_swap_and_cache, try_to_free_swap};
+use crate::swapops::SwpEntry;
 use crate::truncate::shmem_punch_hole;
 use crate::vm_flags::VmFlags;
+use crate::vmscan::{isolate_for_reclaim, reclaim_pages};
 
 /// `madvise_free_single_vma()`: pages that are not written again may be dropped. Nothing is ever short of memory here, so
 /// what is left is that the entries become clean and old.
@@ -37,12 +41,22 @@ pub(super) async fn madvise_free_single_vma<'m>(
     lru_add_drain(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
     walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+        flush_tlb_batched_pending(cpu, mm).await;
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
+            if let Some(entry) = SwpEntry::of_pte(pte.entry) {
+                // What is in the slot is not needed either.
+                Box::pin(free_swap_and_cache(cpu, entry)).await;
+                cpu.set_pte_at(mm, addr, ptep, Entry::NONE).await;
+                continue;
+            }
             if !pte.present() || pte.special() {
                 continue;
             }
             let page = Page(pte.pfn());
+            if cpu.has_swap() && !Box::pin(may_be_freed(cpu, page)).await {
+                continue;
+            }
             let flags = cpu.load(cpu.kernel.page_flags(page)).await;
             // Others that map the page may still want it.
             if flags.contains(PageFlags::DIRTY) && page_mapcount(cpu, page).await != 1 {
@@ -65,6 +79,26 @@ pub(super) async fn madvise_free_single_vma<'m>(
     .await;
     tlb.finish(cpu).await;
     Ok(())
+}
+
+/// What `madvise_free_pte_range()` does about a page that is dirty or has a slot, under the lock of the page: nobody else may map it,
+/// and it gives the slot up. False if the page is to be left alone.
+async fn may_be_freed(cpu: Cpu<'_>, page: Page) -> bool {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    if !flags.intersects(PageFlags::SWAPCACHE | PageFlags::DIRTY) {
+        return true;
+    }
+    if !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+        return false;
+    }
+    let alone = page_mapcount(cpu, page).await == 1
+        && (!flags.contains(PageFlags::SWAPCACHE) || try_to_free_swap(cpu, page).await);
+    if alone {
+        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+        cpu.note(Event::PageCleaned { pfn: page.0 });
+    }
+    unlock_page(cpu, page).await;
+    alone
 }
 
 /// `madvise_remove()`: punches a hole into the file behind the mapping.
@@ -112,21 +146,76 @@ pub(super) async fn madvise_cold<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: Virt
     .await;
 }
 
-/// `madvise_pageout()`: what nobody else maps would be written to swap.
-pub(super) async fn madvise_pageout<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, start: VirtAddr, end: VirtAddr) {
-    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
-        for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
-            let pte = cpu.read_once(ptep).await;
-            if pte.present() && !pte.special() {
-                let page = Page(pte.pfn());
-                let shared = page_mapcount(cpu, page).await != 1;
-                if !shared && (page_is_anon(cpu, page) || vma.file(cpu).is_some()) {
-                    cpu.not_modelled("swap");
+/// `madvise_pageout()`: what nobody else maps is written to swap.
+pub(super) fn madvise_pageout<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        lru_add_drain(cpu).await;
+        let geometry = cpu.mmu.geometry;
+        let mut addr = start;
+        while addr < end {
+            // The pages of one table at a time.
+            let next = geometry.addr_end(Level::Pmd, addr, end);
+            let mut isolated = Vec::new();
+            walk_page_range(cpu, mm, addr, next, async |ptep, start, end| {
+                flush_tlb_batched_pending(cpu, mm).await;
+                for (ptep, ..) in entries(geometry, ptep, start, end) {
+                    let pte = cpu.read_once(ptep).await;
+                    if !pte.present() || pte.special() {
+                        continue;
+                    }
+                    let page = Page(pte.pfn());
+                    // Others that map the page may need it.
+                    if page_mapcount(cpu, page).await != 1 {
+                        continue;
+                    }
+                    if !cpu.has_swap() || vma.file(cpu).is_some() {
+                        cpu.not_modelled("swap");
+                        continue;
+                    }
+                    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;
+                    if isolate_for_reclaim(cpu, page).await {
+                        isolated.push(page);
+                    }
                 }
+            })
+            .await;
+            if !isolated.is_empty() {
+                reclaim_pages(cpu, isolated).await;
             }
+            addr = next;
         }
     })
-    .await;
+}
+
+/// `madvise_willneed()` of private memory: what is in swap is read into the swap cache. No entry changes.
+pub(super) fn madvise_willneed<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        // swapin_walk_pmd_entry(): the lock of the table is not held while a page is read.
+        let mut named = Vec::new();
+        walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+            for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
+                named.extend(SwpEntry::of_pte(cpu.read_once(ptep).await.entry));
+            }
+        })
+        .await;
+        for entry in named {
+            if let Some((page, _)) = read_swap_cache_async(cpu, entry).await {
+                put_page(cpu, page).await;
+            }
+        }
+        lru_add_drain(cpu).await;
+    })
 }
 
 /// `madvise_collapse()`: a range without room for a huge page is refused; where there is room, there is none to be had.

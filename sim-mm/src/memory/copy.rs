@@ -10,14 +10,17 @@ use crate::errno::Errno;
 use crate::highmem::copy_user_highpage;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::page_is_anon;
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, mkdirty, ptep_set_wrprotect, vm_get_page_prot};
-use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap, page_is_anon};
+use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap};
 use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
+use crate::swapfile::swap_duplicate;
+use crate::swapops::{SwpEntry, pte_swp_clear_exclusive};
 use crate::vm_flags::VmFlags;
 
 /// Both address spaces, and the mapping in both.
@@ -170,6 +173,10 @@ async fn copy_one_pte<'m>(
         return Copied::Done;
     }
     if !pte.present() {
+        if let Some(entry) = SwpEntry::of_pte(pte.entry) {
+            Box::pin(copy_swap_entry(cpu, copy, dst, (src, pte), addr, entry)).await;
+            return Copied::Done;
+        }
         // copy_pte_marker(): a guard stays a guard.
         cpu.set_pte_at(copy.dst, addr, dst, pte.entry).await;
         return Copied::Done;
@@ -204,6 +211,25 @@ async fn copy_one_pte<'m>(
     }
     cpu.set_pte_at(copy.dst, addr, dst, entry).await;
     Copied::Done
+}
+
+/// `copy_nonpresent_pte()` of an entry that names a slot: both name it from now on, and the page is nobody's own.
+async fn copy_swap_entry<'m>(
+    cpu: Cpu<'m>,
+    copy: VmaCopy<'m>,
+    dst: Ptep,
+    (src, pte): (Ptep, Pte),
+    addr: VirtAddr,
+    entry: SwpEntry,
+) {
+    if !swap_duplicate(cpu, entry).await {
+        return;
+    }
+    let shared = pte_swp_clear_exclusive(pte.entry);
+    if shared != pte.entry {
+        cpu.set_pte_at(copy.src, addr, src, shared).await;
+    }
+    cpu.set_pte_at(copy.dst, addr, dst, shared).await;
 }
 
 /// `page_needs_cow_for_dma()`: whether a device may write to the page that the parent has pinned. Then the page stays

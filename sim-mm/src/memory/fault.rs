@@ -6,6 +6,7 @@ use sim_mmu::{Entry, VirtAddr};
 use super::anonymous::do_anonymous_page;
 use super::file::do_fault;
 use super::numa::do_numa_page;
+use super::swap::do_swap_page;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
 use super::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
 use super::wp::do_wp_page;
@@ -13,7 +14,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::mkdirty;
-use crate::swapops::is_guard;
+use crate::swapops::{SwpEntry, is_guard};
 use crate::userfaultfd::wait_for_userfault;
 
 /// `handle_mm_fault()`: makes the page present, and writable if that is asked and allowed.
@@ -60,7 +61,7 @@ async fn __handle_mm_fault<'m>(
     // mm_account_fault(): faults that failed or begin anew are not counted; what took more than one attempt is major.
     if !matches!(done.lock, LockAfter::Retry | LockAfter::Userfault(_)) {
         let tried = flags.contains(FaultFlags::TRIED);
-        let count = if tried { &cpu.kernel.maj_flt } else { &cpu.kernel.min_flt };
+        let count = if tried || done.major { &cpu.kernel.maj_flt } else { &cpu.kernel.min_flt };
         count.set(count.get() + 1);
     }
     Ok(done)
@@ -81,7 +82,10 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return do_pte_missing(cpu, vmf).await;
     }
     if !orig.present() {
-        // do_swap_page(), handle_pte_marker(): an entry that only marks its page.
+        if let Some(entry) = SwpEntry::of_pte(orig.entry) {
+            return do_swap_page(cpu, vmf, ptep, orig, entry).await;
+        }
+        // handle_pte_marker(): an entry that only marks its page.
         return if is_guard(orig.entry) { Err(VmFaultError::Sigsegv) } else { Err(VmFaultError::Sigbus) };
     }
     if orig.protnone() && vmf.vma.flags(cpu).is_accessible() {

@@ -6,6 +6,7 @@ mod dirty;
 mod fault;
 mod file;
 mod numa;
+mod swap;
 mod tables;
 mod userfault;
 mod vm_fault;

@@ -5,9 +5,9 @@ use sim_mmu::Entry;
 use super::vm_fault::{Fault, VmFault};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
+use crate::page::page_is_anon;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, ptep_get_and_clear, vma_page_prot, vma_soft_dirty_enabled};
-use crate::rmap::page_is_anon;
 use crate::settings::NumaWrite;
 use crate::vm_flags::VmFlags;
 

@@ -37,11 +37,13 @@ pub struct VmFault {
     pub write: bool,
     /// What becomes of `mmap_lock`.
     pub(super) lock: LockAfter,
+    /// `VM_FAULT_MAJOR`: a page was read.
+    pub(super) major: bool,
 }
 
 impl VmFault {
     /// `VM_FAULT_RETRY`.
-    pub(super) const RETRY: VmFault = VmFault { write: false, lock: LockAfter::Retry };
+    pub(super) const RETRY: VmFault = VmFault { write: false, lock: LockAfter::Retry, major: false };
 }
 
 /// What a fault does with `mmap_lock`.

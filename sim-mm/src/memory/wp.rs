@@ -11,14 +11,16 @@ use crate::check;
 use crate::highmem::copy_user_highpage;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::page_is_anon;
 use crate::page::{get_page, lock_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
-use crate::rmap::{page_add_new_anon_rmap, page_is_anon, page_move_anon_rmap, page_remove_rmap};
+use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
 use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH};
-use crate::settings::CowReuse;
+use crate::settings::{CowFreesSwap, CowReuse, SwapReuse};
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
+use crate::swapfile::{free_swap_cache, reuse_swap_page, try_to_free_swap};
 use crate::vm_flags::VmFlags;
 
 /// `do_wp_page()`: a write to a page that is mapped read-only, or a pin that needs the page for this address space
@@ -126,19 +128,21 @@ async fn lock_page_and_pte<'m>(
     locked
 }
 
-/// `reuse_swap_page()`, before v5.9: the page, which is locked, is mapped once. Whoever holds it otherwise is not asked.
+/// Before v5.9: the page, which is locked, is mapped once. Whoever holds it otherwise is not asked.
 async fn reuse_by_mapcount(cpu: Cpu<'_>, page: Page) -> bool {
-    let _routine = cpu.enter("reuse_swap_page");
-    let mapcount = page_mapcount(cpu, page).await;
-    if mapcount <= 1 {
+    let reuse = reuse_swap_page(cpu, page).await;
+    if reuse {
         page_move_anon_rmap(cpu, page).await;
     }
     unlock_page(cpu, page).await;
-    mapcount <= 1
+    reuse
 }
 
 /// v5.9 to v5.18 (`09854ba94c6a`): this mapping holds the only reference.
 async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
+    if cpu.has_swap() && cpu.setting::<SwapReuse>() == SwapReuse::References {
+        return Box::pin(wp_can_reuse_anon_folio(cpu, page)).await;
+    }
     if page_count(cpu, page).await != 1 || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
         return false;
     }
@@ -151,15 +155,22 @@ async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
 /// because nobody else holds a reference.
 async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
-    if flags.contains(PageFlags::ANON_EXCLUSIVE) {
-        return true;
-    }
-    // wp_can_reuse_anon_folio(): a batch of this CPU may hold the page before it is on a list.
+    flags.contains(PageFlags::ANON_EXCLUSIVE) || wp_can_reuse_anon_folio(cpu, page).await
+}
+
+/// `wp_can_reuse_anon_folio()`, since v5.18 (`53a05ad9f21d`): nobody else holds a reference. That of the swap cache is given up for
+/// it.
+async fn wp_can_reuse_anon_folio(cpu: Cpu<'_>, page: Page) -> bool {
+    // A batch of this CPU may hold the page before it is on a list.
     if !folio_test_lru(cpu, page).await {
         lru_add_drain(cpu).await;
     }
-    if page_count(cpu, page).await > 1 || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+    let most = 1 + u64::from(is_in_swap_cache(cpu, page).await);
+    if page_count(cpu, page).await > most || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
         return false;
+    }
+    if cpu.has_swap() {
+        Box::pin(try_to_free_swap(cpu, page)).await;
     }
     let alone = page_count(cpu, page).await == 1;
     if alone {
@@ -167,6 +178,11 @@ async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
     }
     unlock_page(cpu, page).await;
     alone
+}
+
+/// `PageSwapCache()`. Nobody asks on a machine without swap.
+async fn is_in_swap_cache(cpu: Cpu<'_>, page: Page) -> bool {
+    cpu.has_swap() && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::SWAPCACHE)
 }
 
 /// `wp_page_reuse()`: makes the entry writable, as far as the mapping allows.
@@ -235,6 +251,9 @@ async fn wp_page_copy<'m>(
         put_page(cpu, page).await;
     }
     if let Some(old) = old {
+        if same && cpu.has_swap() && cpu.setting::<CowFreesSwap>() == CowFreesSwap::Yes {
+            Box::pin(free_swap_cache(cpu, old)).await;
+        }
         put_page(cpu, old).await;
     }
     Ok(VmFault { write: same, ..VmFault::default() })

@@ -8,11 +8,14 @@ use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
+use crate::page::page_is_anon;
 use crate::page::set_page_dirty;
 use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
-use crate::rmap::{page_is_anon, page_remove_rmap};
+use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_SET_PAGE_DIRTY};
 use crate::swap::drain_before_unmapping;
+use crate::swapfile::free_swap_and_cache;
+use crate::swapops::SwpEntry;
 use crate::vm_flags::VmFlags;
 
 /// What is to go of a range: `struct zap_details`.
@@ -144,6 +147,7 @@ async fn zap_pte_range<'m>(
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    flush_tlb_batched_pending(cpu, tlb.mm).await;
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
@@ -162,6 +166,9 @@ async fn zap_pte_range<'m>(
                 page_remove_rmap(cpu, page).await;
                 tlb.remove_page(page);
             }
+        } else if let Some(entry) = SwpEntry::of_pte(pte.entry).filter(|_| zap != Zap::FilePages) {
+            Box::pin(free_swap_and_cache(cpu, entry)).await;
+            cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
         } else if !pte.none() && zap == Zap::Everything {
             // pte_clear_not_present_full(): a plain store, for the hardware sets no bits of what is not present.
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;

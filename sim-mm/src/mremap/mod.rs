@@ -10,12 +10,11 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::MremapFlags;
 use crate::mmap::{do_munmap, find_vma, get_unmapped_area, vma_lookup};
-use crate::rmap::unlink_anon_vmas;
 use crate::settings::{MremapDontunmap, MremapExtend, MremapTarget};
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, change_vmas, copy_of, file_to_lock, i_mmap_lock_write, mmap_write_lock, vma_expand,
-    vma_merge_new_range, vma_start_write,
+    NewRange, Source, change_vmas, copy_of, file_to_lock, i_mmap_lock_write, mmap_write_lock, unlink_locked,
+    vma_expand, vma_merge_new_range, vma_start_write,
 };
 use move_tables::{Way, move_page_tables};
 
@@ -270,7 +269,7 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
         // dontunmap_complete()
         vma.set_flags(cpu, vma.flags(cpu) - VmFlags::LOCKED_MASK);
         if new_vma != vma && vma.start(cpu) == remap.addr && vma.end(cpu) == remap.end() {
-            unlink_anon_vmas(cpu, mm, vma);
+            unlink_locked(cpu, mm, vma).await;
         }
     } else if remap.old_len > 0 {
         do_munmap(cpu, mm, remap.addr, remap.end()).await?;

@@ -11,6 +11,7 @@ use crate::kernel::Cpu;
 use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
 use crate::pgtable::{Pmd, Pmdp, ptep_get_and_clear, soft_dirty};
+use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::MREMAP_FLUSH_LOCKED;
 use crate::vma::i_mmap_lock_write;
 
@@ -147,6 +148,7 @@ async fn move_ptes<'m>(
     let new = pte_alloc(cpu, mm, new_pmdp).await?.pte_offset(geometry, to);
     let old = cpu.read_once(old_pmdp).await.pte_offset(geometry, from);
     let locks = lock_both(cpu, old.table(), new.table()).await;
+    flush_tlb_batched_pending(cpu, mm).await;
     let end = VirtAddr(from.0 + extent);
     let new_end = VirtAddr(to.0 + extent);
     let mut force_flush = false;

@@ -1,12 +1,11 @@
 //! `struct anon_vma`: the object that connects the pages of private memory with the mappings that may map them.
 //!
 //! A mapping gets an `anon_vma` with its first page. The mapping of a child hangs on the `anon_vma`s of its
-//! parent, because it maps the parent's pages. It also hangs on one of its own, for the pages that it copies. No
-//! code walks the trees yet, because reclaim and migration are not modelled. The links decide which mappings
-//! merge, and what a split or a move links. They change without a step of their own, under the locks that the
-//! callers hold.
+//! parent, because it maps the parent's pages. It also hangs on one of its own, for the pages that it copies.
+//! Reclaim walks the trees from a page to the mappings that may map it. The links also decide which mappings merge, and what a
+//! split or a move links. They change without a step of their own, under the locks that the callers hold.
 
-use sim_core::Shared;
+use sim_core::{RwSem, Shared, WriteHeld};
 
 use super::types::{AnonVma, AnonVmaWords, Avc};
 use crate::errno::Errno;
@@ -59,14 +58,58 @@ fn alloc(cpu: Cpu<'_>) -> Result<AnonVma, Errno> {
 /// `put_anon_vma()`.
 fn put(cpu: Cpu<'_>, anon_vma: AnonVma) {
     let words = words(cpu, anon_vma);
-    if add(cpu, words.refcount(), -1) > 0 {
-        return;
+    if add(cpu, words.refcount(), -1) == 0 {
+        release(cpu, anon_vma);
     }
-    let root = cpu.this_cpu_read(words.root());
+}
+
+/// `__put_anon_vma()`: nobody holds it any more.
+fn release(cpu: Cpu<'_>, anon_vma: AnonVma) {
+    let root = cpu.this_cpu_read(words(cpu, anon_vma).root());
     cpu.kernel.anon_vmas.free(cpu.core, anon_vma);
     if let Some(root) = root.filter(|root| *root != anon_vma) {
         put(cpu, root);
     }
+}
+
+/// The first of the tree, which has the lock of all.
+pub(super) fn root_of(cpu: Cpu<'_>, anon_vma: AnonVma) -> AnonVma {
+    cpu.this_cpu_read(words(cpu, anon_vma).root()).unwrap_or(anon_vma)
+}
+
+/// The mappings that hang on an `anon_vma`: its `rb_root`, for a caller that keeps the tree as it is.
+pub(super) fn mappings_of(cpu: Cpu<'_>, anon_vma: AnonVma) -> Vec<Vma> {
+    let slots = |mm: &MmStruct| {
+        let chains = mm.anon_vma_chains.look(cpu.core);
+        chains.iter().filter(|avc| avc.anon_vma() == anon_vma).map(|avc| avc.vma()).collect::<Vec<_>>()
+    };
+    let slots = cpu.kernel.mms().flat_map(slots);
+    slots.filter_map(|slot| cpu.kernel.vmas.current(cpu.core, slot).map(Vma)).collect()
+}
+
+/// `put_anon_vma()` of one that was held by its count alone; answers whether that was the last one.
+pub(super) async fn put_pinned(cpu: Cpu<'_>, anon_vma: AnonVma) -> bool {
+    let words = cpu.kernel.anon_vmas.record(anon_vma.index());
+    let was_last = cpu.rmw(words.refcount(), |count: u64| count - 1).await == 1;
+    if was_last {
+        release(cpu, anon_vma);
+    }
+    was_last
+}
+
+/// `anon_vma_lock_write()` of what a mapping hangs on, before it is unlinked. Only reclaim walks the trees, so nobody has to be waited
+/// for on a machine without swap.
+pub(crate) async fn anon_vma_lock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<WriteHeld<'m>> {
+    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.has_swap())?;
+    let root = root_of(cpu, anon_vma);
+    Some(cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await)
+}
+
+/// The lock of the tree that a mapping hangs on, if reclaim walks the tree now.
+pub(crate) fn walked(cpu: Cpu<'_>, vma: Vma) -> Option<RwSem> {
+    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.has_swap())?;
+    let sem = cpu.kernel.anon_vmas.record(root_of(cpu, anon_vma).index()).rwsem();
+    (cpu.core.memory.get(sem.loc()) != 0).then_some(sem)
 }
 
 /// `anon_vma_compatible()`: two mappings that lie side by side could be one, if their access flags were the same.

@@ -1,9 +1,19 @@
-//! Reverse mapping: `mm/rmap.c`, as far as it counts and links.
+//! Reverse mapping: `mm/rmap.c`.
 
 mod anon_vma;
+mod batch;
+mod referenced;
 pub(crate) mod types;
+mod unmap;
+mod walk;
 
-pub(crate) use anon_vma::{anon_vma_clone, anon_vma_fork, anon_vma_prepare, has_one_anon_vma, unlink_anon_vmas};
+pub(crate) use anon_vma::{
+    anon_vma_clone, anon_vma_fork, anon_vma_lock_write, anon_vma_prepare, has_one_anon_vma, unlink_anon_vmas,
+    walked,
+};
+pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};
+pub(crate) use referenced::page_referenced;
+pub(crate) use unmap::{page_mapped, try_to_unmap};
 
 use sim_core::{Op, OpKind};
 use sim_mmu::VirtAddr;
@@ -11,7 +21,8 @@ use sim_mmu::VirtAddr;
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
-use crate::page_flags::{PageFlags, anon_mapping, is_anon_mapping};
+use crate::page::page_is_anon;
+use crate::page_flags::{PageFlags, anon_mapping};
 use crate::settings::CowReuse;
 
 #[track_caller]
@@ -30,11 +41,6 @@ fn marks_exclusive(cpu: Cpu<'_>) -> bool {
     cpu.setting::<CowReuse>() == CowReuse::Exclusive
 }
 
-/// `PageAnon()`, for a caller that keeps the page.
-pub fn page_is_anon(cpu: Cpu<'_>, page: Page) -> bool {
-    is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))
-}
-
 /// `page_add_new_anon_rmap()`: the first mapping of a page that nobody else knows.
 pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr) {
     // __page_set_anon_rmap(): nobody finds the page before it is mapped.
@@ -43,6 +49,24 @@ pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, a
     cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
     change_mapcount(cpu, page, |_| 1).await;
     if marks_exclusive(cpu) {
+        page_move_anon_rmap(cpu, page).await;
+    }
+}
+
+/// `page_add_anon_rmap()`, `do_page_add_anon_rmap()` before v5.19: one more mapping of a page that was read from swap. The page is locked.
+///
+/// A page that may be shared hangs on the root of the tree, since any of the processes could map it next.
+pub(crate) async fn page_add_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr, exclusive: bool) {
+    if !page_is_anon(cpu, page) {
+        // __page_set_anon_rmap()
+        let own = vma.anon_vma(cpu);
+        let anon_vma = if exclusive { own } else { own.map(|own| anon_vma::root_of(cpu, own)) };
+        let slot = anon_vma.map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
+        cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_mapping(slot));
+        cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
+    }
+    change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
+    if exclusive {
         page_move_anon_rmap(cpu, page).await;
     }
 }

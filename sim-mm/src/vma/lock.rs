@@ -5,7 +5,7 @@
 //! address space in the mapping. As long as the two are equal, no fault gets the lock. `mmap_write_unlock()` raises the count,
 //! and so unlocks all mappings at once.
 
-use sim_core::{Gate, Op, OpKind};
+use sim_core::{Gate, Op, OpKind, RwSem};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
@@ -13,6 +13,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct, VmArea, Vma};
 use crate::mmap_lock::{MmapWriteHeld, VmaReadHeld};
 use crate::mmdrop::{mmdrop, mmgrab};
+use crate::rmap::walked;
 use crate::safeguards::{VMA_LOCK_ANON_VMA, VMA_PUT_GRABS_MM};
 use crate::settings::VmaLock;
 use crate::vm_flags::VmFlags;
@@ -56,6 +57,8 @@ pub(crate) enum Stopped {
     Failed(Errno),
     /// A fault holds this mapping.
     Held(Vma),
+    /// Reclaim walks the tree of `anon_vma`s that a mapping hangs on: it holds this lock.
+    Walked(RwSem),
 }
 
 impl From<Errno> for Stopped {
@@ -67,7 +70,13 @@ impl From<Errno> for Stopped {
 impl VmaTree<'_> {
     /// `vma_start_write()`, before anything is changed: a mapping that no fault holds is locked in the present step. For
     /// another one the caller stops, and [`change_vmas`] begins anew when the faults have let go.
+    ///
+    /// Whoever walks the tree of `anon_vma`s of the mapping is waited for in the same way: Linux takes `anon_vma_lock_write()` for such a
+    /// change.
     pub(crate) fn start_write(&self, cpu: Cpu<'_>, vma: Vma) -> Result<(), Stopped> {
+        if let Some(sem) = walked(cpu, vma) {
+            return Err(Stopped::Walked(sem));
+        }
         if self.mm_lock_seq == 0 || try_start_write(cpu, vma, self.mm_lock_seq) {
             Ok(())
         } else {
@@ -98,6 +107,7 @@ pub(crate) async fn change_vmas<R>(
             Ok(done) => return Ok(done),
             Err(Stopped::Failed(errno)) => return Err(errno),
             Err(Stopped::Held(vma)) => wait_for_readers(cpu, vma).await,
+            Err(Stopped::Walked(sem)) => drop(Box::pin(cpu.down_write(sem)).await),
         }
     }
 }

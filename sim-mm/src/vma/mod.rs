@@ -27,7 +27,7 @@ use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rcu::{Callback, call_rcu};
 use crate::rmap::types::AnonVma;
-use crate::rmap::unlink_anon_vmas;
+use crate::rmap::{anon_vma_lock_write, unlink_anon_vmas};
 use crate::settings::{SoftDirty, SoftDirtyMerge, VmaLock};
 use crate::shmem::shmem_put;
 use crate::vm_flags::VmFlags;
@@ -70,6 +70,11 @@ impl Vma {
     /// `vm_file`, for a caller that excludes changes.
     pub fn file(self, cpu: Cpu<'_>) -> Option<Inode> {
         self.get(cpu, VmArea::vm_file)
+    }
+
+    /// `vm_mm`, for a caller that excludes that the mapping is freed.
+    pub(crate) fn mm(self, cpu: Cpu<'_>) -> Option<MmId> {
+        MmId::from_word(self.get(cpu, VmArea::vm_mm))
     }
 
     /// `vma_is_anonymous()`.
@@ -257,12 +262,18 @@ pub(crate) fn unlink_file_vma_locked(cpu: Cpu<'_>, vma: Vma) {
 
 /// `remove_vma()`: the mapping lets go of its `anon_vma`s and of its file, and is freed.
 pub(crate) async fn remove_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
-    unlink_anon_vmas(cpu, mm, vma);
+    unlink_locked(cpu, mm, vma).await;
     let file = vma.file(cpu);
     vm_area_free(cpu, vma);
     if let Some(file) = file {
         shmem_put(cpu, file).await;
     }
+}
+
+/// `unlink_anon_vmas()`. On a machine with swap, whoever walks the trees is waited for.
+pub(crate) async fn unlink_locked(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
+    let _anon_vma = if cpu.has_swap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
+    unlink_anon_vmas(cpu, mm, vma);
 }
 
 /// `vm_area_free()`. Who looks mappings up without `mmap_lock` may have found it: since v6.4 it is freed after a grace period,

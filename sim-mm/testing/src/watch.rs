@@ -106,6 +106,8 @@ impl Watch {
                 let wrong = match how {
                     RefChange::Get | RefChange::Put => old == 0,
                     RefChange::Speculative => self.frame(pfn).is_none() && pfn.0 >= BOOT_FRAMES,
+                    RefChange::Freeze => false,
+                    RefChange::Unfreeze => old != 0,
                 };
                 if wrong {
                     self.wrong(cpu, format!("{how:?} takes the count of {pfn} from {old} to {new}"));

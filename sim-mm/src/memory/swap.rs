@@ -1,0 +1,213 @@
+//! Faults on entries that name a slot of the swap area: `do_swap_page()`.
+
+use sim_core::BoxFuture;
+use sim_mmu::Entry;
+
+use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
+use super::wp::{do_wp_page, maybe_mkwrite};
+use crate::check;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{lock_page, page_count, put_page, unlock_page};
+use crate::page_flags::PageFlags;
+use crate::page_io::swap_readpage;
+use crate::pgtable::{Pte, Ptep, TablePtr, vm_get_page_prot};
+use crate::rmap::page_add_anon_rmap;
+use crate::safeguards::{SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
+use crate::settings::{CowReuse, Swap, SwapReuse};
+use crate::swap::{folio_add_lru, folio_test_lru, lru_add_drain};
+use crate::swap_state::{alloc_swap_page, lookup_swap_cache, read_swap_cache_async, wait_for_swap_cache};
+use crate::swapfile::{
+    __swap_count, page_swap_entry, put_swap_page, reuse_swap_page, swap_free, swapcache_prepare, try_to_free_swap,
+};
+use crate::swapops::{SwpEntry, pte_swp_exclusive};
+use crate::vm_flags::VmFlags;
+
+/// The page of a slot, with a reference.
+struct Found {
+    page: Page,
+    /// Whether the swap cache has it: `swapcache`.
+    cached: bool,
+    /// Whether it had to be read: `VM_FAULT_MAJOR`.
+    major: bool,
+    /// Whether the slot is marked until the entry is set: `need_clear_cache`.
+    pinned: bool,
+}
+
+/// `do_swap_page()`: the page comes back from its slot, and is mapped again. In a box, since a machine without swap never comes here.
+pub(super) fn do_swap_page<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    ptep: Ptep,
+    orig: Pte,
+    entry: SwpEntry,
+) -> BoxFuture<'m, Result<VmFault, VmFaultError>> {
+    Box::pin(async move {
+        let _routine = cpu.enter("do_swap_page");
+        let Some(found) = swapin(cpu, entry).await? else { return Ok(VmFault::default()) };
+        let pinned = found.pinned;
+        let done = map(cpu, vmf, ptep, orig, entry, found).await;
+        if pinned {
+            // swapcache_clear(): behind the change of the entry.
+            put_swap_page(cpu, entry).await;
+        }
+        done
+    })
+}
+
+/// Finds the page, or reads it. `None` if the fault has to begin anew, since the slot is free by now or another fault reads it.
+async fn swapin(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Option<Found>, VmFaultError> {
+    if let Some(page) = lookup_swap_cache(cpu, entry).await {
+        lock_page(cpu, page).await;
+        return Ok(Some(Found { page, cached: true, major: false, pinned: false }));
+    }
+    if cpu.setting::<Swap>() == Swap::Sync && __swap_count(cpu, entry).await == 1 {
+        return skip_swapcache(cpu, entry).await;
+    }
+    // swapin_readahead(), of this page alone.
+    let Some((page, read)) = read_swap_cache_async(cpu, entry).await else { return Ok(None) };
+    lock_page(cpu, page).await;
+    Ok(Some(Found { page, cached: true, major: read, pinned: false }))
+}
+
+/// Nobody else has an entry for the slot, so the page need not be found by others: it is read into a new one.
+async fn skip_swapcache(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Option<Found>, VmFaultError> {
+    let page = alloc_swap_page(cpu).await.ok_or(VmFaultError::Oom)?;
+    let pins = cpu.has(SWAPIN_PIN_SLOT);
+    // Another fault of this very entry may be ahead: it maps its page, which may be swapped out to the same slot again, and then the
+    // entry looks as if nothing had happened.
+    if pins && swapcache_prepare(cpu, entry).await.is_err() {
+        cpu.decided(SWAPIN_PIN_SLOT);
+        wait_for_swap_cache(cpu, entry).await;
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Ok(None);
+    }
+    folio_add_lru(cpu, page).await;
+    swap_readpage(cpu, page, entry).await;
+    Ok(Some(Found { page, cached: false, major: true, pinned: pins }))
+}
+
+/// Maps the page, which is locked, if the entry still names the slot.
+async fn map<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    ptep: Ptep,
+    orig: Pte,
+    entry: SwpEntry,
+    found: Found,
+) -> Result<VmFault, VmFaultError> {
+    let Found { page, cached, major, .. } = found;
+    // The page may have left the cache, and be the page of another slot, while its lock was waited for.
+    if check!(cpu, SWAPIN_RECHECK_CACHE, cached && page_swap_entry(cpu, page) != Some(entry)) {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Ok(VmFault { major, ..VmFault::default() });
+    }
+    let by_references = cpu.setting::<SwapReuse>() == SwapReuse::References;
+    if by_references && cached && vmf.is_write() && !folio_test_lru(cpu, page).await {
+        lru_add_drain(cpu).await;
+    }
+    let locked = vmf.lock(cpu, ptep).await;
+    if cpu.read_once(ptep).await != orig {
+        drop(locked);
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Ok(VmFault { major, ..VmFault::default() });
+    }
+    let (new, write_done) = if by_references {
+        map_by_references(cpu, vmf, orig, entry, &found).await
+    } else {
+        map_by_entries(cpu, vmf, orig, entry, page).await
+    };
+    let pte = set_entry(cpu, vmf, &locked, new, page).await;
+    if !by_references {
+        swap_free(cpu, entry).await;
+        if vmf.vma.flags(cpu).contains(VmFlags::LOCKED) {
+            try_to_free_swap(cpu, page).await;
+        }
+    }
+    unlock_page(cpu, page).await;
+    if vmf.is_write() && !write_done {
+        let done = do_wp_page(cpu, vmf, locked, pte).await?;
+        return Ok(VmFault { major, ..done });
+    }
+    Ok(VmFault { write: write_done, major, ..VmFault::default() })
+}
+
+/// What an entry for the page is to be.
+#[derive(Clone, Copy)]
+struct NewEntry {
+    entry: Entry,
+    /// Whether the page belongs to this address space alone from now on.
+    exclusive: bool,
+}
+
+/// The entry, and what stands behind it in the page's descriptor. Before v5.18 the entry came first.
+async fn set_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>, new: NewEntry, page: Page) -> Pte {
+    let exclusive = new.exclusive;
+    page_add_anon_rmap(cpu, page, vmf.vma, vmf.address, exclusive).await;
+    cpu.set_pte_at(vmf.mm, vmf.address, locked.ptep, new.entry).await;
+    locked.ptep.value(new.entry)
+}
+
+/// Before v5.18: `reuse_swap_page()` says whether a write may go to the page. It counts the entry as one that names the slot, so that
+/// is freed only afterwards.
+async fn map_by_entries<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    _orig: Pte,
+    _entry: SwpEntry,
+    page: Page,
+) -> (NewEntry, bool) {
+    let entry = Pte::make(page.0, vm_get_page_prot(vmf.vma.flags(cpu)));
+    if vmf.is_write() && reuse_swap_page(cpu, page).await {
+        let entry = entry.with(Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma));
+        (NewEntry { entry, exclusive: true }, true)
+    } else {
+        (NewEntry { entry, exclusive: false }, false)
+    }
+}
+
+/// Since v5.18 (`c145e0b47c77`): nobody else may hold a reference. Since v5.19 the entry may say that the page is this address space's
+/// own.
+async fn map_by_references<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    orig: Pte,
+    swp: SwpEntry,
+    found: &Found,
+) -> (NewEntry, bool) {
+    let Found { page, cached, .. } = *found;
+    let marked = cpu.setting::<CowReuse>() == CowReuse::Exclusive && pte_swp_exclusive(orig.entry);
+    let exclusive = !cached || marked;
+    swap_free(cpu, swp).await;
+    if should_try_to_free_swap(cpu, vmf, page).await {
+        try_to_free_swap(cpu, page).await;
+    }
+    let vm_flags = vmf.vma.flags(cpu);
+    let mut entry = Pte::make(page.0, vm_get_page_prot(vm_flags));
+    let alone = exclusive || page_count(cpu, page).await == 1;
+    let mut write_done = false;
+    if alone {
+        if cpu.setting::<CowReuse>() == CowReuse::Exclusive && vm_flags.contains(VmFlags::WRITE) {
+            entry = entry.with(Entry::RW);
+        }
+        if vmf.is_write() {
+            // Before v5.19 only a write makes the entry writable.
+            entry = entry.with(Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma));
+            write_done = true;
+        }
+    }
+    (NewEntry { entry, exclusive: alone }, write_done)
+}
+
+/// `should_try_to_free_swap()`: it is worth while where the mapping is locked, or for a write if nobody but the cache and this fault has a
+/// reference.
+async fn should_try_to_free_swap<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> bool {
+    if !cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::SWAPCACHE) {
+        return false;
+    }
+    vmf.vma.flags(cpu).contains(VmFlags::LOCKED)
+        || vmf.flags.contains(FaultFlags::WRITE) && page_count(cpu, page).await == 2
+}

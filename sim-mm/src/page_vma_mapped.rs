@@ -1,0 +1,51 @@
+//! `mm/page_vma_mapped.c`: where a mapping maps a page.
+
+use sim_core::Held;
+use sim_mmu::VirtAddr;
+
+use crate::kernel::Cpu;
+use crate::memory::find_pmd;
+use crate::mm_types::{MmStruct, Page};
+use crate::pgtable::{Pte, Ptep};
+
+/// `struct page_vma_mapped_walk`, at a place where the page is mapped: the entry, under its lock.
+pub(crate) struct Mapped<'m> {
+    pub(crate) mm: &'m MmStruct,
+    pub(crate) address: VirtAddr,
+    pub(crate) ptep: Ptep,
+    pub(crate) pte: Pte,
+    /// The lock of the page table, until this is dropped.
+    _ptl: Held<'m>,
+}
+
+/// `page_vma_mapped_walk()`: the entry for the address, if it maps the page. A page has one place in a mapping.
+///
+/// The entry is read once without its lock. An entry that is not present then is passed over, so a page that somebody is just
+/// unmapping may be taken for unmapped before its count says so.
+pub(crate) async fn page_vma_mapped_walk<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+) -> Option<Mapped<'m>> {
+    let pmdp = find_pmd(cpu, mm, address).await?;
+    let pmd = cpu.read_once(pmdp).await;
+    if pmd.none() {
+        return None;
+    }
+    // map_pte()
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+    if !cpu.read_once(ptep).await.present() {
+        return None;
+    }
+    let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    // check_pte()
+    let pte = cpu.read_once(ptep).await;
+    (pte.present() && !pte.special() && pte.pfn() == page.0).then_some(Mapped {
+        mm,
+        address,
+        ptep,
+        pte,
+        _ptl: ptl,
+    })
+}

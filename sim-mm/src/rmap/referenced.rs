@@ -1,0 +1,44 @@
+//! `page_referenced()`: whether anybody has accessed a page lately.
+
+use sim_mmu::Entry;
+
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page_vma_mapped::page_vma_mapped_walk;
+use crate::vm_flags::VmFlags;
+
+use super::walk::{Place, rmap_walk};
+
+/// What the mappings of a page say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Referenced {
+    /// The entries by which the page was accessed since this was asked last.
+    pub(crate) entries: u64,
+    /// Whether some mapping of it is locked.
+    pub(crate) locked: bool,
+}
+
+/// `page_referenced()`, of a page that is locked: the entries are old when this returns. Their translations are not flushed: that
+/// costs more than a page that is taken for old although somebody uses it.
+pub(crate) async fn page_referenced(cpu: Cpu<'_>, page: Page) -> Referenced {
+    let _routine = cpu.enter("page_referenced");
+    let mut found = Referenced::default();
+    rmap_walk(cpu, page, async |place| page_referenced_one(cpu, page, place, &mut found).await).await;
+    found
+}
+
+/// `page_referenced_one()`.
+async fn page_referenced_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, found: &mut Referenced) -> bool {
+    let Place { mm, vma, address } = place;
+    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address).await else { return true };
+    if vma.flags(cpu).contains(VmFlags::LOCKED) {
+        found.locked = true;
+        return false;
+    }
+    // ptep_clear_flush_young_notify()
+    if mapped.pte.entry.has(Entry::ACCESSED) {
+        let old = cpu.update_pte(mm, address, mapped.ptep, |entry| entry.without(Entry::ACCESSED)).await;
+        found.entries += u64::from(old.entry.has(Entry::ACCESSED));
+    }
+    true
+}

@@ -1,0 +1,136 @@
+//! `try_to_unmap()`: a page is mapped nowhere any more.
+
+use crate::arch::tlb::flush_tlb_page;
+use crate::check;
+use crate::event::Event;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{page_count, page_is_anon, page_mapcount, page_maybe_dma_pinned, put_page, set_page_dirty};
+use crate::page_flags::PageFlags;
+use crate::page_vma_mapped::{Mapped, page_vma_mapped_walk};
+use crate::pgtable::{Pte, ptep_get_and_clear};
+use crate::safeguards::{LAZYFREE_CHECK_REFCOUNT, LAZYFREE_REF_THEN_DIRTY};
+use crate::settings::CowReuse;
+use crate::swapfile::{page_swap_entry, swap_duplicate, swap_free};
+use crate::swapops::pte_swp_mkexclusive;
+use crate::tlb_types::TlbUbc;
+use crate::vm_flags::VmFlags;
+
+use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
+use super::page_remove_rmap;
+use super::walk::{Place, rmap_walk};
+
+/// `try_to_unmap()`, with `TTU_BATCH_FLUSH`, of a page that is locked: each entry that maps it becomes empty, or names the page's
+/// slot of the swap area. Stops where that cannot be; then the page is mapped still.
+pub(crate) async fn try_to_unmap<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
+    let _routine = cpu.enter("try_to_unmap");
+    rmap_walk(cpu, page, async |place| try_to_unmap_one(cpu, page, place, ubc).await).await;
+}
+
+/// `try_to_unmap_one()`: false if the page cannot be unmapped there.
+async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &mut TlbUbc) -> bool {
+    let _routine = cpu.enter("try_to_unmap_one");
+    let Place { mm, vma, address } = place;
+    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address).await else { return true };
+    if vma.flags(cpu).contains(VmFlags::LOCKED) {
+        return false;
+    }
+    let is_anon = page_is_anon(cpu, page);
+    let exclusive = is_anon
+        && cpu.setting::<CowReuse>() == CowReuse::Exclusive
+        && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let pteval = if should_defer_flush(cpu, mm).await {
+        let pteval = ptep_get_and_clear(cpu, mm, address, mapped.ptep, mapped.pte).await;
+        set_tlb_ubc_flush_pending(cpu, ubc, mm, address, pteval.dirty()).await;
+        pteval
+    } else {
+        let pteval = ptep_get_and_clear(cpu, mm, address, mapped.ptep, mapped.pte).await;
+        flush_tlb_page(cpu, mm, address).await;
+        pteval
+    };
+    // The entry that knew it is gone.
+    if pteval.dirty() {
+        set_page_dirty(cpu, page).await;
+    }
+    if is_anon {
+        let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+        if flags.contains(PageFlags::SWAPBACKED) != flags.contains(PageFlags::SWAPCACHE) {
+            cpu.note(Event::KernelBug {
+                what: "WARN_ON_ONCE(folio_test_swapbacked(folio) != folio_test_swapcache(folio))",
+            });
+            remap(cpu, &mapped, pteval).await;
+            return false;
+        }
+        let gone = if flags.contains(PageFlags::SWAPBACKED) {
+            to_swap(cpu, page, &mapped, exclusive).await
+        } else {
+            may_be_discarded(cpu, page).await
+        };
+        if !gone {
+            remap(cpu, &mapped, pteval).await;
+            return false;
+        }
+    }
+    page_remove_rmap(cpu, page).await;
+    put_page(cpu, page).await;
+    true
+}
+
+/// The entry as it was.
+async fn remap<'m>(cpu: Cpu<'m>, mapped: &Mapped<'m>, pteval: Pte) {
+    cpu.set_pte_at(mapped.mm, mapped.address, mapped.ptep, pteval.entry).await;
+}
+
+/// The entry names the page's slot from now on. False if the page is pinned, so that it must not become shared.
+async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, mapped: &Mapped<'m>, exclusive: bool) -> bool {
+    let Some(entry) = page_swap_entry(cpu, page) else { return false };
+    if !swap_duplicate(cpu, entry).await {
+        return false;
+    }
+    if exclusive && !page_try_share_anon_rmap(cpu, page).await {
+        swap_free(cpu, entry).await;
+        return false;
+    }
+    let swp_pte = if exclusive { pte_swp_mkexclusive(entry.to_pte()) } else { entry.to_pte() };
+    cpu.set_pte_at(mapped.mm, mapped.address, mapped.ptep, swp_pte).await;
+    true
+}
+
+/// `page_try_share_anon_rmap()`, since v5.19: the page is nobody's own any more, unless it is pinned. The entry is empty by now; a
+/// lockless pin that came before shows in the count, and one that comes later finds the entry changed.
+async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
+    if page_maybe_dma_pinned(cpu, page).await {
+        return false;
+    }
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
+    true
+}
+
+/// Whether a page that `MADV_FREE` gave up may go without being written: nobody has written to it since, and nobody who has a reference
+/// may do so.
+///
+/// The entry was cleared before. A lockless pin takes its reference before it looks at the entry again, and who writes through a reference
+/// makes the page dirty before he puts it. So the count is read first, and the dirty flag behind it.
+async fn may_be_discarded(cpu: Cpu<'_>, page: Page) -> bool {
+    let early = if cpu.has(LAZYFREE_REF_THEN_DIRTY) { None } else { Some(is_dirty(cpu, page).await) };
+    let held =
+        check!(cpu, LAZYFREE_CHECK_REFCOUNT, page_count(cpu, page).await != 1 + page_mapcount(cpu, page).await);
+    let dirty = match early {
+        Some(dirty) => dirty,
+        None => is_dirty(cpu, page).await,
+    };
+    if dirty {
+        // It was written since, and has to be kept after all.
+        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::SWAPBACKED).await;
+    }
+    !dirty && !held
+}
+
+async fn is_dirty(cpu: Cpu<'_>, page: Page) -> bool {
+    cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY)
+}
+
+/// `page_mapped()`.
+pub(crate) async fn page_mapped(cpu: Cpu<'_>, page: Page) -> bool {
+    page_mapcount(cpu, page).await != 0
+}

@@ -1,0 +1,123 @@
+//! `rmap_walk()`: from a page to the mappings that may map it.
+
+use sim_core::{BoxFuture, Op, OpKind, ReadHeld};
+use sim_mmu::VirtAddr;
+
+use super::anon_vma::{mappings_of, put_pinned, root_of};
+use super::types::AnonVma;
+use crate::kernel::{Cpu, Kernel};
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::page_mapcount;
+use crate::page_flags::{anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
+
+/// `page_lock_anon_vma_read()`, since v6.0 `folio_lock_anon_vma_read()`: the tree that a page hangs on, locked. `None` if nobody
+/// maps the page.
+///
+/// The page is not kept by anything but its mappings, and so neither is its `anon_vma`. Its slot may be free, or have another
+/// life. So after the lock is there, the page is asked again whether it is mapped: then the `anon_vma` is its own still, and the lock
+/// keeps it.
+pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Option<(AnonVma, ReadHeld<'m>)> {
+    let _routine = cpu.enter("page_lock_anon_vma_read");
+    let rcu = cpu.rcu_read_lock();
+    let mapping = cpu.load(cpu.kernel.page(page).mapping()).await;
+    if !is_anon_mapping(mapping) || page_mapcount(cpu, page).await == 0 {
+        return None;
+    }
+    let kernel: &'m Kernel = cpu.kernel;
+    let words = kernel.anon_vmas.record(anon_vma_of_mapping(mapping)?);
+    let root = cpu.load(words.root()).await?;
+    let sem = kernel.anon_vmas.record(root.index()).rwsem();
+    if let Some(held) = cpu.down_read_trylock(sem).await {
+        if page_mapcount(cpu, page).await == 0 {
+            return None;
+        }
+        let anon_vma = kernel.anon_vmas.current(cpu.core, anon_vma_of_mapping(mapping)?)?;
+        return Some((anon_vma, held));
+    }
+    // It has to be waited for, and nobody sleeps in a read-side section: so it is held by its count first.
+    let old = cpu.rmw(words.refcount(), |count: u64| if count == 0 { 0 } else { count + 1 }).await;
+    if old == 0 {
+        return None;
+    }
+    let anon_vma = kernel.anon_vmas.current(cpu.core, anon_vma_of_mapping(mapping)?)?;
+    if page_mapcount(cpu, page).await == 0 {
+        put_pinned(cpu, anon_vma).await;
+        return None;
+    }
+    drop(rcu);
+    let held = cpu.down_read(kernel.anon_vmas.record(root_of(cpu, anon_vma).index()).rwsem()).await;
+    if put_pinned(cpu, anon_vma).await { None } else { Some((anon_vma, held)) }
+}
+
+/// A mapping that may map a page, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'m> {
+    pub(crate) mm: &'m MmStruct,
+    pub(crate) vma: Vma,
+    pub(crate) address: VirtAddr,
+}
+
+/// `vma_address()`: where a mapping has page `index` of its file or `anon_vma`.
+fn vma_address<'m>(cpu: Cpu<'m>, vma: Vma, index: u64) -> Option<Place<'m>> {
+    let start = vma.start(cpu);
+    let pages = vma.end(cpu).vpn().0 - start.vpn().0;
+    let nth = index.checked_sub(vma.pgoff(cpu)).filter(|nth| *nth < pages)?;
+    Some(Place { mm: cpu.kernel.mm(vma.mm(cpu)?), vma, address: start.plus_pages(nth) })
+}
+
+/// `rmap_walk_anon()`: `rmap_one` for each mapping that may map an anonymous page, until it answers false. The page is locked by the
+/// caller.
+async fn rmap_walk_anon<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool) {
+    let _routine = cpu.enter("rmap_walk_anon");
+    let Some((anon_vma, _held)) = page_lock_anon_vma_read(cpu, page).await else { return };
+    let index = cpu.this_cpu_read(cpu.kernel.page(page).index());
+    // anon_vma_interval_tree_foreach(): the lock keeps the tree as it is.
+    let op = Op::new(OpKind::Read, cpu.kernel.anon_vmas.record(anon_vma.index()).chained().loc());
+    let mappings = cpu
+        .step(op, move |hw| {
+            hw.perform_load(&op);
+            mappings_of(cpu, anon_vma)
+        })
+        .await;
+    for vma in mappings {
+        if let Some(place) = vma_address(cpu, vma, index)
+            && !rmap_one(place).await
+        {
+            return;
+        }
+    }
+}
+
+/// `rmap_walk_file()`: the same for a page of a file.
+async fn rmap_walk_file<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool) {
+    let _routine = cpu.enter("rmap_walk_file");
+    let kernel: &'m Kernel = cpu.kernel;
+    let mapping = cpu.this_cpu_read(kernel.page(page).mapping());
+    let slot = file_of_mapping(mapping).map(|slot| slot as usize);
+    let Some(file) = slot.and_then(|slot| kernel.shmem.inodes.current(cpu.core, slot)) else { return };
+    let index = cpu.this_cpu_read(kernel.page(page).index());
+    let _i_mmap = cpu.down_read(kernel.shmem.i_mmap_rwsem(file)).await;
+    let mappings = cpu.read(kernel.shmem.i_mmap(file), Clone::clone).await;
+    for (_, vma) in mappings {
+        if let Some(place) = vma_address(cpu, vma, index)
+            && !rmap_one(place).await
+        {
+            return;
+        }
+    }
+}
+
+/// `rmap_walk()`.
+pub(super) fn rmap_walk<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    rmap_one: impl AsyncFnMut(Place<'m>) -> bool + 'm,
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        if is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping())) {
+            rmap_walk_anon(cpu, page, rmap_one).await;
+        } else {
+            rmap_walk_file(cpu, page, rmap_one).await;
+        }
+    })
+}

@@ -1,0 +1,124 @@
+//! `mm/swap_state.c`: the swap cache, which has the pages of slots.
+//!
+//! A page that goes to swap is in the cache from the moment at which it gets its slot. So who finds an entry that names the slot
+//! finds the page as well, and nothing has to be read. A page that is read in for several entries is in the cache for the others.
+
+use sim_core::{Gate, Op, OpKind, Routine};
+
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{get_page, page_cache_get_speculative, put_page, unlock_page};
+use crate::page_alloc::alloc_page;
+use crate::page_flags::PageFlags;
+use crate::page_io::swap_readpage;
+use crate::swap::folio_add_lru;
+use crate::swap_info::page_of_word;
+use crate::swapfile::{NotPrepared, get_swap_page, put_swap_page, swapcache_prepare};
+use crate::swapops::SwpEntry;
+
+/// What the swap cache has of a slot now.
+async fn cached(cpu: Cpu<'_>, entry: SwpEntry) -> Option<Page> {
+    page_of_word(cpu.load(cpu.kernel.swap.slot(entry).cached()).await)
+}
+
+/// `lookup_swap_cache()`, since v6.0 `swap_cache_get_folio()`: the page of a slot, with a reference.
+pub(crate) async fn lookup_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) -> Option<Page> {
+    let _routine = cpu.enter(Routine::helper("lookup_swap_cache"));
+    loop {
+        let page = cached(cpu, entry).await?;
+        if !page_cache_get_speculative(cpu, page).await {
+            // Whoever has frozen the page takes it out, or gives it its references back.
+            continue;
+        }
+        if cached(cpu, entry).await == Some(page) {
+            return Some(page);
+        }
+        put_page(cpu, page).await;
+    }
+}
+
+/// Waits until the swap cache has a page of the slot, or does not have the slot any more.
+pub(crate) async fn wait_for_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) {
+    let busy = cpu.kernel.swap.slot(entry).busy().loc();
+    let wait = Op::new(OpKind::Wait, busy).behind(Gate::Zero(busy)).sleeping();
+    cpu.step(wait, |hw| hw.perform_rmw(&wait, 0, 0)).await;
+}
+
+/// `add_to_swap_cache()`: a page that is locked is the slot's from now on.
+async fn add_to_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
+    get_page(cpu, page).await;
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::SWAPCACHE).await;
+    let slot = cpu.kernel.swap.slot(entry);
+    cpu.this_cpu_write(cpu.kernel.page(page).private(), entry.0 + 1);
+    let op = Op::new(OpKind::Rmw, slot.cached().loc());
+    cpu.step(op, move |hw| {
+        hw.perform_rmw(&op, hw.core.memory.get(op.loc), page.0.0 + 1);
+        hw.core.memory.set(slot.busy().loc(), 0);
+    })
+    .await;
+}
+
+/// `add_to_swap()`: gives a page that is locked a slot. False if there is none. What the page holds is not in the slot yet.
+pub(crate) async fn add_to_swap(cpu: Cpu<'_>, page: Page) -> bool {
+    let _routine = cpu.enter("add_to_swap");
+    let Some(entry) = get_swap_page(cpu).await else { return false };
+    add_to_swap_cache(cpu, page, entry).await;
+    true
+}
+
+/// `__delete_from_swap_cache()`: nobody finds the page by its slot any more. The reference of the cache is the caller's.
+pub(crate) async fn __delete_from_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
+    let slot = cpu.kernel.swap.slot(entry);
+    let op = Op::new(OpKind::Rmw, slot.cached().loc());
+    cpu.step(op, move |hw| {
+        hw.perform_rmw(&op, hw.core.memory.get(op.loc), 0);
+        hw.core.memory.set(slot.busy().loc(), 1);
+    })
+    .await;
+    cpu.this_cpu_write(cpu.kernel.page(page).private(), 0);
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::SWAPCACHE).await;
+}
+
+/// `delete_from_swap_cache()`, of a page that is locked.
+pub(crate) async fn delete_from_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
+    let _routine = cpu.enter("delete_from_swap_cache");
+    __delete_from_swap_cache(cpu, page, entry).await;
+    put_swap_page(cpu, entry).await;
+    put_page(cpu, page).await;
+}
+
+/// A page that is locked and will be read into: nobody knows it yet.
+pub(crate) async fn alloc_swap_page(cpu: Cpu<'_>) -> Option<Page> {
+    let page = alloc_page(cpu).await?;
+    let word = cpu.kernel.page_flags(page);
+    cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
+    Some(page)
+}
+
+/// `read_swap_cache_async()`: the page of a slot, with a reference: from the cache, or read into a new page that goes there. The flag says
+/// that it was read. `None` if the slot is free by now, or no frame is.
+pub(crate) async fn read_swap_cache_async(cpu: Cpu<'_>, entry: SwpEntry) -> Option<(Page, bool)> {
+    let _routine = cpu.enter("read_swap_cache_async");
+    loop {
+        if let Some(page) = lookup_swap_cache(cpu, entry).await {
+            return Some((page, false));
+        }
+        let page = alloc_swap_page(cpu).await?;
+        match swapcache_prepare(cpu, entry).await {
+            Ok(()) => {
+                add_to_swap_cache(cpu, page, entry).await;
+                folio_add_lru(cpu, page).await;
+                swap_readpage(cpu, page, entry).await;
+                unlock_page(cpu, page).await;
+                return Some((page, true));
+            }
+            Err(why) => {
+                put_page(cpu, page).await;
+                if why == NotPrepared::Free {
+                    return None;
+                }
+                wait_for_swap_cache(cpu, entry).await;
+            }
+        }
+    }
+}

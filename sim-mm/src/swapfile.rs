@@ -1,0 +1,176 @@
+//! `mm/swapfile.c`: who has a slot of the swap area, and when it becomes free.
+//!
+//! Each entry of a page table that names a slot counts in `swap_map`, and so does the swap cache. A slot is free when nobody
+//! has it. Linux changes `swap_map` under a lock, so each change is one step here.
+
+use sim_core::{Op, OpKind, Routine};
+
+use crate::event::Event;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{page_mapcount, put_page, set_page_dirty, test_and_set_flags, unlock_page};
+use crate::page_flags::PageFlags;
+use crate::swap_info::SWAP_HAS_CACHE;
+use crate::swap_state::{delete_from_swap_cache, lookup_swap_cache};
+use crate::swapops::SwpEntry;
+
+/// The entries of page tables that name a slot.
+fn swap_count(map: u64) -> u64 {
+    map & !SWAP_HAS_CACHE
+}
+
+/// `get_swap_page()`, since v6.12 `folio_alloc_swap()`: a free slot, for a page that is going to be in the swap cache.
+pub(crate) async fn get_swap_page(cpu: Cpu<'_>) -> Option<SwpEntry> {
+    let _routine = cpu.enter(Routine::helper("get_swap_page"));
+    let swap = &cpu.kernel.swap;
+    let op = Op::new(OpKind::Rmw, swap.lock);
+    cpu.step(op, move |hw| {
+        let memory = &hw.core.memory;
+        let is_free = |entry: &SwpEntry| memory.get(swap.slot(*entry).swap_map().loc()) == 0;
+        let free = (0..swap.len()).map(SwpEntry).find(is_free);
+        if let Some(entry) = free {
+            let slot = swap.slot(entry);
+            memory.set(slot.swap_map().loc(), SWAP_HAS_CACHE);
+            memory.set(slot.busy().loc(), 1);
+        }
+        hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc) + 1);
+        free
+    })
+    .await
+}
+
+/// `swap_duplicate()`: one more entry names the slot. False if the slot is free.
+pub(crate) async fn swap_duplicate(cpu: Cpu<'_>, entry: SwpEntry) -> bool {
+    let map = cpu.kernel.swap.slot(entry).swap_map();
+    let old = cpu.rmw(map, |map: u64| if map == 0 { 0 } else { map + 1 }).await;
+    if old == 0 {
+        cpu.note(Event::KernelBug { what: "swap_duplicate: unused swap offset entry" });
+    }
+    old != 0
+}
+
+/// Why a slot cannot be had for the swap cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotPrepared {
+    /// `-ENOENT`: it is free.
+    Free,
+    /// `-EEXIST`: the swap cache has it.
+    Taken,
+}
+
+/// `swapcache_prepare()`: the swap cache has the slot from now on. Whoever it is that gets this reads the slot, and no one else.
+pub(crate) async fn swapcache_prepare(cpu: Cpu<'_>, entry: SwpEntry) -> Result<(), NotPrepared> {
+    let slot = cpu.kernel.swap.slot(entry);
+    let op = Op::new(OpKind::Rmw, slot.swap_map().loc());
+    cpu.step(op, move |hw| {
+        let memory = &hw.core.memory;
+        let map = memory.get(op.loc);
+        let answer = match map {
+            0 => Err(NotPrepared::Free),
+            map if map & SWAP_HAS_CACHE != 0 => Err(NotPrepared::Taken),
+            _ => Ok(()),
+        };
+        if answer.is_ok() {
+            memory.set(slot.busy().loc(), 1);
+        }
+        hw.perform_rmw(&op, map, if answer.is_ok() { map | SWAP_HAS_CACHE } else { map });
+        answer
+    })
+    .await
+}
+
+/// `put_swap_page()`, `swapcache_clear()`: the swap cache has the slot no more.
+pub(crate) async fn put_swap_page(cpu: Cpu<'_>, entry: SwpEntry) {
+    let slot = cpu.kernel.swap.slot(entry);
+    let op = Op::new(OpKind::Rmw, slot.swap_map().loc());
+    cpu.step(op, move |hw| {
+        let memory = &hw.core.memory;
+        let map = memory.get(op.loc);
+        hw.perform_rmw(&op, map, map & !SWAP_HAS_CACHE);
+        memory.set(slot.busy().loc(), 0);
+    })
+    .await;
+}
+
+/// `swap_free()`: one entry less names the slot; answers what is left of `swap_map`.
+pub(crate) async fn swap_free(cpu: Cpu<'_>, entry: SwpEntry) -> u64 {
+    let _routine = cpu.enter(Routine::helper("swap_free"));
+    let map = cpu.kernel.swap.slot(entry).swap_map();
+    let old = cpu.rmw(map, |map: u64| if swap_count(map) == 0 { map } else { map - 1 }).await;
+    if swap_count(old) == 0 {
+        cpu.note(Event::KernelBug { what: "swap_free: Unused swap offset entry" });
+        return old;
+    }
+    old - 1
+}
+
+/// `__swap_count()`: how many entries name the slot.
+pub(crate) async fn __swap_count(cpu: Cpu<'_>, entry: SwpEntry) -> u64 {
+    swap_count(cpu.load(cpu.kernel.swap.slot(entry).swap_map()).await)
+}
+
+/// `free_swap_and_cache()`: an entry is gone. If it was the last one, the slot's page leaves the swap cache, unless somebody
+/// maps it or has it locked.
+pub(crate) async fn free_swap_and_cache(cpu: Cpu<'_>, entry: SwpEntry) {
+    let _routine = cpu.enter("free_swap_and_cache");
+    if swap_free(cpu, entry).await != SWAP_HAS_CACHE {
+        return;
+    }
+    // __try_to_reclaim_swap()
+    let Some(page) = lookup_swap_cache(cpu, entry).await else { return };
+    free_swap_cache(cpu, page).await;
+    put_page(cpu, page).await;
+}
+
+/// `free_swap_cache()`: a page that nobody maps gives up its slot, if no entry names that.
+pub(crate) async fn free_swap_cache(cpu: Cpu<'_>, page: Page) {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    if !flags.contains(PageFlags::SWAPCACHE)
+        || page_mapcount(cpu, page).await != 0
+        || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await
+    {
+        return;
+    }
+    try_to_free_swap(cpu, page).await;
+    unlock_page(cpu, page).await;
+}
+
+/// `page_swap_entry()`: the slot of a page of the swap cache, for who has the page locked.
+pub(crate) fn page_swap_entry(cpu: Cpu<'_>, page: Page) -> Option<SwpEntry> {
+    cpu.this_cpu_read(cpu.kernel.page(page).private()).checked_sub(1).map(SwpEntry)
+}
+
+/// `try_to_free_swap()`, since v6.0 `folio_free_swap()`: a page that is locked leaves the swap cache, if no entry names its slot. What it
+/// holds is nowhere else then.
+pub(crate) async fn try_to_free_swap(cpu: Cpu<'_>, page: Page) -> bool {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    if !flags.contains(PageFlags::SWAPCACHE) || flags.contains(PageFlags::WRITEBACK) {
+        return false;
+    }
+    let Some(entry) = page_swap_entry(cpu, page) else { return false };
+    if __swap_count(cpu, entry).await != 0 {
+        return false;
+    }
+    delete_from_swap_cache(cpu, page, entry).await;
+    set_page_dirty(cpu, page).await;
+    true
+}
+
+/// `reuse_swap_page()`, before v5.18: whether one entry of a page table alone leads to a page that is locked, be it by mapping it or
+/// by naming its slot. Such a page leaves the swap cache. Who holds it otherwise is not asked.
+pub(crate) async fn reuse_swap_page(cpu: Cpu<'_>, page: Page) -> bool {
+    let _routine = cpu.enter("reuse_swap_page");
+    let mapcount = page_mapcount(cpu, page).await;
+    if !cpu.has_swap() {
+        return mapcount <= 1;
+    }
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    let entry = page_swap_entry(cpu, page).filter(|_| flags.contains(PageFlags::SWAPCACHE));
+    let Some(entry) = entry else { return mapcount <= 1 };
+    let count = mapcount + __swap_count(cpu, entry).await;
+    if count == 1 && !flags.contains(PageFlags::WRITEBACK) {
+        delete_from_swap_cache(cpu, page, entry).await;
+        set_page_dirty(cpu, page).await;
+    }
+    count <= 1
+}

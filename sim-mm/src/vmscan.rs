@@ -1,0 +1,274 @@
+//! `mm/vmscan.c`: taking pages away from those who have not used them lately.
+
+use sim_core::{BoxFuture, Op, OpKind, Routine};
+
+use crate::event::{Event, RefChange};
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{
+    page_count, page_is_anon, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty,
+    test_and_set_flags, unlock_page,
+};
+use crate::page_alloc::free_unref_page;
+use crate::page_flags::PageFlags;
+use crate::page_io::swap_writepage;
+use crate::rmap::{page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty};
+use crate::safeguards::UNMAP_FLUSH_DIRTY;
+use crate::settings::Swap;
+use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
+use crate::swap_state::{__delete_from_swap_cache, add_to_swap};
+use crate::swapfile::{page_swap_entry, put_swap_page};
+use crate::tlb_types::TlbUbc;
+
+/// Whom reclaim spares: `ignore_references` of `shrink_page_list()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spare {
+    /// Pages that were accessed since reclaim looked last.
+    Young,
+    /// None: somebody said that the pages are not needed.
+    None,
+}
+
+/// `reclaim_pages()`: pages that were taken off their lists go out, or back.
+pub(crate) async fn reclaim_pages(cpu: Cpu<'_>, pages: Vec<Page>) {
+    for page in &pages {
+        cpu.rmw(cpu.kernel.page_flags(*page), |flags| flags - PageFlags::ACTIVE).await;
+    }
+    shrink_page_list(cpu, pages, Spare::None).await;
+}
+
+/// What becomes of a page that reclaim looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nobody has it any more, and the count is frozen: it is freed behind the next flush.
+    Free,
+    /// `keep`, `keep_locked`: it goes back to its list.
+    Keep,
+    /// `activate_locked`: it goes back, and is tried later than others.
+    Activate,
+}
+
+/// `shrink_page_list()`, since v6.0 `shrink_folio_list()`: writes out and frees what can be freed; answers how many pages were. The
+/// others go back to their lists.
+async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare) -> u64 {
+    let _routine = cpu.enter("shrink_page_list");
+    let mut ubc = TlbUbc::default();
+    let (mut free, mut back) = (Vec::new(), Vec::new());
+    for page in pages {
+        if !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
+            back.push(page);
+            continue;
+        }
+        let (fate, locked) = shrink_page(cpu, page, &mut ubc, spare).await;
+        if fate == Fate::Activate {
+            cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::ACTIVE).await;
+        }
+        if locked {
+            unlock_page(cpu, page).await;
+        }
+        match fate {
+            Fate::Free => free.push(page),
+            Fate::Keep | Fate::Activate => back.push(page),
+        }
+    }
+    // Before anybody can have them again, no translation leads to them any more.
+    try_to_unmap_flush(cpu, &mut ubc).await;
+    let reclaimed = free.len() as u64;
+    for page in free {
+        free_unref_page(cpu, page).await;
+    }
+    for page in back {
+        putback_lru_page(cpu, page).await;
+    }
+    reclaimed
+}
+
+/// One round of `shrink_page_list()`, of a page that is locked; also answers whether it still is.
+async fn shrink_page(cpu: Cpu<'_>, page: Page, ubc: &mut TlbUbc, spare: Spare) -> (Fate, bool) {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    if flags.intersects(PageFlags::UNEVICTABLE | PageFlags::WRITEBACK) {
+        return (Fate::Activate, true);
+    }
+    if spare == Spare::Young
+        && let Some(fate) = page_check_references(cpu, page).await
+    {
+        return (fate, true);
+    }
+    let is_anon = page_is_anon(cpu, page);
+    if !is_anon {
+        // Pages of files stay where they are.
+        return (Fate::Keep, true);
+    }
+    if flags.contains(PageFlags::SWAPBACKED) && !flags.contains(PageFlags::SWAPCACHE) {
+        if page_maybe_dma_pinned(cpu, page).await {
+            return (Fate::Keep, true);
+        }
+        if !add_to_swap(cpu, page).await {
+            return (Fate::Activate, true);
+        }
+        // It may be clean, if MADV_FREE was at it and has not got as far as its list. What it holds is nowhere else all the same.
+        set_page_dirty(cpu, page).await;
+    }
+    if page_mapped(cpu, page).await {
+        try_to_unmap(cpu, page, ubc).await;
+        if page_mapped(cpu, page).await {
+            return (Fate::Activate, true);
+        }
+    }
+    // Nobody can pin it any more.
+    if page_maybe_dma_pinned(cpu, page).await {
+        return (Fate::Activate, true);
+    }
+    if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY) {
+        if cpu.has(UNMAP_FLUSH_DIRTY) {
+            try_to_unmap_flush_dirty(cpu, ubc).await;
+        }
+        match pageout(cpu, page).await {
+            Pageout::Keep => return (Fate::Keep, true),
+            Pageout::Clean => {}
+            Pageout::Success => {
+                let busy = PageFlags::WRITEBACK | PageFlags::DIRTY;
+                let is_busy = async || cpu.load(cpu.kernel.page_flags(page)).await.intersects(busy);
+                // A device that is not synchronous is not done yet.
+                if cpu.setting::<Swap>() == Swap::Async
+                    || is_busy().await
+                    || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await
+                {
+                    return (Fate::Keep, false);
+                }
+                if is_busy().await {
+                    return (Fate::Keep, true);
+                }
+            }
+        }
+    }
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    let freed = if flags.contains(PageFlags::SWAPBACKED) {
+        __remove_mapping(cpu, page).await
+    } else {
+        // It was given up: the reference that keeps it off its list is the last one.
+        page_ref_freeze(cpu, page, 1).await
+    };
+    (if freed { Fate::Free } else { Fate::Keep }, true)
+}
+
+/// `page_check_references()`: a page that was accessed lately stays. `None` if it need not.
+async fn page_check_references(cpu: Cpu<'_>, page: Page) -> Option<Fate> {
+    let referenced = page_referenced(cpu, page).await;
+    let was = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;
+    if referenced.locked {
+        return Some(Fate::Activate);
+    }
+    if referenced.entries == 0 {
+        return None;
+    }
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::REFERENCED).await;
+    let often = was.contains(PageFlags::REFERENCED) || referenced.entries > 1;
+    Some(if often { Fate::Activate } else { Fate::Keep })
+}
+
+/// `pageout_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pageout {
+    /// `PAGE_KEEP`: it stays, and is locked still.
+    Keep,
+    /// `PAGE_SUCCESS`: it was sent to the device, and is unlocked.
+    Success,
+    /// `PAGE_CLEAN`: nothing has to be written, and it is locked still.
+    Clean,
+}
+
+/// `pageout()`: writes a page to its slot, if nobody but reclaim and the swap cache has a reference.
+async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
+    let _routine = cpu.enter("pageout");
+    // is_page_cache_freeable()
+    if page_count(cpu, page).await != 2 {
+        return Pageout::Keep;
+    }
+    // clear_page_dirty_for_io()
+    let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+    if !old.contains(PageFlags::DIRTY) {
+        return Pageout::Clean;
+    }
+    cpu.note(Event::PageCleaned { pfn: page.0 });
+    swap_writepage(cpu, page).await;
+    Pageout::Success
+}
+
+/// `__remove_mapping()`: the swap cache has the page no more, if nobody else has a reference. Its count is frozen then.
+///
+/// Who has a reference may make the page dirty and then put it. So the count is looked at first, and the flag behind it.
+async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
+    let _routine = cpu.enter("__remove_mapping");
+    let Some(entry) = page_swap_entry(cpu, page) else { return false };
+    // The caller's reference, and that of the cache.
+    if !page_ref_freeze(cpu, page, 2).await {
+        return false;
+    }
+    if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY) {
+        page_ref_unfreeze(cpu, page, 2).await;
+        return false;
+    }
+    __delete_from_swap_cache(cpu, page, entry).await;
+    put_swap_page(cpu, entry).await;
+    true
+}
+
+/// `isolate_lru_pages()`, one page of it: any that is on the list of those to try. `None` if there is none.
+async fn isolate_one(cpu: Cpu<'_>) -> Option<Page> {
+    let _routine = cpu.enter(Routine::helper("isolate_lru_pages"));
+    let op = Op::new(OpKind::Rmw, cpu.kernel.lru_lock);
+    cpu.step(op, move |hw| {
+        let memory = &hw.core.memory;
+        hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc) + 1);
+        let flags = |page: Page| PageFlags::from_bits_retain(memory.get(cpu.kernel.page_flags(page).loc()));
+        let passed_over = PageFlags::ACTIVE | PageFlags::UNEVICTABLE;
+        let inactive = cpu.kernel.mem_map.pfns().map(Page).filter(|page| {
+            flags(*page).contains(PageFlags::LRU)
+                && !flags(*page).intersects(passed_over)
+                && memory.get(cpu.kernel.refcount(*page).loc()) != 0
+        });
+        let inactive: Vec<Page> = inactive.collect();
+        if inactive.is_empty() {
+            return None;
+        }
+        let page = inactive[hw.core.choose_value("page to reclaim", inactive.len())];
+        let word = cpu.kernel.page_flags(page).loc();
+        memory.set(word, (flags(page) - PageFlags::LRU).bits());
+        let count = cpu.kernel.refcount(page).loc();
+        let old = memory.get(count);
+        memory.set(count, old + 1);
+        cpu.note(Event::RefChanged { pfn: page.0, how: RefChange::Speculative, old, new: old + 1 });
+        Some(page)
+    })
+    .await
+}
+
+/// `shrink_inactive_list()`, as kswapd does it: up to so many pages of the list of those to try, whosever they are. Answers how many
+/// were freed.
+pub fn shrink_inactive_list(cpu: Cpu<'_>, pages: u64, spare: Spare) -> BoxFuture<'_, u64> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("shrink_inactive_list"));
+        lru_add_drain(cpu).await;
+        let mut taken = Vec::new();
+        while (taken.len() as u64) < pages
+            && let Some(page) = isolate_one(cpu).await
+        {
+            taken.push(page);
+        }
+        shrink_page_list(cpu, taken, spare).await
+    })
+}
+
+/// Takes a page that somebody says is not needed off its list, if it is on one and may be reclaimed.
+pub(crate) async fn isolate_for_reclaim(cpu: Cpu<'_>, page: Page) -> bool {
+    if !isolate_lru_page(cpu, page).await {
+        return false;
+    }
+    if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::UNEVICTABLE) {
+        putback_lru_page(cpu, page).await;
+        return false;
+    }
+    true
+}
