@@ -17,7 +17,7 @@ use crate::source::Source;
 use crate::systematic::Search;
 use crate::timeline::Timeline;
 
-/// Whoever keeps the event log.
+/// The one who keeps the event log.
 pub trait Observer {
     /// An event, at the moment it happens.
     fn observe(&self, core: &Core, cpu: CpuId, event: Event);

@@ -79,7 +79,7 @@ impl<'m, P: Platform<'m>> Executor<'m, P> {
         self.parked(cpu).map(|(_, gate)| gate).chain(own)
     }
 
-    /// The step that was watched is over, with all that came of it.
+    /// The step that was watched is over, with all its effects.
     #[cold]
     pub(crate) fn close_step(&mut self) {
         let (core, Some(step)) = (self.core, self.shown.take()) else { return };

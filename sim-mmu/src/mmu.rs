@@ -101,7 +101,7 @@ impl<'m> Deref for Cpu<'m> {
     }
 }
 
-/// Whoever watches the hardware.
+/// The one who watches the hardware.
 pub trait Observer {
     /// An event, at the moment it happens, caused by `cpu`.
     fn hardware(&self, cpu: Cpu<'_>, event: &Event);

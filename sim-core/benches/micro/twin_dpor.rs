@@ -92,7 +92,7 @@ impl TwinDpor {
         }
     }
 
-    /// One execution; answers whether it came to its end.
+    /// Does one execution. Answers whether it came to its end.
     fn run(&mut self) -> bool {
         self.twin.restart();
         let mut live = self.all;
