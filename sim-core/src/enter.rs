@@ -18,8 +18,9 @@ impl<'m> Cpu<'m> {
     }
 
     /// The routines that are active in the context on top, outermost first. Empty unless tracing.
+    #[inline]
     pub fn routines(self) -> Vec<Routine> {
-        self.state().routines.borrow().clone()
+        if self.core.is_traced() { self.state().routines.borrow().clone() } else { Vec::new() }
     }
 }
 
