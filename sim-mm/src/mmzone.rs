@@ -3,6 +3,11 @@
 use sim_core::Loc;
 use sim_mmu::Pfn;
 
+/// The first frame of a set, which is word `w` of a bitmap and not empty.
+fn frame(w: u32, set: u64) -> Pfn {
+    Pfn(u64::from(w) * 64 + u64::from(set.trailing_zeros()))
+}
+
 /// The zone: a lock word, then a bit for each frame that is free, then one for each that was ever used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Zone {
@@ -45,26 +50,41 @@ impl Zone {
         memory.get(bits.offset((pfn.0 / 64) as u32)) & 1 << (pfn.0 % 64) != 0
     }
 
-    /// The free frames to choose from: the first that was never used, then those that were.
-    pub(crate) fn candidates<'a>(
-        &'a self,
-        memory: &'a sim_core::Memory,
-    ) -> impl Iterator<Item = Pfn> + Clone + 'a {
-        // Frames are used in order, so behind the first that was never used there is none that was.
-        let is_all_used = |w: &u32| memory.get(self.used.offset(*w)) == u64::MAX;
-        let words = (0..self.words).find(|w| !is_all_used(w)).map_or(self.words, |w| w + 1);
-        let select = move |of: fn(u64, u64) -> u64| {
-            (0..words).flat_map(move |w| {
-                let mut set = of(memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
-                std::iter::from_fn(move || {
-                    let bit = set.trailing_zeros();
-                    (set != 0).then(|| {
-                        set &= set - 1;
-                        Pfn(u64::from(w) * 64 + u64::from(bit))
-                    })
-                })
-            })
-        };
-        select(|free, used| free & !used).take(1).chain(select(|free, used| free & used))
+    /// A free frame. `choose` answers which of so many: the first that was never used, then those that were.
+    pub(crate) fn choose(&self, memory: &sim_core::Memory, choose: impl FnOnce(usize) -> usize) -> Option<Pfn> {
+        let (mut fresh, mut used_before) = (None, 0);
+        for w in 0..self.words {
+            let (free, used) = (memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
+            used_before += (free & used).count_ones() as usize;
+            if used != u64::MAX {
+                // Frames are used in order, so behind the first that was never used there is none that was.
+                let never = free & !used;
+                fresh = (never != 0).then(|| frame(w, never));
+                break;
+            }
+        }
+        let count = used_before + usize::from(fresh.is_some());
+        if count == 0 {
+            return None;
+        }
+        let chosen = choose(count);
+        match fresh {
+            Some(fresh) if chosen == 0 => Some(fresh),
+            _ => self.nth_used(memory, chosen - usize::from(fresh.is_some())),
+        }
+    }
+
+    /// One of the free frames that were used before.
+    fn nth_used(&self, memory: &sim_core::Memory, mut n: usize) -> Option<Pfn> {
+        for w in 0..self.words {
+            let mut set = memory.get(self.free.offset(w)) & memory.get(self.used.offset(w));
+            let here = set.count_ones() as usize;
+            if n < here {
+                (0..n).for_each(|_| set &= set - 1);
+                return Some(frame(w, set));
+            }
+            n -= here;
+        }
+        None
     }
 }

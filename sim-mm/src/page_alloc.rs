@@ -23,12 +23,7 @@ async fn rmqueue(cpu: Cpu<'_>, for_use: FrameUse) -> Option<Page> {
             hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc));
             return None;
         }
-        let candidates = zone.candidates(memory);
-        let count = candidates.clone().count();
-        if count == 0 {
-            return None;
-        }
-        let pfn = candidates.clone().nth(hw.core.choose_value("free frame", count))?;
+        let pfn = zone.choose(memory, |count| hw.core.choose_value("free frame", count))?;
         zone.flip(memory, zone.free, pfn);
         if !zone.is_set(memory, zone.used, pfn) {
             zone.flip(memory, zone.used, pfn);
