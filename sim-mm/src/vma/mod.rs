@@ -32,6 +32,7 @@ use crate::shmem::{get_file, shmem_put};
 use crate::vm_flags::VmFlags;
 
 impl Vma {
+    #[inline]
     fn words(self, cpu: Cpu<'_>) -> VmArea {
         cpu.kernel.vmas.deref(**cpu, self.0)
     }
