@@ -167,7 +167,8 @@ impl Reach {
         self.mappings.clear();
         self.anon_vmas.clear();
         self.held.clear();
-        self.held.extend(kernel.shmem.pages().iter().chain(&kernel.lru_batches.pages()).map(|page| page.0));
+        kernel.shmem.each_page(|page| self.held.push(page.0));
+        kernel.lru_batches.each_page(|page| self.held.push(page.0));
         self.held.sort_unstable();
         let mut listed = 0;
         for id in 0..kernel.config.mms as u8 {
@@ -185,10 +186,11 @@ impl Reach {
         self.mappings.sort_unstable();
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
         // Those that wait for a grace period are nobody's, and not lost.
-        let pending = kernel.core().rcu.pending();
-        let waiting =
-            pending.iter().filter(|callback| matches!(Callback::from_token(callback.token), Callback::Vma(_)));
-        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count() - waiting.count();
+        let mut waiting = 0;
+        kernel.core().rcu.each_pending(|callback| {
+            waiting += usize::from(matches!(Callback::from_token(callback.token), Callback::Vma(_)));
+        });
+        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count() - waiting;
         if exist != listed {
             return Err(Miscount::LostVmas { exist, listed });
         }
