@@ -321,7 +321,8 @@ impl Core {
         self.choose(&Choice::Transition(Enabled { ready, others, cpus: &self.cpus }))
     }
 
-    #[inline]
+    // The kind of choice is known where this is called: only inlined can that be used.
+    #[inline(always)]
     fn choose(&self, choice: &Choice<'_>) -> usize {
         let chosen = self.source.borrow_mut().choose(choice);
         debug_assert!(chosen < choice.of(), "a source chose {chosen} of {}", choice.of());

@@ -23,7 +23,7 @@ impl<'m> Cpu<'m> {
 
     #[inline]
     pub(crate) fn announce(self, op: &Op) {
-        self.core.set_op(self.id, Some(op));
+        self.core.announce(self.id, op);
     }
 
     #[inline]

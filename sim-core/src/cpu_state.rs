@@ -6,7 +6,7 @@ use std::panic::Location;
 use crate::gate::Gate;
 use crate::id::{TaskId, Vector};
 use crate::loc::Loc;
-use crate::op::{Op, OpKind};
+use crate::op::{Op, OpKind, conflicts};
 use crate::routine::Routine;
 use crate::store_buffer::StoreBuffer;
 
@@ -76,17 +76,44 @@ impl CpuState {
         })
     }
 
-    /// Replaces what the context on top has announced.
+    /// The kind of the announced operation.
     #[inline]
-    pub(crate) fn announce(&self, op: Option<&Op>) {
-        self.kind.set(op.map(|op| op.kind));
-        let Some(op) = op else { return };
+    pub(crate) fn kind(&self) -> Option<OpKind> {
+        self.kind.get()
+    }
+
+    /// Whether the announced operations of two CPUs do not commute.
+    #[inline]
+    pub(crate) fn races(&self, other: &CpuState) -> bool {
+        match (self.kind.get(), other.kind.get()) {
+            (Some(a), Some(b)) => conflicts((a, self.loc.get()), (b, other.loc.get())),
+            _ => false,
+        }
+    }
+
+    /// The gate of the announced operation.
+    #[inline]
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate.get()
+    }
+
+    /// The context on top announces an operation.
+    #[inline(always)]
+    pub(crate) fn announce(&self, op: &Op) {
+        self.kind.set(Some(op.kind));
         self.loc.set(op.loc);
         self.place.set(op.place);
         self.sleeps.set(op.sleeps);
-        if op.gate != self.gate.get() {
-            self.gate.set(op.gate);
+        // Of an open gate only the variant is written.
+        match op.gate {
+            Gate::Open => self.gate.set(Gate::Open),
+            gate => self.gate.set(gate),
         }
+    }
+
+    /// The context on top has announced nothing.
+    pub(crate) fn withdraw(&self) {
+        self.kind.set(None);
     }
 
     /// The time from which on a pending interrupt can be taken. It is zero without a cost model.

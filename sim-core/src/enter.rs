@@ -18,8 +18,9 @@ impl<'m> Cpu<'m> {
     }
 
     /// The routines that are active in the context on top, the outermost first. The list is empty unless events are traced.
+    #[inline]
     pub fn routines(self) -> Vec<Routine> {
-        self.state().routines.borrow().clone()
+        if self.core.is_traced() { self.state().routines.borrow().clone() } else { Vec::new() }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cpu_state::CpuState;
 use crate::gate::Gate;
 use crate::id::CpuId;
 use crate::memory::Memory;
-use crate::op::Op;
+use crate::op::{Op, OpKind};
 use crate::rcu::{Rcu, RcuRules};
 
 /// The order in which other CPUs see a CPU's stores.
@@ -117,22 +117,37 @@ impl Machine {
     }
 
     /// Replaces what the context on top of a CPU has announced.
-    #[inline]
     pub(crate) fn set_op(&self, cpu: CpuId, op: Option<&Op>) {
-        let (bit, state) = (1 << cpu.0, &self.cpus[cpu.index()]);
-        let open = op.is_some_and(|op| {
-            op.gate == Gate::Open && (self.config.memory == MemoryModel::Sc || !op.kind.drains())
-        });
-        let gated = op.is_some() && !open;
-        self.open.set(self.open.get() & !bit | if open { bit } else { 0 });
-        self.gated.set(self.gated.get() & !bit | if gated { bit } else { 0 });
-        state.announce(op);
+        match op {
+            Some(op) => self.announce(cpu, op),
+            None => {
+                let bit = 1 << cpu.0;
+                self.open.set(self.open.get() & !bit);
+                self.gated.set(self.gated.get() & !bit);
+                self.cpus[cpu.index()].withdraw();
+            }
+        }
+    }
+
+    /// The context on top of a CPU announces an operation.
+    // A kernel has hundreds of awaits, and few of them are in the processor's cache at a time. So this is not copied to each.
+    #[inline]
+    pub(crate) fn announce(&self, cpu: CpuId, op: &Op) {
+        let bit = 1 << cpu.0;
+        if matches!(op.gate, Gate::Open) && (!op.kind.drains() || self.config.memory == MemoryModel::Sc) {
+            self.open.set(self.open.get() | bit);
+            self.gated.set(self.gated.get() & !bit);
+        } else {
+            self.open.set(self.open.get() & !bit);
+            self.gated.set(self.gated.get() | bit);
+        }
+        self.cpus[cpu.index()].announce(op);
     }
 
     /// Whether nothing holds back what the CPU announced.
     pub(crate) fn gate_is_open(&self, cpu: CpuId) -> bool {
         let state = &self.cpus[cpu.index()];
-        state.op().is_some_and(|op| state.is_enabled(&op, self))
+        state.kind().is_some_and(|kind| state.lets_through(kind, state.gate(), self))
     }
 
     pub(crate) fn all_drained(&self) -> bool {
@@ -144,8 +159,13 @@ impl CpuState {
     /// Whether nothing holds an announced operation back.
     #[inline]
     pub(crate) fn is_enabled(&self, op: &Op, machine: &Machine) -> bool {
-        (op.gate == Gate::Open || self.finds_open(op.gate, machine))
-            && (machine.config.memory == MemoryModel::Sc || !op.kind.drains() || self.buffer.is_empty())
+        self.lets_through(op.kind, op.gate, machine)
+    }
+
+    #[inline]
+    fn lets_through(&self, kind: OpKind, gate: Gate, machine: &Machine) -> bool {
+        self.finds_open(gate, machine)
+            && (machine.config.memory == MemoryModel::Sc || !kind.drains() || self.buffer.is_empty())
     }
 
     /// Whether the CPU finds a gate open.

@@ -17,6 +17,8 @@ struct Region {
     fields: &'static [FieldLayout],
     /// Words a record.
     width: u32,
+    /// For each field, what the name of the region and its own add to digests.
+    digests: Vec<u64>,
 }
 
 impl Region {
@@ -24,10 +26,10 @@ impl Region {
         self.count * self.width
     }
 
-    /// The index of the record that a word belongs to, its field, and which of the field's words it is.
-    fn place(&self, loc: Loc) -> (u32, &'static FieldLayout, u32) {
+    /// The index of the record that a word belongs to, the number of its field, and which of the field's words it is.
+    fn place(&self, loc: Loc) -> (u32, usize, u32) {
         let (index, mut word) = ((loc.0 - self.base.0) / self.width, (loc.0 - self.base.0) % self.width);
-        let field = self.fields.iter().find(|field| {
+        let field = self.fields.iter().position(|field| {
             let here = word < field.words;
             if !here {
                 word -= field.words;
@@ -39,6 +41,7 @@ impl Region {
 
     fn describe(&self, loc: Loc) -> String {
         let (index, field, word) = self.place(loc);
+        let field = &self.fields[field];
         let mut text = self.name.to_string();
         if self.count > 1 {
             text.push_str(&format!("[{index}]"));
@@ -52,15 +55,18 @@ impl Region {
 
     fn name_digest(&self, loc: Loc) -> u64 {
         let (index, field, word) = self.place(loc);
-        let name = self.name.bytes().chain([0]).chain(field.name.bytes());
-        let name = name.fold(NO_NAME, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(NAME_PRIME));
-        [index, word].iter().fold(name, |digest, part| (digest ^ u64::from(*part)).wrapping_mul(NAME_PRIME))
+        let digest = |digest, part: &u32| mix(digest, u64::from(*part));
+        [index, word].iter().fold(self.digests[field], digest)
     }
 }
 
 /// FNV-1a, as in RFC 9923: the offset basis and the prime.
 const NO_NAME: u64 = 0xcbf2_9ce4_8422_2325;
 const NAME_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+fn mix(digest: u64, part: u64) -> u64 {
+    (digest ^ part).wrapping_mul(NAME_PRIME)
+}
 
 /// Lays out the shared words of a machine. Every word has a name before the first run.
 #[derive(Debug, Default)]
@@ -81,7 +87,12 @@ impl MemoryBuilder {
         let end = u64::from(self.next) + count as u64 * u64::from(width);
         assert!(end < u64::from(u32::MAX), "a machine has fewer than 2^32 words");
         let base = Loc(self.next);
-        let region = Region { name, base, count: count as u32, fields, width };
+        let digest = |field: &FieldLayout| {
+            let names = name.bytes().chain([0]).chain(field.name.bytes());
+            names.fold(NO_NAME, |digest, byte| mix(digest, u64::from(byte)))
+        };
+        let digests = fields.iter().map(digest).collect();
+        let region = Region { name, base, count: count as u32, fields, width, digests };
         self.next += region.len();
         self.regions.push(region);
         base

@@ -78,8 +78,14 @@ impl Op {
     /// Whether two operations do not commute.
     #[inline]
     pub fn conflicts(&self, other: &Op) -> bool {
-        self.loc == other.loc && self.loc != Loc::NONE && (self.kind.writes() || other.kind.writes())
+        conflicts((self.kind, self.loc), (other.kind, other.loc))
     }
+}
+
+/// Whether two operations do not commute, by their kinds and places.
+#[inline]
+pub(crate) fn conflicts((a, at): (OpKind, Loc), (b, other): (OpKind, Loc)) -> bool {
+    at == other && at != Loc::NONE && (a.writes() || b.writes())
 }
 
 #[cfg(test)]

@@ -127,10 +127,11 @@ impl Rcu {
         mine
     }
 
-    /// Every callback that has not come back yet. This is for code that only looks.
-    pub fn pending(&self) -> Vec<Callback> {
-        let lists = [&self.waiting, &self.queued, &self.done];
-        lists.iter().flat_map(|list| list.borrow().clone()).collect()
+    /// Tells every callback that has not come back yet. This is for code that only looks.
+    pub fn each_pending(&self, mut hear: impl FnMut(&Callback)) {
+        for list in [&self.waiting, &self.queued, &self.done] {
+            list.borrow().iter().for_each(&mut hear);
+        }
     }
 
     /// Whether a grace period is under way.

@@ -66,13 +66,11 @@ impl AnyFrame {
         gfp: Gfp,
         choose: impl FnOnce(usize) -> usize,
     ) -> Option<Pfn> {
-        let pick = |count: usize| (count > 0).then(|| choose(count));
         let pfn = if order == 0 && !self.mem_map.has_high() {
-            let candidates = self.frames(memory);
-            candidates.clone().nth(pick(candidates.clone().count())?)?
+            self.choose(memory, choose)?
         } else {
             let candidates = self.blocks(memory, order, gfp);
-            candidates[pick(candidates.len())?]
+            *candidates.get((!candidates.is_empty()).then(|| choose(candidates.len()))?)?
         };
         self.take(memory, pfn, order);
         Some(pfn)
@@ -89,24 +87,43 @@ impl AnyFrame {
             .for_each(|slot| flip(memory, self.used, slot));
     }
 
-    /// The free frames to choose from on a machine with one zone: the first that was never used, then those that were.
-    fn frames<'a>(&'a self, memory: &'a Memory) -> impl Iterator<Item = Pfn> + Clone + 'a {
-        // Frames are used in order, so behind the first that was never used there is none that was.
-        let is_all_used = |w: &u32| memory.get(self.used.offset(*w)) == u64::MAX;
-        let words = (0..self.words).find(|w| !is_all_used(w)).map_or(self.words, |w| w + 1);
-        let select = move |of: fn(u64, u64) -> u64| {
-            (0..words).flat_map(move |w| {
-                let mut set = of(memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
-                std::iter::from_fn(move || {
-                    let bit = set.trailing_zeros();
-                    (set != 0).then(|| {
-                        set &= set - 1;
-                        Pfn(u64::from(w) * 64 + u64::from(bit))
-                    })
-                })
-            })
-        };
-        select(|free, used| free & !used).take(1).chain(select(|free, used| free & used))
+    /// A free frame of a machine with one zone. `choose` answers which of so many: the first that was never used, then those
+    /// that were.
+    fn choose(&self, memory: &Memory, choose: impl FnOnce(usize) -> usize) -> Option<Pfn> {
+        let (mut fresh, mut used_before) = (None, 0);
+        for w in 0..self.words {
+            let (free, used) = (memory.get(self.free.offset(w)), memory.get(self.used.offset(w)));
+            used_before += (free & used).count_ones() as usize;
+            if used != u64::MAX {
+                // Frames are used in order, so behind the first that was never used there is none that was.
+                let never = free & !used;
+                fresh = (never != 0).then(|| frame(w, never));
+                break;
+            }
+        }
+        let count = used_before + usize::from(fresh.is_some());
+        if count == 0 {
+            return None;
+        }
+        let chosen = choose(count);
+        match fresh {
+            Some(fresh) if chosen == 0 => Some(fresh),
+            _ => self.nth_used(memory, chosen - usize::from(fresh.is_some())),
+        }
+    }
+
+    /// One of the free frames that were used before.
+    fn nth_used(&self, memory: &Memory, mut n: usize) -> Option<Pfn> {
+        for w in 0..self.words {
+            let mut set = memory.get(self.free.offset(w)) & memory.get(self.used.offset(w));
+            let here = set.count_ones() as usize;
+            if n < here {
+                (0..n).for_each(|_| set &= set - 1);
+                return Some(frame(w, set));
+            }
+            n -= here;
+        }
+        None
     }
 
     /// The free blocks to choose from: of each zone the first that was never used, and those of which a frame was.
@@ -127,6 +144,11 @@ impl AnyFrame {
         }
         found
     }
+}
+
+/// The first frame of a set, which is word `w` of a bitmap and not empty.
+fn frame(w: u32, set: u64) -> Pfn {
+    Pfn(u64::from(w) * 64 + u64::from(set.trailing_zeros()))
 }
 
 fn flip(memory: &Memory, bits: Loc, slot: u64) {

@@ -274,8 +274,9 @@ impl Reach {
         self.held.clear();
         self.swapped.clear();
         let swap_cache = kernel.swap.in_use(&kernel.core().memory).filter_map(|(.., page)| page);
-        self.held.extend(kernel.shmem.pages().iter().chain(&kernel.lru_batches.pages()).map(|page| page.0));
         self.held.extend(swap_cache.map(|page| page.0));
+        kernel.shmem.each_page(|page| self.held.push(page.0));
+        kernel.lru_batches.each_page(|page| self.held.push(page.0));
         self.held.sort_unstable();
         kernel.check_files()?;
         let mut listed = 0;
@@ -295,10 +296,11 @@ impl Reach {
         self.mappings.sort_unstable();
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
         // Those that wait for a grace period are nobody's, and not lost.
-        let pending = kernel.core().rcu.pending();
-        let waiting =
-            pending.iter().filter(|callback| matches!(Callback::from_token(callback.token), Callback::Vma(_)));
-        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count() - waiting.count();
+        let mut waiting = 0;
+        kernel.core().rcu.each_pending(|callback| {
+            waiting += usize::from(matches!(Callback::from_token(callback.token), Callback::Vma(_)));
+        });
+        let exist = (0..kernel.vmas.used(kernel.core())).filter(exists).count() - waiting;
         if exist != listed {
             return Err(Miscount::LostVmas { exist, listed });
         }

@@ -259,15 +259,14 @@ impl Kernel {
             memory.set(self.page(Page(Pfn(pfn))).page_type().loc(), PageType::InUse.into_word());
         }
         for cpu in CpuId::all(self.config.cpus) {
-            self.initialize_tlbstate(cpu, None);
+            self.initialize_tlbstate(cpu);
         }
     }
 
-    /// `initialize_tlbstate_and_flush()`: an address space is loaded, in the first slot, and no other has one.
-    fn initialize_tlbstate(&self, cpu: CpuId, mm: Option<MmId>) {
+    /// `initialize_tlbstate_and_flush()`: the kernel's root is loaded, in the first slot, and no other slot is anybody's.
+    fn initialize_tlbstate(&self, cpu: CpuId) {
         let memory = &self.core().memory;
         let state = self.tlb_state.at(cpu.index());
-        memory.set(state.loaded_mm().loc(), MmId::into_word(mm));
         memory.set(state.is_lazy().loc(), 0);
         memory.set(state.loaded_mm_asid().loc(), 0);
         memory.set(state.next_asid().loc(), 1);
@@ -276,6 +275,13 @@ impl Kernel {
             memory.set(context.ctx_id().loc(), 0);
             memory.set(context.tlb_gen().loc(), 0);
         }
+        self.load_in_first_slot(cpu, None);
+    }
+
+    /// An address space is loaded, in the first slot of the CPU.
+    fn load_in_first_slot(&self, cpu: CpuId, mm: Option<MmId>) {
+        let memory = &self.core().memory;
+        memory.set(self.tlb_state.at(cpu.index()).loaded_mm().loc(), MmId::into_word(mm));
         let word = |word: Loc| memory.get(word);
         let (pgd, tlb_gen) = match mm.map(|id| self.mm(id)) {
             None => (self.init_pgd, 0),
@@ -411,7 +417,8 @@ impl Kernel {
         serial
     }
 
-    /// Has `cpu` start with the address space of `task` loaded, as if it had run there before.
+    /// Has `cpu` start with the address space of `task` loaded, as if it had run there before. The CPU idles since
+    /// [`settle`](Kernel::settle), so its other slots are nobody's.
     pub fn preset(&self, cpu: CpuId, task: TaskId) {
         let memory = &self.core().memory;
         let mm = MmId::from_word(memory.get(self.task_mm(task)));
@@ -419,7 +426,7 @@ impl Kernel {
             let mask = self.mm(mm).cpumask().loc();
             memory.set(mask, memory.get(mask) | 1 << cpu.0);
         }
-        self.initialize_tlbstate(cpu, mm);
+        self.load_in_first_slot(cpu, mm);
         self.pkru_load(cpu, task);
     }
 
@@ -427,7 +434,7 @@ impl Kernel {
     pub fn settle(&self) {
         let memory = &self.core().memory;
         for cpu in CpuId::all(self.config.cpus) {
-            self.initialize_tlbstate(cpu, None);
+            self.initialize_tlbstate(cpu);
         }
         for mm in &self.mms {
             memory.set(mm.cpumask().loc(), 0);

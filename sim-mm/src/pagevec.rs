@@ -34,11 +34,8 @@ impl LruBatches {
         &self.0[cpu.index()]
     }
 
-    /// The pages that wait in some batch, as often as they do. For those who look at the machine when nothing is going on.
-    pub(crate) fn pages(&self) -> Vec<Page> {
-        self.0
-            .iter()
-            .flat_map(|batches| batches.peek().iter().map(|(_, page)| *page).collect::<Vec<_>>())
-            .collect()
+    /// Tells the pages that wait in some batch, as often as they do. For those who look at the machine when nothing is going on.
+    pub(crate) fn each_page(&self, mut hear: impl FnMut(Page)) {
+        self.0.iter().for_each(|batches| batches.peek().iter().for_each(|(_, page)| hear(*page)));
     }
 }

@@ -72,8 +72,8 @@ impl Shmem {
         self.i_pages[at.file as usize].peek().get(&at.index) == Some(&page)
     }
 
-    /// The pages of all files. For those who look at the machine when nothing is going on.
-    pub(crate) fn pages(&self) -> Vec<Page> {
-        self.i_pages.iter().flat_map(|pages| pages.peek().values().copied().collect::<Vec<_>>()).collect()
+    /// Tells the pages of all files. For those who look at the machine when nothing is going on.
+    pub(crate) fn each_page(&self, mut hear: impl FnMut(Page)) {
+        self.i_pages.iter().for_each(|pages| pages.peek().values().copied().for_each(&mut hear));
     }
 }

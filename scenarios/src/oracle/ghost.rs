@@ -42,7 +42,7 @@ pub(super) struct Life {
 }
 
 /// What is known of a frame.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Frame {
     life: Life,
     /// The entries that map it now, without special ones.
@@ -64,6 +64,43 @@ struct Frame {
     root_of: Option<MmId>,
     /// Who first made an entry say that it is dirty, since it was allocated or cleaned on purpose.
     dirtied: Option<Site>,
+}
+
+/// A frame that is given another's values keeps the room that it has for them: each run does that to all frames of the last.
+impl Clone for Frame {
+    fn clone(&self) -> Frame {
+        let mut clone = Frame::default();
+        clone.clone_from(self);
+        clone
+    }
+
+    fn clone_from(&mut self, other: &Frame) {
+        let Frame {
+            life,
+            mappings,
+            homes,
+            mapped_by,
+            readers,
+            shared,
+            copied_from,
+            root_of,
+            dirtied,
+            copying,
+            shown,
+        } = other;
+        self.life.clone_from(life);
+        self.mappings.clone_from(mappings);
+        self.homes.clone_from(homes);
+        self.mapped_by.clone_from(mapped_by);
+        self.readers.clone_from(readers);
+        self.shared = *shared;
+        self.copied_from = *copied_from;
+        self.root_of = *root_of;
+        self.dirtied.clone_from(dirtied);
+        self.shown.clone_from(shown);
+        self.copying.copies.clone_from(&copying.copies);
+        self.copying.late.clone_from(&copying.late);
+    }
 }
 
 /// The copies that were made of a frame since it was allocated, and what user code wrote to the frame afterwards.
@@ -93,11 +130,25 @@ struct Justified {
 }
 
 /// A page of an address space: the values that justify a translation of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct PageHistory {
     values: Vec<Justified>,
     /// Who changed the entry last.
     changed: Option<Site>,
+}
+
+/// As of a [`Frame`].
+impl Clone for PageHistory {
+    fn clone(&self) -> PageHistory {
+        let PageHistory { values, changed } = self;
+        PageHistory { values: values.clone(), changed: changed.clone() }
+    }
+
+    fn clone_from(&mut self, other: &PageHistory) {
+        let PageHistory { values, changed } = other;
+        self.values.clone_from(values);
+        self.changed.clone_from(changed);
+    }
 }
 
 /// A reference that GUP handed out.

@@ -17,7 +17,7 @@ pub(super) fn accessed(
     level: Level,
     table: Pfn,
     by: Walker,
-    site: &Site,
+    site: impl FnOnce() -> Site,
 ) -> Option<Finding> {
     let life = ghost.life(table);
     let found = match life {
@@ -34,9 +34,10 @@ pub(super) fn accessed(
             FrameState::Table { level, root: of } => Found::Table { level, of_another: of != root },
         },
     };
+    let site = site();
     Some(Finding {
         violation: Violation::NoSuchTable { by, routine: site.routine(), table, level, found },
-        site: site.clone(),
+        site,
         other: life.and_then(|life| life.freed.clone()),
     })
 }

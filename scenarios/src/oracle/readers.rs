@@ -13,12 +13,24 @@ pub(super) fn bit(mm: MmId) -> Set {
 
 /// For each word of a frame, the address spaces that may read it. Only words that somebody wrote have a set of
 /// their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Readers {
     /// The readers of the words that have no set of their own.
     all: Set,
     /// The sets of their own, by word.
     own: Vec<(u32, Set)>,
+}
+
+/// Who is given another's values keeps the room for them.
+impl Clone for Readers {
+    fn clone(&self) -> Readers {
+        Readers { all: self.all, own: self.own.clone() }
+    }
+
+    fn clone_from(&mut self, other: &Readers) {
+        self.all = other.all;
+        self.own.clone_from(&other.own);
+    }
 }
 
 impl Default for Readers {

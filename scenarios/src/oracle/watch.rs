@@ -187,14 +187,13 @@ impl sim_mmu::Observer for Watch {
         let core = cpu.core;
         match *event {
             Hardware::TableAccess { root, level, table, by } => {
-                // The site is costly to make only when the log is on.
-                let found =
-                    page_table_use_after_free::accessed(ghost.seen(core), root, level, table, by, &site(*cpu));
+                let site = || site(*cpu);
+                let found = page_table_use_after_free::accessed(ghost.seen(core), root, level, table, by, site);
                 self.report(cpu.core, found);
             }
             Hardware::Speculated { root, level, table } => {
                 let (seen, by) = (ghost.seen(core), Walker::Speculation);
-                let found = page_table_use_after_free::accessed(seen, root, level, table, by, &site(*cpu));
+                let found = page_table_use_after_free::accessed(seen, root, level, table, by, || site(*cpu));
                 self.report(cpu.core, found);
             }
             Hardware::Retired { va, access, through, word, bytes, value } => {

@@ -25,7 +25,7 @@ pub(crate) struct Mismatch {
 }
 
 /// What the names of a scenario stand for.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Names {
     /// The address space of each process, once it exists.
     pub(super) mms: Vec<Option<MmId>>,
@@ -42,6 +42,28 @@ pub(super) struct Names {
     mismatches: Vec<(TaskId, usize, Rc<Mismatch>)>,
     /// Tasks that wait for a word: the address of the word, its place in the page, and its location when the task began to wait.
     waits: Vec<(TaskId, VirtAddr, u32, Loc)>,
+}
+
+/// Names that are given others' values keep the room that they have for them: each run begins so.
+impl Clone for Names {
+    fn clone(&self) -> Names {
+        let mut clone = Names::default();
+        clone.clone_from(self);
+        clone
+    }
+
+    fn clone_from(&mut self, other: &Names) {
+        let Names { mms, mappings, pins, values, returned, failed, mismatches, waits, former } = other;
+        self.mms.clone_from(mms);
+        self.mappings.clone_from(mappings);
+        self.pins.clone_from(pins);
+        self.values.clone_from(values);
+        self.returned.clone_from(returned);
+        self.failed.clone_from(failed);
+        self.mismatches.clone_from(mismatches);
+        self.waits.clone_from(waits);
+        self.former.clone_from(former);
+    }
 }
 
 impl Names {

@@ -206,7 +206,7 @@ impl<'s> World<'s> {
 
     fn set_up_one(&self, script: &Script<'_>) -> Result<(), SetupError> {
         let mut executor = self.executor();
-        executor.spawn(CpuId(0), script.task.id, Box::pin(script.run_setup()));
+        executor.spawn(CpuId(0), script.task.id, Box::pin(script.run()));
         let outcome = executor.run(STEP_BOUND);
         if !matches!(outcome, Outcome::Completed | Outcome::Stopped) || script.task.mm().is_err() {
             let (frames, processes) = (self.kernel().config.frames, self.scenario.processes.len());

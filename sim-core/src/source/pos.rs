@@ -23,13 +23,8 @@ impl Chooser for Pos {
         let Choice::Transition(enabled) = choice else { return self.stream.below(choice.of()) };
         let Pos { stream, priorities } = self;
         let best = priorities.highest(enabled, || stream.next());
-        let performed = enabled.op(best);
         for i in 0..enabled.len() {
-            let races = match (performed, enabled.op(i)) {
-                (Some(a), Some(b)) => a.conflicts(&b),
-                _ => false,
-            };
-            if i == best || races {
+            if i == best || enabled.race(best, i) {
                 priorities.set(enabled.actor(i), stream.next().max(1));
             }
         }

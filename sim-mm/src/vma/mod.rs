@@ -33,6 +33,7 @@ use crate::shmem::shmem_put;
 use crate::vm_flags::VmFlags;
 
 impl Vma {
+    #[inline]
     fn words(self, cpu: Cpu<'_>) -> VmArea {
         cpu.kernel.vmas.deref(**cpu, self.0)
     }
