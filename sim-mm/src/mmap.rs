@@ -104,10 +104,9 @@ async fn do_mmap<'m>(
     vm_flags.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm_flags.set(VmFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));
     vm_flags.set(VmFlags::NORESERVE, flags.contains(MapFlags::NORESERVE));
-    if flags.contains(MapFlags::SHARED) || file.is_some() {
-        if vm_flags.contains(VmFlags::GROWSDOWN) {
-            return Err(Errno::Einval);
-        }
+    let has_file = flags.contains(MapFlags::SHARED) || file.is_some();
+    if has_file && vm_flags.contains(VmFlags::GROWSDOWN) {
+        return Err(Errno::Einval);
     }
     if flags.contains(MapFlags::SHARED) {
         vm_flags |= VmFlags::SHARED | VmFlags::MAYSHARE;

@@ -64,7 +64,7 @@ fn no_line_of_a_diagram_is_wider_than_a_mail() {
 }
 
 #[test]
-fn a_diagram_says_that_a_page_belongs_to_shared_memory() {
+fn a_diagram_says_that_a_page_belongs_to_a_file() {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/shared-page-reused.json");
     let run = |pages: &str| {
         let text = std::fs::read_to_string(&scenario).expect("the scenario is part of the project");
@@ -75,7 +75,7 @@ fn a_diagram_says_that_a_page_belongs_to_shared_memory() {
         output_of(&format!("mmsim run {} --without gup-pte-recheck --no-record", file.display()))
     };
     // The remark is broken at the width of its column.
-    let is_told = |text: &str| text.contains(" is page 0 of") && text.contains("shared memory 0");
+    let is_told = |text: &str| text.contains(" is page 0 of") && text.contains("file 0");
     let shared = run(r#""flags": ["shared"]"#);
     assert!(shared.contains("frame-use-after-free") && is_told(&shared), "{shared}");
     let private = run(r#""flags": ["private"]"#);
