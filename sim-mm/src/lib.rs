@@ -92,7 +92,8 @@ pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
 pub use page::{
     GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
-    page_cache_get_speculative, page_is_anon, put_page, set_page_referenced, try_get_page, unpin_user_page,
+    page_cache_get_speculative, page_is_anon, put_page, set_page_dirty, set_page_referenced, try_get_page,
+    unpin_user_page,
 };
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};

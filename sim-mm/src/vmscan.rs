@@ -202,6 +202,7 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
 async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("__remove_mapping");
     let Some(entry) = page_swap_entry(cpu, page) else { return false };
+    let _xa_lock = cpu.lock(cpu.kernel.swap.slot(entry).xa_lock()).await;
     // The caller's reference, and that of the cache.
     if !page_ref_freeze(cpu, page, 2).await {
         return false;

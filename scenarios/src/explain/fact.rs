@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::PageFlags;
+use sim_mm::{PageFlags, SwpEntry};
 use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
@@ -37,6 +37,10 @@ pub(super) enum Fact {
     Freed { pfn: Pfn },
     /// One frame's contents went to another.
     Copied { from: Pfn, to: Pfn },
+    /// A frame's contents went to a slot of the swap area.
+    SwappedOut { pfn: Pfn, slot: u64 },
+    /// A slot's contents went to a frame.
+    SwappedIn { slot: u64, pfn: Pfn },
     /// A page's contents were read or written, by user code through a translation or by a device.
     Touched {
         of: Option<PageOf>,
@@ -95,6 +99,8 @@ impl Fact {
             Fact::Count { pfn, .. }
             | Fact::Allocated { pfn, .. }
             | Fact::Freed { pfn }
+            | Fact::SwappedOut { pfn, .. }
+            | Fact::SwappedIn { pfn, .. }
             | Fact::Dirtied { pfn, .. }
             | Fact::Touched { pfn, .. }
             | Fact::Pinned { pfn, .. } => Some(*pfn),
@@ -121,7 +127,10 @@ impl fmt::Display for Word {
 fn brief(level: Level, entry: Entry) -> String {
     match () {
         () if entry.is_none() => "none".to_owned(),
-        () if !entry.is_present() => entry.to_string(),
+        () if !entry.is_present() => match SwpEntry::of_pte(entry) {
+            Some(slot) => format!("swap {}", slot.0),
+            None => entry.to_string(),
+        },
         () if entry.has(Entry::SPECIAL) => "the zero page".to_owned(),
         () if level != Level::Pte => entry.pfn().to_string(),
         () => format!("{} {}", entry.pfn(), if entry.has(Entry::RW) { "rw" } else { "ro" }),
@@ -168,6 +177,8 @@ impl fmt::Display for Fact {
             Fact::Dirtied { of: Some(page), pfn } => write!(f, "pte of {page}: D set ({pfn})"),
             Fact::Dirtied { of: None, pfn } => write!(f, "pte of {pfn}: D set"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
+            Fact::SwappedOut { pfn, slot } => write!(f, "writes {pfn} to swap {slot}"),
+            Fact::SwappedIn { slot, pfn } => write!(f, "reads swap {slot} to {pfn}"),
             Fact::Touched { of, pfn, word, value, write, device, .. } => {
                 let word = Word(*word);
                 let verb = if *write { "writes" } else { "reads" };

@@ -67,6 +67,7 @@ operations! {
     coredump: DumpPage;
     oom_reap: OomReap;
     numa_hint: NumaHint;
+    reclaim: Reclaim;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -18,9 +18,9 @@ use sim_core::{
 };
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, HwAd, Kernel, KernelConfig, Knob,
-    MachineConfig, MapFlags, MemoryOrder, MmId, Mmap, Pcid, Preempt, Prot, Release, Safeguard, Settings,
-    SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
+    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, FlushBatch, GupCalls, HwAd, Kernel, KernelConfig,
+    Knob, MachineConfig, MapFlags, MemoryOrder, MmId, Mmap, Pcid, Preempt, Prot, Release, Safeguard, Settings,
+    SpeculativeWalk, Swap, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -94,11 +94,15 @@ impl Kernels {
             knob::<SpeculativeWalk>(),
             knob::<AsidSlots>(),
             knob::<HwAd>(),
+            knob::<Swap>(),
+            knob::<FlushBatch>(),
         );
-        let platform = knobs.prop_map(|(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad)| {
-            let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
-            platform.with(speculative_walk).with(slots).with(hw_ad)
-        });
+        let platform = knobs.prop_map(
+            |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, swap, flush_batch)| {
+                let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
+                platform.with(speculative_walk).with(slots).with(hw_ad).with(swap).with(flush_batch)
+            },
+        );
         let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
         let sizes = select(vec![2, 4, 8, 512]);
         let designs = (knob::<CowReuse>(), knob::<Pcid>());
@@ -226,7 +230,7 @@ impl Machine {
 
     /// Frames whose use is over are on the free list, and no count is left.
     fn check_at_rest(&self) -> Result<(), String> {
-        self.watch.all_free()?;
+        self.watch.all_free(&self.kernel)?;
         self.kernel.check(|_| 0).map_err(|wrong| format!("at rest {wrong}"))
     }
 }
