@@ -42,6 +42,7 @@ mod page_vma_mapped;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
+mod pgtable_types;
 mod rcu;
 mod rcu_batch;
 mod registry;
