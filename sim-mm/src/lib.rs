@@ -54,6 +54,7 @@ mod page_vma_mapped;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
+mod pgtable_types;
 mod rcu;
 mod rcu_batch;
 mod read_write;
@@ -118,7 +119,8 @@ pub use oom_kill::oom_reap_task;
 pub use open::{sys_ftruncate, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
-    page_cache_get_speculative, page_is_anon, put_page, set_page_referenced, try_get_page, unpin_user_page,
+    page_cache_get_speculative, page_is_anon, put_page, set_page_dirty, set_page_referenced, try_get_page,
+    unpin_user_page,
 };
 pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;

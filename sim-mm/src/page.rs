@@ -186,7 +186,7 @@ pub(crate) async fn set_flags_unlocked(cpu: Cpu<'_>, page: Page, flags: PageFlag
 
 /// `set_page_dirty()`: the page holds what is nowhere else.
 #[track_caller]
-pub(crate) fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+pub fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::DIRTY)
 }
 

@@ -11,19 +11,11 @@ use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::unlock_page;
 use crate::page_flags::PageFlags;
-use crate::swapfile::{page_swap_entry, try_to_free_swap};
 use crate::swapops::SwpEntry;
 
 /// `swap_writepage()`: writes a page that is locked to its slot, and unlocks it.
-pub(crate) async fn swap_writepage(cpu: Cpu<'_>, page: Page) {
+pub(crate) async fn swap_writepage(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
     let _routine = cpu.enter("swap_writepage");
-    // Nobody wants it back any more.
-    let entry = page_swap_entry(cpu, page);
-    let free = try_to_free_swap(cpu, page).await;
-    let Some(entry) = entry.filter(|_| !free) else {
-        unlock_page(cpu, page).await;
-        return;
-    };
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::WRITEBACK).await;
     unlock_page(cpu, page).await;
     let phys = &cpu.mmu.phys;

@@ -13,6 +13,7 @@ use crate::arch::pkeys::pkru_allows_pkey;
 use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
+pub use crate::pgtable_types::{PAGE_PROTNONE, is_pte_present};
 use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
 use crate::settings::SoftDirty;
 use crate::vm_flags::VmFlags;
@@ -213,10 +214,6 @@ impl Pmd {
     }
 }
 
-/// `_PAGE_PROTNONE`: the bit of G in an entry without P. The page is there, and no access to it is allowed, so the
-/// hardware must not find it.
-pub const PAGE_PROTNONE: u64 = Entry::GLOBAL;
-
 /// Bits that survive a change of protection: `_PAGE_CHG_MASK` without the frame.
 const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY | Entry::UFFD_WP;
 
@@ -259,11 +256,6 @@ pub(crate) fn soft_dirty(cpu: Cpu<'_>) -> u64 {
         SoftDirty::Off => 0,
         SoftDirty::On => Entry::SOFT_DIRTY,
     }
-}
-
-/// `pte_present()` of a bare entry: whether a page is behind it, though the hardware may not see it.
-pub fn is_pte_present(entry: Entry) -> bool {
-    entry.is_present() || entry.has(PAGE_PROTNONE)
 }
 
 impl Pte {

@@ -1,6 +1,6 @@
 //! `include/linux/swap.h`: the swap area, its slots, and the swap cache.
 
-use sim_core::{Array, Loc, Memory, MemoryBuilder, Shared, record};
+use sim_core::{Array, Loc, Memory, MemoryBuilder, Shared, SpinLock, record};
 
 use crate::mm_types::Page;
 use crate::swapops::SwpEntry;
@@ -19,6 +19,8 @@ record! {
         /// Whether [`SWAP_HAS_CACHE`] is set and no page is to be found. Linux tries again every tick; here those who wait for
         /// it wait for this word.
         pub(crate) busy: Shared<bool> = "swapcache_wq";
+        /// `xa_lock` of `i_pages`: held while a page is frozen and taken out. Linux has one for many slots.
+        pub(crate) xa_lock: SpinLock = "xa_lock";
     }
 }
 

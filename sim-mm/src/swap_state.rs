@@ -27,7 +27,9 @@ pub(crate) async fn lookup_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) -> Option<P
     loop {
         let page = cached(cpu, entry).await?;
         if !page_cache_get_speculative(cpu, page).await {
-            // Whoever has frozen the page takes it out, or gives it its references back.
+            // Whoever has frozen the page takes it out, or gives it its references back. Linux looks again until he has; here
+            // that is waited for.
+            drop(cpu.lock(cpu.kernel.swap.slot(entry).xa_lock()).await);
             continue;
         }
         if cached(cpu, entry).await == Some(page) {

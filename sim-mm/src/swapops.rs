@@ -2,7 +2,7 @@
 
 use sim_mmu::Entry;
 
-use crate::pgtable::is_pte_present;
+use crate::pgtable_types::is_pte_present;
 
 /// The bits of the type: 63:59.
 const SWP_TYPE_SHIFT: u32 = 59;

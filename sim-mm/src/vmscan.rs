@@ -17,7 +17,7 @@ use crate::safeguards::UNMAP_FLUSH_DIRTY;
 use crate::settings::Swap;
 use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 use crate::swap_state::{__delete_from_swap_cache, add_to_swap};
-use crate::swapfile::{page_swap_entry, put_swap_page};
+use crate::swapfile::{page_swap_entry, put_swap_page, try_to_free_swap};
 use crate::tlb_types::TlbUbc;
 
 /// Whom reclaim spares: `ignore_references` of `shrink_page_list()`.
@@ -190,8 +190,16 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
     if !old.contains(PageFlags::DIRTY) {
         return Pageout::Clean;
     }
-    cpu.note(Event::PageCleaned { pfn: page.0 });
-    swap_writepage(cpu, page).await;
+    // swap_writepage() begins with this: if no entry names the slot any more, nobody wants the page back.
+    match page_swap_entry(cpu, page) {
+        Some(entry) if !try_to_free_swap(cpu, page).await => {
+            cpu.note(Event::PageCleaned { pfn: page.0 });
+            swap_writepage(cpu, page, entry).await;
+        }
+        _ => {
+            unlock_page(cpu, page).await;
+        }
+    }
     Pageout::Success
 }
 
@@ -201,6 +209,7 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
 async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("__remove_mapping");
     let Some(entry) = page_swap_entry(cpu, page) else { return false };
+    let _xa_lock = cpu.lock(cpu.kernel.swap.slot(entry).xa_lock()).await;
     // The caller's reference, and that of the cache.
     if !page_ref_freeze(cpu, page, 2).await {
         return false;

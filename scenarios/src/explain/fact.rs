@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::{PageFlags, SharedPage};
+use sim_mm::{PageFlags, SharedPage, SwpEntry};
 use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
@@ -38,6 +38,10 @@ pub(super) enum Fact {
     Freed { pfn: Pfn },
     /// The contents of one frame were copied to another.
     Copied { from: Pfn, to: Pfn },
+    /// The contents of a frame were written to a slot of the swap area.
+    SwappedOut { pfn: Pfn, slot: u64 },
+    /// The contents of a slot were read into a frame.
+    SwappedIn { slot: u64, pfn: Pfn },
     /// The contents of a page were read or written, by user code through a translation or by a device.
     Touched {
         of: Option<PageOf>,
@@ -102,6 +106,8 @@ impl Fact {
             Fact::Count { pfn, .. }
             | Fact::Allocated { pfn, .. }
             | Fact::Freed { pfn }
+            | Fact::SwappedOut { pfn, .. }
+            | Fact::SwappedIn { pfn, .. }
             | Fact::Dirtied { pfn, .. }
             | Fact::Touched { pfn, .. }
             | Fact::Cached { pfn, .. }
@@ -129,7 +135,10 @@ impl fmt::Display for Word {
 fn brief(level: Level, entry: Entry) -> String {
     match () {
         () if entry.is_none() => "none".to_owned(),
-        () if !entry.is_present() => entry.to_string(),
+        () if !entry.is_present() => match SwpEntry::of_pte(entry) {
+            Some(slot) => format!("swap {}", slot.0),
+            None => entry.to_string(),
+        },
         () if entry.has(Entry::SPECIAL) => "the zero page".to_owned(),
         () if level != Level::Pte => entry.pfn().to_string(),
         () => format!("{} {}", entry.pfn(), if entry.has(Entry::RW) { "rw" } else { "ro" }),
@@ -178,6 +187,8 @@ impl fmt::Display for Fact {
             Fact::Noting { begins: false } => f.write_str("forgets which pages were written"),
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
+            Fact::SwappedOut { pfn, slot } => write!(f, "writes {pfn} to swap {slot}"),
+            Fact::SwappedIn { slot, pfn } => write!(f, "reads swap {slot} to {pfn}"),
             Fact::Touched { of, pfn, word, value, write, device, .. } => {
                 let word = Word(*word);
                 let verb = if *write { "writes" } else { "reads" };

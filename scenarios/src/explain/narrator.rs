@@ -304,6 +304,10 @@ impl<'a> Narrator<'a> {
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })
             }
+            Mm::SwappedOut { pfn, slot } if self.is_frame(*pfn) => {
+                Some(Fact::SwappedOut { pfn: *pfn, slot: *slot })
+            }
+            Mm::SwappedIn { slot, pfn } if self.is_frame(*pfn) => Some(Fact::SwappedIn { slot: *slot, pfn: *pfn }),
             Mm::RefChanged { pfn, old, new, .. } if self.is_frame(*pfn) => {
                 Some(Fact::Count { count: Count::Ref, pfn: *pfn, values: vec![*old, *new], freed: false })
             }

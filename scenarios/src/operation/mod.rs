@@ -72,6 +72,7 @@ operations! {
     numa_hint: NumaHint;
     clear_refs: ClearRefs;
     userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdWriteprotect;
+    reclaim: Reclaim;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

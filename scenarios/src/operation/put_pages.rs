@@ -3,9 +3,11 @@
 use std::fmt;
 
 use sim_gup::put_pin;
+use sim_mm::set_page_dirty;
 
 use super::argument::OldPin;
 use super::{Operation, Running, operation};
+use crate::json::Bool;
 use crate::stage::Task;
 
 operation! {
@@ -13,12 +15,16 @@ operation! {
     "put_pages" PutPages {
         /// The pin.
         required "pin" pin: OldPin,
+        /// Whether a device has written to the pages, so that each is made dirty before its reference is dropped
+        /// (`SetPageDirty()`, as drivers do without the lock of the page); false if not given.
+        optional "dirty" dirty: Bool,
     }
 }
 
 impl fmt::Display for PutPages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "put_page each of {}", self.pin)
+        let dirty = if self.dirty == Some(true) { ", which are dirty" } else { "" };
+        write!(f, "put_page each of {}{dirty}", self.pin)
     }
 }
 
@@ -28,6 +34,9 @@ impl Operation for PutPages {
             let pins = task.pins(&self.pin);
             for pin in &pins {
                 let _kernel = task.cpu.enter_kernel();
+                if self.dirty == Some(true) {
+                    set_page_dirty(task.cpu, pin.page).await;
+                }
                 put_pin(task.cpu, *pin).await;
             }
             Ok(pins.len() as i64)

@@ -454,3 +454,33 @@ fn switch_vs_remote_flush() {
 fn protection_keys() {
     check("protection-keys");
 }
+
+#[test]
+fn madv_free_reclaim_vs_dio_pin() {
+    check("madv-free-reclaim-vs-dio-pin");
+}
+
+#[test]
+fn mprotect_vs_deferred_reclaim_flush() {
+    check("mprotect-vs-deferred-reclaim-flush");
+}
+
+#[test]
+fn ref_on_frozen_page() {
+    check("ref-on-frozen-page");
+}
+
+#[test]
+fn swapcache_skip_aba() {
+    check("swapcache-skip-aba");
+}
+
+#[test]
+fn swapin_wrong_slot() {
+    check("swapin-wrong-slot");
+}
+
+#[test]
+fn written_after_pageout() {
+    check("written-after-pageout");
+}

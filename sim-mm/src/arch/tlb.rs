@@ -345,10 +345,10 @@ pub(crate) async fn flush_tlb_all_of_loaded(cpu: Cpu<'_>) {
         return;
     }
     let mm_tlb_gen = cpu.load(cpu.kernel.mm(mm).tlb_gen()).await;
-    let tlb_gen = cpu.loaded_context().tlb_gen();
-    if cpu.this_cpu_read(tlb_gen) != mm_tlb_gen {
+    let context = cpu.loaded_context();
+    if cpu.this_cpu_read(context.tlb_gen()) != mm_tlb_gen {
         cpu.native_flush_tlb().await;
-        cpu.this_cpu_write(tlb_gen, mm_tlb_gen);
+        cpu.this_cpu_write(context.tlb_gen(), mm_tlb_gen);
     }
 }
 

@@ -44,7 +44,16 @@ pub(super) fn do_swap_page<'m>(
 ) -> BoxFuture<'m, Result<VmFault, VmFaultError>> {
     Box::pin(async move {
         let _routine = cpu.enter("do_swap_page");
-        let Some(found) = swapin(cpu, entry).await? else { return Ok(VmFault::default()) };
+        let found = match swapin(cpu, entry).await? {
+            Swapin::Found(found) => found,
+            Swapin::Busy => return Ok(VmFault::default()),
+            Swapin::NoPage => {
+                // Back out if somebody else has changed the entry by now.
+                let _locked = vmf.lock(cpu, ptep).await;
+                let same = cpu.read_once(ptep).await == orig;
+                return if same { Err(VmFaultError::Oom) } else { Ok(VmFault::default()) };
+            }
+        };
         let pinned = found.pinned;
         let done = map(cpu, vmf, ptep, orig, entry, found).await;
         if pinned {
@@ -55,23 +64,32 @@ pub(super) fn do_swap_page<'m>(
     })
 }
 
-/// Finds the page, or reads it. `None` if the fault has to begin anew, since the slot is free by now or another fault reads it.
-async fn swapin(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Option<Found>, VmFaultError> {
+/// What came of looking for the page of a slot.
+enum Swapin {
+    Found(Found),
+    /// Another fault reads the slot. This one begins anew when that one is done.
+    Busy,
+    /// The slot is free, or no frame is.
+    NoPage,
+}
+
+/// Finds the page, or reads it.
+async fn swapin(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Swapin, VmFaultError> {
     if let Some(page) = lookup_swap_cache(cpu, entry).await {
         lock_page(cpu, page).await;
-        return Ok(Some(Found { page, cached: true, major: false, pinned: false }));
+        return Ok(Swapin::Found(Found { page, cached: true, major: false, pinned: false }));
     }
     if cpu.setting::<Swap>() == Swap::Sync && __swap_count(cpu, entry).await == 1 {
         return skip_swapcache(cpu, entry).await;
     }
     // swapin_readahead(), of this page alone.
-    let Some((page, read)) = read_swap_cache_async(cpu, entry).await else { return Ok(None) };
+    let Some((page, read)) = read_swap_cache_async(cpu, entry).await else { return Ok(Swapin::NoPage) };
     lock_page(cpu, page).await;
-    Ok(Some(Found { page, cached: true, major: read, pinned: false }))
+    Ok(Swapin::Found(Found { page, cached: true, major: read, pinned: false }))
 }
 
 /// Nobody else has an entry for the slot, so the page need not be found by others: it is read into a new one.
-async fn skip_swapcache(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Option<Found>, VmFaultError> {
+async fn skip_swapcache(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Swapin, VmFaultError> {
     let page = alloc_swap_page(cpu).await.ok_or(VmFaultError::Oom)?;
     let pins = cpu.has(SWAPIN_PIN_SLOT);
     // Another fault of this very entry may be ahead: it maps its page, which may be swapped out to the same slot again, and then the
@@ -81,11 +99,11 @@ async fn skip_swapcache(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Option<Found>, 
         wait_for_swap_cache(cpu, entry).await;
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
-        return Ok(None);
+        return Ok(Swapin::Busy);
     }
     folio_add_lru(cpu, page).await;
     swap_readpage(cpu, page, entry).await;
-    Ok(Some(Found { page, cached: false, major: true, pinned: pins }))
+    Ok(Swapin::Found(Found { page, cached: false, major: true, pinned: pins }))
 }
 
 /// Maps the page, which is locked, if the entry still names the slot.

@@ -10,6 +10,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::MremapFlags;
 use crate::mmap::{do_munmap, find_vma, get_unmapped_area, vma_lookup};
+use crate::rmap::anon_vma_lock_write;
 use crate::settings::{MremapDontunmap, MremapExtend, MremapTarget};
 use crate::vm_flags::VmFlags;
 use crate::vma::{
@@ -256,12 +257,17 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
     // Both may be one mapping by now.
     let vma = if new_vma.contains(cpu, remap.addr) { new_vma } else { vma };
     let rmap_locks = file_to_lock(cpu, vma, new_vma);
+    // take_rmap_locks(): reclaim goes from a page to its entry by the address, and entries change theirs here.
+    let anon_vma = if cpu.has_swap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
     let way = Way::There { rmap_locks };
     let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, way).await;
-    if moved < remap.old_len {
+    if moved == remap.old_len {
+        drop(anon_vma);
+    } else {
         // From a later mapping to an earlier one, if it is not the same.
         let way = Way::Back { rmap_locks: vma.file(cpu) };
         move_page_tables(cpu, mm, remap.new_addr, remap.addr, moved, way).await;
+        drop(anon_vma);
         do_munmap(cpu, mm, remap.new_addr, VirtAddr(remap.new_addr.0 + remap.new_len)).await?;
         return Err(Errno::Enomem);
     }

@@ -18,10 +18,10 @@ use sim_core::{
 };
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, HwAd, Kernel, KernelConfig, Knob,
-    MachineConfig, MapFlags, MemoryMap, MemoryOrder, MmId, Mmap, PageAlloc, Pcid, Preempt, Prot, Release,
-    Safeguard, Settings, SpeculativeWalk, TableFree, do_exit, madvise_dontneed, start_task_in, sys_fork, sys_mmap,
-    sys_munmap,
+    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, FlushBatch, GupCalls, HwAd, Kernel, KernelConfig,
+    Knob, MachineConfig, MapFlags, MemoryMap, MemoryOrder, MmId, Mmap, PageAlloc, Pcid, Preempt, Prot, Release,
+    Safeguard, Settings, SpeculativeWalk, Swap, TableFree, do_exit, madvise_dontneed, start_task_in, sys_fork,
+    sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -97,11 +97,13 @@ impl Kernels {
             knob::<HwAd>(),
             knob::<PageAlloc>(),
             knob::<MemoryMap>(),
+            (knob::<Swap>(), knob::<FlushBatch>()),
         );
         let platform = knobs.prop_map(
-            |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, page_alloc, map)| {
+            |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, page_alloc, map, reclaim)| {
                 let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
-                platform.with(speculative_walk).with(slots).with(hw_ad).with(page_alloc).with(map)
+                let platform = platform.with(speculative_walk).with(slots).with(hw_ad).with(page_alloc).with(map);
+                platform.with(reclaim.0).with(reclaim.1)
             },
         );
         let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
@@ -231,7 +233,7 @@ impl Machine {
 
     /// Frames whose use is over are on the free list, and no count is left.
     fn check_at_rest(&self) -> Result<(), String> {
-        self.watch.all_free()?;
+        self.watch.all_free(&self.kernel)?;
         self.kernel.check(|_| 0).map_err(|wrong| format!("at rest {wrong}"))
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    Advice, Errno, Kernel, Mremap, MremapFlags, MremapTarget, Prot, TableFree, sys_madvise, sys_mprotect,
-    sys_mremap, sys_munlock,
+    Advice, Errno, Kernel, Mremap, MremapFlags, MremapTarget, Prot, Spare, TableFree, shrink_inactive_list,
+    sys_madvise, sys_mprotect, sys_mremap, sys_munlock,
 };
 use sim_mmu::{DataOp, VirtAddr};
 
@@ -93,6 +93,11 @@ pub enum Call {
         page: u64,
         pages: u64,
         advice: Advice,
+    },
+    /// The kernel looks for pages that it can take away, whosever they are.
+    Reclaim {
+        pages: u64,
+        spare: Spare,
     },
 }
 
@@ -201,6 +206,7 @@ impl Memory {
                 Ok(to)
             }
             Call::Munlock { page, pages } => self.each_up_to_a_hole(page, pages, |_| ()),
+            Call::Reclaim { .. } => Ok(0),
             Call::Advise { page, pages, advice } => self.advise(page, pages, advice),
             Call::Read { page, word } => {
                 let mapped = self.page(page).filter(|of| of.readable && !of.guard).ok_or(Errno::Efault)?;
@@ -240,6 +246,10 @@ impl Shell<'_> {
             }
             Call::Advise { page, pages, advice } => {
                 sys_madvise(self.cpu, address(page), address(page + pages), advice).await.map(|()| 0)
+            }
+            Call::Reclaim { pages, spare } => {
+                shrink_inactive_list(self.cpu, pages, spare).await;
+                Ok(0)
             }
             Call::Read { page, word: n } => Ok(user_access(self.cpu, word(page, n), DataOp::Read).await?),
             Call::Write { page, word: n, value } => {

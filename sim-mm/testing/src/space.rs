@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::Loc;
-use sim_mm::{FrameUse, Kernel, MmId, Page, TableFree, is_guard};
+use sim_mm::{FrameUse, Kernel, MmId, Page, Reach, SwpEntry, TableFree, is_guard};
 use sim_mmu::{Entry, Level, Pfn};
 
 use crate::Machine;
@@ -108,6 +108,13 @@ impl Machine {
                     }
                     continue;
                 }
+                if SwpEntry::of_pte(*entry).is_some() {
+                    // What the slot holds shows when the page is read.
+                    if memory.page(*page).is_none_or(|of| of.guard) {
+                        return Err(format!("page {page} of {mm:?} is in swap, and should not be there"));
+                    }
+                    continue;
+                }
                 self.check_leaf(memory, *page, *entry)
                     .map_err(|wrong| format!("page {page} of {mm:?} {wrong}"))?;
                 if !entry.has(Entry::SPECIAL) {
@@ -125,11 +132,16 @@ impl Machine {
         if others.len() < tables || others.len() > tables && !wait {
             return Err(format!("{tables} tables are in use, but these are allocated: {others:?}"));
         }
+        let mut reach = Reach::default();
+        reach.walk(&self.kernel).map_err(|wrong| wrong.to_string())?;
         for (pfn, _) in data {
             let mapped = mappings.remove(&pfn).unwrap_or(0);
+            let cached = reach.held(pfn);
             let counts = (self.refcount(pfn), self.mapcount(pfn));
-            if mapped == 0 || counts != (mapped, mapped) {
-                return Err(format!("{pfn} is mapped {mapped} times, its _refcount and _mapcount are {counts:?}"));
+            if mapped + cached == 0 || counts != (mapped + cached, mapped) {
+                return Err(format!(
+                    "{pfn} is mapped {mapped} times and held {cached} times, its _refcount and _mapcount are {counts:?}"
+                ));
             }
         }
         if mappings.is_empty() { Ok(()) } else { Err(format!("mapped, but not allocated: {mappings:?}")) }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use sim_core::{Core, Cpu, CpuId, Loc};
-use sim_mm::{Event, FrameUse, RefChange};
+use sim_mm::{Event, FrameUse, Kernel, Reach, RefChange};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn};
 
 /// Frames that the kernel takes before anything runs: the zero page and its own root.
@@ -78,8 +78,11 @@ impl Watch {
     }
 
     /// Every frame is back on the free list.
-    pub fn all_free(&self) -> Result<(), String> {
-        let left = self.allocated();
+    pub fn all_free(&self, kernel: &Kernel) -> Result<(), String> {
+        // A page that somebody had locked when its last entry went stays in the swap cache until reclaim comes by.
+        let mut reach = Reach::default();
+        reach.walk(kernel).map_err(|wrong| wrong.to_string())?;
+        let left: Vec<_> = self.allocated().into_iter().filter(|(pfn, _)| reach.held(*pfn) == 0).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("never freed: {left:?}")) }
     }
 

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 use sim_core::BoxFuture;
 use sim_core::source::{Random, Source};
-use sim_mm::{Advice, Errno, MmId, Prot};
+use sim_mm::{Advice, Errno, MmId, Prot, Spare, Swap};
 use sim_mm_testing::model::{Call, Frames, Memory};
 use sim_mm_testing::{Machine, Setup, Shell, cases, schedule};
 
@@ -49,15 +49,27 @@ enum Kind {
     Mremap { to: u64 },
     Munlock,
     Advise { advice: Advice },
+    Reclaim { spare: Spare },
     Read { word: u64 },
     Write { word: u64 },
 }
 
 const PROTECTIONS: &[Prot] = &[Prot::empty(), Prot::READ, Prot::READ_WRITE, Prot::READ_WRITE];
 
-/// Advices that change what a process or its child finds, and `Free`, which must change nothing.
-const ADVICES: &[Advice] =
-    &[Advice::DontFork, Advice::DoFork, Advice::GuardInstall, Advice::GuardRemove, Advice::Free];
+/// Advices that change what a process or its child finds, and some that must change nothing. `Free` is one of these only where
+/// nothing is reclaimed.
+const ADVICES: &[Advice] = &[
+    Advice::DontFork,
+    Advice::DoFork,
+    Advice::GuardInstall,
+    Advice::GuardRemove,
+    Advice::Free,
+    Advice::Cold,
+    Advice::PageOut,
+    Advice::PageOut,
+    Advice::PageOut,
+    Advice::WillNeed,
+];
 
 fn wish(anywhere: u32) -> impl Strategy<Value = Wish> {
     let kind = prop_oneof![
@@ -67,8 +79,11 @@ fn wish(anywhere: u32) -> impl Strategy<Value = Wish> {
         2 => Just(Kind::DontNeed),
         2 => select(PROTECTIONS).prop_map(|prot| Kind::Mprotect { prot }),
         2 => (0..SLOTS).prop_map(|to| Kind::Mremap { to }),
-        1 => Just(Kind::Munlock),
-        2 => select(ADVICES).prop_map(|advice| Kind::Advise { advice }),
+        4 => select(ADVICES).prop_map(|advice| Kind::Advise { advice }),
+        3 => prop_oneof![
+            1 => Just(Kind::Munlock),
+            2 => select(vec![Spare::None, Spare::Young]).prop_map(|spare| Kind::Reclaim { spare }),
+        ],
         5 => (0..2_u64).prop_map(|word| Kind::Read { word }),
         8 => (0..2_u64).prop_map(|word| Kind::Write { word }),
     ];
@@ -92,7 +107,11 @@ impl Wish {
                 Call::Mremap { page, pages: pages.min(room), to }
             }
             Kind::Munlock => Call::Munlock { page, pages },
+            Kind::Advise { advice: Advice::Free } if setup.platform.get::<Swap>() != Swap::Off => {
+                Call::Advise { page, pages, advice: Advice::PageOut }
+            }
             Kind::Advise { advice } => Call::Advise { page, pages, advice },
+            Kind::Reclaim { spare } => Call::Reclaim { pages, spare },
             Kind::Read { word } => Call::Read { page, word },
             Kind::Write { word } => Call::Write { page, word, value },
         }

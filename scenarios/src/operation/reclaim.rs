@@ -1,0 +1,48 @@
+//! `reclaim`.
+
+use std::fmt;
+
+use sim_mm::{Spare, shrink_inactive_list};
+
+use super::argument::RangePages;
+use super::{Operation, Running, operation, pages_text};
+use crate::json::Bool;
+use crate::stage::Task;
+
+operation! {
+    /// The kernel takes pages away from whoever has them, as `kswapd` does when memory is short: `shrink_inactive_list()`. Which pages it
+    /// tries first is a choice. The machine must have swap (`"platform": { "swap": "sync" }`), or no page is found.
+    "reclaim" Reclaim {
+        /// How many pages it tries; one if not given.
+        optional "pages" pages: RangePages,
+        /// Whether it leaves alone, the first time, a page that was accessed since it looked last; false if not given.
+        optional "spare_young" spare_young: Bool,
+    }
+}
+
+impl Reclaim {
+    fn pages(&self) -> u64 {
+        self.pages.unwrap_or(1)
+    }
+}
+
+impl fmt::Display for Reclaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spared = if self.spare_young == Some(true) { ", young ones spared" } else { "" };
+        write!(f, "reclaim of {}{spared}", pages_text(self.pages()))
+    }
+}
+
+impl Operation for Reclaim {
+    fn routine(&self) -> Option<&'static str> {
+        Some("shrink_inactive_list")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let spare = if self.spare_young == Some(true) { Spare::Young } else { Spare::None };
+            let freed = shrink_inactive_list(task.cpu, self.pages(), spare).await;
+            Ok(freed.cast_signed())
+        })
+    }
+}
