@@ -109,9 +109,9 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid, Preempt, PteRead, RcuFlavor,
-    SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid, Preempt, PteRead,
+    RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge,
     never_built,
 };
 pub use stack::find_extend_vma;

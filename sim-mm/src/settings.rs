@@ -185,6 +185,14 @@ crate::settings! {
         BothWays = "both_ways" since Release::v(6, 16),
     }
 
+    /// What becomes of a range that gets other flags if it cannot be merged for want of memory.
+    MergeFailure = design "merge_failure" {
+        /// It is split off, as if it could not be merged at all.
+        Split = "split",
+        /// The change fails. This is the rule since v6.14 (`47b16d0462a4`).
+        Abort = "abort" since Release::v(6, 14),
+    }
+
     /// Which `anon_vma` of its ancestors the mapping of a child takes over, so that it needs no new one.
     AnonVmaReuse = design "anon_vma_reuse" {
         /// It takes one that has fewer than two children and mappings together. This was the rule before v6.0 (CVE-2022-42703).

@@ -67,6 +67,11 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn links_fail() {
+    check("links-fail");
+}
+
+#[test]
 fn reuse_on_another_cpu() {
     check("reuse-on-another-cpu");
 }
