@@ -108,11 +108,11 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid, Preempt, PteRead,
-    RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge,
-    never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GatherBatch, GuardMark, HwAd,
+    InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid,
+    Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, TableOne,
+    UnmapDrain, VmaLock, VmaMerge, never_built,
 };
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};

@@ -67,6 +67,16 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn batch_is_full() {
+    check("batch-is-full");
+}
+
+#[test]
+fn table_batch_without_memory() {
+    check("table-batch-without-memory");
+}
+
+#[test]
 fn links_fail() {
     check("links-fail");
 }

@@ -18,8 +18,8 @@ use sim_core::{
 };
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GupCalls, HwAd, Kernel, KernelConfig, Knob,
-    MachineConfig, MapFlags, MemoryMap, MemoryOrder, MmId, Mmap, PageAlloc, Pcid, Preempt, Prot, Release,
+    AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, GatherBatch, GupCalls, HwAd, Kernel, KernelConfig,
+    Knob, MachineConfig, MapFlags, MemoryMap, MemoryOrder, MmId, Mmap, PageAlloc, Pcid, Preempt, Prot, Release,
     Safeguard, Settings, SpeculativeWalk, TableFree, exit_mm, madvise_dontneed, start_task_in, sys_fork, sys_mmap,
     sys_munmap,
 };
@@ -97,11 +97,12 @@ impl Kernels {
             knob::<HwAd>(),
             knob::<PageAlloc>(),
             knob::<MemoryMap>(),
+            knob::<GatherBatch>(),
         );
         let platform = knobs.prop_map(
-            |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, page_alloc, map)| {
+            |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, page_alloc, map, batch)| {
                 let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
-                platform.with(speculative_walk).with(slots).with(hw_ad).with(page_alloc).with(map)
+                platform.with(speculative_walk).with(slots).with(hw_ad).with(page_alloc).with(map).with(batch)
             },
         );
         let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
