@@ -15,6 +15,8 @@ pub enum FrameUse {
     Data,
     /// Memory of a driver, which has no reference count.
     Driver,
+    /// A batch: notes of the kernel itself.
+    Batch,
     /// A top-level table: the root of an address space.
     Root,
     /// A table of the paging structures under `root`.
@@ -32,6 +34,7 @@ impl FrameUse {
         match self {
             FrameUse::Data => "a page",
             FrameUse::Driver => "a page of a driver",
+            FrameUse::Batch => "a batch",
             FrameUse::Root | FrameUse::Table { .. } => "a page table",
         }
     }

@@ -8,5 +8,7 @@ bitflags::bitflags! {
         const DMA32 = 1;
         /// `__GFP_COMP`: the pages of the block are one compound page.
         const COMP = 1 << 1;
+        /// `GFP_NOWAIT`: if no list has such a block, there is none.
+        const NOWAIT = 1 << 2;
     }
 }

@@ -137,10 +137,11 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Flush, FlushBatch,
-    GuardMark, HwAd, InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MmCpumask,
-    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, PageAlloc, Pcid,
-    Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
-    StackGrowth, Swap, SwapReuse, TableFree, UnmapDrain, VmaLock, VmaMerge, never_built,
+    GatherBatch, GuardMark, HwAd, InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder,
+    MergeFailure, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget,
+    NumaWrite, PageAlloc, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty,
+    SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree, TableOne, UnmapDrain, VmaLock,
+    VmaMerge, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -61,7 +61,7 @@ async fn alloc_from_lists(cpu: Cpu<'_>, order: u8, gfp: Gfp, for_use: FrameUse) 
         return None;
     }
     let mut found = get_page_from_freelist(cpu, order, gfp).await;
-    if found.is_none() {
+    if found.is_none() && !gfp.contains(Gfp::NOWAIT) {
         drain_all_pages(cpu).await;
         found = get_page_from_freelist(cpu, order, gfp).await;
     }
@@ -265,6 +265,11 @@ pub(crate) async fn alloc_driver_page(cpu: Cpu<'_>) -> Option<Page> {
     let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Driver).await?;
     cpu.this_cpu_write(cpu.kernel.refcount(page), 0);
     Some(page)
+}
+
+/// A frame for a batch. It is not waited for: the caller may hold a spin lock.
+pub(crate) async fn alloc_batch(cpu: Cpu<'_>) -> Option<Page> {
+    __alloc_pages(cpu, 0, Gfp::NOWAIT, FrameUse::Batch).await
 }
 
 /// `alloc_zeroed_user_highpage_movable()`.

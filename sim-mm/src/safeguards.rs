@@ -114,4 +114,6 @@ crate::safeguards! {
         "A fault that reads a slot without the swap cache marks the slot, because another thread could map the page, and swap it out to the same slot again.";
     SWAPIN_RECHECK_CACHE = "swapin-recheck-cache" check in "do_swap_page" since Release::v26(36), commit "4969c1192d15" =>
         "A fault that waited for the lock of a page looks again whether the page is that of its slot, because the page may have left the swap cache in the meantime.";
+    ZAP_FORCE_FLUSH = "zap-force-flush" order in "zap_pte_range" since Release::v26(12) =>
+        "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
 }

@@ -171,6 +171,16 @@ crate::settings! {
         On = "on",
     }
 
+    /// How many pages an unmapping collects before it has to flush.
+    GatherBatch = platform "gather_batch" {
+        /// There is room for all, and no batch takes a page.
+        Unbounded = "unbounded",
+        /// There is room for one page, and for one more in a batch that takes a page. Each unlinked table needs such a batch as well.
+        One = "1",
+        /// There is room for 8 pages, and for 510 in each of 19 batches that take a page. 509 tables are a batch.
+        Linux = "linux",
+    }
+
     /// Where the frames of memory are.
     MemoryMap = platform "memory_map" {
         /// All of them are below 4 GiB.
@@ -219,6 +229,14 @@ crate::settings! {
         OneWay = "one_way",
         /// Each can join the other. This is the rule since v6.16 (`879bca0a2c4f`).
         BothWays = "both_ways" since Release::v(6, 16),
+    }
+
+    /// What becomes of a range that gets other flags if it cannot be merged for want of memory.
+    MergeFailure = design "merge_failure" {
+        /// It is split off, as if it could not be merged at all.
+        Split = "split",
+        /// The change fails. This is the rule since v6.14 (`47b16d0462a4`).
+        Abort = "abort" since Release::v(6, 14),
     }
 
     /// Which `anon_vma` of its ancestors the mapping of a child takes over, so that it needs no new one.
@@ -295,6 +313,14 @@ crate::settings! {
         Retry = "retry" since Release::v(5, 5),
         /// The fault drops the lock, and is then complete. This is the rule since v6.0 (`d92725256b4f`).
         Completed = "completed" since Release::v(6, 0),
+    }
+
+    /// What becomes of a table for which no batch can be had, where tables are freed after a grace period.
+    TableOne = design "table_one" {
+        /// It is freed after an empty interrupt to every CPU.
+        SyncIpi = "sync_ipi",
+        /// It waits for a grace period alone. This is the rule since v6.14 (`718b13861d22`).
+        CallRcu = "call_rcu" since Release::v(6, 14),
     }
 
     /// Which flushes interrupt a CPU in lazy TLB mode.

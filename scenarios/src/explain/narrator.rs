@@ -278,7 +278,7 @@ impl<'a> Narrator<'a> {
             Mm::FrameAllocated { pfn, for_use, .. } if self.is_frame(*pfn) => Some(Fact::Allocated {
                 pfn: *pfn,
                 level: match for_use {
-                    FrameUse::Data | FrameUse::Driver => None,
+                    FrameUse::Data | FrameUse::Driver | FrameUse::Batch => None,
                     FrameUse::Root => Some(Level::P4d),
                     FrameUse::Table { level, .. } => Some(*level),
                 },

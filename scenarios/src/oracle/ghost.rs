@@ -25,7 +25,7 @@ pub(super) enum FrameState {
     Free,
     /// Contents of user memory.
     Data,
-    /// Memory of a driver, which has no reference count.
+    /// Memory of a driver, or of the kernel itself: nobody's page.
     Driver,
     /// A table.
     Table { level: Level, root: Pfn },
@@ -615,7 +615,7 @@ impl Ghost {
             frame.copied_from = None;
             frame.life.state = match for_use {
                 FrameUse::Data => FrameState::Data,
-                FrameUse::Driver => FrameState::Driver,
+                FrameUse::Driver | FrameUse::Batch => FrameState::Driver,
                 FrameUse::Root => FrameState::Table { level: Level::P4d, root: pfn },
                 FrameUse::Table { level, root } => FrameState::Table { level, root },
             };

@@ -77,6 +77,21 @@ fn vfork_child_leaves() {
 }
 
 #[test]
+fn batch_is_full() {
+    check("batch-is-full");
+}
+
+#[test]
+fn table_batch_without_memory() {
+    check("table-batch-without-memory");
+}
+
+#[test]
+fn links_fail() {
+    check("links-fail");
+}
+
+#[test]
 fn reuse_on_another_cpu() {
     check("reuse-on-another-cpu");
 }

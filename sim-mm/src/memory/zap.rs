@@ -1,5 +1,6 @@
 //! Removing mappings: `zap_page_range()`, `unmap_vmas()`.
 
+use sim_core::BoxFuture;
 use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::p4d_offset;
@@ -122,7 +123,9 @@ async fn zap_pmd_range<'m>(
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.none() {
-            zap_pte_range(cpu, tlb, pmd, addr, next, zap).await;
+            if let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await {
+                zap_rest(cpu, tlb, pmd, rest, next, zap).await;
+            }
         }
     }
 }
@@ -133,8 +136,8 @@ fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
     has_page && page_is_anon(cpu, Page(pte.pfn()))
 }
 
-/// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's,
-/// which frees them only after it flushed.
+/// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's, which frees them only after
+/// it flushed. Answers at which page it had to stop, because the gather has no room for another one.
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
@@ -142,7 +145,7 @@ async fn zap_pte_range<'m>(
     start: VirtAddr,
     end: VirtAddr,
     zap: Zap,
-) {
+) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
@@ -159,12 +162,16 @@ async fn zap_pte_range<'m>(
             tlb.remove_tlb_entry(addr);
             if !pte.special() {
                 let page = Page(pte.pfn());
-                // Not modelled yet: the flush before the lock is let go of (force_flush), for nobody writes pages back.
+                // Not modelled yet: the flush before the lock is let go of for a dirty page of a file, for nobody writes pages back.
                 if pte.dirty() && !page_is_anon(cpu, page) && cpu.has(ZAP_SET_PAGE_DIRTY) {
                     set_page_dirty(cpu, page).await;
                 }
                 page_remove_rmap(cpu, page).await;
-                tlb.remove_page(page);
+                if tlb.remove_page(page) && tlb.is_full(cpu).await {
+                    // With the lock held, so that nobody relies on the entries before.
+                    tlb.force_flush(cpu).await;
+                    return Some(addr.plus_pages(1));
+                }
             }
         } else if let Some(entry) = SwpEntry::of_pte(pte.entry).filter(|_| zap != Zap::FilePages) {
             Box::pin(free_swap_and_cache(cpu, entry)).await;
@@ -174,4 +181,30 @@ async fn zap_pte_range<'m>(
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
         }
     }
+    None
+}
+
+/// The second half of `zap_pte_range()`, where it had to stop: the pages are freed without the lock, and the rest of the range
+/// follows.
+fn zap_rest<'a, 'm>(
+    cpu: Cpu<'m>,
+    tlb: &'a mut MmuGather<'m>,
+    pmd: Pmd,
+    start: VirtAddr,
+    end: VirtAddr,
+    zap: Zap,
+) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let mut stopped = Some(start);
+        while let Some(rest) = stopped {
+            {
+                let _routine = cpu.enter("tlb_flush_mmu");
+                tlb.free(cpu).await;
+            }
+            if rest == end {
+                break;
+            }
+            stopped = zap_pte_range(cpu, tlb, pmd, rest, end, zap).await;
+        }
+    })
 }

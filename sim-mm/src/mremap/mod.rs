@@ -223,7 +223,9 @@ async fn expand_vma_in_place(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Rema
         MremapExtend::Merge => {
             let (flags, pgoff, file) = (vma.flags(cpu), vma.index_of(cpu, start), vma.file(cpu));
             let range = NewRange { start, end, flags, pgoff, file, source: Source::Copied(vma) };
-            change_vmas(cpu, mm, |vmas| vma_merge_new_range(cpu, mm, vmas, &range)).await?;
+            let merged = change_vmas(cpu, mm, |vmas| vma_merge_new_range(cpu, mm, vmas, &range)).await?;
+            // The mapping itself takes the range in, if nothing else does.
+            merged.ok_or(Errno::Enomem)?;
         }
     }
     Ok(true)

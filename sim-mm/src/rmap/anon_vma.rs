@@ -36,6 +36,12 @@ pub(crate) fn has_one_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> bool {
     chain(cpu, mm, vma).len() == 1
 }
 
+/// `anon_vma_chain_alloc()`: whether what links a mapping to an `anon_vma` can be had. Only a machine whose allocations fail
+/// runs out of them.
+fn avc_alloc(cpu: Cpu<'_>) -> Result<(), Errno> {
+    if should_fail(cpu, "an anon_vma_chain") { Err(Errno::Enomem) } else { Ok(()) }
+}
+
 /// `anon_vma_chain_link()`.
 fn link(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, anon_vma: AnonVma) {
     mm.anon_vma_chains.poke(cpu.core, |chains| chains.push(Avc::new(vma.0.index(), anon_vma)));
@@ -142,6 +148,7 @@ pub(crate) async fn anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> R
 /// `__anon_vma_prepare()`. The mappings beside this one are looked at, so the caller holds `mmap_lock`: the lock of this
 /// mapping alone does not keep them.
 async fn __anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<(), Errno> {
+    avc_alloc(cpu)?;
     let neighbours = find_mergeable(cpu, mm, &mm.vmas.look(cpu.core), vma);
     let anon_vma = match neighbours {
         Some(neighbours) => neighbours,
@@ -185,9 +192,22 @@ fn is_reusable(cpu: Cpu<'_>, anon_vma: AnonVma, parents: Option<AnonVma>) -> boo
 
 /// `anon_vma_clone()`: `dst` hangs on all that `src` hangs on. If it has no `anon_vma` yet, because it is a child's, it
 /// takes over one that no mapping uses any more.
-pub(crate) fn anon_vma_clone(cpu: Cpu<'_>, (dst_mm, dst): (&MmStruct, Vma), (src_mm, src): (&MmStruct, Vma)) {
+///
+/// # Errors
+/// `ENOMEM`, if a link cannot be had. Then `dst` hangs on nothing, and has no `anon_vma`.
+pub(crate) fn anon_vma_clone(
+    cpu: Cpu<'_>,
+    (dst_mm, dst): (&MmStruct, Vma),
+    (src_mm, src): (&MmStruct, Vma),
+) -> Result<(), Errno> {
     let parents = src.anon_vma(cpu);
     for anon_vma in chain(cpu, src_mm, src) {
+        if let Err(errno) = avc_alloc(cpu) {
+            // It was not counted among those that use its anon_vma yet, so it must not be taken off that count.
+            dst.set_anon_vma(cpu, None);
+            unlink_anon_vmas(cpu, dst_mm, dst);
+            return Err(errno);
+        }
         link(cpu, dst_mm, dst, anon_vma);
         if dst.anon_vma(cpu).is_none() && parents.is_some() && is_reusable(cpu, anon_vma, parents) {
             dst.set_anon_vma(cpu, Some(anon_vma));
@@ -196,6 +216,7 @@ pub(crate) fn anon_vma_clone(cpu: Cpu<'_>, (dst_mm, dst): (&MmStruct, Vma), (src
     if let Some(anon_vma) = dst.anon_vma(cpu) {
         add(cpu, words(cpu, anon_vma).num_active_vmas(), 1);
     }
+    Ok(())
 }
 
 /// `anon_vma_fork()`: a child's mapping hangs on all that its parent's hangs on, and on one of its own.
@@ -209,11 +230,18 @@ pub(crate) fn anon_vma_fork(
 ) -> Result<(), Errno> {
     let Some(parents) = parent.anon_vma(cpu) else { return Ok(()) };
     vma.set_anon_vma(cpu, None);
-    anon_vma_clone(cpu, (mm, vma), (oldmm, parent));
+    anon_vma_clone(cpu, (mm, vma), (oldmm, parent))?;
     if vma.anon_vma(cpu).is_some() {
         return Ok(());
     }
-    let new = match alloc(cpu) {
+    let new = alloc(cpu).and_then(|new| match avc_alloc(cpu) {
+        Ok(()) => Ok(new),
+        Err(errno) => {
+            put(cpu, new);
+            Err(errno)
+        }
+    });
+    let new = match new {
         Ok(new) => new,
         Err(errno) => {
             unlink_anon_vmas(cpu, mm, vma);

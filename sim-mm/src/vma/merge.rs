@@ -8,7 +8,7 @@
 use sim_mmu::VirtAddr;
 
 use super::lock::vma_mark_attached;
-use super::{Stopped, VmaTree, unlink_file_vma_locked, vm_area_dup, vma_link_file};
+use super::{Stopped, VmaTree, unlink_file_vma_locked, vm_area_dup, vm_area_free, vma_link_file};
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::inode::fput;
@@ -111,12 +111,13 @@ pub(super) fn mergeable(
     Neighbours { before, behind }
 }
 
-/// `dup_anon_vma()`: a mapping that grows over pages of another hangs on the same `anon_vma`s from now on.
+/// `dup_anon_vma()`: a mapping that grows over pages of another hangs on the same `anon_vma`s from now on. Nothing of the merge
+/// has happened yet, so if this fails nothing has.
 pub(super) fn dup_anon_vma(cpu: Cpu<'_>, mm: &MmStruct, target: Vma, source: Vma) -> Result<(), Errno> {
     let theirs = source.anon_vma(cpu);
     if target.anon_vma(cpu).is_none() && theirs.is_some() {
         target.set_anon_vma(cpu, theirs);
-        anon_vma_clone(cpu, (mm, target), (mm, source));
+        anon_vma_clone(cpu, (mm, target), (mm, source))?;
     }
     Ok(())
 }
@@ -133,10 +134,8 @@ pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut VmaTree<'_>, index
     vmas.removed.push(vma);
 }
 
-/// `vma_merge_new_range()`: makes a mapping beside a range that is free take it in. `None` if none can.
-///
-/// # Errors
-/// `ENOMEM`, if the machine has no room for what links the mapping to its `anon_vma`s.
+/// `vma_merge_new_range()`: makes a mapping beside a range that is free take it in. `None` if none can, or if what links the
+/// mapping to `anon_vma`s cannot be had: then the range can still be a mapping of its own.
 pub(crate) fn vma_merge_new_range(
     cpu: Cpu<'_>,
     mm: &MmStruct,
@@ -151,31 +150,23 @@ pub(crate) fn vma_merge_new_range(
     for vma in neighbours.before.into_iter().chain(neighbours.behind) {
         vmas.start_write(cpu, vma)?;
     }
-    let merged = match neighbours {
-        Neighbours { before: Some(before), behind: Some(behind) } => {
-            dup_anon_vma(cpu, mm, before, behind)?;
-            if let Some(source) = source {
-                dup_anon_vma(cpu, mm, before, source)?;
-            }
-            before.add_sticky(cpu, range.flags | behind.flags(cpu));
-            before.set_end(cpu, behind.end(cpu));
+    let Some(merged) = neighbours.before.or(neighbours.behind) else { return Ok(None) };
+    // If both are there, the one before takes in the one behind. Only one of these has an anon_vma that it lacks.
+    let taken_in = neighbours.before.and(neighbours.behind);
+    for pages_of in taken_in.into_iter().chain(source) {
+        if dup_anon_vma(cpu, mm, merged, pages_of).is_err() {
+            return Ok(None);
+        }
+    }
+    merged.add_sticky(cpu, range.flags);
+    match taken_in {
+        Some(behind) => {
+            merged.add_sticky(cpu, behind.flags(cpu));
+            merged.set_end(cpu, behind.end(cpu));
             swallow(cpu, mm, vmas, place);
-            return Ok(Some(before));
         }
-        Neighbours { before: Some(before), behind: None } => {
-            before.add_sticky(cpu, range.flags);
-            before.set_end(cpu, range.end);
-            before
-        }
-        Neighbours { before: None, behind: Some(behind) } => {
-            behind.add_sticky(cpu, range.flags);
-            behind.set_start(cpu, range.start);
-            behind
-        }
-        Neighbours { before: None, behind: None } => return Ok(None),
-    };
-    if let Some(source) = source {
-        dup_anon_vma(cpu, mm, merged, source)?;
+        None if neighbours.before.is_some() => merged.set_end(cpu, range.end),
+        None => merged.set_start(cpu, range.start),
     }
     Ok(Some(merged))
 }
@@ -200,6 +191,19 @@ pub(crate) fn vma_expand_down(cpu: Cpu<'_>, vma: Vma, start: VirtAddr) {
     vma.set_start(cpu, start);
 }
 
+/// A copy of a mapping hangs on what that one hangs on. If it cannot, the copy is undone.
+pub(super) fn link_copy(cpu: Cpu<'_>, mm: &MmStruct, copy: Vma, orig: Vma) -> Result<(), Errno> {
+    let linked = anon_vma_clone(cpu, (mm, copy), (mm, orig));
+    if linked.is_err() {
+        // The original holds the file as well, so this is never the last reference.
+        if let Some(file) = copy.file(cpu) {
+            fput(cpu, file);
+        }
+        vm_area_free(cpu, copy);
+    }
+    linked
+}
+
 /// `copy_vma()`, where no mapping takes the range in: a mapping of its own, for pages of `vma`.
 ///
 /// # Errors
@@ -213,7 +217,7 @@ pub(crate) fn copy_of(
 ) -> Result<Vma, Errno> {
     let new = vm_area_dup(cpu, mm, vma)?;
     new.place(cpu, range.start, range.end, range.pgoff);
-    anon_vma_clone(cpu, (mm, new), (mm, vma));
+    link_copy(cpu, mm, new, vma)?;
     vma_link(cpu, mm, vmas, new);
     Ok(new)
 }

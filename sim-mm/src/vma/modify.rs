@@ -3,12 +3,12 @@
 use sim_mmu::VirtAddr;
 
 use super::lock::vma_mark_attached;
-use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, mergeable, swallow};
+use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, link_copy, mergeable, swallow};
 use super::{Stopped, VmaTree, vm_area_dup, vma_link_file};
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
-use crate::rmap::anon_vma_clone;
+use crate::settings::MergeFailure;
 use crate::vm_flags::VmFlags;
 
 /// Where a mapping is split, and which part is the new mapping: `new_below` of `__split_vma()`.
@@ -29,8 +29,8 @@ fn split_vma(
 ) -> Result<(), Errno> {
     let vma = vmas[index];
     let new = vm_area_dup(cpu, mm, vma)?;
+    link_copy(cpu, mm, new, vma)?;
     vma_mark_attached(cpu, mm, new);
-    anon_vma_clone(cpu, (mm, new), (mm, vma));
     vma_link_file(cpu, mm, new);
     match part {
         NewPart::Below => {
@@ -74,6 +74,23 @@ pub(crate) fn split_at(
     Ok(())
 }
 
+impl Neighbours {
+    /// The same, where the one that stays hangs on what the others hang on. Nobody, if it cannot: then the range is split off.
+    /// Since v6.14 nothing is changed then.
+    fn linked(self, cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<Neighbours, Errno> {
+        let Some(stays) = self.before.or(self.behind) else { return Ok(self) };
+        let taken_in = self.before.and(self.behind);
+        // Only one of them has an anon_vma that the one which stays lacks.
+        let linked =
+            [Some(vma), taken_in].into_iter().flatten().try_for_each(|of| dup_anon_vma(cpu, mm, stays, of));
+        match (linked, cpu.setting::<MergeFailure>()) {
+            (Ok(()), _) => Ok(self),
+            (Err(_), MergeFailure::Split) => Ok(Neighbours { before: None, behind: None }),
+            (Err(errno), MergeFailure::Abort) => Err(errno),
+        }
+    }
+}
+
 /// `vma_modify_flags()`: gives `start` to `end`, a part of mapping `index`, other flags. It is merged with its
 /// neighbours where that is possible, else split off. Answers the mapping that holds the range now.
 ///
@@ -103,10 +120,8 @@ pub(crate) fn vma_modify_flags(
     for vma in [Some(vma), neighbours.before, neighbours.behind].into_iter().flatten() {
         vmas.start_write(cpu, vma)?;
     }
-    match neighbours {
+    match neighbours.linked(cpu, mm, vma)? {
         Neighbours { before: Some(before), behind: Some(behind) } => {
-            dup_anon_vma(cpu, mm, before, vma)?;
-            dup_anon_vma(cpu, mm, before, behind)?;
             before.add_sticky(cpu, flags | behind.flags(cpu));
             before.set_end(cpu, behind.end(cpu));
             swallow(cpu, mm, vmas, index + 1);
@@ -114,7 +129,6 @@ pub(crate) fn vma_modify_flags(
             Ok(before)
         }
         Neighbours { before: Some(before), behind: None } => {
-            dup_anon_vma(cpu, mm, before, vma)?;
             before.add_sticky(cpu, flags);
             before.set_end(cpu, end);
             if end == vma_end {
@@ -125,7 +139,6 @@ pub(crate) fn vma_modify_flags(
             Ok(before)
         }
         Neighbours { before: None, behind: Some(behind) } => {
-            dup_anon_vma(cpu, mm, behind, vma)?;
             behind.add_sticky(cpu, flags);
             behind.set_start(cpu, start);
             if start == vma_start {

@@ -2,6 +2,7 @@
 
 mod against_model;
 mod check;
+mod failures;
 mod faults;
 mod fork;
 mod mappings;
