@@ -160,32 +160,33 @@ impl<'m> Cpu<'m> {
                 Fault::Page(fault)
             })?;
             let Some((through, _under_way)) = found else { continue };
-            let loads = self.register_loads();
-            if let Some(value) = self.touch(va, loads, access, through, data).await {
+            if let Some(value) = self.touch(va, access, through, data).await {
                 return Ok(Completed { pa: PhysAddr(through.frame.base().0 | va.offset()), value });
             }
         }
     }
 
-    /// Touches the word if the translation is still there, and the registers are those of the look-up.
+    /// Touches the word if the translation is still there, and the registers are those of the look-up. Not if they were loaded
+    /// meanwhile: another task may have run, and this one be back. If that sent the access back to its look-up, two tasks
+    /// that take turns could keep each other from ever going on.
     #[inline]
     fn touch(
         self,
         va: VirtAddr,
-        loads: u64,
         access: Access,
         through: Through,
         data: Data,
     ) -> impl Future<Output = Option<u64>> {
         let word = (va.offset() / 8) as u32;
         let op = self.op_on(self.mmu.phys.word(through.frame, word), data);
+        let registers = (self.controls(), self.cr3());
         self.step(op, move |_| {
             let caches = self.caches().borrow();
             let through = match self.mmu.policy {
                 Policy::Coherent => caches.walked.as_ref().filter(|walked| self.is_current(va, walked)),
                 _ => caches.find(va.vpn(), through.id),
             };
-            let through = through.filter(|_| self.register_loads() == loads)?;
+            let through = through.filter(|_| (self.controls(), self.cr3()) == registers)?;
             let Done { result, holds: value } = self.perform(&op, data);
             let bytes = data.bytes;
             self.report_with(|| Event::Retired { va, access, through: *through, word, bytes, value });

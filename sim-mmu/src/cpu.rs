@@ -20,12 +20,6 @@ impl<'m> Cpu<'m> {
         self.mmu.cpus[self.id.index()].controls.get()
     }
 
-    /// How often control registers of this CPU were loaded in this run.
-    #[inline]
-    pub(crate) fn register_loads(self) -> u64 {
-        self.mmu.cpus[self.id.index()].loads.get()
-    }
-
     /// What this CPU holds, or possibly holds, in its TLB and its paging-structure caches.
     pub fn cached(self) -> (Vec<Translation>, Vec<Partial>) {
         self.caches().borrow().contents()
@@ -39,6 +33,7 @@ impl<'m> Cpu<'m> {
     }
 
     /// Tells the observer, in every run, of something that happened in this step.
+    #[inline]
     pub fn report(self, event: Event) {
         self.report_with(|| event);
     }

@@ -190,7 +190,6 @@ impl<'m> Cpu<'m> {
         self.before_own_change();
         let old = self.core.memory.get(op.loc);
         self.perform_rmw(op, old, value.0);
-        self.count_register_load();
         if !preserve {
             self.invalidate_context(self.controls().pcid(value));
         }
@@ -293,12 +292,6 @@ impl<'m> Cpu<'m> {
 
     fn set_controls(self, controls: Controls) {
         self.mmu.cpus[self.id.index()].controls.set(controls);
-        self.count_register_load();
-    }
-
-    fn count_register_load(self) {
-        let loads = &self.mmu.cpus[self.id.index()].loads;
-        loads.set(loads.get() + 1);
     }
 
     /// The announcement of an instruction that touches no word that another CPU could touch.

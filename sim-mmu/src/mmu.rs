@@ -111,8 +111,6 @@ pub trait Observer {
 #[derive(Debug)]
 pub(crate) struct CpuState {
     pub(crate) controls: Cell<Controls>,
-    /// Counts the loads of control registers. An access that was looked up before such a load begins anew.
-    pub(crate) loads: Cell<u64>,
     pub(crate) caches: RefCell<Caches>,
 }
 
@@ -127,7 +125,7 @@ impl Mmu {
         let core = Core::new(memory.build(), Config { cycles: costs.ops, ..config });
         let caches = core.reserve_places(config.cpus);
         phys.reset(&core);
-        let cpu = |_| CpuState { controls: Cell::new(controls), loads: Cell::new(0), caches: RefCell::default() };
+        let cpu = |_| CpuState { controls: Cell::new(controls), caches: RefCell::default() };
         Mmu {
             core,
             phys,
@@ -190,7 +188,6 @@ impl Mmu {
         for cpu in &self.cpus {
             cpu.caches.borrow_mut().clear();
             cpu.controls.set(self.boot);
-            cpu.loads.set(0);
         }
         self.pending_broadcasts.borrow_mut().clear();
         self.next_id.set(0);
