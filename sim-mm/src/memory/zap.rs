@@ -122,10 +122,10 @@ async fn zap_pmd_range<'m>(
     let geometry = cpu.mmu.geometry;
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let pmd = cpu.read_once(pmdp).await;
-        if !pmd.none() {
-            if let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await {
-                zap_rest(cpu, tlb, pmd, rest, next, zap).await;
-            }
+        if !pmd.none()
+            && let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await
+        {
+            zap_rest(cpu, tlb, pmd, rest, next, zap).await;
         }
     }
 }
