@@ -3,12 +3,13 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
     Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, arch_vma_access_permitted, check,
-    find_extend_vma, handle_mm_fault,
+    find_extend_vma, handle_mm_fault, in_gate_area,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::follow::{Followed, follow_page_mask, should_force_cow_break};
+use crate::gate::get_gate_page;
 use crate::pages::Pages;
 use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE};
 use crate::settings::ForcedWrite;
@@ -109,7 +110,20 @@ pub(crate) async fn __get_user_pages<'m>(
             Some(vma) => vma,
             None => {
                 // gup_vma_lookup() since v6.5, which lets no stack grow.
-                let Some(found) = find_extend_vma(cpu, mm, start).await else {
+                let found = find_extend_vma(cpu, mm, start).await;
+                if found.is_none() && in_gate_area(cpu, start) {
+                    match Box::pin(get_gate_page(cpu, start, gup_flags)).await {
+                        Ok(page) => {
+                            if let Some(pages) = pages.as_deref_mut() {
+                                pages.push(cpu, mm.id, page, start, gup_flags);
+                            }
+                            start = start.plus_pages(1);
+                            continue;
+                        }
+                        Err(errno) => return (stop(errno), Some(mmap_lock)),
+                    }
+                }
+                let Some(found) = found else {
                     return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
                 };
                 if let Err(errno) = check_vma_flags(cpu, mm, found, gup_flags) {

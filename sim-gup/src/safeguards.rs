@@ -61,4 +61,12 @@ sim_mm::safeguards! {
         "Pinning a page for writing needs a writable mapping; only a forced write may use a private mapping that is read-only.";
     CHECK_VMA_PKEY = "check-vma-pkey" check in "check_vma_flags" since Release::v(4, 6), commit "33a709b25a76" =>
         "The locked path takes pages of its own address space only as far as the caller's rights for the mapping's protection key go.";
+
+    // The gate area.
+    GATE_PAGE_WRITE = "gate-page-write" check in "get_gate_page" since Release::v26(12) =>
+        "The vsyscall page is not pinned for writing, because every process reads it and no entry allows a write.";
+    GATE_PAGE_PRESENT = "gate-page-present" check in "get_gate_page" since Release::v26(12) =>
+        "The tables must lead to an entry for the vsyscall page, because an empty entry names frame 0.";
+    GATE_PAGE_GRAB = "gate-page-grab" order in "get_gate_page" since Release::v(5, 9), commit "9fa2dd946743", cve "CVE-2020-25221" =>
+        "A pin of the vsyscall page takes what its end gives back; a plain reference is less than that, so that the count goes below zero.";
 }

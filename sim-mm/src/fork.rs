@@ -6,6 +6,7 @@ use sim_mmu::VirtAddr;
 
 use crate::arch::pkeys::arch_dup_pkeys;
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
+use crate::arch::vsyscall::note_gate_page;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
@@ -44,6 +45,7 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     cpu.this_cpu_write(mm.start_brk(), heap);
     cpu.this_cpu_write(mm.brk(), heap);
     cpu.note(Event::MmCreated { mm: mm.id, root: pgd.0, parent });
+    note_gate_page(cpu, mm);
     Ok(mm)
 }
 

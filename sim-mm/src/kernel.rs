@@ -123,9 +123,6 @@ pub struct Kernel {
     serials: Serials,
 }
 
-/// Frames that are taken before anything runs: the zero page and the kernel's own root.
-const BOOT_FRAMES: u64 = 2;
-
 impl Kernel {
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
@@ -211,10 +208,11 @@ impl Kernel {
     fn boot(&self) {
         let memory = &self.core().memory;
         self.zone.fill(memory, self.config.frames);
-        for pfn in 0..BOOT_FRAMES {
+        for pfn in 0..self.config.boot_frames() {
             self.zone.reserve(memory, Pfn(pfn));
             memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
         }
+        self.map_vsyscall();
         for cpu in CpuId::all(self.config.cpus) {
             self.initialize_tlbstate(cpu, None);
         }

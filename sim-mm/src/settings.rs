@@ -151,6 +151,16 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether every process can read the vsyscall page, the gate area: the boot parameter `vsyscall`. The page is the first one of the last page table; with 512 entries a table it is at `0xffffffffff600000`.
+    Vsyscall = platform "vsyscall" {
+        /// There is no gate area.
+        None = "none",
+        /// There is a page that every process can read. Kernels before v5.3 have it unless they are told otherwise.
+        Emulate = "emulate",
+        /// There is a gate area, but nothing is mapped there. This is usual since v5.3 (`625b7b7f79c6`), which has it first.
+        Xonly = "xonly",
+    }
+
     /// The rule by which a write fault on an anonymous page decides to reuse the page instead of copying it.
     CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
         /// It reuses the page if `page_mapcount() == 1`. This was the rule before v5.9.

@@ -24,9 +24,6 @@ use tally::Checked;
 /// Steps after which a run counts as a livelock.
 pub const STEP_BOUND: u64 = 100_000;
 
-/// Frames that the kernel takes before anything runs.
-const RESERVED_FRAMES: u64 = 2;
-
 /// A machine with a scenario's processes set up on it.
 pub struct World<'s> {
     /// What it runs.
@@ -148,8 +145,9 @@ impl<'s> World<'s> {
         };
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();
-        let watch = Rc::new(Watch::new(core, machine.frames, RESERVED_FRAMES, mms));
+        let watch = Rc::new(Watch::new(core, machine.frames, config.boot_frames(), mms));
         stage.kernel.set_observer(Some(watch.clone()));
+        stage.kernel.tell_of_boot();
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;
         Ok(world)

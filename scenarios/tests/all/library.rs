@@ -67,6 +67,16 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn gate_page_reference() {
+    check("gate-page-reference");
+}
+
+#[test]
+fn gate_page_not_mapped() {
+    check("gate-page-not-mapped");
+}
+
+#[test]
 fn remote_read_vs_exec() {
     check("remote-read-vs-exec");
 }
