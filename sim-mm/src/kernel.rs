@@ -23,7 +23,7 @@ use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
-use crate::settings::{AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, Preempt, RcuFlavor, VmaLock};
+use crate::settings::{AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, Pkeys, Preempt, RcuFlavor, VmaLock};
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
@@ -115,6 +115,7 @@ pub struct Kernel {
     task_pkrus: Loc,
     pub(crate) task_signals: Array<TaskSignal>,
     pkey_maps: Loc,
+    execute_only_pkeys: Loc,
     /// Guards the entries of the kernel's own tables: `init_mm.page_table_lock`, and `vmap_area_lock`.
     pub(crate) vmalloc_lock: SpinLock,
     /// Whether translations are tagged with PCIDs.
@@ -148,6 +149,7 @@ impl Kernel {
         let task_pkrus = memory.words("task.pkru", config.tasks);
         let task_signals = memory.array("task.signal", config.tasks);
         let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
+        let execute_only_pkeys = memory.words("mm.execute_only_pkey", config.mms);
         let vmalloc_lock = memory.alone("vmalloc_lock");
         let safeguard_use = SafeguardUse::default();
         let preempt = config.setting::<Preempt>() == Preempt::On;
@@ -166,7 +168,7 @@ impl Kernel {
         };
         let uses_pcids = config.setup_pcid(&safeguard_use);
         let mut hardware = Hardware::new(config.geometry, config.frames);
-        hardware.controls = boot_controls(hardware.controls, uses_pcids);
+        hardware.controls = boot_controls(hardware.controls, uses_pcids, config.setting::<Pkeys>());
         hardware.invlpg_spares_global = config.setting::<InvlpgGlobal>() == InvlpgGlobal::Kept;
         hardware.sets_flags = config.setting::<HwAd>() == HwAd::On;
         let mmu = Mmu::new(memory, core, hardware);
@@ -198,6 +200,7 @@ impl Kernel {
             task_pkrus,
             task_signals,
             pkey_maps,
+            execute_only_pkeys,
             vmalloc_lock,
             serials,
         };
@@ -316,6 +319,11 @@ impl Kernel {
     /// `mm->context.pkey_allocation_map`: the keys that an address space has, beside key 0.
     pub(crate) fn pkey_allocation_map(&self, mm: MmId) -> Shared<u64> {
         Shared::at(self.pkey_maps.offset(u32::from(mm.0)))
+    }
+
+    /// `mm->context.execute_only_pkey`: the key of mappings that may only be executed; zero while there was none.
+    pub(crate) fn execute_only_pkey(&self, mm: MmId) -> Shared<u64> {
+        Shared::at(self.execute_only_pkeys.offset(u32::from(mm.0)))
     }
 
     /// One more task that uses the address space, before it runs.

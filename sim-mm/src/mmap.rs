@@ -3,6 +3,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
+use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
@@ -75,7 +76,9 @@ async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap) -> Result<Vi
     let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
     let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
     let wish = if fixed { wish? } else { wish.unwrap_or(None) };
-    let mut vm_flags = prot.vm_flags() | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    let pkey = if prot == Prot::EXEC { Box::pin(execute_only_pkey(cpu, mm)).await } else { None };
+    let may = VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    let mut vm_flags = (prot.vm_flags() | may).with_pkey(pkey.unwrap_or(0));
     // calc_vm_flag_bits()
     vm_flags.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm_flags.set(VmFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));

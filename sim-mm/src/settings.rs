@@ -151,6 +151,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether the processor has protection keys.
+    Pkeys = platform "pkeys" {
+        /// It has them. Memory that may only be executed gets a key of its own, so that nobody reads it.
+        On = "on",
+        /// It has none. Memory that may only be executed can be read.
+        Off = "off",
+    }
+
     /// Whether every process can read the vsyscall page, the gate area: the boot parameter `vsyscall`. The page is the first one of the last page table; with 512 entries a table it is at `0xffffffffff600000`.
     Vsyscall = platform "vsyscall" {
         /// There is no gate area.

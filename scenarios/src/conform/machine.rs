@@ -7,7 +7,7 @@ use sim_core::MemoryBuilder;
 use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
-use sim_mm::{Choices, GUP_PIN_COUNTING_BIAS, Kernel, KernelConfig, LruBatch, MachineConfig, MmId, Page};
+use sim_mm::{Choices, GUP_PIN_COUNTING_BIAS, Kernel, KernelConfig, LruBatch, MachineConfig, MmId, Page, Pkeys};
 use sim_mmu::Geometry;
 
 use super::program::PROCESSES;
@@ -57,7 +57,8 @@ impl Machine {
             vmas: VMAS,
             files: FILES,
             tasks: usize::from(PROCESSES),
-            platform: CATALOGUE.platform(kernel.version, &Choices::default().with(LruBatch::On)),
+            // The recorded machines had no protection keys.
+            platform: CATALOGUE.platform(kernel.version, &Choices::default().with(LruBatch::On).with(Pkeys::Off)),
             kernel,
             gup: GUP_CALLS,
         };
