@@ -109,8 +109,9 @@ pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
     LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTarget, NumaWrite, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge, Vsyscall, never_built,
+    MremapDontunmap, MremapExtend, MremapTables, MremapTarget, NumaWrite, Pcid, Pkeys, Preempt, PteRead,
+    RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge,
+    Vsyscall, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

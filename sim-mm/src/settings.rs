@@ -221,6 +221,14 @@ crate::settings! {
         CheckFirst = "check_first" since Release::v(6, 17),
     }
 
+    /// How much `mremap()` moves by one entry of an upper table, where old and new place allow that.
+    MremapTables = design "mremap_tables" {
+        /// It moves a page table at the most.
+        Pmd = "pmd",
+        /// It moves a table of page tables as well. This is the rule since v5.11 (`c49dd3401802`).
+        Pud = "pud" since Release::v(5, 11),
+    }
+
     /// Whether a mapping that `mremap()` makes longer is merged with the mapping behind it.
     MremapExtend = design "mremap_extend" {
         /// It stays a mapping of its own.
