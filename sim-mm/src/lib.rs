@@ -19,6 +19,7 @@ mod fork;
 mod fs;
 mod kernel;
 mod kernel_config;
+mod ksm;
 mod madvise;
 mod mem_map;
 mod memory;
@@ -77,6 +78,7 @@ pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in
 pub use fs::{Inode, InodeWords};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
+pub use ksm::prctl_set_memory_merge;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
 pub use mempolicy::task_numa_work;
@@ -108,7 +110,7 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, CowReuse, DebugVm, Flush, FlushBatch, GuardMark, HwAd, InvlpgGlobal,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
+    KsmFlag, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryOrder, MmCpumask, MprotectUncount, MprotectUpgrade,
     MremapDontunmap, MremapExtend, MremapTables, MremapTarget, NumaWrite, Pcid, Pkeys, Preempt, PteRead,
     RcuFlavor, SETTINGS, SharedWriteFault, SpeculativeWalk, StackGrowth, TableFree, UnmapDrain, VmaLock, VmaMerge,
     Vsyscall, never_built,

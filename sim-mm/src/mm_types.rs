@@ -125,6 +125,8 @@ record! {
         unstable: Shared<bool> = "unstable";
         /// `mm_lock_seq`: counts the times that `mmap_lock` was held for writing, from 1 on.
         mm_lock_seq: Shared<u64> = "mm_lock_seq";
+        /// `MMF_VM_MERGE_ANY`: equal pages of all mappings may be merged.
+        merge_any: Shared<bool> = "merge_any";
         /// `vma_writer_wait`: whom the last fault that lets go of a mapping wakes up. Since v6.15.
         vma_writer_wait: Shared<u64> = "vma_writer_wait";
     }
@@ -215,6 +217,11 @@ impl MmStruct {
     /// `mm_lock_seq`: a mapping whose `vm_lock_seq` it is, is locked for writing.
     pub(crate) fn mm_lock_seq(&self) -> Shared<u64> {
         self.words.mm_lock_seq()
+    }
+
+    /// `MMF_VM_MERGE_ANY`: equal pages of all mappings may be merged.
+    pub(crate) fn merge_any(&self) -> Shared<bool> {
+        self.words.merge_any()
     }
 
     /// `vma_writer_wait`.

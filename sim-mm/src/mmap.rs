@@ -7,6 +7,7 @@ use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
+use crate::ksm::ksm_vma_flags;
 use crate::memory::{free_pgtables, unmap_vmas};
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmStruct, Vma};
@@ -127,6 +128,7 @@ async fn mmap_region<'m>(
     let pages = len / VirtAddr::PAGE_SIZE;
     let shared = flags.contains(VmFlags::SHARED);
     let file = if shared { Some(shmem_zero_setup(cpu, pages)?) } else { None };
+    let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
     let mapped = change_vmas(cpu, mm, |vmas| {
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
@@ -137,7 +139,7 @@ async fn mmap_region<'m>(
         let pgoff = if shared { 0 } else { start.vpn().0 };
         let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
         if vma_merge_new_range(cpu, mm, vmas, &range)?.is_none() {
-            let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
+            let vma = VmaSnapshot { start, end, flags: alone, pgoff, anon_vma: None, file };
             let new = vm_area_alloc(cpu, mm, vma)?;
             vma_link(cpu, mm, vmas, new);
         }

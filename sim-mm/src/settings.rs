@@ -221,6 +221,14 @@ crate::settings! {
         CheckFirst = "check_first" since Release::v(6, 17),
     }
 
+    /// When a new mapping is marked whose pages may be merged by KSM, because all of its address space may.
+    KsmFlag = design "ksm_flag" {
+        /// It is marked when it is there, so that it does not join a neighbour that is marked.
+        Late = "late",
+        /// It is marked before it looks for neighbours. This is the rule since v6.17 (`cf7e7a3503df`).
+        Early = "early" since Release::v(6, 17),
+    }
+
     /// How much `mremap()` moves by one entry of an upper table, where old and new place allow that.
     MremapTables = design "mremap_tables" {
         /// It moves a page table at the most.
