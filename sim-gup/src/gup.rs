@@ -110,20 +110,16 @@ pub(crate) async fn __get_user_pages<'m>(
             Some(vma) => vma,
             None => {
                 // gup_vma_lookup() since v6.5, which lets no stack grow.
-                let found = find_extend_vma(cpu, mm, start).await;
-                if found.is_none() && in_gate_area(cpu, start) {
-                    match Box::pin(get_gate_page(cpu, start, gup_flags)).await {
-                        Ok(page) => {
-                            if let Some(pages) = pages.as_deref_mut() {
-                                pages.push(cpu, mm.id, page, start, gup_flags);
-                            }
-                            start = start.plus_pages(1);
-                            continue;
+                let Some(found) = find_extend_vma(cpu, mm, start).await else {
+                    if in_gate_area(cpu, start) {
+                        // In a box, as what hardly anybody asks for.
+                        let got = Box::pin(get_gate_page(cpu, mm, start, gup_flags, pages.as_deref_mut())).await;
+                        if let Err(errno) = got {
+                            return (stop(errno), Some(mmap_lock));
                         }
-                        Err(errno) => return (stop(errno), Some(mmap_lock)),
+                        start = start.plus_pages(1);
+                        continue;
                     }
-                }
-                let Some(found) = found else {
                     return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
                 };
                 if let Err(errno) = check_vma_flags(cpu, mm, found, gup_flags) {

@@ -60,7 +60,10 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap) -> Result<VirtAddr, Errno> {
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let mmap_lock = mmap_write_lock(cpu, mm).await;
-    let start = do_mmap(cpu, mm, request).await?;
+    // do_mmap() does so when it has looked at the address.
+    let is_exec_only = request.prot == Prot::EXEC;
+    let pkey = if is_exec_only { Box::pin(execute_only_pkey(cpu, mm)).await.unwrap_or(0) } else { 0 };
+    let start = do_mmap(cpu, mm, request, pkey).await?;
     drop(mmap_lock);
     if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
         // mm_populate() ignores errors: the mapping is there, whatever became of its pages.
@@ -71,15 +74,14 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap) -> Result<VirtAddr, Errno> {
 }
 
 /// `do_mmap()`: the caller holds `mmap_lock` for writing.
-async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap) -> Result<VirtAddr, Errno> {
+async fn do_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, request: Mmap, pkey: u8) -> Result<VirtAddr, Errno> {
     let Mmap { addr, pages, prot, flags } = request;
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
     let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
     let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
     let wish = if fixed { wish? } else { wish.unwrap_or(None) };
-    let pkey = if prot == Prot::EXEC { Box::pin(execute_only_pkey(cpu, mm)).await } else { None };
     let may = VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
-    let mut vm_flags = (prot.vm_flags() | may).with_pkey(pkey.unwrap_or(0));
+    let mut vm_flags = (prot.vm_flags() | may).with_pkey(pkey);
     // calc_vm_flag_bits()
     vm_flags.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm_flags.set(VmFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));
@@ -128,8 +130,8 @@ async fn mmap_region<'m>(
     let pages = len / VirtAddr::PAGE_SIZE;
     let shared = flags.contains(VmFlags::SHARED);
     let file = if shared { Some(shmem_zero_setup(cpu, pages)?) } else { None };
-    let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
     let mapped = change_vmas(cpu, mm, |vmas| {
+        let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
             Some(start) => start,

@@ -84,4 +84,6 @@ crate::safeguards! {
         "Fork takes write permission from an entry by one locked operation, because a store of what was read before undoes the dirty bit that the hardware has set since.";
     ZAP_SET_PAGE_DIRTY = "zap-set-page-dirty" order in "zap_pte_range" since Release::v26(12) =>
         "The dirty bit of an entry that maps a page of a file is kept in the page when the entry goes, because nothing else knows that the page was written.";
+    MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>
+        "While mremap() moves a whole page table, nobody unmaps the file behind it, because he could find the table by its old place and flush only that.";
 }

@@ -77,6 +77,11 @@ fn gate_page_not_mapped() {
 }
 
 #[test]
+fn mremap_table_move_vs_punch() {
+    check("mremap-table-move-vs-punch");
+}
+
+#[test]
 fn remote_read_vs_exec() {
     check("remote-read-vs-exec");
 }

@@ -11,29 +11,34 @@ use crate::kernel::Cpu;
 use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
 use crate::pgtable::{Pmdp, Pudp, ptep_get_and_clear};
-use crate::safeguards::MREMAP_FLUSH_LOCKED;
+use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_TABLE_RMAP_LOCK};
 use crate::settings::MremapTables;
 use crate::vma::i_mmap_lock_write;
 
 /// Which way entries go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// To the new place, where tables may have to be made.
-    There {
-        /// The file whose mappings are locked meanwhile, if that is needed.
-        rmap_locks: Option<Inode>,
-    },
+    There,
     /// Back again: where there is no table, nothing was moved away.
-    Back {
-        /// The same.
-        rmap_locks: Option<Inode>,
-    },
+    Back,
+}
+
+/// How entries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) direction: Direction,
+    /// The file that is mapped, if there is one.
+    pub(super) file: Option<Inode>,
+    /// The file whose mappings are locked while entries of a page table go one by one, if that is needed.
+    pub(super) rmap_locks: Option<Inode>,
 }
 
 impl Way {
-    fn rmap_locks(self) -> Option<Inode> {
-        let (Way::There { rmap_locks } | Way::Back { rmap_locks }) = self;
-        rmap_locks
+    /// The file whose mappings are locked while a whole table goes. Whoever unmaps the file may have found the table by its old place
+    /// and wait for its lock. He would then clear an entry that maps the new place, and flush the old one.
+    fn rmap_locks_of_table(self, cpu: Cpu<'_>) -> Option<Inode> {
+        self.file.filter(|_| cpu.has(MREMAP_TABLE_RMAP_LOCK)).or(self.rmap_locks)
     }
 }
 
@@ -66,12 +71,12 @@ pub(super) async fn move_page_tables<'m>(
                     done += pud_size;
                     continue;
                 }
-                Err(_) if matches!(way, Way::There { .. }) => return done,
+                Err(_) if way.direction == Direction::There => return done,
                 Ok(false) | Err(_) => {}
             }
         }
         let extent = get_extent(Level::Pmd);
-        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && matches!(way, Way::There { .. }) {
+        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && way.direction == Direction::There {
             return done;
         }
         done += extent;
@@ -91,7 +96,7 @@ async fn move_pud_extent<'m>(
     let Some(old_pudp) = find_pud(cpu, mm, from).await else { return Ok(true) };
     let new_pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
     // take_rmap_locks()
-    let _i_mmap = i_mmap_lock_write(cpu, way.rmap_locks()).await;
+    let _i_mmap = i_mmap_lock_write(cpu, way.rmap_locks_of_table(cpu)).await;
     if !cpu.read_once(new_pudp).await.none() {
         return Ok(false);
     }
@@ -132,12 +137,14 @@ async fn move_extent<'m>(
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
     let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
     // take_rmap_locks()
-    let _i_mmap = i_mmap_lock_write(cpu, way.rmap_locks()).await;
+    let is_whole = extent == cpu.mmu.geometry.span(Level::Pmd);
+    let rmap_locks = if is_whole { way.rmap_locks_of_table(cpu) } else { way.rmap_locks };
+    let _i_mmap = i_mmap_lock_write(cpu, rmap_locks).await;
     let has_no_table = cpu.read_once(new_pmdp).await.none();
-    if extent == cpu.mmu.geometry.span(Level::Pmd) && has_no_table {
+    if is_whole && has_no_table {
         move_normal_pmd(cpu, mm, (old_pmdp, from), (new_pmdp, to)).await;
         Ok(())
-    } else if has_no_table && matches!(way, Way::Back { .. }) {
+    } else if has_no_table && way.direction == Direction::Back {
         Ok(())
     } else {
         move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await
