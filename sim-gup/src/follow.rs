@@ -24,7 +24,7 @@ pub(crate) enum Followed {
 }
 
 /// What is added to the count of a page that is given out; nothing if it is only looked up.
-fn references(flags: FollFlags) -> Option<u64> {
+pub(crate) fn references(flags: FollFlags) -> Option<u64> {
     if flags.contains(FollFlags::PIN) {
         Some(GUP_PIN_COUNTING_BIAS)
     } else {

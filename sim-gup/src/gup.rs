@@ -3,12 +3,13 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
     Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, arch_vma_access_permitted, check,
-    find_extend_vma, handle_mm_fault,
+    find_extend_vma, handle_mm_fault, in_gate_area,
 };
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::follow::{Followed, follow_page_mask, should_force_cow_break};
+use crate::gate::get_gate_page;
 use crate::pages::Pages;
 use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE, GUP_KEEP_WRITE};
 use crate::settings::ForcedWrite;
@@ -114,6 +115,15 @@ pub(crate) async fn __get_user_pages<'m>(
             None => {
                 // gup_vma_lookup() since v6.5, which lets no stack grow.
                 let Some(found) = find_extend_vma(cpu, mm, start).await else {
+                    if in_gate_area(cpu, start) {
+                        // In a box, as what hardly anybody asks for.
+                        let got = Box::pin(get_gate_page(cpu, mm, start, gup_flags, pages.as_deref_mut())).await;
+                        if let Err(errno) = got {
+                            return (stop(errno), Some(mmap_lock));
+                        }
+                        start = start.plus_pages(1);
+                        continue;
+                    }
                     return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
                 };
                 if let Err(errno) = check_vma_flags(cpu, mm, found, gup_flags) {

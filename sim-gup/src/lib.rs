@@ -7,6 +7,7 @@ pub mod callers;
 mod fast;
 mod flags;
 mod follow;
+mod gate;
 mod gup;
 mod pages;
 mod populate;

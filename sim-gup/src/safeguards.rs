@@ -65,4 +65,12 @@ sim_mm::safeguards! {
         "A forced write goes on asking for a page that it may write to when COW is broken, because the copy may be gone when the page is looked up again.";
     FOLL_COW_DIRTY = "foll-cow-dirty" check in "can_follow_write_pte" since Release::v(4, 9), commit "19be0eaffa3a", cve "CVE-2016-5195" =>
         "A forced write that knows COW to be broken still wants a dirty entry, because somebody may have read the page back from the file meanwhile.";
+
+    // The gate area.
+    GATE_PAGE_WRITE = "gate-page-write" check in "get_gate_page" since Release::v26(12) =>
+        "The vsyscall page is not pinned for writing, because every process reads it and no entry allows a write.";
+    GATE_PAGE_PRESENT = "gate-page-present" check in "get_gate_page" since Release::v26(12) =>
+        "The tables must lead to an entry for the vsyscall page, because an empty entry names frame 0.";
+    GATE_PAGE_GRAB = "gate-page-grab" order in "get_gate_page" since Release::v(5, 9), commit "9fa2dd946743", cve "CVE-2020-25221" =>
+        "A pin of the vsyscall page takes what its end gives back; a plain reference is less than that, so that the count goes below zero.";
 }

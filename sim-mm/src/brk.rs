@@ -5,6 +5,7 @@ use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::kernel::Cpu;
+use crate::ksm::ksm_vma_flags;
 use crate::mm_types::{MmStruct, VmaSnapshot};
 use crate::mmap::{do_munmap, find_vma};
 use crate::vm_flags::VmFlags;
@@ -41,13 +42,14 @@ async fn change_brk<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, old: VirtAddr, new: Virt
     // do_brk_flags()
     let access = VmFlags::READ | VmFlags::WRITE | VmFlags::ACCOUNT;
     let flags = access | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
     let pgoff = old.vpn().0;
     let range = NewRange { start: old, end: new, flags, pgoff, file: None, source: Source::Nothing };
     change_vmas(cpu, mm, |vmas| {
         let vma = match vma_merge_new_range(cpu, mm, vmas, &range)? {
             Some(merged) => merged,
             None => {
-                let vma = VmaSnapshot { start: old, end: new, flags, pgoff, anon_vma: None, file: None };
+                let vma = VmaSnapshot { start: old, end: new, flags: alone, pgoff, anon_vma: None, file: None };
                 let new = vm_area_alloc(cpu, mm, vma)?;
                 vma_link(cpu, mm, vmas, new);
                 new

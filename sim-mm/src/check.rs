@@ -482,7 +482,7 @@ impl Kernel {
         if count != entries {
             return Err(Miscount::Mapcount { page, count, entries });
         }
-        let boot = page == self.zero_page || page.0 == self.init_pgd;
+        let boot = page.0.0 < self.config.boot_frames();
         let cached = reach.held(page.0);
         let holders = entries + u64::from(reach.has_table(page.0) || boot) + cached + others;
         let count = memory.get(self.refcount(page).loc());

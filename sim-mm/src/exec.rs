@@ -3,14 +3,14 @@
 //! The old address space belongs to whoever still uses it: a parent that lent it to its child, another process that reads it. Its
 //! last user tears it down.
 
-use sim_core::{BoxFuture, Gate, Op, OpKind, Routine, TaskId};
+use sim_core::{BoxFuture, Routine, TaskId};
 use sim_mmu::VirtAddr;
 
 use crate::arch::pkeys::pkru_write_default;
 use crate::arch::tlb::switch_mm_irqs_off;
 use crate::errno::Errno;
 use crate::event::Event;
-use crate::fork::{mm_alloc, mm_release, mmput};
+use crate::fork::{mm_alloc, mm_release, mmput, sleep_until_zero};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct, VmaSnapshot};
 use crate::signal::zap_other_threads;
@@ -70,7 +70,8 @@ async fn bprm_mm_init(cpu: Cpu<'_>, mm: &MmStruct) -> Result<VirtAddr, Errno> {
     .await
 }
 
-/// `de_thread()`: the other threads of the process die, and the caller waits until they have.
+/// `de_thread()`: the other threads of the process die, and the caller waits until they have. Left out: that the signal also ends
+/// what a thread waits for.
 async fn de_thread(cpu: Cpu<'_>, task: TaskId) -> Result<(), Errno> {
     let Some(group) = cpu.kernel.thread_group(task) else { return Ok(()) };
     let _routine = cpu.enter("de_thread");
@@ -85,8 +86,7 @@ async fn de_thread(cpu: Cpu<'_>, task: TaskId) -> Result<(), Errno> {
     let left = zap_other_threads(cpu, task).await;
     cpu.store(group.notify_count(), left).await;
     drop(siglock);
-    let left = group.notify_count().loc();
-    cpu.step(Op::new(OpKind::Wait, left).behind(Gate::Zero(left)).sleeping(), |_| ()).await;
+    sleep_until_zero(cpu, group.notify_count().loc()).await;
     // Nobody else is there who could look.
     cpu.this_cpu_write(group.group_exec_task(), false);
     Ok(())

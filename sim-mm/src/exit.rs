@@ -10,7 +10,7 @@ use crate::kernel::Cpu;
 pub fn do_exit(cpu: Cpu<'_>, task: TaskId) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
-        exit_mm(cpu, task).await;
+        Box::pin(exit_mm(cpu, task)).await;
         // Who waits for the thread to end goes on when its address space has one user less.
         exit_signal(cpu, task).await;
     })

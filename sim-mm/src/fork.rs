@@ -1,14 +1,16 @@
 //! Making and ending address spaces: `kernel/fork.c`.
 
-use sim_core::{BoxFuture, CpuId, Gate, Op, OpKind, Routine, TaskId};
+use sim_core::{BoxFuture, CpuId, Gate, Loc, Op, OpKind, Routine, TaskId};
 
 use sim_mmu::VirtAddr;
 
 use crate::arch::pkeys::arch_dup_pkeys;
 use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
+use crate::arch::vsyscall::note_gate_page;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
+use crate::ksm::ksm_fork;
 use crate::memory::copy_page_range;
 use crate::mm_types::{MmId, MmStruct, Vma};
 use crate::mmap::exit_mmap;
@@ -44,6 +46,7 @@ pub(crate) async fn mm_alloc<'m>(cpu: Cpu<'m>, parent: Option<MmId>) -> Result<&
     cpu.this_cpu_write(mm.start_brk(), heap);
     cpu.this_cpu_write(mm.brk(), heap);
     cpu.note(Event::MmCreated { mm: mm.id, root: pgd.0, parent });
+    note_gate_page(cpu, mm);
     Ok(mm)
 }
 
@@ -75,6 +78,7 @@ async fn dup_mm(cpu: Cpu<'_>) -> Result<MmId, Errno> {
         return Err(errno);
     }
     arch_dup_pkeys(cpu, oldmm, mm);
+    ksm_fork(cpu, mm, oldmm);
     cpu.this_cpu_write(mm.start_brk(), cpu.this_cpu_read(oldmm.start_brk()));
     cpu.this_cpu_write(mm.brk(), cpu.this_cpu_read(oldmm.brk()));
     cpu.note(Event::ForkDone { parent: oldmm.id, child: mm.id });
@@ -148,8 +152,7 @@ pub fn sys_vfork<'m>(
         cpu.this_cpu_write(vfork_done, true);
         wake_up_new_task(mm.id);
         // wait_for_vfork_done()
-        let op = Op::new(OpKind::Wait, vfork_done.loc()).behind(Gate::Zero(vfork_done.loc())).sleeping();
-        cpu.step(op, |_| ()).await;
+        sleep_until_zero(cpu, vfork_done.loc()).await;
         Ok(())
     })
 }
@@ -187,6 +190,17 @@ pub fn schedule_idle(cpu: Cpu<'_>) -> BoxFuture<'_, ()> {
             switch_mm_irqs_off(cpu, None).await;
         }
     })
+}
+
+/// `schedule()`, by a task that sleeps until a word is zero. Its CPU has nothing to run, or switches to what it has.
+pub(crate) async fn sleep_until_zero(cpu: Cpu<'_>, word: Loc) {
+    schedule_idle(cpu).await;
+    cpu.step(Op::new(OpKind::Wait, word).behind(Gate::Zero(word)).sleeping(), |_| ()).await;
+    let current = cpu.current_mm();
+    if cpu.is_lazy() || cpu.loaded_mm() != current.map(|mm| mm.id) {
+        let _irq = cpu.irq_save();
+        switch_mm_irqs_off(cpu, current).await;
+    }
 }
 
 /// `get_task_mm()`: one more user of an address space; `None` if its last task has left it. Both are found out in the

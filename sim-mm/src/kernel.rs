@@ -26,7 +26,7 @@ use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
-    AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Preempt, RcuFlavor, Swap, VmaLock,
+    AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Pkeys, Preempt, RcuFlavor, Swap, VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
@@ -137,6 +137,7 @@ pub struct Kernel {
     task_wakens: Loc,
     pub(crate) task_signals: Array<TaskSignal>,
     pkey_maps: Loc,
+    execute_only_pkeys: Loc,
     /// Guards the entries of the kernel's own tables: `init_mm.page_table_lock`, and `vmap_area_lock`.
     pub(crate) vmalloc_lock: SpinLock,
     /// Whether translations are tagged with PCIDs.
@@ -144,9 +145,6 @@ pub struct Kernel {
     /// Names for flushes and pins: the oracles', not the kernel's.
     serials: Serials,
 }
-
-/// Frames that are taken before anything runs: the zero page and the kernel's own root.
-const BOOT_FRAMES: u64 = 2;
 
 impl Kernel {
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
@@ -185,6 +183,7 @@ impl Kernel {
         let task_wakens = memory.words("uwq.waken", config.tasks);
         let task_signals = memory.array("task.signal", config.tasks);
         let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
+        let execute_only_pkeys = memory.words("mm.execute_only_pkey", config.mms);
         let vmalloc_lock = memory.alone("vmalloc_lock");
         let safeguard_use = SafeguardUse::default();
         let preempt = config.setting::<Preempt>() == Preempt::On;
@@ -204,7 +203,7 @@ impl Kernel {
         let uses_pcids = config.setup_pcid(&safeguard_use);
         let mut hardware = Hardware::new(config.geometry, config.frames - config.high_frames());
         hardware.elsewhere = mem_map.pfns().filter(|pfn| pfn.0 >= FIRST_HIGH_FRAME).collect();
-        hardware.controls = boot_controls(hardware.controls, uses_pcids);
+        hardware.controls = boot_controls(hardware.controls, uses_pcids, config.setting::<Pkeys>());
         hardware.invlpg_spares_global = config.setting::<InvlpgGlobal>() == InvlpgGlobal::Kept;
         hardware.sets_flags = config.setting::<HwAd>() == HwAd::On;
         let mmu = Mmu::new(memory, core, hardware);
@@ -240,6 +239,7 @@ impl Kernel {
             task_wakens,
             task_signals,
             pkey_maps,
+            execute_only_pkeys,
             vmalloc_lock,
             serials,
         };
@@ -249,15 +249,17 @@ impl Kernel {
 
     fn boot(&self) {
         let memory = &self.core().memory;
+        let boot_frames = self.config.boot_frames();
         self.any_frame.fill(memory);
         for zone in &self.zones {
-            zone.free_all(memory, self.mem_map, BOOT_FRAMES);
+            zone.free_all(memory, self.mem_map, boot_frames);
         }
-        for pfn in 0..BOOT_FRAMES {
+        for pfn in 0..boot_frames {
             self.any_frame.reserve(memory, Pfn(pfn));
             memory.set(self.refcount(Page(Pfn(pfn))).loc(), 1);
             memory.set(self.page(Page(Pfn(pfn))).page_type().loc(), PageType::InUse.into_word());
         }
+        self.map_vsyscall();
         for cpu in CpuId::all(self.config.cpus) {
             self.initialize_tlbstate(cpu);
         }
@@ -394,6 +396,11 @@ impl Kernel {
     /// `mm->context.pkey_allocation_map`: the keys that an address space has, beside key 0.
     pub(crate) fn pkey_allocation_map(&self, mm: MmId) -> Shared<u64> {
         Shared::at(self.pkey_maps.offset(u32::from(mm.0)))
+    }
+
+    /// `mm->context.execute_only_pkey`: the key of mappings that may only be executed; zero while there was none.
+    pub(crate) fn execute_only_pkey(&self, mm: MmId) -> Shared<u64> {
+        Shared::at(self.execute_only_pkeys.offset(u32::from(mm.0)))
     }
 
     /// One more task that uses the address space, before it runs.

@@ -26,6 +26,7 @@ mod highmem;
 mod inode;
 mod kernel;
 mod kernel_config;
+mod ksm;
 mod madvise;
 mod mem_map;
 mod memfd;
@@ -88,6 +89,7 @@ mod vmalloc;
 mod vmscan;
 
 pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
+pub use arch::vsyscall::in_gate_area;
 pub use brk::sys_brk;
 pub use check::{Mapping, Miscount, Reach};
 pub use entries::{Entries, entries};
@@ -100,6 +102,7 @@ pub use fs::{Inode, InodeWords};
 pub use gfp::Gfp;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
+pub use ksm::prctl_set_memory_merge;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
@@ -137,11 +140,11 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Flush, FlushBatch,
-    GatherBatch, GuardMark, HwAd, InvlpgGlobal, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder,
-    MergeFailure, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTarget,
-    NumaWrite, PageAlloc, Pcid, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty,
-    SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree, TableOne, UnmapDrain, VmaLock,
-    VmaMerge, never_built,
+    GatherBatch, GuardMark, HwAd, InvlpgGlobal, KsmFlag, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap,
+    MemoryOrder, MergeFailure, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
+    MremapTables, MremapTarget, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS,
+    SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree,
+    TableOne, UnmapDrain, VmaLock, VmaMerge, Vsyscall, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
@@ -151,7 +154,7 @@ pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;
 pub use userfaultfd::{userfaultfd_read, userfaultfd_register};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
-pub use vmalloc::{access_vmalloc, vfree, vmalloc};
+pub use vmalloc::{access_vmalloc, kernel_pte, vfree, vmalloc};
 pub use vmscan::{Spare, shrink_inactive_list};
 
 /// What sim-mm itself has of safeguards and settings.

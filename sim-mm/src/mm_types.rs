@@ -132,6 +132,8 @@ record! {
         mm_lock_seq: Shared<u64> = "mm_lock_seq";
         /// `fd_wqh` of its `userfaultfd`: whether there may be a fault that nobody has read yet.
         fd_ready: Shared<bool> = "fd_wqh";
+        /// `MMF_VM_MERGE_ANY`: equal pages of all mappings may be merged.
+        merge_any: Shared<bool> = "merge_any";
         /// `vma_writer_wait`: whom the last fault that lets go of a mapping wakes up. Since v6.15.
         vma_writer_wait: Shared<u64> = "vma_writer_wait";
         /// `tlb_flush_batched`: flushes that reclaim owes. A flag before v5.17, two counts since.
@@ -232,6 +234,11 @@ impl MmStruct {
     /// `fd_wqh`.
     pub(crate) fn fd_ready(&self) -> Shared<bool> {
         self.words.fd_ready()
+    }
+
+    /// `MMF_VM_MERGE_ANY`: equal pages of all mappings may be merged.
+    pub(crate) fn merge_any(&self) -> Shared<bool> {
+        self.words.merge_any()
     }
 
     /// `vma_writer_wait`.

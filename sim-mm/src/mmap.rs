@@ -3,11 +3,13 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
+use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::inode::get_file;
 use crate::kernel::Cpu;
+use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
 use crate::memory::{free_pgtables, unmap_vmas};
 use crate::mm_types::VmaSnapshot;
@@ -74,7 +76,10 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<Inode>) -> 
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
     let mmap_lock = mmap_write_lock(cpu, mm).await;
-    let start = Box::pin(do_mmap(cpu, mm, &request, file)).await?;
+    // do_mmap() does so when it has looked at the address.
+    let is_exec_only = request.prot == Prot::EXEC;
+    let pkey = if is_exec_only { Box::pin(execute_only_pkey(cpu, mm)).await.unwrap_or(0) } else { 0 };
+    let start = Box::pin(do_mmap(cpu, mm, &request, file, pkey)).await?;
     drop(mmap_lock);
     if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
         // mm_populate() ignores errors: the mapping is there, whatever became of its pages.
@@ -90,6 +95,7 @@ async fn do_mmap<'m>(
     mm: &'m MmStruct,
     request: &Mmap<'_>,
     file: Option<Inode>,
+    pkey: u8,
 ) -> Result<VirtAddr, Errno> {
     let Mmap { addr, pages, prot, flags, pgoff, .. } = *request;
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
@@ -99,7 +105,8 @@ async fn do_mmap<'m>(
     let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
     let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
     let wish = if fixed { wish? } else { wish.unwrap_or(None) };
-    let mut vm_flags = prot.vm_flags() | VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    let may = VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
+    let mut vm_flags = (prot.vm_flags() | may).with_pkey(pkey);
     // calc_vm_flag_bits()
     vm_flags.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm_flags.set(VmFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));
@@ -199,6 +206,7 @@ async fn insert_region<'m>(
 ) -> Result<VirtAddr, Errno> {
     let Region { wish, len, flags, backing } = *region;
     change_vmas(cpu, mm, |vmas| {
+        let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
             Some(start) => start,
@@ -214,7 +222,7 @@ async fn insert_region<'m>(
         let vma = match vma_merge_new_range(cpu, mm, vmas, &range)? {
             Some(merged) => merged,
             None => {
-                let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file };
+                let vma = VmaSnapshot { start, end, flags: alone, pgoff, anon_vma: None, file };
                 let new = vm_area_alloc(cpu, mm, vma)?;
                 if let Backing::File { file, .. } = backing {
                     get_file(cpu, file);

@@ -3,7 +3,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, VirtAddr};
 
-use crate::arch::pkeys::mm_pkey_is_allocated;
+use crate::arch::pkeys::{execute_only_pkey, mm_pkey_is_allocated, vma_is_pkey_exec_only};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
@@ -11,6 +11,7 @@ use crate::kernel::Cpu;
 use crate::memory::{can_change_pte_writable, p4d_offset, saves_write};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
+use crate::mmap::vma_lookup;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::page::page_mapcount;
 use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
@@ -81,7 +82,14 @@ async fn do_mprotect_pkey(
     if key.is_some_and(|key| !mm_pkey_is_allocated(cpu, mm, key)) {
         return Err(Errno::Einval);
     }
-    let wanted = Wanted { prot, key: key.map(|key| key as u8) };
+    // __arch_override_mprotect_pkey(), as far as it does not depend on the mapping.
+    let execute_only = match key {
+        None if prot == Prot::EXEC && vma_lookup(cpu, mm, start).await.is_some() => {
+            Box::pin(execute_only_pkey(cpu, mm)).await
+        }
+        _ => None,
+    };
+    let wanted = Wanted { prot, key: key.map(|key| key as u8).or(execute_only) };
     let mut at = start;
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
@@ -136,9 +144,10 @@ fn mprotect_fixup(
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
     let old = vma.flags(cpu);
-    // arch_override_mprotect_pkey(): without a key the mapping keeps the one that it has.
+    // Without a key the mapping keeps the one that it has, unless that says that it may only be executed.
+    let inherited = if wanted.prot != Prot::EXEC && vma_is_pkey_exec_only(cpu, mm, old) { 0 } else { old.pkey() };
     let mut new =
-        ((old - VmFlags::ACCESS_FLAGS) | wanted.prot.vm_flags()).with_pkey(wanted.key.unwrap_or(old.pkey()));
+        ((old - VmFlags::ACCESS_FLAGS) | wanted.prot.vm_flags()).with_pkey(wanted.key.unwrap_or(inherited));
     // newflags >> 4 shifts VM_MAY* in place of VM_*.
     let may = VmFlags::from_bits_truncate(new.bits() >> 4) & VmFlags::ACCESS_FLAGS;
     if !may.contains(new & VmFlags::ACCESS_FLAGS) {

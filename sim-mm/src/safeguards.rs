@@ -116,4 +116,6 @@ crate::safeguards! {
         "A fault that waited for the lock of a page looks again whether the page is that of its slot, because the page may have left the swap cache in the meantime.";
     ZAP_FORCE_FLUSH = "zap-force-flush" order in "zap_pte_range" since Release::v26(12) =>
         "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
+    MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>
+        "While mremap() moves a whole page table, nobody unmaps the file behind it, because he could find the table by its old place and flush only that.";
 }

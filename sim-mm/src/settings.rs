@@ -197,6 +197,24 @@ crate::settings! {
         Buddy = "buddy",
     }
 
+    /// Whether the processor has protection keys.
+    Pkeys = platform "pkeys" {
+        /// It has them. Memory that may only be executed gets a key of its own, so that nobody reads it.
+        On = "on",
+        /// It has none. Memory that may only be executed can be read.
+        Off = "off",
+    }
+
+    /// Whether every process can read the vsyscall page, the gate area: the boot parameter `vsyscall`. The page is the first one of the last page table; with 512 entries a table it is at `0xffffffffff600000`.
+    Vsyscall = platform "vsyscall" {
+        /// There is no gate area.
+        None = "none",
+        /// There is a page that every process can read. Kernels before v5.3 have it unless they are told otherwise.
+        Emulate = "emulate",
+        /// There is a gate area, but nothing is mapped there. This is usual since v5.3 (`625b7b7f79c6`), which has it first.
+        Xonly = "xonly",
+    }
+
     /// The rule by which a write fault on an anonymous page decides to reuse the page instead of copying it.
     CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
         /// It reuses the page if `page_mapcount() == 1`. This was the rule before v5.9.
@@ -271,6 +289,22 @@ crate::settings! {
         LookUpFirst = "look_up_first" since Release::v(5, 16),
         /// It first makes all checks, and it can move several mappings at once. This is the rule since v6.17 (`d23cb648e365`).
         CheckFirst = "check_first" since Release::v(6, 17),
+    }
+
+    /// When a new mapping is marked whose pages may be merged by KSM, because all of its address space may.
+    KsmFlag = design "ksm_flag" {
+        /// It is marked when it is there, so that it does not join a neighbour that is marked.
+        Late = "late",
+        /// It is marked before it looks for neighbours. This is the rule since v6.17 (`cf7e7a3503df`).
+        Early = "early" since Release::v(6, 17),
+    }
+
+    /// How much `mremap()` moves by one entry of an upper table, where old and new place allow that.
+    MremapTables = design "mremap_tables" {
+        /// It moves a page table at the most.
+        Pmd = "pmd",
+        /// It moves a table of page tables as well. This is the rule since v5.11 (`c49dd3401802`).
+        Pud = "pud" since Release::v(5, 11),
     }
 
     /// Whether a mapping that `mremap()` makes longer is merged with the mapping behind it.

@@ -63,6 +63,8 @@ bitflags! {
         const HUGEPAGE = 0x2000_0000;
         /// `VM_NOHUGEPAGE`: `MADV_NOHUGEPAGE`.
         const NOHUGEPAGE = 0x4000_0000;
+        /// `VM_MERGEABLE`: equal pages of it may be merged.
+        const MERGEABLE = 0x8000_0000;
         /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
         const PKEY = 0xf_0000_0000;
 
@@ -113,6 +115,7 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::MIXEDMAP, "mm"),
     (VmFlags::HUGEPAGE, "hg"),
     (VmFlags::NOHUGEPAGE, "nh"),
+    (VmFlags::MERGEABLE, "mg"),
 ];
 
 /// `VM_PKEY_SHIFT`.

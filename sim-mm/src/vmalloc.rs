@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page_alloc::{alloc_driver_page, alloc_table, free_unref_page};
-use crate::pgtable::{Ptep, pgd_offset_k, pgd_offset_of};
+use crate::pgtable::{Pte, Ptep, pgd_offset_k, pgd_offset_of};
 
 /// Bits of an entry that leads to a table of the kernel's: `_KERNPG_TABLE`.
 const KERNPG_TABLE: u64 = Entry::PRESENT | Entry::RW | Entry::ACCESSED | Entry::DIRTY;
@@ -143,6 +143,12 @@ async fn sync_global_pgds(cpu: Cpu<'_>, va: VirtAddr, entry: Entry) {
     for root in roots {
         cpu.set_table(pgd_offset_of(cpu, root, va), entry).await;
     }
+}
+
+/// The entry for an address of the kernel's, by its own tables; `None` where there is no table, or nothing in the entry.
+pub async fn kernel_pte(cpu: Cpu<'_>, va: VirtAddr) -> Option<Pte> {
+    let ptep = pte_offset_kernel(cpu, va).await?;
+    Some(cpu.read_once(ptep).await).filter(|pte| !pte.none())
 }
 
 /// `pte_offset_kernel()`, where there are tables.

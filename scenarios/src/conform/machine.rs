@@ -9,7 +9,7 @@ use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{
     Choices, GUP_PIN_COUNTING_BIAS, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, MmId, Page,
-    SoftDirty, Swap,
+    Pkeys, SoftDirty, Swap,
 };
 use sim_mmu::Geometry;
 
@@ -53,7 +53,7 @@ const FILES: usize = 256;
 impl Machine {
     /// A machine with a kernel on which nothing runs, and whether the kernel notes which pages are written.
     pub fn new(kernel: KernelConfig, soft_dirty: SoftDirty) -> Machine {
-        let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(soft_dirty);
+        let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Pkeys::Off).with(soft_dirty);
         let mut memory = MemoryBuilder::default();
         let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));

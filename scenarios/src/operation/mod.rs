@@ -76,6 +76,7 @@ operations! {
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;
+    prctl: Prctl;
     pkey: PkeyAlloc, PkeyFree, PkeyMprotect, PkeySet;
     vmalloc: Vmalloc, Vfree, VmallocRead, VmallocWrite;
     bare: SetEntry, Invlpg, IpiInvlpg;

@@ -24,9 +24,6 @@ use tally::Checked;
 /// Steps after which a run counts as a livelock.
 pub const STEP_BOUND: u64 = 100_000;
 
-/// Frames that the kernel takes before anything runs.
-const RESERVED_FRAMES: u64 = 2;
-
 /// A machine with a scenario's processes set up on it.
 pub struct World<'s> {
     /// What it runs.
@@ -150,13 +147,14 @@ impl<'s> World<'s> {
         let core = stage.kernel.core();
         let watched = Watched {
             mem_map: stage.kernel.mem_map,
-            reserved: RESERVED_FRAMES,
+            reserved: config.boot_frames(),
             mms,
             slots: stage.kernel.swap_slots(),
-            notes_writes: stage.kernel.config.setting::<SoftDirty>() == SoftDirty::On,
+            notes_writes: config.setting::<SoftDirty>() == SoftDirty::On,
         };
         let watch = Rc::new(Watch::new(core, watched));
         stage.kernel.set_observer(Some(watch.clone()));
+        stage.kernel.tell_of_boot();
         let world = World { scenario, stage, watch, checked: Cell::new(None), counts_outcomes: false };
         world.set_up()?;
         Ok(world)

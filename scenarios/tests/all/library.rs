@@ -67,6 +67,21 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn gate_page_reference() {
+    check("gate-page-reference");
+}
+
+#[test]
+fn gate_page_not_mapped() {
+    check("gate-page-not-mapped");
+}
+
+#[test]
+fn mremap_table_move_vs_punch() {
+    check("mremap-table-move-vs-punch");
+}
+
+#[test]
 fn remote_read_vs_exec() {
     check("remote-read-vs-exec");
 }

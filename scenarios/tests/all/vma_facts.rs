@@ -142,7 +142,10 @@ fn translate(fact: &Value) -> Translated {
                 }
                 program.push(in_child, json!({ "mremap": call }));
             }
-            "prctl" => return Translated::Skipped("prctl() and KSM are not modelled"),
+            "prctl" => {
+                let enable = arguments["set_memory_merge"] == 1;
+                program.push(in_child, json!({ "prctl": { "set_memory_merge": enable } }));
+            }
             other => panic!("{}: no words for {other}", fact["id"]),
         }
     }
@@ -227,10 +230,9 @@ fn mappings_are_as_linux_has_them() {
         ("sys/mremap_test/move_2g_pud_pmd", memory),
         ("sys/mremap_test/move_2g_pud_pud", memory),
         ("sys/mremap_test/move_2g_pud_1m", memory),
-        ("sys/ksm_merge/2", "prctl() and KSM are not modelled"),
     ];
     assert_eq!(skipped, expected.map(|(id, why)| (id.to_owned(), why)));
-    assert_eq!(held, 22);
+    assert_eq!(held, 23);
 }
 
 /// Both lists are given in words, wherever the operation stands.

@@ -5,7 +5,7 @@ use sim_mmu::{Controls, Cr4, KeyRights};
 use crate::registry::safeguard::{Safeguard, SafeguardSet};
 use crate::safeguard_use::SafeguardUse;
 use crate::safeguards::PCID_OFF_BY_ERRATUM;
-use crate::settings::{InvlpgGlobal, Pcid};
+use crate::settings::{InvlpgGlobal, Pcid, Pkeys};
 
 /// `init_pkru`: with which a task begins. No data may be accessed but under key 0.
 pub(crate) const INIT_PKRU: KeyRights = KeyRights(0x5555_5554);
@@ -39,9 +39,10 @@ impl BootCpu<'_> {
 }
 
 /// The registers: `cr4_init()`. Global pages are on, as where the tables of kernel and user code are not separate ones, and
-/// protection keys.
-pub(crate) fn boot_controls(controls: Controls, uses_pcids: bool) -> Controls {
+/// protection keys if the processor has them.
+pub(crate) fn boot_controls(controls: Controls, uses_pcids: bool, pkeys: Pkeys) -> Controls {
     let pcide = if uses_pcids { Cr4::PCIDE } else { 0 };
-    let cr4 = Cr4(controls.cr4.0 | Cr4::PGE | Cr4::PKE | pcide);
+    let pke = if pkeys == Pkeys::On { Cr4::PKE } else { 0 };
+    let cr4 = Cr4(controls.cr4.0 | Cr4::PGE | pke | pcide);
     Controls { cr4, pkru: INIT_PKRU, ..controls }
 }

@@ -7,3 +7,4 @@ pub(crate) mod pkeys;
 mod smp;
 pub mod tlb;
 pub(crate) mod tlbflush;
+pub(crate) mod vsyscall;

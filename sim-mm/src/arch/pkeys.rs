@@ -11,10 +11,13 @@ use crate::arch::init::INIT_PKRU;
 use crate::errno::Errno;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmId, MmStruct};
+use crate::settings::Pkeys;
 use crate::vm_flags::VmFlags;
 
-/// `arch_max_pkey()`.
-const MAX_PKEY: u64 = 16;
+/// `arch_max_pkey()`: where the processor has no keys, there is key 0 alone.
+fn arch_max_pkey(cpu: Cpu<'_>) -> u64 {
+    if cpu.setting::<Pkeys>() == Pkeys::On { 16 } else { 1 }
+}
 
 /// What a task may do with pages of a key: `PKEY_DISABLE_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ impl Kernel {
 /// # Errors
 /// `EINVAL` if there is no such key.
 pub async fn pkey_set(cpu: Cpu<'_>, key: u64, rights: PkeyRights) -> Result<(), Errno> {
-    if key >= MAX_PKEY {
+    if key >= arch_max_pkey(cpu) {
         return Err(Errno::Einval);
     }
     let KeyRights(pkru) = cpu.controls().pkru;
@@ -65,6 +68,9 @@ pub async fn pkey_set(cpu: Cpu<'_>, key: u64, rights: PkeyRights) -> Result<(), 
 
 /// `pkru_write_default()`: the task has the rights with which a program begins: `init_pkru`.
 pub(crate) async fn pkru_write_default(cpu: Cpu<'_>, task: TaskId) {
+    if cpu.setting::<Pkeys>() == Pkeys::Off {
+        return;
+    }
     cpu.wrpkru(INIT_PKRU).await;
     cpu.core.memory.set(cpu.kernel.task_pkru(task), 0);
 }
@@ -81,15 +87,46 @@ pub fn sys_pkey_alloc(cpu: Cpu<'_>, rights: PkeyRights) -> BoxFuture<'_, Result<
         let mm = cpu.current_mm().ok_or(Errno::Einval)?;
         let key = {
             let _mmap_lock = cpu.down_write(mm.mmap_lock).await;
-            let map = cpu.load(cpu.kernel.pkey_allocation_map(mm.id)).await;
-            let key = (1..MAX_PKEY).find(|key| map & 1 << key == 0).ok_or(Errno::Enospc)?;
-            cpu.store(cpu.kernel.pkey_allocation_map(mm.id), map | 1 << key).await;
-            key
+            mm_pkey_alloc(cpu, mm).await.ok_or(Errno::Enospc)?
         };
         // arch_set_user_pkey_access()
         pkey_set(cpu, key, rights).await?;
         Ok(key)
     })
+}
+
+/// `mm_pkey_alloc()`: the lowest key that is free. The caller holds `mmap_lock` for writing.
+async fn mm_pkey_alloc(cpu: Cpu<'_>, mm: &MmStruct) -> Option<u64> {
+    let map = cpu.load(cpu.kernel.pkey_allocation_map(mm.id)).await;
+    let key = (1..arch_max_pkey(cpu)).find(|key| map & 1 << key == 0)?;
+    cpu.store(cpu.kernel.pkey_allocation_map(mm.id), map | 1 << key).await;
+    Some(key)
+}
+
+/// `execute_only_pkey()`: the key of mappings that may only be executed. The processor lets nobody read those by their entries, so
+/// a key forbids it. The first such mapping takes a free key; `None` if there is none. The caller holds `mmap_lock` for writing.
+///
+/// Only the rights of the caller change. Other threads may read the pages if they gave themselves the right to.
+pub(crate) async fn execute_only_pkey(cpu: Cpu<'_>, mm: &MmStruct) -> Option<u8> {
+    let _routine = cpu.enter("execute_only_pkey");
+    let context = cpu.kernel.execute_only_pkey(mm.id);
+    let known = cpu.load(context).await;
+    let key = if known == 0 { mm_pkey_alloc(cpu, mm).await? } else { known };
+    let is_denied = !pkru_allows_pkey(cpu, key as u8, false);
+    if known == 0 || !is_denied {
+        // arch_set_user_pkey_access()
+        pkey_set(cpu, key, PkeyRights::Nothing).await.ok()?;
+    }
+    if known == 0 {
+        cpu.store(context, key).await;
+    }
+    Some(key as u8)
+}
+
+/// `vma_is_pkey_exec_only()`: whether the mapping has its key because it may only be executed. The caller holds `mmap_lock`.
+pub(crate) fn vma_is_pkey_exec_only(cpu: Cpu<'_>, mm: &MmStruct, flags: VmFlags) -> bool {
+    let key = cpu.this_cpu_read(cpu.kernel.execute_only_pkey(mm.id));
+    flags & VmFlags::ACCESS_FLAGS == VmFlags::EXEC && key != 0 && key == u64::from(flags.pkey())
 }
 
 /// `pkey_free()`: the key may be given away once more. Mappings that have it keep it, and nobody's rights change.
@@ -111,10 +148,12 @@ pub fn sys_pkey_free(cpu: Cpu<'_>, key: u64) -> BoxFuture<'_, Result<(), Errno>>
     })
 }
 
-/// `mm_pkey_is_allocated()`. The caller holds `mmap_lock`. Key 0 is every address space's.
+/// `mm_pkey_is_allocated()`. The caller holds `mmap_lock`. Key 0 is every address space's. The key of what may only be executed is
+/// the kernel's own, so users cannot name it.
 pub(crate) fn mm_pkey_is_allocated(cpu: Cpu<'_>, mm: &MmStruct, key: u64) -> bool {
     let map = cpu.this_cpu_read(cpu.kernel.pkey_allocation_map(mm.id));
-    key == 0 || key < MAX_PKEY && map & 1 << key != 0
+    let execute_only = cpu.this_cpu_read(cpu.kernel.execute_only_pkey(mm.id));
+    key == 0 || key < arch_max_pkey(cpu) && map & 1 << key != 0 && key != execute_only
 }
 
 /// `arch_dup_pkeys()`: a child has its parent's keys.
@@ -122,6 +161,8 @@ pub(crate) fn arch_dup_pkeys(cpu: Cpu<'_>, oldmm: &MmStruct, mm: &MmStruct) {
     let map = cpu.this_cpu_read(cpu.kernel.pkey_allocation_map(oldmm.id));
     if map != 0 {
         cpu.this_cpu_write(cpu.kernel.pkey_allocation_map(mm.id), map);
+        let execute_only = cpu.this_cpu_read(cpu.kernel.execute_only_pkey(oldmm.id));
+        cpu.this_cpu_write(cpu.kernel.execute_only_pkey(mm.id), execute_only);
     }
 }
 

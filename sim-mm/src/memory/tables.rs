@@ -79,6 +79,16 @@ pub(crate) async fn pte_alloc(cpu: Cpu<'_>, mm: &MmStruct, pmdp: Pmdp) -> Result
     Ok(pmdp.value(entry))
 }
 
+/// Walks to the PUD entry of an address, where it leads to a table: `get_old_pud()`.
+pub(crate) async fn find_pud(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pudp> {
+    let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;
+    if p4d.none() {
+        return None;
+    }
+    let pudp = p4d.pud_offset(cpu.mmu.geometry, addr);
+    if cpu.read_once(pudp).await.none() { None } else { Some(pudp) }
+}
+
 /// Walks to the PMD entry of an address, where there are tables for it: `pmd_off()` with checks.
 pub(crate) async fn find_pmd(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pmdp> {
     let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;

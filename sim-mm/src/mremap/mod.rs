@@ -17,7 +17,7 @@ use crate::vma::{
     NewRange, Source, change_vmas, copy_of, file_to_lock, i_mmap_lock_write, mmap_write_lock, unlink_locked,
     vma_expand, vma_merge_new_range, vma_start_write,
 };
-use move_tables::{Way, move_page_tables};
+use move_tables::{Direction, Way, move_page_tables};
 
 /// The arguments of `mremap()`. Lengths are pages.
 #[derive(Clone, Copy, Debug, Default)]
@@ -261,13 +261,13 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
     let rmap_locks = file_to_lock(cpu, vma, new_vma);
     // take_rmap_locks(): reclaim goes from a page to its entry by the address, and entries change theirs here.
     let anon_vma = if cpu.has_swap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
-    let way = Way::There { rmap_locks };
+    let way = Way { direction: Direction::There, file: vma.file(cpu), rmap_locks };
     let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, way).await;
     if moved == remap.old_len {
         drop(anon_vma);
     } else {
         // From a later mapping to an earlier one, if it is not the same.
-        let way = Way::Back { rmap_locks: vma.file(cpu) };
+        let way = Way { direction: Direction::Back, file: vma.file(cpu), rmap_locks: vma.file(cpu) };
         move_page_tables(cpu, mm, remap.new_addr, remap.addr, moved, way).await;
         drop(anon_vma);
         do_munmap(cpu, mm, remap.new_addr, VirtAddr(remap.new_addr.0 + remap.new_len)).await?;

@@ -1,39 +1,45 @@
 //! Moving what a range maps: `move_page_tables()`.
 
 use sim_core::Held;
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
-use crate::memory::{find_pmd, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::MmStruct;
-use crate::pgtable::{Pmd, Pmdp, ptep_get_and_clear, soft_dirty};
+use crate::pgtable::{Pmdp, Pudp, ptep_get_and_clear, soft_dirty};
 use crate::rmap::flush_tlb_batched_pending;
-use crate::safeguards::MREMAP_FLUSH_LOCKED;
+use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_TABLE_RMAP_LOCK};
+use crate::settings::MremapTables;
 use crate::vma::i_mmap_lock_write;
 
 /// Which way entries go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// To the new place, where tables may have to be made.
-    There {
-        /// The file whose mappings are locked meanwhile, if that is needed.
-        rmap_locks: Option<Inode>,
-    },
+    There,
     /// Back again: where there is no table, nothing was moved away.
-    Back {
-        /// The same.
-        rmap_locks: Option<Inode>,
-    },
+    Back,
+}
+
+/// How entries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) direction: Direction,
+    /// The file that is mapped, if there is one.
+    pub(super) file: Option<Inode>,
+    /// The file whose mappings are locked while entries of a page table go one by one, if that is needed.
+    pub(super) rmap_locks: Option<Inode>,
 }
 
 impl Way {
-    fn rmap_locks(self) -> Option<Inode> {
-        let (Way::There { rmap_locks } | Way::Back { rmap_locks }) = self;
-        rmap_locks
+    /// The file whose mappings are locked while a whole table goes. Whoever unmaps the file may have found the table by its old place
+    /// and wait for its lock. He would then clear an entry that maps the new place, and flush the old one.
+    fn rmap_locks_of_table(self, cpu: Cpu<'_>) -> Option<Inode> {
+        self.file.filter(|_| cpu.has(MREMAP_TABLE_RMAP_LOCK)).or(self.rmap_locks)
     }
 }
 
@@ -49,20 +55,74 @@ pub(super) async fn move_page_tables<'m>(
     way: Way,
 ) -> u64 {
     let _routine = cpu.enter("move_page_tables");
-    let geometry = cpu.mmu.geometry;
-    let span = geometry.span(Level::Pmd);
+    let by_pud = cpu.setting::<MremapTables>() == MremapTables::Pud;
     let mut done = 0;
     while done < len {
         let (from, to) = (VirtAddr(old.0 + done), VirtAddr(new.0 + done));
         // get_extent(): up to the end of the table on either side.
-        let left = |addr: VirtAddr| span - (addr.0 & (span - 1));
-        let extent = left(from).min(left(to)).min(len - done);
-        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && matches!(way, Way::There { .. }) {
+        let get_extent = |level: Level| {
+            let span = cpu.mmu.geometry.span(level);
+            let left = |addr: VirtAddr| span - (addr.0 & (span - 1));
+            left(from).min(left(to)).min(len - done)
+        };
+        let pud_size = cpu.mmu.geometry.span(Level::Pud);
+        if by_pud && get_extent(Level::Pud) == pud_size {
+            match Box::pin(move_pud_extent(cpu, mm, from, to, way)).await {
+                Ok(true) => {
+                    done += pud_size;
+                    continue;
+                }
+                Err(_) if way.direction == Direction::There => return done,
+                Ok(false) | Err(_) => {}
+            }
+        }
+        let extent = get_extent(Level::Pmd);
+        if move_extent(cpu, mm, from, to, extent, way).await.is_err() && way.direction == Direction::There {
             return done;
         }
         done += extent;
     }
     len
+}
+
+/// One round of `move_page_tables()`: what one PUD entry maps on either side. Whether it is done.
+async fn move_pud_extent<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    from: VirtAddr,
+    to: VirtAddr,
+    way: Way,
+) -> Result<bool, Errno> {
+    // Nothing is there to be moved.
+    let Some(old_pudp) = find_pud(cpu, mm, from).await else { return Ok(true) };
+    let new_pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
+    // take_rmap_locks()
+    let _i_mmap = i_mmap_lock_write(cpu, way.rmap_locks_of_table(cpu)).await;
+    if !cpu.read_once(new_pudp).await.none() {
+        return Ok(false);
+    }
+    move_normal_pud(cpu, mm, (old_pudp, from), (new_pudp, to)).await;
+    Ok(true)
+}
+
+/// `move_normal_pud()`: a table of page tables at once. `pud_lock()` is one lock for all entries of that level. Translations of the
+/// old place are gone before it is let go of.
+async fn move_normal_pud<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (old, from): (Pudp, VirtAddr),
+    (new, to): (Pudp, VirtAddr),
+) {
+    let _routine = cpu.enter("move_normal_pud");
+    let ptl = cpu.lock(mm.page_table_lock()).await;
+    let table = cpu.read_once(old).await.entry;
+    cpu.set_table(old, Entry::NONE).await;
+    note_tables(cpu, mm, table.pfn(), from, |entry| (entry, Entry::NONE));
+    cpu.set_table(new, table).await;
+    note_tables(cpu, mm, table.pfn(), to, |entry| (Entry::NONE, entry));
+    let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pud));
+    flush_tlb_mm_range(cpu, mm, from, end, false).await;
+    drop(ptl);
 }
 
 /// One round of `move_page_tables()`: what lies in one table on either side.
@@ -78,12 +138,14 @@ async fn move_extent<'m>(
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
     let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;
     // take_rmap_locks()
-    let _i_mmap = i_mmap_lock_write(cpu, way.rmap_locks()).await;
+    let is_whole = extent == cpu.mmu.geometry.span(Level::Pmd);
+    let rmap_locks = if is_whole { way.rmap_locks_of_table(cpu) } else { way.rmap_locks };
+    let _i_mmap = i_mmap_lock_write(cpu, rmap_locks).await;
     let has_no_table = cpu.read_once(new_pmdp).await.none();
-    if extent == cpu.mmu.geometry.span(Level::Pmd) && has_no_table {
+    if is_whole && has_no_table {
         move_normal_pmd(cpu, mm, (old_pmdp, from), (new_pmdp, to)).await;
         Ok(())
-    } else if has_no_table && matches!(way, Way::Back { .. }) {
+    } else if has_no_table && way.direction == Direction::Back {
         Ok(())
     } else {
         move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await
@@ -109,24 +171,42 @@ async fn move_normal_pmd<'m>(
     let locks = lock_both(cpu, old.table(), new.table()).await;
     let table = cpu.read_once(old).await;
     cpu.set_table(old, Entry::NONE).await;
-    note_entries(cpu, mm, table, from, |entry| (entry, Entry::NONE));
+    note_entries(cpu, mm, table.entry.pfn(), from, |entry| (entry, Entry::NONE));
     cpu.set_table(new, table.entry).await;
-    note_entries(cpu, mm, table, to, |entry| (Entry::NONE, entry));
+    note_entries(cpu, mm, table.entry.pfn(), to, |entry| (Entry::NONE, entry));
     let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
     flush_tlb_mm_range(cpu, mm, from, end, false).await;
     drop(locks);
+}
+
+/// Tells of the entries of all page tables below a table that begins to map, or maps no longer, the addresses from `start` on.
+fn note_tables<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    table: Pfn,
+    start: VirtAddr,
+    change: impl Fn(Entry) -> (Entry, Entry),
+) {
+    let geometry = cpu.mmu.geometry;
+    for index in 0..geometry.entries(Level::Pmd) {
+        let entry = cpu.mmu.entry_now(table, index);
+        if !entry.is_none() {
+            let va = VirtAddr(start.0 + u64::from(index) * geometry.span(Level::Pmd));
+            note_entries(cpu, mm, entry.pfn(), va, &change);
+        }
+    }
 }
 
 /// Tells of the entries of a table that begins to map, or maps no longer, the addresses from `start` on.
 fn note_entries<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    table: Pmd,
+    table: Pfn,
     start: VirtAddr,
     change: impl Fn(Entry) -> (Entry, Entry),
 ) {
     for index in 0..cpu.mmu.geometry.entries(Level::Pte) {
-        let entry = cpu.mmu.entry_now(table.entry.pfn(), index);
+        let entry = cpu.mmu.entry_now(table, index);
         if !entry.is_none() {
             let (old, new) = change(entry);
             let va = start.plus_pages(u64::from(index));

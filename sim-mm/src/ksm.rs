@@ -1,0 +1,66 @@
+//! `mm/ksm.c`, as far as mappings say that equal pages of theirs may be merged. Nobody merges any.
+
+use sim_core::{BoxFuture, Routine};
+
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::mm_types::MmStruct;
+use crate::settings::KsmFlag;
+use crate::vm_flags::VmFlags;
+use crate::vma::{change_vmas, mmap_write_lock};
+
+/// `vma_ksm_compatible()`: private memory with pages of its own.
+fn is_compatible(flags: VmFlags) -> bool {
+    !flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::SPECIAL)
+}
+
+/// `ksm_vma_flags()`: the flags with which a new mapping looks for neighbours to join, and those that it has if it finds none. The
+/// caller holds `mmap_lock`.
+pub(crate) fn ksm_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, flags: VmFlags) -> (VmFlags, VmFlags) {
+    if !cpu.this_cpu_read(mm.merge_any()) || !is_compatible(flags) {
+        return (flags, flags);
+    }
+    let marked = flags | VmFlags::MERGEABLE;
+    // Until v6.17 ksm_add_vma() marks the mapping when it is there.
+    let joins_with = if cpu.setting::<KsmFlag>() == KsmFlag::Early { marked } else { flags };
+    (joins_with, marked)
+}
+
+/// `prctl(PR_SET_MEMORY_MERGE)`: equal pages of all private memory may be merged, or must not any more:
+/// `ksm_enable_merge_any()`, `ksm_disable_merge_any()`.
+///
+/// # Errors
+/// `EINVAL`, if the caller has no address space.
+pub fn prctl_set_memory_merge(cpu: Cpu<'_>, enable: bool) -> BoxFuture<'_, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("prctl_set_memory_merge"));
+        let mm = cpu.current_mm().ok_or(Errno::Einval)?;
+        let _mmap_lock = mmap_write_lock(cpu, mm).await;
+        // Of mappings that say otherwise by themselves, nothing changes if all of the address space says so already.
+        if cpu.this_cpu_read(mm.merge_any()) == enable {
+            return Ok(());
+        }
+        change_vmas(cpu, mm, |vmas| {
+            for vma in vmas.iter().filter(|vma| is_compatible(vma.flags(cpu))) {
+                vmas.start_write(cpu, *vma)?;
+            }
+            for vma in vmas.iter().filter(|vma| is_compatible(vma.flags(cpu))) {
+                let mut flags = vma.flags(cpu);
+                flags.set(VmFlags::MERGEABLE, enable);
+                vma.set_flags(cpu, flags);
+            }
+            Ok(())
+        })
+        .await?;
+        cpu.this_cpu_write(mm.merge_any(), enable);
+        Ok(())
+    })
+}
+
+/// `ksm_fork()`: a child's new mappings may be merged if its parent's may.
+pub(crate) fn ksm_fork(cpu: Cpu<'_>, mm: &MmStruct, oldmm: &MmStruct) {
+    if cpu.this_cpu_read(oldmm.merge_any()) {
+        cpu.this_cpu_write(mm.merge_any(), true);
+    }
+}
