@@ -83,9 +83,9 @@ crate::safeguards! {
     CLEAR_REFS_FLUSH = "clear-refs-flush" order in "clear_refs_write" since Release::v26(12), commit "912efa17e512" =>
         "After clear_refs has write-protected entries, the writable translations that the TLBs still hold are flushed, because nobody would notice a write through them.";
     CLEAR_REFS_WRITE_LOCK = "clear-refs-write-lock" order in "clear_refs_write" since Release::v(5, 12), commit "29a951dfb3c3" =>
-        "clear_refs holds mmap_lock for writing while it write-protects entries, so that no fault decides by an entry that is being changed.";
+        "While clear_refs write-protects entries it holds mmap_lock for writing, so that no fault decides by an entry that is being changed.";
     CLEAR_REFS_SPARES_PINNED = "clear-refs-spares-pinned" check in "clear_soft_dirty" since Release::v(5, 12), commit "9348b73c2e1b" =>
-        "clear_refs leaves a pinned page writable, because the write fault would copy it, and the device would go on with the old page.";
+        "A pinned page stays writable when clear_refs write-protects entries, because the write fault would copy it, and the device would go on with the old page.";
     PTEP_GET_AND_CLEAR = "ptep-get-and-clear" order in "ptep_get_and_clear" since Release::v26(12) =>
         "An entry is read and cleared by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
     PTEP_SET_WRPROTECT = "ptep-set-wrprotect" order in "copy_one_pte" since Release::v26(12) =>

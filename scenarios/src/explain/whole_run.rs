@@ -43,6 +43,16 @@ fn cycle(trace: &Trace) -> Option<RangeInclusive<u64>> {
     Some(accesses[n - period].0..=accesses[n - 1].0)
 }
 
+/// The call whose return value a check is about: its CPU, and its last step. An access of user code makes no call, so only that of
+/// a thread's last operation is found: by the last step of its CPU.
+fn last_step(world: &World<'_>, trace: &Trace, finding: &Finding) -> Option<(CpuId, u64)> {
+    let Violation::Returned { thread, op, .. } = &finding.violation else { return None };
+    let thread = world.scenario.threads.iter().find(|t| t.name == *thread)?;
+    let is_last = thread.run.len() == op + 1;
+    let entry = trace.log.iter().rfind(|entry| entry.cpu.0 == thread.cpu).filter(|_| is_last)?;
+    Some((entry.cpu, entry.step))
+}
+
 /// The call whose return value a check is about: the routine, its CPU, its steps.
 fn call(
     world: &World<'_>,
@@ -81,9 +91,12 @@ pub(super) fn bad_line(lines: &[Line], finding: &Finding) -> Option<usize> {
 /// The end of the call whose return value a check does not allow.
 pub(super) fn returned(world: &World<'_>, trace: &Trace, finding: &Finding) -> Option<Line> {
     let Violation::Returned { value, .. } = finding.violation else { return None };
-    let (call, cpu, steps) = call(world, trace, finding)?;
     let value = returned_value(value);
-    Some(Line::new(*steps.end(), cpu, &[Routine::system_call(call)], Fact::Returned { value }))
+    if let Some((call, cpu, steps)) = call(world, trace, finding) {
+        return Some(Line::new(*steps.end(), cpu, &[Routine::system_call(call)], Fact::Returned { value }));
+    }
+    let (cpu, step) = last_step(world, trace, finding)?;
+    Some(Line::new(step, cpu, &[], Fact::Returned { value }))
 }
 
 /// Lines that say what each task of a deadlock waits for.

@@ -30,6 +30,7 @@ mod site;
 mod stale_tlb;
 mod violation;
 mod watch;
+mod watched;
 
 pub use check::check_failed;
 pub use ghost::Ghost;
@@ -39,7 +40,8 @@ pub use site::Site;
 pub(crate) use site::telling;
 pub(crate) use violation::returned_value;
 pub use violation::{Found, Lost, Names, Violation, Wait};
-pub use watch::{Logged, Watch, Watched, What};
+pub use watch::{Logged, Watch, What};
+pub use watched::Watched;
 
 use sim_mm::MmId;
 use sim_mmu::{Pfn, VirtAddr};

@@ -3,14 +3,14 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, MemMap, Reach, SwpEntry, is_pte_present};
+use sim_mm::{Event as Mm, Kernel, Reach, SwpEntry, is_pte_present};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
 use super::{
-    Finding, Site, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent, kernel_bug,
-    leak, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse, refcount, semantics,
-    stale_tlb,
+    Finding, Site, Watched, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent,
+    kernel_bug, leak, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse,
+    refcount, semantics, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -35,21 +35,6 @@ pub enum What {
     Hardware(Hardware),
     /// Of the kernel.
     Mm(Mm),
-}
-
-/// What a watch must know of its machine.
-#[derive(Clone, Copy, Debug)]
-pub struct Watched {
-    /// Which frames there are.
-    pub mem_map: MemMap,
-    /// How many of them are taken before anything runs: the first ones.
-    pub reserved: u64,
-    /// How many address spaces there can be.
-    pub mms: usize,
-    /// How many slots the swap area has.
-    pub slots: u64,
-    /// Whether the kernel can be asked to note which pages are written.
-    pub notes_writes: bool,
 }
 
 /// Watches one machine.

@@ -75,7 +75,7 @@ const TRACE: &str = r#"{"format":"mmrec-1","kernel":"6.18.0","win":"0x1000000000
 {"i":8,"p":0,"op":"pipe_read","a":{"slot":0,"n":3},"r":{"ret":1,"acc":[[0,1,7]]},"o":{}}
 {"i":9,"p":0,"op":"munmap","a":{"pg":9,"n":1},"r":{"ret":0},"o":{"0":{"vma":[[8,1,"rw-p","a",0,"rdwrmrmwmeac",{}],[10,2,"rw-p","a",0,"rdwrmrmwmeac",{}]]}}}
 {"prog":2,"seed":2}
-{"i":0,"p":0,"op":"clear_refs","a":{},"r":{"ret":0},"o":{"0":{"vma":[],"pg":[]}}}
+{"i":0,"p":0,"op":"move_pages","a":{},"r":{"ret":0},"o":{"0":{"vma":[],"pg":[]}}}
 "#;
 
 /// Runs `mmsim conform` on a trace; answers the exit code, stdout and stderr.
@@ -96,7 +96,7 @@ fn a_program_is_identical_and_another_ends_at_what_is_not_modelled() {
     let score = json(TRACE);
     let numbers = ["programs", "identical", "identical_to_first_unmodelled", "steps", "steps_identical"];
     assert_eq!(numbers.map(|name| score[name].as_u64()), [2, 1, 1, 11, 10].map(Some), "{score:#}");
-    assert_eq!(score["by_operation"]["clear_refs"]["not_modelled"], 1);
+    assert_eq!(score["by_operation"]["move_pages"]["not_modelled"], 1);
     assert_eq!(conform(TRACE, &[]).0, 0);
     let (code, stdout, _) = conform(TRACE, &["--program", "1"]);
     assert!(code == 0 && stdout.contains("identical to the end"), "{stdout}");

@@ -197,6 +197,21 @@ fn allocations_fail() {
 }
 
 #[test]
+fn system_calls_on_swap() {
+    check("system-calls-on-swap");
+}
+
+#[test]
+fn system_calls_on_files() {
+    check("system-calls-on-files");
+}
+
+#[test]
+fn exec_kills_threads() {
+    check("exec-kills-threads");
+}
+
+#[test]
 fn soft_dirty_not_flushed() {
     check("soft-dirty-not-flushed");
 }

@@ -29,7 +29,13 @@ async fn call(shell: Shell<'_>, (which, page, to, pages): Call) {
     match which {
         0 => {
             let shared = if to % 3 == 0 { MapFlags::SHARED } else { MapFlags::empty() };
-            let request = Mmap { addr: Some(start), pages, prot: Prot::READ_WRITE, flags: flags | shared, ..Mmap::default() };
+            let request = Mmap {
+                addr: Some(start),
+                pages,
+                prot: Prot::READ_WRITE,
+                flags: flags | shared,
+                ..Mmap::default()
+            };
             let _ = sys_mmap(cpu, request).await;
         }
         1 => {
