@@ -381,6 +381,18 @@ impl<'m> Cpu<'m> {
         self.note(Event::PteChanged { mm: mm.id, va, old, new, order: Order::PTE, sharing });
     }
 
+    /// The same for an entry that was found by an address. Its table may have been moved since: then the entry is that of another
+    /// address. Of a table that is just being moved nothing is told, because the entries that it has at the end of the move are.
+    fn note_change(self, mm: &MmStruct, va: VirtAddr, ptep: Ptep, old: Entry, new: Entry) {
+        let root = self.this_cpu_read(mm.pgd());
+        let Slot { table, index, .. } = ptep.slot();
+        let is_there = self.mmu.table_under(root, va, Level::Pte) == Some(table);
+        let found = if is_there { Some(va) } else { self.mmu.address_of(root, table, index) };
+        if let Some(va) = found {
+            self.note_pte(mm, va, old, new);
+        }
+    }
+
     /// `set_pte_at()`: a plain store.
     #[track_caller]
     pub(crate) fn set_pte_at(
@@ -396,7 +408,7 @@ impl<'m> Cpu<'m> {
             self.before_change();
             hw.perform_store(&op, new.0);
             self.table_access(ptep);
-            self.note_pte(mm, va, old, new);
+            self.note_change(mm, va, ptep, old, new);
         })
     }
 
@@ -435,7 +447,7 @@ impl<'m> Cpu<'m> {
             }
             self.table_access(ptep);
             if new != old {
-                self.note_pte(mm, va, old, new);
+                self.note_change(mm, va, ptep, old, new);
             }
             seen.unwrap_or(ptep.value(old))
         })

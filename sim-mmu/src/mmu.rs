@@ -234,6 +234,25 @@ impl Mmu {
         Some(table)
     }
 
+    /// The address whose PTE has this place in `table`, if `root` leads to the table. All tables are searched.
+    pub fn address_of(&self, root: Pfn, table: Pfn, index: u32) -> Option<VirtAddr> {
+        self.below(root, Level::P4d, VirtAddr(0), table)
+            .map(|base| VirtAddr(base.0 + u64::from(index) * self.geometry.span(Level::Pte)))
+    }
+
+    /// The first address of page table `wanted`, as far as it is below `table`, whose first address is `base`.
+    fn below(&self, table: Pfn, level: Level, base: VirtAddr, wanted: Pfn) -> Option<VirtAddr> {
+        (0..self.geometry.entries(level)).find_map(|index| {
+            let entry = self.entry_now(table, index);
+            let base = VirtAddr(base.0 + u64::from(index) * self.geometry.span(level));
+            let next = level.next().filter(|_| entry.is_present() && !entry.has(Entry::PAGE_SIZE))?;
+            match next {
+                Level::Pte => (entry.pfn() == wanted).then_some(base),
+                _ => self.below(entry.pfn(), next, base, wanted),
+            }
+        })
+    }
+
     /// The frame behind an address under `root`. The entries of four levels are read from memory as they are now, without
     /// an access.
     pub fn frame_under(&self, root: Pfn, va: VirtAddr) -> Option<Pfn> {

@@ -280,6 +280,11 @@ impl<'m> Task<'m> {
         }
     }
 
+    /// Whether there is an `exec` in the scenario, which is what kills threads.
+    pub(crate) fn can_be_killed(self) -> bool {
+        self.stage.cast.execs
+    }
+
     /// Whether it has to die before its next operation. Then it has.
     pub(crate) async fn dies_by_signal(self) -> bool {
         let dies = get_signal(self.cpu, self.id).await;

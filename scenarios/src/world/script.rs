@@ -36,7 +36,7 @@ impl<'m> Script<'m> {
     pub(super) async fn run(self) {
         if self.begin().await {
             for (index, statement) in self.statements.iter().enumerate() {
-                if self.task.dies_by_signal().await {
+                if self.task.can_be_killed() && self.task.dies_by_signal().await {
                     break;
                 }
                 let result = statement.run(self.task).await;
@@ -68,7 +68,9 @@ impl<'m> Script<'m> {
         if self.part == Part::Thread {
             self.task.end_its_turn().await;
             schedule_idle(self.task.cpu).await;
-            self.task.sleep_until_killed().await;
+            if self.task.can_be_killed() {
+                self.task.sleep_until_killed().await;
+            }
         }
     }
 }
