@@ -183,6 +183,9 @@ impl<'a> Narrator<'a> {
                     (dirtied && self.oracle == OracleId::DirtyLost).then_some(Fact::Dirtied { of, pfn: new.pfn() })
                 }
                 What::Hardware(event) => self.tell_hardware(event, entry),
+                What::Mm(Mm::PteChanged { mm, va, old, new, .. }) => {
+                    touched.and_then(|(above, _)| self.tell_moved(above, (*mm, *va), (*old, *new), entry))
+                }
                 What::Mm(event) => self.tell_mm(event, entry),
             };
             fact.map(|fact| (entry, fact))
@@ -214,6 +217,28 @@ impl<'a> Narrator<'a> {
             None => self.spaces.of_root(root, at.step).and_then(|mm| self.spaces.owner(line, mm)),
         };
         told.then(|| Fact::Entry { level, owner, of, table: self.is_frame(table).then_some(table), loc, old, new })
+    }
+
+    /// An entry that gets another address because the table that it is in does: by a change of an entry `above` it.
+    fn tell_moved(
+        &self,
+        above: TableEntry,
+        page: (MmId, VirtAddr),
+        (old, new): (Entry, Entry),
+        at: &Logged,
+    ) -> Option<Fact> {
+        let moved = above.level != Level::Pte && (self.leads_to_frame(old) || self.leads_to_frame(new));
+        let of = self.page(at, page);
+        let owner = of.owner.clone();
+        moved.then_some(Fact::Entry {
+            level: Level::Pte,
+            owner,
+            of: Some(of),
+            table: None,
+            loc: above.loc,
+            old,
+            new,
+        })
     }
 
     fn tell_core(&self, event: &Core, stack: &[Routine]) -> Option<Fact> {
