@@ -28,9 +28,12 @@ impl SlabLayout {
         (self.base, self.end)
     }
 
-    /// The word that tells whether the record of a location is in use. `None`, if an access to a free record is allowed.
-    pub(crate) fn life_of(self, loc: Loc) -> Option<Loc> {
-        let inside = self.base <= loc && loc < self.end && self.when_free == WhenFree::Untouchable;
-        inside.then(|| self.lives.offset((loc.0 - self.base.0) / self.width))
+    /// For each word of the slab, writes down the word that tells whether its record is in use. Nothing is written down if an
+    /// access to a free record is allowed.
+    pub(crate) fn fill(self, words: &mut [Loc]) {
+        if self.when_free == WhenFree::Untouchable {
+            let records = words.chunks_mut(self.width as usize).zip(0..);
+            records.for_each(|(words, record)| words.fill(self.lives.offset(record)));
+        }
     }
 }

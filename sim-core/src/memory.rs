@@ -127,10 +127,14 @@ impl MemoryBuilder {
     pub fn build(self) -> Memory {
         let first = self.slabs.iter().map(|slab| slab.range().0.0).min().unwrap_or(0);
         let last = self.slabs.iter().map(|slab| slab.range().1.0).max().unwrap_or(0);
-        let life_of = |loc| self.slabs.iter().find_map(|slab| slab.life_of(Loc(loc))).unwrap_or(Loc::NONE);
+        let mut lives = vec![Loc::NONE; (last - first) as usize].into_boxed_slice();
+        for slab in &self.slabs {
+            let (base, end) = slab.range();
+            slab.fill(&mut lives[(base.0 - first) as usize..(end.0 - first) as usize]);
+        }
         Memory {
             first_slab_word: first,
-            lives: (first..last).map(life_of).collect(),
+            lives,
             words: bytemuck::zeroed_slice_box(self.next as usize),
             journal: RefCell::new(Vec::with_capacity(256)),
             tracked: Cell::new(false),

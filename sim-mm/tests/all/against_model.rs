@@ -195,7 +195,7 @@ async fn one_after_the_other(shell: Shell<'_>, setup: &Setup, acts: &[(usize, Ac
 }
 
 proptest! {
-    #![proptest_config(cases(1_200))]
+    #![proptest_config(cases(3_000))]
 
     #[test]
     fn processes_one_after_the_other(
@@ -336,7 +336,7 @@ impl Programs {
 }
 
 proptest! {
-    #![proptest_config(cases(2_000))]
+    #![proptest_config(cases(5_000))]
 
     #[test]
     fn processes_at_the_same_time(programs in programs(), seed in any::<u64>()) {

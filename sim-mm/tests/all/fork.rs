@@ -266,7 +266,7 @@ fn a_fork_without_its_flush_is_noticed() {
 }
 
 proptest! {
-    #![proptest_config(cases(500))]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn a_child_keeps_what_it_had_when_fork_returned(setup in KERNELS.setups(3), seed in any::<u64>()) {

@@ -255,7 +255,7 @@ fn freeing_before_the_flush_is_noticed() {
 }
 
 proptest! {
-    #![proptest_config(cases(750))]
+    #![proptest_config(cases(1500))]
 
     #[test]
     fn what_is_taken_away_is_gone_everywhere(setup in KERNELS.setups(2), dontneed in any::<bool>(), seed in any::<u64>()) {

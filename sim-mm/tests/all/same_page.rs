@@ -91,7 +91,7 @@ fn both_write(setup: Setup, before: Before, seed: u64) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(cases(1000))]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn no_write_is_lost(setup in KERNELS.setups(3), before in select(&ALL[..]), seed in any::<u64>()) {
