@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim_mm::{Release, oom_reap_task, put_task_mm};
+use sim_mm::{Release, oom_reap_task};
 
 use super::argument::OldProcess;
 use super::{Operation, Running, operation};
@@ -30,9 +30,7 @@ impl Operation for OomReap {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let mm = task.mm_of(&self.process).await?;
-            oom_reap_task(task.cpu, mm).await;
-            put_task_mm(task.cpu, mm).await;
+            task.with_mm(&self.process, async |mm| oom_reap_task(task.cpu, mm).await).await?;
             Ok(0)
         })
     }

@@ -2,17 +2,11 @@
 
 use std::fmt;
 
-use sim_core::BoxFuture;
 use sim_gup::callers::{RemoteOp, access_remote_vm, process_vm_rw};
-use sim_mm::{Cpu, Errno, MmStruct, put_task_mm};
-use sim_mmu::VirtAddr;
 
 use super::argument::{NewValue, OldProcess, PlaceElsewhere, Word};
 use super::{Operation, Running, as_text, operation};
-use crate::stage::{Place, Task};
-
-/// How a word of another process is accessed.
-type Access = for<'m> fn(Cpu<'m>, &'m MmStruct, VirtAddr, RemoteOp) -> BoxFuture<'m, Result<u64, Errno>>;
+use crate::stage::Task;
 
 /// Declares the operations that read and write the memory of another process in one of several ways.
 macro_rules! remote {
@@ -68,7 +62,8 @@ macro_rules! remote {
 
             fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
                 Box::pin(async move {
-                    let value = perform(task, &self.process, &self.from, $access, RemoteOp::Read).await?;
+                    let read = async |mm, va| $access(task.cpu, mm, va, RemoteOp::Read).await;
+                    let value = task.with_page(&self.process, &self.from, read).await?;
                     task.keep(self.name.as_deref(), value);
                     Ok(value.cast_signed())
                 })
@@ -82,7 +77,8 @@ macro_rules! remote {
 
             fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
                 Box::pin(async move {
-                    perform(task, &self.process, &self.to, $access, RemoteOp::Write(self.value)).await?;
+                    let write = async |mm, va| $access(task.cpu, mm, va, RemoteOp::Write(self.value)).await;
+                    task.with_page(&self.process, &self.to, write).await?;
                     Ok(0)
                 })
             }
@@ -104,21 +100,4 @@ remote! {
     "proc_mem_read" ProcMemRead;
     #[doc = "Writes the first word of a page of another process by `/proc/PID/mem`: private memory that may not be written is copied first."]
     "proc_mem_write" ProcMemWrite;
-}
-
-/// Accesses a page of a process. The address space of the process stays until that is done.
-async fn perform<'m>(
-    task: Task<'m>,
-    process: &str,
-    place: &Place,
-    access: Access,
-    op: RemoteOp,
-) -> Result<u64, Errno> {
-    let mm = task.mm_of(process).await?;
-    let accessed = match task.address_in(process, place) {
-        Ok(va) => access(task.cpu, mm, va, op).await,
-        Err(errno) => Err(errno),
-    };
-    put_task_mm(task.cpu, mm).await;
-    accessed
 }

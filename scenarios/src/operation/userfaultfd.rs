@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_mm::{
-    Errno, Fill, MmStruct, Release, UffdMode, mfill_atomic, mwriteprotect_range, put_task_mm, userfaultfd_read,
+    Errno, Fill, Release, UffdMode, mfill_atomic, mwriteprotect_range, userfaultfd_read,
     userfaultfd_register,
 };
 use sim_mmu::VirtAddr;
@@ -141,27 +141,17 @@ impl Operation for UffdRead {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let mm = task.mm_of(&self.process).await?;
-            let address = userfaultfd_read(task.cpu, mm).await;
-            put_task_mm(task.cpu, mm).await;
+            let address = task.with_mm(&self.process, async |mm| userfaultfd_read(task.cpu, mm).await).await?;
             task.keep(self.name.as_deref(), address.0);
             Ok(address.0.cast_signed())
         })
     }
 }
 
-/// Does something to a page of a process, whose address space stays until that is done.
-async fn perform<'m, F>(task: Task<'m>, process: &str, place: &Place, what: F) -> Result<i64, Errno>
-where
-    F: AsyncFnOnce(&'m MmStruct, VirtAddr) -> Result<(), Errno>,
-{
-    let mm = task.mm_of(process).await?;
-    let done = match task.address_in(process, place) {
-        Ok(va) => what(mm, va).await,
-        Err(errno) => Err(errno),
-    };
-    put_task_mm(task.cpu, mm).await;
-    done.map(|()| 0)
+/// Fills a page of a process that is missing.
+async fn fill(task: Task<'_>, process: &str, place: &Place, fill: Fill) -> Result<i64, Errno> {
+    task.with_page(process, place, async |mm, va| mfill_atomic(task.cpu, mm, va, fill).await).await?;
+    Ok(0)
 }
 
 impl Operation for UffdCopy {
@@ -170,10 +160,7 @@ impl Operation for UffdCopy {
     }
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
-        Box::pin(async move {
-            let fill = Fill::Copy(self.value);
-            perform(task, &self.process, &self.to, async |mm, va| mfill_atomic(task.cpu, mm, va, fill).await).await
-        })
+        Box::pin(fill(task, &self.process, &self.to, Fill::Copy(self.value)))
     }
 }
 
@@ -183,10 +170,7 @@ impl Operation for UffdZeropage {
     }
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
-        Box::pin(async move {
-            let fill = Fill::Zeropage;
-            perform(task, &self.process, &self.to, async |mm, va| mfill_atomic(task.cpu, mm, va, fill).await).await
-        })
+        Box::pin(fill(task, &self.process, &self.to, Fill::Zeropage))
     }
 }
 
@@ -197,10 +181,11 @@ impl Operation for UffdWriteprotect {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            perform(task, &self.process, &self.at, async |mm, va| {
+            let write = async |mm, va: VirtAddr| {
                 mwriteprotect_range(task.cpu, mm, va, va.plus_pages(1), self.protect).await
-            })
-            .await
+            };
+            task.with_page(&self.process, &self.at, write).await?;
+            Ok(0)
         })
     }
 }

@@ -6,7 +6,8 @@ use sim_core::{CpuId, Gate, Loc, Op, OpKind, Shared, TaskId};
 use sim_gup::Pin;
 use sim_gup::callers::{Pipe, Ring};
 use sim_mm::{
-    Cpu, Driver, Errno, Memfd, MmId, MmStruct, do_exit, get_signal, mm_access, sleep_until_killed, start_task_in,
+    Cpu, Driver, Errno, Memfd, MmId, MmStruct, do_exit, get_signal, mm_access, put_task_mm, sleep_until_killed,
+    start_task_in,
 };
 use sim_mmu::VirtAddr;
 
@@ -125,7 +126,7 @@ impl<'m> Task<'m> {
     ///
     /// # Errors
     /// `ESRCH` if the process does not exist yet, or has ended.
-    pub(crate) async fn mm_of(self, process: &str) -> Result<&'m MmStruct, Errno> {
+    async fn mm_of(self, process: &str) -> Result<&'m MmStruct, Errno> {
         let process = self.stage.process(process);
         // find_get_task_by_vpid(): the look-up of the process is a step of its own.
         self.cpu.load(Shared::<u64>::at(self.stage.born.offset(process as u32))).await;
@@ -135,6 +136,38 @@ impl<'m> Task<'m> {
             self.stage.mm(process)
         };
         mm_access(self.cpu, leader, now).await
+    }
+
+    /// Does something to the address space of a process, which stays until that is done.
+    ///
+    /// # Errors
+    /// As [`mm_of`](Task::mm_of).
+    pub(crate) async fn with_mm<R>(
+        self,
+        process: &str,
+        what: impl AsyncFnOnce(&'m MmStruct) -> R,
+    ) -> Result<R, Errno> {
+        let mm = self.mm_of(process).await?;
+        let done = what(mm).await;
+        put_task_mm(self.cpu, mm).await;
+        Ok(done)
+    }
+
+    /// Does something to a page of a process, by the names of that process.
+    ///
+    /// # Errors
+    /// As [`mm_of`](Task::mm_of) and [`address_in`](Task::address_in), and those of `what`.
+    pub(crate) async fn with_page<R>(
+        self,
+        process: &str,
+        place: &Place,
+        what: impl AsyncFnOnce(&'m MmStruct, VirtAddr) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let at = async |mm| match self.address_in(process, place) {
+            Ok(va) => what(mm, va).await,
+            Err(errno) => Err(errno),
+        };
+        self.with_mm(process, at).await?
     }
 
     /// What the scenario calls a page of its process: `buf+1`.
