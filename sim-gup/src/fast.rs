@@ -7,24 +7,23 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, GUP_PIN_COUNTING_BIAS, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, entries,
-    is_overflowing, page_cache_add_speculative, pgd_offset, put_page, set_page_referenced, unpin_user_page,
+    Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, entries, pgd_offset,
+    set_page_referenced,
 };
 use sim_mmu::VirtAddr;
 
+use crate::cow::{gup_must_unshare, should_force_cow_break};
 use crate::flags::FollFlags;
-use crate::follow::{gup_must_unshare, should_force_cow_break};
+use crate::grab::{Fallback, put_compound_head, try_grab_compound_head};
 use crate::gup::get_user_pages_unlocked;
+use crate::huge::gup_huge_pmd;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT,
     GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT,
-    GUP_REF_OVERFLOW, GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_WRITE_PROTECT_SEQ,
+    GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
-
-/// The lockless walk gives up here; what it has pinned so far stays pinned.
-struct Fallback;
 
 /// Pins the pages that one page table maps: `gup_pte_range()`.
 async fn gup_pte_range(
@@ -72,7 +71,7 @@ async fn gup_pte_range(
             return Err(Fallback);
         }
         // A pin for reading needs the page for this address space alone, like one that holds mmap_lock.
-        if !pte.write() && gup_must_unshare(cpu, None, pte, flags).await {
+        if !pte.write() && gup_must_unshare(cpu, None, pte.page(), flags).await {
             put_compound_head(cpu, head, flags).await;
             return Err(Fallback);
         }
@@ -81,24 +80,6 @@ async fn gup_pte_range(
         pages.push_own(cpu, page, addr, flags);
     }
     Ok(())
-}
-
-/// `try_grab_compound_head()`: the reference that is asked for, unless the page is free or frozen.
-async fn try_grab_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) -> bool {
-    if check!(cpu, GUP_REF_OVERFLOW, is_overflowing(cpu, head).await) {
-        return false;
-    }
-    let more = if flags.contains(FollFlags::PIN) { GUP_PIN_COUNTING_BIAS } else { 1 };
-    page_cache_add_speculative(cpu, head, more).await
-}
-
-/// `put_compound_head()`: gives back what [`try_grab_compound_head`] took.
-async fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) {
-    if flags.contains(FollFlags::PIN) {
-        unpin_user_page(cpu, head).await;
-    } else {
-        put_page(cpu, head).await;
-    }
 }
 
 /// The second look at an entry: whether it is no longer what it was.
@@ -122,7 +103,10 @@ async fn gup_pmd_range(
         if check!(cpu, GUP_PMD_PRESENT, !pmd.present()) {
             return Err(Fallback);
         }
-        // Not modelled yet: an entry that maps a huge page, which gup_huge_pmd() pins.
+        if pmd.trans_huge() {
+            Box::pin(gup_huge_pmd(cpu, (pmdp, pmd), addr, next, flags, pages)).await?;
+            continue;
+        }
         gup_pte_range(cpu, pmd, addr, next, flags, pages).await?;
     }
     Ok(())

@@ -2,40 +2,18 @@
 
 use sim_core::Held;
 use sim_mm::{
-    CowReuse, Cpu, GUP_PIN_COUNTING_BIAS, MmStruct, P4dp, Page, PageFlags, Pmdp, Pte, Pudp, VmFlags, Vma, check,
-    mark_page_accessed, page_is_anon, pgd_offset, try_get_page,
+    Cpu, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, mark_page_accessed,
+    page_is_anon, pgd_offset,
 };
 use sim_mmu::VirtAddr;
 
+use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
 use crate::flags::FollFlags;
-use crate::safeguards::{FOLL_COW_DIRTY, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL, GUP_READ_BREAKS_COW};
+use crate::followed::Followed;
+use crate::grab::try_grab_page;
+use crate::huge::follow_trans_huge_pmd;
+use crate::safeguards::{FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL};
 use crate::settings::{ForcedWrite, GupNuma};
-
-/// What a look-up found.
-pub(crate) enum Followed {
-    /// The page, with the reference that was asked for.
-    Page(Page),
-    /// The access has to be faulted in.
-    NoPage,
-    /// `-EMLINK`: the page may be shared by COW, and is wanted for longer than the look-up.
-    MustUnshare,
-    /// `-ENOMEM`: the page has far too many references already.
-    Refused,
-}
-
-/// What is added to the count of a page that is given out; nothing if it is only looked up.
-pub(crate) fn references(flags: FollFlags) -> Option<u64> {
-    if flags.contains(FollFlags::PIN) {
-        Some(GUP_PIN_COUNTING_BIAS)
-    } else {
-        flags.contains(FollFlags::GET).then_some(1)
-    }
-}
-
-/// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
-pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
-    cpu.has(GUP_READ_BREAKS_COW)
-}
 
 /// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` or `FOLL_PIN` asks for one.
 pub(crate) async fn follow_page_mask(
@@ -47,34 +25,90 @@ pub(crate) async fn follow_page_mask(
 ) -> Followed {
     let _routine = cpu.enter("follow_page_mask");
     let pgdp = pgd_offset(cpu, mm, address);
-    follow_p4d_mask(cpu, vma, address, pgdp.p4d_offset(), flags).await
+    follow_p4d_mask(cpu, mm, vma, address, pgdp.p4d_offset(), flags).await
 }
 
 /// `follow_p4d_mask()`.
-async fn follow_p4d_mask(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, p4dp: P4dp, flags: FollFlags) -> Followed {
+async fn follow_p4d_mask(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vma: Vma,
+    address: VirtAddr,
+    p4dp: P4dp,
+    flags: FollFlags,
+) -> Followed {
     let p4d = cpu.read_once(p4dp).await;
     if p4d.none() {
         return Followed::NoPage;
     }
-    follow_pud_mask(cpu, vma, address, p4d.pud_offset(cpu.mmu.geometry, address), flags).await
+    follow_pud_mask(cpu, mm, vma, address, p4d.pud_offset(cpu.mmu.geometry, address), flags).await
 }
 
 /// `follow_pud_mask()`.
-async fn follow_pud_mask(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pudp: Pudp, flags: FollFlags) -> Followed {
+async fn follow_pud_mask(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vma: Vma,
+    address: VirtAddr,
+    pudp: Pudp,
+    flags: FollFlags,
+) -> Followed {
     let pud = cpu.read_once(pudp).await;
     if pud.none() {
         return Followed::NoPage;
     }
-    follow_pmd_mask(cpu, vma, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
+    follow_pmd_mask(cpu, mm, vma, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
 }
 
 /// `follow_pmd_mask()`.
-async fn follow_pmd_mask(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Followed {
+async fn follow_pmd_mask(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    vma: Vma,
+    address: VirtAddr,
+    pmdp: Pmdp,
+    flags: FollFlags,
+) -> Followed {
     let pmdval = cpu.read_once(pmdp).await;
     if pmdval.none() || !pmdval.present() {
         return Followed::NoPage;
     }
+    if pmdval.trans_huge() {
+        return Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await;
+    }
     follow_page_pte(cpu, vma, address, pmdp, flags).await
+}
+
+/// The half of `follow_pmd_mask()` for an entry that mapped a huge page when it was read. It is read again under the lock of its table:
+/// others may have emptied or split it.
+async fn follow_huge<'m>(
+    cpu: Cpu<'m>,
+    (mm, vma): (&MmStruct, Vma),
+    address: VirtAddr,
+    (pmdp, pmdval): (Pmdp, Pmd),
+    flags: FollFlags,
+) -> Followed {
+    if pmdval.protnone() && faults_for_numa(cpu, flags) {
+        return Followed::NoPage;
+    }
+    let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+    let mut pmd = pmdval;
+    if cpu.has(FOLLOW_PMD_RECHECK) {
+        pmd = cpu.read_once(pmdp).await;
+        if check!(cpu, FOLLOW_PMD_RECHECK, !pmd.trans_huge()) {
+            drop(ptl);
+            if pmd.none() || !pmd.present() {
+                return Followed::NoPage;
+            }
+            return follow_page_pte(cpu, vma, address, pmdp, flags).await;
+        }
+    }
+    follow_trans_huge_pmd(cpu, (mm, vma), address, (pmdp, pmd), flags).await
+}
+
+/// `gup_can_follow_protnone()`: an access of user code would be noticed, and so is this one.
+fn faults_for_numa(cpu: Cpu<'_>, flags: FollFlags) -> bool {
+    cpu.setting::<GupNuma>() == GupNuma::Faults && !flags.contains(FollFlags::FORCE)
 }
 
 /// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only to a page that is this
@@ -86,9 +120,7 @@ async fn can_follow_write_pte(cpu: Cpu<'_>, vma: Vma, pte: Pte, flags: FollFlags
             && match cpu.setting::<ForcedWrite>() {
                 // Not after a fault that broke COW: then nobody asks for a page to write to any more.
                 ForcedWrite::DropWrite => false,
-                ForcedWrite::CowFlag => {
-                    flags.contains(FollFlags::COW) && !check!(cpu, FOLL_COW_DIRTY, !pte.dirty())
-                }
+                ForcedWrite::CowFlag => cow_is_broken(cpu, pte.dirty(), flags),
                 ForcedWrite::Exclusive => is_private_and_exclusive(cpu, vma, pte).await,
             };
     if check!(cpu, FOLLOW_PTE_WRITE, !can) {
@@ -109,25 +141,6 @@ async fn is_private_and_exclusive(cpu: Cpu<'_>, vma: Vma, pte: Pte) -> bool {
     page_is_anon(cpu, page) && is_exclusive(cpu, page).await
 }
 
-/// `PageAnonExclusive()`.
-async fn is_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
-    cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
-}
-
-/// `gup_must_unshare()`, since v5.19: a pin for reading must go on seeing what this address space writes, so the page has
-/// to be its own. A pin for writing has seen to that by the entry. Without a mapping to ask, the answer is yes if in doubt.
-pub(crate) async fn gup_must_unshare(cpu: Cpu<'_>, vma: Option<Vma>, pte: Pte, flags: FollFlags) -> bool {
-    let pins_to_read = flags & (FollFlags::WRITE | FollFlags::PIN) == FollFlags::PIN;
-    if !pins_to_read || cpu.setting::<CowReuse>() != CowReuse::Exclusive {
-        return false;
-    }
-    let page = Page(pte.pfn());
-    if pte.special() || !page_is_anon(cpu, page) {
-        return flags.contains(FollFlags::LONGTERM) && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping());
-    }
-    !is_exclusive(cpu, page).await
-}
-
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is
 /// unconditional, so the page must not be freed between.
 async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Followed {
@@ -143,9 +156,7 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
         return Followed::NoPage;
     }
-    // gup_can_follow_protnone(): an access of user code would be noticed, and so is this one.
-    let faults = cpu.setting::<GupNuma>() == GupNuma::Faults && !flags.contains(FollFlags::FORCE);
-    if pte.protnone() && faults {
+    if pte.protnone() && faults_for_numa(cpu, flags) {
         return Followed::NoPage;
     }
     if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {
@@ -153,13 +164,10 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
     }
     // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
     let page = Page(pte.pfn());
-    if !pte.write() && gup_must_unshare(cpu, Some(vma), pte, flags).await {
+    if !pte.write() && gup_must_unshare(cpu, Some(vma), pte.page(), flags).await {
         return Followed::MustUnshare;
     }
-    // try_grab_page()
-    if let Some(more) = references(flags)
-        && !try_get_page(cpu, page, more).await
-    {
+    if !try_grab_page(cpu, page, flags).await {
         return Followed::Refused;
     }
     if flags.contains(FollFlags::TOUCH) {

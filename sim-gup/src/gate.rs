@@ -1,10 +1,10 @@
 //! The gate area: `get_gate_page()`.
 
-use sim_mm::{Cpu, Errno, MmStruct, Page, Pte, check, get_page, kernel_pte, try_get_page};
+use sim_mm::{Cpu, Errno, MmStruct, Page, Pte, check, get_page, kernel_pte};
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::flags::FollFlags;
-use crate::follow::references;
+use crate::grab::try_grab_page;
 use crate::pages::Pages;
 use crate::safeguards::{GATE_PAGE_GRAB, GATE_PAGE_PRESENT, GATE_PAGE_WRITE};
 
@@ -28,11 +28,13 @@ pub(crate) async fn get_gate_page(
         return Err(Errno::Efault);
     }
     let page = Page(pte.map_or(Pfn(0), Pte::pfn));
-    let Some(more) = references(gup_flags) else { return Ok(()) };
+    if !gup_flags.intersects(FollFlags::GET | FollFlags::PIN) {
+        return Ok(());
+    }
     if !cpu.has(GATE_PAGE_GRAB) {
         // A plain reference, whatever the caller is going to give back.
         get_page(cpu, page).await;
-    } else if !try_get_page(cpu, page, more).await {
+    } else if !try_grab_page(cpu, page, gup_flags).await {
         return Err(Errno::Enomem);
     }
     if let Some(pages) = pages {

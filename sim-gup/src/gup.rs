@@ -7,8 +7,10 @@ use sim_mm::{
 };
 use sim_mmu::VirtAddr;
 
+use crate::cow::should_force_cow_break;
 use crate::flags::FollFlags;
-use crate::follow::{Followed, follow_page_mask, should_force_cow_break};
+use crate::follow::follow_page_mask;
+use crate::followed::Followed;
 use crate::gate::get_gate_page;
 use crate::pages::Pages;
 use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE, GUP_KEEP_WRITE};

@@ -4,11 +4,15 @@
 //! holds `mmap_lock`. The kernel's callers of both are in [`callers`].
 
 pub mod callers;
+mod cow;
 mod fast;
 mod flags;
 mod follow;
+mod followed;
 mod gate;
+mod grab;
 mod gup;
+mod huge;
 mod pages;
 mod populate;
 pub mod safeguards;
@@ -20,7 +24,7 @@ pub use gup::{get_user_pages_remote, get_user_pages_unlocked, pin_user_pages};
 pub use pages::{Grab, Pages, Pin, put_pin};
 pub use populate::GUP_CALLS;
 pub use safeguards::SAFEGUARDS;
-pub use settings::{ForcedWrite, GupProtect, SETTINGS};
+pub use settings::{ForcedWrite, GupHugeZero, GupProtect, SETTINGS};
 
 /// What a kernel with GUP has of safeguards and settings: GUP's own, and the memory manager's.
 pub const CATALOGUE: sim_mm::Catalogue =

@@ -1,7 +1,7 @@
 //! The array of pages that GUP fills.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Event, GUP_PIN_COUNTING_BIAS, MmId, Page, put_page, unpin_user_page};
+use sim_mm::{Cpu, Event, MmId, Page, pin_references, put_page, unpin_user_page};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
@@ -61,7 +61,7 @@ impl Pages {
     pub(crate) fn push(&mut self, cpu: Cpu<'_>, mm: MmId, page: Page, va: VirtAddr, flags: FollFlags) {
         let id = cpu.kernel.next_pin();
         let grab = if flags.contains(FollFlags::PIN) { Grab::Pin } else { Grab::Get };
-        let references = if grab == Grab::Pin { GUP_PIN_COUNTING_BIAS } else { 1 };
+        let references = if grab == Grab::Pin { pin_references(cpu, page) } else { 1 };
         let write = flags.contains(FollFlags::WRITE);
         cpu.note(Event::Pinned { id, mm, va, pfn: page.0, write, references });
         self.0.push(Pin { id, page, grab, mm, va });

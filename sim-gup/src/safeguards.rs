@@ -35,6 +35,10 @@ sim_mm::safeguards! {
         "The reference is taken before the entry is read again; in the other order, the page could still be freed between the two.";
     GUP_RECHECK_PUT = "gup-recheck-put" order in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "If the entry has changed when it is read again, the reference that was just taken is dropped.";
+    GUP_PMD_PERMITTED = "gup-pmd-permitted" check in "gup_huge_pmd" since FAST_GUP, on X86 =>
+        "An entry that maps a huge page must allow the access from user mode, as a page-table entry must.";
+    GUP_PMD_RECHECK = "gup-pmd-recheck" check in "gup_huge_pmd" since COMMON_WALK, on X86, commit "e585513b76f7" =>
+        "After the references to a huge page are taken its entry is read again, because the page may have been freed or split before that.";
     GUP_REF_OVERFLOW = "gup-ref-overflow" check in "try_grab_compound_head" since Release::v(5, 1), commit "8fde12ca79af", cve "CVE-2019-11487" =>
         "The lockless walk takes no reference while the count of the page is negative, so that the count cannot wrap and free a page that is in use.";
     GUP_WRITE_PROTECT_SEQ = "gup-write-protect-seq" order in "lockless_pages_from_mm" since Release::v(5, 11), commit "57efa1fe5957" =>
@@ -53,6 +57,10 @@ sim_mm::safeguards! {
         "The PTE lock is held from reading the entry until the page has its reference, so that the page cannot be freed in between.";
     DUMP_MMAP_LOCK = "dump-mmap-lock" order in "get_dump_page" since Release::v(5, 10), commit "7f3bfab52cab" =>
         "A core dump holds mmap_lock while it looks at a page, because others than the dead threads can still change the address space.";
+    FOLLOW_PMD_RECHECK = "follow-pmd-recheck" check in "follow_pmd_mask" since Release::v26(38) =>
+        "An entry that maps a huge page is read again under the lock of its table, because others may have unmapped or split it in the meantime.";
+    TOUCH_PMD_WRITE = "touch-pmd-write" order in "follow_trans_huge_pmd" since Release::v(4, 15), commit "a8f97366452e", cve "CVE-2017-1000405" =>
+        "GUP makes the entry of a huge page dirty only if it is asked for a page to write to, because a forced write takes a dirty entry for one whose page was copied for it.";
     FOLLOW_PTE_PRESENT = "follow-pte-present" check in "follow_page_pte" since Release::v26(12) =>
         "The entry must be present, because only a present entry names a frame.";
     FOLLOW_PTE_WRITE = "follow-pte-write" check in "can_follow_write_pte" since Release::v26(12) =>

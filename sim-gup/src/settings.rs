@@ -25,6 +25,14 @@ sim_mm::settings! {
         Follows = "follows" since sim_mm::Release::v(6, 6),
     }
 
+    /// What lockless GUP does with an entry that maps the huge page of zeroes.
+    GupHugeZero = design "gup_huge_zero" {
+        /// It takes references to that page.
+        Counted = "counted",
+        /// It gives up, since the entry says that it is special. This is the rule since v6.18 (`d80a9cb1a64a`).
+        Refused = "refused" since sim_mm::Release::v(6, 18),
+    }
+
     /// How a forced write to a read-only mapping knows that the page is its own.
     ForcedWrite = design "forced_write" has GUP_KEEP_WRITE by [CowFlag, Exclusive] else DropWrite {
         /// The fault said that it broke COW, and from then on the page is looked up as if it was to be read. This was the rule before v4.9 (CVE-2016-5195).

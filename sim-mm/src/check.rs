@@ -5,15 +5,17 @@
 //! They may not differ when no system call and no handler is under way.
 
 use std::fmt;
+use std::ops::Range;
 
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
-use crate::event::SharedPage;
+use crate::event::{Order, SharedPage};
 use crate::kernel::Kernel;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
 use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
+use crate::pgtable_huge::part_of_huge;
 use crate::rcu::Callback;
 use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swapops::SwpEntry;
@@ -234,6 +236,8 @@ pub struct Reach {
     /// Every entry that maps a page and is counted, in the order of the pages. Special entries, as those of the
     /// zero page, are not.
     mappings: Vec<Mapping>,
+    /// Every entry that maps a huge page, in the order of their first frames. That of the huge page of zeroes is not among them.
+    huge: Vec<Mapping>,
     /// The mappings of the address space that is being walked.
     vmas: Vec<VmaSnapshot>,
     /// The pages that files have, and those that wait in batches, as often as they do.
@@ -244,23 +248,41 @@ pub struct Reach {
     swapped: Vec<SwpEntry>,
 }
 
+/// Those of the entries that map a frame.
+fn of_frame(sorted: &[Mapping], frame: Pfn) -> &[Mapping] {
+    let first = sorted.partition_point(|mapping| mapping.page < frame);
+    let rest = &sorted[first..];
+    &rest[..rest.partition_point(|mapping| mapping.page == frame)]
+}
+
 impl Reach {
     /// Whether a root leads to this page table, or it is one.
     pub fn has_table(&self, table: Pfn) -> bool {
         self.tables.binary_search(&table).is_ok()
     }
 
-    /// How many references files and batches have to a page.
-    pub fn held(&self, page: Pfn) -> u64 {
-        let first = self.held.partition_point(|held| *held < page);
-        self.held[first..].iter().take_while(|held| **held == page).count() as u64
+    /// How many references files and batches have to a block of frames, which are one page.
+    pub fn held(&self, frames: Range<Pfn>) -> u64 {
+        let first = self.held.partition_point(|held| *held < frames.start);
+        self.held[first..].iter().take_while(|held| **held < frames.end).count() as u64
     }
 
-    /// The entries that map a page.
-    pub fn mappings(&self, page: Pfn) -> &[Mapping] {
-        let first = self.mappings.partition_point(|mapping| mapping.page < page);
+    /// The entries that map a frame by itself.
+    pub fn mappings(&self, frame: Pfn) -> &[Mapping] {
+        of_frame(&self.mappings, frame)
+    }
+
+    /// The entries that map a huge page, by its first frame.
+    pub fn huge_mappings(&self, head: Pfn) -> &[Mapping] {
+        of_frame(&self.huge, head)
+    }
+
+    /// How many entries hold a reference to the page whose frames these are.
+    pub fn entries(&self, frames: Range<Pfn>) -> u64 {
+        let first = self.mappings.partition_point(|mapping| mapping.page < frames.start);
         let rest = &self.mappings[first..];
-        &rest[..rest.partition_point(|mapping| mapping.page == page)]
+        let small = rest.partition_point(|mapping| mapping.page < frames.end);
+        (small + self.huge_mappings(frames.start).len()) as u64
     }
 
     /// Walks from every root; to be called when nothing is going on.
@@ -270,6 +292,7 @@ impl Reach {
     pub fn walk(&mut self, kernel: &Kernel) -> Result<(), Miscount> {
         self.tables.clear();
         self.mappings.clear();
+        self.huge.clear();
         self.anon_vmas.clear();
         self.held.clear();
         self.swapped.clear();
@@ -277,6 +300,7 @@ impl Reach {
         self.held.extend(swap_cache.map(|page| page.0));
         kernel.shmem.each_page(|page| self.held.push(page.0));
         kernel.lru_batches.each_page(|page| self.held.push(page.0));
+        self.held.extend(kernel.huge_zero_page().map(|page| page.0));
         self.held.sort_unstable();
         kernel.check_files()?;
         let mut listed = 0;
@@ -294,6 +318,7 @@ impl Reach {
         }
         self.tables.sort_unstable();
         self.mappings.sort_unstable();
+        self.huge.sort_unstable();
         let exists = |slot: &usize| kernel.vmas.current(kernel.core(), *slot).is_some();
         // Those that wait for a grace period are nobody's, and not lost.
         let mut waiting = 0;
@@ -361,14 +386,12 @@ impl Reach {
         };
         let page = Page(entry.pfn());
         let Some(file) = vma.file.filter(|_| !entry.has(Entry::SPECIAL)) else { return Ok(()) };
-        let memory = &kernel.core().memory;
         let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
         if index >= kernel.i_size(file.index()) {
             return Err(Miscount::MappedBehindEnd { mm, va, page });
         }
         // A private mapping has copied what is anonymous.
-        let is_copy =
-            !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(memory.get(kernel.page(page).mapping().loc()));
+        let is_copy = !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(kernel.mapping_of(page).0);
         if !is_copy && kernel.shmem.i_pages(file).peek().get(&index) != Some(&page) {
             return Err(Miscount::OtherPage { mm, va, page });
         }
@@ -385,6 +408,9 @@ impl Reach {
         base: VirtAddr,
     ) -> Result<(), Miscount> {
         self.tables.push(table);
+        if level == Level::Pmd {
+            self.tables.extend(kernel.deposited(table));
+        }
         let geometry = kernel.mmu.geometry;
         // The upper half of the top-level table is the kernel's.
         let user = geometry.entries(level) / if level == Level::P4d { 2 } else { 1 };
@@ -398,6 +424,10 @@ impl Reach {
                 continue;
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
+            if level == Level::Pmd && entry.has(Entry::PAGE_SIZE) {
+                self.huge_page(kernel, mm, va, entry)?;
+                continue;
+            }
             match level.next() {
                 // Set by `bare::set_entry()`: the table belongs to where else it is.
                 Some(_) if entry.has(Entry::SPECIAL) => continue,
@@ -410,6 +440,24 @@ impl Reach {
             if !entry.has(Entry::SPECIAL) {
                 self.mappings.push(Mapping { page: entry.pfn(), mm, va });
             }
+        }
+        Ok(())
+    }
+}
+
+impl Reach {
+    /// Notes what an entry that maps a huge page leads to.
+    fn huge_page(&mut self, kernel: &Kernel, mm: MmId, va: VirtAddr, entry: Entry) -> Result<(), Miscount> {
+        for nth in 0..Order::of(Level::Pmd, kernel.mmu.geometry).pages() {
+            let part = part_of_huge(entry, nth);
+            if part == Entry::NONE {
+                return Err(Miscount::Stray { mm, va });
+            }
+            self.judge(kernel, mm, va.plus_pages(nth), part)?;
+        }
+        let head = Page(entry.pfn());
+        if kernel.huge_zero_page() != Some(head) {
+            self.huge.push(Mapping { page: head.0, mm, va });
         }
         Ok(())
     }
@@ -437,7 +485,7 @@ impl Kernel {
     pub fn check(&self, others: impl Fn(Page) -> u64) -> Result<(), Miscount> {
         let mut reach = Reach::default();
         reach.walk(self)?;
-        self.mem_map.pfns().try_for_each(|pfn| self.check_page(Page(pfn), &reach, others(Page(pfn))))?;
+        self.mem_map.pfns().try_for_each(|pfn| self.check_page(Page(pfn), &reach, &others))?;
         self.check_free_lists()
     }
 
@@ -464,30 +512,48 @@ impl Kernel {
 
     /// Which page of which file a page says that it is.
     fn shared_page(&self, page: Page) -> Option<SharedPage> {
-        let word = |loc| self.core().memory.get(loc);
-        let descriptor = self.page(page);
-        let file = file_of_mapping(word(descriptor.mapping().loc()))?;
-        Some(SharedPage { file, index: word(descriptor.index().loc()) })
+        let (mapping, index) = self.mapping_of(page);
+        Some(SharedPage { file: file_of_mapping(mapping)?, index })
     }
 
     fn flags_now(&self, page: Page) -> PageFlags {
         PageFlags::from_bits_retain(self.core().memory.get(self.page_flags(page).loc()))
     }
 
-    /// What a page's descriptor says, against what leads to the page.
-    fn check_page(&self, page: Page, reach: &Reach, others: u64) -> Result<(), Miscount> {
+    /// The frames of the page that begins with this one, or of which it is a part.
+    pub fn folio_frames(&self, page: Page) -> Range<Pfn> {
+        let head = self.folio_of(page);
+        head.0..Pfn(head.0.0 + (1 << self.folio_order(head)))
+    }
+
+    /// The entries that map a frame, as the page says: by themselves, and with all of its folio.
+    pub fn mapcount_now(&self, page: Page) -> u64 {
         let memory = &self.core().memory;
-        let entries = reach.mappings(page.0).len() as u64;
-        let count = memory.get(self.mapcount(page).loc());
+        let head = self.folio_of(page);
+        let entire =
+            if self.folio_order(head) == 0 { 0 } else { memory.get(self.page(head).entire_mapcount().loc()) };
+        memory.get(self.mapcount(page).loc()) + entire
+    }
+
+    /// What a page's descriptor says, against what leads to the page. `others` are references to this very frame.
+    fn check_page(&self, page: Page, reach: &Reach, others: &impl Fn(Page) -> u64) -> Result<(), Miscount> {
+        let memory = &self.core().memory;
+        let frames = self.folio_frames(page);
+        let entries = (reach.mappings(page.0).len() + reach.huge_mappings(frames.start).len()) as u64;
+        let count = self.mapcount_now(page);
         if count != entries {
             return Err(Miscount::Mapcount { page, count, entries });
         }
         let boot = page.0.0 < self.config.boot_frames();
-        let cached = reach.held(page.0);
-        let holders = entries + u64::from(reach.has_table(page.0) || boot) + cached + others;
+        // A tail counts nothing itself.
+        let is_tail = frames.start != page.0;
+        let entries = reach.entries(frames.clone());
+        let others: u64 = (frames.start.0..frames.end.0).map(|pfn| others(Page(Pfn(pfn)))).sum();
+        let holders = entries + u64::from(reach.has_table(page.0) || boot) + reach.held(frames) + others;
         let count = memory.get(self.refcount(page).loc());
-        if count != holders {
-            return Err(Miscount::Refcount { page, count, holders });
+        let expected = if is_tail { 0 } else { holders };
+        if count != expected {
+            return Err(Miscount::Refcount { page, count, holders: expected });
         }
         let is_cached = |at: SharedPage| self.shmem.has(at, page);
         if let Some(at) = self.shared_page(page).filter(|at| holders > 0 && !is_cached(*at)) {

@@ -123,6 +123,18 @@ impl Sharing {
     }
 }
 
+impl Sharing {
+    /// To whom page `nth` of a huge page belongs.
+    pub fn of_part(self, nth: u64) -> Sharing {
+        let part = |page: SharedPage| SharedPage { index: page.index + nth, ..page };
+        match self {
+            Sharing::Shared(page) => Sharing::Shared(part(page)),
+            Sharing::CopyOnWrite(page) => Sharing::CopyOnWrite(part(page)),
+            other => other,
+        }
+    }
+}
+
 /// Something that the kernel did, at the moment it did it.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -16,6 +16,15 @@ pub(crate) async fn clear_page(cpu: Cpu<'_>, pfn: Pfn) {
     cpu.step(op, move |hw| hw.perform_block_store(&op, zeroes.clone())).await;
 }
 
+/// `clear_huge_page()`, `folio_zero_user()` since v6.11: page by page.
+pub(crate) async fn clear_huge_page(cpu: Cpu<'_>, head: Page, pages: u64) {
+    let _routine = cpu.enter(Routine::helper("clear_huge_page"));
+    for pfn in head.0.0..head.0.0 + pages {
+        clear_page(cpu, Pfn(pfn)).await;
+        cpu.note(Event::PageCleared { pfn: Pfn(pfn) });
+    }
+}
+
 /// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
 pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
     let _routine = cpu.enter(Routine::helper("copy_user_highpage"));

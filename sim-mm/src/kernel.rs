@@ -127,6 +127,8 @@ pub struct Kernel {
     pub(crate) anon_vmas: Slab<AnonVmaWords>,
     pub(crate) shmem: Shmem,
     pub(crate) lru_batches: LruBatches,
+    /// `huge_zero_page`: one more than its first frame, once there is one. It stays then: nothing shrinks it.
+    pub(crate) huge_zero: Shared<u64>,
     pub(crate) swap: SwapInfo,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
     pub(crate) lru_lock: Loc,
@@ -173,6 +175,7 @@ impl Kernel {
         let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, when_free);
         let shmem = Shmem::new(&mut memory, config.files);
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
+        let huge_zero = Shared::at(memory.words("huge_zero_page", 1));
         // As many slots as there are frames: they are never short.
         let slots = if has_swap { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries());
@@ -230,6 +233,7 @@ impl Kernel {
             anon_vmas,
             shmem,
             lru_batches,
+            huge_zero,
             swap,
             lru_lock,
             mm_slab,

@@ -18,11 +18,13 @@ mod exec;
 mod exit;
 mod fault_inject;
 mod filemap;
+mod folio;
 mod fork;
 mod free_lists;
 mod fs;
 mod gfp;
 mod highmem;
+mod huge_memory;
 mod inode;
 mod kernel;
 mod kernel_config;
@@ -55,6 +57,8 @@ mod page_vma_mapped;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
+mod pgtable_generic;
+mod pgtable_huge;
 mod pgtable_types;
 mod rcu;
 mod rcu_batch;
@@ -83,6 +87,7 @@ mod tlb_types;
 mod truncate;
 mod userfault;
 mod userfaultfd;
+mod vm_fault;
 mod vm_flags;
 mod vma;
 mod vmalloc;
@@ -97,15 +102,17 @@ pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
 pub use exec::sys_execve;
 pub use exit::do_exit;
+pub use folio::{page_is_anon, page_is_anon_now};
 pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in, sys_fork, sys_vfork};
 pub use fs::{Inode, InodeWords};
 pub use gfp::Gfp;
+pub use huge_memory::touch_pmd;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use ksm::prctl_set_memory_merge;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
-pub use memory::{FaultFlags, MmFault, VmFault, VmFaultError, handle_mm_fault};
+pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
 pub use mincore::sys_mincore;
@@ -121,14 +128,15 @@ pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
 pub use open::{sys_ftruncate, sys_punch_hole};
 pub use page::{
-    __free_pages, GUP_PIN_COUNTING_BIAS, compound_head, get_page, is_overflowing, page_cache_add_speculative,
-    page_cache_get_speculative, page_is_anon, put_page, set_page_dirty, set_page_referenced, try_get_page,
-    unpin_user_page,
+    __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing,
+    page_cache_add_speculative, page_cache_get_speculative, pin_references, put_page, put_page_refs,
+    set_page_dirty, set_page_referenced, try_get_page, unpin_folio, unpin_user_page,
 };
 pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
+pub use pgtable_huge::part_of_huge;
 pub use read_write::{sys_pread, sys_pwrite};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
@@ -140,11 +148,11 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Flush, FlushBatch,
-    GatherBatch, GuardMark, HwAd, InvlpgGlobal, KsmFlag, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap,
-    MemoryOrder, MergeFailure, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
-    MremapTables, MremapTarget, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS,
-    SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree,
-    TableOne, UnmapDrain, VmaLock, VmaMerge, Vsyscall, never_built,
+    GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb,
+    LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask, MprotectUncount, MprotectUpgrade,
+    MremapDontunmap, MremapExtend, MremapTables, MremapTarget, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt,
+    PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap,
+    SwapReuse, TableFree, TableOne, Thp, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
@@ -153,6 +161,7 @@ pub use swapops::{SwpEntry, is_guard};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;
 pub use userfaultfd::{userfaultfd_read, userfaultfd_register};
+pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, kernel_pte, vfree, vmalloc};
 pub use vmscan::{Spare, shrink_inactive_list};

@@ -41,8 +41,14 @@ impl Kernel {
         self.page(page).mapcount()
     }
 
-    /// `page->flags`.
+    /// `folio->flags`: a tail page has those of its head.
     pub fn page_flags(&self, page: Page) -> Shared<PageFlags> {
+        self.page(self.folio_of(page)).flags()
+    }
+
+    /// `page->flags` of the very page: each page of a folio has a `PG_anon_exclusive` of its own. If one entry maps all of the folio, that
+    /// of the head counts.
+    pub fn own_flags(&self, page: Page) -> Shared<PageFlags> {
         self.page(page).flags()
     }
 

@@ -31,7 +31,7 @@ pub fn task_numa_work(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture
             // vma_migratable(), vma_is_accessible()
             if !flags.intersects(VmFlags::PFNMAP | VmFlags::IO) && flags.is_accessible() {
                 let change = Change::Numa { is_cow: flags.is_cow_mapping() };
-                change_protection_range(cpu, mm, from, to, change).await;
+                change_protection_range(cpu, mm, vma, (from, to), change).await;
             }
             addr = to;
         }

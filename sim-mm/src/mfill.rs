@@ -69,7 +69,11 @@ async fn mfill_atomic_pte<'m>(
     anon_vma_prepare(cpu, mm, vma).await?;
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
     let pmdp = pmd_alloc(cpu, mm, pudp, addr).await?;
-    let ptep = pte_alloc(cpu, mm, pmdp).await?.pte_offset(cpu.mmu.geometry, addr);
+    let pmd = pte_alloc(cpu, mm, pmdp).await?;
+    if pmd.trans_huge() {
+        return Err(Errno::Eexist);
+    }
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
     let prot = vm_get_page_prot(vma.flags(cpu));
     let Fill::Copy(word) = fill else {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
@@ -134,7 +138,7 @@ pub fn mwriteprotect_range<'m>(
         let upgrade =
             cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive && flags.contains(VmFlags::WRITE);
         let change = if protect { Change::UffdWp } else { Change::UffdWpResolve { flags, upgrade } };
-        change_protection_range(cpu, mm, start, end, change).await;
+        change_protection_range(cpu, mm, vma, (start, end), change).await;
         drop(mmap_lock);
         if !protect {
             wake_userfault(cpu, mm, start, end).await;

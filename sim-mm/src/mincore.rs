@@ -42,7 +42,11 @@ pub fn sys_mincore(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_
 /// One round of `mincore_pte_range()`: a page that is mapped, or that the file has.
 async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bool {
     if let Some(pmdp) = find_pmd(cpu, mm, at).await {
-        let ptep = cpu.read_once(pmdp).await.pte_offset(cpu.mmu.geometry, at);
+        let pmd = cpu.read_once(pmdp).await;
+        if !pmd.leads_to_table() {
+            return pmd.trans_huge();
+        }
+        let ptep = pmd.pte_offset(cpu.mmu.geometry, at);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
         let pte = cpu.read_once(ptep).await;
         if pte.present() {

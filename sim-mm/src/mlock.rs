@@ -5,9 +5,10 @@ use sim_mmu::VirtAddr;
 
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::pagewalk::walk_page_range;
+use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::settings::LruBatch;
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
 use crate::vm_flags::VmFlags;
@@ -97,21 +98,33 @@ async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAd
         return;
     }
     lru_add_drain(cpu).await;
-    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+    let huge_entry = async |pmdp, _, _| {
+        if let Some((_ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await
+            && !is_huge_zero_pmd(cpu, pmd)
+        {
+            mlock_or_munlock(cpu, Page(pmd.pfn()), locks).await;
+        }
+        WalkAction::Continue
+    };
+    walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
         for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
             if !pte.present() || pte.special() {
                 continue;
             }
-            if locks {
-                mlock_folio(cpu, Page(pte.pfn())).await;
-            } else {
-                munlock_folio(cpu, Page(pte.pfn())).await;
-            }
+            mlock_or_munlock(cpu, Page(pte.pfn()), locks).await;
         }
     })
     .await;
     lru_add_drain(cpu).await;
+}
+
+async fn mlock_or_munlock(cpu: Cpu<'_>, page: Page, locks: bool) {
+    if locks {
+        mlock_folio(cpu, page).await;
+    } else {
+        munlock_folio(cpu, page).await;
+    }
 }
 
 /// `mlock_fixup()`: the mapping at `at` is locked or unlocked up to `end`, or up to its own end, which is answered. So is

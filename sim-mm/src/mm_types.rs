@@ -42,6 +42,12 @@ record! {
         pub entire_mapcount: Shared<u64> = "_entire_mapcount";
         /// `compound_pincount` of a head page, `_pincount` since v5.18: references by `pin_user_pages()`.
         pub pincount: Shared<u64> = "_pincount";
+        /// `_large_mapcount` of a head page: the entries that map any of it. Since v6.9.
+        pub(crate) large_mapcount: Shared<u64> = "_large_mapcount";
+        /// `_mm_id` of a head page: the two address spaces whose entries are counted, and whether there may be others. Since v6.15.
+        pub(crate) mm_ids: Shared<u64> = "_mm_id";
+        /// `_mm_id_mapcount` of a head page: the entries of each of the two.
+        pub(crate) mm_id_mapcounts: Shared<u64> = "_mm_id_mapcount";
         /// `page_type`: what the frame is to the allocator.
         pub(crate) page_type: Shared<PageType> = "page_type";
     }

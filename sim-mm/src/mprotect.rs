@@ -1,20 +1,21 @@
 //! `mm/mprotect.c`.
 
 use sim_core::{BoxFuture, Routine};
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::arch::pkeys::{execute_only_pkey, mm_pkey_is_allocated, vma_is_pkey_exec_only};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::folio::page_mapcount;
+use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
-use crate::memory::{can_change_pte_writable, p4d_offset, saves_write};
+use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap::vma_lookup;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
-use crate::page::page_mapcount;
-use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
+use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::MPROTECT_FLUSH;
 use crate::settings::{MprotectUncount, MprotectUpgrade};
@@ -99,7 +100,7 @@ async fn do_mprotect_pkey(
             let upgrade = part.new.contains(VmFlags::WRITE) && !part.new.contains(VmFlags::SHARED);
             let upgrade = upgrade && cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive;
             let to = Change::Protect { flags: part.new, upgrade };
-            change_protection_range(cpu, mm, at, part.end, to).await;
+            change_protection_range(cpu, mm, part.vma, (at, part.end), to).await;
             // Private locked memory that became writable is copied now, and not when it is written.
             let locked = VmFlags::LOCKED | VmFlags::WRITE;
             if part.new.contains(locked)
@@ -188,8 +189,8 @@ pub(crate) enum Change {
 pub(crate) async fn change_protection_range<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    start: VirtAddr,
-    end: VirtAddr,
+    vma: Vma,
+    (start, end): (VirtAddr, VirtAddr),
     change: Change,
 ) {
     let _routine = cpu.enter("change_protection_range");
@@ -207,8 +208,18 @@ pub(crate) async fn change_protection_range<'m>(
                 continue;
             }
             for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, next) {
-                let pmd = cpu.read_once(pmdp).await;
-                if !pmd.none() {
+                let mut pmd = cpu.read_once(pmdp).await;
+                if pmd.trans_huge() {
+                    match Box::pin(change_huge(cpu, mm, vma, pmdp, (addr, next), change)).await {
+                        HugeChange::NotHuge => pmd = cpu.read_once(pmdp).await,
+                        HugeChange::Untouched => continue,
+                        HugeChange::Changed => {
+                            pages += cpu.pmd_nr();
+                            continue;
+                        }
+                    }
+                }
+                if pmd.leads_to_table() {
                     pages += change_pte_range(cpu, mm, pmd, addr, next, change).await;
                 }
             }
@@ -219,6 +230,36 @@ pub(crate) async fn change_protection_range<'m>(
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending - 1).await;
+}
+
+/// The part of `change_pmd_range()` for a huge page. If only some of its pages are to be changed, they get entries of their own first.
+async fn change_huge<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    pmdp: Pmdp,
+    (addr, next): (VirtAddr, VirtAddr),
+    change: Change,
+) -> HugeChange {
+    // Writes that user code is to learn of are noticed page by page.
+    let by_page = matches!(change, Change::UffdWp | Change::UffdWpResolve { .. });
+    if by_page || next.0 - addr.0 != cpu.mmu.geometry.span(Level::Pmd) {
+        split_huge_pmd(cpu, vma, mm, pmdp, addr).await;
+        return HugeChange::NotHuge;
+    }
+    let is_numa = matches!(change, Change::Numa { .. });
+    change_huge_pmd(cpu, mm, pmdp, addr, is_numa, async |old| match change {
+        Change::Protect { flags, upgrade } => {
+            let new = pmdp.value(Pmd::modify(old.entry, vma_page_prot(cpu, flags)));
+            let writable = upgrade && can_change_pmd_writable(cpu, flags, new).await;
+            if writable { new.entry.with(Entry::RW) } else { new.entry }
+        }
+        _ => {
+            let new = Pmd::modify(old.entry, vm_get_page_prot(VmFlags::empty()));
+            if saves_write(cpu) && old.write() { new.with(Entry::RW) } else { new }
+        }
+    })
+    .await
 }
 
 /// `change_pte_range()`: the entries of one table, under its lock; answers how many changed.

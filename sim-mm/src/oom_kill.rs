@@ -38,10 +38,10 @@ async fn __oom_reap_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     for vma in vmas.into_iter().filter(|vma| may_be_reaped(cpu, *vma)) {
         let (start, end) = (vma.start(cpu), vma.end(cpu));
         match &mut whole {
-            Some(tlb) => unmap_page_range(cpu, tlb, start, end, Zap::Pages).await,
+            Some(tlb) => unmap_page_range(cpu, tlb, vma, start, end, Zap::Pages).await,
             None => {
                 let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-                unmap_page_range(cpu, &mut tlb, start, end, Zap::Pages).await;
+                unmap_page_range(cpu, &mut tlb, vma, start, end, Zap::Pages).await;
                 tlb.finish(cpu).await;
             }
         }

@@ -5,10 +5,11 @@ use sim_mmu::Pfn;
 
 use crate::check;
 use crate::event::{Event, RefChange};
+use crate::folio::has_pincount;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page_alloc::{compound_order, free_the_page};
-use crate::page_flags::{PageFlags, is_anon_mapping};
+use crate::page_flags::PageFlags;
 use crate::safeguards::{GUP_REF_UNLESS_ZERO, PAGE_REF_OVERFLOW};
 
 /// `compound_head()`: the page that carries the count. Most pages are their own, and the descriptor is read all the same.
@@ -122,16 +123,40 @@ pub async fn put_page(cpu: Cpu<'_>, page: Page) {
 /// `GUP_PIN_COUNTING_BIAS`: what a pin adds to the count of a page, so that it can be told from other references.
 pub const GUP_PIN_COUNTING_BIAS: u64 = 1024;
 
+/// How much a pin adds to the count of a folio. One that counts its pins by themselves needs no more than a reference.
+pub fn pin_references(cpu: Cpu<'_>, page: Page) -> u64 {
+    if has_pincount(cpu, cpu.kernel.folio_of(page)) { 1 } else { GUP_PIN_COUNTING_BIAS }
+}
+
+/// The count of pins of a folio that has one: `atomic_add(refs, &folio->_pincount)`. The caller has the references already.
+pub async fn add_pins(cpu: Cpu<'_>, head: Page, pins: u64) {
+    if has_pincount(cpu, head) {
+        cpu.rmw(cpu.kernel.page(head).pincount(), move |count| count + pins).await;
+    }
+}
+
+/// `unpin_user_page()` of several pages of a folio.
+pub async fn unpin_folio(cpu: Cpu<'_>, head: Page, pins: u64) {
+    let references = pins * pin_references(cpu, head);
+    if has_pincount(cpu, head) {
+        cpu.rmw(cpu.kernel.page(head).pincount(), move |count| count - pins).await;
+    }
+    put_page_refs(cpu, head, references).await;
+}
+
+/// `folio_put_refs()`: drops so many references to a folio.
+pub async fn put_page_refs(cpu: Cpu<'_>, head: Page, references: u64) {
+    let (_, count) = change_ref(cpu, head, RefChange::Put, move |count| count.wrapping_sub(references)).await;
+    if count == 0 {
+        free_the_page(cpu, head, compound_order(cpu, head)).await;
+    }
+}
+
 /// `unpin_user_page()`.
 pub async fn unpin_user_page(cpu: Cpu<'_>, page: Page) {
     let _routine = cpu.enter(Routine::helper("unpin_user_page"));
     let head = compound_head(cpu, page).await;
-    let (_, count) =
-        change_ref(cpu, head, RefChange::Put, |count| count.wrapping_sub(GUP_PIN_COUNTING_BIAS)).await;
-    // __put_page()
-    if count == 0 {
-        free_the_page(cpu, head, compound_order(cpu, head)).await;
-    }
+    unpin_folio(cpu, head, 1).await;
 }
 
 /// `page_ref_freeze()`: if the caller's references are all that there are, nobody gets one from now on.
@@ -139,6 +164,11 @@ pub(crate) async fn page_ref_freeze(cpu: Cpu<'_>, page: Page, count: u64) -> boo
     let freeze = move |old: u64| if old == count { 0 } else { old };
     let (old, _) = change_ref(cpu, page, RefChange::Freeze, freeze).await;
     old == count
+}
+
+/// `page_ref_add()`: so many more references, by somebody who has one.
+pub(crate) async fn page_ref_add(cpu: Cpu<'_>, head: Page, more: u64) {
+    change_ref(cpu, head, RefChange::Get, move |count| count.wrapping_add(more)).await;
 }
 
 /// `page_ref_unfreeze()`: a plain store, for nobody can have changed the count.
@@ -152,9 +182,13 @@ pub(crate) async fn page_ref_unfreeze(cpu: Cpu<'_>, page: Page, count: u64) {
     .await;
 }
 
-/// `page_maybe_dma_pinned()`: enough references look like a pin as well.
+/// `page_maybe_dma_pinned()`: of a folio that does not count its pins, enough references look like a pin as well.
 pub(crate) async fn page_maybe_dma_pinned(cpu: Cpu<'_>, page: Page) -> bool {
-    page_count(cpu, page).await >= GUP_PIN_COUNTING_BIAS
+    let head = cpu.kernel.folio_of(page);
+    if has_pincount(cpu, head) {
+        return cpu.load(cpu.kernel.page(head).pincount()).await > 0;
+    }
+    page_count(cpu, head).await >= GUP_PIN_COUNTING_BIAS
 }
 
 /// Sets bits of `page->flags`, locked; answers whether any was clear: `TestSetPage...()`.
@@ -214,19 +248,8 @@ pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = 
     cpu.rmw(cpu.kernel.page_flags(page), |old| old - PageFlags::LOCKED)
 }
 
-/// `page_count()`.
+/// `page_count()`: of the folio.
 #[track_caller]
 pub(crate) fn page_count<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
-    cpu.load(cpu.kernel.refcount(page))
-}
-
-/// `PageAnon()`, for a caller that keeps the page.
-pub fn page_is_anon(cpu: Cpu<'_>, page: Page) -> bool {
-    is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))
-}
-
-/// `page_mapcount()`.
-#[track_caller]
-pub(crate) fn page_mapcount<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
-    cpu.load(cpu.kernel.mapcount(page))
+    cpu.load(cpu.kernel.refcount(cpu.kernel.folio_of(page)))
 }

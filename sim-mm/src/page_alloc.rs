@@ -13,7 +13,7 @@ use crate::fault_inject::should_fail;
 use crate::gfp::Gfp;
 use crate::highmem::clear_page;
 use crate::kernel::Cpu;
-use crate::mm_types::{Page, PageDescriptor};
+use crate::mm_types::{MmStruct, Page, PageDescriptor};
 use crate::mmzone::{Lists, Zone};
 use crate::page_flags::{PageFlags, PageType};
 use crate::settings::PageAlloc;
@@ -287,6 +287,11 @@ pub(crate) async fn alloc_table(cpu: Cpu<'_>, level: Level, root: Pfn) -> Option
     let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Table { level, root }).await?;
     clear_page(cpu, page.0).await;
     Some(page)
+}
+
+/// `pte_alloc_one()`: a page table that is linked nowhere yet.
+pub(crate) async fn pte_alloc_one(cpu: Cpu<'_>, mm: &MmStruct) -> Option<Page> {
+    alloc_table(cpu, Level::Pte, cpu.this_cpu_read(mm.pgd())).await
 }
 
 /// A cleared frame for a top-level table: `pgd_alloc()`.

@@ -30,7 +30,7 @@ pub(crate) async fn page_vma_mapped_walk<'m>(
 ) -> Option<Mapped<'m>> {
     let pmdp = find_pmd(cpu, mm, address).await?;
     let pmd = cpu.read_once(pmdp).await;
-    if pmd.none() {
+    if !pmd.leads_to_table() {
         return None;
     }
     // map_pte()

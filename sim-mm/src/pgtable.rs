@@ -198,9 +198,14 @@ impl Pmd {
         self.entry.is_none()
     }
 
-    /// `pmd_present()`.
+    /// `pmd_present()`: it leads to a table, or maps a huge page, even one of which the hardware must not know just now.
     pub fn present(self) -> bool {
-        self.entry.is_present()
+        self.entry.0 & (Entry::PRESENT | PAGE_PROTNONE | Entry::PAGE_SIZE) != 0
+    }
+
+    /// Whether it leads to a page table: `!pmd_none() && !pmd_trans_huge()`, and no migration entry.
+    pub fn leads_to_table(self) -> bool {
+        self.present() && !self.trans_huge()
     }
 
     /// `pmd_bad()`: anything but an entry that leads to a table.
@@ -215,7 +220,8 @@ impl Pmd {
 }
 
 /// Bits that survive a change of protection: `_PAGE_CHG_MASK` without the frame.
-const PAGE_CHG_MASK: u64 = Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY | Entry::UFFD_WP;
+pub(crate) const PAGE_CHG_MASK: u64 =
+    Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY | Entry::UFFD_WP;
 
 /// `vm_get_page_prot()`: the bits of an entry of a mapping. Private memory is never writable by them: COW, or
 /// `pte_mkwrite()` makes it so.
@@ -316,6 +322,11 @@ impl Pte {
         self.entry.has(need) && pkru_allows_pkey(cpu, self.entry.key(), write)
     }
 
+    /// `vm_normal_page()`: the page, unless the entry is special.
+    pub fn page(self) -> Option<Page> {
+        (!self.special()).then_some(Page(self.pfn()))
+    }
+
     /// `pte_pfn()`.
     pub fn pfn(self) -> Pfn {
         self.entry.pfn()
@@ -329,12 +340,17 @@ impl<'m> Cpu<'m> {
         self.mmu.entry_now(table, index)
     }
 
-    fn table_access<P: TablePtr>(self, ptr: P) {
+    pub(crate) fn table_access<P: TablePtr>(self, ptr: P) {
         let Slot { root, table, .. } = ptr.slot();
         self.report(sim_mmu::Event::TableAccess { root, level: P::LEVEL, table, by: Walker::Software });
     }
 
-    fn entry_op<P: TablePtr>(self, ptr: P, kind: OpKind, place: &'static std::panic::Location<'static>) -> Op {
+    pub(crate) fn entry_op<P: TablePtr>(
+        self,
+        ptr: P,
+        kind: OpKind,
+        place: &'static std::panic::Location<'static>,
+    ) -> Op {
         let Slot { table, index, .. } = ptr.slot();
         Op { place, ..Op::new(kind, self.mmu.phys.entry(table, index).loc()) }
     }
@@ -368,9 +384,8 @@ impl<'m> Cpu<'m> {
     pub(crate) fn note_pte(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
         let mapped = if is_pte_present(new) { new } else { old };
         let sharing = if is_pte_present(mapped) && !mapped.has(Entry::SPECIAL) {
-            let page = self.kernel.page(Page(mapped.pfn()));
-            let word = |loc| self.core.memory.get(loc);
-            match Sharing::of_page(word(page.mapping().loc()), word(page.index().loc())) {
+            let (mapping, index) = self.kernel.mapping_of(Page(mapped.pfn()));
+            match Sharing::of_page(mapping, index) {
                 // The mapping of an entry does not change while the entry is made.
                 Sharing::Shared(page) if self.kernel.is_private(mm, va) => Sharing::CopyOnWrite(page),
                 sharing => sharing,

@@ -118,4 +118,12 @@ crate::safeguards! {
         "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
     MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>
         "While mremap() moves a whole page table, nobody unmaps the file behind it, because he could find the table by its old place and flush only that.";
+    PMDP_INVALIDATE_ATOMIC = "pmdp-invalidate-atomic" order in "pmdp_invalidate" since Release::v(4, 16), commit "d52605d7cb30" =>
+        "A huge entry is made invalid by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
+    SPLIT_INVALIDATE = "split-invalidate" order in "__split_huge_pmd_locked" since Release::v26(38) =>
+        "A huge entry is invalid and flushed before small entries take its place, because a TLB must not hold translations of both sizes for one address.";
+    FORK_COPIES_PINNED_HUGE = "fork-copies-pinned-huge" check in "copy_huge_pmd" since Release::v(5, 10), commit "d042035eaf5f" =>
+        "Fork splits the entry of a huge page that is pinned, so that its pages are copied for the child at once.";
+    MREMAP_MOVE_DEPOSIT = "mremap-move-deposit" check in "move_huge_pmd" since Release::v(3, 13), commit "3592806cfa08" =>
+        "The page table that is kept for the split of a huge page moves with its entry, because the table that it leaves may be freed.";
 }

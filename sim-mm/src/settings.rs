@@ -65,6 +65,24 @@ crate::settings! {
         Tso = "tso",
     }
 
+    /// Where faults map huge pages: `/sys/kernel/mm/transparent_hugepage/enabled`.
+    Thp = platform "thp" {
+        /// They do where user code has asked for it by `MADV_HUGEPAGE`.
+        Madvise = "madvise",
+        /// They do wherever a huge page fits.
+        Always = "always",
+        /// They never do.
+        Never = "never",
+    }
+
+    /// What reading of memory maps that was never written, where a huge page fits: `use_zero_page`.
+    ZeroThp = platform "zero_thp" {
+        /// It maps a huge page of zeroes.
+        On = "on",
+        /// It maps a huge page as writing does.
+        Off = "off",
+    }
+
     /// Whether kernel code can be preempted.
     Preempt = platform "preempt" {
         /// Code is preempted only in user mode and where it sleeps.
@@ -435,6 +453,24 @@ crate::settings! {
         Shared = "shared",
         /// A stack grows under `mmap_lock` for writing, and GUP lets no stack grow. This is the rule since v6.5 (`8d7071af8907`).
         Exclusive = "exclusive" since Release::v(6, 5),
+    }
+
+    /// What a write to the huge page of zeroes maps.
+    HugeZeroWrite = design "huge_zero_write" {
+        /// It maps a single page, and the entry is split for that.
+        Page = "page",
+        /// It maps a huge page. This is the rule since v6.13 (`c56d9cb9e4ee`).
+        Folio = "folio" since Release::v(6, 13),
+    }
+
+    /// How the mappings of a large folio are counted.
+    LargeMapcount = design "large_mapcount" {
+        /// Each of its pages counts the entries that map it, and there is a count of entries that map all of it.
+        Pages = "pages",
+        /// There is a count of all entries besides. This is the rule since v6.9 (`05c5323b2a34`).
+        Folio = "folio" since Release::v(6, 9),
+        /// Two address spaces are counted by themselves as well, which tells whether one has the folio alone. This is the rule since v6.15 (`6af8cb80d3a9`).
+        Mms = "mms" since Release::v(6, 15),
     }
 
     /// Whether `rcu_read_lock()` delays the grace periods after which page tables are freed.

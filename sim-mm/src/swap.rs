@@ -5,9 +5,9 @@
 //! that reference. The lists have no order here: a page is on one as its flags say, and reclaim takes any that is. A machine without
 //! batches ([`LruBatch::Off`]) puts a page on its list at once. Without swap as well, nobody asks, and nothing of this is seen.
 
+use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
-use crate::page::page_is_anon;
 use crate::page::{get_page, put_page, set_page_referenced};
 use crate::page_flags::PageFlags;
 use crate::pagevec::Batch;

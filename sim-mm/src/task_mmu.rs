@@ -11,11 +11,13 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::check;
 use crate::entries::entries;
 use crate::event::Event;
+use crate::huge_memory::pmd_trans_huge_lock;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
-use crate::pagewalk::walk_page_range;
-use crate::pgtable::{Pte, Ptep, ptep_get_and_clear};
+use crate::pagewalk::{WalkAction, walk_page_range};
+use crate::pgtable::{Pmdp, Pte, Ptep, ptep_get_and_clear};
+use crate::pgtable_generic::pmdp_invalidate;
 use crate::safeguards::{CLEAR_REFS_FLUSH, CLEAR_REFS_SPARES_PINNED, CLEAR_REFS_WRITE_LOCK};
 use crate::settings::{ClearRefsFlush, SoftDirty};
 use crate::vm_flags::VmFlags;
@@ -45,7 +47,11 @@ pub fn clear_refs_write<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()>
             if cpu.has(CLEAR_REFS_WRITE_LOCK) { None } else { writing.take().map(|held| held.downgrade()) };
         cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
         for vma in vmas.into_iter().filter(|vma| !vma.flags(cpu).contains(VmFlags::PFNMAP)) {
-            walk_page_range(cpu, mm, vma.start(cpu), vma.end(cpu), async |ptep, addr, end| {
+            let huge_entry = async |pmdp, addr, _| {
+                clear_soft_dirty_pmd(cpu, mm, vma, addr, pmdp).await;
+                WalkAction::Continue
+            };
+            walk_page_range(cpu, mm, vma.start(cpu), vma.end(cpu), huge_entry, async |ptep, addr, end| {
                 clear_refs_pte_range(cpu, mm, vma, ptep, addr, end).await;
             })
             .await;
@@ -85,6 +91,18 @@ async fn clear_soft_dirty<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, addr: Vi
     }
     let old = ptep_get_and_clear(cpu, mm, addr, ptep, pte).await;
     cpu.set_pte_at(mm, addr, ptep, old.entry.without(Entry::RW | Entry::SOFT_DIRTY)).await;
+}
+
+/// `clear_soft_dirty_pmd()`: the same for a huge page. Its entry is never empty, so that nobody takes the page for gone.
+async fn clear_soft_dirty_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, addr: VirtAddr, pmdp: Pmdp) {
+    let _routine = cpu.enter("clear_soft_dirty_pmd");
+    let Some((_ptl, _)) = pmd_trans_huge_lock(cpu, pmdp).await else { return };
+    if vma.flags(cpu).contains(VmFlags::PFNMAP) {
+        return;
+    }
+    let addr = cpu.pmd_base(addr);
+    let old = pmdp_invalidate(cpu, mm, addr, pmdp).await;
+    cpu.set_pmd_at(mm, addr, pmdp, old.entry.without(Entry::RW | Entry::SOFT_DIRTY)).await;
 }
 
 /// `pte_is_pinned()`: whether a device may be using a private page.

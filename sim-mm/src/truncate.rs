@@ -3,12 +3,13 @@
 use crate::check;
 use crate::event::Event;
 use crate::filemap::{delete_from_page_cache, find_get_entry, find_lock_entry, is_of_file};
+use crate::folio::page_mapcount;
 use crate::fs::Inode;
 use crate::inode::{i_size_read, i_size_write};
 use crate::kernel::Cpu;
 use crate::memory::{Zap, unmap_mapping_range};
 use crate::mm_types::Page;
-use crate::page::{lock_page, page_mapcount, put_page, unlock_page};
+use crate::page::{lock_page, put_page, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::safeguards::{TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED};
 

@@ -3,11 +3,12 @@
 use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::event::{Event, RefChange};
+use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{
-    page_count, page_is_anon, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty,
-    test_and_set_flags, unlock_page,
+    page_count, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty, test_and_set_flags,
+    unlock_page,
 };
 use crate::page_alloc::free_unref_page;
 use crate::page_flags::PageFlags;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use sim_core::Shared;
 use sim_mm::{
-    Inode, Kernel, MmId, Page, PageFlags, Release, SMAPS_CODES, SwpEntry, VmFlags, VmaSnapshot, is_guard,
-    is_pte_present,
+    Inode, Kernel, MmId, Order, Page, PageFlags, Release, SMAPS_CODES, SwpEntry, VmFlags, VmaSnapshot, is_guard,
+    is_pte_present, page_is_anon_now,
 };
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
@@ -96,7 +97,6 @@ impl Eye {
         self.look += 1;
         let mapped: BTreeMap<u8, Vec<Mapped>> =
             processes.iter().map(|(process, mm)| (*process, walk(kernel, *mm, self.setting))).collect();
-        let zero = kernel.zero_page.0;
         for (process, entries) in &mapped {
             for Mapped { page, frame, .. } in entries.iter().filter(|mapped| mapped.is_present()) {
                 let before = &self.before[usize::from(*process)];
@@ -125,13 +125,16 @@ impl Eye {
                 }
                 let (look, next) = (self.look, &mut self.next);
                 let id = match self.frames.get_mut(entry.frame.0 as usize) {
-                    Some(known) if entry.frame != zero && entry.is_present() => {
+                    Some(known) if !is_zero(kernel, entry.frame) && entry.is_present() => {
                         before[entry.page as usize] = Some(entry.frame);
                         known.number(look, next)
                     }
                     _ => 0,
                 };
-                PageRun::append(&mut view.pages, page_run(kernel, entry, id, fresh.has(entry.page)));
+                PageRun::append(
+                    &mut view.pages,
+                    page_run(kernel, self.setting.kernel, entry, id, fresh.has(entry.page)),
+                );
             }
             holes.for_each(|hole| PageRun::append(&mut view.pages, hole));
             for vma in &vmas {
@@ -242,29 +245,37 @@ impl Fresh {
 }
 
 /// A page as `pagemap`, `kpagecount` and `kpageflags` show it. `fresh` says whether its mapping counts as written altogether.
-fn page_run(kernel: &Kernel, mapped: &Mapped, id: u64, fresh: bool) -> PageRun {
+fn page_run(kernel: &Kernel, release: Release, mapped: &Mapped, id: u64, fresh: bool) -> PageRun {
     let memory = &kernel.core().memory;
     let &Mapped { page, entry, frame, huge } = mapped;
     if !mapped.is_present() {
         let marks = [('d', fresh), ('g', is_guard(entry)), ('s', true)];
         return PageRun { page, pages: 1, flags: set_marks(&marks), present: None };
     }
+    // PAGEMAP_SCAN, by which the recorder sees what a PMD maps, came with v6.7.
+    let scanned = huge && release >= Release::v(6, 7);
     let soft_dirty = fresh || entry.has(Entry::SOFT_DIRTY);
-    if frame == kernel.zero_page.0 {
-        let marks = [('Z', true), ('d', soft_dirty), ('p', true)];
+    let flags_of = |word: Shared<PageFlags>| PageFlags::from_bits_retain(memory.get(word.loc()));
+    let head = kernel.folio_of(Page(frame));
+    if is_zero(kernel, frame) {
+        // PM_FILE of huge pages came with v6.11.
+        let large = kernel.folio_order(head) > 0;
+        let file = large && huge && release >= Release::v(6, 11);
+        let marks = [('F', file), ('H', scanned), ('T', large), ('Z', true), ('d', soft_dirty), ('p', true)];
         return PageRun { page, pages: 1, flags: set_marks(&marks), present: Some((0, 0, 0)) };
     }
-    let mapcount = memory.get(kernel.mapcount(Page(frame)).loc());
+    let mapcount = kernel.mapcount_now(Page(frame));
     let anon = is_anon(kernel, frame);
-    let flags = PageFlags::from_bits_retain(memory.get(kernel.page_flags(Page(frame)).loc()));
-    let exclusive = flags.contains(PageFlags::ANON_EXCLUSIVE);
+    let flags = flags_of(kernel.page_flags(Page(frame)));
+    let exclusive = flags_of(kernel.own_flags(Page(frame))).contains(PageFlags::ANON_EXCLUSIVE);
+    let large = kernel.folio_order(head) > 0;
     let in_swap_cache = flags.contains(PageFlags::SWAPCACHE);
     let marks = [
         ('A', anon),
         ('C', in_swap_cache),
         ('F', !anon),
-        ('H', huge),
-        ('T', huge),
+        ('H', scanned),
+        ('T', large),
         ('d', soft_dirty),
         ('e', exclusive),
         ('p', true),
@@ -280,8 +291,13 @@ fn set_marks(marks: &[(char, bool)]) -> String {
     marks.iter().filter(|(_, set)| *set).map(|(mark, _)| *mark).collect()
 }
 
+/// Whether a frame is the page of zeroes, or a part of the huge one.
+fn is_zero(kernel: &Kernel, frame: Pfn) -> bool {
+    frame == kernel.zero_page.0 || kernel.huge_zero_page() == Some(kernel.folio_of(Page(frame)))
+}
+
 fn is_anon(kernel: &Kernel, frame: Pfn) -> bool {
-    kernel.core().memory.get(kernel.page(Page(frame)).mapping().loc()) & 1 != 0
+    page_is_anon_now(kernel, Page(frame))
 }
 
 /// A mapping as `smaps` shows it. `backing` is the name of shared memory.
@@ -302,12 +318,18 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     let within = entries[first..].iter().take_while(|mapped| mapped.page < page + pages);
     let swapped = within.clone().filter(|mapped| SwpEntry::of_pte(mapped.entry).is_some()).count() as u64;
     let counted: Vec<&Mapped> =
-        within.filter(|mapped| mapped.is_present() && mapped.frame != kernel.zero_page.0).collect();
-    let mapcount = |mapped: &&Mapped| kernel.core().memory.get(kernel.mapcount(Page(mapped.frame)).loc());
+        within.filter(|mapped| mapped.is_present() && !is_zero(kernel, mapped.frame)).collect();
+    let mapcount = |mapped: &&Mapped| kernel.mapcount_now(Page(mapped.frame));
     // The proportional share of each page, added up as in smaps_account(): in bytes, shifted by PSS_SHIFT.
     let pss: u64 = counted.iter().map(|mapped| (VirtAddr::PAGE_SIZE << 12) / mapcount(mapped).max(1)).sum();
     let locked = if vma.flags.contains(VmFlags::LOCKED) { (pss >> 12 >> 10) / 4 } else { 0 };
+    let huge_pages = Order::of(Level::Pmd, kernel.mmu.geometry).pages();
     let stats = [
+        (
+            "ahp",
+            counted.iter().filter(|mapped| mapped.huge && is_anon(kernel, mapped.frame)).count() as u64
+                / huge_pages,
+        ),
         ("anon", counted.iter().filter(|mapped| is_anon(kernel, mapped.frame)).count() as u64),
         ("lk", locked),
         ("sw", swapped),

@@ -49,11 +49,21 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Site) -> Option<Finding> {
     ghost.known_frames().find_map(|pfn| {
         let state = ghost.life(pfn)?.state;
-        let (mappings, pins) = (ghost.mappings(pfn).len() as u64, ghost.pins_on(pfn).count() as u64);
+        // The first frame of a compound page counts for all of it, and the others count nothing.
+        let frames = kernel.folio_frames(Page(pfn));
+        let is_tail = frames.start != pfn;
+        let pins_on = || (frames.start.0..frames.end.0).flat_map(|pfn| ghost.pins_on(Pfn(pfn)));
+        let mappings = if frames.end.0 - frames.start.0 == 1 {
+            ghost.mappings(pfn).len() as u64
+        } else {
+            reach.entries(frames.clone())
+        };
+        let pins = pins_on().count() as u64;
         // A pin adds more than one to the count. Files and batches of pages hold references as well.
-        let held = reach.held(pfn);
-        let others = ghost.pins_on(pfn).map(|pin| pin.references).sum::<u64>() + held;
+        let held = reach.held(frames.clone());
+        let others = pins_on().map(|pin| pin.references).sum::<u64>() + held;
         let holders = match state {
+            _ if is_tail => 0,
             FrameState::Free => 0,
             FrameState::Driver => others,
             FrameState::Reserved | FrameState::Table { .. } => 1 + others,
@@ -66,7 +76,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
             return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match state {
-            FrameState::Data => reach.mappings(pfn).is_empty() && pins == 0 && held == 0,
+            FrameState::Data => mappings == 0 && pins == 0 && held == 0,
             FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
             FrameState::Free | FrameState::Driver | FrameState::Reserved => false,
         };

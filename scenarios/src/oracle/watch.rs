@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, Reach, SwpEntry, is_pte_present};
+use sim_mm::{Event as Mm, Kernel, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
@@ -253,6 +253,20 @@ impl sim_mm::Observer for Watch {
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
+            Mm::PteChanged { mm, va, old, new, order, sharing } if order > Order::PTE => {
+                for nth in 0..order.pages() {
+                    let (old, new) = (part_of_huge(old, nth), part_of_huge(new, nth));
+                    if is_pte_present(new) && new.has(Entry::DIRTY) {
+                        ghost.dirtied(core, new.pfn(), || site.clone());
+                    }
+                    let va = va.plus_pages(nth);
+                    if is_pte_present(new) && new.pfn() != old.pfn() {
+                        let found = lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site);
+                        self.report(cpu.core, found);
+                    }
+                    ghost.pte_changed(core, (mm, va), (old, new), sharing.of_part(nth), site.clone());
+                }
+            }
             Mm::PteChanged { mm, va, old, new, sharing, .. } => {
                 if is_pte_present(new) && new.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site.clone());

@@ -9,9 +9,10 @@ use crate::arch::pkeys::arch_vma_access_permitted;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::Cpu;
-use crate::memory::{FaultFlags, MmFault, VmFaultError, handle_mm_fault};
+use crate::memory::handle_mm_fault;
 use crate::mmap_lock::MmapLock;
 use crate::stack::lock_mm_and_find_vma;
+use crate::vm_fault::{FaultFlags, MmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
 use crate::vma::lock_vma_under_rcu;
 

@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
-use crate::pagewalk::walk_page_range;
+use crate::pagewalk::{skip_huge, walk_page_range};
 use crate::rmap::anon_vma_prepare;
 use crate::settings::GuardMark;
 use crate::swapops::{GUARD, is_guard};
@@ -33,7 +33,7 @@ pub(super) async fn madvise_guard_install<'m>(
     }
     while !install(cpu, mm, start, end).await? {
         // A page was there, or came meanwhile.
-        zap_page_range(cpu, mm, start, end).await;
+        zap_page_range(cpu, mm, vma, start, end).await;
     }
     Ok(())
 }
@@ -47,7 +47,11 @@ async fn install<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtA
         let next = geometry.addr_end(Level::Pmd, addr, end);
         let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
         let pmdp = pmd_alloc(cpu, mm, pudp, addr).await?;
-        let ptep = pte_alloc(cpu, mm, pmdp).await?.pte_offset(geometry, addr);
+        let pmd = pte_alloc(cpu, mm, pmdp).await?;
+        if pmd.trans_huge() {
+            return Ok(false);
+        }
+        let ptep = pmd.pte_offset(geometry, addr);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
         for (ptep, addr, _) in entries(geometry, ptep, addr, next) {
             let pte = cpu.read_once(ptep).await;
@@ -75,7 +79,7 @@ pub(super) async fn madvise_guard_remove<'m>(
     if vma.flags(cpu).intersects(VmFlags::SPECIAL) {
         return Err(Errno::Einval);
     }
-    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+    walk_page_range(cpu, mm, start, end, skip_huge, async |ptep, start, end| {
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             if is_guard(cpu.read_once(ptep).await.entry) {
                 cpu.set_pte_at(mm, addr, ptep, Entry::NONE).await;

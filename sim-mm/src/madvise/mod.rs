@@ -2,6 +2,7 @@
 
 mod behavior;
 mod guard;
+mod huge;
 mod pages;
 
 use sim_core::{BoxFuture, Routine};
@@ -113,7 +114,7 @@ async fn madvise_vma_behavior<'m>(
         }
         Advice::DontNeedLocked if flags.contains(VmFlags::PFNMAP) => Err(Errno::Einval),
         Advice::DontNeed | Advice::DontNeedLocked => {
-            zap_page_range(cpu, mm, start, end).await;
+            zap_page_range(cpu, mm, vma, start, end).await;
             Ok(())
         }
         Advice::Free => madvise_free_single_vma(cpu, mm, vma, start, end).await,

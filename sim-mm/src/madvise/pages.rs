@@ -3,16 +3,18 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, Level, VirtAddr};
 
+use super::huge::{HugeAdvice, madvise_cold_huge_pmd, madvise_free_huge_pmd, madvise_pageout_huge_pmd};
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::folio::page_mapcount;
 use crate::inode::get_file;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::page::{page_mapcount, put_page, test_and_set_flags, unlock_page};
+use crate::page::{put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
-use crate::pagewalk::walk_page_range;
+use crate::pagewalk::{skip_huge, walk_page_range};
 use crate::pgtable::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::settings::MadvRemove;
@@ -40,7 +42,15 @@ pub(super) async fn madvise_free_single_vma<'m>(
     }
     lru_add_drain(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+    let mut freed = Vec::new();
+    let huge_entry = async |pmdp, start, end| {
+        let action = madvise_free_huge_pmd(cpu, mm, pmdp, (start, end)).await;
+        if action == HugeAdvice::Changed {
+            freed.push((start, end));
+        }
+        action.walk()
+    };
+    walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
         flush_tlb_batched_pending(cpu, mm).await;
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
@@ -77,6 +87,10 @@ pub(super) async fn madvise_free_single_vma<'m>(
         }
     })
     .await;
+    for (start, end) in freed {
+        tlb.remove_tlb_entry(start);
+        tlb.remove_tlb_entry(VirtAddr(end.0 - VirtAddr::PAGE_SIZE));
+    }
     tlb.finish(cpu).await;
     Ok(())
 }
@@ -131,7 +145,8 @@ pub(super) async fn madvise_remove<'m>(
 /// `madvise_cold()`: pages that nobody else maps become old, and candidates for reclaim.
 pub(super) async fn madvise_cold<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
     lru_add_drain(cpu).await;
-    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+    let huge_entry = async |pmdp, start, end| madvise_cold_huge_pmd(cpu, mm, pmdp, (start, end)).await.walk();
+    walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
             if !pte.present() || pte.special() || page_mapcount(cpu, Page(pte.pfn())).await != 1 {
@@ -162,7 +177,13 @@ pub(super) fn madvise_pageout<'m>(
             // The pages of one table at a time.
             let next = geometry.addr_end(Level::Pmd, addr, end);
             let mut isolated = Vec::new();
-            walk_page_range(cpu, mm, addr, next, async |ptep, start, end| {
+            let mut huge = None;
+            let huge_entry = async |pmdp, start, end| {
+                let (action, head) = madvise_pageout_huge_pmd(cpu, mm, pmdp, (start, end)).await;
+                huge = head;
+                action.walk()
+            };
+            walk_page_range(cpu, mm, addr, next, huge_entry, async |ptep, start, end| {
                 flush_tlb_batched_pending(cpu, mm).await;
                 for (ptep, ..) in entries(geometry, ptep, start, end) {
                     let pte = cpu.read_once(ptep).await;
@@ -185,6 +206,7 @@ pub(super) fn madvise_pageout<'m>(
                 }
             })
             .await;
+            isolated.extend(huge);
             if !isolated.is_empty() {
                 reclaim_pages(cpu, isolated).await;
             }
@@ -203,7 +225,7 @@ pub(super) fn madvise_willneed<'m>(
     Box::pin(async move {
         // swapin_walk_pmd_entry(): the lock of the table is not held while a page is read.
         let mut named = Vec::new();
-        walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+        walk_page_range(cpu, mm, start, end, skip_huge, async |ptep, start, end| {
             for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
                 named.extend(SwpEntry::of_pte(cpu.read_once(ptep).await.entry));
             }

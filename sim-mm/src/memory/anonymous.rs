@@ -4,7 +4,6 @@ use sim_mmu::Entry;
 
 use super::tables::pte_alloc;
 use super::userfault::{Reason, handle_userfault};
-use super::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::check;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
@@ -15,6 +14,7 @@ use crate::pgtable::{Pte, mkdirty, vm_get_page_prot};
 use crate::rmap::page_add_new_anon_rmap;
 use crate::safeguards::{ANON_FAULT_ENTRY_LAST, ANON_FAULT_RECHECK};
 use crate::swap::folio_add_lru_vma;
+use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
 /// The new page is this mapping's, and on its way to a list of reclaim.
@@ -28,6 +28,10 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     let _routine = cpu.enter("do_anonymous_page");
     let Fault { mm, vma, address, .. } = vmf;
     let pmd = pte_alloc(cpu, mm, vmf.pmdp).await?;
+    // pmd_trans_unstable(): somebody mapped a huge page meanwhile.
+    if !pmd.leads_to_table() {
+        return Ok(VmFault::default());
+    }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
     let prot = vm_get_page_prot(vma.flags(cpu));
     if !vmf.is_write() {

@@ -7,10 +7,11 @@ use super::wp::maybe_mkwrite;
 use crate::check;
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::folio::page_is_anon;
 use crate::highmem::copy_user_highpage;
+use crate::huge_memory::{HugeCopy, copy_huge_pmd};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::page_is_anon;
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
@@ -103,13 +104,31 @@ async fn copy_pmd_range<'m>(
     let geometry = cpu.mmu.geometry;
     let src_pmdp = cpu.read_once(src_pudp).await.pmd_offset(geometry, start);
     for (src_pmdp, addr, next) in entries(geometry, src_pmdp, start, end) {
-        if !cpu.read_once(src_pmdp).await.none() {
+        let src_pmd = cpu.read_once(src_pmdp).await;
+        if !src_pmd.none() {
             let dst_pudp = pud_alloc(cpu, copy.dst, p4d_offset(cpu, copy.dst, addr), addr).await?;
             let dst_pmdp = pmd_alloc(cpu, copy.dst, dst_pudp, addr).await?;
+            if src_pmd.trans_huge() && !Box::pin(copy_huge(cpu, copy, dst_pmdp, src_pmdp, addr)).await? {
+                continue;
+            }
             copy_pte_range(cpu, copy, dst_pmdp, src_pmdp, addr, next).await?;
         }
     }
     Ok(())
+}
+
+/// The half of `copy_pmd_range()` for a huge page. Whether there is a table of small entries by now, to be copied.
+async fn copy_huge<'m>(
+    cpu: Cpu<'m>,
+    copy: VmaCopy<'m>,
+    dst_pmdp: Pmdp,
+    src_pmdp: Pmdp,
+    addr: VirtAddr,
+) -> Result<bool, Errno> {
+    let is_pinned = async |head| needs_copy(cpu, copy, head).await;
+    let src = (copy.src, src_pmdp, copy.vma);
+    let copied = copy_huge_pmd(cpu, (copy.dst, dst_pmdp), src, addr, is_pinned).await?;
+    Ok(copied == HugeCopy::Pages && cpu.read_once(src_pmdp).await.leads_to_table())
 }
 
 /// `copy_pte_range()`: both page tables' locks are held, the child's first. They are let go of for a page into which a
@@ -204,9 +223,9 @@ async fn copy_one_pte<'m>(
     if !special {
         get_page(cpu, page).await;
         if is_anon {
-            page_dup_rmap(cpu, page).await;
+            page_dup_rmap(cpu, page, copy.dst.id).await;
         } else {
-            page_add_file_rmap(cpu, page).await;
+            page_add_file_rmap(cpu, page, copy.dst.id).await;
         }
     }
     cpu.set_pte_at(copy.dst, addr, dst, entry).await;
@@ -239,7 +258,7 @@ async fn needs_copy<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, page: Page) -> bool {
         return false;
     }
     if cpu.setting::<CowReuse>() == CowReuse::Exclusive {
-        let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+        let flags = cpu.load(cpu.kernel.own_flags(page)).await;
         if !flags.contains(PageFlags::ANON_EXCLUSIVE) {
             return false;
         }

@@ -1,11 +1,11 @@
 //! Marking a page of a file dirty at a write fault.
 
-use super::vm_fault::{Fault, FaultFlags, LockAfter};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::settings::SharedWriteFault;
+use crate::vm_fault::{Fault, FaultFlags, LockAfter};
 
 /// `fault_dirty_shared_page()`: marks the page dirty and unlocks it. Whoever makes a page dirty may have to wait until others are
 /// written back, and not with `mmap_lock` held.

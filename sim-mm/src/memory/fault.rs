@@ -1,21 +1,25 @@
 //! Page faults: `handle_mm_fault()` and how it finds out what is missing.
 
 use sim_core::BoxFuture;
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::anonymous::do_anonymous_page;
 use super::file::do_fault;
-use super::numa::do_numa_page;
+use super::numa::{do_huge_pmd_numa_page, do_numa_page};
 use super::swap::do_swap_page;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
-use super::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
+use super::userfault::{Reason, handle_userfault};
 use super::wp::do_wp_page;
+use crate::huge_memory::{Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_wp_page, huge_pmd_set_accessed};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::mkdirty;
+use crate::settings::Thp;
 use crate::swapops::{SwpEntry, is_guard};
 use crate::userfaultfd::wait_for_userfault;
+use crate::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
+use crate::vm_flags::VmFlags;
 
 /// `handle_mm_fault()`: makes the page present, and writable if that is asked and allowed.
 pub fn handle_mm_fault<'m>(
@@ -57,7 +61,11 @@ async fn __handle_mm_fault<'m>(
     let p4dp = p4d_offset(cpu, mm, address);
     let pudp = pud_alloc(cpu, mm, p4dp, address).await?;
     let pmdp = pmd_alloc(cpu, mm, pudp, address).await?;
-    let done = handle_pte_fault(cpu, Fault { mm, vma, address, flags, pmdp }).await?;
+    let vmf = Fault { mm, vma, address, flags, pmdp };
+    let done = match handle_pmd_fault(cpu, vmf).await? {
+        Some(done) => done,
+        None => handle_pte_fault(cpu, vmf).await?,
+    };
     // mm_account_fault(): faults that failed or begin anew are not counted; what took more than one attempt is major.
     if !matches!(done.lock, LockAfter::Retry | LockAfter::Userfault(_)) {
         let tried = flags.contains(FaultFlags::TRIED);
@@ -67,14 +75,66 @@ async fn __handle_mm_fault<'m>(
     Ok(done)
 }
 
+/// The part of `__handle_mm_fault()` that is about huge pages. `None` if single pages are to be mapped.
+async fn handle_pmd_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<Option<VmFault>, VmFaultError> {
+    let wants_huge_page = wants_huge_page(cpu, vmf);
+    let pmd = cpu.entry_now(vmf.pmdp);
+    if !wants_huge_page && !pmd.has(Entry::PAGE_SIZE) {
+        return Ok(None);
+    }
+    Box::pin(handle_huge_fault(cpu, vmf, wants_huge_page)).await
+}
+
+/// `create_huge_pmd()`, `wp_huge_pmd()` and what stands between them.
+async fn handle_huge_fault<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    wants_huge_page: bool,
+) -> Result<Option<VmFault>, VmFaultError> {
+    let pmd = cpu.read_once(vmf.pmdp).await;
+    let ended = if pmd.none() && wants_huge_page {
+        do_huge_pmd_anonymous_page(cpu, vmf).await?
+    } else if !pmd.trans_huge() {
+        Fallback::Pages
+    } else if pmd.protnone() && vmf.vma.flags(cpu).is_accessible() {
+        Fallback::Done(do_huge_pmd_numa_page(cpu, vmf, pmd).await)
+    } else if vmf.flags.intersects(FaultFlags::WRITE | FaultFlags::UNSHARE) && !pmd.write() {
+        do_huge_pmd_wp_page(cpu, vmf, pmd).await?
+    } else {
+        huge_pmd_set_accessed(cpu, vmf, pmd).await;
+        Fallback::Done(VmFault::default())
+    };
+    match ended {
+        Fallback::Done(done) => Ok(Some(done)),
+        Fallback::Pages => Ok(None),
+        Fallback::Userfault => handle_userfault(cpu, vmf, Reason::Missing).await.map(Some),
+    }
+}
+
+/// `thp_vma_allowable_order()`: whether a huge page fits around the address, and is to be had.
+fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
+    let flags = vmf.vma.flags(cpu);
+    let asked = match cpu.setting::<Thp>() {
+        Thp::Never => false,
+        Thp::Madvise => flags.contains(VmFlags::HUGEPAGE),
+        Thp::Always => !flags.contains(VmFlags::NOHUGEPAGE),
+    };
+    if !asked || !vmf.vma.is_anonymous(cpu) || flags.intersects(VmFlags::SPECIAL) {
+        return false;
+    }
+    let start = cpu.pmd_base(vmf.address);
+    vmf.vma.start(cpu) <= start && start.0 + cpu.mmu.geometry.span(Level::Pmd) <= vmf.vma.end(cpu).0
+}
+
 /// `handle_pte_fault()`.
 async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
     let pmd = cpu.read_once(vmf.pmdp).await;
     if pmd.none() {
-        if vmf.wants_huge_page(cpu) {
-            cpu.not_modelled("a huge page");
-        }
         return do_pte_missing(cpu, vmf).await;
+    }
+    // pmd_trans_unstable(): somebody mapped a huge page meanwhile. The access is made again.
+    if !pmd.leads_to_table() {
+        return Ok(VmFault::default());
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
     let orig = cpu.read_once(ptep).await;

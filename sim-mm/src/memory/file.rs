@@ -4,7 +4,6 @@ use sim_mmu::{Level, VirtAddr};
 
 use super::dirty::fault_dirty_shared_page;
 use super::tables::pte_alloc;
-use super::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use super::wp::maybe_mkwrite;
 use crate::filemap::next_uptodate_page;
 use crate::fs::Inode;
@@ -17,6 +16,7 @@ use crate::pgtable::{Pte, Ptep, mkdirty, vma_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
 use crate::shmem::{Sgp, ShmemError, shmem_getpage};
 use crate::swap::folio_add_lru_vma;
+use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
 /// `fault_around_bytes`, in pages.
@@ -172,7 +172,7 @@ async fn set_pte_range<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page, addr: VirtA
         page_add_new_anon_rmap(cpu, page, vmf.vma, addr).await;
         folio_add_lru_vma(cpu, page, vmf.vma).await;
     } else {
-        page_add_file_rmap(cpu, page).await;
+        page_add_file_rmap(cpu, page, vmf.mm.id).await;
     }
     cpu.set_pte_at(vmf.mm, addr, ptep, entry).await;
 }

@@ -9,14 +9,12 @@ mod numa;
 mod swap;
 mod tables;
 mod userfault;
-mod vm_fault;
 mod wp;
 mod zap;
 
 pub(crate) use copy::copy_page_range;
 pub use fault::handle_mm_fault;
-pub(crate) use numa::{can_change_pte_writable, saves_write};
+pub(crate) use numa::{can_change_pmd_writable, can_change_pte_writable, saves_write};
 pub(crate) use tables::{find_pmd, find_pud, free_pgtables, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
-pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub(crate) use wp::maybe_mkwrite;
 pub(crate) use zap::{Zap, unmap_mapping_range, unmap_page_range, unmap_vmas, zap_page_range};

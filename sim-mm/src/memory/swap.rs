@@ -3,7 +3,6 @@
 use sim_core::BoxFuture;
 use sim_mmu::Entry;
 
-use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
 use super::wp::{do_wp_page, maybe_mkwrite};
 use crate::check;
 use crate::kernel::Cpu;
@@ -21,6 +20,7 @@ use crate::swapfile::{
     __swap_count, page_swap_entry, put_swap_page, reuse_swap_page, swap_free, swapcache_prepare, try_to_free_swap,
 };
 use crate::swapops::{SwpEntry, pte_swp_exclusive};
+use crate::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
 
 /// The page of a slot, with a reference.

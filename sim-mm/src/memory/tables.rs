@@ -89,7 +89,7 @@ pub(crate) async fn find_pud(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Opt
     if cpu.read_once(pudp).await.none() { None } else { Some(pudp) }
 }
 
-/// Walks to the PMD entry of an address, where there are tables for it: `pmd_off()` with checks.
+/// Walks to the PMD entry of an address, where it is not empty: `pmd_off()` with checks. It may map a huge page.
 pub(crate) async fn find_pmd(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pmdp> {
     let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;
     if p4d.none() {

@@ -1,9 +1,9 @@
 //! Faults that user code handles: `handle_userfault()` of `fs/userfaultfd.c`, as far as it is a part of the fault.
 
 use super::tables::find_pmd;
-use super::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
 use crate::kernel::Cpu;
 use crate::userfaultfd::{add_userfault, remove_userfault};
+use crate::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
 
 /// What user code is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,14 @@ pub(super) async fn handle_userfault<'m>(
 /// `userfaultfd_must_wait()`: whether the entry is still what the fault was about. It is read without its lock.
 async fn userfaultfd_must_wait<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, reason: Reason) -> bool {
     let Some(pmdp) = find_pmd(cpu, vmf.mm, vmf.address).await else { return true };
-    let ptep = cpu.read_once(pmdp).await.pte_offset(cpu.mmu.geometry, vmf.address);
+    let pmd = cpu.read_once(pmdp).await;
+    if pmd.trans_huge() {
+        return reason == Reason::WriteProtected && !pmd.write();
+    }
+    if !pmd.leads_to_table() {
+        return true;
+    }
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
     let pte = cpu.read_once(ptep).await;
     pte.none() || reason == Reason::WriteProtected && !pte.write()
 }

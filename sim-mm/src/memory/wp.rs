@@ -5,22 +5,22 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::dirty::fault_dirty_shared_page;
 use super::userfault::{Reason, handle_userfault};
-use super::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
+use crate::folio::{is_large, page_is_anon, page_mapcount};
 use crate::highmem::copy_user_highpage;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::page_is_anon;
-use crate::page::{get_page, lock_page, page_count, page_mapcount, put_page, test_and_set_flags, unlock_page};
+use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
-use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap};
+use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap, wp_can_reuse_large_anon_folio};
 use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH};
-use crate::settings::{CowFreesSwap, CowReuse, SwapReuse};
+use crate::settings::{CowFreesSwap, CowReuse, LargeMapcount, SwapReuse};
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
 use crate::swapfile::{free_swap_cache, reuse_swap_page, try_to_free_swap};
+use crate::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
 /// `do_wp_page()`: a write to a page that is mapped read-only, or a pin that needs the page for this address space
@@ -154,13 +154,16 @@ async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
 /// Since v5.19 (`6c287605fd56`): the page is marked as this address space's own, or becomes so
 /// because nobody else holds a reference.
 async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
-    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    let flags = cpu.load(cpu.kernel.own_flags(page)).await;
     flags.contains(PageFlags::ANON_EXCLUSIVE) || wp_can_reuse_anon_folio(cpu, page).await
 }
 
 /// `wp_can_reuse_anon_folio()`, since v5.18 (`53a05ad9f21d`): nobody else holds a reference. That of the swap cache is given up for
 /// it.
 async fn wp_can_reuse_anon_folio(cpu: Cpu<'_>, page: Page) -> bool {
+    if is_large(cpu, page) && cpu.setting::<LargeMapcount>() == LargeMapcount::Mms {
+        return Box::pin(wp_can_reuse_large_anon_folio(cpu, cpu.kernel.folio_of(page))).await;
+    }
     // A batch of this CPU may hold the page before it is on a list.
     if !folio_test_lru(cpu, page).await {
         lru_add_drain(cpu).await;
@@ -241,7 +244,7 @@ async fn wp_page_copy<'m>(
         folio_add_lru_vma(cpu, new, vma).await;
         cpu.set_pte_at(mm, address, ptep, entry).await;
         if let Some(old) = old {
-            page_remove_rmap(cpu, old).await;
+            page_remove_rmap(cpu, old, mm.id).await;
         }
     }
     drop(locked.ptl);

@@ -1,15 +1,16 @@
 //! Removing mappings: `zap_page_range()`, `unmap_vmas()`.
 
 use sim_core::BoxFuture;
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::tables::p4d_offset;
 use crate::entries::entries;
+use crate::folio::page_is_anon;
 use crate::fs::Inode;
+use crate::huge_memory::{split_huge_pmd, zap_huge_pmd};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::page::page_is_anon;
 use crate::page::set_page_dirty;
 use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
 use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
@@ -32,16 +33,22 @@ pub(crate) enum Zap {
 
 /// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
 /// returns. The page tables stay.
-pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
-    zap_page_range_single(cpu, mm, start, end, Zap::Pages).await;
+pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, start: VirtAddr, end: VirtAddr) {
+    zap_page_range_single(cpu, mm, vma, (start, end), Zap::Pages).await;
 }
 
 /// `zap_page_range_single()`.
-async fn zap_page_range_single<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr, zap: Zap) {
+async fn zap_page_range_single<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    (start, end): (VirtAddr, VirtAddr),
+    zap: Zap,
+) {
     let _routine = cpu.enter("zap_page_range");
     drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-    unmap_page_range(cpu, &mut tlb, start, end, zap).await;
+    unmap_page_range(cpu, &mut tlb, vma, start, end, zap).await;
     tlb.finish(cpu).await;
 }
 
@@ -58,7 +65,7 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
         let (from, to) = (from.max(first), to.min(first + pages));
         if from < to {
             let (start, end) = (start.plus_pages(from - first), start.plus_pages(to - first));
-            zap_page_range_single(cpu, kernel.mm(mm), start, end, zap).await;
+            zap_page_range_single(cpu, kernel.mm(mm), vma, (start, end), zap).await;
         }
     }
 }
@@ -66,7 +73,7 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
 /// `unmap_vmas()`.
 pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
     for vma in vmas {
-        unmap_page_range(cpu, tlb, vma.start(cpu), vma.end(cpu), Zap::Everything).await;
+        unmap_page_range(cpu, tlb, *vma, vma.start(cpu), vma.end(cpu), Zap::Everything).await;
         // tlb_end_vma(): no reference keeps the frames. Their driver frees them as soon as it finds no mapping of them, so
         // translations must be gone before the mapping is.
         if vma.flags(cpu).contains(VmFlags::PFNMAP) && cpu.has(GATHER_FLUSH_PFNMAP) {
@@ -75,10 +82,11 @@ pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: 
     }
 }
 
-/// `unmap_page_range()`, of a range that is not empty.
+/// `unmap_page_range()`, of a range of a mapping that is not empty.
 pub(crate) async fn unmap_page_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
+    vma: Vma,
     start: VirtAddr,
     end: VirtAddr,
     zap: Zap,
@@ -87,7 +95,7 @@ pub(crate) async fn unmap_page_range<'m>(
     for (p4dp, addr, next) in entries(cpu.mmu.geometry, p4dp, start, end) {
         let p4d = cpu.read_once(p4dp).await;
         if !p4d.none() {
-            zap_pud_range(cpu, tlb, p4d, addr, next, zap).await;
+            zap_pud_range(cpu, tlb, vma, p4d, (addr, next), zap).await;
         }
     }
 }
@@ -96,16 +104,16 @@ pub(crate) async fn unmap_page_range<'m>(
 async fn zap_pud_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
+    vma: Vma,
     p4d: P4d,
-    start: VirtAddr,
-    end: VirtAddr,
+    (start, end): (VirtAddr, VirtAddr),
     zap: Zap,
 ) {
     let geometry = cpu.mmu.geometry;
     for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, start), start, end) {
         let pud = cpu.read_once(pudp).await;
         if !pud.none() {
-            zap_pmd_range(cpu, tlb, pud, addr, next, zap).await;
+            zap_pmd_range(cpu, tlb, vma, pud, (addr, next), zap).await;
         }
     }
 }
@@ -114,15 +122,26 @@ async fn zap_pud_range<'m>(
 async fn zap_pmd_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
+    vma: Vma,
     pud: Pud,
-    start: VirtAddr,
-    end: VirtAddr,
+    (start, end): (VirtAddr, VirtAddr),
     zap: Zap,
 ) {
     let geometry = cpu.mmu.geometry;
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
-        let pmd = cpu.read_once(pmdp).await;
-        if !pmd.none()
+        let mut pmd = cpu.read_once(pmdp).await;
+        if pmd.trans_huge() {
+            // A part of a huge page goes, and the rest stays: its pages get entries of their own first.
+            let is_whole = next.0 - addr.0 == geometry.span(Level::Pmd);
+            if !is_whole {
+                split_huge_pmd(cpu, vma, tlb.mm, pmdp, addr).await;
+            } else if Box::pin(zap_huge_pmd(cpu, tlb, pmdp, addr)).await {
+                continue;
+            }
+            // pmd_none_or_trans_huge_or_clear_bad(): somebody else may have unmapped it, and mapped another huge page.
+            pmd = cpu.read_once(pmdp).await;
+        }
+        if pmd.leads_to_table()
             && let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await
         {
             zap_rest(cpu, tlb, pmd, rest, next, zap).await;
@@ -166,7 +185,7 @@ async fn zap_pte_range<'m>(
                 if pte.dirty() && !page_is_anon(cpu, page) && cpu.has(ZAP_SET_PAGE_DIRTY) {
                     set_page_dirty(cpu, page).await;
                 }
-                page_remove_rmap(cpu, page).await;
+                page_remove_rmap(cpu, page, tlb.mm.id).await;
                 if tlb.remove_page(page) && tlb.is_full(cpu).await {
                     // With the lock held, so that nobody relies on the entries before.
                     tlb.force_flush(cpu).await;

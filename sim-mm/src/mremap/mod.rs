@@ -261,13 +261,13 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
     let rmap_locks = file_to_lock(cpu, vma, new_vma);
     // take_rmap_locks(): reclaim goes from a page to its entry by the address, and entries change theirs here.
     let anon_vma = if cpu.has_swap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
-    let way = Way { direction: Direction::There, file: vma.file(cpu), rmap_locks };
+    let way = Way { direction: Direction::There, vma, rmap_locks };
     let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, way).await;
     if moved == remap.old_len {
         drop(anon_vma);
     } else {
         // From a later mapping to an earlier one, if it is not the same.
-        let way = Way { direction: Direction::Back, file: vma.file(cpu), rmap_locks: vma.file(cpu) };
+        let way = Way { direction: Direction::Back, vma, rmap_locks: vma.file(cpu) };
         move_page_tables(cpu, mm, remap.new_addr, remap.addr, moved, way).await;
         drop(anon_vma);
         do_munmap(cpu, mm, remap.new_addr, VirtAddr(remap.new_addr.0 + remap.new_len)).await?;

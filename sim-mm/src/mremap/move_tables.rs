@@ -7,9 +7,10 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::fs::Inode;
+use crate::huge_memory::{move_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
-use crate::mm_types::MmStruct;
+use crate::mm_types::{MmStruct, Vma};
 use crate::pgtable::{Pmdp, Pudp, ptep_get_and_clear, soft_dirty};
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_TABLE_RMAP_LOCK};
@@ -29,8 +30,8 @@ pub(super) enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) direction: Direction,
-    /// The file that is mapped, if there is one.
-    pub(super) file: Option<Inode>,
+    /// The mapping that the entries belonged to.
+    pub(super) vma: Vma,
     /// The file whose mappings are locked while entries of a page table go one by one, if that is needed.
     pub(super) rmap_locks: Option<Inode>,
 }
@@ -39,7 +40,7 @@ impl Way {
     /// The file whose mappings are locked while a whole table goes. Whoever unmaps the file may have found the table by its old place
     /// and wait for its lock. He would then clear an entry that maps the new place, and flush the old one.
     fn rmap_locks_of_table(self, cpu: Cpu<'_>) -> Option<Inode> {
-        self.file.filter(|_| cpu.has(MREMAP_TABLE_RMAP_LOCK)).or(self.rmap_locks)
+        self.vma.file(cpu).filter(|_| cpu.has(MREMAP_TABLE_RMAP_LOCK)).or(self.rmap_locks)
     }
 }
 
@@ -141,8 +142,16 @@ async fn move_extent<'m>(
     let is_whole = extent == cpu.mmu.geometry.span(Level::Pmd);
     let rmap_locks = if is_whole { way.rmap_locks_of_table(cpu) } else { way.rmap_locks };
     let _i_mmap = i_mmap_lock_write(cpu, rmap_locks).await;
+    let was_huge = cpu.read_once(old_pmdp).await.trans_huge();
+    if was_huge {
+        let (old, new) = ((old_pmdp, from), (new_pmdp, to));
+        if is_whole && Box::pin(move_huge_pmd(cpu, mm, old, new)).await {
+            return Ok(());
+        }
+        split_huge_pmd(cpu, way.vma, mm, old_pmdp, from).await;
+    }
     let has_no_table = cpu.read_once(new_pmdp).await.none();
-    if is_whole && has_no_table {
+    if is_whole && has_no_table && !was_huge {
         move_normal_pmd(cpu, mm, (old_pmdp, from), (new_pmdp, to)).await;
         Ok(())
     } else if has_no_table && way.direction == Direction::Back {

@@ -2,6 +2,7 @@
 
 mod anon_vma;
 mod batch;
+mod large_mapcount;
 mod referenced;
 pub(crate) mod types;
 mod unmap;
@@ -12,28 +13,54 @@ pub(crate) use anon_vma::{
     walked,
 };
 pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};
+pub(crate) use large_mapcount::{total_mapcount, wp_can_reuse_large_anon_folio};
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{page_mapped, try_to_unmap};
 
-use sim_core::{Op, OpKind};
+use sim_core::{Op, OpKind, Shared};
 use sim_mmu::VirtAddr;
 
 use crate::event::Event;
+use crate::folio::{folio_nr_pages, is_large, page_is_anon};
 use crate::kernel::Cpu;
-use crate::mm_types::{Page, Vma};
-use crate::page::page_is_anon;
+use crate::mm_types::{MmId, Page, Vma};
 use crate::page_flags::{PageFlags, anon_mapping};
 use crate::settings::CowReuse;
 
+use large_mapcount::{folio_add_large_mapcount, folio_sub_large_mapcount};
+
 #[track_caller]
-fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + Unpin) -> impl Future<Output = ()> {
-    let op = Op::new(OpKind::Rmw, cpu.kernel.mapcount(page).loc());
+fn change_count<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    count: Shared<u64>,
+    update: impl Fn(u64) -> u64 + Unpin,
+) -> impl Future<Output = ()> {
+    let op = Op::new(OpKind::Rmw, count.loc());
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);
         let new = update(old);
         hw.perform_rmw(&op, old, new);
         cpu.note(Event::MapcountChanged { pfn: page.0, old, new });
     })
+}
+
+/// One entry of a table of `mm` more maps the page by itself, or one less.
+#[track_caller]
+fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + Unpin) -> impl Future<Output = ()> {
+    change_count(cpu, page, cpu.kernel.mapcount(page), update)
+}
+
+/// One entry of a table of `mm` more maps the page: what its folio counts.
+async fn one_more(cpu: Cpu<'_>, page: Page, mm: MmId) {
+    if is_large(cpu, page) {
+        Box::pin(folio_add_large_mapcount(cpu, cpu.kernel.folio_of(page), mm, 1)).await;
+    }
+}
+
+/// The number of the address space of a mapping that is attached to one.
+fn mm_of(cpu: Cpu<'_>, vma: Vma) -> MmId {
+    vma.mm(cpu).unwrap_or(MmId(0))
 }
 
 /// Whether this kernel marks pages that one address space has for itself.
@@ -66,6 +93,7 @@ pub(crate) async fn page_add_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr:
         cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
     }
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
+    one_more(cpu, page, mm_of(cpu, vma)).await;
     if exclusive {
         page_move_anon_rmap(cpu, page).await;
     }
@@ -74,24 +102,69 @@ pub(crate) async fn page_add_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr:
 /// `page_move_anon_rmap()`: the page belongs to this address space alone from now on.
 pub(crate) async fn page_move_anon_rmap(cpu: Cpu<'_>, page: Page) {
     if marks_exclusive(cpu) {
-        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::ANON_EXCLUSIVE).await;
+        cpu.rmw(cpu.kernel.own_flags(page), |flags| flags | PageFlags::ANON_EXCLUSIVE).await;
     }
 }
 
-/// `page_dup_rmap()`, `page_try_dup_anon_rmap()` since v5.19: one more mapping of an anonymous page, by fork.
-pub(crate) async fn page_dup_rmap(cpu: Cpu<'_>, page: Page) {
+/// `page_dup_rmap()`, `page_try_dup_anon_rmap()` since v5.19: one more mapping of an anonymous page, by fork, in the child `mm`.
+pub(crate) async fn page_dup_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     if marks_exclusive(cpu) {
-        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
+        cpu.rmw(cpu.kernel.own_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
     }
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
+    one_more(cpu, page, mm).await;
 }
 
-/// `page_add_file_rmap()`: one more mapping of a page of a file.
-pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page) {
+/// `page_add_file_rmap()`: one more mapping of a page of a file, in `mm`.
+pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
+    one_more(cpu, page, mm).await;
 }
 
-/// `page_remove_rmap()`: one mapping less.
-pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page) {
+/// `page_remove_rmap()`: one mapping in `mm` less.
+pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
+    if is_large(cpu, page) {
+        Box::pin(folio_sub_large_mapcount(cpu, cpu.kernel.folio_of(page), mm, 1)).await;
+    }
+}
+
+/// `folio_add_new_anon_rmap()` of a large folio, `page_add_new_anon_rmap()` before v6.5: one entry maps all of it.
+pub(crate) async fn folio_add_new_anon_rmap(cpu: Cpu<'_>, head: Page, vma: Vma, addr: VirtAddr) {
+    let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
+    cpu.this_cpu_write(cpu.kernel.page(head).mapping(), anon_mapping(anon_vma));
+    cpu.this_cpu_write(cpu.kernel.page(head).index(), vma.index_of(cpu, addr));
+    folio_add_rmap_pmd(cpu, head, mm_of(cpu, vma)).await;
+    page_move_anon_rmap(cpu, head).await;
+}
+
+/// `folio_add_file_rmap_pmd()`, and what counts of the other ways to map a large folio by one entry.
+pub(crate) async fn folio_add_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
+    change_count(cpu, head, cpu.kernel.page(head).entire_mapcount(), |count| count.wrapping_add(1)).await;
+    folio_add_large_mapcount(cpu, head, mm, 1).await;
+}
+
+/// `folio_try_dup_anon_rmap_pmd()`: the child `mm` maps all of the folio as well.
+pub(crate) async fn folio_dup_anon_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
+    if marks_exclusive(cpu) {
+        cpu.rmw(cpu.kernel.own_flags(head), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
+    }
+    folio_add_rmap_pmd(cpu, head, mm).await;
+}
+
+/// `folio_add_anon_rmap_ptes()` of all pages of a folio, which one entry of `mm` mapped until now.
+pub(crate) async fn folio_add_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, mm: MmId, exclusive: bool) {
+    for page in cpu.kernel.folio_pages(head) {
+        change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
+        if exclusive {
+            page_move_anon_rmap(cpu, page).await;
+        }
+    }
+    folio_add_large_mapcount(cpu, head, mm, folio_nr_pages(cpu, head)).await;
+}
+
+/// `folio_remove_rmap_pmd()`: one entry less maps all of the folio.
+pub(crate) async fn folio_remove_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
+    change_count(cpu, head, cpu.kernel.page(head).entire_mapcount(), |count| count.wrapping_sub(1)).await;
+    folio_sub_large_mapcount(cpu, head, mm, 1).await;
 }

@@ -3,9 +3,10 @@
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::event::Event;
+use crate::folio::{page_is_anon, page_mapcount};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{page_count, page_is_anon, page_mapcount, page_maybe_dma_pinned, put_page, set_page_dirty};
+use crate::page::{page_count, page_maybe_dma_pinned, put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::{Mapped, page_vma_mapped_walk};
 use crate::pgtable::{Pte, ptep_get_and_clear};
@@ -38,7 +39,7 @@ async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &
     let is_anon = page_is_anon(cpu, page);
     let exclusive = is_anon
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+        && cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
     let pteval = if should_defer_flush(cpu, mm).await {
         let pteval = ptep_get_and_clear(cpu, mm, address, mapped.ptep, mapped.pte).await;
         set_tlb_ubc_flush_pending(cpu, ubc, mm, address, pteval.dirty()).await;
@@ -71,7 +72,7 @@ async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &
             return false;
         }
     }
-    page_remove_rmap(cpu, page).await;
+    page_remove_rmap(cpu, page, mm.id).await;
     put_page(cpu, page).await;
     true
 }
@@ -102,7 +103,7 @@ async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
     if page_maybe_dma_pinned(cpu, page).await {
         return false;
     }
-    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
+    cpu.rmw(cpu.kernel.own_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
     true
 }
 

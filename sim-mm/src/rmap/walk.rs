@@ -5,9 +5,9 @@ use sim_mmu::VirtAddr;
 
 use super::anon_vma::{mappings_of, put_pinned, root_of};
 use super::types::AnonVma;
+use crate::folio::page_mapcount;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::page_mapcount;
 use crate::page_flags::{anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
 
 /// `page_lock_anon_vma_read()`, since v6.0 `folio_lock_anon_vma_read()`: the tree that a page hangs on, locked. `None` if nobody

@@ -1,9 +1,10 @@
 //! When a page leaves the swap cache, so that its slot becomes free.
 
 use super::{__swap_count, page_swap_entry, swap_free};
+use crate::folio::page_mapcount;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{page_mapcount, put_page, set_page_dirty, test_and_set_flags, unlock_page};
+use crate::page::{put_page, set_page_dirty, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swap_state::{delete_from_swap_cache, lookup_swap_cache};

@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 use sim_core::{Held, SpinLock, TaskId};
-use sim_mmu::{Level, VirtAddr};
+use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::kernel::Cpu;
@@ -11,7 +11,6 @@ use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmdp, Ptep};
 use crate::rmap::anon_vma_prepare;
 use crate::settings::VmaLock;
-use crate::vm_flags::VmFlags;
 
 bitflags! {
     /// `FAULT_FLAG_*`.
@@ -36,19 +35,19 @@ pub struct VmFault {
     /// `VM_FAULT_WRITE`: COW is broken, if the entry is writable or not.
     pub write: bool,
     /// What becomes of `mmap_lock`.
-    pub(super) lock: LockAfter,
+    pub(crate) lock: LockAfter,
     /// `VM_FAULT_MAJOR`: a page was read.
-    pub(super) major: bool,
+    pub(crate) major: bool,
 }
 
 impl VmFault {
     /// `VM_FAULT_RETRY`.
-    pub(super) const RETRY: VmFault = VmFault { write: false, lock: LockAfter::Retry, major: false };
+    pub(crate) const RETRY: VmFault = VmFault { write: false, lock: LockAfter::Retry, major: false };
 }
 
 /// What a fault does with `mmap_lock`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum LockAfter {
+pub(crate) enum LockAfter {
     /// It stays held.
     #[default]
     Held,
@@ -104,17 +103,17 @@ pub enum MmFault<'m> {
 
 /// `struct vm_fault`.
 #[derive(Clone, Copy)]
-pub(super) struct Fault<'m> {
-    pub(super) mm: &'m MmStruct,
-    pub(super) vma: Vma,
-    pub(super) address: VirtAddr,
-    pub(super) flags: FaultFlags,
-    pub(super) pmdp: Pmdp,
+pub(crate) struct Fault<'m> {
+    pub(crate) mm: &'m MmStruct,
+    pub(crate) vma: Vma,
+    pub(crate) address: VirtAddr,
+    pub(crate) flags: FaultFlags,
+    pub(crate) pmdp: Pmdp,
 }
 
 /// `vmf_anon_prepare()`: sees to it that the mapping has an `anon_vma`. False if the fault must begin anew with
 /// `mmap_lock`.
-pub(super) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<bool, Errno> {
+pub(crate) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<bool, Errno> {
     let by_vma_lock = vmf.flags.contains(FaultFlags::VMA_LOCK);
     let missing = by_vma_lock && vmf.vma.anon_vma(cpu).is_none();
     let _mmap_lock = match cpu.setting::<VmaLock>() {
@@ -131,14 +130,14 @@ pub(super) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result
 
 /// `check_stable_address_space()`, since v4.14 (`6b31d5955cb2`): under the PTE lock, so that a reaper that comes later clears the
 /// entry.
-pub(super) fn check_stable_address_space(cpu: Cpu<'_>, mm: &MmStruct) -> Result<(), VmFaultError> {
+pub(crate) fn check_stable_address_space(cpu: Cpu<'_>, mm: &MmStruct) -> Result<(), VmFaultError> {
     if cpu.this_cpu_read(mm.unstable()) { Err(VmFaultError::Sigbus) } else { Ok(()) }
 }
 
 /// A PTE under its lock.
-pub(super) struct Locked<'m> {
-    pub(super) ptep: Ptep,
-    pub(super) ptl: Held<'m>,
+pub(crate) struct Locked<'m> {
+    pub(crate) ptep: Ptep,
+    pub(crate) ptl: Held<'m>,
 }
 
 impl<'m> Fault<'m> {
@@ -148,22 +147,12 @@ impl<'m> Fault<'m> {
     }
 
     /// `pte_offset_map_lock()`.
-    pub(super) async fn lock(&self, cpu: Cpu<'m>, ptep: Ptep) -> Locked<'m> {
+    pub(crate) async fn lock(&self, cpu: Cpu<'m>, ptep: Ptep) -> Locked<'m> {
         let ptl = cpu.lock(self.lockptr(cpu, ptep)).await;
         Locked { ptep, ptl }
     }
 
-    pub(super) fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         self.flags.contains(FaultFlags::WRITE)
-    }
-
-    /// Whether a kernel with huge pages would map one here: `create_huge_pmd()`.
-    pub(super) fn wants_huge_page(&self, cpu: Cpu<'m>) -> bool {
-        let span = cpu.mmu.geometry.span(Level::Pmd);
-        let start = self.address.0 & !(span - 1);
-        self.vma.flags(cpu).contains(VmFlags::HUGEPAGE)
-            && self.vma.is_anonymous(cpu)
-            && self.vma.start(cpu).0 <= start
-            && start + span <= self.vma.end(cpu).0
     }
 }

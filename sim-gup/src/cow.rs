@@ -1,0 +1,39 @@
+//! GUP and COW: whether a page must become this address space's own before it is handed out, and whether it has.
+
+use sim_mm::{CowReuse, Cpu, Page, PageFlags, Vma, check, page_is_anon};
+
+use crate::flags::FollFlags;
+use crate::safeguards::{FOLL_COW_DIRTY, GUP_READ_BREAKS_COW};
+
+/// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
+pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
+    cpu.has(GUP_READ_BREAKS_COW)
+}
+
+/// `PageAnonExclusive()`.
+pub(crate) async fn is_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
+    cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
+}
+
+/// `gup_must_unshare()`, since v5.19: a pin for reading must go on seeing what this address space writes, so the page has
+/// to be its own. A pin for writing has seen to that by the entry. Without a mapping to ask, the answer is yes if in doubt.
+pub(crate) async fn gup_must_unshare(
+    cpu: Cpu<'_>,
+    vma: Option<Vma>,
+    page: Option<Page>,
+    flags: FollFlags,
+) -> bool {
+    let pins_to_read = flags & (FollFlags::WRITE | FollFlags::PIN) == FollFlags::PIN;
+    if !pins_to_read || cpu.setting::<CowReuse>() != CowReuse::Exclusive {
+        return false;
+    }
+    let Some(page) = page.filter(|page| page_is_anon(cpu, *page)) else {
+        return flags.contains(FollFlags::LONGTERM) && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping());
+    };
+    !is_exclusive(cpu, page).await
+}
+
+/// Whether a forced write has broken COW for the entry that it finds now, by the rule from v4.9 to v5.19.
+pub(crate) fn cow_is_broken(cpu: Cpu<'_>, dirty: bool, flags: FollFlags) -> bool {
+    flags.contains(FollFlags::COW) && !check!(cpu, FOLL_COW_DIRTY, !dirty)
+}

@@ -1,0 +1,15 @@
+//! What a look-up with `mmap_lock` held comes to.
+
+use sim_mm::Page;
+
+/// What a look-up found.
+pub(crate) enum Followed {
+    /// The page, with the reference that was asked for.
+    Page(Page),
+    /// The access has to be faulted in.
+    NoPage,
+    /// `-EMLINK`: the page may be shared by COW, and is wanted for longer than the look-up.
+    MustUnshare,
+    /// `-ENOMEM`: the page has far too many references already.
+    Refused,
+}

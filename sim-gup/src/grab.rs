@@ -1,0 +1,72 @@
+//! References for whom GUP hands pages to: `try_grab_page()` and its kin.
+
+use sim_mm::{
+    Cpu, Page, add_pins, check, is_overflowing, page_cache_add_speculative, pin_references, put_page,
+    put_page_refs, try_get_page, unpin_folio, unpin_user_page,
+};
+
+use crate::flags::FollFlags;
+use crate::safeguards::GUP_REF_OVERFLOW;
+
+/// The lockless walk gives up here; what it has pinned so far stays pinned.
+pub(crate) struct Fallback;
+
+/// What is added to the count of a page that is given out; nothing if it is only looked up.
+fn references(cpu: Cpu<'_>, page: Page, flags: FollFlags) -> Option<u64> {
+    if flags.contains(FollFlags::PIN) {
+        Some(pin_references(cpu, page))
+    } else {
+        flags.contains(FollFlags::GET).then_some(1)
+    }
+}
+
+/// `try_grab_page()`: false if the page has far too many references already.
+pub(crate) async fn try_grab_page(cpu: Cpu<'_>, page: Page, flags: FollFlags) -> bool {
+    let Some(more) = references(cpu, page, flags) else { return true };
+    if !try_get_page(cpu, page, more).await {
+        return false;
+    }
+    if flags.contains(FollFlags::PIN) {
+        add_pins(cpu, cpu.kernel.folio_of(page), 1).await;
+    }
+    true
+}
+
+/// `try_grab_compound_head()`: the reference that is asked for, unless the page is free or frozen.
+pub(crate) async fn try_grab_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) -> bool {
+    if check!(cpu, GUP_REF_OVERFLOW, is_overflowing(cpu, head).await) {
+        return false;
+    }
+    grab_folio(cpu, head, 1, flags).await
+}
+
+/// `try_grab_folio_fast()`: as many references to a folio as its pages are to be handed out, or as many pins.
+pub(crate) async fn grab_folio(cpu: Cpu<'_>, head: Page, refs: u64, flags: FollFlags) -> bool {
+    let pins = flags.contains(FollFlags::PIN);
+    let each = if pins { pin_references(cpu, head) } else { 1 };
+    if !page_cache_add_speculative(cpu, head, refs * each).await {
+        return false;
+    }
+    if pins {
+        add_pins(cpu, head, refs).await;
+    }
+    true
+}
+
+/// `put_compound_head()`: gives back what [`try_grab_compound_head`] took.
+pub(crate) async fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) {
+    if flags.contains(FollFlags::PIN) {
+        unpin_user_page(cpu, head).await;
+    } else {
+        put_page(cpu, head).await;
+    }
+}
+
+/// `gup_put_folio()`: gives back what [`grab_folio`] took.
+pub(crate) async fn put_folio_refs(cpu: Cpu<'_>, head: Page, refs: u64, flags: FollFlags) {
+    if flags.contains(FollFlags::PIN) {
+        unpin_folio(cpu, head, refs).await;
+    } else {
+        put_page_refs(cpu, head, refs).await;
+    }
+}

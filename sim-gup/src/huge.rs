@@ -1,0 +1,101 @@
+//! Huge pages: `gup_huge_pmd()`, and `follow_trans_huge_pmd()` of `mm/huge_memory.c`.
+
+use sim_core::Routine;
+use sim_mm::{
+    Cpu, MmStruct, Page, Pmd, Pmdp, VmFlags, Vma, check, mark_page_accessed, page_is_anon, set_page_referenced,
+    touch_pmd,
+};
+use sim_mmu::VirtAddr;
+
+use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
+use crate::flags::FollFlags;
+use crate::followed::Followed;
+use crate::grab::{Fallback, grab_folio, put_folio_refs, try_grab_page};
+use crate::pages::Pages;
+use crate::safeguards::{GUP_PMD_PERMITTED, GUP_PMD_RECHECK, TOUCH_PMD_WRITE};
+use crate::settings::{ForcedWrite, GupHugeZero};
+
+/// `gup_huge_pmd()`, `gup_fast_pmd_leaf()` since v6.10: hands out the pages of a huge page, with one change of its count for all of them.
+pub(crate) async fn gup_huge_pmd(
+    cpu: Cpu<'_>,
+    (pmdp, orig): (Pmdp, Pmd),
+    addr: VirtAddr,
+    end: VirtAddr,
+    flags: FollFlags,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let _routine = cpu.enter(Routine::lockless("gup_huge_pmd"));
+    if check!(cpu, GUP_PMD_PERMITTED, !orig.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
+        return Err(Fallback);
+    }
+    if orig.special() && cpu.setting::<GupHugeZero>() == GupHugeZero::Refused {
+        return Err(Fallback);
+    }
+    let head = Page(orig.pfn());
+    let refs = end.vpn().0 - addr.vpn().0;
+    if !grab_folio(cpu, head, refs, flags).await {
+        return Err(Fallback);
+    }
+    // The references keep the folio from being freed or split. The second look tells whether that had happened before they were there.
+    if check!(cpu, GUP_PMD_RECHECK, cpu.read_once(pmdp).await != orig)
+        || !orig.write() && gup_must_unshare(cpu, None, orig.page(), flags).await
+    {
+        put_folio_refs(cpu, head, refs, flags).await;
+        return Err(Fallback);
+    }
+    for nth in 0..refs {
+        let addr = addr.plus_pages(nth);
+        pages.push_own(cpu, orig.page_of(cpu, addr), addr, flags);
+    }
+    set_page_referenced(cpu, head).await;
+    Ok(())
+}
+
+/// `can_follow_write_pmd()`: as for a PTE.
+async fn can_follow_write_pmd(cpu: Cpu<'_>, vma: Vma, pmd: Pmd, flags: FollFlags) -> bool {
+    let forced = flags.contains(FollFlags::FORCE) || should_force_cow_break(cpu);
+    pmd.write()
+        || forced
+            && match cpu.setting::<ForcedWrite>() {
+                ForcedWrite::DropWrite => false,
+                ForcedWrite::CowFlag => cow_is_broken(cpu, pmd.dirty(), flags),
+                ForcedWrite::Exclusive => {
+                    let vm_flags = vma.flags(cpu);
+                    let is_private = !vm_flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::WRITE)
+                        && vm_flags.contains(VmFlags::MAYWRITE);
+                    match pmd.page().filter(|head| is_private && page_is_anon(cpu, *head)) {
+                        Some(head) => is_exclusive(cpu, head).await,
+                        None => false,
+                    }
+                }
+            }
+}
+
+/// `follow_trans_huge_pmd()`: the page behind an address in a huge page. The caller holds the lock of the entry.
+pub(crate) async fn follow_trans_huge_pmd(
+    cpu: Cpu<'_>,
+    (mm, vma): (&MmStruct, Vma),
+    address: VirtAddr,
+    (pmdp, pmd): (Pmdp, Pmd),
+    flags: FollFlags,
+) -> Followed {
+    let _routine = cpu.enter("follow_trans_huge_pmd");
+    let write = flags.contains(FollFlags::WRITE);
+    if write && !can_follow_write_pmd(cpu, vma, pmd, flags).await {
+        return Followed::NoPage;
+    }
+    if !pmd.write() && gup_must_unshare(cpu, Some(vma), pmd.page(), flags).await {
+        return Followed::MustUnshare;
+    }
+    let page = pmd.page_of(cpu, address);
+    if !try_grab_page(cpu, page, flags).await {
+        return Followed::Refused;
+    }
+    if flags.contains(FollFlags::TOUCH) {
+        // touch_pmd(): the entry becomes dirty only for a write, since a forced write takes a dirty entry for one that was copied for it.
+        let dirty = write || !cpu.has(TOUCH_PMD_WRITE);
+        touch_pmd(cpu, mm, address, pmdp, pmd, dirty).await;
+        mark_page_accessed(cpu, page).await;
+    }
+    Followed::Page(page)
+}

@@ -1,0 +1,23 @@
+//! Transparent huge pages: `mm/huge_memory.c`.
+//!
+//! A huge page of private memory is one folio, and one PMD entry maps it. The entry may be replaced by a table of entries for its
+//! pages ([`split_huge_pmd`]) while the page stays whole. A page table for that is deposited when the huge page is mapped.
+
+mod change;
+mod copy;
+mod fault;
+mod move_pmd;
+mod split_pmd;
+mod wp;
+mod zap;
+mod zero;
+
+pub(crate) use change::{HugeChange, change_huge_pmd, pmd_trans_huge_lock};
+pub(crate) use copy::{HugeCopy, copy_huge_pmd};
+pub use fault::touch_pmd;
+pub(crate) use fault::{Fallback, do_huge_pmd_anonymous_page, huge_pmd_set_accessed};
+pub(crate) use move_pmd::move_huge_pmd;
+pub(crate) use split_pmd::split_huge_pmd;
+pub(crate) use wp::do_huge_pmd_wp_page;
+pub(crate) use zap::zap_huge_pmd;
+pub(crate) use zero::is_huge_zero_pmd;

@@ -1,0 +1,44 @@
+//! A huge page at another address: `move_huge_pmd()`.
+
+use sim_mmu::{Entry, VirtAddr};
+
+use super::zero::is_huge_zero_pmd;
+use crate::check;
+use crate::folio::page_is_anon;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page};
+use crate::pgtable::{Pmdp, soft_dirty};
+use crate::pgtable_generic::{flush_pmd_tlb_range, pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw};
+use crate::pgtable_huge::pmdp_huge_get_and_clear;
+use crate::safeguards::MREMAP_MOVE_DEPOSIT;
+
+/// `move_huge_pmd()`: false if the entry maps no huge page any more, or the new place is not empty. Translations of the old place are gone
+/// before the locks are let go of.
+pub(crate) async fn move_huge_pmd<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (old, from): (Pmdp, VirtAddr),
+    (new, to): (Pmdp, VirtAddr),
+) -> bool {
+    let _routine = cpu.enter("move_huge_pmd");
+    if !cpu.read_once(new).await.none() {
+        return false;
+    }
+    let _old_ptl = cpu.lock(cpu.kernel.ptl(old.table())).await;
+    if !cpu.read_once(old).await.trans_huge() {
+        return false;
+    }
+    let other = new.table() != old.table();
+    let _new_ptl = if other { Some(cpu.lock(cpu.kernel.ptl(new.table())).await) } else { None };
+    let pmd = pmdp_huge_get_and_clear(cpu, mm, from, old).await;
+    // pmd_move_must_withdraw(): each table of PMD entries keeps what its own huge pages need.
+    let has_deposit = is_huge_zero_pmd(cpu, pmd) || page_is_anon(cpu, Page(pmd.pfn()));
+    if has_deposit && check!(cpu, MREMAP_MOVE_DEPOSIT, other) {
+        let table = pgtable_trans_huge_withdraw(cpu, old).expect("a page table is deposited with each huge page");
+        pgtable_trans_huge_deposit(cpu, new, table);
+    }
+    let entry: Entry = pmd.entry.with(soft_dirty(cpu));
+    cpu.set_pmd_at(mm, to, new, entry).await;
+    flush_pmd_tlb_range(cpu, mm, from).await;
+    true
+}

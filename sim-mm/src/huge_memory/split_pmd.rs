@@ -1,0 +1,108 @@
+//! A table of entries in place of one that maps a huge page: `__split_huge_pmd()`.
+
+use sim_core::BoxFuture;
+use sim_mmu::{Entry, Pfn, VirtAddr};
+
+use super::zero::is_huge_zero_pmd;
+use crate::folio::folio_nr_pages;
+use crate::kernel::Cpu;
+use crate::memory::maybe_mkwrite;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::{put_page, set_page_dirty, set_page_referenced};
+use crate::page_flags::PageFlags;
+use crate::pgtable::{Pmd, Pmdp, Pte, vm_get_page_prot};
+use crate::pgtable_generic::{pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate_for_split};
+use crate::pgtable_huge::part_of_huge;
+use crate::rmap::{folio_add_anon_rmap_ptes, folio_remove_rmap_pmd};
+
+/// `__split_huge_pmd()`: the entry leads to a table when this returns, if it mapped a huge page. Of a file, it is empty.
+pub(crate) fn split_huge_pmd<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    mm: &'m MmStruct,
+    pmdp: Pmdp,
+    address: VirtAddr,
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        let _routine = cpu.enter("__split_huge_pmd");
+        let _ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+        let pmd = cpu.read_once(pmdp).await;
+        if pmd.trans_huge() {
+            __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), pmd).await;
+        }
+    })
+}
+
+/// `__split_huge_pmd_locked()`.
+async fn __split_huge_pmd_locked<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    mm: &'m MmStruct,
+    pmdp: Pmdp,
+    address: VirtAddr,
+    pmd: Pmd,
+) {
+    let _routine = cpu.enter("__split_huge_pmd_locked");
+    if !vma.is_anonymous(cpu) {
+        split_file_pmd(cpu, mm, pmdp, address).await;
+    } else if is_huge_zero_pmd(cpu, pmd) {
+        split_huge_zero_page_pmd(cpu, vma, mm, pmdp, address).await;
+    } else {
+        split_anon_pmd(cpu, vma, mm, pmdp, address).await;
+    }
+}
+
+/// A huge page of a file is only unmapped: the file has it, and faults map its pages again.
+async fn split_file_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
+    let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
+    let head = Page(old.pfn());
+    if old.dirty() {
+        set_page_dirty(cpu, head).await;
+    }
+    if old.young() {
+        set_page_referenced(cpu, head).await;
+    }
+    folio_remove_rmap_pmd(cpu, head, mm.id).await;
+    put_page(cpu, head).await;
+}
+
+/// `__split_huge_zero_page_pmd()`: each entry maps the small page of zeroes.
+async fn split_huge_zero_page_pmd<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
+    let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
+    let Some(table) = pgtable_trans_huge_withdraw(cpu, pmdp) else { return };
+    let watched = old.entry.0 & Entry::UFFD_WP;
+    let prot = vm_get_page_prot(vma.flags(cpu));
+    fill(cpu, table, |_| Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL | watched)).await;
+    cpu.populate_split_pmd(mm, address, pmdp, table.0).await;
+}
+
+/// The entries of a table that nobody can find yet.
+async fn fill(cpu: Cpu<'_>, table: Page, entry: impl Fn(u64) -> Entry) {
+    for nth in 0..cpu.pmd_nr() {
+        cpu.store(cpu.mmu.phys.entry(table.0, nth as u32), entry(nth)).await;
+    }
+}
+
+/// The half of `__split_huge_pmd_locked()` for private memory. The hardware must not find the huge entry any more before it can find the
+/// small ones: a TLB that has both is confused. The kernel sees a huge entry until the table is linked.
+async fn split_anon_pmd<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
+    let old = pmdp_invalidate_for_split(cpu, mm, address, pmdp).await;
+    let head = Page(old.pfn());
+    if old.dirty() {
+        set_page_dirty(cpu, head).await;
+    }
+    let exclusive = cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    // page_ref_add(): each entry will have a reference. That of the huge one is one of them.
+    let more = folio_nr_pages(cpu, head) - 1;
+    crate::page::page_ref_add(cpu, head, more).await;
+    let table = pgtable_trans_huge_withdraw(cpu, pmdp).expect("a page table is deposited with each huge page");
+    let write = if old.write() { maybe_mkwrite(cpu, vma) } else { 0 };
+    let kept = old.entry.0 & (Entry::ACCESSED | Entry::DIRTY | Entry::SOFT_DIRTY | Entry::UFFD_WP);
+    let prot = vm_get_page_prot(vma.flags(cpu)) & !Entry::ACCESSED;
+    // pte_protnone() stays what it is: the protection of the old entry tells.
+    let prot = if old.protnone() { part_of_huge(old.entry, 0).flags() & !kept } else { prot };
+    fill(cpu, table, |nth| Pte::make(Pfn(head.0.0 + nth), prot).with(kept | write)).await;
+    folio_add_anon_rmap_ptes(cpu, head, mm.id, exclusive).await;
+    folio_remove_rmap_pmd(cpu, head, mm.id).await;
+    cpu.populate_split_pmd(mm, address, pmdp, table.0).await;
+}

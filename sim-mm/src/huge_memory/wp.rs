@@ -1,0 +1,136 @@
+//! A write to a huge page that is mapped read-only: `do_huge_pmd_wp_page()`.
+
+use sim_core::Held;
+use sim_mmu::Entry;
+
+use super::fault::{Fallback, map_anon_folio_pmd};
+use super::split_pmd::split_huge_pmd;
+use super::zero::is_huge_zero_pmd;
+use crate::folio::folio_nr_pages;
+use crate::gfp::Gfp;
+use crate::highmem::clear_huge_page;
+use crate::kernel::Cpu;
+use crate::memory::maybe_mkwrite;
+use crate::mm_types::Page;
+use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
+use crate::page_alloc::alloc_pages;
+use crate::page_flags::PageFlags;
+use crate::pgtable::{Pmd, mkdirty, vm_get_page_prot};
+use crate::pgtable_generic::pmdp_huge_clear_flush;
+use crate::rmap::{page_move_anon_rmap, total_mapcount};
+use crate::settings::{CowReuse, HugeZeroWrite};
+use crate::swap::{folio_test_lru, lru_add_drain};
+use crate::vm_fault::{Fault, FaultFlags, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
+
+/// `do_huge_pmd_wp_page()`: reuses the huge page if nobody else can see it. Else its pages are to be copied one by one, as they are
+/// written: the entry is split.
+pub(crate) async fn do_huge_pmd_wp_page<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    orig: Pmd,
+) -> Result<Fallback, VmFaultError> {
+    let _routine = cpu.enter("do_huge_pmd_wp_page");
+    if is_huge_zero_pmd(cpu, orig) {
+        if cpu.setting::<HugeZeroWrite>() == HugeZeroWrite::Folio && !vmf.flags.contains(FaultFlags::UNSHARE) {
+            return Box::pin(do_huge_zero_wp_pmd(cpu, vmf, orig)).await;
+        }
+        split_huge_pmd(cpu, vmf.vma, vmf.mm, vmf.pmdp, vmf.address).await;
+        return Ok(Fallback::Pages);
+    }
+    let ptl = cpu.lock(cpu.kernel.ptl(vmf.pmdp.table())).await;
+    if cpu.read_once(vmf.pmdp).await != orig {
+        return Ok(Fallback::Done(VmFault::default()));
+    }
+    let head = Page(orig.pfn());
+    let is_exclusive = cpu.setting::<CowReuse>() == CowReuse::Exclusive
+        && cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let ptl = if is_exclusive { Some(ptl) } else { may_reuse(cpu, vmf, ptl, orig, head).await? };
+    let Some(_ptl) = ptl else {
+        split_huge_pmd(cpu, vmf.vma, vmf.mm, vmf.pmdp, vmf.address).await;
+        return Ok(Fallback::Pages);
+    };
+    if vmf.flags.contains(FaultFlags::UNSHARE) {
+        return Ok(Fallback::Done(VmFault::default()));
+    }
+    let flags = Entry::ACCESSED | mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma);
+    let address = cpu.pmd_base(vmf.address);
+    cpu.update_pmd(vmf.mm, address, vmf.pmdp, move |entry| entry.with(flags)).await;
+    Ok(Fallback::Done(VmFault { write: true, ..VmFault::default() }))
+}
+
+/// Whether nobody else can see the folio: then the lock of the entry is held still, and the folio is this address space's own.
+///
+/// # Errors
+/// None. The fault begins anew if the entry has changed meanwhile.
+async fn may_reuse<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    ptl: Held<'m>,
+    orig: Pmd,
+    head: Page,
+) -> Result<Option<Held<'m>>, VmFaultError> {
+    let mut ptl = ptl;
+    if !test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
+        // Nobody sleeps with a spin lock held.
+        get_page(cpu, head).await;
+        drop(ptl);
+        lock_page(cpu, head).await;
+        ptl = cpu.lock(cpu.kernel.ptl(vmf.pmdp.table())).await;
+        let same = cpu.read_once(vmf.pmdp).await == orig;
+        put_page(cpu, head).await;
+        if !same {
+            unlock_page(cpu, head).await;
+            return Ok(None);
+        }
+    }
+    let reuse = match cpu.setting::<CowReuse>() {
+        // reuse_swap_page(): page_trans_huge_mapcount().
+        CowReuse::Mapcount | CowReuse::Refcount => total_mapcount(cpu, head).await == 1,
+        CowReuse::Exclusive => has_one_reference(cpu, head).await,
+    };
+    if reuse {
+        page_move_anon_rmap(cpu, head).await;
+    }
+    unlock_page(cpu, head).await;
+    Ok(reuse.then_some(ptl))
+}
+
+/// Since v5.18 (`3bff7e3f1f16`): the reference of the entry is the only one, but for those of the swap cache.
+async fn has_one_reference(cpu: Cpu<'_>, head: Page) -> bool {
+    let in_swap_cache =
+        cpu.has_swap() && cpu.load(cpu.kernel.page_flags(head)).await.contains(PageFlags::SWAPCACHE);
+    let most = 1 + if in_swap_cache { folio_nr_pages(cpu, head) } else { 0 };
+    if page_count(cpu, head).await > most && !folio_test_lru(cpu, head).await {
+        lru_add_drain(cpu).await;
+    }
+    page_count(cpu, head).await == 1
+}
+
+/// `do_huge_zero_wp_pmd()`: since v6.13 a write to the huge page of zeroes maps a huge page.
+async fn do_huge_zero_wp_pmd<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pmd) -> Result<Fallback, VmFaultError> {
+    let _routine = cpu.enter("do_huge_zero_wp_pmd");
+    if !vmf_anon_prepare(cpu, vmf).await? {
+        return Ok(Fallback::Done(VmFault::RETRY));
+    }
+    let Some(head) = alloc_pages(cpu, cpu.pmd_order(), Gfp::COMP).await else {
+        split_huge_pmd(cpu, vmf.vma, vmf.mm, vmf.pmdp, vmf.address).await;
+        return Ok(Fallback::Pages);
+    };
+    clear_huge_page(cpu, head, cpu.pmd_nr()).await;
+    let ptl = cpu.lock(cpu.kernel.ptl(vmf.pmdp.table())).await;
+    let same = cpu.read_once(vmf.pmdp).await == orig;
+    let stable = check_stable_address_space(cpu, vmf.mm);
+    if !same || stable.is_err() {
+        drop(ptl);
+        put_page(cpu, head).await;
+        stable?;
+        return Ok(Fallback::Done(VmFault::default()));
+    }
+    let address = cpu.pmd_base(vmf.address);
+    pmdp_huge_clear_flush(cpu, vmf.mm, address, vmf.pmdp).await;
+    map_anon_folio_pmd(cpu, vmf, head).await;
+    let written = mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma);
+    let entry = Pmd::make_huge(head.0, vm_get_page_prot(vmf.vma.flags(cpu))).with(written);
+    cpu.set_pmd_at(vmf.mm, address, vmf.pmdp, entry).await;
+    Ok(Fallback::Done(VmFault { write: true, ..VmFault::default() }))
+}

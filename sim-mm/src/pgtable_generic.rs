@@ -1,0 +1,87 @@
+//! `mm/pgtable-generic.c`: what PMD entries that map huge pages need besides their value.
+
+use sim_mmu::{Entry, Level, Pfn, VirtAddr};
+
+use crate::arch::tlb::flush_tlb_mm_range;
+use crate::check;
+use crate::kernel::{Cpu, Kernel};
+use crate::mm_types::{MmStruct, Page};
+use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp};
+use crate::pgtable_huge::pmdp_huge_get_and_clear;
+use crate::safeguards::{PMDP_INVALIDATE_ATOMIC, SPLIT_INVALIDATE};
+
+/// `pgtable_trans_huge_deposit()`: the page table that a huge page may need when it is split. It is kept beside the table of the entry, whose
+/// lock the caller holds. So nothing can be missing when the split cannot fail any more.
+pub(crate) fn pgtable_trans_huge_deposit(cpu: Cpu<'_>, pmdp: Pmdp, table: Page) {
+    let first = cpu.kernel.page(Page(pmdp.table())).lru();
+    cpu.this_cpu_write(cpu.kernel.page(table).lru(), cpu.this_cpu_read(first));
+    cpu.this_cpu_write(first, table.0.0 + 1);
+}
+
+/// `pgtable_trans_huge_withdraw()`: a page table that was deposited.
+pub(crate) fn pgtable_trans_huge_withdraw(cpu: Cpu<'_>, pmdp: Pmdp) -> Option<Page> {
+    let first = cpu.kernel.page(Page(pmdp.table())).lru();
+    let table = Page(Pfn(cpu.this_cpu_read(first).checked_sub(1)?));
+    let next = cpu.kernel.page(table).lru();
+    cpu.this_cpu_write(first, cpu.this_cpu_read(next));
+    cpu.this_cpu_write(next, 0);
+    Some(table)
+}
+
+impl Kernel {
+    /// The page tables that are deposited beside a table, for those who only look.
+    pub fn deposited(&self, table: Pfn) -> impl Iterator<Item = Pfn> {
+        let next = |page: Pfn| {
+            let word = self.core().memory.get(self.page(Page(page)).lru().loc());
+            word.checked_sub(1).map(Pfn)
+        };
+        std::iter::successors(next(table), move |page| next(*page))
+    }
+}
+
+/// `pmd_mkinvalid()`: the hardware finds nothing there, and the kernel knows that a huge page is behind it.
+fn mkinvalid(entry: Entry) -> Entry {
+    entry.without(Entry::PRESENT | PAGE_PROTNONE)
+}
+
+/// `pmdp_invalidate()`: no CPU uses the entry when this returns; answers what it was. Since v4.16 by an exchange, so that what the hardware
+/// set meanwhile is not lost.
+pub(crate) async fn pmdp_invalidate<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) -> Pmd {
+    let _routine = cpu.enter("pmdp_invalidate");
+    let old = if cpu.has(PMDP_INVALIDATE_ATOMIC) {
+        cpu.update_pmd(mm, addr, pmdp, mkinvalid).await
+    } else {
+        let seen = cpu.read_once(pmdp).await;
+        cpu.set_pmd_at(mm, addr, pmdp, mkinvalid(seen.entry)).await;
+        seen
+    };
+    flush_pmd_tlb_range(cpu, mm, addr).await;
+    old
+}
+
+/// [`pmdp_invalidate`] before small entries take the place of a huge one. A TLB must not hold both at once.
+pub(crate) async fn pmdp_invalidate_for_split<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    pmdp: Pmdp,
+) -> Pmd {
+    if check!(cpu, SPLIT_INVALIDATE, true) {
+        return pmdp_invalidate(cpu, mm, addr, pmdp).await;
+    }
+    cpu.read_once(pmdp).await
+}
+
+/// `pmdp_huge_clear_flush()`: no CPU uses the entry when this returns, and it is empty.
+pub(crate) async fn pmdp_huge_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) -> Pmd {
+    let _routine = cpu.enter("pmdp_huge_clear_flush");
+    let old = pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await;
+    flush_pmd_tlb_range(cpu, mm, addr).await;
+    old
+}
+
+/// `flush_pmd_tlb_range()` of one huge page.
+pub(crate) async fn flush_pmd_tlb_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) {
+    let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(Level::Pmd));
+    flush_tlb_mm_range(cpu, mm, addr, end, false).await;
+}

@@ -1,0 +1,211 @@
+//! PMD entries that map huge pages: `arch/x86/include/asm/pgtable.h`.
+
+use sim_core::OpKind;
+use sim_mmu::{Entry, Level, Pfn, VirtAddr};
+
+use crate::arch::pkeys::pkru_allows_pkey;
+use crate::event::{Event, Order, Sharing};
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page};
+use crate::pgtable::{PAGE_CHG_MASK, PAGE_PROTNONE, PAGE_TABLE, Pmd, Pmdp, TablePtr, is_pte_present};
+
+impl Pmd {
+    /// `pmd_trans_huge()`: it maps a huge page.
+    pub fn trans_huge(self) -> bool {
+        self.entry.has(Entry::PAGE_SIZE)
+    }
+
+    /// `mk_huge_pmd()`.
+    pub(crate) fn make_huge(first: Pfn, prot: u64) -> Entry {
+        Entry::new(first, prot | Entry::PAGE_SIZE)
+    }
+
+    /// `pmd_modify()`: the same huge page with another protection.
+    pub(crate) fn modify(entry: Entry, prot: u64) -> Entry {
+        Entry::new(entry.pfn(), entry.flags() & (PAGE_CHG_MASK | Entry::PAGE_SIZE) | prot)
+    }
+
+    /// `pmd_protnone()`.
+    pub fn protnone(self) -> bool {
+        !self.entry.is_present() && self.entry.has(PAGE_PROTNONE)
+    }
+
+    /// `pmd_write()`.
+    pub fn write(self) -> bool {
+        self.entry.has(Entry::RW)
+    }
+
+    /// `pmd_dirty()`.
+    pub fn dirty(self) -> bool {
+        self.entry.has(Entry::DIRTY)
+    }
+
+    /// `pmd_young()`.
+    pub fn young(self) -> bool {
+        self.entry.has(Entry::ACCESSED)
+    }
+
+    /// `pmd_soft_dirty()`.
+    pub fn soft_dirty(self) -> bool {
+        self.entry.has(Entry::SOFT_DIRTY)
+    }
+
+    /// `pmd_uffd_wp()`.
+    pub fn uffd_wp(self) -> bool {
+        self.entry.has(Entry::UFFD_WP)
+    }
+
+    /// `pmd_special()`: since v6.12 no page is behind it that lockless GUP could count.
+    pub fn special(self) -> bool {
+        self.entry.has(Entry::SPECIAL)
+    }
+
+    /// `pmd_access_permitted()`: as for a PTE.
+    pub fn access_permitted(self, cpu: Cpu<'_>, write: bool) -> bool {
+        let need = Entry::PRESENT | Entry::USER | if write { Entry::RW } else { 0 };
+        self.entry.has(need) && pkru_allows_pkey(cpu, self.entry.key(), write)
+    }
+
+    /// `pmd_pfn()`: the first frame of the huge page.
+    pub fn pfn(self) -> Pfn {
+        self.entry.pfn()
+    }
+
+    /// `pmd_page()`: the first page of the huge page, if the entry has one that is counted.
+    pub fn page(self) -> Option<Page> {
+        (!self.special()).then_some(Page(self.pfn()))
+    }
+
+    /// `pmd_page()` and the page of an address in it.
+    pub fn page_of(self, cpu: Cpu<'_>, addr: VirtAddr) -> Page {
+        let nth = (addr.0 & (cpu.mmu.geometry.span(Level::Pmd) - 1)) / VirtAddr::PAGE_SIZE;
+        Page(Pfn(self.pfn().0 + nth))
+    }
+}
+
+/// What an entry that maps a huge page is to the page `nth` of it: as if a PTE mapped it. Nothing, if it maps none, or if the hardware must
+/// not know of it just now.
+pub fn part_of_huge(entry: Entry, nth: u64) -> Entry {
+    let single = entry.without(Entry::PAGE_SIZE);
+    if !entry.has(Entry::PAGE_SIZE) || !is_pte_present(single) {
+        return Entry::NONE;
+    }
+    Entry::new(Pfn(entry.pfn().0 + nth), single.flags())
+}
+
+impl<'m> Cpu<'m> {
+    /// The order of a page that a PMD entry maps: `HPAGE_PMD_ORDER`.
+    pub(crate) fn pmd_order(self) -> u8 {
+        self.mmu.geometry.order(Level::Pmd)
+    }
+
+    /// `HPAGE_PMD_NR`: the number of pages of it.
+    pub(crate) fn pmd_nr(self) -> u64 {
+        1 << self.pmd_order()
+    }
+
+    /// `address & HPAGE_PMD_MASK`.
+    pub(crate) fn pmd_base(self, addr: VirtAddr) -> VirtAddr {
+        VirtAddr(addr.0 & !(self.mmu.geometry.span(Level::Pmd) - 1))
+    }
+
+    /// Tells of the change of a PMD entry that maps a huge page, or mapped one, in the step that makes it.
+    pub(crate) fn note_pmd(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
+        let mapped = if new.has(Entry::PAGE_SIZE) { new } else { old };
+        let sharing = if mapped.has(Entry::PAGE_SIZE) && !mapped.has(Entry::SPECIAL) {
+            let page = self.kernel.page(Page(mapped.pfn()));
+            let word = |loc| self.core.memory.get(loc);
+            Sharing::of_page(word(page.mapping().loc()), word(page.index().loc()))
+        } else {
+            Sharing::Nobody
+        };
+        let order = Order::new(self.pmd_order());
+        self.note(Event::PteChanged { mm: mm.id, va, old, new, order, sharing });
+    }
+
+    /// `set_pmd_at()`: a plain store of an entry that maps a huge page, or of an empty one. The caller holds the lock of the table.
+    #[track_caller]
+    pub(crate) fn set_pmd_at(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        pmdp: Pmdp,
+        new: Entry,
+    ) -> impl Future<Output = ()> + use<'m> {
+        let op = self.entry_op(pmdp, OpKind::Write, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(hw.core.memory.get(op.loc));
+            self.before_change();
+            hw.perform_store(&op, new.0);
+            self.table_access(pmdp);
+            self.note_pmd(mm, va, old, new);
+        })
+    }
+
+    /// A locked change of a PMD entry that maps a huge page; answers what was there.
+    #[track_caller]
+    pub(crate) fn update_pmd<U: Fn(Entry) -> Entry + Unpin>(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        pmdp: Pmdp,
+        update: U,
+    ) -> impl Future<Output = Pmd> + use<'m, U> {
+        let op = self.entry_op(pmdp, OpKind::Rmw, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(hw.core.memory.get(op.loc));
+            let new = update(old);
+            self.before_change();
+            hw.perform_rmw(&op, old.0, new.0);
+            self.table_access(pmdp);
+            if new != old {
+                self.note_pmd(mm, va, old, new);
+            }
+            pmdp.value(old)
+        })
+    }
+
+    /// `pmd_populate()` where a huge page was mapped: the entry leads to a table from now on, and the entries of that table are what
+    /// the hardware finds.
+    #[track_caller]
+    pub(crate) fn populate_split_pmd(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        pmdp: Pmdp,
+        table: Pfn,
+    ) -> impl Future<Output = ()> + use<'m> {
+        let op = self.entry_op(pmdp, OpKind::Write, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            self.before_change();
+            hw.perform_store(&op, Entry::new(table, PAGE_TABLE).0);
+            self.table_access(pmdp);
+            for index in 0..self.mmu.geometry.entries(Level::Pte) {
+                let entry = self.mmu.entry_now(table, index);
+                self.note_pte(mm, va.plus_pages(u64::from(index)), Entry::NONE, entry);
+            }
+        })
+    }
+}
+
+/// `pmdp_huge_get_and_clear()`: an exchange, for the hardware may set A or D meanwhile.
+#[track_caller]
+pub(crate) fn pmdp_huge_get_and_clear<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    va: VirtAddr,
+    pmdp: Pmdp,
+) -> impl Future<Output = Pmd> + use<'m> {
+    cpu.update_pmd(mm, va, pmdp, |_| Entry::NONE)
+}
+
+/// `pmdp_set_wrprotect()`.
+#[track_caller]
+pub(crate) fn pmdp_set_wrprotect<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    va: VirtAddr,
+    pmdp: Pmdp,
+) -> impl Future<Output = Pmd> + use<'m> {
+    cpu.update_pmd(mm, va, pmdp, |entry| entry.without(Entry::RW))
+}

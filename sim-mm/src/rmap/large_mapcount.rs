@@ -1,0 +1,138 @@
+//! The mappings of a large folio, counted altogether and by address space: `include/linux/rmap.h`.
+
+use sim_core::{Op, OpKind};
+
+use crate::folio::{folio_mapcount, folio_nr_pages};
+use crate::kernel::Cpu;
+use crate::mm_types::{MmId, Page};
+use crate::page::page_count;
+use crate::settings::LargeMapcount;
+
+/// `_mm_id` and `_mm_id_mapcount`: two address spaces, and how many entries of each map the folio. Entries of further address spaces are
+/// counted altogether only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct MmIds {
+    slots: [Option<(MmId, u64)>; 2],
+    /// `FOLIO_MM_IDS_SHARED_BIT`: more than one address space may map the folio. It may be set where that is over.
+    shared: bool,
+}
+
+const SHARED: u64 = 1 << 32;
+
+impl MmIds {
+    fn read(cpu: Cpu<'_>, head: Page) -> MmIds {
+        let words = cpu.kernel.page(head);
+        let (ids, counts) = (cpu.this_cpu_read(words.mm_ids()), cpu.this_cpu_read(words.mm_id_mapcounts()));
+        let slot =
+            |nth: u32| Some((MmId::from_word(ids >> (16 * nth) & 0xffff)?, counts >> (32 * nth) & 0xffff_ffff));
+        MmIds { slots: [slot(0), slot(1)], shared: ids & SHARED != 0 }
+    }
+
+    fn write(self, cpu: Cpu<'_>, head: Page) {
+        let words = cpu.kernel.page(head);
+        let id = |nth: usize| MmId::into_word(self.slots[nth].map(|(mm, _)| mm));
+        let count = |nth: usize| self.slots[nth].map_or(0, |(_, count)| count);
+        let shared = if self.shared { SHARED } else { 0 };
+        cpu.this_cpu_write(words.mm_ids(), id(0) | id(1) << 16 | shared);
+        cpu.this_cpu_write(words.mm_id_mapcounts(), count(0) | count(1) << 32);
+    }
+
+    /// `folio_add_return_large_mapcount()`: `mm` maps the folio `diff` times more, so that it is mapped `total` times.
+    fn add(&mut self, mm: MmId, diff: u64, total: u64) {
+        if let Some((_, count)) = self.slots.iter_mut().flatten().find(|(known, _)| *known == mm) {
+            *count += diff;
+        } else if let Some(free) = self.slots.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some((mm, diff));
+        }
+        let alone = self.slots.iter().flatten().any(|(known, count)| *known == mm && *count == total);
+        self.shared |= !alone;
+    }
+
+    /// `folio_sub_return_large_mapcount()`: the folio is shared no more if one of the two address spaces has all entries that are left.
+    fn sub(&mut self, mm: MmId, diff: u64, total: u64) {
+        for slot in &mut self.slots {
+            if let Some((known, count)) = slot
+                && *known == mm
+            {
+                *count -= diff.min(*count);
+                if *count == 0 {
+                    *slot = None;
+                }
+            }
+        }
+        if self.slots.iter().flatten().any(|(_, count)| *count == total) {
+            self.shared = false;
+        }
+    }
+}
+
+/// Changes the counts in one step: `folio_lock_large_mapcount()` is held over all of it.
+#[track_caller]
+fn change<'m>(
+    cpu: Cpu<'m>,
+    head: Page,
+    update: impl Fn(&mut MmIds, u64) -> u64 + Unpin,
+) -> impl Future<Output = ()> {
+    let op = Op::new(OpKind::Rmw, cpu.kernel.page(head).large_mapcount().loc());
+    cpu.step(op, move |hw| {
+        let old = hw.core.memory.get(op.loc);
+        let mut ids = MmIds::read(cpu, head);
+        let new = update(&mut ids, old);
+        ids.write(cpu, head);
+        hw.perform_rmw(&op, old, new);
+    })
+}
+
+/// `folio_add_large_mapcount()`: entries of an address space map so much more of a large folio.
+pub(super) async fn folio_add_large_mapcount(cpu: Cpu<'_>, head: Page, mm: MmId, diff: u64) {
+    if cpu.setting::<LargeMapcount>() != LargeMapcount::Pages {
+        change(cpu, head, move |ids, old| {
+            ids.add(mm, diff, old + diff);
+            old + diff
+        })
+        .await;
+    }
+}
+
+/// `folio_sub_large_mapcount()`.
+pub(super) async fn folio_sub_large_mapcount(cpu: Cpu<'_>, head: Page, mm: MmId, diff: u64) {
+    if cpu.setting::<LargeMapcount>() != LargeMapcount::Pages {
+        change(cpu, head, move |ids, old| {
+            let new = old.saturating_sub(diff);
+            ids.sub(mm, diff, new);
+            new
+        })
+        .await;
+    }
+}
+
+/// `folio_mapcount()`, `total_mapcount()` before v6.0. Since v6.9 a folio has a count of all its mappings.
+pub(crate) async fn total_mapcount(cpu: Cpu<'_>, head: Page) -> u64 {
+    if folio_nr_pages(cpu, head) > 1 && cpu.setting::<LargeMapcount>() != LargeMapcount::Pages {
+        cpu.load(cpu.kernel.page(head).large_mapcount()).await
+    } else {
+        folio_mapcount(cpu, head).await
+    }
+}
+
+/// `__wp_can_reuse_large_anon_folio()`, since v6.15 (`1da190f4d0a6`): whether only this address space maps the folio, and nobody else holds a
+/// reference. Before, a folio that PTEs map is never reused. One of which a single page is left is not either, so that the rest becomes free.
+pub(crate) async fn wp_can_reuse_large_anon_folio(cpu: Cpu<'_>, head: Page) -> bool {
+    if cpu.setting::<LargeMapcount>() != LargeMapcount::Mms {
+        return false;
+    }
+    if MmIds::read(cpu, head).shared || total_mapcount(cpu, head).await <= 1 {
+        return false;
+    }
+    if total_mapcount(cpu, head).await > page_count(cpu, head).await {
+        return false;
+    }
+    // folio_lock_large_mapcount(): the counts are asked once more when nobody changes them.
+    let op = Op::new(OpKind::Rmw, cpu.kernel.page(head).large_mapcount().loc());
+    cpu.step(op, move |hw| {
+        let count = hw.core.memory.get(op.loc);
+        hw.perform_rmw(&op, count, count);
+        !MmIds::read(cpu, head).shared && cpu.this_cpu_read(cpu.kernel.refcount(head)) == count
+    })
+    .await
+}
