@@ -29,6 +29,11 @@ impl Kernel {
         (head.0.0..head.0.0 + (1 << self.folio_order(head))).map(|pfn| Page(Pfn(pfn)))
     }
 
+    /// `folio_has_pincount()`: whether pins of a folio are counted by themselves. A small one has no room for that count.
+    pub(crate) fn has_pincount(&self, head: Page) -> bool {
+        self.folio_order(head) > 1
+    }
+
     /// `page->mapping` and `page->index` of the folio, and which frame of it the page is.
     pub(crate) fn mapping_of(&self, page: Page) -> (u64, u64) {
         let head = self.folio_of(page);
@@ -80,9 +85,4 @@ pub(crate) async fn folio_mapcount(cpu: Cpu<'_>, head: Page) -> u64 {
         count += cpu.load(cpu.kernel.mapcount(page)).await;
     }
     count
-}
-
-/// `folio_has_pincount()`: whether pins of a folio are counted by themselves. A small one has no room for that count.
-pub(crate) fn has_pincount(cpu: Cpu<'_>, head: Page) -> bool {
-    cpu.kernel.folio_order(head) > 1
 }

@@ -5,8 +5,7 @@ use sim_mmu::Pfn;
 
 use crate::check;
 use crate::event::{Event, RefChange};
-use crate::folio::has_pincount;
-use crate::kernel::Cpu;
+use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
@@ -120,17 +119,24 @@ pub async fn put_page(cpu: Cpu<'_>, page: Page) {
     }
 }
 
-/// `GUP_PIN_COUNTING_BIAS`: what a pin adds to the count of a page, so that it can be told from other references.
+/// `GUP_PIN_COUNTING_BIAS`: what a pin adds to the count of a page that is no folio with a count of pins, so that it can be told from other references.
 pub const GUP_PIN_COUNTING_BIAS: u64 = 1024;
 
-/// How much a pin adds to the count of a folio. One that counts its pins by themselves needs no more than a reference.
+impl Kernel {
+    /// How much a pin adds to the count of a page. A folio that counts its pins by themselves needs no more than a reference.
+    pub fn pin_references(&self, page: Page) -> u64 {
+        if self.has_pincount(self.folio_of(page)) { 1 } else { GUP_PIN_COUNTING_BIAS }
+    }
+}
+
+/// How much a pin adds to the count of a page.
 pub fn pin_references(cpu: Cpu<'_>, page: Page) -> u64 {
-    if has_pincount(cpu, cpu.kernel.folio_of(page)) { 1 } else { GUP_PIN_COUNTING_BIAS }
+    cpu.kernel.pin_references(page)
 }
 
 /// The count of pins of a folio that has one: `atomic_add(refs, &folio->_pincount)`. The caller has the references already.
 pub async fn add_pins(cpu: Cpu<'_>, head: Page, pins: u64) {
-    if has_pincount(cpu, head) {
+    if cpu.kernel.has_pincount(head) {
         cpu.rmw(cpu.kernel.page(head).pincount(), move |count| count + pins).await;
     }
 }
@@ -138,7 +144,7 @@ pub async fn add_pins(cpu: Cpu<'_>, head: Page, pins: u64) {
 /// `unpin_user_page()` of several pages of a folio.
 pub async fn unpin_folio(cpu: Cpu<'_>, head: Page, pins: u64) {
     let references = pins * pin_references(cpu, head);
-    if has_pincount(cpu, head) {
+    if cpu.kernel.has_pincount(head) {
         cpu.rmw(cpu.kernel.page(head).pincount(), move |count| count - pins).await;
     }
     put_page_refs(cpu, head, references).await;
@@ -185,7 +191,7 @@ pub(crate) async fn page_ref_unfreeze(cpu: Cpu<'_>, page: Page, count: u64) {
 /// `page_maybe_dma_pinned()`: of a folio that does not count its pins, enough references look like a pin as well.
 pub(crate) async fn page_maybe_dma_pinned(cpu: Cpu<'_>, page: Page) -> bool {
     let head = cpu.kernel.folio_of(page);
-    if has_pincount(cpu, head) {
+    if cpu.kernel.has_pincount(head) {
         return cpu.load(cpu.kernel.page(head).pincount()).await > 0;
     }
     page_count(cpu, head).await >= GUP_PIN_COUNTING_BIAS

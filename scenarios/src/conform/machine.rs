@@ -8,8 +8,7 @@ use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{
-    Choices, GUP_PIN_COUNTING_BIAS, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, MmId, Page,
-    Pkeys, SoftDirty, Swap,
+    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, MmId, Page, Pkeys, SoftDirty, Swap,
 };
 use sim_mmu::Geometry;
 
@@ -89,7 +88,7 @@ impl Machine {
     pub(super) fn held_elsewhere(&self, page: Page) -> u64 {
         let in_pipes: u64 = self.pipes.iter().map(|pipe| pipe.references(page)).sum();
         let in_rings: u64 = self.rings.iter().map(|ring| ring.pins(page)).sum();
-        in_pipes + in_rings * GUP_PIN_COUNTING_BIAS
+        in_pipes + in_rings * self.kernel.pin_references(page)
     }
 
     /// The memfds, in order.

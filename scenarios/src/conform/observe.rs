@@ -267,8 +267,11 @@ fn page_run(kernel: &Kernel, release: Release, mapped: &Mapped, id: u64, fresh: 
     let mapcount = kernel.mapcount_now(Page(frame));
     let anon = is_anon(kernel, frame);
     let flags = flags_of(kernel.page_flags(Page(frame)));
-    let exclusive = flags_of(kernel.own_flags(Page(frame))).contains(PageFlags::ANON_EXCLUSIVE);
     let large = kernel.folio_order(head) > 0;
+    // /proc/kpageflags shows the mark of the first page of a folio only.
+    let exclusive = frame == head.0 && flags.contains(PageFlags::ANON_EXCLUSIVE);
+    // pagemap_pmd_range() asks the first page of a huge page for all of them.
+    let mapped_once = if huge { kernel.mapcount_now(head) } else { mapcount } == 1;
     let in_swap_cache = flags.contains(PageFlags::SWAPCACHE);
     let marks = [
         ('A', anon),
@@ -279,7 +282,7 @@ fn page_run(kernel: &Kernel, release: Release, mapped: &Mapped, id: u64, fresh: 
         ('d', soft_dirty),
         ('e', exclusive),
         ('p', true),
-        ('x', mapcount == 1),
+        ('x', mapped_once),
     ];
     let flags = set_marks(&marks);
     let byte = memory.get(kernel.mmu.phys.word(frame, 0)) as u8;

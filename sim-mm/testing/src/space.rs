@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::Loc;
-use sim_mm::{FrameUse, Kernel, MmId, Page, Reach, SwpEntry, TableFree, is_guard};
+use sim_mm::{FrameUse, Kernel, MmId, Page, Reach, SwpEntry, TableFree, is_guard, part_of_huge};
 use sim_mmu::{Entry, Level, Pfn};
 
 use crate::Machine;
@@ -24,8 +24,12 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Space {
     pub tables: Vec<Table>,
-    /// The entries that are not none, by page.
+    /// The entries that are not none, by page. What an entry of a huge page is to each of its pages stands here.
     pub leaves: BTreeMap<u64, Entry>,
+    /// The first frames of the huge pages that single entries map.
+    pub huge: Vec<Pfn>,
+    /// The page tables that are kept for their split.
+    pub deposited: usize,
 }
 
 impl Space {
@@ -39,10 +43,20 @@ impl Space {
     fn visit(&mut self, kernel: &Kernel, table: Pfn, levels: &[Level], page: u64) {
         let Some((level, below)) = levels.split_first() else { return };
         let span = kernel.mmu.geometry.span(*level) >> 12;
+        if *level == Level::Pmd {
+            self.deposited += kernel.deposited(table).count();
+        }
         for index in 0..kernel.mmu.geometry.entries(*level) {
             let entry = Entry(kernel.core().memory.get(kernel.mmu.phys.entry(table, index).loc()));
             let page = page + u64::from(index) * span;
             if entry.is_none() {
+                continue;
+            }
+            if *level == Level::Pmd && entry.has(Entry::PAGE_SIZE) {
+                self.leaves.extend((0..span).map(|nth| (page + nth, part_of_huge(entry, nth))));
+                if !entry.has(Entry::SPECIAL) {
+                    self.huge.push(entry.pfn());
+                }
                 continue;
             }
             match below.first() {
@@ -85,17 +99,22 @@ impl Machine {
 
     /// `_mapcount` of a frame.
     pub fn mapcount(&self, pfn: Pfn) -> u64 {
-        self.kernel.core().memory.get(self.kernel.mapcount(Page(pfn)).loc())
+        self.kernel.mapcount_now(Page(pfn))
     }
 
     /// Whether page tables, contents and counts are exactly those that these processes would have made, with nothing under
     /// way.
     pub fn check_processes(&self, processes: &[(MmId, &Memory)]) -> Result<(), String> {
         let mut tables = 0;
+        // By frame, the entries that map it, and those that map the huge page which it begins.
         let mut mappings = BTreeMap::<Pfn, u64>::new();
+        let mut entire = BTreeMap::<Pfn, u64>::new();
         for (mm, memory) in processes {
             let space = self.space(*mm);
-            tables += space.tables.len() + 1;
+            tables += space.tables.len() + space.deposited + 1;
+            for head in &space.huge {
+                *entire.entry(*head).or_default() += 1;
+            }
             for table in &space.tables {
                 if !memory.maps_any(table.page, table.pages) {
                     return Err(format!("{mm:?} keeps {table:?}, but maps nothing there"));
@@ -135,14 +154,24 @@ impl Machine {
         let mut reach = Reach::default();
         reach.walk(&self.kernel).map_err(|wrong| wrong.to_string())?;
         for (pfn, _) in data {
-            let mapped = mappings.remove(&pfn).unwrap_or(0);
-            let cached = reach.held(pfn);
+            let mapped = mappings.get(&pfn).copied().unwrap_or(0);
+            // An entry that maps a huge page has one reference to its first frame, and none to the others.
+            let frames = self.kernel.folio_frames(Page(pfn));
+            let pages = frames.end.0 - frames.start.0;
+            let entire = entire.get(&frames.start).copied().unwrap_or(0);
+            let of_all: u64 = mappings.range(frames.clone()).map(|(_, mapped)| mapped).sum();
+            let entries = of_all - entire * (pages - 1).min(of_all);
+            let held = reach.held(frames.clone());
+            let references = if pfn == frames.start { entries + held } else { 0 };
             let counts = (self.refcount(pfn), self.mapcount(pfn));
-            if mapped + cached == 0 || counts != (mapped + cached, mapped) {
+            if entries + held == 0 || counts != (references, mapped) {
                 return Err(format!(
-                    "{pfn} is mapped {mapped} times and held {cached} times, its _refcount and _mapcount are {counts:?}"
+                    "{pfn} of {frames:?} is mapped {mapped} times and held {held} times, its _refcount and _mapcount are {counts:?}"
                 ));
             }
+        }
+        for (pfn, _) in self.watch.allocated() {
+            mappings.remove(&pfn);
         }
         if mappings.is_empty() { Ok(()) } else { Err(format!("mapped, but not allocated: {mappings:?}")) }
     }
@@ -157,7 +186,8 @@ impl Machine {
         if contents != expected.words {
             return Err(format!("is {:?}, but {entry} holds {contents:?}", expected.words));
         }
-        if entry.has(Entry::SPECIAL) != (entry.pfn() == self.kernel.zero_page.0) {
+        let huge_zero = self.kernel.huge_zero_page() == Some(self.kernel.folio_of(Page(entry.pfn())));
+        if entry.has(Entry::SPECIAL) != (entry.pfn() == self.kernel.zero_page.0 || huge_zero) {
             return Err(format!("has {entry}: only the zero page is special"));
         }
         if entry.has(Entry::RW) && (!expected.writable || entry.has(Entry::SPECIAL)) {

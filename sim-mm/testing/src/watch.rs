@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use sim_core::{Core, Cpu, CpuId, Loc};
-use sim_mm::{Event, FrameUse, Kernel, Reach, RefChange};
+use sim_mm::{Event, FrameUse, Kernel, Page, Reach, RefChange};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn};
 
 /// Frames that the kernel takes before anything runs: the zero page and its own root.
@@ -82,7 +82,11 @@ impl Watch {
         // A page that somebody had locked when its last entry went stays in the swap cache until reclaim comes by.
         let mut reach = Reach::default();
         reach.walk(kernel).map_err(|wrong| wrong.to_string())?;
-        let left: Vec<_> = self.allocated().into_iter().filter(|(pfn, _)| reach.held(*pfn) == 0).collect();
+        let left: Vec<_> = self
+            .allocated()
+            .into_iter()
+            .filter(|(pfn, _)| reach.held(kernel.folio_frames(Page(*pfn))) == 0)
+            .collect();
         if left.is_empty() { Ok(()) } else { Err(format!("never freed: {left:?}")) }
     }
 
