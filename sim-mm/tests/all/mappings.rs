@@ -170,6 +170,8 @@ fn taken_away(setup: Setup, taken: Taken, seed: u64) -> Result<(), String> {
         shell.mmap(2, true, Some(2)).await.expect("there is room");
         shell.write(2, 7).await.expect("it is writable");
         shell.write(3, 8).await.expect("it is writable");
+        // The other thread must find what was written. Of a huge page the second write does not fault, which would have drained the buffer.
+        shell.drained().await;
         shell.give_birth(1, mm);
         match taken {
             Taken::ByMunmap => shell.munmap(2, 1).await.expect("it is mapped"),
