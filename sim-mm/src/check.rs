@@ -17,6 +17,7 @@ use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
 use crate::pgtable_huge::part_of_huge;
 use crate::rcu::Callback;
+use crate::shmem_fs::Cached;
 use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swapops::SwpEntry;
 use crate::vm_flags::VmFlags;
@@ -108,6 +109,13 @@ pub enum Miscount {
         /// The place in the file.
         at: SharedPage,
     },
+    /// A file has a page in swap behind its end.
+    SwappedBehindEnd {
+        /// The slot of the page.
+        slot: SwpEntry,
+        /// The place in the file.
+        at: SharedPage,
+    },
     /// A file has a page that does not say so, or a page says that a file has it which has not.
     OtherFile {
         /// The page.
@@ -140,7 +148,7 @@ pub enum Miscount {
         slot: SwpEntry,
         /// Entries that `swap_map` counts, and whether it says that the swap cache has the slot.
         map: (u64, bool),
-        /// Entries that name the slot, and whether the swap cache has a page of it.
+        /// Entries and files that name the slot, and whether the swap cache has a page of it.
         found: (u64, bool),
     },
     /// The swap cache has a page for a slot that says of itself that it is another slot's page, or none's.
@@ -187,6 +195,9 @@ impl fmt::Display for Miscount {
             }
             Miscount::CachedBehindEnd { page, at } => {
                 write!(f, "inode[{}] has {} as page {}, behind its end", at.file, page.0, at.index)
+            }
+            Miscount::SwappedBehindEnd { slot, at } => {
+                write!(f, "inode[{}] has page {} in swap slot {}, behind its end", at.file, at.index, slot.0)
             }
             Miscount::OtherFile { page, at } => {
                 write!(
@@ -244,7 +255,7 @@ pub struct Reach {
     held: Vec<Pfn>,
     /// The `anon_vma`s that mappings hang on, by slot.
     anon_vmas: Vec<usize>,
-    /// The slots of the swap area that entries name, as often as they do.
+    /// The slots of the swap area that entries and files name, as often as they do.
     swapped: Vec<SwpEntry>,
 }
 
@@ -298,6 +309,11 @@ impl Reach {
         self.swapped.clear();
         let swap_cache = kernel.swap.in_use(&kernel.core().memory).filter_map(|(.., page)| page);
         self.held.extend(swap_cache.map(|page| page.0));
+        let swapped = kernel.shmem.cached().into_iter().filter_map(|(_, has)| match has {
+            Cached::Swapped(entry) => Some(entry),
+            Cached::Page(_) => None,
+        });
+        self.swapped.extend(swapped);
         kernel.shmem.each_page(|page| self.held.push(page.0));
         kernel.lru_batches.each_page(|page| self.held.push(page.0));
         self.held.extend(kernel.huge_zero_page().map(|page| page.0));
@@ -392,7 +408,7 @@ impl Reach {
         }
         // A private mapping has copied what is anonymous.
         let is_copy = !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(kernel.mapping_of(page).0);
-        if !is_copy && kernel.shmem.i_pages(file).peek().get(&index) != Some(&page) {
+        if !is_copy && kernel.shmem.i_pages(file).peek().get(&index) != Some(&Cached::Page(page)) {
             return Err(Miscount::OtherPage { mm, va, page });
         }
         Ok(())
@@ -496,8 +512,14 @@ impl Kernel {
 
     /// What files say of their pages, against what the pages say.
     fn check_files(&self) -> Result<(), Miscount> {
-        for (at, page) in self.shmem.cached() {
-            if at.index >= self.i_size(at.file as usize) {
+        for (at, has) in self.shmem.cached() {
+            let is_behind_end = at.index >= self.i_size(at.file as usize);
+            let page = match has {
+                Cached::Page(page) => page,
+                Cached::Swapped(slot) if is_behind_end => return Err(Miscount::SwappedBehindEnd { slot, at }),
+                Cached::Swapped(_) => continue,
+            };
+            if is_behind_end {
                 return Err(Miscount::CachedBehindEnd { page, at });
             }
             if self.shared_page(page) != Some(at) {

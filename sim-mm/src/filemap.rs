@@ -10,39 +10,53 @@ use crate::inode::i_size_read;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{get_page, page_cache_get_speculative, put_page, test_and_set_flags, unlock_page};
-use crate::page_flags::{PageFlags, file_mapping};
+use crate::page_flags::{PageFlags, file_mapping, file_of_mapping};
+use crate::shmem_fs::Cached;
+use crate::swapops::SwpEntry;
 
 /// What the file has at the first index in `from..to` at which it has something.
-async fn first_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
+async fn first_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Cached)> {
     let kernel: &Kernel = cpu.kernel;
-    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).next().map(|(at, page)| (*at, *page)))
-        .await
+    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).next().map(|(at, has)| (*at, *has))).await
+}
+
+/// The same for pages alone: what is in swap is passed over.
+async fn first_page(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
+    let kernel: &Kernel = cpu.kernel;
+    let page = |(at, has): (&u64, &Cached)| has.page().map(|page| (*at, page));
+    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).find_map(page)).await
 }
 
 /// `xas_reload()`: whether the file still has this very page there.
 async fn has_entry(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
     let kernel: &Kernel = cpu.kernel;
-    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.get(&index) == Some(&page)).await
+    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.get(&index) == Some(&Cached::Page(page))).await
 }
 
-/// `find_get_entry()`: the first page of the file in `from..to`, with a reference, and where it is.
-pub(crate) async fn find_get_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
+/// `find_get_entry()`: what the file has first in `from..to`, a page with a reference, and where it is.
+pub(crate) async fn find_get_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Cached)> {
     loop {
-        let (index, page) = first_entry(cpu, inode, from, to).await?;
+        let (index, has) = first_entry(cpu, inode, from, to).await?;
+        let Cached::Page(page) = has else { return Some((index, has)) };
         if !page_cache_get_speculative(cpu, page).await {
+            if cpu.has_swap() {
+                // Whoever has frozen the page takes it out, or gives it its references back. Linux looks again until he has; here
+                // that is waited for.
+                drop(cpu.lock(cpu.kernel.shmem.inodes.deref(**cpu, inode).xa_lock()).await);
+            }
             continue;
         }
         // The page may have left the file, and be another's, before the reference was there.
         if has_entry(cpu, inode, index, page).await {
-            return Some((index, page));
+            return Some((index, has));
         }
         put_page(cpu, page).await;
     }
 }
 
-/// `find_get_page()`: the page of the file, with a reference; `None` if it has none there.
-pub(crate) async fn find_get_page(cpu: Cpu<'_>, inode: Inode, index: u64) -> Option<Page> {
-    find_get_entry(cpu, inode, index, index + 1).await.map(|(_, page)| page)
+/// `find_get_entry()` of one index, since v6.2 `filemap_get_entry()`: what the file has there, a page with a reference.
+pub(crate) async fn filemap_get_entry(cpu: Cpu<'_>, inode: Inode, index: u64) -> Option<Cached> {
+    find_get_entry(cpu, inode, index, index + 1).await.map(|(_, has)| has)
 }
 
 /// `page->mapping == mapping`, by somebody who has the page locked: whether it is the file's.
@@ -55,15 +69,16 @@ async fn trylock_page(cpu: Cpu<'_>, page: Page) -> bool {
     test_and_set_flags(cpu, page, PageFlags::LOCKED).await
 }
 
-/// `find_lock_entries()`, one page at a time: the first in `from..to` that is not locked, locked now and with a reference.
-/// Linux locks up to 15 at once.
-pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
+/// `find_lock_entries()`, one page at a time: the first in `from..to` that is not locked, locked now and with a reference; or
+/// what is in swap before it. Linux locks up to 15 at once.
+pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Cached)> {
     let mut from = from;
     loop {
-        let (index, page) = find_get_entry(cpu, inode, from, to).await?;
+        let (index, has) = find_get_entry(cpu, inode, from, to).await?;
+        let Cached::Page(page) = has else { return Some((index, has)) };
         if trylock_page(cpu, page).await {
             if is_of_file(cpu, inode, page).await {
-                return Some((index, page));
+                return Some((index, has));
             }
             unlock_page(cpu, page).await;
         }
@@ -77,7 +92,7 @@ pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u
 pub(crate) async fn next_uptodate_page(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
     let mut from = from;
     loop {
-        let (index, page) = first_entry(cpu, inode, from, to).await?;
+        let (index, page) = first_page(cpu, inode, from, to).await?;
         from = index + 1;
         let is_locked = cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::LOCKED);
         if is_locked || !page_cache_get_speculative(cpu, page).await {
@@ -93,9 +108,15 @@ pub(crate) async fn next_uptodate_page(cpu: Cpu<'_>, inode: Inode, from: u64, to
     }
 }
 
-/// `add_to_page_cache_locked()`: the page, which nobody else knows, is the file's from now on, and locked. False if the file has
-/// another one there.
-pub(crate) async fn add_to_page_cache(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
+/// `add_to_page_cache_locked()`, `shmem_add_to_page_cache()`: the page is the file's from now on, and locked. Nobody else knows it, or
+/// the caller has it locked already. False if the file has something else there than `expected`.
+pub(crate) async fn add_to_page_cache(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    index: u64,
+    page: Page,
+    expected: Option<Cached>,
+) -> bool {
     let kernel: &Kernel = cpu.kernel;
     // __SetPageLocked(), and the reference of the page cache, before anybody can find the page there.
     let flags = kernel.page_flags(page);
@@ -103,11 +124,11 @@ pub(crate) async fn add_to_page_cache(cpu: Cpu<'_>, inode: Inode, index: u64, pa
     get_page(cpu, page).await;
     let added = cpu
         .update(kernel.shmem.i_pages(inode), |pages| {
-            let free = !pages.contains_key(&index);
-            if free {
-                pages.insert(index, page);
+            let is_expected = pages.get(&index).copied() == expected;
+            if is_expected {
+                pages.insert(index, Cached::Page(page));
             }
-            free
+            is_expected
         })
         .await;
     if added {
@@ -123,11 +144,28 @@ pub(crate) async fn add_to_page_cache(cpu: Cpu<'_>, inode: Inode, index: u64, pa
 
 /// `delete_from_page_cache()`: the page, which the caller has locked and mapped nowhere, leaves its file.
 pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) {
+    replace_page(cpu, inode, index, page, None).await;
+    put_page(cpu, page).await;
+}
+
+/// `__delete_from_page_cache()`, since v5.17 `__filemap_remove_folio()`; and `shmem_replace_entry()`, with what stands in the page's
+/// place: the page is the file's no more. The reference of the file is the caller's.
+pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, by: Option<SwpEntry>) {
     let kernel: &Kernel = cpu.kernel;
-    cpu.update(kernel.shmem.i_pages(inode), |pages| pages.remove(&index)).await;
+    cpu.update(kernel.shmem.i_pages(inode), |pages| match by {
+        Some(entry) => pages.insert(index, Cached::Swapped(entry)),
+        None => pages.remove(&index),
+    })
+    .await;
     // page->mapping = NULL, in the same critical section of the page cache's lock.
     cpu.this_cpu_write(kernel.page(page).mapping(), 0);
     let left = SharedPage { file: inode.index() as u32, index };
     cpu.note(Event::PageUncached { pfn: page.0, page: left });
-    put_page(cpu, page).await;
+}
+
+/// `page->mapping` and `page->index` of a page that the caller has locked: the file that it is of, and where in it.
+pub(crate) fn page_mapping(cpu: Cpu<'_>, page: Page) -> Option<(Inode, u64)> {
+    let slot = file_of_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))?;
+    let inode = cpu.kernel.shmem.inodes.current(cpu.core, slot as usize)?;
+    Some((inode, cpu.this_cpu_read(cpu.kernel.page(page).index())))
 }

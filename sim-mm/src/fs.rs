@@ -1,6 +1,6 @@
 //! `include/linux/fs.h`: files.
 
-use sim_core::{Ref, Shared, record};
+use sim_core::{Ref, Shared, SpinLock, record};
 
 record! {
     /// The words of a file in memory.
@@ -9,6 +9,10 @@ record! {
         pub(crate) f_count: Shared<u64> = "f_count";
         /// `i_size`, in pages.
         pub(crate) i_size: Shared<u64> = "i_size";
+        /// `stop_eviction`: those who bring its pages back from swap, for whom it stays.
+        pub(crate) stop_eviction: Shared<u64> = "stop_eviction";
+        /// `xa_lock` of `i_pages`: held while a page is frozen and taken out.
+        pub(crate) xa_lock: SpinLock = "xa_lock";
     }
 }
 

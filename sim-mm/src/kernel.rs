@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 use sim_core::{
@@ -16,6 +16,7 @@ use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::fs::Inode;
 use crate::kernel_config::KernelConfig;
 use crate::mm_types::{MmId, MmStruct, MmWords, Page, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
@@ -137,6 +138,7 @@ pub struct Kernel {
     task_mms: Loc,
     task_pkrus: Loc,
     task_wakens: Loc,
+    task_synced: Loc,
     pub(crate) task_signals: Array<TaskSignal>,
     pkey_maps: Loc,
     execute_only_pkeys: Loc,
@@ -178,12 +180,13 @@ impl Kernel {
         let huge_zero = Shared::at(memory.words("huge_zero_page", 1));
         // As many slots as there are frames: they are never short.
         let slots = if has_swap { config.frames as usize } else { 0 };
-        let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries());
+        let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
         let lru_lock = memory.words("lru_lock", 1);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
         let task_pkrus = memory.words("task.pkru", config.tasks);
         let task_wakens = memory.words("uwq.waken", config.tasks);
+        let task_synced = memory.words("rcu_synchronize.completion", config.tasks);
         let task_signals = memory.array("task.signal", config.tasks);
         let pkey_maps = memory.words("mm.pkey_allocation_map", config.mms);
         let execute_only_pkeys = memory.words("mm.execute_only_pkey", config.mms);
@@ -241,6 +244,7 @@ impl Kernel {
             task_mms,
             task_pkrus,
             task_wakens,
+            task_synced,
             task_signals,
             pkey_maps,
             execute_only_pkeys,
@@ -264,6 +268,7 @@ impl Kernel {
             memory.set(self.page(Page(Pfn(pfn))).page_type().loc(), PageType::InUse.into_word());
         }
         self.map_vsyscall();
+        self.swap.open(self.core());
         for cpu in CpuId::all(self.config.cpus) {
             self.initialize_tlbstate(cpu);
         }
@@ -328,6 +333,12 @@ impl Kernel {
         page_of_word(word).map(|page| page.0)
     }
 
+    /// `shmem_partial_swap_usage()`: which of these pages of a file are in swap now. For those who only look.
+    pub fn shmem_swapped(&self, file: Inode, pages: Range<u64>) -> Vec<u64> {
+        let i_pages = self.shmem.i_pages(file).peek();
+        i_pages.range(pages).filter(|(_, has)| has.page().is_none()).map(|(index, _)| *index).collect()
+    }
+
     /// The machine below.
     pub fn core(&self) -> &Core {
         &self.mmu.core
@@ -387,6 +398,11 @@ impl Kernel {
     }
 
     /// `uwq.waken` of a task: whether the fault that it waits for is handled.
+    pub(crate) fn task_synced(&self, task: TaskId) -> Loc {
+        self.task_synced.offset(u32::from(task.0))
+    }
+
+    /// `uwq.waken` of a task.
     pub(crate) fn task_waken(&self, task: TaskId) -> Loc {
         self.task_wakens.offset(u32::from(task.0))
     }

@@ -157,6 +157,7 @@ pub use settings::{
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
+pub use swapfile::sys_swapoff;
 pub use swapops::{SwpEntry, is_guard};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;

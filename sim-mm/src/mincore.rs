@@ -4,13 +4,12 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
-use crate::filemap::find_get_page;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
-use crate::swap_state::lookup_swap_cache;
+use crate::swap_state::{find_get_incore_page, lookup_swap_cache};
 use crate::swapops::SwpEntry;
 
 /// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
@@ -60,7 +59,7 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
         }
     }
     let Some(file) = vma.file(cpu) else { return false };
-    match find_get_page(cpu, file, vma.index_of(cpu, at)).await {
+    match find_get_incore_page(cpu, file, vma.index_of(cpu, at)).await {
         Some(page) => {
             put_page(cpu, page).await;
             true

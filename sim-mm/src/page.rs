@@ -248,6 +248,14 @@ pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()
     })
 }
 
+/// `wait_on_page_writeback()`: waits until no device is writing the page.
+#[track_caller]
+pub(crate) fn wait_on_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+    let flags = cpu.kernel.page_flags(page).loc();
+    let written = Gate::Is(flags, Bytes::of(3, 1), 0);
+    cpu.step(Op::new(OpKind::Wait, flags).behind(written).sleeping(), |_| ())
+}
+
 /// `unlock_page()`.
 #[track_caller]
 pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {

@@ -29,8 +29,8 @@ bitflags! {
         const HEAD = 1 << 16;
         /// `PG_swapcache`: it is the page of a swap slot.
         const SWAPCACHE = 1 << 17;
-        /// `PG_writeback`: a device is writing it.
-        const WRITEBACK = 1 << 18;
+        /// `PG_writeback`: a device is writing it. In a byte of its own: whoever waits for that waits until the byte is zero.
+        const WRITEBACK = 1 << 24;
     }
 }
 

@@ -1,5 +1,7 @@
 //! `rcu_do_batch()`: the callbacks whose grace period is over.
 
+use sim_core::Shared;
+
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::put_page;
@@ -15,6 +17,7 @@ pub(crate) async fn rcu_do_batch(cpu: Cpu<'_>) {
             Callback::Table(table) => put_page(cpu, Page(table)).await,
             // vm_area_free_rcu_cb()
             Callback::Vma(vma) => __vm_area_free(cpu, vma),
+            Callback::Wakeme(task) => cpu.store(Shared::at(cpu.kernel.task_synced(task)), true).await,
         }
     }
 }

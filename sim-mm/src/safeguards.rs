@@ -126,4 +126,14 @@ crate::safeguards! {
         "Fork splits the entry of a huge page that is pinned, so that its pages are copied for the child at once.";
     MREMAP_MOVE_DEPOSIT = "mremap-move-deposit" check in "move_huge_pmd" since Release::v(3, 13), commit "3592806cfa08" =>
         "The page table that is kept for the split of a huge page moves with its entry, because the table that it leaves may be freed.";
+    SHMEM_SWAPIN_RECHECK = "shmem-swapin-recheck" check in "shmem_swapin_folio" since Release::v26(12) =>
+        "Who has locked a page of the swap cache for a file asks whether it still is that slot's, and the slot the file's, because both may have changed before the page was locked.";
+    SHMEM_FREE_SWAP_SAME = "shmem-free-swap-same" check in "shmem_free_swap" since Release::v26(12) =>
+        "Truncation frees a slot of the swap area only if the file still has the slot where it was found, because somebody may have brought the page back meanwhile.";
+    SWAPIN_HOLDS_DEVICE = "swapin-holds-device" order in "do_swap_page" since Release::v(5, 14), commit "2799e77529c2" =>
+        "A fault holds the swap area while it works on a slot, because swapoff() may bring the page back first, and then free the area.";
+    SHMEM_SWAPIN_HOLDS_DEVICE = "shmem-swapin-holds-device" order in "shmem_swapin_folio" since Release::v(5, 14), commit "2efa33fc7f6e" =>
+        "Whoever brings a page of a file back from swap holds the swap area meanwhile, because swapoff() may do so first, and then free the area.";
+    SWAP_FREE_HOLDS_DEVICE = "swap-free-holds-device" order in "free_swap_and_cache" since Release::v(6, 9), commit "82b1c07a0af6", cve "CVE-2024-26960" =>
+        "Whoever frees a slot holds the swap area until the slot's page is looked for as well, because somebody else may free the page, and swapoff() then the area.";
 }

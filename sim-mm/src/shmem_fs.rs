@@ -7,9 +7,29 @@ use sim_core::{MemoryBuilder, Object, RwSem, Slab, WhenFree};
 use crate::event::SharedPage;
 use crate::fs::{Inode, InodeWords};
 use crate::mm_types::{MmId, Page, Vma};
+use crate::swapops::SwpEntry;
+
+/// What a file has at an index: a page, or, as a value entry of `i_pages`, the slot of the swap area to which its page went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cached {
+    /// The page.
+    Page(Page),
+    /// `swp_to_radix_entry()`: the page is in swap.
+    Swapped(SwpEntry),
+}
+
+impl Cached {
+    /// The page, if it is not in swap.
+    pub(crate) fn page(self) -> Option<Page> {
+        match self {
+            Cached::Page(page) => Some(page),
+            Cached::Swapped(_) => None,
+        }
+    }
+}
 
 /// The page cache of a file.
-pub(crate) type Pages = BTreeMap<u64, Page>;
+pub(crate) type Pages = BTreeMap<u64, Cached>;
 
 /// The mappings of a file, each with its address space.
 pub(crate) type Mappings = Vec<(MmId, Vma)>;
@@ -17,6 +37,10 @@ pub(crate) type Mappings = Vec<(MmId, Vma)>;
 /// The files in memory, and the page cache of each.
 pub(crate) struct Shmem {
     pub(crate) inodes: Slab<InodeWords>,
+    /// `shmem_swaplist`: the files that may have pages in swap.
+    pub(crate) swaplist: Object<Vec<Inode>>,
+    /// `shmem_swaplist_mutex`.
+    pub(crate) swaplist_mutex: RwSem,
     /// `i_pages`, by the slot of the file.
     i_pages: Vec<Object<Pages>>,
     /// `i_rwsem`, by the slot of the file: who changes its length, or writes to it.
@@ -35,7 +59,10 @@ impl Shmem {
             (lock, Object::new(&mut *memory, format!("inode[{n}].i_mmap"), Vec::new()))
         };
         let i_mmap = (0..files).map(&mut mappings).collect();
-        Shmem { inodes: Slab::new(memory, "inode", files, WhenFree::Untouchable), i_pages, i_rwsem, i_mmap }
+        let swaplist = Object::new(&mut *memory, "shmem_swaplist".to_owned(), Vec::new());
+        let swaplist_mutex = memory.alone("shmem_swaplist_mutex".to_owned());
+        let inodes = Slab::new(memory, "inode", files, WhenFree::Untouchable);
+        Shmem { inodes, swaplist, swaplist_mutex, i_pages, i_rwsem, i_mmap }
     }
 
     /// `i_pages` of a file.
@@ -58,10 +85,10 @@ impl Shmem {
         &self.i_mmap[inode.index()].1
     }
 
-    /// The pages of all files, and where each is. For those who look at the machine when nothing is going on.
-    pub(crate) fn cached(&self) -> Vec<(SharedPage, Page)> {
+    /// The pages of all files, in memory and in swap, and where each is. For those who look at the machine when nothing is going on.
+    pub(crate) fn cached(&self) -> Vec<(SharedPage, Cached)> {
         let of = |(file, pages): (usize, &Object<Pages>)| {
-            let at = |(index, page): (&u64, &Page)| (SharedPage { file: file as u32, index: *index }, *page);
+            let at = |(index, has): (&u64, &Cached)| (SharedPage { file: file as u32, index: *index }, *has);
             pages.peek().iter().map(at).collect::<Vec<_>>()
         };
         self.i_pages.iter().enumerate().flat_map(of).collect()
@@ -69,11 +96,13 @@ impl Shmem {
 
     /// Whether a file has this very page there. For the same.
     pub(crate) fn has(&self, at: SharedPage, page: Page) -> bool {
-        self.i_pages[at.file as usize].peek().get(&at.index) == Some(&page)
+        self.i_pages[at.file as usize].peek().get(&at.index) == Some(&Cached::Page(page))
     }
 
     /// Tells the pages of all files. For those who look at the machine when nothing is going on.
     pub(crate) fn each_page(&self, mut hear: impl FnMut(Page)) {
-        self.i_pages.iter().for_each(|pages| pages.peek().values().copied().for_each(&mut hear));
+        self.i_pages
+            .iter()
+            .for_each(|pages| pages.peek().values().filter_map(|has| has.page()).for_each(&mut hear));
     }
 }

@@ -1,6 +1,8 @@
 //! `include/linux/swap.h`: the swap area, its slots, and the swap cache.
 
-use sim_core::{Array, Loc, Memory, MemoryBuilder, Shared, SpinLock, record};
+use sim_core::{
+    Array, Core, CpuId, Loc, Memory, MemoryBuilder, Record as _, Shared, Slab, SpinLock, WhenFree, record,
+};
 
 use crate::mm_types::Page;
 use crate::swapops::SwpEntry;
@@ -24,21 +26,48 @@ record! {
     }
 }
 
+record! {
+    /// What `swapoff()` changes of a swap area.
+    pub(crate) struct SwapState {
+        /// Whether `SWP_WRITEOK` is gone from `flags`: no page gets a slot any more.
+        pub(crate) closed: Shared<bool> = "flags";
+        /// Whether `users` is being killed: nobody begins to use a slot that he does not have any more.
+        pub(crate) dying: Shared<bool> = "users.dying";
+        /// How often a `swap_map` has changed since the area was closed. Linux looks again and again; here that is waited for.
+        pub(crate) changes: Shared<u64> = "changes";
+    }
+}
+
+record! {
+    /// `si->users`: the system calls of one CPU that keep the slots from being freed.
+    pub(crate) struct SwapUsers {
+        /// How many.
+        pub(crate) count: Shared<u64> = "users";
+    }
+}
+
 /// `struct swap_info_struct` of the one swap area. It has no slots on a machine without swap.
 pub(crate) struct SwapInfo {
     /// `si->lock`: whoever looks for a free slot holds it, so that is one step.
     pub(crate) lock: Loc,
-    slots: Array<SwapSlot>,
+    /// `swapoff()` frees them.
+    slots: Slab<SwapSlot>,
+    pub(crate) state: SwapState,
+    users: Array<SwapUsers>,
+    count: usize,
     contents: Loc,
     words: u32,
 }
 
 impl SwapInfo {
     /// An area of so many slots, each of as many words as a frame.
-    pub(crate) fn new(memory: &mut MemoryBuilder, slots: usize, words: u32) -> SwapInfo {
+    pub(crate) fn new(memory: &mut MemoryBuilder, slots: usize, words: u32, cpus: usize) -> SwapInfo {
         SwapInfo {
             lock: memory.words("swap_info.lock", 1),
-            slots: memory.array("swap", slots),
+            slots: Slab::new(memory, "swap", slots, WhenFree::Untouchable),
+            state: memory.record("swap_info"),
+            users: memory.array("swap_info.users", cpus),
+            count: slots,
             contents: memory.words("swap_device", slots * words as usize),
             words,
         }
@@ -46,12 +75,39 @@ impl SwapInfo {
 
     /// How many slots there are.
     pub(crate) fn len(&self) -> u64 {
-        self.slots.len() as u64
+        self.count as u64
     }
 
     /// A slot.
     pub(crate) fn slot(&self, entry: SwpEntry) -> SwapSlot {
-        self.slots.at(entry.0 as usize)
+        self.slots.record(entry.0 as usize)
+    }
+
+    /// `swapon()`, before anything runs.
+    pub(crate) fn open(&self, core: &Core) {
+        while self.slots.alloc(core).is_some() {}
+    }
+
+    /// Frees all slots: `vfree(swap_map)`, `exit_swap_address_space()`. Answers the first word of each.
+    pub(crate) fn free(&self, core: &Core) -> Vec<Loc> {
+        let lives = (0..self.count).filter_map(|slot| self.slots.current(core, slot));
+        lives
+            .filter(|life| self.slots.free(core, *life))
+            .map(|life| self.slots.record(life.index()).loc())
+            .collect()
+    }
+
+    /// `si->users` of a CPU.
+    pub(crate) fn users(&self, cpu: CpuId) -> Shared<u64> {
+        self.users.at(cpu.index()).count()
+    }
+
+    /// Notes that a `swap_map` has changed in the present step, if somebody closes the area.
+    pub(crate) fn note_change(&self, memory: &Memory) {
+        if memory.get(self.state.closed().loc()) != 0 {
+            let changes = self.state.changes().loc();
+            memory.set(changes, memory.get(changes) + 1);
+        }
     }
 
     /// The first word of what a slot holds.

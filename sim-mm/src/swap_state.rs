@@ -5,12 +5,15 @@
 
 use sim_core::{Gate, Op, OpKind, Routine};
 
+use crate::filemap::filemap_get_entry;
+use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page, page_cache_get_speculative, put_page, unlock_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
+use crate::shmem_fs::Cached;
 use crate::swap::folio_add_lru;
 use crate::swap_info::page_of_word;
 use crate::swapfile::{NotPrepared, get_swap_page, put_swap_page, swapcache_prepare};
@@ -36,6 +39,15 @@ pub(crate) async fn lookup_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) -> Option<P
             return Some(page);
         }
         put_page(cpu, page).await;
+    }
+}
+
+/// `find_get_incore_page()`, since v6.0 `filemap_get_incore_folio()`: the page of a file if it is in memory, be it in the swap cache, with a
+/// reference.
+pub(crate) async fn find_get_incore_page(cpu: Cpu<'_>, file: Inode, index: u64) -> Option<Page> {
+    match filemap_get_entry(cpu, file, index).await? {
+        Cached::Page(page) => Some(page),
+        Cached::Swapped(entry) => Box::pin(lookup_swap_cache(cpu, entry)).await,
     }
 }
 

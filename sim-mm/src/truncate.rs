@@ -12,6 +12,8 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::safeguards::{TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED};
+use crate::shmem::shmem_free_swap;
+use crate::shmem_fs::Cached;
 
 /// `truncate_cleanup_page()`: nobody maps the page, which is locked, any more, and nobody has to write it anywhere. Who faulted it
 /// in after its mappings were looked for has mapped it before it was locked.
@@ -42,16 +44,23 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     let _routine = cpu.enter("shmem_undo_range");
     // First those that nobody has locked.
     let mut next = from;
-    while let Some((index, page)) = find_lock_entry(cpu, inode, next, to).await {
-        truncate_inode_page(cpu, inode, index, page).await;
-        unlock_page(cpu, page).await;
-        put_page(cpu, page).await;
+    while let Some((index, has)) = find_lock_entry(cpu, inode, next, to).await {
+        match has {
+            Cached::Swapped(entry) => {
+                shmem_free_swap(cpu, inode, index, entry).await;
+            }
+            Cached::Page(page) => {
+                truncate_inode_page(cpu, inode, index, page).await;
+                unlock_page(cpu, page).await;
+                put_page(cpu, page).await;
+            }
+        }
         next = index + 1;
     }
     // Then those that are left, or came meanwhile. Each is waited for.
     let mut next = from;
     loop {
-        let Some((index, page)) = find_get_entry(cpu, inode, next, to).await else {
+        let Some((index, has)) = find_get_entry(cpu, inode, next, to).await else {
             // A hole may be filled again at once. Behind the end of a file nothing may be left.
             if next == from || to != u64::MAX {
                 return;
@@ -59,10 +68,16 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
             next = from;
             continue;
         };
-        lock_page(cpu, page).await;
-        let gone = truncate_inode_page(cpu, inode, index, page).await;
-        unlock_page(cpu, page).await;
-        put_page(cpu, page).await;
+        let gone = match has {
+            Cached::Swapped(entry) => shmem_free_swap(cpu, inode, index, entry).await,
+            Cached::Page(page) => {
+                lock_page(cpu, page).await;
+                let gone = truncate_inode_page(cpu, inode, index, page).await;
+                unlock_page(cpu, page).await;
+                put_page(cpu, page).await;
+                gone
+            }
+        };
         next = if gone { index + 1 } else { index };
     }
 }

@@ -3,6 +3,7 @@
 use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::event::{Event, RefChange};
+use crate::filemap::{page_mapping, replace_page};
 use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
@@ -16,6 +17,7 @@ use crate::page_io::swap_writepage;
 use crate::rmap::{page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty};
 use crate::safeguards::UNMAP_FLUSH_DIRTY;
 use crate::settings::Swap;
+use crate::shmem::shmem_writepage;
 use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 use crate::swap_state::{__delete_from_swap_cache, add_to_swap};
 use crate::swapfile::{page_swap_entry, put_swap_page, try_to_free_swap};
@@ -96,11 +98,7 @@ async fn shrink_page(cpu: Cpu<'_>, page: Page, ubc: &mut TlbUbc, spare: Spare) -
         return (fate, true);
     }
     let is_anon = page_is_anon(cpu, page);
-    if !is_anon {
-        // Pages of files stay where they are.
-        return (Fate::Keep, true);
-    }
-    if flags.contains(PageFlags::SWAPBACKED) && !flags.contains(PageFlags::SWAPCACHE) {
+    if is_anon && flags.contains(PageFlags::SWAPBACKED) && !flags.contains(PageFlags::SWAPCACHE) {
         if page_maybe_dma_pinned(cpu, page).await {
             return (Fate::Keep, true);
         }
@@ -126,6 +124,7 @@ async fn shrink_page(cpu: Cpu<'_>, page: Page, ubc: &mut TlbUbc, spare: Spare) -
         }
         match pageout(cpu, page).await {
             Pageout::Keep => return (Fate::Keep, true),
+            Pageout::Activate => return (Fate::Activate, true),
             Pageout::Clean => {}
             Pageout::Success => {
                 let busy = PageFlags::WRITEBACK | PageFlags::DIRTY;
@@ -173,23 +172,36 @@ async fn page_check_references(cpu: Cpu<'_>, page: Page) -> Option<Fate> {
 enum Pageout {
     /// `PAGE_KEEP`: it stays, and is locked still.
     Keep,
+    /// `PAGE_ACTIVATE`: it has to stay for some time, and is locked still.
+    Activate,
     /// `PAGE_SUCCESS`: it was sent to the device, and is unlocked.
     Success,
     /// `PAGE_CLEAN`: nothing has to be written, and it is locked still.
     Clean,
 }
 
-/// `pageout()`: writes a page to its slot, if nobody but reclaim and the swap cache has a reference.
+/// `pageout()`: writes a page to its slot, if nobody but reclaim and the swap cache, or its file, has a reference.
 async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
     let _routine = cpu.enter("pageout");
     // is_page_cache_freeable()
     if page_count(cpu, page).await != 2 {
         return Pageout::Keep;
     }
+    let is_cached = page_swap_entry(cpu, page).is_some();
+    if !is_cached && page_mapping(cpu, page).is_none() {
+        // It was truncated.
+        return Pageout::Keep;
+    }
     // clear_page_dirty_for_io()
     let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
     if !old.contains(PageFlags::DIRTY) {
         return Pageout::Clean;
+    }
+    if !is_cached {
+        cpu.note(Event::PageCleaned { pfn: page.0 });
+        // In a box of its own, since few pages are shared.
+        let written = Box::pin(shmem_writepage(cpu, page)).await;
+        return if written { Pageout::Success } else { Pageout::Activate };
     }
     // swap_writepage() begins with this: if no entry names the slot any more, nobody wants the page back.
     match page_swap_entry(cpu, page) {
@@ -204,13 +216,19 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
     Pageout::Success
 }
 
-/// `__remove_mapping()`: the swap cache has the page no more, if nobody else has a reference. Its count is frozen then.
+/// `__remove_mapping()`: the swap cache or its file has the page no more, if nobody else has a reference. Its count is frozen then.
 ///
 /// Who has a reference may make the page dirty and then put it. So the count is looked at first, and the flag behind it.
 async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("__remove_mapping");
-    let Some(entry) = page_swap_entry(cpu, page) else { return false };
-    let _xa_lock = cpu.lock(cpu.kernel.swap.slot(entry).xa_lock()).await;
+    let entry = page_swap_entry(cpu, page);
+    let file = page_mapping(cpu, page);
+    let xa_lock = match (entry, file) {
+        (Some(entry), _) => cpu.kernel.swap.slot(entry).xa_lock(),
+        (None, Some((inode, _))) => cpu.kernel.shmem.inodes.deref(**cpu, inode).xa_lock(),
+        (None, None) => return false,
+    };
+    let _xa_lock = cpu.lock(xa_lock).await;
     // The caller's reference, and that of the cache.
     if !page_ref_freeze(cpu, page, 2).await {
         return false;
@@ -219,8 +237,13 @@ async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
         page_ref_unfreeze(cpu, page, 2).await;
         return false;
     }
-    __delete_from_swap_cache(cpu, page, entry).await;
-    put_swap_page(cpu, entry).await;
+    if let Some(entry) = entry {
+        __delete_from_swap_cache(cpu, page, entry).await;
+        put_swap_page(cpu, entry).await;
+    } else if let Some((inode, index)) = file {
+        // What was never written is zero again when it is needed.
+        replace_page(cpu, inode, index, page, None).await;
+    }
     true
 }
 

@@ -319,7 +319,15 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     let (page, pages) = (setting.page(vma.start), vma.end.vpn().0 - vma.start.vpn().0);
     let first = entries.partition_point(|mapped| mapped.page < page);
     let within = entries[first..].iter().take_while(|mapped| mapped.page < page + pages);
-    let swapped = within.clone().filter(|mapped| SwpEntry::of_pte(mapped.entry).is_some()).count() as u64;
+    let by_entry = within.clone().filter(|mapped| SwpEntry::of_pte(mapped.entry).is_some()).count() as u64;
+    // shmem_swap_usage(): what the file has in swap, but for what a private mapping that may be written has copied.
+    let copies = !vma.flags.contains(VmFlags::SHARED) && vma.flags.contains(VmFlags::WRITE);
+    let is_copied = |page: u64| copies && within.clone().any(|mapped| mapped.page == page);
+    let by_file = vma.file.map_or(0, |file| {
+        let swapped = kernel.shmem_swapped(file, vma.pgoff..vma.pgoff + pages);
+        swapped.iter().filter(|index| !is_copied(page + (**index - vma.pgoff))).count() as u64
+    });
+    let swapped = by_entry + by_file;
     let counted: Vec<&Mapped> =
         within.filter(|mapped| mapped.is_present() && !is_zero(kernel, mapped.frame)).collect();
     let mapcount = |mapped: &&Mapped| kernel.mapcount_now(Page(mapped.frame));

@@ -73,6 +73,7 @@ operations! {
     clear_refs: ClearRefs;
     userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdWriteprotect;
     reclaim: Reclaim;
+    swapoff: Swapoff;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

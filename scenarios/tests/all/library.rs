@@ -529,3 +529,23 @@ fn swapin_wrong_slot() {
 fn written_after_pageout() {
     check("written-after-pageout");
 }
+
+#[test]
+fn swapoff_vs_entry_free() {
+    check("swapoff-vs-entry-free");
+}
+
+#[test]
+fn swapoff_vs_swapin() {
+    check("swapoff-vs-swapin");
+}
+
+#[test]
+fn truncate_vs_swapin() {
+    check("truncate-vs-swapin");
+}
+
+#[test]
+fn swapin_wrong_page_of_file() {
+    check("swapin-wrong-page-of-file");
+}

@@ -12,6 +12,7 @@ pub use behavior::Advice;
 use guard::{madvise_guard_install, madvise_guard_remove};
 use pages::{
     madvise_cold, madvise_collapse, madvise_free_single_vma, madvise_pageout, madvise_remove, madvise_willneed,
+    madvise_willneed_shmem,
 };
 
 use crate::errno::Errno;
@@ -121,7 +122,7 @@ async fn madvise_vma_behavior<'m>(
         // In a box of its own, since few advices change files.
         Advice::Remove => Box::pin(madvise_remove(cpu, vma, start, end)).await,
         Advice::PageOut => {
-            madvise_pageout(cpu, mm, vma, start, end).await;
+            madvise_pageout(cpu, mm, start, end).await;
             Ok(())
         }
         Advice::Collapse => madvise_collapse(cpu, vma, start, end),
@@ -134,6 +135,8 @@ async fn madvise_vma_behavior<'m>(
         Advice::WillNeed => {
             if cpu.has_swap() && vma.is_anonymous(cpu) {
                 madvise_willneed(cpu, mm, start, end).await;
+            } else if cpu.has_swap() {
+                madvise_willneed_shmem(cpu, vma, start, end).await;
             }
             Ok(())
         }

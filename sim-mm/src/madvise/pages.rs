@@ -18,7 +18,7 @@ use crate::pagewalk::{skip_huge, walk_page_range};
 use crate::pgtable::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::settings::MadvRemove;
-use crate::shmem::shmem_put;
+use crate::shmem::{shmem_put, shmem_swapin_range};
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
 use crate::swap_state::read_swap_cache_async;
 use crate::swapfile::{free_swap_and_cache, try_to_free_swap};
@@ -165,7 +165,6 @@ pub(super) async fn madvise_cold<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: Virt
 pub(super) fn madvise_pageout<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    vma: Vma,
     start: VirtAddr,
     end: VirtAddr,
 ) -> BoxFuture<'m, ()> {
@@ -195,7 +194,7 @@ pub(super) fn madvise_pageout<'m>(
                     if page_mapcount(cpu, page).await != 1 {
                         continue;
                     }
-                    if !cpu.has_swap() || vma.file(cpu).is_some() {
+                    if !cpu.has_swap() {
                         cpu.not_modelled("swap");
                         continue;
                     }
@@ -212,6 +211,21 @@ pub(super) fn madvise_pageout<'m>(
             }
             addr = next;
         }
+    })
+}
+
+/// `madvise_willneed()` of shared memory, `shmem_swapin_range()`: what is in swap is read into the swap cache.
+pub(super) fn madvise_willneed_shmem<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        if let Some(file) = vma.file(cpu) {
+            shmem_swapin_range(cpu, file, vma.index_of(cpu, start), vma.index_of(cpu, end)).await;
+        }
+        lru_add_drain(cpu).await;
     })
 }
 

@@ -40,13 +40,14 @@ async fn do_read_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<
     if do_fault_around(cpu, vmf, file).await? {
         return Ok(VmFault::default());
     }
-    let page = __do_fault(cpu, vmf, file).await?;
+    let mut major = false;
+    let page = __do_fault(cpu, vmf, file, &mut major).await?;
     let mapped = finish_fault(cpu, vmf, page).await;
     unlock_page(cpu, page).await;
     if mapped != Ok(true) {
         put_page(cpu, page).await;
     }
-    mapped.map(|_| VmFault::default())
+    mapped.map(|_| VmFault { major, ..VmFault::default() })
 }
 
 /// `do_cow_fault()`: a write to private memory maps a copy of the page.
@@ -56,7 +57,8 @@ async fn do_cow_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<V
         return Ok(VmFault::RETRY);
     }
     let cow_page = alloc_page(cpu).await.ok_or(VmFaultError::Oom)?;
-    let page = match __do_fault(cpu, vmf, file).await {
+    let mut major = false;
+    let page = match __do_fault(cpu, vmf, file, &mut major).await {
         Ok(page) => page,
         Err(error) => {
             put_page(cpu, cow_page).await;
@@ -70,27 +72,33 @@ async fn do_cow_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<V
     if mapped != Ok(true) {
         put_page(cpu, cow_page).await;
     }
-    mapped.map(|_| VmFault::default())
+    mapped.map(|_| VmFault { major, ..VmFault::default() })
 }
 
 /// `do_shared_fault()`: a write maps the page of the file itself.
 async fn do_shared_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
-    let page = __do_fault(cpu, vmf, file).await?;
+    let mut major = false;
+    let page = __do_fault(cpu, vmf, file, &mut major).await?;
     let mapped = finish_fault(cpu, vmf, page).await;
     if mapped != Ok(true) {
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
-        return mapped.map(|_| VmFault::default());
+        return mapped.map(|_| VmFault { major, ..VmFault::default() });
     }
     // The reference is the entry's from here on: the lock of the page is what keeps it in the file until it is dirty.
     let lock = fault_dirty_shared_page(cpu, vmf, page).await;
-    Ok(VmFault { lock, ..VmFault::default() })
+    Ok(VmFault { lock, major, ..VmFault::default() })
 }
 
 /// `__do_fault()`, `shmem_fault()`: the page of the file, locked and with a reference. It stays the file's until it is unlocked.
-async fn __do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<Page, VmFaultError> {
+async fn __do_fault<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    file: Inode,
+    major: &mut bool,
+) -> Result<Page, VmFaultError> {
     let index = vmf.vma.index_of(cpu, vmf.address);
-    match shmem_getpage(cpu, file, index, Sgp::Cache).await {
+    match shmem_getpage(cpu, file, index, Sgp::Cache, major).await {
         Ok(Some(page)) => Ok(page),
         Err(ShmemError::NoFrame) => Err(VmFaultError::Oom),
         Ok(None) | Err(ShmemError::BeyondEnd) => Err(VmFaultError::Sigbus),

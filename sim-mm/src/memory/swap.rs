@@ -12,12 +12,13 @@ use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
 use crate::pgtable::{Pte, Ptep, TablePtr, vm_get_page_prot};
 use crate::rmap::page_add_anon_rmap;
-use crate::safeguards::{SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
+use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};
 use crate::swap::{folio_add_lru, folio_test_lru, lru_add_drain};
 use crate::swap_state::{alloc_swap_page, lookup_swap_cache, read_swap_cache_async, wait_for_swap_cache};
 use crate::swapfile::{
-    __swap_count, page_swap_entry, put_swap_page, reuse_swap_page, swap_free, swapcache_prepare, try_to_free_swap,
+    __swap_count, get_swap_device, page_swap_entry, put_swap_device, put_swap_page, reuse_swap_page, swap_free,
+    swapcache_prepare, try_to_free_swap,
 };
 use crate::swapops::{SwpEntry, pte_swp_exclusive};
 use crate::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError};
@@ -44,24 +45,44 @@ pub(super) fn do_swap_page<'m>(
 ) -> BoxFuture<'m, Result<VmFault, VmFaultError>> {
     Box::pin(async move {
         let _routine = cpu.enter("do_swap_page");
-        let found = match swapin(cpu, entry).await? {
-            Swapin::Found(found) => found,
-            Swapin::Busy => return Ok(VmFault::default()),
-            Swapin::NoPage => {
-                // Back out if somebody else has changed the entry by now.
-                let _locked = vmf.lock(cpu, ptep).await;
-                let same = cpu.read_once(ptep).await == orig;
-                return if same { Err(VmFaultError::Oom) } else { Ok(VmFault::default()) };
-            }
-        };
-        let pinned = found.pinned;
-        let done = map(cpu, vmf, ptep, orig, entry, found).await;
-        if pinned {
-            // swapcache_clear(): behind the change of the entry.
-            put_swap_page(cpu, entry).await;
+        // The entry was read without the lock of its table. When it has changed, nothing else keeps the area from being freed.
+        let holds = cpu.has(SWAPIN_HOLDS_DEVICE);
+        if holds && !get_swap_device(cpu).await {
+            return Ok(VmFault::default());
+        }
+        let done = swap_in_and_map(cpu, vmf, ptep, orig, entry).await;
+        if holds {
+            put_swap_device(cpu).await;
         }
         done
     })
+}
+
+/// `do_swap_page()`, by somebody for whom the slots stay.
+async fn swap_in_and_map<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    ptep: Ptep,
+    orig: Pte,
+    entry: SwpEntry,
+) -> Result<VmFault, VmFaultError> {
+    let found = match swapin(cpu, entry).await? {
+        Swapin::Found(found) => found,
+        Swapin::Busy => return Ok(VmFault::default()),
+        Swapin::NoPage => {
+            // Back out if somebody else has changed the entry by now.
+            let _locked = vmf.lock(cpu, ptep).await;
+            let same = cpu.read_once(ptep).await == orig;
+            return if same { Err(VmFaultError::Oom) } else { Ok(VmFault::default()) };
+        }
+    };
+    let pinned = found.pinned;
+    let done = map(cpu, vmf, ptep, orig, entry, found).await;
+    if pinned {
+        // swapcache_clear(): behind the change of the entry.
+        put_swap_page(cpu, entry).await;
+    }
+    done
 }
 
 /// What came of looking for the page of a slot.

@@ -1,11 +1,13 @@
 //! When a page leaves the swap cache, so that its slot becomes free.
 
+use super::device::{get_swap_device, put_swap_device};
 use super::{__swap_count, page_swap_entry, swap_free};
 use crate::folio::page_mapcount;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{put_page, set_page_dirty, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
+use crate::safeguards::SWAP_FREE_HOLDS_DEVICE;
 use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swap_state::{delete_from_swap_cache, lookup_swap_cache};
 use crate::swapops::SwpEntry;
@@ -14,10 +16,21 @@ use crate::swapops::SwpEntry;
 /// maps it or has it locked.
 pub(crate) async fn free_swap_and_cache(cpu: Cpu<'_>, entry: SwpEntry) {
     let _routine = cpu.enter("free_swap_and_cache");
-    if swap_free(cpu, entry).await != SWAP_HAS_CACHE {
+    // Once the entry is gone, nothing but this keeps the area from being freed: somebody else may free the page in the meantime.
+    let holds = cpu.has(SWAP_FREE_HOLDS_DEVICE);
+    if holds && !get_swap_device(cpu).await {
         return;
     }
-    // __try_to_reclaim_swap()
+    if swap_free(cpu, entry).await == SWAP_HAS_CACHE {
+        __try_to_reclaim_swap(cpu, entry).await;
+    }
+    if holds {
+        put_swap_device(cpu).await;
+    }
+}
+
+/// `__try_to_reclaim_swap()`: the page of a slot that no entry names.
+async fn __try_to_reclaim_swap(cpu: Cpu<'_>, entry: SwpEntry) {
     let Some(page) = lookup_swap_cache(cpu, entry).await else { return };
     free_swap_cache(cpu, page).await;
     put_page(cpu, page).await;

@@ -4,10 +4,15 @@
 //! has it. Linux changes `swap_map` under a lock, so each change is one step here.
 
 mod cache;
+mod device;
+mod swapoff;
+mod unuse;
 
 pub(crate) use cache::{free_swap_and_cache, free_swap_cache, reuse_swap_page, try_to_free_swap};
+pub(crate) use device::{get_swap_device, put_swap_device};
+pub use swapoff::sys_swapoff;
 
-use sim_core::{Op, OpKind, Routine};
+use sim_core::{Op, OpKind, Routine, Step};
 
 use crate::event::Event;
 use crate::kernel::Cpu;
@@ -28,7 +33,8 @@ pub(crate) async fn get_swap_page(cpu: Cpu<'_>) -> Option<SwpEntry> {
     cpu.step(op, move |hw| {
         let memory = &hw.core.memory;
         let is_free = |entry: &SwpEntry| memory.get(swap.slot(*entry).swap_map().loc()) == 0;
-        let free = (0..swap.len()).map(SwpEntry).find(is_free);
+        let is_open = memory.get(swap.state.closed().loc()) == 0;
+        let free = (0..swap.len()).map(SwpEntry).filter(|_| is_open).find(is_free);
         if let Some(entry) = free {
             let slot = swap.slot(entry);
             memory.set(slot.swap_map().loc(), SWAP_HAS_CACHE);
@@ -40,10 +46,28 @@ pub(crate) async fn get_swap_page(cpu: Cpu<'_>) -> Option<SwpEntry> {
     .await
 }
 
+/// A locked change of the `swap_map` of a slot; answers what it was.
+#[track_caller]
+fn change_map<'m>(
+    cpu: Cpu<'m>,
+    entry: SwpEntry,
+    update: impl Fn(u64) -> u64 + Unpin,
+) -> Step<'m, impl FnMut(sim_core::Cpu<'m>) -> u64 + Unpin> {
+    let op = Op::new(OpKind::Rmw, cpu.kernel.swap.slot(entry).swap_map().loc());
+    cpu.step(op, move |hw| {
+        let old = hw.core.memory.get(op.loc);
+        let new = update(old);
+        hw.perform_rmw(&op, old, new);
+        if new != old {
+            cpu.kernel.swap.note_change(&hw.core.memory);
+        }
+        old
+    })
+}
+
 /// `swap_duplicate()`: one more entry names the slot. False if the slot is free.
 pub(crate) async fn swap_duplicate(cpu: Cpu<'_>, entry: SwpEntry) -> bool {
-    let map = cpu.kernel.swap.slot(entry).swap_map();
-    let old = cpu.rmw(map, |map: u64| if map == 0 { 0 } else { map + 1 }).await;
+    let old = change_map(cpu, entry, |map| if map == 0 { 0 } else { map + 1 }).await;
     if old == 0 {
         cpu.note(Event::KernelBug { what: "swap_duplicate: unused swap offset entry" });
     }
@@ -72,6 +96,7 @@ pub(crate) async fn swapcache_prepare(cpu: Cpu<'_>, entry: SwpEntry) -> Result<(
             _ => Ok(()),
         };
         if answer.is_ok() {
+            cpu.kernel.swap.note_change(memory);
             memory.set(slot.busy().loc(), 1);
         }
         hw.perform_rmw(&op, map, if answer.is_ok() { map | SWAP_HAS_CACHE } else { map });
@@ -88,6 +113,7 @@ pub(crate) async fn put_swap_page(cpu: Cpu<'_>, entry: SwpEntry) {
         let memory = &hw.core.memory;
         let map = memory.get(op.loc);
         hw.perform_rmw(&op, map, map & !SWAP_HAS_CACHE);
+        cpu.kernel.swap.note_change(memory);
         memory.set(slot.busy().loc(), 0);
     })
     .await;
@@ -96,8 +122,7 @@ pub(crate) async fn put_swap_page(cpu: Cpu<'_>, entry: SwpEntry) {
 /// `swap_free()`: one entry less names the slot; answers what is left of `swap_map`.
 pub(crate) async fn swap_free(cpu: Cpu<'_>, entry: SwpEntry) -> u64 {
     let _routine = cpu.enter(Routine::helper("swap_free"));
-    let map = cpu.kernel.swap.slot(entry).swap_map();
-    let old = cpu.rmw(map, |map: u64| if swap_count(map) == 0 { map } else { map - 1 }).await;
+    let old = change_map(cpu, entry, |map| if swap_count(map) == 0 { map } else { map - 1 }).await;
     if swap_count(old) == 0 {
         cpu.note(Event::KernelBug { what: "swap_free: Unused swap offset entry" });
         return old;

@@ -3,12 +3,18 @@
 //! Shared anonymous memory is such a file without a name, and a memfd is one with a descriptor. The pages belong
 //! to the file. A process that touches a page maps it from there. The file is freed with the last reference to it.
 
+mod swap;
+mod unuse;
+
+pub(crate) use swap::{shmem_free_swap, shmem_swapin_range, shmem_writepage};
+pub(crate) use unuse::shmem_unuse;
+
 use sim_core::Routine;
 
 use crate::check;
 use crate::errno::Errno;
 use crate::fault_inject::should_fail;
-use crate::filemap::{add_to_page_cache, delete_from_page_cache, find_get_entry, find_get_page, is_of_file};
+use crate::filemap::{add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, is_of_file};
 use crate::fs::Inode;
 use crate::inode::{fput, i_size_read};
 use crate::kernel::Cpu;
@@ -16,7 +22,9 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::safeguards::{FAULT_MAPPING_RECHECK, FAULT_SIZE_RECHECK};
+use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
+use swap::Swapin;
 
 /// `shmem_zero_setup()`, `shmem_file_setup()`: a file of `pages` pages, to which the caller holds the one reference.
 ///
@@ -44,14 +52,24 @@ pub(crate) async fn shmem_put(cpu: Cpu<'_>, inode: Inode) {
 async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
     let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
     let mut from = 0;
-    while let Some((index, page)) = find_get_entry(cpu, inode, from, u64::MAX).await {
+    while let Some((index, has)) = find_get_entry(cpu, inode, from, u64::MAX).await {
+        from = index + 1;
+        let page = match has {
+            Cached::Page(page) => page,
+            Cached::Swapped(entry) => {
+                shmem_free_swap(cpu, inode, index, entry).await;
+                continue;
+            }
+        };
         lock_page(cpu, page).await;
         if is_of_file(cpu, inode, page).await {
             delete_from_page_cache(cpu, inode, index, page).await;
         }
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
-        from = index + 1;
+    }
+    if cpu.has_swap() {
+        unuse::leave_swaplist(cpu, inode).await;
     }
     cpu.kernel.shmem.inodes.free(cpu.core, inode);
 }
@@ -76,7 +94,8 @@ pub(crate) enum Sgp {
     Write,
 }
 
-/// `shmem_getpage()`: the page of the file, locked and with a reference. `None` is a hole, and only for [`Sgp::Read`].
+/// `shmem_getpage()`: the page of the file, locked and with a reference. `None` is a hole, and only for [`Sgp::Read`]. What is in swap
+/// comes back, and then `major` says so if it had to be read.
 ///
 /// # Errors
 /// Beyond the end of the file, or if no frame is free.
@@ -85,13 +104,27 @@ pub(crate) async fn shmem_getpage(
     inode: Inode,
     index: u64,
     sgp: Sgp,
+    major: &mut bool,
 ) -> Result<Option<Page>, ShmemError> {
     let _routine = cpu.enter(Routine::helper("shmem_getpage"));
     loop {
         if sgp != Sgp::Write && index >= i_size_read(cpu, inode).await {
             return Err(ShmemError::BeyondEnd);
         }
-        if let Some(page) = find_get_page(cpu, inode, index).await {
+        let has = filemap_get_entry(cpu, inode, index).await;
+        if let Some(Cached::Swapped(entry)) = has {
+            match swap::shmem_swapin_folio(cpu, inode, index, entry, major).await {
+                Swapin::Page(page) => {
+                    if sgp == Sgp::Write {
+                        mark_page_accessed(cpu, page).await;
+                    }
+                    return Ok(Some(page));
+                }
+                Swapin::Changed => continue,
+                Swapin::NoFrame => return Err(ShmemError::NoFrame),
+            }
+        }
+        if let Some(Cached::Page(page)) = has {
             lock_page(cpu, page).await;
             // It may have been truncated before it was locked.
             if check!(cpu, FAULT_MAPPING_RECHECK, !is_of_file(cpu, inode, page).await) {
@@ -108,7 +141,7 @@ pub(crate) async fn shmem_getpage(
             return Ok(None);
         }
         let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(ShmemError::NoFrame)?;
-        if !add_to_page_cache(cpu, inode, index, page).await {
+        if !add_to_page_cache(cpu, inode, index, page, None).await {
             put_page(cpu, page).await;
             continue;
         }
