@@ -4,17 +4,21 @@ use sim_core::{BoxFuture, Op, OpKind, Routine};
 use sim_mmu::{Entry, VirtAddr};
 
 use crate::errno::Errno;
+use crate::filemap::{add_to_page_cache, delete_from_page_cache};
+use crate::fs::Inode;
+use crate::inode::i_size_read;
 use crate::kernel::Cpu;
 use crate::memory::{maybe_mkwrite, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
 use crate::mprotect::{Change, change_protection_range};
-use crate::page::put_page;
+use crate::page::{put_page, set_page_dirty, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
-use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
-use crate::rmap::{anon_vma_prepare, page_add_new_anon_rmap};
-use crate::settings::MprotectUpgrade;
-use crate::swap::folio_add_lru_vma;
+use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot, vma_page_prot};
+use crate::rmap::{anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap};
+use crate::settings::{MprotectUpgrade, UffdFillDirty};
+use crate::shmem::{Sgp, ShmemError, shmem_getpage};
+use crate::swap::{folio_add_lru, folio_add_lru_vma};
 use crate::userfaultfd::wake_userfault;
 use crate::vm_flags::VmFlags;
 
@@ -23,14 +27,17 @@ use crate::vm_flags::VmFlags;
 pub enum Fill {
     /// `UFFDIO_COPY`: a page whose first word is this, and all others are zero.
     Copy(u64),
-    /// `UFFDIO_ZEROPAGE`: the zero page.
+    /// `UFFDIO_ZEROPAGE`: the zero page; of shared memory, a page of zeroes.
     Zeropage,
+    /// `UFFDIO_CONTINUE`: the page that the file has. Since v5.14.
+    Continue,
 }
 
-/// `UFFDIO_COPY` and `UFFDIO_ZEROPAGE`: fills a missing page of an address space, and wakes who waits for it.
+/// `UFFDIO_COPY`, `UFFDIO_ZEROPAGE` and `UFFDIO_CONTINUE`: fills a missing page of an address space, and wakes who waits for it.
 ///
 /// # Errors
-/// `EINVAL` for an unaligned address, `ENOENT` where nothing is registered, `EEXIST` if the page is not missing, `ENOMEM`.
+/// `EINVAL` for an unaligned address or if no file has a page to go on with, `ENOENT` where nothing is registered, `EEXIST` if the page is
+/// not missing, `EFAULT` behind the end of a file or if it has no page to go on with, `ENOMEM`.
 pub fn mfill_atomic<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
@@ -66,7 +73,10 @@ async fn mfill_atomic_pte<'m>(
     addr: VirtAddr,
     fill: Fill,
 ) -> Result<(), Errno> {
-    anon_vma_prepare(cpu, mm, vma).await?;
+    let is_shared = vma.flags(cpu).contains(VmFlags::SHARED);
+    if !is_shared {
+        anon_vma_prepare(cpu, mm, vma).await?;
+    }
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
     let pmdp = pmd_alloc(cpu, mm, pudp, addr).await?;
     let pmd = pte_alloc(cpu, mm, pmdp).await?;
@@ -74,20 +84,134 @@ async fn mfill_atomic_pte<'m>(
         return Err(Errno::Eexist);
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
+    // In a box of their own, since few mappings are of a file.
+    match (fill, vma.file(cpu)) {
+        (Fill::Continue, None) => return Err(Errno::Einval),
+        (Fill::Continue, Some(file)) => {
+            return Box::pin(mfill_atomic_pte_continue(cpu, mm, (vma, addr), ptep, file)).await;
+        }
+        (_, Some(file)) if is_shared => {
+            return Box::pin(shmem_mfill_atomic_pte(cpu, mm, (vma, addr), ptep, file, fill)).await;
+        }
+        _ => {}
+    }
     let prot = vm_get_page_prot(vma.flags(cpu));
     let Fill::Copy(word) = fill else {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
         return install(cpu, mm, (vma, addr), ptep, entry, None).await;
     };
-    let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(Errno::Enomem)?;
-    let copy = Op::new(OpKind::Write, cpu.mmu.phys.word(page.0, 0));
-    cpu.step(copy, move |hw| hw.perform_store(&copy, word)).await;
+    let page = filled_page(cpu, word).await?;
     let entry = Pte::make(page.0, prot).with(mkdirty(cpu) | maybe_mkwrite(cpu, vma));
     let installed = install(cpu, mm, (vma, addr), ptep, entry, Some(page)).await;
     if installed.is_err() {
         put_page(cpu, page).await;
     }
     installed
+}
+
+/// A new page whose first word is this.
+async fn filled_page(cpu: Cpu<'_>, word: u64) -> Result<Page, Errno> {
+    let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(Errno::Enomem)?;
+    let copy = Op::new(OpKind::Write, cpu.mmu.phys.word(page.0, 0));
+    cpu.step(copy, move |hw| hw.perform_store(&copy, word)).await;
+    Ok(page)
+}
+
+/// `shmem_mfill_atomic_pte()`: the file gets a new page, which is mapped.
+async fn shmem_mfill_atomic_pte<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (vma, addr): (Vma, VirtAddr),
+    ptep: Ptep,
+    file: Inode,
+    fill: Fill,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("shmem_mfill_atomic_pte");
+    let word = if let Fill::Copy(word) = fill { word } else { 0 };
+    let page = filled_page(cpu, word).await?;
+    let index = vma.index_of(cpu, addr);
+    if index >= i_size_read(cpu, file).await {
+        put_page(cpu, page).await;
+        return Err(Errno::Efault);
+    }
+    if !add_to_page_cache(cpu, file, index, page, None).await {
+        put_page(cpu, page).await;
+        return Err(Errno::Eexist);
+    }
+    let installed = install_cached(cpu, mm, (vma, addr), ptep, file, page, true).await;
+    if installed.is_err() {
+        delete_from_page_cache(cpu, file, index, page).await;
+    }
+    unlock_page(cpu, page).await;
+    if installed.is_err() {
+        put_page(cpu, page).await;
+    }
+    installed
+}
+
+/// `mfill_atomic_pte_continue()`, `mcontinue_atomic_pte()`: maps the page that the file has.
+async fn mfill_atomic_pte_continue<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (vma, addr): (Vma, VirtAddr),
+    ptep: Ptep,
+    file: Inode,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("mfill_atomic_pte_continue");
+    let index = vma.index_of(cpu, addr);
+    let page = match shmem_getpage(cpu, file, index, Sgp::Read).await {
+        Ok(Some(page)) => page,
+        Err(ShmemError::NoFrame) => return Err(Errno::Enomem),
+        Ok(None) | Err(_) => return Err(Errno::Efault),
+    };
+    let installed = install_cached(cpu, mm, (vma, addr), ptep, file, page, false).await;
+    unlock_page(cpu, page).await;
+    if installed.is_err() {
+        put_page(cpu, page).await;
+    }
+    installed
+}
+
+/// `mfill_atomic_install_pte()` of a page of a file, which is locked: what a private mapping maps is not writable. The reference
+/// becomes the entry's.
+async fn install_cached<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (vma, addr): (Vma, VirtAddr),
+    ptep: Ptep,
+    file: Inode,
+    page: Page,
+    newly_allocated: bool,
+) -> Result<(), Errno> {
+    let flags = vma.flags(cpu);
+    let written = if flags.contains(VmFlags::SHARED | VmFlags::WRITE) {
+        mkdirty(cpu) | Entry::RW
+    } else if cpu.setting::<UffdFillDirty>() == UffdFillDirty::Always {
+        mkdirty(cpu)
+    } else {
+        0
+    };
+    let entry = Pte::make(page.0, vma_page_prot(cpu, flags)).with(written);
+    {
+        let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        // mfill_file_over_size(): whoever makes the file shorter goes through the entries afterwards.
+        if vma.index_of(cpu, addr) >= i_size_read(cpu, file).await {
+            return Err(Errno::Efault);
+        }
+        if !cpu.read_once(ptep).await.none() {
+            return Err(Errno::Eexist);
+        }
+        if newly_allocated {
+            folio_add_lru(cpu, page).await;
+        }
+        page_add_file_rmap(cpu, page).await;
+        cpu.set_pte_at(mm, addr, ptep, entry).await;
+    }
+    if written == 0 {
+        // No entry says that the page was filled.
+        set_page_dirty(cpu, page).await;
+    }
+    Ok(())
 }
 
 /// `mfill_atomic_install_pte()`: the entry, unless the page is no longer missing.

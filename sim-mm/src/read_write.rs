@@ -30,10 +30,10 @@ pub fn sys_pread<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64) -> BoxFuture<'m, R
 /// `shmem_file_read_iter()`: a hole is read as zero, and stays a hole.
 async fn shmem_file_read_iter(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Option<u64>, Errno> {
     let _routine = cpu.enter("shmem_file_read_iter");
-    let page = match shmem_getpage(cpu, inode, index, Sgp::Read, &mut false).await {
+    let page = match shmem_getpage(cpu, inode, index, Sgp::Read).await {
         Ok(page) => page,
         Err(ShmemError::BeyondEnd) => return Ok(None),
-        Err(ShmemError::NoFrame) => return Err(Errno::Enomem),
+        Err(_) => return Err(Errno::Enomem),
     };
     if let Some(page) = page {
         unlock_page(cpu, page).await;
@@ -75,7 +75,7 @@ pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> Bo
 /// `generic_perform_write()`, from `shmem_write_begin()` to `shmem_write_end()`.
 async fn generic_perform_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u64) -> Result<(), Errno> {
     let _routine = cpu.enter("generic_perform_write");
-    let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Write, &mut false).await else {
+    let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Write).await else {
         return Err(Errno::Enomem);
     };
     write_word(cpu, page, value).await;

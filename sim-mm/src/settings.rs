@@ -447,6 +447,14 @@ crate::settings! {
         Refcount = "refcount" since Release::v(6, 15),
     }
 
+    /// Whether the entry of a page of a file that user code fills in is dirty although it is not writable.
+    UffdFillDirty = design "uffd_fill_dirty" {
+        /// It is dirty only if it is writable.
+        Writable = "writable",
+        /// It always is. This is the rule since v5.16 (`9ae0f87d009c`).
+        Always = "always" since Release::v(5, 16),
+    }
+
     /// Which lock lets a stack grow.
     StackGrowth = design "stack_growth" {
         /// A stack grows under `mmap_lock` for reading, and GUP lets a stack grow as well.

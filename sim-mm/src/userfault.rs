@@ -14,6 +14,8 @@ bitflags! {
         const MISSING = 1 << 0;
         /// `UFFDIO_REGISTER_MODE_WP`: of writes to pages that it has protected.
         const WP = 1 << 1;
+        /// `UFFDIO_REGISTER_MODE_MINOR`: of pages that their file has and that are not mapped. Since v5.14, of shared memory.
+        const MINOR = 1 << 2;
     }
 }
 
@@ -23,6 +25,7 @@ impl UffdMode {
         let mut flags = VmFlags::empty();
         flags.set(VmFlags::UFFD_MISSING, self.contains(UffdMode::MISSING));
         flags.set(VmFlags::UFFD_WP, self.contains(UffdMode::WP));
+        flags.set(VmFlags::UFFD_MINOR, self.contains(UffdMode::MINOR));
         flags
     }
 }

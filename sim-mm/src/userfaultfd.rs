@@ -9,7 +9,8 @@ use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::mm_types::MmStruct;
+use crate::mm_types::{MmStruct, Vma};
+use crate::release::Release;
 use crate::userfault::{UffdMode, Userfault};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, change_vmas, mmap_write_lock, vma_modify_flags};
@@ -22,7 +23,7 @@ fn waken(cpu: Cpu<'_>, task: TaskId) -> Shared<bool> {
 /// `UFFDIO_REGISTER`: from now on, faults in pages `start` up to `end` are handled by user code as `modes` say.
 ///
 /// # Errors
-/// `EINVAL` for a range that is empty, unaligned, or not wholly mapped, and for memory that is not private and anonymous.
+/// `EINVAL` for a range that is empty, unaligned, or not wholly mapped, and for memory whose faults cannot be handled so.
 pub fn userfaultfd_register(
     cpu: Cpu<'_>,
     start: VirtAddr,
@@ -42,8 +43,7 @@ pub fn userfaultfd_register(
             at = change_vmas(cpu, mm, |vmas| {
                 let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Einval)?;
                 let vma = vmas[index];
-                // vma_can_userfault()
-                if !vma.is_anonymous(cpu) || vma.flags(cpu).contains(VmFlags::PFNMAP) {
+                if !vma_can_userfault(cpu, vma, modes) {
                     return Err(Stopped::from(Errno::Einval));
                 }
                 let (to, flags) = (vma.end(cpu).min(end), (vma.flags(cpu) - VmFlags::UFFD) | modes.vm_flags());
@@ -54,6 +54,24 @@ pub fn userfaultfd_register(
         }
         Ok(())
     })
+}
+
+/// `vma_can_userfault()`. Private anonymous memory has no page that is not mapped. Write protection of shared memory, for which the kernel
+/// must remember pages that are not mapped, is not modelled.
+fn vma_can_userfault(cpu: Cpu<'_>, vma: Vma, modes: UffdMode) -> bool {
+    let version = cpu.kernel.config.kernel.version;
+    let modes_for = if vma.flags(cpu).contains(VmFlags::PFNMAP) || version < Release::v(4, 3) {
+        UffdMode::empty()
+    } else if vma.is_anonymous(cpu) {
+        UffdMode::MISSING | UffdMode::WP
+    } else if version < Release::v(4, 11) {
+        UffdMode::empty()
+    } else if version < Release::v(5, 14) {
+        UffdMode::MISSING
+    } else {
+        UffdMode::MISSING | UffdMode::MINOR
+    };
+    modes_for.contains(modes)
 }
 
 /// First half of `handle_userfault()`: the fault is in the queue, so that whoever handles it from here on finds it.

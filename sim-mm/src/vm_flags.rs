@@ -67,9 +67,11 @@ bitflags! {
         const MERGEABLE = 0x8000_0000;
         /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
         const PKEY = 0xf_0000_0000;
+        /// `VM_UFFD_MINOR`: user code wants to know when a page that the file has is not mapped.
+        const UFFD_MINOR = 0x20_0000_0000;
 
         /// `__VM_UFFD_FLAGS`.
-        const UFFD = Self::UFFD_MISSING.bits() | Self::UFFD_WP.bits();
+        const UFFD = Self::UFFD_MISSING.bits() | Self::UFFD_WP.bits() | Self::UFFD_MINOR.bits();
         /// `VM_ACCESS_FLAGS`.
         const ACCESS_FLAGS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
         /// `VM_LOCKED_MASK`.
@@ -116,6 +118,7 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::HUGEPAGE, "hg"),
     (VmFlags::NOHUGEPAGE, "nh"),
     (VmFlags::MERGEABLE, "mg"),
+    (VmFlags::UFFD_MINOR, "ui"),
 ];
 
 /// `VM_PKEY_SHIFT`.

@@ -71,7 +71,7 @@ operations! {
     oom_reap: OomReap;
     numa_hint: NumaHint;
     clear_refs: ClearRefs;
-    userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdWriteprotect;
+    userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdContinue, UffdWriteprotect;
     reclaim: Reclaim;
     swapoff: Swapoff;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;

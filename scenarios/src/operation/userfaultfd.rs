@@ -1,4 +1,4 @@
-//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage` and `uffd_writeprotect`: page faults that user code handles.
+//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage`, `uffd_continue` and `uffd_writeprotect`: page faults that user code handles.
 
 use std::fmt;
 
@@ -17,20 +17,21 @@ use crate::stage::{Place, Task};
 impl Named for UffdMode {
     const WHAT: &'static str = "mode";
     const NAMES: &'static [(UffdMode, &'static str)] =
-        &[(UffdMode::MISSING, "missing"), (UffdMode::WP, "wp")];
+        &[(UffdMode::MISSING, "missing"), (UffdMode::WP, "wp"), (UffdMode::MINOR, "minor")];
 }
 
 impl Argument for UffdMode {}
 
 operation! {
-    /// From now on, user code handles faults in pages of private anonymous memory: `UFFDIO_REGISTER`. A process has one
-    /// descriptor. A fault in such a page waits until another thread has handled it.
+    /// From now on, user code handles faults in pages: `UFFDIO_REGISTER`. A process has one descriptor. A fault in such a page waits until
+    /// another thread has handled it. Mappings of files can be registered since v4.11, and not for `wp`.
     "uffd_register" UffdRegister since [Release::v(4, 3)] {
         /// The first page.
         required "at" at: Place,
         /// How many; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
-        /// Which faults: of pages that are missing, or of writes to pages that `uffd_writeprotect` protects (since v5.7).
+        /// Which faults: of pages that are missing; of writes to pages that `uffd_writeprotect` protects (since v5.7); or of pages that
+        /// a file has and that are not mapped (since v5.14).
         required "modes" modes: List<UffdMode>,
     }
     where needs_pages_at_an_address
@@ -66,6 +67,16 @@ operation! {
         required "process" process: OldProcess,
         /// The page, by the names of that process.
         required "to" to: PlaceElsewhere,
+    }
+}
+
+operation! {
+    /// Maps the page that the file has where none is mapped, and wakes who waits for it: `UFFDIO_CONTINUE`.
+    "uffd_continue" UffdContinue since [Release::v(5, 14)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// The page, by the names of that process.
+        required "at" at: PlaceElsewhere,
     }
 }
 
@@ -109,6 +120,12 @@ impl fmt::Display for UffdCopy {
 impl fmt::Display for UffdZeropage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "userfaultfd of {}: the zero page to {}", self.process, self.to)
+    }
+}
+
+impl fmt::Display for UffdContinue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "userfaultfd of {}: go on at {}", self.process, self.at)
     }
 }
 
@@ -171,6 +188,16 @@ impl Operation for UffdZeropage {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(fill(task, &self.process, &self.to, Fill::Zeropage))
+    }
+}
+
+impl Operation for UffdContinue {
+    fn routine(&self) -> Option<&'static str> {
+        Some("mfill_atomic")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(fill(task, &self.process, &self.at, Fill::Continue))
     }
 }
 

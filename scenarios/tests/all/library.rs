@@ -549,3 +549,8 @@ fn truncate_vs_swapin() {
 fn swapin_wrong_page_of_file() {
     check("swapin-wrong-page-of-file");
 }
+
+#[test]
+fn forced_write_vs_continue() {
+    check("forced-write-vs-continue");
+}

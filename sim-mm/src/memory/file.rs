@@ -4,6 +4,7 @@ use sim_mmu::{Level, VirtAddr};
 
 use super::dirty::fault_dirty_shared_page;
 use super::tables::pte_alloc;
+use super::userfault::{Reason, handle_userfault};
 use super::wp::maybe_mkwrite;
 use crate::filemap::next_uptodate_page;
 use crate::fs::Inode;
@@ -14,7 +15,7 @@ use crate::page::{get_page, put_page, unlock_page};
 use crate::page_alloc::alloc_page;
 use crate::pgtable::{Pte, Ptep, mkdirty, vma_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
-use crate::shmem::{Sgp, ShmemError, shmem_getpage};
+use crate::shmem::{Sgp, ShmemError, shmem_getpage_gfp};
 use crate::swap::folio_add_lru_vma;
 use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
@@ -37,11 +38,16 @@ pub(super) async fn do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> R
 
 /// `do_read_fault()`: maps what the file has around the address as well.
 async fn do_read_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
-    if do_fault_around(cpu, vmf, file).await? {
+    // uffd_disable_fault_around()
+    let watched = vmf.vma.flags(cpu).contains(VmFlags::UFFD_MINOR);
+    if !watched && do_fault_around(cpu, vmf, file).await? {
         return Ok(VmFault::default());
     }
     let mut major = false;
-    let page = __do_fault(cpu, vmf, file, &mut major).await?;
+    let page = match __do_fault(cpu, vmf, file, &mut major).await? {
+        Faulted::Page(page) => page,
+        Faulted::Done(done) => return Ok(done),
+    };
     let mapped = finish_fault(cpu, vmf, page).await;
     unlock_page(cpu, page).await;
     if mapped != Ok(true) {
@@ -59,10 +65,13 @@ async fn do_cow_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<V
     let cow_page = alloc_page(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut major = false;
     let page = match __do_fault(cpu, vmf, file, &mut major).await {
-        Ok(page) => page,
-        Err(error) => {
+        Ok(Faulted::Page(page)) => page,
+        other => {
             put_page(cpu, cow_page).await;
-            return Err(error);
+            return other.map(|faulted| match faulted {
+                Faulted::Done(done) => done,
+                Faulted::Page(_) => VmFault::default(),
+            });
         }
     };
     copy_user_highpage(cpu, cow_page, page).await;
@@ -78,7 +87,10 @@ async fn do_cow_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<V
 /// `do_shared_fault()`: a write maps the page of the file itself.
 async fn do_shared_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
     let mut major = false;
-    let page = __do_fault(cpu, vmf, file, &mut major).await?;
+    let page = match __do_fault(cpu, vmf, file, &mut major).await? {
+        Faulted::Page(page) => page,
+        Faulted::Done(done) => return Ok(done),
+    };
     let mapped = finish_fault(cpu, vmf, page).await;
     if mapped != Ok(true) {
         unlock_page(cpu, page).await;
@@ -90,16 +102,29 @@ async fn do_shared_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Resul
     Ok(VmFault { lock, major, ..VmFault::default() })
 }
 
+/// What `shmem_fault()` has done.
+enum Faulted {
+    /// It has found the page.
+    Page(Page),
+    /// User code handles the fault.
+    Done(VmFault),
+}
+
 /// `__do_fault()`, `shmem_fault()`: the page of the file, locked and with a reference. It stays the file's until it is unlocked.
 async fn __do_fault<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
     file: Inode,
     major: &mut bool,
-) -> Result<Page, VmFaultError> {
+) -> Result<Faulted, VmFaultError> {
     let index = vmf.vma.index_of(cpu, vmf.address);
-    match shmem_getpage(cpu, file, index, Sgp::Cache, major).await {
-        Ok(Some(page)) => Ok(page),
+    let vm_flags = vmf.vma.flags(cpu);
+    match shmem_getpage_gfp(cpu, file, index, Sgp::Cache, vm_flags, major).await {
+        Ok(Some(page)) => Ok(Faulted::Page(page)),
+        Err(ShmemError::Userfault(flag)) => {
+            let reason = if flag == VmFlags::UFFD_MINOR { Reason::Minor } else { Reason::Missing };
+            Box::pin(handle_userfault(cpu, vmf, reason)).await.map(Faulted::Done)
+        }
         Err(ShmemError::NoFrame) => Err(VmFaultError::Oom),
         Ok(None) | Err(ShmemError::BeyondEnd) => Err(VmFaultError::Sigbus),
     }

@@ -10,6 +10,8 @@ use crate::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
 pub(super) enum Reason {
     /// A page.
     Missing,
+    /// Leave to map the page that the file has.
+    Minor,
     /// Leave to write.
     WriteProtected,
 }

@@ -24,6 +24,7 @@ use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::safeguards::{FAULT_MAPPING_RECHECK, FAULT_SIZE_RECHECK};
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
+use crate::vm_flags::VmFlags;
 use swap::Swapin;
 
 /// `shmem_zero_setup()`, `shmem_file_setup()`: a file of `pages` pages, to which the caller holds the one reference.
@@ -81,6 +82,8 @@ pub(crate) enum ShmemError {
     BeyondEnd,
     /// No frame is free.
     NoFrame,
+    /// User code is to handle the fault. What it wants to know of is this: `VM_UFFD_MISSING` or `VM_UFFD_MINOR`.
+    Userfault(VmFlags),
 }
 
 /// What somebody wants of a page of a file: `enum sgp_type`.
@@ -94,8 +97,8 @@ pub(crate) enum Sgp {
     Write,
 }
 
-/// `shmem_getpage()`: the page of the file, locked and with a reference. `None` is a hole, and only for [`Sgp::Read`]. What is in swap
-/// comes back, and then `major` says so if it had to be read.
+/// `shmem_getpage()`, since v5.19 `shmem_get_folio()`: the page of the file, locked and with a reference. `None` is a hole, and only for
+/// [`Sgp::Read`]. What is in swap comes back.
 ///
 /// # Errors
 /// Beyond the end of the file, or if no frame is free.
@@ -104,6 +107,21 @@ pub(crate) async fn shmem_getpage(
     inode: Inode,
     index: u64,
     sgp: Sgp,
+) -> Result<Option<Page>, ShmemError> {
+    shmem_getpage_gfp(cpu, inode, index, sgp, VmFlags::empty(), &mut false).await
+}
+
+/// `shmem_getpage_gfp()`, since v5.19 `shmem_get_folio_gfp()`: the same for a fault in a mapping with these flags. `major` says whether the
+/// page had to be read from swap.
+///
+/// # Errors
+/// Beyond the end of the file, if no frame is free, or if user code is to handle the fault.
+pub(crate) async fn shmem_getpage_gfp(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    index: u64,
+    sgp: Sgp,
+    vm_flags: VmFlags,
     major: &mut bool,
 ) -> Result<Option<Page>, ShmemError> {
     let _routine = cpu.enter(Routine::helper("shmem_getpage"));
@@ -112,6 +130,12 @@ pub(crate) async fn shmem_getpage(
             return Err(ShmemError::BeyondEnd);
         }
         let has = filemap_get_entry(cpu, inode, index).await;
+        if has.is_some() && vm_flags.contains(VmFlags::UFFD_MINOR) {
+            if let Some(Cached::Page(page)) = has {
+                put_page(cpu, page).await;
+            }
+            return Err(ShmemError::Userfault(VmFlags::UFFD_MINOR));
+        }
         if let Some(Cached::Swapped(entry)) = has {
             match swap::shmem_swapin_folio(cpu, inode, index, entry, major).await {
                 Swapin::Page(page) => {
@@ -139,6 +163,9 @@ pub(crate) async fn shmem_getpage(
         }
         if sgp == Sgp::Read {
             return Ok(None);
+        }
+        if vm_flags.contains(VmFlags::UFFD_MISSING) {
+            return Err(ShmemError::Userfault(VmFlags::UFFD_MISSING));
         }
         let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(ShmemError::NoFrame)?;
         if !add_to_page_cache(cpu, inode, index, page, None).await {

@@ -1,11 +1,14 @@
-//! A model of what user code may rely on: private anonymous memory as a map from pages to their words.
+//! A model of what user code may rely on: anonymous memory as a map from pages to their words. Shared memory is a map of its own, to
+//! which the pages lead.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use sim_mm::arch::fault::user_access;
 use sim_mm::{
-    Advice, Errno, Kernel, Mremap, MremapFlags, MremapTarget, Prot, Spare, TableFree, shrink_inactive_list,
-    sys_madvise, sys_mprotect, sys_mremap, sys_munlock,
+    Advice, Errno, Kernel, MapFlags, Mmap, Mremap, MremapFlags, MremapTarget, Prot, Spare, TableFree,
+    shrink_inactive_list, sys_madvise, sys_mmap, sys_mprotect, sys_mremap, sys_munlock, sys_swapoff,
 };
 use sim_mmu::{DataOp, VirtAddr};
 
@@ -32,13 +35,15 @@ pub struct PageOf {
     /// Whether an access ends in a signal although the mapping allows it.
     pub guard: bool,
     pub at_fork: AtFork,
+    /// Of shared memory, which page it is: the words there count, and not those here.
+    pub shared: Option<u64>,
     pub words: [u64; WORDS as usize],
 }
 
 impl PageOf {
     fn fresh(writable: bool) -> PageOf {
         let words = [0; WORDS as usize];
-        PageOf { readable: true, writable, guard: false, at_fork: AtFork::Copied, words }
+        PageOf { readable: true, writable, guard: false, at_fork: AtFork::Copied, shared: None, words }
     }
 }
 
@@ -46,6 +51,8 @@ impl PageOf {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     pages: BTreeMap<u64, PageOf>,
+    /// The pages of shared memory that were ever mapped. A child has the same ones.
+    shared: Rc<RefCell<Vec<[u64; WORDS as usize]>>>,
 }
 
 /// What a process does: a system call or an access, by page number.
@@ -55,6 +62,11 @@ pub enum Call {
         page: Option<u64>,
         pages: u64,
         writable: bool,
+    },
+    /// Maps shared anonymous memory.
+    MmapShared {
+        page: u64,
+        pages: u64,
     },
     Munmap {
         page: u64,
@@ -99,11 +111,19 @@ pub enum Call {
         pages: u64,
         spare: Spare,
     },
+    /// The swap area goes, if it is there still.
+    Swapoff,
 }
 
 impl Memory {
     pub fn page(&self, page: u64) -> Option<PageOf> {
-        self.pages.get(&page).copied()
+        let of = *self.pages.get(&page)?;
+        Some(PageOf { words: of.shared.map_or(of.words, |n| self.shared.borrow()[n as usize]), ..of })
+    }
+
+    /// Whether any of these pages is shared memory.
+    fn shares_any(&self, page: u64, pages: u64) -> bool {
+        self.pages.range(page..page + pages).any(|(_, of)| of.shared.is_some())
     }
 
     /// Whether any of these pages is mapped.
@@ -127,7 +147,7 @@ impl Memory {
             }
             AtFork::Left => None,
         };
-        Memory { pages: self.pages.iter().filter_map(child).collect() }
+        Memory { pages: self.pages.iter().filter_map(child).collect(), shared: self.shared.clone() }
     }
 
     /// Changes the pages of a range that are mapped; answers `ENOMEM` if one is not.
@@ -154,9 +174,12 @@ impl Memory {
         })
     }
 
-    /// Pages that hold something.
+    /// Pages that hold something, but for shared memory, which holds it without being mapped.
     pub fn written(&self) -> impl Iterator<Item = u64> {
-        self.pages.iter().filter(|(_, page)| page.words != [0; WORDS as usize]).map(|(page, _)| *page)
+        self.pages
+            .iter()
+            .filter(|(_, page)| page.shared.is_none() && page.words != [0; WORDS as usize])
+            .map(|(page, _)| *page)
     }
 
     /// The highest place for a mapping. Page zero is no place.
@@ -188,6 +211,24 @@ impl Memory {
                 self.pages.extend((start..start + pages).map(|page| (page, PageOf::fresh(writable))));
                 Ok(start)
             }
+            Call::MmapShared { page, pages } => {
+                if page + pages > top {
+                    return Err(Errno::Enomem);
+                }
+                if page == 0 {
+                    return Err(Errno::Eperm);
+                }
+                if self.maps_any(page, pages) {
+                    return Err(Errno::Eexist);
+                }
+                let mut shared = self.shared.borrow_mut();
+                for page in page..page + pages {
+                    let n = shared.len() as u64;
+                    shared.push([0; WORDS as usize]);
+                    self.pages.insert(page, PageOf { shared: Some(n), ..PageOf::fresh(true) });
+                }
+                Ok(page)
+            }
             Call::Munmap { page, pages } => {
                 self.pages.retain(|mapped, _| !(page..page + pages).contains(mapped));
                 Ok(0)
@@ -206,7 +247,7 @@ impl Memory {
                 Ok(to)
             }
             Call::Munlock { page, pages } => self.each_up_to_a_hole(page, pages, |_| ()),
-            Call::Reclaim { .. } => Ok(0),
+            Call::Reclaim { .. } | Call::Swapoff => Ok(0),
             Call::Advise { page, pages, advice } => self.advise(page, pages, advice),
             Call::Read { page, word } => {
                 let mapped = self.page(page).filter(|of| of.readable && !of.guard).ok_or(Errno::Efault)?;
@@ -215,7 +256,10 @@ impl Memory {
             Call::Write { page, word, value } => {
                 let mapped =
                     self.pages.get_mut(&page).filter(|of| of.writable && !of.guard).ok_or(Errno::Efault)?;
-                mapped.words[word as usize] = value;
+                match mapped.shared {
+                    Some(n) => self.shared.borrow_mut()[n as usize][word as usize] = value,
+                    None => mapped.words[word as usize] = value,
+                }
                 Ok(value)
             }
         }
@@ -229,6 +273,13 @@ impl Shell<'_> {
         let word = |page, word| VirtAddr(address(page).0 + 8 * word);
         match call {
             Call::Mmap { page, pages, writable } => self.mmap(pages, writable, page).await,
+            Call::MmapShared { page, pages } => {
+                let flags = MapFlags::SHARED | MapFlags::FIXED_NOREPLACE;
+                let request =
+                    Mmap { addr: Some(address(page)), pages, prot: Prot::READ_WRITE, flags, ..Mmap::default() };
+                sys_mmap(self.cpu, request).await.map(|start| start.vpn().0)
+            }
+            Call::Swapoff => sys_swapoff(self.cpu).await.map(|()| 0),
             Call::Munmap { page, pages } => self.munmap(page, pages).await,
             Call::DontNeed { page, pages } => self.dontneed(page, pages).await,
             Call::Mprotect { page, pages, prot } => {
@@ -272,7 +323,15 @@ impl Shell<'_> {
             // If no frame is free for a table, a part of the guards may be there, and it is not known which part.
             return;
         }
+        if let Call::Advise { page, pages, advice: Advice::GuardInstall | Advice::GuardRemove | Advice::Free } =
+            call
+            && memory.shares_any(page, pages)
+        {
+            // Kernels differ in that.
+            return;
+        }
         let before = memory.clone();
+        let shared = memory.shared.borrow().clone();
         let expected = match call {
             Call::Advise { advice, .. } if !is_known(kernel, advice) => Err(Errno::Einval),
             _ => memory.apply(call, top),
@@ -293,12 +352,13 @@ impl Shell<'_> {
         {
             self.machine.watch.wrong(**self.cpu, format!("after {call:?} {wrong}"));
         }
-        if actual == expected {
+        if actual == expected || matches!((call, actual), (Call::Swapoff, Err(Errno::Einval))) {
             return;
         }
         let no_frame = matches!(actual, Err(Errno::Enomem | Errno::Eagain));
         if no_frame && frames == Frames::MayRunOut {
             *memory = before;
+            *memory.shared.borrow_mut() = shared;
             if let Call::Mremap { pages, to, .. } = call {
                 // What was there made room before a frame was missing.
                 memory.pages.retain(|mapped, _| !(to..to + pages).contains(mapped));

@@ -193,7 +193,7 @@ impl Machine {
         if entry.has(Entry::RW) && (!expected.writable || entry.has(Entry::SPECIAL)) {
             return Err(format!("has {entry}, but must not be written"));
         }
-        if entry.has(Entry::RW) && self.mapcount(entry.pfn()) != 1 {
+        if entry.has(Entry::RW) && expected.shared.is_none() && self.mapcount(entry.pfn()) != 1 {
             return Err(format!("has {entry}, but that frame is shared"));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Compares random processes with a model of private anonymous memory. Every read and every return value must be that of the
+//! Compares random processes with a model of anonymous memory. Every read and every return value must be that of the
 //! model. Page tables and counts must fit the processes, and nothing may be left at the end.
 
 use std::cell::RefCell;
@@ -43,6 +43,7 @@ struct Wish {
 enum Kind {
     Mmap { writable: bool },
     MmapAnywhere { writable: bool },
+    MmapShared,
     Munmap,
     DontNeed,
     Mprotect { prot: Prot },
@@ -50,6 +51,7 @@ enum Kind {
     Munlock,
     Advise { advice: Advice },
     Reclaim { spare: Spare },
+    Swapoff,
     Read { word: u64 },
     Write { word: u64 },
 }
@@ -71,10 +73,13 @@ const ADVICES: &[Advice] = &[
     Advice::WillNeed,
 ];
 
-fn wish(anywhere: u32) -> impl Strategy<Value = Wish> {
+/// With `alone` nobody else maps anything in the process, or writes to what it shares.
+fn wish(alone: u32) -> impl Strategy<Value = Wish> {
     let kind = prop_oneof![
         4 => prop_oneof![4 => Just(true), 1 => Just(false)].prop_map(|writable| Kind::Mmap { writable }),
-        anywhere => any::<bool>().prop_map(|writable| Kind::MmapAnywhere { writable }),
+        alone => any::<bool>().prop_map(|writable| Kind::MmapAnywhere { writable }),
+        2 * alone => Just(Kind::MmapShared),
+        1 => Just(Kind::Swapoff),
         2 => Just(Kind::Munmap),
         2 => Just(Kind::DontNeed),
         2 => select(PROTECTIONS).prop_map(|prot| Kind::Mprotect { prot }),
@@ -99,6 +104,8 @@ impl Wish {
         match self.kind {
             Kind::Mmap { writable } => Call::Mmap { page: Some(page), pages, writable },
             Kind::MmapAnywhere { writable } => Call::Mmap { page: None, pages: self.pages, writable },
+            Kind::MmapShared => Call::MmapShared { page, pages },
+            Kind::Swapoff => Call::Swapoff,
             Kind::Munmap => Call::Munmap { page, pages },
             Kind::DontNeed => Call::DontNeed { page, pages },
             Kind::Mprotect { prot } => Call::Mprotect { page, pages, prot },
