@@ -16,7 +16,9 @@ use crate::page_io::swap_readpage;
 use crate::shmem_fs::Cached;
 use crate::swap::folio_add_lru;
 use crate::swap_info::page_of_word;
-use crate::swapfile::{NotPrepared, get_swap_page, put_swap_page, swapcache_prepare};
+use crate::swapfile::{
+    NotPrepared, get_swap_device, get_swap_page, put_swap_device, put_swap_page, swapcache_prepare,
+};
 use crate::swapops::SwpEntry;
 
 /// What the swap cache has of a slot now.
@@ -47,7 +49,14 @@ pub(crate) async fn lookup_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) -> Option<P
 pub(crate) async fn find_get_incore_page(cpu: Cpu<'_>, file: Inode, index: u64) -> Option<Page> {
     match filemap_get_entry(cpu, file, index).await? {
         Cached::Page(page) => Some(page),
-        Cached::Swapped(entry) => Box::pin(lookup_swap_cache(cpu, entry)).await,
+        Cached::Swapped(entry) => {
+            if !get_swap_device(cpu).await {
+                return None;
+            }
+            let found = Box::pin(lookup_swap_cache(cpu, entry)).await;
+            put_swap_device(cpu).await;
+            found
+        }
     }
 }
 

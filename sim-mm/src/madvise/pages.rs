@@ -21,7 +21,7 @@ use crate::settings::MadvRemove;
 use crate::shmem::{shmem_put, shmem_swapin_range};
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
 use crate::swap_state::read_swap_cache_async;
-use crate::swapfile::{free_swap_and_cache, try_to_free_swap};
+use crate::swapfile::{free_swap_and_cache, get_swap_device, put_swap_device, try_to_free_swap};
 use crate::swapops::SwpEntry;
 use crate::truncate::shmem_punch_hole;
 use crate::vm_flags::VmFlags;
@@ -246,9 +246,14 @@ pub(super) fn madvise_willneed<'m>(
         })
         .await;
         for entry in named {
+            // The entry may have changed since.
+            if !get_swap_device(cpu).await {
+                break;
+            }
             if let Some((page, _)) = read_swap_cache_async(cpu, entry).await {
                 put_page(cpu, page).await;
             }
+            put_swap_device(cpu).await;
         }
         lru_add_drain(cpu).await;
     })

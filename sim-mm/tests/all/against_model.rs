@@ -77,16 +77,18 @@ const ADVICES: &[Advice] = &[
 fn wish(alone: u32) -> impl Strategy<Value = Wish> {
     let kind = prop_oneof![
         4 => prop_oneof![4 => Just(true), 1 => Just(false)].prop_map(|writable| Kind::Mmap { writable }),
-        alone => any::<bool>().prop_map(|writable| Kind::MmapAnywhere { writable }),
-        2 * alone => Just(Kind::MmapShared),
-        1 => Just(Kind::Swapoff),
+        3 * alone => prop_oneof![
+            1 => any::<bool>().prop_map(|writable| Kind::MmapAnywhere { writable }),
+            2 => Just(Kind::MmapShared),
+        ],
         2 => Just(Kind::Munmap),
         2 => Just(Kind::DontNeed),
         2 => select(PROTECTIONS).prop_map(|prot| Kind::Mprotect { prot }),
         2 => (0..SLOTS).prop_map(|to| Kind::Mremap { to }),
         4 => select(ADVICES).prop_map(|advice| Kind::Advise { advice }),
-        3 => prop_oneof![
+        4 => prop_oneof![
             1 => Just(Kind::Munlock),
+            1 => Just(Kind::Swapoff),
             2 => select(vec![Spare::None, Spare::Young]).prop_map(|spare| Kind::Reclaim { spare }),
         ],
         5 => (0..2_u64).prop_map(|word| Kind::Read { word }),
