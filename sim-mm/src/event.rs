@@ -204,6 +204,32 @@ pub enum Event {
         /// Which page of which file it was.
         page: SharedPage,
     },
+    /// The kernel itself wrote to a page of a file, for a system call.
+    PageWritten {
+        /// Which.
+        pfn: Pfn,
+    },
+    /// The disk took what a page of a file holds, and wrote it.
+    WrittenBack {
+        /// Which page.
+        pfn: Pfn,
+    },
+    /// A system call began that promises to write a file back: what was written before is to be on the disk.
+    SyncBegun {
+        /// The slot of the file.
+        file: u32,
+        /// Which of its pages.
+        pages: Range<u64>,
+        /// Tells such calls of one run apart.
+        id: u64,
+    },
+    /// It has ended.
+    SyncDone {
+        /// Which.
+        id: u64,
+        /// Whether it says that everything is written.
+        kept: bool,
+    },
     /// The length of a file changed.
     FileResized {
         /// The slot of the file.

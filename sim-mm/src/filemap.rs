@@ -1,17 +1,22 @@
 //! `mm/filemap.c`: the page cache. A file has a reference to each of its pages.
 //!
 //! Whoever finds a page there, and wants it to stay the file's, locks it and then asks `page->mapping` whether it
-//! still is: a page leaves its file only while it is locked. A page is full of zeroes before it is put into its
-//! file, so each page of a file is up to date.
+//! still is: a page leaves its file only while it is locked. A page of a file in memory is full of zeroes before it is put into its
+//! file, so it is up to date. A page of a file on the disk is put there first and read then, while it is locked.
 
+use crate::check;
 use crate::event::{Event, SharedPage};
 use crate::fs::Inode;
-use crate::inode::i_size_read;
+use crate::inode::{i_size_read, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
-use crate::page::{get_page, page_cache_get_speculative, put_page, test_and_set_flags, unlock_page};
+use crate::mpage::mpage_readpage;
+use crate::page::{get_page, lock_page, page_cache_get_speculative, put_page, test_and_set_flags, unlock_page};
+use crate::page_alloc::alloc_page;
 use crate::page_flags::{PageFlags, file_mapping, file_of_mapping};
+use crate::safeguards::{FAULT_MAPPING_RECHECK, FILEMAP_INVALIDATE_LOCK};
 use crate::shmem_fs::Cached;
+use crate::swap::folio_add_lru;
 use crate::swapops::SwpEntry;
 
 /// What the file has at the first index in `from..to` at which it has something.
@@ -64,8 +69,20 @@ pub(crate) async fn is_of_file(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     cpu.load(cpu.kernel.page(page).mapping()).await == file_mapping(inode.index())
 }
 
+/// Locks a page that was found in the file. If it is the file's no more, because it was truncated before it was locked, that is all for
+/// nothing, and the reference is given up.
+pub(crate) async fn lock_if_of_file(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
+    lock_page(cpu, page).await;
+    if check!(cpu, FAULT_MAPPING_RECHECK, !is_of_file(cpu, inode, page).await) {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return false;
+    }
+    true
+}
+
 /// `trylock_page()`.
-async fn trylock_page(cpu: Cpu<'_>, page: Page) -> bool {
+pub(crate) async fn trylock_page(cpu: Cpu<'_>, page: Page) -> bool {
     test_and_set_flags(cpu, page, PageFlags::LOCKED).await
 }
 
@@ -77,7 +94,7 @@ pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u
         let (index, has) = find_get_entry(cpu, inode, from, to).await?;
         let Cached::Page(page) = has else { return Some((index, has)) };
         if trylock_page(cpu, page).await {
-            if is_of_file(cpu, inode, page).await {
+            if is_of_file(cpu, inode, page).await && !is_written_back(cpu, inode, page).await {
                 return Some((index, has));
             }
             unlock_page(cpu, page).await;
@@ -87,6 +104,11 @@ pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u
     }
 }
 
+/// `PageWriteback()`, which a page of a file in memory never is.
+async fn is_written_back(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
+    on_disk(cpu, inode) && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::WRITEBACK)
+}
+
 /// `next_uptodate_page()`: the first page of the file in `from..to`, locked and with a reference. Nobody is waited for: a page that
 /// somebody else has locked is passed over.
 pub(crate) async fn next_uptodate_page(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
@@ -94,11 +116,13 @@ pub(crate) async fn next_uptodate_page(cpu: Cpu<'_>, inode: Inode, from: u64, to
     loop {
         let (index, page) = first_page(cpu, inode, from, to).await?;
         from = index + 1;
-        let is_locked = cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::LOCKED);
-        if is_locked || !page_cache_get_speculative(cpu, page).await {
+        let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+        let is_ready = flags & (PageFlags::LOCKED | PageFlags::UPTODATE) == PageFlags::UPTODATE;
+        if !is_ready || !page_cache_get_speculative(cpu, page).await {
             continue;
         }
         if has_entry(cpu, inode, index, page).await && trylock_page(cpu, page).await {
+            // It was up to date before it was locked, and so it is still: only truncation takes that away.
             if is_of_file(cpu, inode, page).await && index < i_size_read(cpu, inode).await {
                 return Some((index, page));
             }
@@ -120,7 +144,9 @@ pub(crate) async fn add_to_page_cache(
     let kernel: &Kernel = cpu.kernel;
     // __SetPageLocked(), and the reference of the page cache, before anybody can find the page there.
     let flags = kernel.page_flags(page);
-    cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
+    let in_memory = PageFlags::SWAPBACKED | PageFlags::UPTODATE;
+    let kind = if on_disk(cpu, inode) { PageFlags::empty() } else { in_memory };
+    cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::LOCKED | kind);
     get_page(cpu, page).await;
     let added = cpu
         .update(kernel.shmem.i_pages(inode), |pages| {
@@ -168,4 +194,84 @@ pub(crate) fn page_mapping(cpu: Cpu<'_>, page: Page) -> Option<(Inode, u64)> {
     let slot = file_of_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))?;
     let inode = cpu.kernel.shmem.inodes.current(cpu.core, slot as usize)?;
     Some((inode, cpu.this_cpu_read(cpu.kernel.page(page).index())))
+}
+
+/// What somebody wants of a page of a file on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fgp {
+    /// `filemap_fault()`, `filemap_read()`: what the file has there. Beyond its end there is nothing.
+    Read,
+    /// `grab_cache_page_write_begin()`: the page to write to it, beyond the end of the file as well.
+    Write,
+}
+
+/// Why a file on the disk has no page for somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FilemapError {
+    /// The file is shorter.
+    BeyondEnd,
+    /// No frame is free.
+    NoFrame,
+    /// The disk cannot read it.
+    Io,
+}
+
+/// The body of `filemap_fault()`, and what reading and writing do with `page_cache_get_page()`: the page of the file, locked, up to date and
+/// with a reference. It is read from the disk if it has to be.
+///
+/// # Errors
+/// Beyond the end of the file, if no frame is free, or if the disk cannot read the page.
+pub(crate) async fn filemap_get_page(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    index: u64,
+    fgp: Fgp,
+) -> Result<Page, FilemapError> {
+    let _routine = cpu.enter("filemap_fault");
+    let is_behind = async || fgp == Fgp::Read && index >= i_size_read(cpu, inode).await;
+    let mut invalidate_lock = None;
+    loop {
+        if is_behind().await {
+            return Err(FilemapError::BeyondEnd);
+        }
+        let found = filemap_get_entry(cpu, inode, index).await.and_then(Cached::page);
+        let is_ready = match found {
+            None => false,
+            Some(page) if !lock_if_of_file(cpu, inode, page).await => continue,
+            Some(page) => cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::UPTODATE),
+        };
+        // Whoever writes holds i_rwsem, and so excludes truncation. Others must: a page that comes to the file while its blocks are
+        // given up would stay behind the end of the file, with what was there.
+        if !is_ready && fgp == Fgp::Read && invalidate_lock.is_none() && cpu.has(FILEMAP_INVALIDATE_LOCK) {
+            if let Some(page) = found {
+                unlock_page(cpu, page).await;
+                put_page(cpu, page).await;
+            }
+            invalidate_lock = Some(cpu.down_read(cpu.kernel.disk.invalidate_lock(inode)).await);
+            continue;
+        }
+        let page = match found {
+            Some(page) => page,
+            // page_cache_alloc(): whatever the frame holds is overwritten before anybody sees it.
+            None => {
+                let page = alloc_page(cpu).await.ok_or(FilemapError::NoFrame)?;
+                if !add_to_page_cache(cpu, inode, index, page, None).await {
+                    put_page(cpu, page).await;
+                    continue;
+                }
+                folio_add_lru(cpu, page).await;
+                page
+            }
+        };
+        let is_read = is_ready || mpage_readpage(cpu, inode, index, page).await.is_ok();
+        // The file may have become shorter since it was asked.
+        let error = match is_read {
+            false => FilemapError::Io,
+            true if is_behind().await => FilemapError::BeyondEnd,
+            true => return Ok(page),
+        };
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Err(error);
+    }
 }

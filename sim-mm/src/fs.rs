@@ -3,7 +3,7 @@
 use sim_core::{Ref, Shared, SpinLock, record};
 
 record! {
-    /// The words of a file in memory.
+    /// The words of a file.
     pub struct InodeWords {
         /// `f_count`: the mappings of the file, the descriptors that lead to it, and the system calls that use one.
         pub(crate) f_count: Shared<u64> = "f_count";
@@ -13,8 +13,12 @@ record! {
         pub(crate) stop_eviction: Shared<u64> = "stop_eviction";
         /// `xa_lock` of `i_pages`: held while a page is frozen and taken out.
         pub(crate) xa_lock: SpinLock = "xa_lock";
+        /// Whether the file is on the disk. It does not change.
+        pub(crate) on_disk: Shared<bool> = "i_sb";
+        /// `wb_err`: whether a page could not be written, and nobody was told yet.
+        pub(crate) wb_err: Shared<bool> = "wb_err";
     }
 }
 
-/// A file in memory.
+/// A file.
 pub type Inode = Ref<InodeWords>;

@@ -18,6 +18,11 @@ pub(crate) fn fput(cpu: Cpu<'_>, inode: Inode) -> bool {
     left == 0
 }
 
+/// Whether a file is on the disk, and not in memory alone. That never changes.
+pub(crate) fn on_disk(cpu: Cpu<'_>, inode: Inode) -> bool {
+    cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).on_disk())
+}
+
 /// `i_size_read()`, in pages.
 #[track_caller]
 pub(crate) fn i_size_read<'m>(cpu: Cpu<'m>, inode: Inode) -> impl Future<Output = u64> + use<'m> {

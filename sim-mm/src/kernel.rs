@@ -14,20 +14,22 @@ use sim_mmu::{Cr3, Geometry, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
 use crate::any_frame::AnyFrame;
 use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
+use crate::blkdev::Disk;
 use crate::errno::Errno;
-use crate::event::Event;
+use crate::event::{Event, SharedPage};
 use crate::fs::Inode;
 use crate::kernel_config::KernelConfig;
 use crate::mm_types::{MmId, MmStruct, MmWords, Page, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
-use crate::page_flags::PageType;
+use crate::page_flags::{PageFlags, PageType};
 use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
-    AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Pkeys, Preempt, RcuFlavor, Swap, VmaLock,
+    self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Pkeys, Preempt, RcuFlavor, Swap,
+    VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
@@ -127,6 +129,7 @@ pub struct Kernel {
     pub(crate) vmas: Slab<VmArea>,
     pub(crate) anon_vmas: Slab<AnonVmaWords>,
     pub(crate) shmem: Shmem,
+    pub(crate) disk: Disk,
     pub(crate) lru_batches: LruBatches,
     /// `huge_zero_page`: one more than its first frame, once there is one. It stays then: nothing shrinks it.
     pub(crate) huge_zero: Shared<u64>,
@@ -176,6 +179,8 @@ impl Kernel {
         let when_free = if has_swap { WhenFree::TypeSafe } else { WhenFree::Untouchable };
         let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, when_free);
         let shmem = Shmem::new(&mut memory, config.files);
+        let blocks = if config.setting::<settings::Disk>() == settings::Disk::None { 0 } else { config.frames };
+        let disk = Disk::new(&mut memory, config.files, blocks as usize, config.geometry.most_entries());
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
         let huge_zero = Shared::at(memory.words("huge_zero_page", 1));
         // As many slots as there are frames: they are never short.
@@ -235,6 +240,7 @@ impl Kernel {
             vmas,
             anon_vmas,
             shmem,
+            disk,
             lru_batches,
             huge_zero,
             swap,
@@ -320,6 +326,44 @@ impl Kernel {
             AsidSlots::Six => TLB_NR_DYN_ASIDS as u64,
             AsidSlots::Two => 2,
         }
+    }
+
+    /// Whether the machine has a disk.
+    pub fn has_disk(&self) -> bool {
+        self.disk.len() > 0
+    }
+
+    /// Whether the file in a slot is on the disk: for those who only look.
+    pub fn is_on_disk(&self, file: u32) -> bool {
+        self.core().memory.get(self.shmem.inodes.record(file as usize).on_disk().loc()) != 0
+    }
+
+    /// Whether a file has this very page there: for the same.
+    pub fn is_cached(&self, at: SharedPage, page: Page) -> bool {
+        self.shmem.has(at, page)
+    }
+
+    /// The pages of files on the disk that are in memory and are not what their block holds: for those who look at the machine when
+    /// nothing is going on.
+    pub fn differ_from_disk(&self) -> Vec<(Page, SharedPage)> {
+        if !self.has_disk() {
+            return Vec::new();
+        }
+        let memory = &self.core().memory;
+        let words = self.mmu.phys.words_per_frame();
+        let differs = |at: SharedPage, page: Page| {
+            let block = self.disk.block_now(at.file, at.index).map(|block| self.disk.contents(block));
+            (0..words).any(|nth| {
+                let kept = block.map_or(0, |block| memory.get(block.offset(nth)));
+                memory.get(self.mmu.phys.word(page.0, nth)) != kept
+            })
+        };
+        let is_read = |page: Page| {
+            PageFlags::from_bits_retain(memory.get(self.page_flags(page).loc())).contains(PageFlags::UPTODATE)
+        };
+        let pages = self.shmem.cached().into_iter().filter_map(|(at, has)| Some((at, has.page()?)));
+        let cached = pages.filter(|(at, page)| self.is_on_disk(at.file) && is_read(*page));
+        cached.filter(|(at, page)| differs(*at, *page)).map(|(at, page)| (page, at)).collect()
     }
 
     /// How many slots the swap area has; none on a machine without swap.

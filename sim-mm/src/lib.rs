@@ -7,6 +7,7 @@
 mod any_frame;
 pub mod arch;
 pub mod bare;
+mod blkdev;
 mod brk;
 mod buddy;
 mod check;
@@ -44,6 +45,7 @@ mod mmap_lock;
 mod mmdrop;
 mod mmu_gather;
 mod mmzone;
+mod mpage;
 mod mprotect;
 mod mremap;
 mod msync;
@@ -54,6 +56,7 @@ mod page_alloc;
 mod page_flags;
 mod page_io;
 mod page_vma_mapped;
+mod page_writeback;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
@@ -82,6 +85,7 @@ mod swap_info;
 mod swap_state;
 mod swapfile;
 mod swapops;
+mod sync;
 mod task_mmu;
 mod tlb_types;
 mod truncate;
@@ -126,7 +130,7 @@ pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
-pub use open::{sys_ftruncate, sys_punch_hole};
+pub use open::{sys_fadvise_dontneed, sys_ftruncate, sys_open, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing,
     page_cache_add_speculative, page_cache_get_speculative, pin_references, put_page, put_page_refs,
@@ -134,6 +138,7 @@ pub use page::{
 };
 pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
+pub use page_writeback::set_page_dirty_lock;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
 pub use pgtable_huge::part_of_huge;
@@ -147,14 +152,20 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Flush, FlushBatch,
-    GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built, UffdFillDirty,
+    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors,
+    Flush, FlushBatch, GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, NumaWrite, PageAlloc, Pcid, Pkeys,
+    Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
+    StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge,
+    Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapfile::sys_swapoff;
 pub use swapops::{SwpEntry, is_guard};
+pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;
 pub use userfaultfd::{userfaultfd_read, userfaultfd_register};

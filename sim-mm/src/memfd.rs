@@ -20,6 +20,11 @@ impl Memfd {
         Memfd { file: Object::new(memory, format!("memfd.{name}"), None) }
     }
 
+    /// Where the descriptor leads, for system calls.
+    pub(crate) fn file_of(&self) -> &Object<Option<Inode>> {
+        &self.file
+    }
+
     /// The file, if it is open. Not an access: for those who look at the machine between two runs.
     pub fn file(&self) -> Option<Inode> {
         *self.file.peek()

@@ -204,7 +204,7 @@ async fn install_cached<'m>(
         if newly_allocated {
             folio_add_lru(cpu, page).await;
         }
-        page_add_file_rmap(cpu, page).await;
+        page_add_file_rmap(cpu, page, mm.id).await;
         cpu.set_pte_at(mm, addr, ptep, entry).await;
     }
     if written == 0 {

@@ -7,7 +7,7 @@ use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
 use crate::fs::Inode;
-use crate::inode::get_file;
+use crate::inode::{get_file, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -117,6 +117,7 @@ async fn do_mmap<'m>(
     }
     if flags.contains(MapFlags::SHARED) {
         vm_flags |= VmFlags::SHARED | VmFlags::MAYSHARE;
+        vm_flags.set(VmFlags::DIRTY_TRACKING, file.is_some_and(|file| on_disk(cpu, file)));
     }
     // accountable_mapping(): private and writable.
     let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;

@@ -11,6 +11,7 @@ use crate::mm_types::{MmStruct, Page};
 use crate::page::{__free_pages, put_page};
 use crate::page_alloc::alloc_batch;
 use crate::rcu::call_rcu_tables;
+use crate::rmap::page_remove_rmap;
 use crate::safeguards::{
     GATHER_FLUSH_FIRST, GATHER_FLUSH_NESTED, GATHER_NESTED_TABLES, TABLE_INVALIDATE, TABLE_NO_SHORTCUT,
     ZAP_FORCE_FLUSH,
@@ -55,11 +56,19 @@ struct Batches {
     further: Vec<Page>,
     /// The page that the tables are noted in.
     tables: Option<Page>,
+    /// `delay_rmap`: pages that count as mapped until the flush.
+    mapped: Vec<Page>,
 }
 
 impl Batches {
     fn new(cpu: Cpu<'_>) -> Box<Batches> {
-        Box::new(Batches { pages: Vec::new(), room: Room::of(cpu), further: Vec::new(), tables: None })
+        Box::new(Batches {
+            pages: Vec::new(),
+            room: Room::of(cpu),
+            further: Vec::new(),
+            tables: None,
+            mapped: Vec::new(),
+        })
     }
 
     fn free(self: Box<Batches>, cpu: Cpu<'_>) -> BoxFuture<'_, ()> {
@@ -239,12 +248,34 @@ impl<'m> MmuGather<'m> {
         }
     }
 
+    /// The page counts as mapped until [`flush_dirty`](MmuGather::flush_dirty).
+    pub(crate) fn delay_rmap(&mut self, page: Page) {
+        self.batches.mapped.push(page);
+    }
+
+    /// The flush that `zap_pte_range()` is forced to by dirty pages of files, with the PTE lock held: nobody writes to them any more when it
+    /// is let go of. Then `tlb_flush_rmaps()`.
+    pub(crate) fn flush_dirty(&mut self, cpu: Cpu<'m>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.flush_tlbonly(cpu).await;
+            self.flush_rmaps(cpu).await;
+        })
+    }
+
+    /// `tlb_flush_rmaps()`.
+    async fn flush_rmaps(&mut self, cpu: Cpu<'m>) {
+        for page in std::mem::take(&mut self.batches.mapped) {
+            page_remove_rmap(cpu, page, self.mm.id).await;
+        }
+    }
+
     /// The flush that `zap_pte_range()` is forced to by full batches: `tlb_flush_mmu_tlbonly()`.
     pub(crate) fn force_flush(&mut self, cpu: Cpu<'m>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if cpu.has(ZAP_FORCE_FLUSH) {
                 self.flush_tlbonly(cpu).await;
             }
+            self.flush_rmaps(cpu).await;
         })
     }
 

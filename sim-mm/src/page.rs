@@ -230,6 +230,38 @@ pub fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = Page
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::DIRTY)
 }
 
+/// `SetPageUptodate()`: the page holds what its file has there.
+#[track_caller]
+pub(crate) fn set_page_uptodate<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::UPTODATE)
+}
+
+/// `SetPageError()`.
+#[track_caller]
+pub(crate) fn set_page_error<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::ERROR)
+}
+
+/// `set_page_writeback()`: a device is going to write the page. Whether it could not do so before does not matter any more.
+#[track_caller]
+pub(crate) fn set_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| (flags | PageFlags::WRITEBACK) - PageFlags::ERROR)
+}
+
+/// `end_page_writeback()`: the device is done.
+#[track_caller]
+pub(crate) fn end_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::WRITEBACK)
+}
+
+/// `wait_on_page_writeback()`: waits until no device is writing the page.
+#[track_caller]
+pub(crate) fn wait_on_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+    let flags = cpu.kernel.page_flags(page).loc();
+    let done = Gate::Is(flags, Bytes::of(3, 1), 0);
+    cpu.step(Op::new(OpKind::Wait, flags).behind(done).sleeping(), |_| ())
+}
+
 /// `SetPageReferenced()`: a hint for reclaim, by a plain locked bit.
 #[track_caller]
 pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
@@ -246,14 +278,6 @@ pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()
         let old = hw.core.memory.get(flags);
         hw.perform_rmw(&lock, old, old | PageFlags::LOCKED.bits());
     })
-}
-
-/// `wait_on_page_writeback()`: waits until no device is writing the page.
-#[track_caller]
-pub(crate) fn wait_on_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
-    let flags = cpu.kernel.page_flags(page).loc();
-    let written = Gate::Is(flags, Bytes::of(3, 1), 0);
-    cpu.step(Op::new(OpKind::Wait, flags).behind(written).sleeping(), |_| ())
 }
 
 /// `unlock_page()`.

@@ -29,8 +29,12 @@ bitflags! {
         const HEAD = 1 << 16;
         /// `PG_swapcache`: it is the page of a swap slot.
         const SWAPCACHE = 1 << 17;
-        /// `PG_writeback`: a device is writing it. In a byte of its own: whoever waits for that waits until the byte is zero.
+        /// `PG_writeback`: a device is writing it. The flag has a byte of its own, as `PG_locked` has: one waits for it too.
         const WRITEBACK = 1 << 24;
+        /// `PG_error`: it could not be written when that was tried last. Whoever asks by `fsync()` is told.
+        const ERROR = 1 << 20;
+        /// `PG_uptodate`: it holds what its file has there.
+        const UPTODATE = 1 << 19;
     }
 }
 

@@ -9,14 +9,13 @@ use sim_core::{Op, OpKind};
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::unlock_page;
-use crate::page_flags::PageFlags;
+use crate::page::{end_page_writeback, set_page_writeback, unlock_page};
 use crate::swapops::SwpEntry;
 
 /// `swap_writepage()`: writes a page that is locked to its slot, and unlocks it.
 pub(crate) async fn swap_writepage(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
     let _routine = cpu.enter("swap_writepage");
-    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::WRITEBACK).await;
+    set_page_writeback(cpu, page).await;
     unlock_page(cpu, page).await;
     let phys = &cpu.mmu.phys;
     let read = Op::new(OpKind::Read, phys.word(page.0, 0));
@@ -27,8 +26,7 @@ pub(crate) async fn swap_writepage(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
         cpu.note(Event::SwappedOut { pfn: page.0, slot: entry.0 });
     })
     .await;
-    // end_page_writeback()
-    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::WRITEBACK).await;
+    end_page_writeback(cpu, page).await;
 }
 
 /// `swap_readpage()`: fills a page that is locked with what its slot holds.

@@ -243,7 +243,8 @@ pub(crate) fn vma_page_prot(cpu: Cpu<'_>, flags: VmFlags) -> u64 {
 
 /// `vma_wants_writenotify()`.
 pub(crate) fn vma_wants_writenotify(cpu: Cpu<'_>, flags: VmFlags) -> bool {
-    flags.contains(VmFlags::WRITE | VmFlags::SHARED) && vma_soft_dirty_enabled(cpu, flags)
+    let noticed = flags.contains(VmFlags::DIRTY_TRACKING) || vma_soft_dirty_enabled(cpu, flags);
+    flags.contains(VmFlags::WRITE | VmFlags::SHARED) && noticed
 }
 
 /// `vma_soft_dirty_enabled()`: whether a page of the mapping counts as written only if its entry says so.

@@ -3,25 +3,33 @@
 use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::errno::Errno;
+use crate::event::Event;
+use crate::filemap::{Fgp, FilemapError, filemap_get_page};
 use crate::fs::Inode;
-use crate::inode::{i_size_read, i_size_write};
+use crate::inode::{i_size_read, i_size_write, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget};
 use crate::mm_types::Page;
+use crate::mpage::get_block;
 use crate::page::{put_page, set_page_dirty, unlock_page};
+use crate::page_writeback::wait_for_stable_page;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage, shmem_put};
 use crate::swap::mark_page_accessed;
 
 /// `pread()` of the first word of a page; `None` at the end of the file and behind it.
 ///
 /// # Errors
-/// `EBADF`, if the descriptor is not open.
+/// `EBADF` if the descriptor is not open, `EIO` if the disk cannot read the page.
 pub fn sys_pread<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64) -> BoxFuture<'m, Result<Option<u64>, Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_read"));
         let inode = fget(cpu, fd).await?;
-        let read = shmem_file_read_iter(cpu, inode, index).await;
+        let read = if on_disk(cpu, inode) {
+            generic_file_read_iter(cpu, inode, index).await
+        } else {
+            shmem_file_read_iter(cpu, inode, index).await
+        };
         shmem_put(cpu, inode).await;
         read
     })
@@ -54,10 +62,46 @@ async fn shmem_file_read_iter(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<
     Ok(word)
 }
 
+/// `generic_file_read_iter()`, `filemap_read()`: a page that is not in memory is read from the disk.
+async fn generic_file_read_iter(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Option<u64>, Errno> {
+    let _routine = cpu.enter("generic_file_read_iter");
+    let page = match filemap_get_page(cpu, inode, index, Fgp::Read).await {
+        Ok(page) => page,
+        Err(FilemapError::BeyondEnd) => return Ok(None),
+        Err(FilemapError::NoFrame) => return Err(Errno::Enomem),
+        Err(FilemapError::Io) => return Err(Errno::Eio),
+    };
+    unlock_page(cpu, page).await;
+    let word = if index >= i_size_read(cpu, inode).await {
+        None
+    } else {
+        mark_page_accessed(cpu, page).await;
+        let op = Op::new(OpKind::Read, cpu.mmu.phys.word(page.0, 0));
+        Some(cpu.step(op, move |hw| hw.perform_load(&op)).await)
+    };
+    put_page(cpu, page).await;
+    Ok(word)
+}
+
+/// `block_write_begin()`: the page to write to, locked, with a block.
+async fn block_write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, Errno> {
+    let page = filemap_get_page(cpu, inode, index, Fgp::Write).await.map_err(|error| match error {
+        FilemapError::Io => Errno::Eio,
+        FilemapError::BeyondEnd | FilemapError::NoFrame => Errno::Enomem,
+    })?;
+    wait_for_stable_page(cpu, page).await;
+    if let Err(errno) = get_block(cpu, inode, index).await {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Err(errno);
+    }
+    Ok(page)
+}
+
 /// `pwrite()` of the first word of a page. A file that ends before is longer then.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `ENOMEM` if no frame is free.
+/// `EBADF` if the descriptor is not open, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
 pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -75,8 +119,11 @@ pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> Bo
 /// `generic_perform_write()`, from `shmem_write_begin()` to `shmem_write_end()`.
 async fn generic_perform_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u64) -> Result<(), Errno> {
     let _routine = cpu.enter("generic_perform_write");
-    let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Write).await else {
-        return Err(Errno::Enomem);
+    let page = if on_disk(cpu, inode) {
+        Box::pin(block_write_begin(cpu, inode, index)).await?
+    } else {
+        let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Write).await else { return Err(Errno::Enomem) };
+        page
     };
     write_word(cpu, page, value).await;
     if index >= i_size_read(cpu, inode).await {
@@ -91,5 +138,9 @@ async fn generic_perform_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u6
 /// `copy_page_from_iter_atomic()`, by the kernel's own mapping of the page.
 async fn write_word(cpu: Cpu<'_>, page: Page, value: u64) {
     let op = Op::new(OpKind::Write, cpu.mmu.phys.word(page.0, 0));
-    cpu.step(op, move |hw| hw.perform_store(&op, value)).await;
+    cpu.step(op, move |hw| {
+        hw.perform_store(&op, value);
+        cpu.note(Event::PageWritten { pfn: page.0 });
+    })
+    .await;
 }

@@ -92,7 +92,7 @@ crate::safeguards! {
         "Fork takes write permission from an entry by one locked operation, because a store of what was read before undoes the dirty bit that the hardware has set since.";
     ZAP_SET_PAGE_DIRTY = "zap-set-page-dirty" order in "zap_pte_range" since Release::v26(12) =>
         "The dirty bit of an entry that maps a page of a file is kept in the page when the entry goes, because nothing else knows that the page was written.";
-    FAULT_MAPPING_RECHECK = "fault-mapping-recheck" check in "shmem_getpage" since Release::v26(12) =>
+    FAULT_MAPPING_RECHECK = "fault-mapping-recheck" check in "lock_if_of_file" since Release::v26(12) =>
         "A fault that has locked a page of a file asks whether it still is the file's, because the page may have been truncated before it was locked.";
     FAULT_SIZE_RECHECK = "fault-size-recheck" check in "shmem_getpage" since Release::v26(12) =>
         "A fault that has put a new page into a file asks again how long the file is, because whoever made it shorter may have looked for pages before.";
@@ -114,6 +114,22 @@ crate::safeguards! {
         "A fault that reads a slot without the swap cache marks the slot, because another thread could map the page, and swap it out to the same slot again.";
     SWAPIN_RECHECK_CACHE = "swapin-recheck-cache" check in "do_swap_page" since Release::v26(36), commit "4969c1192d15" =>
         "A fault that waited for the lock of a page looks again whether the page is that of its slot, because the page may have left the swap cache in the meantime.";
+    ZAP_FLUSH_DIRTY_LOCKED = "zap-flush-dirty-locked" order in "zap_pte_range" since Release::v(3, 15), commit "1cf35d47712d" =>
+        "An unmapping that has found a dirty page of a file flushes before it lets go of the page-table lock, because who writes the page back finds no entry any more, and a CPU may still write to it.";
+    ZAP_DELAY_RMAP = "zap-delay-rmap" order in "zap_pte_range" since Release::v(6, 2), commit "5df397dec7c4" =>
+        "A dirty page of a file counts as mapped until the translation through which it was written is flushed, because writeback takes no lock for a page that nobody maps.";
+    MKCLEAN_FLUSH = "mkclean-flush" order in "page_mkclean_one" since Release::v26(19), commit "d08b3851da41" =>
+        "When writeback has made an entry clean and read-only, the writable translation of it is flushed, because the next write has to be noticed.";
+    FAULT_DIRTY_LOCKED = "fault-dirty-locked" order in "fault_dirty_shared_page" since Release::v26(23), commit "79352894b285" =>
+        "A write fault holds the lock of a page from before the entry is writable until the page is dirty, because writeback clears the flag after it has made the entries clean.";
+    STABLE_PAGE_WAIT = "stable-page-wait" order in "wait_for_stable_page" since Release::v(3, 9), commit "1d1d1a767206" =>
+        "A write fault waits until the page is written back, if the disk compares what it writes with a checksum.";
+    TRUNCATE_WAIT_WRITEBACK = "truncate-wait-writeback" order in "shmem_undo_range" since Release::v26(12) =>
+        "A page leaves its file only when it is not being written back, because its block may belong to another file as soon as the page is gone.";
+    FILEMAP_INVALIDATE_LOCK = "filemap-invalidate-lock" order in "filemap_fault" since Release::v(5, 15), commit "730633f0b7f9" =>
+        "A fault that has to read a page from the disk excludes truncation until the page is read, because the page would stay in the file behind its end, with what the block held.";
+    INVALIDATE_CHECK_DIRTY = "invalidate-check-dirty" check in "remove_mapping" since Release::v26(12) =>
+        "A page that nobody uses is looked at once more when its count is frozen, because somebody may have written to it and made it dirty since it was found clean.";
     ZAP_FORCE_FLUSH = "zap-force-flush" order in "zap_pte_range" since Release::v26(12) =>
         "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
     MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>

@@ -125,6 +125,26 @@ crate::settings! {
         Async = "async",
     }
 
+    /// Whether there is a disk for files. It has as many blocks as there are frames, and a block holds a page.
+    Disk = platform "disk" {
+        /// There is none. Each file is nothing but memory.
+        None = "none",
+        /// There is one. While it writes a page, the page may change.
+        Plain = "plain",
+        /// There is one, and it compares what it writes with a checksum that was computed before. A page that changes meanwhile is not written, and the write fails.
+        Checksums = "checksums",
+    }
+
+    /// Which transfer of a disk may fail. The schedule chooses which one does; there is at most one in a run.
+    DiskErrors = platform "disk_errors" {
+        /// None fails.
+        None = "none",
+        /// One that reads may fail.
+        Read = "read",
+        /// One that writes may fail.
+        Write = "write",
+    }
+
     /// Whether a CPU keeps the last address space while it idles.
     LazyTlb = platform "lazy_tlb" {
         /// An idle CPU leaves the address space.

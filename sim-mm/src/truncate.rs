@@ -5,13 +5,16 @@ use crate::event::Event;
 use crate::filemap::{delete_from_page_cache, find_get_entry, find_lock_entry, is_of_file};
 use crate::folio::page_mapcount;
 use crate::fs::Inode;
-use crate::inode::{i_size_read, i_size_write};
+use crate::inode::{i_size_read, i_size_write, on_disk};
 use crate::kernel::Cpu;
 use crate::memory::{Zap, unmap_mapping_range};
 use crate::mm_types::Page;
-use crate::page::{lock_page, put_page, unlock_page};
+use crate::mpage::truncate_blocks;
+use crate::page::{lock_page, page_ref_freeze, page_ref_unfreeze, put_page, unlock_page, wait_on_page_writeback};
 use crate::page_flags::PageFlags;
-use crate::safeguards::{TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED};
+use crate::safeguards::{
+    INVALIDATE_CHECK_DIRTY, TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED, TRUNCATE_WAIT_WRITEBACK,
+};
 use crate::shmem::shmem_free_swap;
 use crate::shmem_fs::Cached;
 
@@ -72,6 +75,9 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
             Cached::Swapped(entry) => shmem_free_swap(cpu, inode, index, entry).await,
             Cached::Page(page) => {
                 lock_page(cpu, page).await;
+                if on_disk(cpu, inode) && cpu.has(TRUNCATE_WAIT_WRITEBACK) {
+                    wait_on_page_writeback(cpu, page).await;
+                }
                 let gone = truncate_inode_page(cpu, inode, index, page).await;
                 unlock_page(cpu, page).await;
                 put_page(cpu, page).await;
@@ -80,6 +86,54 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
         };
         next = if gone { index + 1 } else { index };
     }
+}
+
+/// `ext2_setsize()` and its kin: another length of a file on the disk. The caller holds `i_rwsem` for writing. When the pages behind the new
+/// end are gone, their blocks are free.
+pub(crate) async fn truncate_setsize(cpu: Cpu<'_>, inode: Inode, newsize: u64) {
+    let _routine = cpu.enter("truncate_setsize");
+    let _invalidate_lock = cpu.down_write(cpu.kernel.disk.invalidate_lock(inode)).await;
+    shmem_setattr(cpu, inode, newsize).await;
+    truncate_blocks(cpu, inode, newsize, u64::MAX).await;
+}
+
+/// `invalidate_mapping_pages()`, for `POSIX_FADV_DONTNEED`: pages that are clean and that nobody uses leave the file, and are read from the
+/// disk when somebody wants them again. Nobody is waited for. Answers how many pages left.
+pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 {
+    let _routine = cpu.enter("invalidate_mapping_pages");
+    let (mut next, mut gone) = (0, 0);
+    while let Some((index, has)) = find_lock_entry(cpu, inode, next, u64::MAX).await {
+        next = index + 1;
+        let Some(page) = has.page() else { continue };
+        let busy = PageFlags::DIRTY | PageFlags::WRITEBACK;
+        let is_busy = cpu.load(cpu.kernel.page_flags(page)).await.intersects(busy);
+        if !is_busy && page_mapcount(cpu, page).await == 0 && remove_mapping(cpu, inode, index, page).await {
+            gone += 1;
+        }
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+    }
+    gone
+}
+
+/// `remove_mapping()`, of a page that is locked and has looked clean: it leaves its file, if only the file and the caller have a reference.
+///
+/// Who has a reference may make the page dirty and then put it. So the count is frozen first, and the flag is looked at behind it.
+async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
+    let _routine = cpu.enter("remove_mapping");
+    if !page_ref_freeze(cpu, page, 2).await {
+        return false;
+    }
+    let dirty = check!(
+        cpu,
+        INVALIDATE_CHECK_DIRTY,
+        cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY)
+    );
+    page_ref_unfreeze(cpu, page, 2).await;
+    if !dirty {
+        delete_from_page_cache(cpu, inode, index, page).await;
+    }
+    !dirty
 }
 
 /// `shmem_setattr()` with another length. The caller holds `i_rwsem` for writing.
@@ -107,8 +161,14 @@ pub(crate) async fn shmem_setattr(cpu: Cpu<'_>, inode: Inode, newsize: u64) {
 pub(crate) async fn shmem_punch_hole(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     let _routine = cpu.enter("shmem_fallocate");
     let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
+    let on_disk = on_disk(cpu, inode);
+    let _invalidate_lock =
+        if on_disk { Some(cpu.down_write(cpu.kernel.disk.invalidate_lock(inode)).await) } else { None };
     // Not modelled: a fault in the range waits until the hole is there (shmem_falloc_wait()), so that it does not fill what is
     // being emptied.
     unmap_mapping_range(cpu, inode, from, to, Zap::FilePages).await;
     shmem_undo_range(cpu, inode, from, to).await;
+    if on_disk {
+        truncate_blocks(cpu, inode, from, to).await;
+    }
 }

@@ -65,6 +65,9 @@ bitflags! {
         const NOHUGEPAGE = 0x4000_0000;
         /// `VM_MERGEABLE`: equal pages of it may be merged.
         const MERGEABLE = 0x8000_0000;
+        /// What Linux finds out by asking `vm_file` (`vma_needs_dirty_tracking()`): the pages belong to a file on a disk, and are
+        /// shared, so the kernel has to notice each page that is written.
+        const DIRTY_TRACKING = 1 << 40;
         /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
         const PKEY = 0xf_0000_0000;
         /// `VM_UFFD_MINOR`: user code wants to know when a page that the file has is not mapped.

@@ -40,6 +40,12 @@ pub(super) enum Fact {
     Copied { from: Pfn, to: Pfn },
     /// The contents of a frame were written to a slot of the swap area.
     SwappedOut { pfn: Pfn, slot: u64 },
+    /// The disk took the contents of a page of a file.
+    WrittenBack { pfn: Pfn },
+    /// The kernel wrote to a page of a file, for a system call.
+    Written { pfn: Pfn },
+    /// A page does not say any more that it is dirty.
+    Cleaned { pfn: Pfn },
     /// The contents of a slot were read into a frame.
     SwappedIn { slot: u64, pfn: Pfn },
     /// The contents of a page were read or written, by user code through a translation or by a device.
@@ -107,6 +113,9 @@ impl Fact {
             | Fact::Allocated { pfn, .. }
             | Fact::Freed { pfn }
             | Fact::SwappedOut { pfn, .. }
+            | Fact::WrittenBack { pfn }
+            | Fact::Written { pfn }
+            | Fact::Cleaned { pfn }
             | Fact::SwappedIn { pfn, .. }
             | Fact::Dirtied { pfn, .. }
             | Fact::Touched { pfn, .. }
@@ -187,6 +196,9 @@ impl fmt::Display for Fact {
             Fact::Noting { begins: false } => f.write_str("forgets which pages were written"),
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
+            Fact::WrittenBack { pfn } => write!(f, "disk takes {pfn}"),
+            Fact::Written { pfn } => write!(f, "kernel writes {pfn}"),
+            Fact::Cleaned { pfn } => write!(f, "{pfn} is clean"),
             Fact::SwappedOut { pfn, slot } => write!(f, "writes {pfn} to swap {slot}"),
             Fact::SwappedIn { slot, pfn } => write!(f, "reads swap {slot} to {pfn}"),
             Fact::Touched { of, pfn, word, value, write, device, .. } => {

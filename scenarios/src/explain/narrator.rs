@@ -56,6 +56,8 @@ pub(super) struct Narrator<'a> {
     of_values: bool,
     /// Whether it is told which pages files have, and how long files are.
     of_files: bool,
+    /// Whether it matters that a page is clean: on a machine with a disk.
+    of_dirt: bool,
     pages: Vec<(MmId, VirtAddr)>,
     entries: Places,
     /// Flushes that concern the pages, and the page of each.
@@ -99,6 +101,7 @@ impl<'a> Narrator<'a> {
             sharing: Vec::new(),
             written: BTreeMap::new(),
             of_values: is_of_values(finding),
+            of_dirt: world.kernel().has_disk(),
             of_files: finding.oracle() == OracleId::BadPageMap,
             object: object(finding),
         };
@@ -329,6 +332,9 @@ impl<'a> Narrator<'a> {
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })
             }
+            Mm::WrittenBack { pfn } if self.is_frame(*pfn) => Some(Fact::WrittenBack { pfn: *pfn }),
+            Mm::PageWritten { pfn } if self.is_frame(*pfn) => Some(Fact::Written { pfn: *pfn }),
+            Mm::PageCleaned { pfn } if self.of_dirt && self.is_frame(*pfn) => Some(Fact::Cleaned { pfn: *pfn }),
             Mm::SwappedOut { pfn, slot } if self.is_frame(*pfn) => {
                 Some(Fact::SwappedOut { pfn: *pfn, slot: *slot })
             }

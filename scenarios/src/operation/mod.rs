@@ -66,6 +66,7 @@ operations! {
     remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
     brk: Brk;
     file: MemfdCreate, Close, Ftruncate, PunchHole, Pread, Pwrite;
+    disk: Open, Fsync, Writeback, FadviseDontneed;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
     oom_reap: OomReap;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_gup::put_pin;
-use sim_mm::set_page_dirty;
+use sim_mm::{set_page_dirty, set_page_dirty_lock};
 
 use super::argument::OldPin;
 use super::{Operation, Running, operation};
@@ -18,6 +18,9 @@ operation! {
         /// Whether a device has written to the pages, so that each is made dirty before its reference is dropped
         /// (`SetPageDirty()`, as drivers do without the lock of the page); false if not given.
         optional "dirty" dirty: Bool,
+        /// Whether each page is locked while it is made dirty (`set_page_dirty_lock()`), as `unpin_user_pages_dirty_lock()` does; false if not
+        /// given. A page of a file that may be truncated meanwhile has to be locked.
+        optional "lock" lock: Bool,
     }
 }
 
@@ -34,7 +37,9 @@ impl Operation for PutPages {
             let pins = task.pins(&self.pin);
             for pin in &pins {
                 let _kernel = task.cpu.enter_kernel();
-                if self.dirty == Some(true) {
+                if self.dirty == Some(true) && self.lock == Some(true) {
+                    set_page_dirty_lock(task.cpu, pin.page).await;
+                } else if self.dirty == Some(true) {
                     set_page_dirty(task.cpu, pin.page).await;
                 }
                 put_pin(task.cpu, *pin).await;

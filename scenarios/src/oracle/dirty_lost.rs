@@ -8,9 +8,12 @@
 //! dirty since the page was allocated, or since it was cleaned on purpose (`MADV_FREE`), an entry or the page itself must
 //! still be dirty. In between, the bit may be in a register only.
 //!
-//! Not checked: a page that nobody maps and no file has, because its contents are lost anyway; what a device writes through
-//! a pin, because the driver has to mark the page, and no operation of a scenario does; the accessed bit, which only tells
-//! reclaim what to try first.
+//! A file on a disk is judged by what the disk has. A page of it that is in memory may differ from its block only if an entry or the page
+//! says that it is dirty.
+//!
+//! Not checked: a page that nobody maps and no file has, because its contents are lost anyway; what a device writes through a pin to a page
+//! that no disk is behind; a page that is pinned, because whoever pinned it will say that it is dirty; a page whose last write to the disk
+//! failed, because `fsync()` tells that; the accessed bit, which only tells reclaim what to try first.
 
 use sim_mm::{Kernel, Page, PageFlags};
 use sim_mmu::{Entry, Pfn};
@@ -20,28 +23,46 @@ use super::{Finding, Site, Violation};
 
 /// A run has ended.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
-    ghost.known_frames().find_map(|pfn| {
+    let lost = ghost.known_frames().find_map(|pfn| {
         let dirtied = ghost.dirtied(pfn)?;
         let is_needed = !ghost.mappings(pfn).is_empty() || ghost.is_of_file(pfn);
-        if ghost.life(pfn)?.state != FrameState::Data || !is_needed || is_dirty(ghost, kernel, pfn) {
+        let on_disk = ghost.shared(pfn).is_some_and(|at| kernel.is_on_disk(at.file));
+        if ghost.life(pfn)?.state != FrameState::Data || !is_needed || on_disk || is_dirty(ghost, kernel, pfn) {
             return None;
         }
-        let places = ghost.homes(pfn).iter().filter_map(|(mm, vpn)| Some((*mm, *vpn, ghost.changed(*mm, *vpn)?)));
-        let last = places.max_by_key(|(_, _, site)| site.step);
-        let page = last.map(|(mm, vpn, _)| (mm, vpn.base()));
-        Some(Finding {
-            violation: Violation::DirtyLost { pfn, page },
-            site: last.map_or(site, |(_, _, site)| site).clone(),
-            other: Some(dirtied.clone()),
-        })
-    })
+        Some(finding(ghost, pfn, site, Some(dirtied)))
+    });
+    lost.or_else(|| differs(ghost, kernel, site))
+}
+
+/// A page of a file on the disk differs from its block, and nothing says so.
+fn differs(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
+    let (page, _) = kernel.differ_from_disk().into_iter().find(|(page, _)| {
+        let told = flags(kernel, page.0).intersects(PageFlags::WRITEBACK | PageFlags::ERROR);
+        !told && !is_dirty(ghost, kernel, page.0) && ghost.pins_on(page.0).next().is_none()
+    })?;
+    Some(finding(ghost, page.0, site, ghost.last_write(page.0)))
+}
+
+fn finding(ghost: Seen<'_>, pfn: Pfn, site: &Site, written: Option<&Site>) -> Finding {
+    let places = ghost.homes(pfn).iter().filter_map(|(mm, vpn)| Some((*mm, *vpn, ghost.changed(*mm, *vpn)?)));
+    let last = places.max_by_key(|(_, _, site)| site.step);
+    let page = last.map(|(mm, vpn, _)| (mm, vpn.base()));
+    Finding {
+        violation: Violation::DirtyLost { pfn, page },
+        site: last.map_or(site, |(_, _, site)| site).clone(),
+        other: written.cloned(),
+    }
+}
+
+fn flags(kernel: &Kernel, pfn: Pfn) -> PageFlags {
+    PageFlags::from_bits_truncate(kernel.core().memory.get(kernel.page_flags(Page(pfn)).loc()) as _)
 }
 
 /// Whether an entry or the page itself says that a page is dirty.
 fn is_dirty(ghost: Seen<'_>, kernel: &Kernel, pfn: Pfn) -> bool {
     let memory = &kernel.core().memory;
-    let flags = PageFlags::from_bits_truncate(memory.get(kernel.page_flags(Page(pfn)).loc()) as _);
-    flags.contains(PageFlags::DIRTY)
+    flags(kernel, pfn).contains(PageFlags::DIRTY)
         || ghost.mappings(pfn).iter().any(|(mm, vpn)| {
             let root = Pfn(memory.get(kernel.mm(*mm).pgd().loc()));
             let (_, _, entry) = kernel.mmu.lowest_under(root, vpn.base());

@@ -1,17 +1,35 @@
 //! `semantics`: an interface of the kernel does not do what it promises.
 //!
-//! There is one such promise so far. After `clear_refs`, soft-dirty tells each page to which user code writes. So at rest, a page
+//! There are two such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
 //! that was written since the call was complete must be told by its entry, or by a mapping that is newer than the call. What the
 //! page holds may have been copied meanwhile: the copy counts.
 //!
-//! It does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
-//! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes.
+//! The second is that of `fsync()` and of `msync()` with `MS_SYNC`. When it returns without an error, the disk has taken each page of the file as
+//! it was when the call began, or as it was later. A page that has left the file meanwhile was truncated, and need not be there.
+//!
+//! Of the first it does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
+//! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes. Of the second: what a device
+//! writes, for its driver says so only when the page is given back; memory with store buffers, in which a write that user code has done may
+//! still be on its way.
 
-use sim_mm::{Kernel, MmId, SoftDirty, VmFlags};
+use sim_mm::{Cpu, Kernel, MemoryOrder, MmId, Page, SoftDirty, VmFlags};
 use sim_mmu::{Entry, Pfn, Vpn};
 
 use super::ghost::{NotedWrite, Seen};
-use super::{Finding, Violation};
+use super::{Finding, Site, Violation};
+
+/// A call returns that says that everything is on the disk.
+pub(super) fn synced(ghost: Seen<'_>, cpu: Cpu<'_>, id: u64, site: &Site) -> Option<Finding> {
+    if cpu.setting::<MemoryOrder>() == MemoryOrder::Tso {
+        return None;
+    }
+    let (pfn, at) = ghost.not_synced(id).find(|(pfn, at)| cpu.kernel.is_cached(*at, Page(*pfn)))?;
+    Some(Finding {
+        violation: Violation::NotSynced { pfn, at },
+        site: site.clone(),
+        other: ghost.last_write(pfn).cloned(),
+    })
+}
 
 /// A run has ended.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel) -> Option<Finding> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::{Errno, Miscount, MmId, PageFlags};
+use sim_mm::{Errno, Miscount, MmId, PageFlags, SharedPage};
 use sim_mmu::{Level, Pfn, VirtAddr, Walker};
 
 use super::OracleId;
@@ -70,6 +70,8 @@ pub enum Violation {
     WriteLost { mm: MmId, va: VirtAddr, pfn: Pfn, copy: Pfn },
     /// `semantics`, at rest: a page was written, and soft-dirty does not tell it.
     WriteUnseen { mm: MmId, va: VirtAddr, pfn: Pfn },
+    /// `semantics`: a call said that what was written to `pfn`, a page of a file, is on the disk, and it is not.
+    NotSynced { pfn: Pfn, at: SharedPage },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `lost-wait`: these tasks wait, one of them for a word whose page has moved.
@@ -195,7 +197,7 @@ impl Violation {
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::DirtyLost { .. } => OracleId::DirtyLost,
             Violation::WriteLost { .. } => OracleId::LostWrite,
-            Violation::WriteUnseen { .. } => OracleId::Semantics,
+            Violation::WriteUnseen { .. } | Violation::NotSynced { .. } => OracleId::Semantics,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::LostWait { .. } => OracleId::LostWait,
             Violation::Livelock { .. } => OracleId::Livelock,
@@ -235,6 +237,7 @@ impl Violation {
             | Violation::DirtyLost { pfn, .. }
             | Violation::WriteLost { pfn, .. }
             | Violation::WriteUnseen { pfn, .. }
+            | Violation::NotSynced { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
             Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
             Violation::BadPageMap {
@@ -420,6 +423,10 @@ impl Violation {
             Violation::WriteUnseen { mm, va, .. } => format!(
                 "user code wrote to {} after clear_refs was complete, and soft-dirty does not tell it",
                 names.page_of(*mm, *va)
+            ),
+            Violation::NotSynced { pfn, at } => format!(
+                "what was written to {pfn}, page {} of a file, is not on the disk, though a call returned that promises it",
+                at.index
             ),
             Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
                 let (mm, page) = (names.mm(*mm), names.page(*mm, *va));

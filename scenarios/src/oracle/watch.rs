@@ -200,6 +200,7 @@ impl sim_mmu::Observer for Watch {
                 let shared = if access.writes() {
                     let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
                     ghost.wrote(core, mm, through.pfn, word);
+                    ghost.file_written(core, through.pfn, false, &site);
                     if ghost.seen(core).has_copies(through.pfn) {
                         ghost.wrote_late(core, mm, va.vpn(), through.pfn, &site);
                         self.report(cpu.core, lost_write::wrote(ghost.seen(core), mm, va.vpn(), &site));
@@ -279,6 +280,15 @@ impl sim_mm::Observer for Watch {
                 }
                 ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
             }
+            Mm::PageWritten { pfn } => ghost.file_written(core, pfn, false, &site),
+            Mm::WrittenBack { pfn } => ghost.written_back(core, pfn),
+            Mm::SyncBegun { file, ref pages, id } => ghost.sync_begun(core, id, file, pages.clone()),
+            Mm::SyncDone { id, kept } => {
+                if kept {
+                    self.report(cpu.core, semantics::synced(ghost.seen(core), cpu, id, &site));
+                }
+                ghost.sync_done(id);
+            }
             Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
             Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),
             Mm::RefChanged { pfn, how, old, new } => {
@@ -308,6 +318,7 @@ impl sim_mm::Observer for Watch {
                 let shared = if write {
                     let broken = cow_broken::wrote(seen, mm, pin.va, pfn, &pin.taken);
                     ghost.wrote(core, mm, pfn, word);
+                    ghost.file_written(core, pfn, true, &site);
                     broken
                 } else if seen.may_read(pin.mm, pfn, word) {
                     // The taker of the reference gave the page away.

@@ -11,6 +11,8 @@ pub struct Watched {
     pub reserved: u64,
     /// How many address spaces there can be.
     pub mms: usize,
+    /// Whether there is a disk for files.
+    pub disk: bool,
     /// How many slots the swap area has.
     pub slots: u64,
     /// Whether the kernel can be asked to note which pages are written.

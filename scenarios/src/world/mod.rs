@@ -149,6 +149,7 @@ impl<'s> World<'s> {
             mem_map: stage.kernel.mem_map,
             reserved: config.boot_frames(),
             mms,
+            disk: stage.kernel.has_disk(),
             slots: stage.kernel.swap_slots(),
             notes_writes: config.setting::<SoftDirty>() == SoftDirty::On,
         };

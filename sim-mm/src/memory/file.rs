@@ -2,13 +2,14 @@
 
 use sim_mmu::{Level, VirtAddr};
 
-use super::dirty::fault_dirty_shared_page;
+use super::dirty::{Mkwrite, do_page_mkwrite, fault_dirty_shared_page};
 use super::tables::pte_alloc;
 use super::userfault::{Reason, handle_userfault};
 use super::wp::maybe_mkwrite;
-use crate::filemap::next_uptodate_page;
+use crate::filemap::{Fgp, FilemapError, filemap_get_page, next_uptodate_page};
 use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
+use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page, put_page, unlock_page};
@@ -91,14 +92,21 @@ async fn do_shared_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Resul
         Faulted::Page(page) => page,
         Faulted::Done(done) => return Ok(done),
     };
+    let kept = do_page_mkwrite(cpu, file, page).await?;
+    if kept == Mkwrite::Gone {
+        put_page(cpu, page).await;
+        return Ok(VmFault::default());
+    }
     let mapped = finish_fault(cpu, vmf, page).await;
     if mapped != Ok(true) {
-        unlock_page(cpu, page).await;
+        if kept != Mkwrite::Unlocked {
+            unlock_page(cpu, page).await;
+        }
         put_page(cpu, page).await;
         return mapped.map(|_| VmFault { major, ..VmFault::default() });
     }
     // The reference is the entry's from here on: the lock of the page is what keeps it in the file until it is dirty.
-    let lock = fault_dirty_shared_page(cpu, vmf, page).await;
+    let lock = fault_dirty_shared_page(cpu, vmf, page, kept).await;
     Ok(VmFault { lock, major, ..VmFault::default() })
 }
 
@@ -110,7 +118,8 @@ enum Faulted {
     Done(VmFault),
 }
 
-/// `__do_fault()`, `shmem_fault()`: the page of the file, locked and with a reference. It stays the file's until it is unlocked.
+/// `__do_fault()`, `shmem_fault()`, `filemap_fault()`: the page of the file, locked and with a reference. It stays the file's until it is
+/// unlocked.
 async fn __do_fault<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
@@ -118,6 +127,13 @@ async fn __do_fault<'m>(
     major: &mut bool,
 ) -> Result<Faulted, VmFaultError> {
     let index = vmf.vma.index_of(cpu, vmf.address);
+    if on_disk(cpu, file) {
+        let page = Box::pin(filemap_get_page(cpu, file, index, Fgp::Read)).await.map_err(|error| match error {
+            FilemapError::NoFrame => VmFaultError::Oom,
+            FilemapError::BeyondEnd | FilemapError::Io => VmFaultError::Sigbus,
+        });
+        return page.map(Faulted::Page);
+    }
     let vm_flags = vmf.vma.flags(cpu);
     match shmem_getpage_gfp(cpu, file, index, Sgp::Cache, vm_flags, major).await {
         Ok(Some(page)) => Ok(Faulted::Page(page)),

@@ -3,12 +3,14 @@
 use sim_core::Routine;
 use sim_mmu::{Entry, VirtAddr};
 
-use super::dirty::fault_dirty_shared_page;
+use super::dirty::{Mkwrite, fault_dirty_shared_page, lock_and_mkwrite};
 use super::userfault::{Reason, handle_userfault};
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::folio::{is_large, page_is_anon, page_mapcount};
+use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
+use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
@@ -20,7 +22,7 @@ use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FL
 use crate::settings::{CowFreesSwap, CowReuse, LargeMapcount, SwapReuse};
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
 use crate::swapfile::{free_swap_cache, reuse_swap_page, try_to_free_swap};
-use crate::vm_fault::{Fault, FaultFlags, Locked, VmFault, VmFaultError, vmf_anon_prepare};
+use crate::vm_fault::{Fault, FaultFlags, LockAfter, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
 /// `do_wp_page()`: a write to a page that is mapped read-only, or a pin that needs the page for this address space
@@ -50,7 +52,7 @@ pub(super) async fn do_wp_page<'m>(
     }
     let page = Page(orig.pfn());
     if vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
-        return Ok(wp_page_shared(cpu, vmf, locked, page).await);
+        return wp_page_shared(cpu, vmf, locked, orig, page).await;
     }
     if !page_is_anon(cpu, page) {
         // The file's page, which stays as it is.
@@ -86,18 +88,60 @@ pub(super) async fn do_wp_page<'m>(
 }
 
 /// `wp_page_shared()`: the file's own page becomes writable, and is dirty from now on.
-async fn wp_page_shared<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: Locked<'m>, page: Page) -> VmFault {
+async fn wp_page_shared<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    locked: Locked<'m>,
+    orig: Pte,
+    page: Page,
+) -> Result<VmFault, VmFaultError> {
     let done = VmFault { write: true, ..VmFault::default() };
     if !vmf.is_write() {
-        return done;
+        return Ok(done);
     }
     get_page(cpu, page).await;
+    let on_disk = vmf.vma.file(cpu).filter(|file| on_disk(cpu, *file));
+    if let Some(file) = on_disk {
+        return Box::pin(wp_page_of_disk(cpu, vmf, locked, orig, page, file)).await;
+    }
     wp_page_reuse(cpu, vmf, &locked).await;
     drop(locked);
     lock_page(cpu, page).await;
-    let lock = fault_dirty_shared_page(cpu, vmf, page).await;
+    let lock = fault_dirty_shared_page(cpu, vmf, page, Mkwrite::NotAsked).await;
     put_page(cpu, page).await;
-    VmFault { lock, ..done }
+    Ok(VmFault { lock, ..done })
+}
+
+/// The same for a file on the disk, which is asked before: nobody sleeps with the PTE lock, so the entry may have changed when it is there
+/// again.
+async fn wp_page_of_disk<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    locked: Locked<'m>,
+    orig: Pte,
+    page: Page,
+    file: Inode,
+) -> Result<VmFault, VmFaultError> {
+    let ptep = locked.ptep;
+    drop(locked);
+    let kept = lock_and_mkwrite(cpu, file, page).await?;
+    let mut lock = LockAfter::Held;
+    if kept != Mkwrite::Gone {
+        // finish_mkwrite_fault()
+        let locked = vmf.lock(cpu, ptep).await;
+        let same = cpu.read_once(ptep).await == orig;
+        if same {
+            wp_page_reuse(cpu, vmf, &locked).await;
+        }
+        drop(locked);
+        if same {
+            lock = fault_dirty_shared_page(cpu, vmf, page, kept).await;
+        } else if kept != Mkwrite::Unlocked {
+            unlock_page(cpu, page).await;
+        }
+    }
+    put_page(cpu, page).await;
+    Ok(VmFault { write: true, lock, ..VmFault::default() })
 }
 
 /// Locks the page, for which the PTE lock is let go of if somebody else has it locked: nobody sleeps with a spin lock. `None` if

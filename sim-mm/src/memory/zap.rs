@@ -14,7 +14,7 @@ use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
 use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
 use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
-use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_SET_PAGE_DIRTY};
+use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_SET_PAGE_DIRTY};
 use crate::swap::drain_before_unmapping;
 use crate::swapfile::free_swap_and_cache;
 use crate::swapops::SwpEntry;
@@ -156,7 +156,8 @@ fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
 }
 
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's, which frees them only after
-/// it flushed. Answers at which page it had to stop, because the gather has no room for another one.
+/// it flushed. Answers at which page it had to stop, because the gather has no room for another one, or the end if pages can be freed at
+/// once, because it has flushed already.
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
@@ -170,6 +171,7 @@ async fn zap_pte_range<'m>(
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
     flush_tlb_batched_pending(cpu, tlb.mm).await;
+    let mut force_flush = false;
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
@@ -181,11 +183,19 @@ async fn zap_pte_range<'m>(
             tlb.remove_tlb_entry(addr);
             if !pte.special() {
                 let page = Page(pte.pfn());
-                // Not modelled yet: the flush before the lock is let go of for a dirty page of a file, for nobody writes pages back.
-                if pte.dirty() && !page_is_anon(cpu, page) && cpu.has(ZAP_SET_PAGE_DIRTY) {
-                    set_page_dirty(cpu, page).await;
+                let mut delay_rmap = false;
+                if pte.dirty() && !page_is_anon(cpu, page) {
+                    if cpu.has(ZAP_SET_PAGE_DIRTY) {
+                        set_page_dirty(cpu, page).await;
+                    }
+                    force_flush = cpu.has(ZAP_FLUSH_DIRTY_LOCKED);
+                    delay_rmap = force_flush && cpu.has(ZAP_DELAY_RMAP);
                 }
-                page_remove_rmap(cpu, page, tlb.mm.id).await;
+                if delay_rmap {
+                    tlb.delay_rmap(page);
+                } else {
+                    page_remove_rmap(cpu, page, tlb.mm.id).await;
+                }
                 if tlb.remove_page(page) && tlb.is_full(cpu).await {
                     // With the lock held, so that nobody relies on the entries before.
                     tlb.force_flush(cpu).await;
@@ -200,7 +210,10 @@ async fn zap_pte_range<'m>(
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
         }
     }
-    None
+    if force_flush {
+        tlb.flush_dirty(cpu).await;
+    }
+    force_flush.then_some(end)
 }
 
 /// The second half of `zap_pte_range()`, where it had to stop: the pages are freed without the lock, and the rest of the range

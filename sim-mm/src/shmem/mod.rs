@@ -14,14 +14,16 @@ use sim_core::Routine;
 use crate::check;
 use crate::errno::Errno;
 use crate::fault_inject::should_fail;
-use crate::filemap::{add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, is_of_file};
+use crate::filemap::{
+    add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, is_of_file, lock_if_of_file,
+};
 use crate::fs::Inode;
 use crate::inode::{fput, i_size_read};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
-use crate::safeguards::{FAULT_MAPPING_RECHECK, FAULT_SIZE_RECHECK};
+use crate::safeguards::FAULT_SIZE_RECHECK;
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
 use crate::vm_flags::VmFlags;
@@ -149,11 +151,7 @@ pub(crate) async fn shmem_getpage_gfp(
             }
         }
         if let Some(Cached::Page(page)) = has {
-            lock_page(cpu, page).await;
-            // It may have been truncated before it was locked.
-            if check!(cpu, FAULT_MAPPING_RECHECK, !is_of_file(cpu, inode, page).await) {
-                unlock_page(cpu, page).await;
-                put_page(cpu, page).await;
+            if !lock_if_of_file(cpu, inode, page).await {
                 continue;
             }
             if sgp == Sgp::Write {

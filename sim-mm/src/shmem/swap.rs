@@ -2,10 +2,11 @@
 
 use crate::check;
 use crate::filemap::{add_to_page_cache, page_mapping, replace_page};
+use crate::folio::page_mapcount;
 use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
-use crate::page::{lock_page, page_mapcount, put_page, set_page_dirty, unlock_page, wait_on_page_writeback};
+use crate::page::{lock_page, put_page, set_page_dirty, unlock_page, wait_on_page_writeback};
 use crate::page_io::swap_writepage;
 use crate::safeguards::{SHMEM_FREE_SWAP_SAME, SHMEM_SWAPIN_HOLDS_DEVICE, SHMEM_SWAPIN_RECHECK};
 use crate::shmem_fs::Cached;

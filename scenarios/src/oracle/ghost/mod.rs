@@ -69,6 +69,18 @@ struct Frame {
     root_of: Option<MmId>,
     /// Who first made an entry say that it is dirty, since it was allocated or cleaned on purpose.
     dirtied: Option<Site>,
+    writes: FileWrites,
+}
+
+/// What was written to a page of a file, on a machine with a disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FileWrites {
+    /// Who wrote to it last: user code, the kernel, or a device.
+    pub(super) last: Option<Site>,
+    /// How often user code and the kernel wrote to it.
+    count: u64,
+    /// How often they had when the disk took it last.
+    kept: u64,
 }
 
 /// A frame that is given another's values keeps the room that it has for them: each run does that to all frames of the last.
@@ -92,6 +104,7 @@ impl Clone for Frame {
             dirtied,
             copying,
             shown,
+            writes,
         } = other;
         self.life.clone_from(life);
         self.mappings.clone_from(mappings);
@@ -102,6 +115,7 @@ impl Clone for Frame {
         self.copied_from = *copied_from;
         self.root_of = *root_of;
         self.dirtied.clone_from(dirtied);
+        self.writes.clone_from(writes);
         self.shown.clone_from(shown);
         self.copying.copies.clone_from(&copying.copies);
         self.copying.late.clone_from(&copying.late);
@@ -181,6 +195,14 @@ struct Flush {
     nth: u32,
 }
 
+/// A call under way that promises to write a file back.
+#[derive(Clone, Debug)]
+struct Sync {
+    id: u64,
+    /// The pages that the disk does not have as they are, with the number of writes to each and how often the frame had been freed.
+    pages: Vec<(Pfn, SharedPage, u64, u32)>,
+}
+
 /// What is known of an address space.
 #[derive(Clone, Debug, Default)]
 struct Mm {
@@ -224,6 +246,7 @@ struct Loose {
     flushes: Vec<Flush>,
     /// Kernel objects that were freed: the first word of each, and who did it last.
     freed_objects: Vec<(Loc, Site)>,
+    syncs: Vec<Sync>,
 }
 
 /// The memory of the oracles.
@@ -240,6 +263,8 @@ pub struct Ghost {
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
     /// Whether the kernel can be asked to note writes at all.
     pub(super) notes_writes: bool,
+    /// Whether there is a disk, so that it matters who writes to pages of files.
+    pub(super) has_disk: bool,
     loose: Loose,
     base: Loose,
 }
@@ -254,7 +279,7 @@ pub(super) struct Seen<'a> {
 impl Ghost {
     /// The memory of the oracles for a machine.
     pub(super) fn new(core: &Core, watched: Watched) -> Ghost {
-        let Watched { mem_map, reserved, mms, slots, notes_writes } = watched;
+        let Watched { mem_map, reserved, mms, disk, slots, notes_writes } = watched;
         let mut of_frames = Kept::new(vec![Frame::default(); mem_map.frames() as usize]);
         for pfn in 0..reserved {
             if let Some(frame) = of_frames.change(pfn as usize) {
@@ -270,6 +295,7 @@ impl Ghost {
             slots: Kept::new(vec![Readers::default(); slots as usize]),
             page_numbers: BTreeMap::new(),
             notes_writes,
+            has_disk: disk,
             loose: Loose::default(),
             base: Loose::default(),
         }
@@ -297,6 +323,7 @@ impl Ghost {
     fn change_sites(&mut self, mut change: impl FnMut(&mut Site)) {
         self.frames.change_known(|frame| {
             frame.mapped_by.iter_mut().map(|(_, site)| site).chain(&mut frame.life.freed).for_each(&mut change);
+            frame.writes.last.iter_mut().for_each(&mut change);
             frame.copying.late.iter_mut().map(|write| &mut write.site).for_each(&mut change);
         });
         self.pages.change_known(|page| page.changed.iter_mut().for_each(&mut change));
@@ -317,6 +344,7 @@ impl Ghost {
         self.loose.gone_pins.clone_from(&self.base.gone_pins);
         self.loose.flushes.clone_from(&self.base.flushes);
         self.loose.freed_objects.clone_from(&self.base.freed_objects);
+        self.loose.syncs.clone_from(&self.base.syncs);
     }
 
     fn pin(&self, id: u64) -> Option<&PinState> {

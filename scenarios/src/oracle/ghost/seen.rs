@@ -51,6 +51,22 @@ impl<'a> Seen<'a> {
         self.frame(pfn, OfFrame::Dirty)?.dirtied.as_ref()
     }
 
+    /// Who wrote last to a page of a file, on a machine with a disk.
+    pub(in crate::oracle) fn last_write(self, pfn: Pfn) -> Option<&'a Site> {
+        self.frame(pfn, OfFrame::Dirty)?.writes.last.as_ref()
+    }
+
+    /// The pages that a call promised to write back, and that the disk has not as they were when it began. A page whose frame is another's
+    /// by now is none.
+    pub(in crate::oracle) fn not_synced(self, id: u64) -> impl Iterator<Item = (Pfn, SharedPage)> + 'a {
+        let sync = self.ghost.loose.syncs.iter().find(move |sync| sync.id == id);
+        sync.into_iter().flat_map(|sync| &sync.pages).filter_map(move |&(pfn, at, count, frees)| {
+            let same = self.life(pfn).is_some_and(|life| life.frees == frees);
+            let kept = self.frame(pfn, OfFrame::Dirty).is_some_and(|frame| frame.writes.kept >= count);
+            (same && !kept).then_some((pfn, at))
+        })
+    }
+
     /// The pages that a frame was ever behind since it was allocated.
     pub(in crate::oracle) fn homes(self, pfn: Pfn) -> &'a [(MmId, Vpn)] {
         self.frame(pfn, OfFrame::Mappings).map(|frame| frame.homes.as_slice()).unwrap_or_default()

@@ -7,7 +7,8 @@ use sim_mm::{FrameUse, MmId, SharedPage, Sharing, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::{
-    Copying, Flush, Frame, FrameState, Ghost, Justified, LateWrite, Life, Noted, NotedWrite, PageHistory, PinState,
+    Copying, FileWrites, Flush, Frame, FrameState, Ghost, Justified, LateWrite, Life, Noted, NotedWrite,
+    PageHistory, PinState, Sync,
 };
 use crate::oracle::Site;
 use crate::oracle::places::{OfFrame, OfMm};
@@ -148,6 +149,7 @@ impl Ghost {
             frame.copying = Copying::default();
         }
         self.cleaned(core, pfn);
+        self.forget_writes(core, pfn);
         if for_use != FrameUse::Data {
             self.cleared(core, pfn);
         }
@@ -160,10 +162,56 @@ impl Ghost {
         }
     }
 
+    /// Somebody wrote to a page of a file. A device tells whoever has the pin, and not the kernel.
+    pub(in crate::oracle) fn file_written(&mut self, core: &Core, pfn: Pfn, by_device: bool, site: &Site) {
+        if !self.has_disk || self.seen(core).shared(pfn).is_none() {
+            return;
+        }
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |_| true) {
+            frame.writes.last = Some(site.clone());
+            frame.writes.count += u64::from(!by_device);
+        }
+    }
+
+    /// The disk took what a page of a file holds.
+    pub(in crate::oracle) fn written_back(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.writes.kept != frame.writes.count)
+        {
+            frame.writes.kept = frame.writes.count;
+        }
+    }
+
+    /// A call begins that promises to write pages of a file back.
+    pub(in crate::oracle) fn sync_begun(&mut self, core: &Core, id: u64, file: u32, pages: Range<u64>) {
+        let seen = self.seen(core);
+        let known = seen.known_frames().filter_map(|pfn| {
+            let at = seen.shared(pfn).filter(|at| at.file == file && pages.contains(&at.index))?;
+            let FileWrites { count, kept, .. } = seen.frame(pfn, OfFrame::Dirty)?.writes;
+            (kept < count).then(|| (pfn, at, count, seen.life(pfn).map_or(0, |life| life.frees)))
+        });
+        let pages = known.collect();
+        self.loose.syncs.push(Sync { id, pages });
+    }
+
+    /// It has ended.
+    pub(in crate::oracle) fn sync_done(&mut self, id: u64) {
+        self.loose.syncs.retain(|sync| sync.id != id);
+    }
+
     /// The contents of a frame need not be kept.
     pub(in crate::oracle) fn cleaned(&mut self, core: &Core, pfn: Pfn) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_some()) {
             frame.dirtied = None;
+        }
+    }
+
+    /// Nobody has written to a frame that was just allocated.
+    fn forget_writes(&mut self, core: &Core, pfn: Pfn) {
+        let is_known = |frame: &Frame| frame.writes.last.is_some();
+        if self.has_disk
+            && let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, is_known)
+        {
+            frame.writes = FileWrites::default();
         }
     }
 

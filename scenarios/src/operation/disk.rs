@@ -1,0 +1,127 @@
+//! `open`, `fsync`, `writeback` and `fadvise_dontneed`: files on a disk.
+
+use std::fmt;
+
+use sim_mm::{sys_fadvise_dontneed, sys_fsync, sys_open, writeback_single_inode};
+
+use super::argument::{FilePage, NewFile, OldFile, Word};
+use super::{Operation, Running, operation, pages_text};
+use crate::stage::Task;
+
+operation! {
+    /// Opens a file on the disk: `open()` with `O_CREAT`. Every process of the scenario has the descriptor, as if it had been forked afterwards.
+    /// The machine must have a disk (`"platform": { "disk": "plain" }`), or it fails with ENOENT. If the file is open already, it fails
+    /// with EBUSY. The other operations on files take such a file too.
+    "open" Open {
+        /// What operations call the file.
+        required "as" name: NewFile,
+        /// Its length in pages.
+        required "pages" pages: FilePage,
+        /// The first word of each page on the disk, of a file that is there already. If not given, the file is new, and all its pages are holes.
+        optional "holds" holds: Word,
+    }
+}
+
+operation! {
+    /// Writes a file back, and waits until the disk has everything that was written to the file before, through mappings as well: `fsync()`.
+    /// It fails with EIO if a page could not be written since somebody was told of that last.
+    "fsync" Fsync {
+        /// The file.
+        required "file" file: OldFile,
+    }
+}
+
+operation! {
+    /// The kernel writes back the dirty pages of a file, as its flusher thread does now and then: `writeback_single_inode()`. Nobody is told of
+    /// errors here; the next `fsync` is.
+    "writeback" Writeback {
+        /// The file.
+        required "file" file: OldFile,
+    }
+}
+
+operation! {
+    /// Pages of a file on the disk leave memory, if they are clean and nobody maps them: `posix_fadvise()` with `POSIX_FADV_DONTNEED`. Whoever
+    /// wants them again reads them from the disk. Answers how many left.
+    "fadvise_dontneed" FadviseDontneed {
+        /// The file.
+        required "file" file: OldFile,
+    }
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open {}, {}", self.name, pages_text(self.pages))?;
+        self.holds.map_or(Ok(()), |holds| write!(f, " that hold {holds}"))
+    }
+}
+
+impl fmt::Display for Fsync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fsync {}", self.file)
+    }
+}
+
+impl fmt::Display for Writeback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "writeback of {}", self.file)
+    }
+}
+
+impl fmt::Display for FadviseDontneed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fadvise {}, POSIX_FADV_DONTNEED", self.file)
+    }
+}
+
+impl Operation for Open {
+    fn routine(&self) -> Option<&'static str> {
+        Some("do_sys_open")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            sys_open(task.cpu, task.file(&self.name), self.pages, self.holds).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for Fsync {
+    fn routine(&self) -> Option<&'static str> {
+        Some("do_fsync")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            sys_fsync(task.cpu, task.file(&self.file)).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for Writeback {
+    fn routine(&self) -> Option<&'static str> {
+        Some("writeback_single_inode")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            writeback_single_inode(task.cpu, task.file(&self.file)).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for FadviseDontneed {
+    fn routine(&self) -> Option<&'static str> {
+        Some("generic_fadvise")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let gone = sys_fadvise_dontneed(task.cpu, task.file(&self.file)).await?;
+            Ok(gone.cast_signed())
+        })
+    }
+}

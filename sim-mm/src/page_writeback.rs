@@ -1,0 +1,113 @@
+//! `mm/page-writeback.c`: dirty pages of a file go to the disk, and nobody writes to a page without its becoming dirty.
+//!
+//! A page is dirty by its flag, or by an entry that maps it. Linux finds the pages with the flag by tags of the page cache; here every page
+//! of the file is looked at.
+
+use crate::errno::Errno;
+use crate::event::Event;
+use crate::filemap::{find_get_entry, is_of_file};
+use crate::fs::Inode;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::mpage::mpage_writepage;
+use crate::page::{lock_page, put_page, set_page_dirty, unlock_page, wait_on_page_writeback};
+use crate::page_flags::PageFlags;
+use crate::rmap::page_mkclean;
+use crate::safeguards::STABLE_PAGE_WAIT;
+use crate::settings::Disk;
+
+/// Whether a writeback waits for pages that are being written already: `enum writeback_sync_modes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyncMode {
+    /// `WB_SYNC_NONE`: it passes them over. It writes what can be written now.
+    None,
+    /// `WB_SYNC_ALL`: it waits, and writes them once more if they are dirty.
+    All,
+}
+
+/// `clear_page_dirty_for_io()`, of a page that is locked: whether it has to be written. It is not dirty any more when this returns.
+///
+/// First the entries become clean, so that each later write makes the page dirty in a fault. Then the flag is cleared. Such a fault holds the
+/// lock of the page, so it cannot come between the two.
+async fn clear_page_dirty_for_io(cpu: Cpu<'_>, page: Page) -> bool {
+    let _routine = cpu.enter("clear_page_dirty_for_io");
+    if page_mkclean(cpu, page).await {
+        set_page_dirty(cpu, page).await;
+    }
+    let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+    cpu.note(Event::PageCleaned { pfn: page.0 });
+    old.contains(PageFlags::DIRTY)
+}
+
+/// `write_cache_pages()`: writes those pages of the file in `from..to` that are dirty. Goes on behind a page that cannot be written.
+///
+/// # Errors
+/// The first error of the disk.
+pub(crate) async fn write_cache_pages(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    from: u64,
+    to: u64,
+    mode: SyncMode,
+) -> Result<(), Errno> {
+    let _routine = cpu.enter("write_cache_pages");
+    let mut result = Ok(());
+    let mut next = from;
+    while let Some((index, has)) = find_get_entry(cpu, inode, next, to).await {
+        next = index + 1;
+        // A file on the disk has no page in swap.
+        let Some(page) = has.page() else { continue };
+        lock_page(cpu, page).await;
+        let written = write_one(cpu, inode, index, page, mode).await;
+        put_page(cpu, page).await;
+        result = result.and(written);
+    }
+    result
+}
+
+/// One page of `write_cache_pages()`, which is locked, and unlocked when this returns.
+async fn write_one(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, mode: SyncMode) -> Result<(), Errno> {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    // Somebody may have truncated it or written it back before it was locked.
+    if !is_of_file(cpu, inode, page).await || !flags.contains(PageFlags::DIRTY) {
+        unlock_page(cpu, page).await;
+        return Ok(());
+    }
+    if flags.contains(PageFlags::WRITEBACK) {
+        if mode == SyncMode::None {
+            unlock_page(cpu, page).await;
+            return Ok(());
+        }
+        wait_on_page_writeback(cpu, page).await;
+    }
+    if !clear_page_dirty_for_io(cpu, page).await {
+        unlock_page(cpu, page).await;
+        return Ok(());
+    }
+    mpage_writepage(cpu, inode, index, page).await
+}
+
+/// `filemap_fdatawait_range()`: waits for the pages of the file in `from..to` that are being written, by whomever.
+pub(crate) async fn filemap_fdatawait_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
+    let mut next = from;
+    while let Some((index, has)) = find_get_entry(cpu, inode, next, to).await {
+        next = index + 1;
+        let Some(page) = has.page() else { continue };
+        wait_on_page_writeback(cpu, page).await;
+        put_page(cpu, page).await;
+    }
+}
+
+/// `wait_for_stable_page()`: who is about to write to a page waits, if the disk wants it to stay as it is.
+pub(crate) async fn wait_for_stable_page(cpu: Cpu<'_>, page: Page) {
+    if cpu.setting::<Disk>() == Disk::Checksums && cpu.has(STABLE_PAGE_WAIT) {
+        wait_on_page_writeback(cpu, page).await;
+    }
+}
+
+/// `set_page_dirty_lock()`: for somebody who has a reference to a page, and nothing else. The lock keeps the page in its file meanwhile.
+pub async fn set_page_dirty_lock(cpu: Cpu<'_>, page: Page) {
+    lock_page(cpu, page).await;
+    set_page_dirty(cpu, page).await;
+    unlock_page(cpu, page).await;
+}
