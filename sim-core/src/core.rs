@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
 use crate::event::Event;
+use crate::cpu_state::Atomic;
 use crate::footprint::{Touch, Touched, Tracker};
 use crate::id::CpuId;
 use crate::loc::Loc;
@@ -26,6 +27,11 @@ pub trait Observer {
     /// first word of the record. The observer hears of it in every run, with and without the event log.
     fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
         let _ = (core, cpu, loc);
+    }
+
+    /// Code on `cpu` is about to do something that may sleep, where that is not allowed. The observer hears of it in every run.
+    fn slept_in_atomic(&self, core: &Core, cpu: CpuId, why: Atomic) {
+        let _ = (core, cpu, why);
     }
 }
 
@@ -363,6 +369,14 @@ impl Core {
     pub(crate) fn check_life(&self, cpu: CpuId, loc: Loc) {
         if self.memory.is_dead(loc) {
             self.note_dead(cpu, loc);
+        }
+    }
+
+    /// Something that may sleep comes next, where that is not allowed.
+    #[cold]
+    pub(crate) fn note_atomic_sleep(&self, cpu: CpuId, why: Atomic) {
+        if let Some(observer) = self.observer.borrow().as_ref() {
+            observer.slept_in_atomic(self, cpu, why);
         }
     }
 

@@ -21,8 +21,19 @@ impl<'m> Cpu<'m> {
         &self.core.cpus[self.id.index()]
     }
 
+    /// `might_sleep()`: what comes next may leave the CPU to another task. The observer is told if that is not allowed here, whether the task
+    /// has to wait this time or not.
+    pub(crate) fn might_sleep(self) {
+        if let Some(why) = self.state().mode.get().atomic() {
+            self.core.note_atomic_sleep(self.id, why);
+        }
+    }
+
     #[inline]
     pub(crate) fn announce(self, op: &Op) {
+        if op.sleeps {
+            self.might_sleep();
+        }
         self.core.announce(self.id, op);
     }
 

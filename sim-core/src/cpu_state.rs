@@ -19,7 +19,27 @@ pub(crate) struct Mode {
     pub(crate) rcu: u16,
 }
 
+/// Why code must not sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Atomic {
+    /// Interrupts are off.
+    NoInterrupts,
+    /// Preemption is off, as it is while a spin lock is held.
+    NoPreemption,
+    /// It is in a read-side section of RCU.
+    RcuReader,
+}
+
 impl Mode {
+    /// Why code must not sleep in this mode, if it must not.
+    pub(crate) fn atomic(self) -> Option<Atomic> {
+        match (self.irq_on, self.preempt, self.rcu) {
+            (false, ..) => Some(Atomic::NoInterrupts),
+            (true, 1.., _) => Some(Atomic::NoPreemption),
+            (true, 0, 1..) => Some(Atomic::RcuReader),
+            (true, 0, 0) => None,
+        }
+    }
     /// A task in user mode, and a CPU that idles.
     pub(crate) const USER: Mode = Mode { irq_on: true, user: true, preempt: 0, rcu: 0 };
     /// An interrupt handler.

@@ -62,6 +62,7 @@ pub use event::Event;
 pub use executor::{Executor, Platform};
 pub use footprint::Touched;
 pub use gate::Gate;
+pub use cpu_state::Atomic;
 pub use guard::{IrqGuard, KernelEntry, PreemptGuard, RcuReadGuard};
 pub use id::{CpuId, TaskId, Vector};
 pub use life::WhenFree;

@@ -126,6 +126,7 @@ impl RwSem {
 
 impl<'m> Cpu<'m> {
     async fn down(self, sem: RwSem, write: bool, place: &'static std::panic::Location<'static>) {
+        self.might_sleep();
         let op = Op { place, ..Op::new(OpKind::Acquire, sem.0) };
         if let Err(ticket) = self.step(op, |cpu| sem.enter(cpu, op, write)).await {
             let slot = sem.slot(ticket);

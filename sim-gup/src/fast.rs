@@ -328,13 +328,17 @@ async fn internal_get_user_pages_fast(
         lockless_pages_from_mm(cpu, start, VirtAddr(start.0.wrapping_add(len)), flags, pages).await;
     }
     let nr = pages.nr();
-    if nr >= nr_pages || !cpu.has(GUP_SLOW_FALLBACK) {
-        return Ok(nr);
-    }
-    let start = if check!(cpu, GUP_ADVANCE_START, nr > 0) { start.plus_pages(nr) } else { start };
-    match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
-        Ok(more) => Ok(nr + more),
-        Err(_) if nr > 0 && cpu.has(GUP_MERGE_RESULT) => Ok(nr),
-        Err(errno) => Err(errno),
-    }
+    let wanted = (start, nr_pages);
+    let got = if nr >= nr_pages || !cpu.has(GUP_SLOW_FALLBACK) {
+        Ok(nr)
+    } else {
+        let start = if check!(cpu, GUP_ADVANCE_START, nr > 0) { start.plus_pages(nr) } else { start };
+        match get_user_pages_unlocked(cpu, start, nr_pages - nr, pages, flags).await {
+            Ok(more) => Ok(nr + more),
+            Err(_) if nr > 0 && cpu.has(GUP_MERGE_RESULT) => Ok(nr),
+            Err(errno) => Err(errno),
+        }
+    };
+    pages.returned(cpu, wanted, 0, got);
+    got
 }

@@ -13,7 +13,7 @@ use crate::follow::follow_page_mask;
 use crate::followed::Followed;
 use crate::gate::get_gate_page;
 use crate::pages::Pages;
-use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE, GUP_KEEP_WRITE};
+use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE, GUP_KEEP_WRITE, LONGTERM_FILE_WRITE};
 use crate::settings::ForcedWrite;
 
 /// How `faultin_page()` ended.
@@ -64,6 +64,11 @@ fn check_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, gup_flags: FollFlags) 
     let vm_flags = vma.flags(cpu);
     let force = gup_flags.contains(FollFlags::FORCE);
     if vm_flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
+        return Err(Errno::Efault);
+    }
+    let longterm_write = gup_flags.contains(FollFlags::WRITE | FollFlags::LONGTERM);
+    // writable_file_mapping_allowed()
+    if check!(cpu, LONGTERM_FILE_WRITE, longterm_write && vm_flags.contains(VmFlags::DIRTY_TRACKING)) {
         return Err(Errno::Efault);
     }
     if gup_flags.contains(FollFlags::WRITE) {
@@ -203,7 +208,10 @@ pub fn get_user_pages_unlocked<'m>(
         let mm = cpu.current_mm().ok_or(Errno::Efault)?;
         let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
         let flags = gup_flags | FollFlags::TOUCH | get;
-        __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(pages)).await
+        let before = pages.nr();
+        let got = __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(&mut *pages)).await;
+        pages.returned(cpu, (start, nr_pages), before, got);
+        got
     })
 }
 

@@ -1,7 +1,7 @@
 //! The array of pages that GUP fills.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Event, MmId, Page, pin_references, put_page, unpin_user_page};
+use sim_mm::{Cpu, Errno, Event, MmId, Page, pin_references, put_page, unpin_user_page};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
@@ -43,6 +43,19 @@ impl Pages {
     /// The pages.
     pub fn pins(&self) -> &[Pin] {
         &self.0
+    }
+
+    /// A function of GUP that was asked for `nr_pages` pages from `start` on returns: `told` is what it says, and the array had `before` pages
+    /// when it began.
+    pub(crate) fn returned(
+        &self,
+        cpu: Cpu<'_>,
+        (start, nr_pages): (VirtAddr, u64),
+        before: u64,
+        told: Result<u64, Errno>,
+    ) {
+        let handed = self.0.iter().skip(before as usize).map(|pin| pin.va).collect();
+        cpu.note(Event::GupReturned { start, nr_pages, told: told.ok(), handed });
     }
 
     /// Hands the pages over.

@@ -73,6 +73,8 @@ sim_mm::safeguards! {
         "A forced write goes on asking for a page that it may write to when COW is broken, because the copy may be gone when the page is looked up again.";
     FOLL_COW_DIRTY = "foll-cow-dirty" check in "can_follow_write_pte" since Release::v(4, 9), commit "19be0eaffa3a", cve "CVE-2016-5195" =>
         "A forced write that knows COW to be broken still wants a dirty entry, because somebody may have read the page back from the file meanwhile.";
+    LONGTERM_FILE_WRITE = "longterm-file-write" check in "check_vma_flags" since Release::v(6, 5), commit "8ac268436e6d" =>
+        "A page of a file on a disk is not pinned for long to write to it, because writeback makes it clean while a device still writes, and nobody says afterwards that it is dirty.";
 
     // The gate area.
     GATE_PAGE_WRITE = "gate-page-write" check in "get_gate_page" since Release::v26(12) =>

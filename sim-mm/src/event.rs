@@ -204,6 +204,32 @@ pub enum Event {
         /// Which page of which file it was.
         page: SharedPage,
     },
+    /// Somebody is about to wait for the lock of a page.
+    PageLockWanted {
+        /// Which.
+        pfn: Pfn,
+    },
+    /// Somebody has locked a page.
+    PageLocked {
+        /// Which.
+        pfn: Pfn,
+    },
+    /// Somebody has unlocked a page.
+    PageUnlocked {
+        /// Which.
+        pfn: Pfn,
+    },
+    /// A function of GUP returned to its caller.
+    GupReturned {
+        /// The first page that it was asked for.
+        start: VirtAddr,
+        /// How many pages it was asked for.
+        nr_pages: u64,
+        /// How many it says that it got. None, if it failed.
+        told: Option<u64>,
+        /// The pages that it gave references to, in the order of the array.
+        handed: Vec<VirtAddr>,
+    },
     /// The kernel itself wrote to a page of a file, for a system call.
     PageWritten {
         /// Which.

@@ -142,7 +142,7 @@ pub use page_writeback::set_page_dirty_lock;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
 pub use pgtable_huge::part_of_huge;
-pub use read_write::{sys_pread, sys_pwrite};
+pub use read_write::{sys_pread, sys_pwrite, sys_pwrite_from};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
 pub use registry::setting::{Choices, Group, Implied, Knob, Setting, SettingFacts, Settings, ValueFacts};

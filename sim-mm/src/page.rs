@@ -205,7 +205,13 @@ pub(crate) fn test_and_set_flags<'m>(
     flags: PageFlags,
 ) -> impl Future<Output = bool> + use<'m> {
     let set = cpu.rmw(cpu.kernel.page_flags(page), move |old| old | flags);
-    async move { !set.await.contains(flags) }
+    async move {
+        let is_first = !set.await.contains(flags);
+        if is_first && flags.contains(PageFlags::LOCKED) {
+            cpu.note(Event::PageLocked { pfn: page.0 });
+        }
+        is_first
+    }
 }
 
 /// `__SetPageSwapBacked()` and its kin: a load and a store, for a page that nobody else knows. What others set in between is
@@ -274,16 +280,23 @@ pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()
     let flags = cpu.kernel.page_flags(page).loc();
     let unlocked = Gate::Is(flags, Bytes::of(1, 1), 0);
     let lock = Op::new(OpKind::Acquire, flags).behind(unlocked).sleeping();
+    cpu.note(Event::PageLockWanted { pfn: page.0 });
     cpu.step(lock, move |hw| {
         let old = hw.core.memory.get(flags);
         hw.perform_rmw(&lock, old, old | PageFlags::LOCKED.bits());
+        cpu.note(Event::PageLocked { pfn: page.0 });
     })
 }
 
 /// `unlock_page()`.
 #[track_caller]
-pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
-    cpu.rmw(cpu.kernel.page_flags(page), |old| old - PageFlags::LOCKED)
+pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+    let unlock = Op::new(OpKind::Rmw, cpu.kernel.page_flags(page).loc());
+    cpu.step(unlock, move |hw| {
+        let old = hw.core.memory.get(unlock.loc);
+        hw.perform_rmw(&unlock, old, old & !PageFlags::LOCKED.bits());
+        cpu.note(Event::PageUnlocked { pfn: page.0 });
+    })
 }
 
 /// `page_count()`: of the folio.

@@ -1,7 +1,9 @@
 //! `fs/read_write.c`: reading and writing a file, and not its mapping. A page stands for its first word.
 
-use sim_core::{BoxFuture, Op, OpKind, Routine};
+use sim_core::{BoxFuture, Bytes, Op, OpKind, Routine};
+use sim_mmu::{DataOp, Privilege, VirtAddr};
 
+use crate::arch::fault::user_access;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::filemap::{Fgp, FilemapError, filemap_get_page};
@@ -13,6 +15,7 @@ use crate::mm_types::Page;
 use crate::mpage::get_block;
 use crate::page::{put_page, set_page_dirty, unlock_page};
 use crate::page_writeback::wait_for_stable_page;
+use crate::safeguards::WRITE_COPY_ATOMIC;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage, shmem_put};
 use crate::swap::mark_page_accessed;
 
@@ -116,15 +119,74 @@ pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> Bo
     })
 }
 
+/// `pwrite()` of the first word of a page, from the memory of the caller.
+///
+/// # Errors
+/// As [`sys_pwrite`]; `EFAULT` if nothing can be read there.
+pub fn sys_pwrite_from<'m>(
+    cpu: Cpu<'m>,
+    fd: &'m Memfd,
+    index: u64,
+    from: VirtAddr,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("vfs_write"));
+        let inode = fget(cpu, fd).await?;
+        let written = {
+            let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
+            Box::pin(generic_perform_write_from(cpu, inode, index, from)).await
+        };
+        shmem_put(cpu, inode).await;
+        written
+    })
+}
+
+/// `generic_perform_write()` with a source in user memory. The source may be a mapping of the very page that is written. So it is faulted in
+/// before the page is locked, and copied without faults while it is. If the source has gone meanwhile, all begins anew.
+async fn generic_perform_write_from(cpu: Cpu<'_>, inode: Inode, index: u64, from: VirtAddr) -> Result<(), Errno> {
+    let _routine = cpu.enter("generic_perform_write");
+    loop {
+        // iov_iter_fault_in_readable()
+        user_access(cpu, from, DataOp::Read).await.map_err(|_| Errno::Efault)?;
+        let page = write_begin(cpu, inode, index).await?;
+        let copied = if cpu.has(WRITE_COPY_ATOMIC) {
+            let _pagefault_disabled = cpu.preempt_disable();
+            cpu.access_bytes(Privilege::User, from, Bytes::ALL, DataOp::Read).await.ok().map(|read| read.value)
+        } else {
+            user_access(cpu, from, DataOp::Read).await.ok()
+        };
+        let Some(value) = copied else {
+            unlock_page(cpu, page).await;
+            put_page(cpu, page).await;
+            continue;
+        };
+        write_end(cpu, inode, index, page, value).await;
+        return Ok(());
+    }
+}
+
 /// `generic_perform_write()`, from `shmem_write_begin()` to `shmem_write_end()`.
 async fn generic_perform_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u64) -> Result<(), Errno> {
     let _routine = cpu.enter("generic_perform_write");
-    let page = if on_disk(cpu, inode) {
-        Box::pin(block_write_begin(cpu, inode, index)).await?
-    } else {
-        let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Write).await else { return Err(Errno::Enomem) };
-        page
-    };
+    let page = write_begin(cpu, inode, index).await?;
+    write_end(cpu, inode, index, page, value).await;
+    Ok(())
+}
+
+/// `a_ops->write_begin()`: the page to write to, locked and with a reference.
+async fn write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, Errno> {
+    if on_disk(cpu, inode) {
+        return Box::pin(block_write_begin(cpu, inode, index)).await;
+    }
+    match shmem_getpage(cpu, inode, index, Sgp::Write).await {
+        Ok(Some(page)) => Ok(page),
+        _ => Err(Errno::Enomem),
+    }
+}
+
+/// The copy, and `a_ops->write_end()`: the page is dirty, and unlocked.
+async fn write_end(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, value: u64) {
     write_word(cpu, page, value).await;
     if index >= i_size_read(cpu, inode).await {
         i_size_write(cpu, inode, index + 1).await;
@@ -132,7 +194,6 @@ async fn generic_perform_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u6
     set_page_dirty(cpu, page).await;
     unlock_page(cpu, page).await;
     put_page(cpu, page).await;
-    Ok(())
 }
 
 /// `copy_page_from_iter_atomic()`, by the kernel's own mapping of the page.

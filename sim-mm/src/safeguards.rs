@@ -130,6 +130,10 @@ crate::safeguards! {
         "A fault that has to read a page from the disk excludes truncation until the page is read, because the page would stay in the file behind its end, with what the block held.";
     INVALIDATE_CHECK_DIRTY = "invalidate-check-dirty" check in "remove_mapping" since Release::v26(12) =>
         "A page that nobody uses is looked at once more when its count is frozen, because somebody may have written to it and made it dirty since it was found clean.";
+    WP_LOCK_DROPS_PTL = "wp-lock-drops-ptl" order in "do_wp_page" since Release::v26(12) =>
+        "A write fault that has to wait for the lock of a page lets go of the page-table lock before, because nobody may sleep with a spin lock.";
+    WRITE_COPY_ATOMIC = "write-copy-atomic" order in "generic_perform_write" since Release::v26(25), commit "08291429cfa6" =>
+        "While a page of a file is locked, what is written to it is copied without page faults, because the source may be a mapping of that very page, and the fault would wait for its lock.";
     ZAP_FORCE_FLUSH = "zap-force-flush" order in "zap_pte_range" since Release::v26(12) =>
         "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
     MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>

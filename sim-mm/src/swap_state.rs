@@ -5,6 +5,7 @@
 
 use sim_core::{Gate, Op, OpKind, Routine};
 
+use crate::event::Event;
 use crate::filemap::filemap_get_entry;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
@@ -115,6 +116,7 @@ pub(crate) async fn alloc_swap_page(cpu: Cpu<'_>) -> Option<Page> {
     let page = alloc_page(cpu).await?;
     let word = cpu.kernel.page_flags(page);
     cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
+    cpu.note(Event::PageLocked { pfn: page.0 });
     Some(page)
 }
 

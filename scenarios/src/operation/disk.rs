@@ -1,12 +1,12 @@
-//! `open`, `fsync`, `writeback` and `fadvise_dontneed`: files on a disk.
+//! `open`, `fsync`, `writeback`, `fadvise_dontneed` and `pwrite_from`: files on a disk, and what their pages can be written from.
 
 use std::fmt;
 
-use sim_mm::{sys_fadvise_dontneed, sys_fsync, sys_open, writeback_single_inode};
+use sim_mm::{sys_fadvise_dontneed, sys_fsync, sys_open, sys_pwrite_from, writeback_single_inode};
 
 use super::argument::{FilePage, NewFile, OldFile, Word};
 use super::{Operation, Running, operation, pages_text};
-use crate::stage::Task;
+use crate::stage::{Place, Task};
 
 operation! {
     /// Opens a file on the disk: `open()` with `O_CREAT`. Every process of the scenario has the descriptor, as if it had been forked afterwards.
@@ -46,6 +46,39 @@ operation! {
     "fadvise_dontneed" FadviseDontneed {
         /// The file.
         required "file" file: OldFile,
+    }
+}
+
+operation! {
+    /// Writes the first word of a page of a file, as `pwrite` does, from memory of the process, which may be a mapping of that very page. If
+    /// nothing can be read there, it fails with EFAULT.
+    "pwrite_from" PwriteFrom {
+        /// The file.
+        required "file" file: OldFile,
+        /// The page of the file; 0 if not given.
+        or (0) "page" page: FilePage,
+        /// The page whose first word is written.
+        required "from" from: Place,
+    }
+}
+
+impl fmt::Display for PwriteFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pwrite {} to page {} of {}", self.from, self.page, self.file)
+    }
+}
+
+impl Operation for PwriteFrom {
+    fn routine(&self) -> Option<&'static str> {
+        Some("vfs_write")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let from = task.address(&self.from)?;
+            sys_pwrite_from(task.cpu, task.file(&self.file), self.page, from).await?;
+            Ok(0)
+        })
     }
 }
 

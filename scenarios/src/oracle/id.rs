@@ -52,6 +52,14 @@ oracles! {
     KernelBug = "kernel-bug";
     /// A caller of GUP puts a reference twice, or uses it after it has put it.
     PinMisuse = "pin-misuse";
+    /// An address space maps a copy of a page that is pinned there.
+    StalePin = "stale-pin";
+    /// A function of GUP tells its caller another number of pages than it gave out, or gave out others.
+    ReturnValue = "return-value";
+    /// The lock of a page is taken by a task that has it, or given back by one that has it not.
+    Lock = "lock";
+    /// Code may sleep where it must not: with a spin lock, with interrupts or preemption off, or as a reader of RCU.
+    SleepInAtomic = "sleep-in-atomic";
     /// A reference count differs from the number of holders.
     Refcount = "refcount";
     /// A mapcount differs from the number of mappings.

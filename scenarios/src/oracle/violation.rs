@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use sim_core::{CpuId, Loc};
+use sim_core::{Atomic, CpuId, Loc};
 use sim_mm::{Errno, Miscount, MmId, PageFlags, SharedPage};
 use sim_mmu::{Level, Pfn, VirtAddr, Walker};
 
 use super::OracleId;
+use crate::json::counted;
 
 /// A violation: which rule, and the values that break it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,16 @@ pub enum Violation {
     PinPutTwice { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `pin-misuse`: a touch through a reference that had been put before.
     PinUsedAfterPut { mm: MmId, va: VirtAddr, pfn: Pfn, write: bool },
+    /// `stale-pin`: `pfn` is pinned for `va`, and its copy `now` is mapped there.
+    StalePin { mm: MmId, va: VirtAddr, pfn: Pfn, now: Pfn },
+    /// `return-value`: a function of GUP says that it got `told` pages, and gave out `given`.
+    GupToldOtherwise { start: VirtAddr, asked: u64, told: Option<u64>, given: u64, in_order: bool },
+    /// `lock`: a task waits for the lock of a page that it has locked itself.
+    LockedTwice { pfn: Pfn },
+    /// `lock`: a task unlocks a page that it has not locked.
+    NotLocked { pfn: Pfn },
+    /// `sleep-in-atomic`: code may sleep where it must not.
+    SleptInAtomic { why: Atomic },
     /// `refcount`: a reference was dropped that nobody had.
     CountBelowZero { pfn: Pfn },
     /// `refcount`: a reference was taken on a page that had none.
@@ -184,6 +195,10 @@ impl Violation {
             Violation::KernelStops { .. } => OracleId::KernelBug,
             Violation::FlagLost { .. } => OracleId::FlagLost,
             Violation::PinPutTwice { .. } | Violation::PinUsedAfterPut { .. } => OracleId::PinMisuse,
+            Violation::StalePin { .. } => OracleId::StalePin,
+            Violation::GupToldOtherwise { .. } => OracleId::ReturnValue,
+            Violation::LockedTwice { .. } | Violation::NotLocked { .. } => OracleId::Lock,
+            Violation::SleptInAtomic { .. } => OracleId::SleepInAtomic,
             Violation::CountBelowZero { .. }
             | Violation::CountFromZero { .. }
             | Violation::CountWrapped { .. }
@@ -224,6 +239,9 @@ impl Violation {
             | Violation::FlagLost { pfn, .. }
             | Violation::PinPutTwice { pfn, .. }
             | Violation::PinUsedAfterPut { pfn, .. }
+            | Violation::StalePin { pfn, .. }
+            | Violation::LockedTwice { pfn }
+            | Violation::NotLocked { pfn }
             | Violation::CountBelowZero { pfn }
             | Violation::CountFromZero { pfn }
             | Violation::CountWrapped { pfn, .. }
@@ -249,6 +267,8 @@ impl Violation {
                     | Miscount::Locked { page },
             } => Some(page.0),
             Violation::ObjectUsed { .. }
+            | Violation::GupToldOtherwise { .. }
+            | Violation::SleptInAtomic { .. }
             | Violation::KernelStops { .. }
             | Violation::BadPageMap { .. }
             | Violation::Deadlock { .. }
@@ -275,6 +295,7 @@ impl Violation {
             | Violation::ForeignRead { mm, va, .. }
             | Violation::PinPutTwice { mm, va, .. }
             | Violation::PinUsedAfterPut { mm, va, .. }
+            | Violation::StalePin { mm, va, .. }
             | Violation::FreedUnderPin { mm, va, .. }
             | Violation::FreedUnderMapping { mm, va, .. }
             | Violation::WriteLost { mm, va, .. }
@@ -391,6 +412,25 @@ impl Violation {
                     verb(*write),
                     names.page_of(*mm, *va)
                 )
+            }
+            Violation::StalePin { mm, va, pfn, now } => format!(
+                "the pin of {} holds {pfn}, and {now}, a copy of it, is mapped there",
+                names.page_of(*mm, *va)
+            ),
+            Violation::GupToldOtherwise { asked, told, given, in_order, .. } => {
+                let told = told.map_or_else(|| "an error".to_owned(), |told| counted(told, "page"));
+                let others = if *in_order { "" } else { ", not all of them those behind the addresses" };
+                format!("{} asked for, {} given out{others}, and the caller is told of {told}", counted(*asked, "page"), given)
+            }
+            Violation::LockedTwice { pfn } => format!("a task waits for the lock of {pfn}, which it has itself"),
+            Violation::NotLocked { pfn } => format!("a task unlocks {pfn}, which it has not locked"),
+            Violation::SleptInAtomic { why } => {
+                let why = match why {
+                    Atomic::NoInterrupts => "interrupts are off",
+                    Atomic::NoPreemption => "preemption is off",
+                    Atomic::RcuReader => "it is in a read-side section of RCU",
+                };
+                format!("code may sleep here while {why}")
             }
             Violation::CountBelowZero { pfn } => format!("the count of {pfn} fell below zero"),
             Violation::CountFromZero { pfn } => format!("a reference was taken on {pfn}, whose count was zero"),

@@ -2,15 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim_core::{Core, CpuId, Loc, Routine};
+use sim_core::{Atomic, Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
 use super::{
     Finding, Site, Watched, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent,
-    kernel_bug, leak, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse,
-    refcount, semantics, stale_tlb,
+    kernel_bug, leak, lock, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse,
+    refcount, return_value, semantics, sleep_in_atomic, stale_pin, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -153,6 +153,13 @@ impl sim_core::Observer for Watch {
         }
     }
 
+    fn slept_in_atomic(&self, core: &Core, cpu: CpuId, why: Atomic) {
+        if self.enabled.get() {
+            let site = site(sim_core::Cpu { core, id: cpu });
+            self.report(core, Some(sleep_in_atomic::slept(why, &site)));
+        }
+    }
+
     fn touched_dead(&self, core: &Core, cpu: CpuId, loc: Loc) {
         if self.enabled.get() {
             let site = site(sim_core::Cpu { core, id: cpu });
@@ -274,11 +281,25 @@ impl sim_mm::Observer for Watch {
                 }
                 if is_pte_present(new) && new.pfn() != old.pfn() {
                     self.report(cpu.core, lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site));
+                    self.report(cpu.core, stale_pin::mapped(ghost.seen(core), mm, va, new.pfn(), &site));
                 }
                 if let Some(slot) = SwpEntry::of_pte(new) {
                     ghost.slot_named(core, mm, slot.0, cpu.kernel.swap_cache_page(slot));
                 }
                 ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
+            }
+            Mm::PageLockWanted { pfn } => {
+                let by = (cpu.id, cpu.task());
+                self.report(cpu.core, lock::wanted(ghost.seen(core), pfn, by, &site));
+            }
+            Mm::PageLocked { pfn } => ghost.page_locked(pfn, Some((cpu.id, cpu.task())), &site),
+            Mm::PageUnlocked { pfn } => {
+                let by = (cpu.id, cpu.task());
+                self.report(cpu.core, lock::unlocked(ghost.seen(core), pfn, by, &site));
+                ghost.page_locked(pfn, None, &site);
+            }
+            Mm::GupReturned { start, nr_pages, told, ref handed } => {
+                self.report(cpu.core, return_value::returned((start, nr_pages), told, handed, &site));
             }
             Mm::PageWritten { pfn } => ghost.file_written(core, pfn, false, &site),
             Mm::WrittenBack { pfn } => ghost.written_back(core, pfn),
@@ -302,6 +323,7 @@ impl sim_mm::Observer for Watch {
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
             Mm::Pinned { id, mm, va, pfn, references, .. } => {
                 ghost.pinned(core, (id, references), (mm, va), pfn, site);
+                self.report(cpu.core, stale_pin::taken(ghost.seen(core), id));
             }
             Mm::Unpinned { id } => {
                 let twice = pin_misuse::put(ghost.seen(core), id, &site);

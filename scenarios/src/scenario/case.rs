@@ -8,10 +8,6 @@ use crate::json::{Int, Kind, Named, Node, NonEmpty, described, did_you_mean, fie
 use crate::oracle::OracleId;
 use crate::routines::ROUTINES;
 
-/// Oracles that are planned, and not there yet. A case may name them, so that it need not change when they come.
-/// Until then nothing finds what the case expects.
-const LATER: &[&str] = &["stale-pin", "lock", "sleep-in-atomic", "return-value"];
-
 impl Named for StrategyName {
     const WHAT: &'static str = "strategy";
     const NAMES: &'static [(StrategyName, &'static str)] = &[
@@ -131,9 +127,9 @@ impl Kind for Expect {
     }
 }
 
-/// The names of all oracles, with those that are planned.
+/// The names of all oracles.
 fn oracles() -> impl Iterator<Item = &'static str> {
-    OracleId::ALL.iter().map(|id| id.name()).chain(LATER.iter().copied())
+    OracleId::ALL.iter().map(|id| id.name())
 }
 
 /// The id of an oracle.
@@ -153,14 +149,7 @@ impl Kind for Oracle {
     }
 
     fn schema() -> Value {
-        let now = OracleId::ALL.iter().map(|id| (id.name(), id.about()));
-        described(
-            now.chain(
-                LATER.iter().map(|name| {
-                    (*name, "This oracle is planned. mmsim does not have it yet, so it finds nothing.")
-                }),
-            ),
-        )
+        described(OracleId::ALL.iter().map(|id| (id.name(), id.about())))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap, wp_can_reuse_large_anon_folio};
-use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH};
+use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH, WP_LOCK_DROPS_PTL};
 use crate::settings::{CowFreesSwap, CowReuse, LargeMapcount, SwapReuse};
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
 use crate::swapfile::{free_swap_cache, reuse_swap_page, try_to_free_swap};
@@ -153,6 +153,10 @@ async fn lock_page_and_pte<'m>(
     orig: Pte,
     page: Page,
 ) -> Option<Locked<'m>> {
+    if !cpu.has(WP_LOCK_DROPS_PTL) {
+        lock_page(cpu, page).await;
+        return Some(locked);
+    }
     if test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
         return Some(locked);
     }

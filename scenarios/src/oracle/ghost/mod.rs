@@ -11,7 +11,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sim_core::{Core, Loc};
+use sim_core::{Core, CpuId, Loc, TaskId};
 use sim_mm::{MemMap, MmId, SharedPage};
 use sim_mmu::{Level, Pfn, VirtAddr, Vpn};
 
@@ -247,6 +247,8 @@ struct Loose {
     /// Kernel objects that were freed: the first word of each, and who did it last.
     freed_objects: Vec<(Loc, Site)>,
     syncs: Vec<Sync>,
+    /// The pages that are locked: by whom, and where.
+    page_locks: Vec<(Pfn, (CpuId, Option<TaskId>), Site)>,
 }
 
 /// The memory of the oracles.
@@ -345,6 +347,7 @@ impl Ghost {
         self.loose.flushes.clone_from(&self.base.flushes);
         self.loose.freed_objects.clone_from(&self.base.freed_objects);
         self.loose.syncs.clone_from(&self.base.syncs);
+        self.loose.page_locks.clone_from(&self.base.page_locks);
     }
 
     fn pin(&self, id: u64) -> Option<&PinState> {

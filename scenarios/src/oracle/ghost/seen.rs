@@ -1,6 +1,6 @@
 //! What the oracles ask their memory. A step touches what it asks for.
 
-use sim_core::Loc;
+use sim_core::{CpuId, Loc, TaskId};
 use sim_mm::{MmId, SharedPage};
 use sim_mmu::{Pfn, Vpn};
 
@@ -167,6 +167,13 @@ impl<'a> Seen<'a> {
         let (pin, put) = self.ghost.loose.gone_pins.iter().find(|(pin, _)| pin.id == id)?;
         self.core.touch(self.ghost.places.frame(pin.pfn, OfFrame::Pins), false);
         Some((pin, put))
+    }
+
+    /// Who has a page locked, and where it was locked. A task that asks for its own locks touches nothing that others change; and who unlocks
+    /// a page touches its flags in the same step.
+    pub(in crate::oracle) fn page_lock(self, pfn: Pfn) -> Option<(&'a (CpuId, Option<TaskId>), &'a Site)> {
+        let lock = self.ghost.loose.page_locks.iter().find(|(locked, ..)| *locked == pfn);
+        lock.map(|(_, holder, site)| (holder, site))
     }
 
     /// Pins that hold a frame now.

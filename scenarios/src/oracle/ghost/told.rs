@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sim_core::{Core, Loc};
+use sim_core::{Core, CpuId, Loc, TaskId};
 use sim_mm::{FrameUse, MmId, SharedPage, Sharing, is_pte_present};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
@@ -196,6 +196,12 @@ impl Ghost {
     /// It has ended.
     pub(in crate::oracle) fn sync_done(&mut self, id: u64) {
         self.loose.syncs.retain(|sync| sync.id != id);
+    }
+
+    /// A page is locked, or with no holder unlocked.
+    pub(in crate::oracle) fn page_locked(&mut self, pfn: Pfn, by: Option<(CpuId, Option<TaskId>)>, site: &Site) {
+        self.loose.page_locks.retain(|(locked, ..)| *locked != pfn);
+        self.loose.page_locks.extend(by.map(|by| (pfn, by, site.clone())));
     }
 
     /// The contents of a frame need not be kept.
