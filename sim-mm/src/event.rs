@@ -240,6 +240,11 @@ pub enum Event {
         /// Which page.
         pfn: Pfn,
     },
+    /// The disk could not write a page of a file. Whoever asks next is told.
+    WriteFailed {
+        /// Which page.
+        pfn: Pfn,
+    },
     /// A system call began that promises to write a file back: what was written before is to be on the disk.
     SyncBegun {
         /// The slot of the file.

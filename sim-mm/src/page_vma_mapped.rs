@@ -20,13 +20,14 @@ pub(crate) struct Mapped<'m> {
 
 /// `page_vma_mapped_walk()`: the entry for the address, if it maps the page. A page has one place in a mapping.
 ///
-/// The entry is read once without its lock. An entry that is not present then is passed over, so a page that somebody is just
-/// unmapping may be taken for unmapped before its count says so.
+/// Without `sync` the entry is read once without its lock. An entry that is not present then is passed over, so a page that somebody is just
+/// unmapping may be taken for unmapped before its count says so. With `sync` (`PVMW_SYNC`) whoever has the lock is waited for.
 pub(crate) async fn page_vma_mapped_walk<'m>(
     cpu: Cpu<'m>,
     page: Page,
     mm: &'m MmStruct,
     address: VirtAddr,
+    sync: bool,
 ) -> Option<Mapped<'m>> {
     let pmdp = find_pmd(cpu, mm, address).await?;
     let pmd = cpu.read_once(pmdp).await;
@@ -35,7 +36,7 @@ pub(crate) async fn page_vma_mapped_walk<'m>(
     }
     // map_pte()
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    if !cpu.read_once(ptep).await.present() {
+    if !sync && !cpu.read_once(ptep).await.present() {
         return None;
     }
     let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;

@@ -120,6 +120,8 @@ crate::safeguards! {
         "A dirty page of a file counts as mapped until the translation through which it was written is flushed, because writeback takes no lock for a page that nobody maps.";
     MKCLEAN_FLUSH = "mkclean-flush" order in "page_mkclean_one" since Release::v26(19), commit "d08b3851da41" =>
         "When writeback has made an entry clean and read-only, the writable translation of it is flushed, because the next write has to be noticed.";
+    MKCLEAN_SYNC = "mkclean-sync" order in "page_mkclean_one" since Release::v26(27), commit "479db0bf408e" =>
+        "Writeback looks at an entry with the page-table lock held, because an entry that is empty without it may belong to an unmapping that has yet to flush.";
     FAULT_DIRTY_LOCKED = "fault-dirty-locked" order in "fault_dirty_shared_page" since Release::v26(23), commit "79352894b285" =>
         "A write fault holds the lock of a page from before the entry is writable until the page is dirty, because writeback clears the flag after it has made the entries clean.";
     STABLE_PAGE_WAIT = "stable-page-wait" order in "wait_for_stable_page" since Release::v(3, 9), commit "1d1d1a767206" =>

@@ -42,6 +42,8 @@ pub(super) enum Fact {
     SwappedOut { pfn: Pfn, slot: u64 },
     /// The disk took the contents of a page of a file.
     WrittenBack { pfn: Pfn },
+    /// The disk could not write the contents of a page of a file.
+    WriteFailed { pfn: Pfn },
     /// The kernel wrote to a page of a file, for a system call.
     Written { pfn: Pfn },
     /// A page does not say any more that it is dirty.
@@ -114,6 +116,7 @@ impl Fact {
             | Fact::Freed { pfn }
             | Fact::SwappedOut { pfn, .. }
             | Fact::WrittenBack { pfn }
+            | Fact::WriteFailed { pfn }
             | Fact::Written { pfn }
             | Fact::Cleaned { pfn }
             | Fact::SwappedIn { pfn, .. }
@@ -197,6 +200,7 @@ impl fmt::Display for Fact {
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
             Fact::WrittenBack { pfn } => write!(f, "disk takes {pfn}"),
+            Fact::WriteFailed { pfn } => write!(f, "disk fails to write {pfn}"),
             Fact::Written { pfn } => write!(f, "kernel writes {pfn}"),
             Fact::Cleaned { pfn } => write!(f, "{pfn} is clean"),
             Fact::SwappedOut { pfn, slot } => write!(f, "writes {pfn} to swap {slot}"),

@@ -333,6 +333,7 @@ impl<'a> Narrator<'a> {
                 Some(Fact::Copied { from: *from, to: *to })
             }
             Mm::WrittenBack { pfn } if self.is_frame(*pfn) => Some(Fact::WrittenBack { pfn: *pfn }),
+            Mm::WriteFailed { pfn } if self.is_frame(*pfn) => Some(Fact::WriteFailed { pfn: *pfn }),
             Mm::PageWritten { pfn } if self.is_frame(*pfn) => Some(Fact::Written { pfn: *pfn }),
             Mm::PageCleaned { pfn } if self.of_dirt && self.is_frame(*pfn) => Some(Fact::Cleaned { pfn: *pfn }),
             Mm::SwappedOut { pfn, slot } if self.is_frame(*pfn) => {

@@ -8,7 +8,8 @@
 //! it was when the call began, or as it was later. A page that has left the file meanwhile was truncated, and need not be there.
 //!
 //! Of the first it does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
-//! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes. Of the second: what a device
+//! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes. Of the second: whether somebody
+//! is told that the disk could not write a page; what a device
 //! writes, for its driver says so only when the page is given back; memory with store buffers, in which a write that user code has done may
 //! still be on its way.
 

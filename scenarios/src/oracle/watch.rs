@@ -302,7 +302,8 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, return_value::returned((start, nr_pages), told, handed, &site));
             }
             Mm::PageWritten { pfn } => ghost.file_written(core, pfn, false, &site),
-            Mm::WrittenBack { pfn } => ghost.written_back(core, pfn),
+            // Not there, but whoever asks is told so.
+            Mm::WrittenBack { pfn } | Mm::WriteFailed { pfn } => ghost.written_back(core, pfn),
             Mm::SyncBegun { file, ref pages, id } => ghost.sync_begun(core, id, file, pages.clone()),
             Mm::SyncDone { id, kept } => {
                 if kept {

@@ -554,3 +554,63 @@ fn swapin_wrong_page_of_file() {
 fn forced_write_vs_continue() {
     check("forced-write-vs-continue");
 }
+
+#[test]
+fn disk_fails() {
+    check("disk-fails");
+}
+
+#[test]
+fn invalidate_vs_write() {
+    check("invalidate-vs-write");
+}
+
+#[test]
+fn longterm_pin_vs_writeback() {
+    check("longterm-pin-vs-writeback");
+}
+
+#[test]
+fn mkclean_not_flushed() {
+    check("mkclean-not-flushed");
+}
+
+#[test]
+fn mkclean_window() {
+    check("mkclean-window");
+}
+
+#[test]
+fn mremap_vs_writeback() {
+    check("mremap-vs-writeback");
+}
+
+#[test]
+fn rmap_dropped_before_flush() {
+    check("rmap-dropped-before-flush");
+}
+
+#[test]
+fn stable_pages() {
+    check("stable-pages");
+}
+
+#[test]
+fn system_calls_on_disk() {
+    check("system-calls-on-disk");
+}
+
+#[test]
+fn truncate_vs_read() {
+    check("truncate-vs-read");
+}
+
+#[test]
+fn truncate_vs_writeback() {
+    check("truncate-vs-writeback");
+}
+
+#[test]
+fn zap_dirties_before_flush() {
+    check("zap-dirties-before-flush");
+}

@@ -6,7 +6,7 @@ use crate::arch::tlb::flush_tlb_page;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page_vma_mapped::page_vma_mapped_walk;
-use crate::safeguards::MKCLEAN_FLUSH;
+use crate::safeguards::{MKCLEAN_FLUSH, MKCLEAN_SYNC};
 use crate::vm_flags::VmFlags;
 
 use super::page_mapped;
@@ -33,7 +33,9 @@ async fn page_mkclean_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, cleane
     if !vma.flags(cpu).contains(VmFlags::SHARED) {
         return true;
     }
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address).await else { return true };
+    // An entry that is empty may be so for a moment only, or lead to a flush that is not done: who has the lock is waited for.
+    let sync = cpu.has(MKCLEAN_SYNC);
+    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, sync).await else { return true };
     if !mapped.pte.dirty() && !mapped.pte.write() {
         return true;
     }

@@ -30,7 +30,7 @@ pub(crate) async fn page_referenced(cpu: Cpu<'_>, page: Page) -> Referenced {
 /// `page_referenced_one()`.
 async fn page_referenced_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, found: &mut Referenced) -> bool {
     let Place { mm, vma, address } = place;
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address).await else { return true };
+    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
     if vma.flags(cpu).contains(VmFlags::LOCKED) {
         found.locked = true;
         return false;

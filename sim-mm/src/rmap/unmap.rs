@@ -32,7 +32,7 @@ pub(crate) async fn try_to_unmap<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc)
 async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &mut TlbUbc) -> bool {
     let _routine = cpu.enter("try_to_unmap_one");
     let Place { mm, vma, address } = place;
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address).await else { return true };
+    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
     if vma.flags(cpu).contains(VmFlags::LOCKED) {
         return false;
     }
