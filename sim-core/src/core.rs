@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::choice::{Choice, Chooser, Decided, Decision, Enabled, Transition};
-use crate::event::Event;
 use crate::cpu_state::Atomic;
+use crate::event::Event;
 use crate::footprint::{Touch, Touched, Tracker};
 use crate::id::CpuId;
 use crate::loc::Loc;

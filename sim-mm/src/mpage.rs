@@ -170,11 +170,7 @@ async fn submit_write(cpu: Cpu<'_>, page: Page, block: Block) -> Result<(), Errn
         .step(read, move |hw| {
             let held = hw.perform_block_load(&read, words);
             let fails = transfer_fails(cpu, DiskErrors::Write) || sum.as_ref().is_some_and(|sum| *sum != held);
-            cpu.note(if fails {
-                Event::WriteFailed { pfn: page.0 }
-            } else {
-                Event::WrittenBack { pfn: page.0 }
-            });
+            cpu.note(if fails { Event::WriteFailed { pfn: page.0 } } else { Event::WrittenBack { pfn: page.0 } });
             (!fails).then_some(held)
         })
         .await

@@ -114,6 +114,11 @@ crate::safeguards! {
         "A fault that reads a slot without the swap cache marks the slot, because another thread could map the page, and swap it out to the same slot again.";
     SWAPIN_RECHECK_CACHE = "swapin-recheck-cache" check in "do_swap_page" since Release::v26(36), commit "4969c1192d15" =>
         "A fault that waited for the lock of a page looks again whether the page is that of its slot, because the page may have left the swap cache in the meantime.";
+    ZAP_FORCE_FLUSH = "zap-force-flush" order in "zap_pte_range" since Release::v26(12) =>
+        "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
+    MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>
+        "While mremap() moves a whole page table, nobody unmaps the file behind it, because he could find the table by its old place and flush only that.";
+    // Files on a disk.
     ZAP_FLUSH_DIRTY_LOCKED = "zap-flush-dirty-locked" order in "zap_pte_range" since Release::v(3, 15), commit "1cf35d47712d" =>
         "An unmapping that has found a dirty page of a file flushes before it lets go of the page-table lock, because who writes the page back finds no entry any more, and a CPU may still write to it.";
     ZAP_DELAY_RMAP = "zap-delay-rmap" order in "zap_pte_range" since Release::v(6, 2), commit "5df397dec7c4" =>
@@ -124,7 +129,7 @@ crate::safeguards! {
         "Writeback looks at an entry with the page-table lock held, because an entry that is empty without it may belong to an unmapping that has yet to flush.";
     FAULT_DIRTY_LOCKED = "fault-dirty-locked" order in "fault_dirty_shared_page" since Release::v26(23), commit "79352894b285" =>
         "A write fault holds the lock of a page from before the entry is writable until the page is dirty, because writeback clears the flag after it has made the entries clean.";
-    STABLE_PAGE_WAIT = "stable-page-wait" order in "wait_for_stable_page" since Release::v(3, 9), commit "1d1d1a767206" =>
+    STABLE_PAGE_WAIT = "stable-page-wait" order in "wait_for_stable_page" since Release::v(3, 0) =>
         "A write fault waits until the page is written back, if the disk compares what it writes with a checksum.";
     TRUNCATE_WAIT_WRITEBACK = "truncate-wait-writeback" order in "shmem_undo_range" since Release::v26(12) =>
         "A page leaves its file only when it is not being written back, because its block may belong to another file as soon as the page is gone.";
@@ -136,10 +141,6 @@ crate::safeguards! {
         "A write fault that has to wait for the lock of a page lets go of the page-table lock before, because nobody may sleep with a spin lock.";
     WRITE_COPY_ATOMIC = "write-copy-atomic" order in "generic_perform_write" since Release::v26(25), commit "08291429cfa6" =>
         "While a page of a file is locked, what is written to it is copied without page faults, because the source may be a mapping of that very page, and the fault would wait for its lock.";
-    ZAP_FORCE_FLUSH = "zap-force-flush" order in "zap_pte_range" since Release::v26(12) =>
-        "When there is no room for more pages in the middle of an unmapping, their translations are flushed before the pages are freed.";
-    MREMAP_TABLE_RMAP_LOCK = "mremap-table-rmap-lock" order in "move_page_tables" since Release::v(5, 14), commit "97113eb39fa7", cve "CVE-2022-41222" =>
-        "While mremap() moves a whole page table, nobody unmaps the file behind it, because he could find the table by its old place and flush only that.";
     PMDP_INVALIDATE_ATOMIC = "pmdp-invalidate-atomic" order in "pmdp_invalidate" since Release::v(4, 16), commit "d52605d7cb30" =>
         "A huge entry is made invalid by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
     SPLIT_INVALIDATE = "split-invalidate" order in "__split_huge_pmd_locked" since Release::v26(38) =>

@@ -420,7 +420,11 @@ impl Violation {
             Violation::GupToldOtherwise { asked, told, given, in_order, .. } => {
                 let told = told.map_or_else(|| "an error".to_owned(), |told| counted(told, "page"));
                 let others = if *in_order { "" } else { ", not all of them those behind the addresses" };
-                format!("{} asked for, {} given out{others}, and the caller is told of {told}", counted(*asked, "page"), given)
+                format!(
+                    "{} asked for, {} given out{others}, and the caller is told of {told}",
+                    counted(*asked, "page"),
+                    given
+                )
             }
             Violation::LockedTwice { pfn } => format!("a task waits for the lock of {pfn}, which it has itself"),
             Violation::NotLocked { pfn } => format!("a task unlocks {pfn}, which it has not locked"),
