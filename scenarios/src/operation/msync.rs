@@ -12,7 +12,8 @@ use crate::json::{List, Named};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// Writes pages back to their file: `msync()`. Anonymous memory has no file. So only the errors of the call can be seen.
+    /// Writes pages back to their file, if it is on the disk and the flag `sync` is given: `msync()`. Other memory has nowhere to go, so only
+    /// the errors of the call can be seen.
     "msync" Msync {
         /// The first page.
         required "at" at: Place,
