@@ -141,6 +141,9 @@ impl AnyFrame {
                     found.push(Pfn(pfn));
                 }
             }
+            if self.mem_map.prefers_first_zone() && !found.is_empty() {
+                break;
+            }
         }
         found
     }

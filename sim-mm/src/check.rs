@@ -19,7 +19,7 @@ use crate::pgtable_huge::part_of_huge;
 use crate::rcu::Callback;
 use crate::shmem_fs::Cached;
 use crate::swap_info::SWAP_HAS_CACHE;
-use crate::swapops::SwpEntry;
+use crate::swapops::{MigrationEntry, SwpEntry};
 use crate::vm_flags::VmFlags;
 
 /// What does not hold.
@@ -79,6 +79,13 @@ pub enum Miscount {
     },
     /// An entry maps a page where no mapping is, or lets more be done than the mapping.
     Stray {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+    },
+    /// An entry says that its page is being moved, and nobody is left who moves it.
+    Migrating {
         /// The address space.
         mm: MmId,
         /// The address.
@@ -186,6 +193,9 @@ impl fmt::Display for Miscount {
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {
                 write!(f, "mm{}: the entry for {va} is not what its mapping allows", mm.0)
+            }
+            Miscount::Migrating { mm, va } => {
+                write!(f, "mm{}: the entry for {va} waits for a page that nobody moves", mm.0)
             }
             Miscount::OtherPage { mm, va, page } => {
                 write!(f, "mm{}: the entry for {va} maps {}, which the file does not have there", mm.0, page.0)
@@ -432,14 +442,17 @@ impl Reach {
         let user = geometry.entries(level) / if level == Level::P4d { 2 } else { 1 };
         for index in 0..user {
             let entry = kernel.mmu.entry_now(table, index);
+            let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
             let present = if level == Level::Pte { is_pte_present(entry) } else { entry.is_present() };
             if !present {
                 if level == Level::Pte {
                     self.swapped.extend(SwpEntry::of_pte(entry));
                 }
+                if level == Level::Pte && MigrationEntry::of_pte(entry).is_some() {
+                    return Err(Miscount::Migrating { mm, va });
+                }
                 continue;
             }
-            let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
             if level == Level::Pmd && entry.has(Entry::PAGE_SIZE) {
                 self.huge_page(kernel, mm, va, entry)?;
                 continue;

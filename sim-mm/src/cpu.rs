@@ -5,7 +5,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
-use crate::settings::{DebugVm, Swap};
+use crate::settings::{DebugVm, Migration, Swap};
 
 impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
@@ -39,6 +39,12 @@ impl<'m> Cpu<'m> {
     #[inline]
     pub(crate) fn has_swap(self) -> bool {
         self.setting::<Swap>() != Swap::Off
+    }
+
+    /// Whether anybody goes from a page to the entries that map it: reclaim or migration.
+    #[inline]
+    pub(crate) fn walks_rmap(self) -> bool {
+        self.has_swap() || self.setting::<Migration>() == Migration::On
     }
 
     /// Notes that a kernel would do something else here that is not modelled, and what. The simulated one goes on as if

@@ -47,12 +47,16 @@ errnos! {
     Ebusy = 16, "EBUSY";
     /// Something is there already.
     Eexist = 17, "EEXIST";
+    /// No such device, and no such node.
+    Enodev = 19, "ENODEV";
     /// Invalid argument.
     Einval = 22, "EINVAL";
     /// The file would be too large.
     Efbig = 27, "EFBIG";
     /// There is no room.
     Enospc = 28, "ENOSPC";
+    /// The kernel has no such system call.
+    Enosys = 38, "ENOSYS";
     /// The number is too large.
     Eoverflow = 75, "EOVERFLOW";
 }

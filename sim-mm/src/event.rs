@@ -176,6 +176,13 @@ pub enum Event {
         /// To where.
         to: Pfn,
     },
+    /// A page was moved: what was one frame is the other from now on.
+    PageMigrated {
+        /// From where.
+        from: Pfn,
+        /// To where.
+        to: Pfn,
+    },
     /// The kernel wrote what a frame holds to a slot of the swap area.
     SwappedOut {
         /// Which frame.

@@ -44,11 +44,8 @@ pub(crate) async fn find_get_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u6
         let (index, has) = first_entry(cpu, inode, from, to).await?;
         let Cached::Page(page) = has else { return Some((index, has)) };
         if !page_cache_get_speculative(cpu, page).await {
-            if cpu.has_swap() {
-                // Whoever has frozen the page takes it out, or gives it its references back. Linux looks again until he has; here
-                // that is waited for.
-                drop(cpu.lock(cpu.kernel.shmem.inodes.deref(**cpu, inode).xa_lock()).await);
-            }
+            // It has left the file, or another is taking its place. Linux looks again until that is done; here it is waited for.
+            drop(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await);
             continue;
         }
         // The page may have left the file, and be another's, before the reference was there.

@@ -16,7 +16,7 @@ use crate::mm_types::{MmId, MmStruct, Vma};
 use crate::mmap::exit_mmap;
 use crate::mmdrop::mmdrop;
 use crate::page_alloc::pgd_alloc;
-use crate::rmap::anon_vma_fork;
+use crate::rmap::{anon_vma_fork, anon_vma_lock_write};
 use crate::safeguards::{FORK_FLUSH, FORK_LOCK_VMAS};
 use crate::settings::{LazyTlb, VmaLock};
 use crate::vm_flags::VmFlags;
@@ -117,7 +117,11 @@ async fn dup_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, oldmm: &'m MmStruct, vma: V
     let new = vm_area_dup(cpu, mm, vma)?;
     let wiped = new.flags(cpu).contains(VmFlags::WIPEONFORK);
     new.set_anon_vma(cpu, None);
-    if !wiped && let Err(errno) = anon_vma_fork(cpu, (mm, new), (oldmm, vma)) {
+    // anon_vma_clone(): whoever walks the tree from a page to its entries must not miss those of the child, so he is waited for.
+    let anon_vma = if cpu.walks_rmap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
+    let linked = if wiped { Ok(()) } else { anon_vma_fork(cpu, (mm, new), (oldmm, vma)) };
+    drop(anon_vma);
+    if let Err(errno) = linked {
         remove_vma(cpu, mm, new).await;
         return Err(errno);
     }

@@ -1,6 +1,6 @@
 //! `include/linux/fs.h`: files.
 
-use sim_core::{Ref, Shared, SpinLock, record};
+use sim_core::{Ref, Shared, record};
 
 record! {
     /// The words of a file.
@@ -11,8 +11,6 @@ record! {
         pub(crate) i_size: Shared<u64> = "i_size";
         /// `stop_eviction`: those who bring its pages back from swap, for whom it stays.
         pub(crate) stop_eviction: Shared<u64> = "stop_eviction";
-        /// `xa_lock` of `i_pages`: held while a page is frozen and taken out.
-        pub(crate) xa_lock: SpinLock = "xa_lock";
         /// Whether the file is on the disk. It does not change.
         pub(crate) on_disk: Shared<bool> = "i_sb";
         /// `wb_err`: whether a page could not be written, and nobody was told yet.

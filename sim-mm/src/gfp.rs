@@ -10,5 +10,26 @@ bitflags::bitflags! {
         const COMP = 1 << 1;
         /// `GFP_NOWAIT`: if no list has such a block, there is none.
         const NOWAIT = 1 << 2;
+        /// `__GFP_THISNODE` of node 0.
+        const NODE_0 = 1 << 3;
+        /// `__GFP_THISNODE` of node 1.
+        const NODE_1 = 1 << 4;
+    }
+}
+
+impl Gfp {
+    /// `__GFP_THISNODE`: frames of that node alone.
+    pub(crate) fn this_node(node: u64) -> Gfp {
+        if node == 0 { Gfp::NODE_0 } else { Gfp::NODE_1 }
+    }
+
+    /// Whether frames below 4 GiB may be taken, which are node 0 on a machine with two.
+    pub(crate) fn allows_low(self) -> bool {
+        !self.contains(Gfp::NODE_1)
+    }
+
+    /// Whether frames above 4 GiB may be taken.
+    pub(crate) fn allows_high(self) -> bool {
+        !self.intersects(Gfp::DMA32 | Gfp::NODE_0)
     }
 }

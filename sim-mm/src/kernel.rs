@@ -28,8 +28,8 @@ use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
-    self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, PageAlloc, Pkeys, Preempt, RcuFlavor, Swap,
-    VmaLock,
+    self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, Migration, Nodes, PageAlloc, Pkeys, Preempt,
+    RcuFlavor, Swap, VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
@@ -77,9 +77,9 @@ impl MachineConfig {
 
     /// How many of the frames are above 4 GiB.
     fn high_frames(&self) -> u64 {
-        match self.setting::<MemoryMap>() {
-            MemoryMap::Low => 0,
-            MemoryMap::Split => self.frames / 2,
+        match (self.setting::<MemoryMap>(), self.setting::<Nodes>()) {
+            (MemoryMap::Low, Nodes::One) => 0,
+            (MemoryMap::Split, _) | (_, Nodes::Two) => self.frames / 2,
         }
     }
 
@@ -156,7 +156,7 @@ pub struct Kernel {
 impl Kernel {
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
-        let mem_map = MemMap::new(&mut memory, config.frames, config.high_frames());
+        let mem_map = MemMap::new(&mut memory, config.frames, config.high_frames(), config.setting());
         let any_frame = AnyFrame::new(&mut memory, mem_map);
         let zones = match config.setting::<PageAlloc>() {
             PageAlloc::AnyFrame => Vec::new(),
@@ -175,8 +175,9 @@ impl Kernel {
         let vmas = Slab::new(&mut memory, "vma", config.vmas, when_free);
         // Those that a child's mappings hang on may outlive the parent's.
         let has_swap = config.setting::<Swap>() != Swap::Off;
-        // SLAB_TYPESAFE_BY_RCU: reclaim comes to them by pages that it has not locked yet.
-        let when_free = if has_swap { WhenFree::TypeSafe } else { WhenFree::Untouchable };
+        // SLAB_TYPESAFE_BY_RCU: reclaim and migration come to them by pages, which do not keep them.
+        let walks_rmap = has_swap || config.setting::<Migration>() == Migration::On;
+        let when_free = if walks_rmap { WhenFree::TypeSafe } else { WhenFree::Untouchable };
         let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, when_free);
         let shmem = Shmem::new(&mut memory, config.files);
         let blocks = if config.setting::<settings::Disk>() == settings::Disk::None { 0 } else { config.frames };

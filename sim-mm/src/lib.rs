@@ -36,6 +36,7 @@ mod memfd;
 mod memory;
 mod mempolicy;
 mod mfill;
+mod migrate;
 mod mincore;
 mod mlock;
 mod mm_types;
@@ -119,6 +120,7 @@ pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
+pub use migrate::{MigrateMode, MovePages, PageStatus, compact_page, sys_move_pages};
 pub use mincore::sys_mincore;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
@@ -154,17 +156,18 @@ pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors,
     Flush, FlushBatch, GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, NumaWrite, PageAlloc, Pcid, Pkeys,
-    Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
-    StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge,
-    Vsyscall, ZeroThp, never_built,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush,
+    Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap,
+    MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead,
+    RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap,
+    SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapfile::sys_swapoff;
-pub use swapops::{SwpEntry, is_guard};
+pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard};
 pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;

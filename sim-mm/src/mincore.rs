@@ -10,7 +10,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
 use crate::swap_state::{find_get_incore_page, lookup_swap_cache};
-use crate::swapops::SwpEntry;
+use crate::swapops::{MigrationEntry, SwpEntry};
 
 /// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
 ///
@@ -55,6 +55,10 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
             // mincore_swap()
             let Some(page) = Box::pin(lookup_swap_cache(cpu, entry)).await else { return false };
             put_page(cpu, page).await;
+            return true;
+        }
+        // A page that is being moved is in memory.
+        if MigrationEntry::of_pte(pte.entry).is_some() {
             return true;
         }
     }

@@ -385,7 +385,7 @@ async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
     unmap_vmas(cpu, &mut tlb, vmas).await;
     for (i, vma) in vmas.iter().enumerate() {
         // free_pgtables() begins with this: nobody may put pages into the tables that go.
-        if cpu.has_swap() {
+        if cpu.walks_rmap() {
             unlink_locked(cpu, mm, *vma).await;
         }
         unlink_file_vma(cpu, *vma).await;

@@ -7,6 +7,7 @@ use sim_mmu::Pfn;
 
 use crate::gfp::Gfp;
 use crate::mm_types::PageDescriptor;
+use crate::settings::Nodes;
 
 /// `MAX_ORDER`, `MAX_PAGE_ORDER` since v6.8: the largest block has two to the power of this many frames.
 pub(crate) const MAX_ORDER: u8 = 10;
@@ -20,11 +21,22 @@ pub struct MemMap {
     pages: Array<PageDescriptor>,
     low: u64,
     high: u64,
+    nodes: Nodes,
 }
 
 impl MemMap {
-    pub(crate) fn new(memory: &mut MemoryBuilder, frames: u64, high: u64) -> MemMap {
-        MemMap { pages: memory.array("page", frames as usize + 1), low: frames - high, high }
+    pub(crate) fn new(memory: &mut MemoryBuilder, frames: u64, high: u64, nodes: Nodes) -> MemMap {
+        MemMap { pages: memory.array("page", frames as usize + 1), low: frames - high, high, nodes }
+    }
+
+    /// `page_to_nid()`.
+    pub(crate) fn node(self, pfn: Pfn) -> u64 {
+        u64::from(self.nodes == Nodes::Two && pfn.0 >= FIRST_HIGH_FRAME)
+    }
+
+    /// Whether an allocation takes a frame of another zone only where its first zone has none. CPUs are of node 0.
+    pub(crate) fn prefers_first_zone(self) -> bool {
+        self.nodes == Nodes::Two
     }
 
     /// How many frames there are.
@@ -68,8 +80,10 @@ impl MemMap {
     /// The frames of the zones that an allocation may use, in the order in which it tries them: `node_zonelist()`.
     pub(crate) fn zonelist(self, gfp: Gfp) -> impl Iterator<Item = Range<u64>> {
         let normal = FIRST_HIGH_FRAME..FIRST_HIGH_FRAME + self.high;
-        let normal = Some(normal).filter(|_| self.has_high() && !gfp.contains(Gfp::DMA32));
-        normal.into_iter().chain(std::iter::once(0..self.low))
+        let normal = Some(normal).filter(|_| self.has_high() && gfp.allows_high());
+        let low = Some(0..self.low).filter(|_| gfp.allows_low());
+        let zones = if self.prefers_first_zone() { [low, normal] } else { [normal, low] };
+        zones.into_iter().flatten()
     }
 }
 
@@ -156,7 +170,7 @@ impl Zone {
 
     /// Whether an allocation may use this zone.
     pub(crate) fn allows(&self, gfp: Gfp) -> bool {
-        self.frames.start == 0 || !gfp.contains(Gfp::DMA32)
+        if self.frames.start == 0 { gfp.allows_low() } else { gfp.allows_high() }
     }
 
     /// `zone_batchsize()`: how many frames a CPU takes at once, and gives back at once. A zone of Linux has thousands of

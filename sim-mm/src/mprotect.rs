@@ -7,18 +7,20 @@ use crate::arch::pkeys::{execute_only_pkey, mm_pkey_is_allocated, vma_is_pkey_ex
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
-use crate::folio::page_mapcount;
+use crate::folio::{page_is_anon, page_mapcount};
 use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
 use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
+use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap::vma_lookup;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
 use crate::rmap::flush_tlb_batched_pending;
-use crate::safeguards::MPROTECT_FLUSH;
-use crate::settings::{MprotectUncount, MprotectUpgrade};
+use crate::safeguards::{MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
+use crate::settings::{CowReuse, MprotectUncount, MprotectUpgrade};
+use crate::swapops::{MigrationEntry, MigrationKind};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
 
@@ -282,9 +284,31 @@ async fn change_pte_range<'m>(
         if pte.present() && may_change(cpu, pte, change).await {
             change_one(cpu, mm, (ptep, pte), addr, change).await;
             pages += 1;
+        } else if let Some(entry) = MigrationEntry::of_pte(pte.entry) {
+            let new = Box::pin(change_migration_entry(cpu, entry, change)).await.to_pte();
+            if new != pte.entry {
+                cpu.set_pte_at(mm, addr, ptep, new).await;
+                pages += 1;
+            }
         }
     }
     pages
+}
+
+/// What `change_pte_range()` makes of an entry whose page is being moved: it must not come back writable. Entries of pages that are there
+/// become writable again by the next fault.
+async fn change_migration_entry(cpu: Cpu<'_>, mut entry: MigrationEntry, change: Change) -> MigrationEntry {
+    let page = migration_entry_to_page(cpu, entry).await;
+    if entry.kind == MigrationKind::Writable && cpu.has(MPROTECT_MIGRATION_READ) {
+        let exclusive = page_is_anon(cpu, page) && cpu.setting::<CowReuse>() == CowReuse::Exclusive;
+        entry.kind = if exclusive { MigrationKind::ReadableExclusive } else { MigrationKind::Readable };
+    }
+    match change {
+        Change::UffdWp => entry.uffd_wp = true,
+        Change::UffdWpResolve { .. } => entry.uffd_wp = false,
+        Change::Protect { .. } | Change::Numa { .. } => {}
+    }
+    entry
 }
 
 /// Whether an entry is one that is changed so.

@@ -288,6 +288,17 @@ pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()
     })
 }
 
+/// `wait_on_page_locked()`.
+#[track_caller]
+pub(crate) fn wait_on_page_locked<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+    let flags = cpu.kernel.page_flags(page).loc();
+    let wait = Op::new(OpKind::Wait, flags).behind(Gate::Is(flags, Bytes::of(1, 1), 0)).sleeping();
+    cpu.step(wait, move |hw| {
+        let held = hw.core.memory.get(flags);
+        hw.perform_rmw(&wait, held, held);
+    })
+}
+
 /// `unlock_page()`.
 #[track_caller]
 pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {

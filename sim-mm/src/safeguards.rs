@@ -159,4 +159,32 @@ crate::safeguards! {
         "Whoever brings a page of a file back from swap holds the swap area meanwhile, because swapoff() may do so first, and then free the area.";
     SWAP_FREE_HOLDS_DEVICE = "swap-free-holds-device" order in "free_swap_and_cache" since Release::v(6, 9), commit "82b1c07a0af6", cve "CVE-2024-26960" =>
         "Whoever frees a slot holds the swap area until the slot's page is looked for as well, because somebody else may free the page, and swapoff() then the area.";
+
+    // Migration.
+    MIGRATE_LOCK = "migrate-lock" order in "__unmap_and_move" since Release::v26(16) =>
+        "A page is locked while it is moved, because whoever comes to it or takes it from its place waits for the lock.";
+    MIGRATE_UNLOCK_LAST = "migrate-unlock-last" order in "__unmap_and_move" since Release::v26(18) =>
+        "A page is unlocked only after its entries lead to the new page, because who comes to such an entry relies on the lock.";
+    MIGRATE_ANON_VMA = "migrate-anon-vma" order in "__unmap_and_move" since Release::v26(35), commit "3f6c82728f4e" =>
+        "Migration holds the anon_vma of a page, because nothing else keeps it while nobody maps the page.";
+    MIGRATE_EXPECTED_COUNT = "migrate-expected-count" check in "migrate_page_move_mapping" since Release::v26(16) =>
+        "A page is moved only if nobody else has a reference, because he would go on with the page that is left behind.";
+    MIGRATE_FREEZE = "migrate-freeze" order in "migrate_page_move_mapping" since Release::v26(27), commit "e286781d5f2e" =>
+        "The count of a page is taken to zero while another takes its place in a cache, because a look-up without a lock could get a reference meanwhile.";
+    MIGRATE_FLUSH = "migrate-flush" order in "try_to_migrate_one" since Release::v26(18) =>
+        "The translation of an entry is flushed before its page is copied, because what is written through it later would be lost.";
+    MIGRATE_BATCH_FLUSH = "migrate-batch-flush" order in "migrate_pages_batch" since Release::v(6, 3), commit "7e12beb8ca2a" =>
+        "The flushes that were put off are done before the first page is copied, because what is written through an old translation would be lost.";
+    MIGRATE_FLUSH_PROTNONE = "migrate-flush-protnone" check in "pte_accessible" since Release::v(3, 13), commit "20841405940e" =>
+        "An entry that allows no access is flushed too while a flush is pending, because a CPU may still have it as it was before.";
+    MIGRATE_SET_DIRTY = "migrate-set-dirty" order in "try_to_migrate_one" since Release::v26(18) =>
+        "The dirty bit of an entry is kept in the page when the entry is taken away, because the entry that comes back may be clean.";
+    MIGRATION_REMOVE_LOCKED = "migration-remove-locked" order in "remove_migration_pte" since Release::v(3, 2), commit "486cf46f3f9b" =>
+        "Whoever makes entries present again looks at each under its lock, because mremap() clears an entry before it sets it at the new place.";
+    MIGRATION_WAIT_RECHECK = "migration-wait-recheck" check in "migration_entry_wait" since Release::v26(18) =>
+        "A fault that met a migration entry reads it again under the PTE lock, because the page may be there again, and the frame another's.";
+    FORK_MIGRATION_READ = "fork-migration-read" order in "copy_one_pte" since Release::v26(18) =>
+        "Fork makes migration entries readable in parent and child, because entries that come back writable would share the page.";
+    MPROTECT_MIGRATION_READ = "mprotect-migration-read" order in "change_pte_range" since Release::v26(18) =>
+        "A change of protection makes migration entries readable, because they would come back writable where the mapping is not.";
 }

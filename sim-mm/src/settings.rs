@@ -145,6 +145,22 @@ crate::settings! {
         Write = "write",
     }
 
+    /// Whether the kernel can move pages to other frames (`CONFIG_MIGRATION`).
+    Migration = platform "migration" {
+        /// It cannot. `move_pages()` is no system call then.
+        Off = "off",
+        /// It can. For that, it finds the entries that map a page, and knows on which list of reclaim the page is.
+        On = "on",
+    }
+
+    /// To how many nodes memory belongs.
+    Nodes = platform "nodes" {
+        /// All memory is of node 0.
+        One = "1",
+        /// The second half of memory is node 1, and begins at 4 GiB. All CPUs are of node 0, so memory is taken from there first.
+        Two = "2",
+    }
+
     /// Whether a CPU keeps the last address space while it idles.
     LazyTlb = platform "lazy_tlb" {
         /// An idle CPU leaves the address space.
@@ -417,6 +433,40 @@ crate::settings! {
         Eager = "eager",
         /// When an interrupt of a flush finds it elsewhere; before that, whoever flushes looks what it has loaded. Since v6.14 (`209954cbc7d0`).
         Lazy = "lazy" since Release::v(6, 14),
+    }
+
+    /// How somebody who comes to the entry of a page that is being moved waits for the page.
+    MigrationWait = design "migration_wait" {
+        /// He has a reference to the page while he waits.
+        Reference = "reference",
+        /// He takes a reference, and gives it up when he is in the queue of the page. This is the rule since v4.20 (`9a1ea439b16b`).
+        PutAndWait = "put_and_wait" since Release::v(4, 20),
+        /// He takes none: the lock of the page table keeps the page until he is in the queue. This is the rule since v5.17 (`ffa65753c431`).
+        Locked = "locked" since Release::v(5, 17),
+    }
+
+    /// What becomes of the accessed and the dirty bit of an entry whose page is moved.
+    MigrationAd = design "migration_ad" {
+        /// The entry comes back old and clean. That it was dirty is kept in the page.
+        Lost = "lost",
+        /// The entry comes back as it was. This is the rule since v6.1 (`2e3468778dbe`).
+        Kept = "kept" since Release::v(6, 1),
+    }
+
+    /// When translations are flushed whose entries migration has taken away.
+    MigrateFlush = design "migrate_flush" {
+        /// Each as soon as its entry is gone.
+        AtOnce = "at_once",
+        /// All together before the page is moved, on a machine that collects flushes (`flush_batch`). This is the rule since v6.3 (`7e12beb8ca2a`).
+        Batched = "batched" since Release::v(6, 3),
+    }
+
+    /// When the contents of a page that is moved are copied.
+    MigrateCopy = design "migrate_copy" {
+        /// When the new page is in the place of the old one.
+        AfterMapping = "after_mapping",
+        /// Before that, so that a page that cannot be read stays where it is. This is the rule since v6.11 (`060913999d7a`).
+        BeforeMapping = "before_mapping" since Release::v(6, 11),
     }
 
     /// When a CPU that unmaps pages empties its batches of pages.

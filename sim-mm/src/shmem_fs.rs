@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::{MemoryBuilder, Object, RwSem, Slab, WhenFree};
+use sim_core::{MemoryBuilder, Object, RwSem, Slab, SpinLock, WhenFree};
 
 use crate::event::SharedPage;
 use crate::fs::{Inode, InodeWords};
@@ -45,6 +45,8 @@ pub(crate) struct Shmem {
     i_pages: Vec<Object<Pages>>,
     /// `i_rwsem`, by the slot of the file: who changes its length, or writes to it.
     i_rwsem: Vec<RwSem>,
+    /// `xa_lock` of `i_pages`, by the slot of the file: held while a page that is frozen goes out of it.
+    xa_lock: Vec<SpinLock>,
     /// `i_mmap`, by the slot of the file: its mappings. Who takes one out of it excludes those who go through it.
     i_mmap: Vec<(RwSem, Object<Mappings>)>,
 }
@@ -54,6 +56,7 @@ impl Shmem {
         let pages = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_pages"), Pages::new());
         let i_pages = (0..files).map(pages).collect();
         let i_rwsem = (0..files).map(|n| memory.alone(format!("inode[{n}].i_rwsem"))).collect();
+        let xa_lock = (0..files).map(|n| memory.alone(format!("inode[{n}].xa_lock"))).collect();
         let mut mappings = |n: usize| {
             let lock = memory.alone(format!("inode[{n}].i_mmap_rwsem"));
             (lock, Object::new(&mut *memory, format!("inode[{n}].i_mmap"), Vec::new()))
@@ -62,7 +65,7 @@ impl Shmem {
         let swaplist = Object::new(&mut *memory, "shmem_swaplist".to_owned(), Vec::new());
         let swaplist_mutex = memory.alone("shmem_swaplist_mutex".to_owned());
         let inodes = Slab::new(memory, "inode", files, WhenFree::Untouchable);
-        Shmem { inodes, swaplist, swaplist_mutex, i_pages, i_rwsem, i_mmap }
+        Shmem { inodes, swaplist, swaplist_mutex, i_pages, i_rwsem, xa_lock, i_mmap }
     }
 
     /// `i_pages` of a file.
@@ -73,6 +76,11 @@ impl Shmem {
     /// `i_rwsem` of a file.
     pub(crate) fn i_rwsem(&self, inode: Inode) -> RwSem {
         self.i_rwsem[inode.index()]
+    }
+
+    /// `xa_lock` of `i_pages` of a file.
+    pub(crate) fn xa_lock(&self, inode: Inode) -> SpinLock {
+        self.xa_lock[inode.index()]
     }
 
     /// `i_mmap_rwsem` of a file.

@@ -3,7 +3,7 @@
 //! A page is put on a list, moved or locked in batches. Every CPU has one batch of each kind. While a page is in
 //! a batch, the batch has a reference to it. Code that counts references, for example to decide about COW, sees
 //! that reference. The lists have no order here: a page is on one as its flags say, and reclaim takes any that is. A machine without
-//! batches ([`LruBatch::Off`]) puts a page on its list at once. Without swap as well, nobody asks, and nothing of this is seen.
+//! batches ([`LruBatch::Off`]) puts a page on its list at once. Without swap and migration as well, nobody asks, and nothing of this is seen.
 
 use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
@@ -18,9 +18,10 @@ fn has_batches(cpu: Cpu<'_>) -> bool {
     cpu.setting::<LruBatch>() == LruBatch::On
 }
 
-/// Whether anybody asks on which list a page is: whoever counts the references of batches, and reclaim.
+/// Whether anybody asks on which list a page is: whoever counts the references of batches, reclaim, and
+/// migration.
 fn has_lists(cpu: Cpu<'_>) -> bool {
-    has_batches(cpu) || cpu.has_swap()
+    has_batches(cpu) || cpu.walks_rmap()
 }
 
 async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {

@@ -1,6 +1,6 @@
 //! `include/linux/swapops.h`: the meaning of an entry that is neither empty nor present.
 
-use sim_mmu::Entry;
+use sim_mmu::{Entry, Pfn};
 
 use crate::pgtable_types::is_pte_present;
 
@@ -24,13 +24,21 @@ pub fn is_guard(entry: Entry) -> bool {
 /// `_PAGE_SWP_EXCLUSIVE`, the bit of PWT: the page that was there belonged to this address space alone. Since v5.19.
 const SWP_EXCLUSIVE: u64 = 1 << 3;
 
+/// `_PAGE_SWP_SOFT_DIRTY`, the bit of R/W: the page was written since somebody asked the kernel to forget.
+const SWP_SOFT_DIRTY: u64 = 1 << 1;
+
+/// `_PAGE_SWP_UFFD_WP`, the bit of U/S: writes wait for user code.
+const SWP_UFFD_WP: u64 = 1 << 2;
+
+/// Offsets stand inverted in bits 58:9, so that what a processor reads there on speculation is no frame that exists.
+const OFFSET_BITS: u64 = ((1 << 50) - 1) << 9;
+
 /// `swp_entry_t`: a slot of the swap area. There is one area, whose type is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SwpEntry(pub u64);
 
 impl SwpEntry {
-    /// `swp_entry_to_pte()`. The number of the slot stands inverted in bits 58:9, so that what a processor reads there on
-    /// speculation is no frame that exists.
+    /// `swp_entry_to_pte()`.
     pub(crate) fn to_pte(self) -> Entry {
         Entry(!self.0 << 14 >> 5)
     }
@@ -57,6 +65,72 @@ pub(crate) fn pte_swp_clear_exclusive(entry: Entry) -> Entry {
     entry.without(SWP_EXCLUSIVE)
 }
 
+/// What the entry that is there again may do: the type of a migration entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationKind {
+    /// `SWP_MIGRATION_READ`.
+    Readable = 24,
+    /// `SWP_MIGRATION_READ_EXCLUSIVE`, since v5.19: the page belongs to this address space alone.
+    ReadableExclusive = 25,
+    /// `SWP_MIGRATION_WRITE`.
+    Writable = 26,
+}
+
+/// An entry whose page is being moved to another frame. Who comes to it waits until the page is unlocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MigrationEntry {
+    /// What the entry that is there again may do.
+    pub kind: MigrationKind,
+    /// The frame that the page leaves.
+    pub pfn: Pfn,
+    /// `SWP_MIG_YOUNG`, since v6.1: the entry had A set.
+    pub young: bool,
+    /// `SWP_MIG_DIRTY`, since v6.1: the entry had D set.
+    pub dirty: bool,
+    /// Soft-dirty.
+    pub soft_dirty: bool,
+    /// Writes wait for user code.
+    pub uffd_wp: bool,
+}
+
+impl MigrationEntry {
+    /// `SWP_MIG_YOUNG_BIT` of the offset, above the number of the frame.
+    const YOUNG: u64 = 1 << 40;
+    /// `SWP_MIG_DIRTY_BIT`.
+    const DIRTY: u64 = 1 << 41;
+
+    /// `swp_entry_to_pte()`.
+    pub(crate) fn to_pte(self) -> Entry {
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        let offset =
+            self.pfn.0 | flag(self.young, MigrationEntry::YOUNG) | flag(self.dirty, MigrationEntry::DIRTY);
+        let marks = flag(self.soft_dirty, SWP_SOFT_DIRTY) | flag(self.uffd_wp, SWP_UFFD_WP);
+        Entry((self.kind as u64) << SWP_TYPE_SHIFT | (!offset << 9 & OFFSET_BITS) | marks)
+    }
+
+    /// `pte_to_swp_entry()`, if `is_migration_entry()`.
+    pub fn of_pte(entry: Entry) -> Option<MigrationEntry> {
+        if is_pte_present(entry) {
+            return None;
+        }
+        let kind = match entry.0 >> SWP_TYPE_SHIFT {
+            24 => MigrationKind::Readable,
+            25 => MigrationKind::ReadableExclusive,
+            26 => MigrationKind::Writable,
+            _ => return None,
+        };
+        let offset = (!entry.0 & OFFSET_BITS) >> 9;
+        Some(MigrationEntry {
+            kind,
+            pfn: Pfn(offset & (MigrationEntry::YOUNG - 1)),
+            young: offset & MigrationEntry::YOUNG != 0,
+            dirty: offset & MigrationEntry::DIRTY != 0,
+            soft_dirty: entry.has(SWP_SOFT_DIRTY),
+            uffd_wp: entry.has(SWP_UFFD_WP),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +146,22 @@ mod tests {
         }
         assert_eq!(SwpEntry::of_pte(GUARD), None);
         assert_eq!(SwpEntry::of_pte(Entry::NONE), None);
+    }
+
+    #[test]
+    fn a_migration_entry_keeps_what_the_entry_said() {
+        for kind in [MigrationKind::Readable, MigrationKind::ReadableExclusive, MigrationKind::Writable] {
+            for bits in 0..16 {
+                let bit = |n: u32| bits >> n & 1 != 0;
+                let (young, dirty, soft_dirty, uffd_wp) = (bit(0), bit(1), bit(2), bit(3));
+                let entry = MigrationEntry { kind, pfn: Pfn(1 << 20 | 5), young, dirty, soft_dirty, uffd_wp };
+                let pte = entry.to_pte();
+                assert_eq!(MigrationEntry::of_pte(pte), Some(entry));
+                assert!(!is_pte_present(pte) && SwpEntry::of_pte(pte).is_none() && !is_guard(pte));
+            }
+        }
+        for other in [GUARD, Entry::NONE, SwpEntry(3).to_pte(), Entry(Entry::PRESENT | 24 << SWP_TYPE_SHIFT)] {
+            assert_eq!(MigrationEntry::of_pte(other), None);
+        }
     }
 }

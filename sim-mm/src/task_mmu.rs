@@ -20,6 +20,7 @@ use crate::pgtable::{Pmdp, Pte, Ptep, ptep_get_and_clear};
 use crate::pgtable_generic::pmdp_invalidate;
 use crate::safeguards::{CLEAR_REFS_FLUSH, CLEAR_REFS_SPARES_PINNED, CLEAR_REFS_WRITE_LOCK};
 use crate::settings::{ClearRefsFlush, SoftDirty};
+use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, mmap_write_lock};
 
@@ -79,6 +80,10 @@ async fn clear_refs_pte_range<'m>(
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
             clear_soft_dirty(cpu, mm, vma, addr, (ptep, pte)).await;
+        } else if let Some(entry) = MigrationEntry::of_pte(pte.entry) {
+            // It comes back without the mark. Whether it comes back writable is not changed.
+            let clean = MigrationEntry { soft_dirty: false, ..entry };
+            cpu.set_pte_at(mm, addr, ptep, clean.to_pte()).await;
         }
     }
 }

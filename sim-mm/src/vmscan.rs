@@ -225,7 +225,7 @@ async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     let file = page_mapping(cpu, page);
     let xa_lock = match (entry, file) {
         (Some(entry), _) => cpu.kernel.swap.slot(entry).xa_lock(),
-        (None, Some((inode, _))) => cpu.kernel.shmem.inodes.deref(**cpu, inode).xa_lock(),
+        (None, Some((inode, _))) => cpu.kernel.shmem.xa_lock(inode),
         (None, None) => return false,
     };
     let _xa_lock = cpu.lock(xa_lock).await;

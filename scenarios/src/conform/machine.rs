@@ -8,7 +8,8 @@ use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{
-    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, MmId, Page, Pkeys, SoftDirty, Swap,
+    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Page, Pkeys, SoftDirty,
+    Swap,
 };
 use sim_mmu::Geometry;
 
@@ -52,7 +53,8 @@ const FILES: usize = 256;
 impl Machine {
     /// A machine with a kernel on which nothing runs, and whether the kernel notes which pages are written.
     pub fn new(kernel: KernelConfig, soft_dirty: SoftDirty) -> Machine {
-        let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Pkeys::Off).with(soft_dirty);
+        let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Migration::On);
+        let knobs = knobs.with(Pkeys::Off).with(soft_dirty);
         let mut memory = MemoryBuilder::default();
         let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));

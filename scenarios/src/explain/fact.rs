@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::{PageFlags, SharedPage, SwpEntry};
+use sim_mm::{MigrationEntry, MigrationKind, PageFlags, SharedPage, SwpEntry};
 use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
@@ -149,7 +149,11 @@ fn brief(level: Level, entry: Entry) -> String {
         () if entry.is_none() => "none".to_owned(),
         () if !entry.is_present() => match SwpEntry::of_pte(entry) {
             Some(slot) => format!("swap {}", slot.0),
-            None => entry.to_string(),
+            None => match MigrationEntry::of_pte(entry) {
+                Some(moved) if moved.kind == MigrationKind::Writable => format!("{} moving rw", moved.pfn),
+                Some(moved) => format!("{} moving", moved.pfn),
+                None => entry.to_string(),
+            },
         },
         () if entry.has(Entry::SPECIAL) => "the zero page".to_owned(),
         () if level != Level::Pte => entry.pfn().to_string(),

@@ -240,6 +240,10 @@ macro_rules! numbers {
 numbers! {
     /// A protection key.
     Key to 15;
+    /// How often something is tried.
+    Passes to 10;
+    /// A node of memory. There are at most two; a call that names another one fails.
+    NumaNode to 63;
     /// A page of a file, counted from 0, or how many there are.
     FilePage to 1_048_576;
     /// One of the pages that the kernel can map for itself, counted from 0. There are as many as a page table has entries.

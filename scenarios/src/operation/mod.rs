@@ -75,6 +75,8 @@ operations! {
     userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdContinue, UffdWriteprotect;
     reclaim: Reclaim;
     swapoff: Swapoff;
+    migrate: Migrate;
+    move_pages: MovePagesOperation;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -67,6 +67,29 @@ impl Readers {
         self.sets().any(|set| set & bit(parent) != 0 && set & bit(child) == 0)
     }
 
+    /// Whether there is a word that the address space may read in another frame and not here.
+    pub(super) fn lacks(&self, mm: MmId, other: &Readers) -> bool {
+        let may = |set: Set| set & bit(mm) != 0;
+        may(other.all) && !may(self.all)
+            || other.words(self).any(|word| may(other.of(word)) && !may(self.of(word)))
+    }
+
+    /// From now on the address space may read here what it may read in another frame.
+    pub(super) fn add(&mut self, mm: MmId, other: &Readers) {
+        let words: Vec<u32> = other.words(self).collect();
+        for word in words.into_iter().filter(|word| other.of(*word) & bit(mm) != 0) {
+            self.set(word, self.of(word) | bit(mm));
+        }
+        if other.all & bit(mm) != 0 {
+            self.all |= bit(mm);
+        }
+    }
+
+    /// The words that have a set of their own in either.
+    fn words<'a>(&'a self, other: &'a Readers) -> impl Iterator<Item = u32> + use<'a> {
+        self.own.iter().chain(&other.own).map(|(word, _)| *word)
+    }
+
     fn sets(&self) -> impl Iterator<Item = Set> {
         std::iter::once(self.all).chain(self.own.iter().map(|(_, set)| *set))
     }

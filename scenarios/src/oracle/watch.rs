@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Atomic, Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
+use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
 use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
@@ -286,6 +286,12 @@ impl sim_mm::Observer for Watch {
                 if let Some(slot) = SwpEntry::of_pte(new) {
                     ghost.slot_named(core, mm, slot.0, cpu.kernel.swap_cache_page(slot));
                 }
+                if let Some(entry) = MigrationEntry::of_pte(new) {
+                    ghost.share_with_child(core, mm, entry.pfn);
+                }
+                if let Some(entry) = MigrationEntry::of_pte(old).filter(|_| is_pte_present(new)) {
+                    ghost.readable_as(core, mm, entry.pfn, new.pfn());
+                }
                 ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
             }
             Mm::PageLockWanted { pfn } => {
@@ -311,6 +317,7 @@ impl sim_mm::Observer for Watch {
                 }
                 ghost.sync_done(id);
             }
+            Mm::PageMigrated { from, to } => ghost.migrated(core, from, to),
             Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
             Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),
             Mm::RefChanged { pfn, how, old, new } => {

@@ -153,6 +153,16 @@ impl<'m> Task<'m> {
         Ok(done)
     }
 
+    /// A page of a process, by the names of that process, and its address space as it is now. Nothing keeps either of them.
+    ///
+    /// # Errors
+    /// `ESRCH` if the process does not exist yet; as [`address_in`](Task::address_in).
+    pub(crate) fn page_now(self, process: &str, place: &Place) -> Result<(&'m MmStruct, VirtAddr), Errno> {
+        let va = self.address_in(process, place)?;
+        let mm = self.stage.mm(self.stage.process(process)).ok_or(Errno::Esrch)?;
+        Ok((self.stage.kernel.mm(mm), va))
+    }
+
     /// Does something to a page of a process, by the names of that process.
     ///
     /// # Errors

@@ -11,17 +11,18 @@ use crate::folio::page_is_anon;
 use crate::highmem::copy_user_highpage;
 use crate::huge_memory::{HugeCopy, copy_huge_pmd};
 use crate::kernel::Cpu;
+use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, mkdirty, ptep_set_wrprotect, vm_get_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap};
-use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
+use crate::safeguards::{FORK_COPIES_PINNED, FORK_MIGRATION_READ, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
 use crate::swapfile::swap_duplicate;
-use crate::swapops::{SwpEntry, pte_swp_clear_exclusive};
+use crate::swapops::{MigrationEntry, MigrationKind, SwpEntry, pte_swp_clear_exclusive};
 use crate::vm_flags::VmFlags;
 
 /// Both address spaces, and the mapping in both.
@@ -196,6 +197,10 @@ async fn copy_one_pte<'m>(
             Box::pin(copy_swap_entry(cpu, copy, dst, (src, pte), addr, entry)).await;
             return Copied::Done;
         }
+        if let Some(entry) = MigrationEntry::of_pte(pte.entry) {
+            Box::pin(copy_migration_entry(cpu, copy, (dst, src), addr, entry)).await;
+            return Copied::Done;
+        }
         // copy_pte_marker(): a guard stays a guard.
         cpu.set_pte_at(copy.dst, addr, dst, pte.entry).await;
         return Copied::Done;
@@ -249,6 +254,26 @@ async fn copy_swap_entry<'m>(
         cpu.set_pte_at(copy.src, addr, src, shared).await;
     }
     cpu.set_pte_at(copy.dst, addr, dst, shared).await;
+}
+
+/// `copy_nonpresent_pte()` of an entry whose page is being moved: it comes back in both, and read-only in both if the page is to be copied
+/// at a write.
+async fn copy_migration_entry<'m>(
+    cpu: Cpu<'m>,
+    copy: VmaCopy<'m>,
+    (dst, src): (Ptep, Ptep),
+    addr: VirtAddr,
+    mut entry: MigrationEntry,
+) {
+    migration_entry_to_page(cpu, entry).await;
+    let shares = entry.kind != MigrationKind::Readable && copy.vma.flags(cpu).is_cow_mapping();
+    if shares && cpu.has(FORK_MIGRATION_READ) {
+        entry.kind = MigrationKind::Readable;
+        cpu.set_pte_at(copy.src, addr, src, entry.to_pte()).await;
+    }
+    // The child has no descriptor.
+    entry.uffd_wp = false;
+    cpu.set_pte_at(copy.dst, addr, dst, entry.to_pte()).await;
 }
 
 /// `page_needs_cow_for_dma()`: whether a device may write to the page that the parent has pinned. Then the page stays

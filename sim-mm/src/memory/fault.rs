@@ -12,11 +12,12 @@ use super::userfault::{Reason, handle_userfault};
 use super::wp::do_wp_page;
 use crate::huge_memory::{Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_wp_page, huge_pmd_set_accessed};
 use crate::kernel::Cpu;
+use crate::migrate::migration_entry_wait;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::mkdirty;
 use crate::settings::Thp;
-use crate::swapops::{SwpEntry, is_guard};
+use crate::swapops::{MigrationEntry, SwpEntry, is_guard};
 use crate::userfaultfd::wait_for_userfault;
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
@@ -144,6 +145,10 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
     if !orig.present() {
         if let Some(entry) = SwpEntry::of_pte(orig.entry) {
             return do_swap_page(cpu, vmf, ptep, orig, entry).await;
+        }
+        if MigrationEntry::of_pte(orig.entry).is_some() {
+            migration_entry_wait(cpu, ptep, orig).await;
+            return Ok(VmFault::default());
         }
         // handle_pte_marker(): an entry that only marks its page.
         return if is_guard(orig.entry) { Err(VmFaultError::Sigsegv) } else { Err(VmFaultError::Sigbus) };

@@ -9,6 +9,7 @@ use crate::folio::page_is_anon;
 use crate::fs::Inode;
 use crate::huge_memory::{split_huge_pmd, zap_huge_pmd};
 use crate::kernel::{Cpu, Kernel};
+use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
@@ -17,7 +18,7 @@ use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_SET_PAGE_DIRTY};
 use crate::swap::drain_before_unmapping;
 use crate::swapfile::free_swap_and_cache;
-use crate::swapops::SwpEntry;
+use crate::swapops::{MigrationEntry, SwpEntry};
 use crate::vm_flags::VmFlags;
 
 /// What is to go of a range: `struct zap_details`.
@@ -205,6 +206,12 @@ async fn zap_pte_range<'m>(
         } else if let Some(entry) = SwpEntry::of_pte(pte.entry).filter(|_| zap != Zap::FilePages) {
             Box::pin(free_swap_and_cache(cpu, entry)).await;
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
+        } else if let Some(entry) = MigrationEntry::of_pte(pte.entry) {
+            // Whoever moves the page finds nothing here. zap_skip_check_mapping(): a page that a private mapping has copied stays.
+            let page = Box::pin(migration_entry_to_page(cpu, entry)).await;
+            if zap != Zap::FilePages || !page_is_anon(cpu, page) {
+                cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
+            }
         } else if !pte.none() && zap == Zap::Everything {
             // pte_clear_not_present_full(): a plain store, for the hardware sets no bits of what is not present.
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;

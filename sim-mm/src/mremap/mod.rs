@@ -259,8 +259,8 @@ async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) ->
     // Both may be one mapping by now.
     let vma = if new_vma.contains(cpu, remap.addr) { new_vma } else { vma };
     let rmap_locks = file_to_lock(cpu, vma, new_vma);
-    // take_rmap_locks(): reclaim goes from a page to its entry by the address, and entries change theirs here.
-    let anon_vma = if cpu.has_swap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
+    // take_rmap_locks(): reclaim and migration go from a page to its entry by the address, and entries change theirs here.
+    let anon_vma = if cpu.walks_rmap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
     let way = Way { direction: Direction::There, vma, rmap_locks };
     let moved = move_page_tables(cpu, mm, remap.addr, remap.new_addr, remap.old_len, way).await;
     if moved == remap.old_len {

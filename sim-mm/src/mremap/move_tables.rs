@@ -15,6 +15,7 @@ use crate::pgtable::{Pmdp, Pudp, ptep_get_and_clear, soft_dirty};
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_TABLE_RMAP_LOCK};
 use crate::settings::MremapTables;
+use crate::swapops::MigrationEntry;
 use crate::vma::i_mmap_lock_write;
 
 /// Which way entries go.
@@ -251,7 +252,11 @@ async fn move_ptes<'m>(
         let pte = ptep_get_and_clear(cpu, mm, from, old, pte).await;
         force_flush |= pte.present();
         // move_soft_dirty_pte(): whoever watches must learn that the page at this address is another.
-        let moved = if pte.present() { pte.entry.with(soft_dirty(cpu)) } else { pte.entry };
+        let moved = match MigrationEntry::of_pte(pte.entry) {
+            Some(entry) => MigrationEntry { soft_dirty: soft_dirty(cpu) != 0, ..entry }.to_pte(),
+            None if pte.present() => pte.entry.with(soft_dirty(cpu)),
+            None => pte.entry,
+        };
         cpu.set_pte_at(mm, to, new, moved).await;
     }
     // Before the locks are let go of: whoever unmaps at the new place flushes only there, and frees a page that the

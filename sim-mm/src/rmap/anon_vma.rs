@@ -103,17 +103,17 @@ pub(super) async fn put_pinned(cpu: Cpu<'_>, anon_vma: AnonVma) -> bool {
     was_last
 }
 
-/// `anon_vma_lock_write()` of what a mapping hangs on, before it is unlinked. Only reclaim walks the trees, so nobody has to be waited
-/// for on a machine without swap.
+/// `anon_vma_lock_write()` of what a mapping hangs on, before it is unlinked. Only reclaim and migration walk the trees, so nobody has
+/// to be waited for on a machine without either.
 pub(crate) async fn anon_vma_lock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<WriteHeld<'m>> {
-    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.has_swap())?;
+    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.walks_rmap())?;
     let root = root_of(cpu, anon_vma);
     Some(cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await)
 }
 
-/// The lock of the tree that a mapping hangs on, if reclaim walks the tree now.
+/// The lock of the tree that a mapping hangs on, if somebody walks the tree now.
 pub(crate) fn walked(cpu: Cpu<'_>, vma: Vma) -> Option<RwSem> {
-    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.has_swap())?;
+    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.walks_rmap())?;
     let sem = cpu.kernel.anon_vmas.record(root_of(cpu, anon_vma).index()).rwsem();
     (cpu.core.memory.get(sem.loc()) != 0).then_some(sem)
 }

@@ -3,6 +3,7 @@
 mod anon_vma;
 mod batch;
 mod large_mapcount;
+mod migrate;
 mod mkclean;
 mod referenced;
 pub(crate) mod types;
@@ -15,9 +16,11 @@ pub(crate) use anon_vma::{
 };
 pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};
 pub(crate) use large_mapcount::{total_mapcount, wp_can_reuse_large_anon_folio};
+pub(crate) use migrate::try_to_migrate;
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{page_mapped, try_to_unmap};
+pub(crate) use walk::{AnonLock, Place, page_anon_vma, page_get_anon_vma, put_anon_vma, rmap_walk};
 
 use sim_core::{Op, OpKind, Shared};
 use sim_mmu::VirtAddr;

@@ -19,13 +19,14 @@ use crate::vm_flags::VmFlags;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::page_remove_rmap;
-use super::walk::{Place, rmap_walk};
+use super::walk::{AnonLock, Place, rmap_walk};
 
 /// `try_to_unmap()`, with `TTU_BATCH_FLUSH`, of a page that is locked: each entry that maps it becomes empty, or names the page's
 /// slot of the swap area. Stops where that cannot be; then the page is mapped still.
 pub(crate) async fn try_to_unmap<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
     let _routine = cpu.enter("try_to_unmap");
-    rmap_walk(cpu, page, async |place| try_to_unmap_one(cpu, page, place, ubc).await).await;
+    let one = async |place| try_to_unmap_one(cpu, page, place, ubc).await;
+    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
 }
 
 /// `try_to_unmap_one()`: false if the page cannot be unmapped there.
@@ -99,7 +100,7 @@ async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, mapped: &Mapped<'m>, exclusive: b
 
 /// `page_try_share_anon_rmap()`, since v5.19: the page is nobody's own any more, unless it is pinned. The entry is empty by now; a
 /// lockless pin that came before shows in the count, and one that comes later finds the entry changed.
-async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
+pub(super) async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
     if page_maybe_dma_pinned(cpu, page).await {
         return false;
     }

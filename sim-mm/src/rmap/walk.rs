@@ -1,6 +1,6 @@
 //! `rmap_walk()`: from a page to the mappings that may map it.
 
-use sim_core::{BoxFuture, Op, OpKind, ReadHeld};
+use sim_core::{BoxFuture, Op, OpKind, ReadHeld, Routine};
 use sim_mmu::VirtAddr;
 
 use super::anon_vma::{mappings_of, put_pinned, root_of};
@@ -49,6 +49,57 @@ pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Opt
     if put_pinned(cpu, anon_vma).await { None } else { Some((anon_vma, held)) }
 }
 
+/// `page_get_anon_vma()`: the `anon_vma` of a page, held by its count. `None` if nobody maps the page.
+pub(crate) async fn page_get_anon_vma(cpu: Cpu<'_>, page: Page) -> Option<AnonVma> {
+    let _routine = cpu.enter(Routine::helper("page_get_anon_vma"));
+    let _rcu = cpu.rcu_read_lock();
+    let mapping = cpu.load(cpu.kernel.page(page).mapping()).await;
+    if !is_anon_mapping(mapping) || page_mapcount(cpu, page).await == 0 {
+        return None;
+    }
+    let slot = anon_vma_of_mapping(mapping)?;
+    let refcount = cpu.kernel.anon_vmas.record(slot).refcount();
+    if cpu.rmw(refcount, |count: u64| if count == 0 { 0 } else { count + 1 }).await == 0 {
+        return None;
+    }
+    let anon_vma = cpu.kernel.anon_vmas.current(cpu.core, slot)?;
+    // Its slot may have another life by now: then nobody maps the page.
+    if page_mapcount(cpu, page).await == 0 {
+        put_pinned(cpu, anon_vma).await;
+        return None;
+    }
+    Some(anon_vma)
+}
+
+/// `page_anon_vma()`: the same one, held by nothing.
+pub(crate) fn page_anon_vma(cpu: Cpu<'_>, page: Page) -> Option<AnonVma> {
+    let slot = anon_vma_of_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))?;
+    cpu.kernel.anon_vmas.current(cpu.core, slot)
+}
+
+/// `put_anon_vma()` of what [`page_get_anon_vma`] has answered.
+pub(crate) async fn put_anon_vma(cpu: Cpu<'_>, anon_vma: AnonVma) {
+    put_pinned(cpu, anon_vma).await;
+}
+
+/// How the tree of an anonymous page is locked: `anon_lock` of `struct rmap_walk_control`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnonLock {
+    /// By [`page_lock_anon_vma_read`]: the page's mappings keep the tree.
+    OfMapped,
+    /// `anon_vma_lock_read()`: nobody maps the page, and the caller keeps this `anon_vma`.
+    Kept(AnonVma),
+}
+
+/// `rmap_walk_anon_lock()`.
+async fn rmap_walk_anon_lock<'m>(cpu: Cpu<'m>, page: Page, lock: AnonLock) -> Option<(AnonVma, ReadHeld<'m>)> {
+    let AnonLock::Kept(anon_vma) = lock else { return page_lock_anon_vma_read(cpu, page).await };
+    let kernel: &'m Kernel = cpu.kernel;
+    let root = cpu.load(kernel.anon_vmas.deref(**cpu, anon_vma).root()).await?;
+    let held = cpu.down_read(kernel.anon_vmas.deref(**cpu, root).rwsem()).await;
+    Some((anon_vma, held))
+}
+
 /// A mapping that may map a page, and where.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'m> {
@@ -67,9 +118,14 @@ fn vma_address<'m>(cpu: Cpu<'m>, vma: Vma, index: u64) -> Option<Place<'m>> {
 
 /// `rmap_walk_anon()`: `rmap_one` for each mapping that may map an anonymous page, until it answers false. The page is locked by the
 /// caller.
-async fn rmap_walk_anon<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool) {
+async fn rmap_walk_anon<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    lock: AnonLock,
+    mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool,
+) {
     let _routine = cpu.enter("rmap_walk_anon");
-    let Some((anon_vma, _held)) = page_lock_anon_vma_read(cpu, page).await else { return };
+    let Some((anon_vma, _held)) = rmap_walk_anon_lock(cpu, page, lock).await else { return };
     let index = cpu.this_cpu_read(cpu.kernel.page(page).index());
     // anon_vma_interval_tree_foreach(): the lock keeps the tree as it is.
     let op = Op::new(OpKind::Read, cpu.kernel.anon_vmas.record(anon_vma.index()).chained().loc());
@@ -108,14 +164,15 @@ async fn rmap_walk_file<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFn
 }
 
 /// `rmap_walk()`.
-pub(super) fn rmap_walk<'m>(
+pub(crate) fn rmap_walk<'m>(
     cpu: Cpu<'m>,
     page: Page,
+    lock: AnonLock,
     rmap_one: impl AsyncFnMut(Place<'m>) -> bool + 'm,
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         if is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping())) {
-            rmap_walk_anon(cpu, page, rmap_one).await;
+            rmap_walk_anon(cpu, page, lock, rmap_one).await;
         } else {
             rmap_walk_file(cpu, page, rmap_one).await;
         }

@@ -271,9 +271,9 @@ pub(crate) async fn remove_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     }
 }
 
-/// `unlink_anon_vmas()`. On a machine with swap, whoever walks the trees is waited for.
+/// `unlink_anon_vmas()`. Whoever walks the trees is waited for.
 pub(crate) async fn unlink_locked(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
-    let _anon_vma = if cpu.has_swap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
+    let _anon_vma = if cpu.walks_rmap() { Box::pin(anon_vma_lock_write(cpu, vma)).await } else { None };
     unlink_anon_vmas(cpu, mm, vma);
 }
 

@@ -1,8 +1,8 @@
 //! System calls on mappings.
 
 use sim_mm::{
-    Advice, Lock, MapFlags, Mmap, Mremap, MremapFlags, MsFlags, Prot, sys_madvise, sys_mincore, sys_mlock,
-    sys_mmap, sys_mprotect, sys_mremap, sys_msync, sys_munlock, sys_munmap,
+    Advice, Lock, MapFlags, Mmap, MovePages, Mremap, MremapFlags, MsFlags, Prot, sys_madvise, sys_mincore,
+    sys_mlock, sys_mmap, sys_move_pages, sys_mprotect, sys_mremap, sys_msync, sys_munlock, sys_munmap,
 };
 
 use super::super::trace::{Access, Args, Returned};
@@ -120,6 +120,34 @@ pub(super) fn mincore<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
                     note(&mut bits, page, Access::Value(u8::from(is_there)));
                 }
                 Returned { ret: Some(0), acc: bits, ..Returned::default() }
+            }
+            Err(errno) => done(Err(errno)),
+        }
+    }))
+}
+
+/// The recorder shows the status of each page as a number: its node, or an errno below zero. A status that was not told shows as 0.
+pub(super) fn move_pages<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
+    let all = match args.flags.as_deref() {
+        None => false,
+        Some("all") => true,
+        Some(_) => return None,
+    };
+    let first = args.pg?;
+    let request = MovePages { start: actor.page(first), pages: args.n?, node: args.node?, all };
+    Some(Box::pin(async move {
+        match sys_move_pages(actor.cpu, actor.machine.kernel.mm(actor.mm), request).await {
+            Ok((failed, status)) => {
+                let mut told = Vec::new();
+                for (page, status) in (first..).zip(status) {
+                    let value = match status {
+                        None => 0,
+                        Some(Ok(node)) => node.cast_signed(),
+                        Some(Err(errno)) => errno.code(),
+                    };
+                    note(&mut told, page, Access::Value(value as u8));
+                }
+                Returned { ret: Some(failed.cast_signed()), acc: told, ..Returned::default() }
             }
             Err(errno) => done(Err(errno)),
         }

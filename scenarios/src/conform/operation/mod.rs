@@ -25,6 +25,7 @@ pub(super) fn operation<'m>(actor: Actor<'m>, op: &str, args: &Args) -> Option<C
         "mlock" => mapping::mlock(actor, args),
         "munlock" => mapping::munlock(actor, args),
         "mincore" => mapping::mincore(actor, args),
+        "move_pages" => mapping::move_pages(actor, args),
         "msync" => mapping::msync(actor, args),
         "touch" => access::touch(actor, args),
         "procmem" => access::procmem(actor, args),

@@ -92,6 +92,24 @@ impl Ghost {
         }
     }
 
+    /// What was one frame is the other from now on. An entry of either may have said that it is dirty.
+    pub(in crate::oracle) fn migrated(&mut self, core: &Core, from: Pfn, to: Pfn) {
+        if let Some(site) = self.seen(core).dirtied(from).cloned() {
+            self.dirtied(core, to, || site);
+        }
+    }
+
+    /// An entry leads to the frame to which the page of another frame was moved: the address space may read there what it could read in that
+    /// one. It may have been forked since the page was copied.
+    pub(in crate::oracle) fn readable_as(&mut self, core: &Core, mm: MmId, from: Pfn, to: Pfn) {
+        let Some(source) = self.seen(core).frame(from, OfFrame::Readers) else { return };
+        let source = source.readers.clone();
+        let differs = |frame: &Frame| frame.readers.lacks(mm, &source);
+        if let Some(frame) = self.frame(core, to, OfFrame::Readers, differs) {
+            frame.readers.add(mm, &source);
+        }
+    }
+
     /// A slot of the swap area holds what a frame held: whoever may read the one may read the other.
     pub(in crate::oracle) fn swapped_out(&mut self, core: &Core, pfn: Pfn, slot: u64) {
         let Some(source) = self.seen(core).frame(pfn, OfFrame::Readers) else { return };
@@ -312,7 +330,7 @@ impl Ghost {
     }
 
     /// While a child is being forked, it may read everything in its pages that its parent may read.
-    fn share_with_child(&mut self, core: &Core, child: MmId, pfn: Pfn) {
+    pub(in crate::oracle) fn share_with_child(&mut self, core: &Core, child: MmId, pfn: Pfn) {
         if let Some(parent) = self.seen(core).mm(child, OfMm::Forks).and_then(|mm| mm.parent) {
             let keeps = |frame: &Frame| frame.readers.keeps_from(child, parent);
             if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, keeps) {

@@ -1,0 +1,59 @@
+//! What others do about an entry whose page is being moved: `migration_entry_wait()`.
+
+use sim_core::BoxFuture;
+
+use crate::event::Event;
+use crate::kernel::Cpu;
+use crate::mm_types::Page;
+use crate::page::{page_cache_get_speculative, put_page, wait_on_page_locked};
+use crate::page_flags::PageFlags;
+use crate::pgtable::{Pte, Ptep};
+use crate::safeguards::MIGRATION_WAIT_RECHECK;
+use crate::settings::MigrationWait;
+use crate::swapops::MigrationEntry;
+
+/// `migration_entry_to_page()`, since v5.13 `pfn_swap_entry_to_page()`: the page that is being moved. It is locked as long as an entry
+/// says so.
+pub(crate) async fn migration_entry_to_page(cpu: Cpu<'_>, entry: MigrationEntry) -> Page {
+    let page = Page(entry.pfn);
+    if !cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::LOCKED) {
+        cpu.note(Event::KernelBug { what: "BUG_ON(is_migration_entry(entry) && !PageLocked(p))" });
+    }
+    page
+}
+
+/// `migration_entry_wait()`: waits until the page has been moved, or stays where it is. Then the access is tried again. In a box, since
+/// hardly any fault comes here.
+pub(crate) fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        let _routine = cpu.enter("migration_entry_wait");
+        let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        let pte = if cpu.has(MIGRATION_WAIT_RECHECK) { cpu.read_once(ptep).await } else { seen };
+        let Some(entry) = MigrationEntry::of_pte(pte.entry) else {
+            cpu.decided(MIGRATION_WAIT_RECHECK);
+            return;
+        };
+        let page = migration_entry_to_page(cpu, entry).await;
+        match cpu.setting::<MigrationWait>() {
+            // The lock of the table keeps the entry as it is, and so the page locked, until the task is in the queue.
+            MigrationWait::Locked => {
+                drop(ptl);
+                wait_on_page_locked(cpu, page).await;
+            }
+            design => {
+                // get_page_unless_zero(): while another page takes its place in a cache, the count is zero.
+                if !page_cache_get_speculative(cpu, page).await {
+                    return;
+                }
+                drop(ptl);
+                if design == MigrationWait::PutAndWait {
+                    put_page(cpu, page).await;
+                    wait_on_page_locked(cpu, page).await;
+                } else {
+                    wait_on_page_locked(cpu, page).await;
+                    put_page(cpu, page).await;
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,117 @@
+//! `try_to_migrate()`: each entry that maps a page says that the page is being moved.
+
+use sim_mmu::Entry;
+
+use crate::arch::tlb::flush_tlb_page;
+use crate::check;
+use crate::folio::page_is_anon;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page};
+use crate::page::{put_page, set_page_dirty};
+use crate::page_flags::PageFlags;
+use crate::page_vma_mapped::{Mapped, page_vma_mapped_walk};
+use crate::pgtable::{Pte, ptep_get_and_clear};
+use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_SET_DIRTY};
+use crate::settings::{CowReuse, MigrateFlush, MigrationAd};
+use crate::swapops::{MigrationEntry, MigrationKind};
+use crate::tlb_types::TlbUbc;
+
+use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
+use super::page_remove_rmap;
+use super::unmap::page_try_share_anon_rmap;
+use super::walk::{AnonLock, Place, rmap_walk};
+
+/// `try_to_migrate()`, `try_to_unmap()` with `TTU_MIGRATION` before v5.14, of a page that is locked. Stops where that cannot be; then the
+/// page is mapped still. A page of a locked mapping is moved like any other.
+pub(crate) async fn try_to_migrate<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
+    let _routine = cpu.enter("try_to_migrate");
+    let one = async |place| try_to_migrate_one(cpu, page, place, ubc).await;
+    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
+}
+
+/// `try_to_migrate_one()`: false if the page has to stay where it is.
+async fn try_to_migrate_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &mut TlbUbc) -> bool {
+    let _routine = cpu.enter("try_to_migrate_one");
+    let Place { mm, address, .. } = place;
+    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
+    set_pte_migration(cpu, page, &mapped, Flush::ByRelease(ubc)).await
+}
+
+/// When the translation of an entry that is taken away is flushed.
+pub(crate) enum Flush<'a> {
+    /// At once, or together with others.
+    ByRelease(&'a mut TlbUbc),
+    /// By the caller, who changes many entries of one table.
+    Later,
+}
+
+/// The body of `try_to_migrate_one()` behind the walk, and of `migrate_vma_collect_pmd()`: the entry says that its page is being moved. False
+/// if the page is pinned, and so stays.
+pub(crate) async fn set_pte_migration<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    mapped: &Mapped<'m>,
+    flush: Flush<'_>,
+) -> bool {
+    let Mapped { mm, address, ptep, pte, .. } = *mapped;
+    let exclusive = page_is_anon(cpu, page)
+        && cpu.setting::<CowReuse>() == CowReuse::Exclusive
+        && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let pteval = ptep_get_and_clear(cpu, mm, address, ptep, pte).await;
+    match flush {
+        Flush::ByRelease(ubc) => flush_one(cpu, mapped, pteval, ubc).await,
+        // Who pins without a lock must not find the page exclusive by an entry that is gone.
+        Flush::Later if exclusive => flush_tlb_page(cpu, mm, address).await,
+        Flush::Later => {}
+    }
+    // The entry that knew it is gone.
+    if pteval.dirty() && cpu.has(MIGRATE_SET_DIRTY) {
+        set_page_dirty(cpu, page).await;
+    }
+    if exclusive && !page_try_share_anon_rmap(cpu, page).await {
+        cpu.set_pte_at(mm, address, ptep, pteval.entry).await;
+        return false;
+    }
+    let entry = make_migration_entry(cpu, pteval, exclusive);
+    cpu.set_pte_at(mm, address, ptep, entry.to_pte()).await;
+    page_remove_rmap(cpu, page, mm.id).await;
+    put_page(cpu, page).await;
+    true
+}
+
+/// `ptep_clear_flush()`, behind the clearing: the page is copied soon, and what is written to it later would be lost.
+async fn flush_one<'m>(cpu: Cpu<'m>, mapped: &Mapped<'m>, pteval: Pte, ubc: &mut TlbUbc) {
+    let Mapped { mm, address, .. } = *mapped;
+    if !pte_accessible(cpu, mm, pteval).await {
+        return;
+    }
+    if cpu.setting::<MigrateFlush>() == MigrateFlush::Batched && should_defer_flush(cpu, mm).await {
+        set_tlb_ubc_flush_pending(cpu, ubc, mm, address, pteval.dirty()).await;
+    } else if cpu.has(MIGRATE_FLUSH) {
+        flush_tlb_page(cpu, mm, address).await;
+    }
+}
+
+/// `pte_accessible()`: whether a TLB may have the entry. It may also have an entry from which all access was taken, as long as whoever
+/// did that has not flushed.
+async fn pte_accessible<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, pte: Pte) -> bool {
+    pte.entry.is_present() || check!(cpu, MIGRATE_FLUSH_PROTNONE, cpu.load(mm.tlb_flush_pending()).await > 0)
+}
+
+/// `make_writable_migration_entry()` and its kin.
+fn make_migration_entry(cpu: Cpu<'_>, pte: Pte, exclusive: bool) -> MigrationEntry {
+    let kind = match exclusive {
+        _ if pte.write() => MigrationKind::Writable,
+        true => MigrationKind::ReadableExclusive,
+        false => MigrationKind::Readable,
+    };
+    let keeps = cpu.setting::<MigrationAd>() == MigrationAd::Kept;
+    MigrationEntry {
+        kind,
+        pfn: pte.pfn(),
+        young: keeps && pte.entry.has(Entry::ACCESSED),
+        dirty: keeps && pte.dirty(),
+        soft_dirty: pte.soft_dirty(),
+        uffd_wp: pte.uffd_wp(),
+    }
+}
