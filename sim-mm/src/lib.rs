@@ -120,7 +120,7 @@ pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
-pub use migrate::{MigrateMode, MovePages, PageStatus, compact_page, sys_move_pages};
+pub use migrate::{MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, sys_move_pages};
 pub use mincore::sys_mincore;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};

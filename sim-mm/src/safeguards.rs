@@ -187,4 +187,8 @@ crate::safeguards! {
         "Fork makes migration entries readable in parent and child, because entries that come back writable would share the page.";
     MPROTECT_MIGRATION_READ = "mprotect-migration-read" order in "change_pte_range" since Release::v26(18) =>
         "A change of protection makes migration entries readable, because they would come back writable where the mapping is not.";
+    MIGRATE_VMA_FLUSH_LOCKED = "migrate-vma-flush-locked" order in "migrate_vma_collect_pmd" since Release::v(6, 1), commit "60bae7370896" =>
+        "A driver that takes pages away flushes before it lets go of the PTE lock, because whoever unmaps the pages next finds nothing to flush.";
+    MIGRATE_VMA_DIRTY = "migrate-vma-dirty" order in "migrate_vma_collect_pmd" since Release::v(6, 1), commit "fd35ca3d12cc" =>
+        "The dirty bit of an entry is kept in the page when a driver takes the page away, because nothing else knows that the page was written.";
 }

@@ -77,6 +77,7 @@ operations! {
     swapoff: Swapoff;
     migrate: Migrate;
     move_pages: MovePagesOperation;
+    migrate_vma: MigrateVma;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -35,19 +35,32 @@ fn page_mapping(cpu: Cpu<'_>, page: Page) -> Option<Cache> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InUse;
 
+/// Who copies what a page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// Whoever moves it.
+    Copied,
+    /// `MIGRATE_SYNC_NO_COPY`: a driver has done it.
+    ByDriver,
+}
+
 /// `migrate_page()`, since v5.16 `migrate_folio()`: `new` is what `old` was. Both are locked.
-pub(super) async fn migrate_page(cpu: Cpu<'_>, new: Page, old: Page) -> Result<(), InUse> {
+pub(super) async fn migrate_page(cpu: Cpu<'_>, new: Page, old: Page, contents: Contents) -> Result<(), InUse> {
     let cache = page_mapping(cpu, old);
     // Whoever moves the page has a reference, and so has the cache.
     let expected = 1 + u64::from(cache.is_some());
     if cpu.setting::<MigrateCopy>() == MigrateCopy::BeforeMapping {
         // Nobody maps the page, so that nobody writes to it from here on but who has a reference.
         is_held_otherwise(cpu, old, expected).await?;
-        copy_user_highpage(cpu, new, old).await;
+        if contents == Contents::Copied {
+            copy_user_highpage(cpu, new, old).await;
+        }
         migrate_page_move_mapping(cpu, new, old, cache, expected).await?;
     } else {
         migrate_page_move_mapping(cpu, new, old, cache, expected).await?;
-        copy_user_highpage(cpu, new, old).await;
+        if contents == Contents::Copied {
+            copy_user_highpage(cpu, new, old).await;
+        }
     }
     migrate_page_states(cpu, new, old).await;
     if matches!(cache, Some(Cache::File(..))) {

@@ -5,12 +5,14 @@
 //! new page, or to the old one if that could not be moved.
 
 mod compact;
+mod device;
 mod mapping;
 mod move_pages;
 mod ptes;
 mod wait;
 
 pub use compact::compact_page;
+pub use device::migrate_vma;
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
 pub(crate) use wait::{migration_entry_to_page, migration_entry_wait};
 
@@ -30,7 +32,7 @@ use crate::settings::MigrateFlush;
 use crate::swap::{folio_add_lru, putback_lru_page};
 use crate::tlb_types::TlbUbc;
 
-use mapping::migrate_page;
+use mapping::{Contents, migrate_page};
 use ptes::remove_migration_ptes;
 
 /// `enum migrate_mode`.
@@ -190,7 +192,7 @@ async fn migrate_page_unmap(
 async fn migrate_page_move(cpu: Cpu<'_>, ready: Unmapped) -> Result<(), Stop> {
     let _routine = cpu.enter("move_to_new_page");
     let Unmapped { old, new, anon_vma, was_mapped, locked, .. } = ready;
-    if migrate_page(cpu, new, old).await.is_err() {
+    if migrate_page(cpu, new, old, Contents::Copied).await.is_err() {
         undo(cpu, ready).await;
         return Err(Stop::Again);
     }

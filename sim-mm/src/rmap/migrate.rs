@@ -1,6 +1,6 @@
 //! `try_to_migrate()`: each entry that maps a page says that the page is being moved.
 
-use sim_mmu::Entry;
+use sim_mmu::{Entry, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
@@ -9,9 +9,9 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::{put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::{Mapped, page_vma_mapped_walk};
-use crate::pgtable::{Pte, ptep_get_and_clear};
-use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_SET_DIRTY};
+use crate::page_vma_mapped::page_vma_mapped_walk;
+use crate::pgtable::{Pte, Ptep, ptep_get_and_clear};
+use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_SET_DIRTY, MIGRATE_VMA_DIRTY};
 use crate::settings::{CowReuse, MigrateFlush, MigrationAd};
 use crate::swapops::{MigrationEntry, MigrationKind};
 use crate::tlb_types::TlbUbc;
@@ -34,14 +34,14 @@ async fn try_to_migrate_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc:
     let _routine = cpu.enter("try_to_migrate_one");
     let Place { mm, address, .. } = place;
     let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
-    set_pte_migration(cpu, page, &mapped, Flush::ByRelease(ubc)).await
+    set_pte_migration(cpu, page, (mm, address), (mapped.ptep, mapped.pte), Flush::ByRelease(ubc)).await
 }
 
 /// When the translation of an entry that is taken away is flushed.
 pub(crate) enum Flush<'a> {
     /// At once, or together with others.
     ByRelease(&'a mut TlbUbc),
-    /// By the caller, who changes many entries of one table.
+    /// By the caller, who changes many entries of one table. Only that of a page that is exclusive is flushed at once.
     Later,
 }
 
@@ -50,22 +50,28 @@ pub(crate) enum Flush<'a> {
 pub(crate) async fn set_pte_migration<'m>(
     cpu: Cpu<'m>,
     page: Page,
-    mapped: &Mapped<'m>,
+    (mm, address): (&'m MmStruct, VirtAddr),
+    (ptep, pte): (Ptep, Pte),
     flush: Flush<'_>,
 ) -> bool {
-    let Mapped { mm, address, ptep, pte, .. } = *mapped;
     let exclusive = page_is_anon(cpu, page)
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
         && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
     let pteval = ptep_get_and_clear(cpu, mm, address, ptep, pte).await;
-    match flush {
-        Flush::ByRelease(ubc) => flush_one(cpu, mapped, pteval, ubc).await,
-        // Who pins without a lock must not find the page exclusive by an entry that is gone.
-        Flush::Later if exclusive => flush_tlb_page(cpu, mm, address).await,
-        Flush::Later => {}
-    }
+    let keeps_dirty = match flush {
+        Flush::ByRelease(ubc) => {
+            flush_one(cpu, (mm, address), pteval, ubc).await;
+            pteval.dirty() && cpu.has(MIGRATE_SET_DIRTY)
+        }
+        Flush::Later => {
+            if exclusive {
+                flush_tlb_page(cpu, mm, address).await;
+            }
+            pteval.dirty() && cpu.has(MIGRATE_VMA_DIRTY)
+        }
+    };
     // The entry that knew it is gone.
-    if pteval.dirty() && cpu.has(MIGRATE_SET_DIRTY) {
+    if keeps_dirty {
         set_page_dirty(cpu, page).await;
     }
     if exclusive && !page_try_share_anon_rmap(cpu, page).await {
@@ -80,8 +86,12 @@ pub(crate) async fn set_pte_migration<'m>(
 }
 
 /// `ptep_clear_flush()`, behind the clearing: the page is copied soon, and what is written to it later would be lost.
-async fn flush_one<'m>(cpu: Cpu<'m>, mapped: &Mapped<'m>, pteval: Pte, ubc: &mut TlbUbc) {
-    let Mapped { mm, address, .. } = *mapped;
+async fn flush_one<'m>(
+    cpu: Cpu<'m>,
+    (mm, address): (&'m MmStruct, VirtAddr),
+    pteval: Pte,
+    ubc: &mut TlbUbc,
+) {
     if !pte_accessible(cpu, mm, pteval).await {
         return;
     }

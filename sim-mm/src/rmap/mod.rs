@@ -16,7 +16,7 @@ pub(crate) use anon_vma::{
 };
 pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};
 pub(crate) use large_mapcount::{total_mapcount, wp_can_reuse_large_anon_folio};
-pub(crate) use migrate::try_to_migrate;
+pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate};
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{page_mapped, try_to_unmap};
