@@ -68,10 +68,13 @@ pub async fn try_get_page(cpu: Cpu<'_>, page: Page, more: u64) -> bool {
     true
 }
 
-/// `page_cache_get_speculative()`: a reference, unless the count is zero: then the page is free or
-/// frozen, and its owner must not be disturbed.
+/// `page_cache_get_speculative()`, `get_page_unless_zero()`: a reference, unless the count is zero: then the page is free or
+/// frozen, and its owner must not be disturbed. Every release has that for look-ups in a cache.
 pub async fn page_cache_get_speculative(cpu: Cpu<'_>, head: Page) -> bool {
-    page_cache_add_speculative(cpu, head, 1).await
+    let _routine = cpu.enter(Routine::helper("page_cache_get_speculative"));
+    let take = |count: u64| if count == 0 { 0 } else { count.wrapping_add(1) };
+    let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
+    old != 0
 }
 
 /// `page_ref_count(head) < 0`: the count has grown beyond half of what its width can hold.
@@ -79,7 +82,7 @@ pub async fn is_overflowing(cpu: Cpu<'_>, head: Page) -> bool {
     is_negative(cpu, page_count(cpu, head).await)
 }
 
-/// `page_cache_add_speculative()`: so many references at once.
+/// `page_cache_add_speculative()`: so many references at once, for lockless GUP.
 pub async fn page_cache_add_speculative(cpu: Cpu<'_>, head: Page, more: u64) -> bool {
     let _routine = cpu.enter(Routine::helper("page_cache_get_speculative"));
     let unless_zero = cpu.has(GUP_REF_UNLESS_ZERO);

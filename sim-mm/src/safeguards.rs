@@ -4,8 +4,8 @@ use crate::release::Release;
 
 crate::safeguards! {
     above 0;
-    // For who looks up pages without a lock. The page cache has it since v2.6.27 (e286781d5f2e), and is not modelled;
-    // lockless GUP took plain references on x86 until it became the common code, which has it since v3.18.
+    // For lockless GUP, which took plain references on x86 until it became the common code, which has it since v3.18. Look-ups in the page
+    // cache have it since v2.6.27 (e286781d5f2e), and so in every release.
     GUP_REF_UNLESS_ZERO = "gup-ref-unless-zero" check in "page_cache_get_speculative" since Release::v(4, 13), on X86, commit "e585513b76f7" =>
         "A reference is taken only if the page's count is not zero, because a page with a count of zero is free or frozen.";
     COW_REUSE_COUNTS = "cow-reuse-counts" design in "do_wp_page" since Release::v(5, 9), commit "09854ba94c6a", cve "CVE-2020-29374" =>
@@ -191,4 +191,6 @@ crate::safeguards! {
         "A driver that takes pages away flushes before it lets go of the PTE lock, because whoever unmaps the pages next finds nothing to flush.";
     MIGRATE_VMA_DIRTY = "migrate-vma-dirty" order in "migrate_vma_collect_pmd" since Release::v(6, 1), commit "fd35ca3d12cc" =>
         "The dirty bit of an entry is kept in the page when a driver takes the page away, because nothing else knows that the page was written.";
+    ANON_VMA_MAPPED_RECHECK = "anon-vma-mapped-recheck" check in "page_lock_anon_vma_read" since Release::v26(36), commit "f18194275c39" =>
+        "Whoever has locked the anon_vma of a page asks once more whether the page is mapped, because only its mappings keep the anon_vma.";
 }

@@ -614,3 +614,78 @@ fn truncate_vs_writeback() {
 fn zap_dirties_before_flush() {
     check("zap-dirties-before-flush");
 }
+
+#[test]
+fn anon_vma_reuse() {
+    check("anon-vma-reuse");
+}
+
+#[test]
+fn clear_refs_vs_migration() {
+    check("clear-refs-vs-migration");
+}
+
+#[test]
+fn device_migration_dirty() {
+    check("device-migration-dirty");
+}
+
+#[test]
+fn device_migration_flush() {
+    check("device-migration-flush");
+}
+
+#[test]
+fn exit_vs_migration() {
+    check("exit-vs-migration");
+}
+
+#[test]
+fn fork_vs_migration() {
+    check("fork-vs-migration");
+}
+
+#[test]
+fn migrate_vs_gup() {
+    check("migrate-vs-gup");
+}
+
+#[test]
+fn migrate_vs_user() {
+    check("migrate-vs-user");
+}
+
+#[test]
+fn migration_entry_wait_pins() {
+    check("migration-entry-wait-pins");
+}
+
+#[test]
+fn mprotect_vs_migration() {
+    check("mprotect-vs-migration");
+}
+
+#[test]
+fn mremap_vs_migration() {
+    check("mremap-vs-migration");
+}
+
+#[test]
+fn protnone_write_while_migrating() {
+    check("protnone-write-while-migrating");
+}
+
+#[test]
+fn ref_on_moved_page() {
+    check("ref-on-moved-page");
+}
+
+#[test]
+fn swapin_vs_migration() {
+    check("swapin-vs-migration");
+}
+
+#[test]
+fn truncate_vs_migration() {
+    check("truncate-vs-migration");
+}

@@ -12,7 +12,7 @@ use crate::settings::NumaWrite;
 use crate::vm_fault::{Fault, VmFault};
 use crate::vm_flags::VmFlags;
 
-/// `do_numa_page()`: the entry allows again what the mapping allows. All memory is of one node, so no page moves.
+/// `do_numa_page()`: the entry allows again what the mapping allows. No page is moved for it.
 pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) -> VmFault {
     let _routine = cpu.enter("do_numa_page");
     let _locked = vmf.lock(cpu, ptep).await;

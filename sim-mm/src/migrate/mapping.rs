@@ -141,7 +141,8 @@ fn take_place(cpu: Cpu<'_>, new: Page, old: Page) {
 async fn migrate_page_states(cpu: Cpu<'_>, new: Page, old: Page) {
     let gone = PageFlags::ACTIVE | PageFlags::UNEVICTABLE | PageFlags::DIRTY | PageFlags::SWAPCACHE;
     let flags = cpu.rmw(cpu.kernel.page_flags(old), move |flags| flags - gone).await;
-    let kept = flags & (PageFlags::REFERENCED | PageFlags::ACTIVE | PageFlags::UNEVICTABLE | PageFlags::DIRTY);
+    // That it is locked in memory follows from its mappings, when the entries lead to it.
+    let kept = flags & (PageFlags::REFERENCED | PageFlags::ACTIVE | PageFlags::DIRTY);
     cpu.rmw(cpu.kernel.page_flags(new), move |flags| flags | kept).await;
     cpu.note(Event::PageMigrated { from: old.0, to: new.0 });
 }

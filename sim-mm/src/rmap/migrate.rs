@@ -86,12 +86,7 @@ pub(crate) async fn set_pte_migration<'m>(
 }
 
 /// `ptep_clear_flush()`, behind the clearing: the page is copied soon, and what is written to it later would be lost.
-async fn flush_one<'m>(
-    cpu: Cpu<'m>,
-    (mm, address): (&'m MmStruct, VirtAddr),
-    pteval: Pte,
-    ubc: &mut TlbUbc,
-) {
+async fn flush_one<'m>(cpu: Cpu<'m>, (mm, address): (&'m MmStruct, VirtAddr), pteval: Pte, ubc: &mut TlbUbc) {
     if !pte_accessible(cpu, mm, pteval).await {
         return;
     }

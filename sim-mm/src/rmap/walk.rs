@@ -5,10 +5,12 @@ use sim_mmu::VirtAddr;
 
 use super::anon_vma::{mappings_of, put_pinned, root_of};
 use super::types::AnonVma;
+use crate::check;
 use crate::folio::page_mapcount;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page_flags::{anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
+use crate::safeguards::ANON_VMA_MAPPED_RECHECK;
 
 /// `page_lock_anon_vma_read()`, since v6.0 `folio_lock_anon_vma_read()`: the tree that a page hangs on, locked. `None` if nobody
 /// maps the page.
@@ -24,14 +26,17 @@ pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Opt
         return None;
     }
     let kernel: &'m Kernel = cpu.kernel;
-    let words = kernel.anon_vmas.record(anon_vma_of_mapping(mapping)?);
+    let slot = anon_vma_of_mapping(mapping)?;
+    let words = kernel.anon_vmas.record(slot);
+    // The page is mapped in this step, so this is the life that it means.
+    let anon_vma = kernel.anon_vmas.current(cpu.core, slot)?;
     let root = cpu.load(words.root()).await?;
     let sem = kernel.anon_vmas.record(root.index()).rwsem();
     if let Some(held) = cpu.down_read_trylock(sem).await {
-        if page_mapcount(cpu, page).await == 0 {
+        if is_unmapped_by_now(cpu, page).await {
             return None;
         }
-        let anon_vma = kernel.anon_vmas.current(cpu.core, anon_vma_of_mapping(mapping)?)?;
+        kernel.anon_vmas.deref(**cpu, anon_vma);
         return Some((anon_vma, held));
     }
     // It has to be waited for, and nobody sleeps in a read-side section: so it is held by its count first.
@@ -39,14 +44,19 @@ pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Opt
     if old == 0 {
         return None;
     }
-    let anon_vma = kernel.anon_vmas.current(cpu.core, anon_vma_of_mapping(mapping)?)?;
-    if page_mapcount(cpu, page).await == 0 {
-        put_pinned(cpu, anon_vma).await;
+    if is_unmapped_by_now(cpu, page).await {
+        put_pinned(cpu, kernel.anon_vmas.current(cpu.core, slot)?).await;
         return None;
     }
+    kernel.anon_vmas.deref(**cpu, anon_vma);
     drop(rcu);
     let held = cpu.down_read(kernel.anon_vmas.record(root_of(cpu, anon_vma).index()).rwsem()).await;
     if put_pinned(cpu, anon_vma).await { None } else { Some((anon_vma, held)) }
+}
+
+/// Whether the page has been unmapped since its `anon_vma` was looked for: then that may be free, or have another life.
+async fn is_unmapped_by_now(cpu: Cpu<'_>, page: Page) -> bool {
+    check!(cpu, ANON_VMA_MAPPED_RECHECK, page_mapcount(cpu, page).await == 0)
 }
 
 /// `page_get_anon_vma()`: the `anon_vma` of a page, held by its count. `None` if nobody maps the page.
@@ -64,7 +74,7 @@ pub(crate) async fn page_get_anon_vma(cpu: Cpu<'_>, page: Page) -> Option<AnonVm
     }
     let anon_vma = cpu.kernel.anon_vmas.current(cpu.core, slot)?;
     // Its slot may have another life by now: then nobody maps the page.
-    if page_mapcount(cpu, page).await == 0 {
+    if is_unmapped_by_now(cpu, page).await {
         put_pinned(cpu, anon_vma).await;
         return None;
     }
