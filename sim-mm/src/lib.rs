@@ -154,7 +154,14 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors,
+    Flush, FlushBatch, GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush,
+    Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap,
+    MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead,
+    RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap,
+    SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -9,15 +9,16 @@ use super::ptes::remove_migration_ptes;
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::folio::page_is_anon;
 use crate::gfp::Gfp;
 use crate::highmem::copy_user_highpage;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
-use crate::page::{get_page, page_count, page_is_anon, put_page, test_and_set_flags, unlock_page};
+use crate::page::{get_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
-use crate::pagewalk::walk_page_range;
+use crate::pagewalk::{skip_huge, walk_page_range};
 use crate::pgtable::Ptep;
 use crate::rmap::{
     Flush, flush_tlb_batched_pending, page_anon_vma, page_mapped, set_pte_migration, try_to_migrate,
@@ -62,7 +63,7 @@ async fn migrate_vma_collect<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr
     let _routine = cpu.enter("migrate_vma_collect_pmd");
     let flushed_locked = cpu.has(MIGRATE_VMA_FLUSH_LOCKED);
     let mut collected = Vec::new();
-    walk_page_range(cpu, mm, start, end, async |ptep, start, end| {
+    walk_page_range(cpu, mm, start, end, skip_huge, async |ptep, start, end| {
         let before = collected.len();
         collect_pte_range(cpu, mm, (ptep, start, end), &mut collected).await;
         // With the lock held: whoever unmaps a page next finds an entry that is not present, and flushes nothing.

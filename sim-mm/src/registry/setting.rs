@@ -164,7 +164,7 @@ pub struct Settings([u8; Settings::CAPACITY]);
 
 impl Settings {
     /// The most settings that a kernel can have.
-    pub const CAPACITY: usize = 64;
+    pub const CAPACITY: usize = 128;
 
     /// The value of a setting.
     #[inline]
