@@ -7,7 +7,7 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, P4d, Page, Pgd, Pmd, Pte, Ptep, Pud, check, compound_head, entries, pgd_offset,
+    Cpu, Errno, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries, pgd_offset,
     set_page_referenced,
 };
 use sim_mmu::VirtAddr;
@@ -21,14 +21,14 @@ use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT,
     GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT,
-    GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_WRITE_PROTECT_SEQ,
+    GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
 
 /// Pins the pages that one page table maps: `gup_pte_range()`.
 async fn gup_pte_range(
     cpu: Cpu<'_>,
-    pmd: Pmd,
+    (pmdp, pmd): (Pmdp, Pmd),
     addr: VirtAddr,
     end: VirtAddr,
     flags: FollFlags,
@@ -55,6 +55,11 @@ async fn gup_pte_range(
         // freed and reused between the two, and what was read does not show it.
         let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(has_changed(cpu, ptep, pte).await) };
         if !try_grab_compound_head(cpu, head, flags).await {
+            return Err(Fallback);
+        }
+        // khugepaged takes the whole table out of reach, and leaves its entries as they are until it has copied the pages.
+        if check!(cpu, GUP_TABLE_RECHECK, cpu.read_once(pmdp).await != pmd) {
+            put_compound_head(cpu, head, flags).await;
             return Err(Fallback);
         }
         if check!(
@@ -107,7 +112,7 @@ async fn gup_pmd_range(
             Box::pin(gup_huge_pmd(cpu, (pmdp, pmd), addr, next, flags, pages)).await?;
             continue;
         }
-        gup_pte_range(cpu, pmd, addr, next, flags, pages).await?;
+        gup_pte_range(cpu, (pmdp, pmd), addr, next, flags, pages).await?;
     }
     Ok(())
 }

@@ -81,6 +81,8 @@ sim_mm::safeguards! {
         "The vsyscall page is not pinned for writing, because every process reads it and no entry allows a write.";
     GATE_PAGE_PRESENT = "gate-page-present" check in "get_gate_page" since Release::v26(12) =>
         "The tables must lead to an entry for the vsyscall page, because an empty entry names frame 0.";
+    GUP_TABLE_RECHECK = "gup-table-recheck" check in "gup_pte_range" since Release::v(6, 1), commit "70cbc3cc78a9" =>
+        "After the reference is taken the entry that leads to the page table is read again as well, because khugepaged takes the whole table out of reach and leaves its entries as they are.";
     GATE_PAGE_GRAB = "gate-page-grab" order in "get_gate_page" since Release::v(5, 9), commit "9fa2dd946743", cve "CVE-2020-25221" =>
         "A pin of the vsyscall page takes what its end gives back; a plain reference is less than that, so that the count goes below zero.";
 }

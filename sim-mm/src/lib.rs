@@ -29,6 +29,7 @@ mod huge_memory;
 mod inode;
 mod kernel;
 mod kernel_config;
+mod khugepaged;
 mod ksm;
 mod madvise;
 mod mem_map;
@@ -114,6 +115,7 @@ pub use gfp::Gfp;
 pub use huge_memory::touch_pmd;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
+pub use khugepaged::khugepaged_scan_mm_slot;
 pub use ksm::prctl_set_memory_merge;
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
@@ -154,14 +156,14 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors,
-    Flush, FlushBatch, GatherBatch, GuardMark, HugeZeroWrite, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush,
-    Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap,
-    MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead,
-    RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk, StackGrowth, Swap,
-    SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
-    never_built,
+    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly, CowFreesSwap,
+    CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeZeroWrite, HwAd,
+    InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MemoryMap, MemoryOrder,
+    MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid,
+    Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
+    StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge,
+    Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

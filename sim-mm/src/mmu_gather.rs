@@ -1,7 +1,7 @@
 //! `mm/mmu_gather.c`: the pages and tables that unmapping removes are freed only after the flush that makes them
 //! unreachable.
 
-use sim_core::BoxFuture;
+use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
@@ -309,8 +309,16 @@ impl<'m> MmuGather<'m> {
     }
 }
 
-/// `tlb_remove_table_one()`: no page for a batch could be had. An interrupt to every other CPU, which
-/// does nothing: it waits for walkers that have interrupts off.
+/// `tlb_remove_table_sync_one()`: an interrupt to every other CPU, which does nothing: it waits for walkers that have interrupts off. A
+/// kernel that frees tables like any page has no need of it, since each of its flushes is an interrupt.
+pub(crate) async fn tlb_remove_table_sync_one(cpu: Cpu<'_>) {
+    if cpu.setting::<TableFree>() != TableFree::AfterFlush {
+        let _routine = cpu.enter(Routine::helper("tlb_remove_table_sync_one"));
+        smp_call_function(cpu, Call::Nothing).await;
+    }
+}
+
+/// `tlb_remove_table_one()`: no page for a batch could be had. The table is free when nobody can be in it any more.
 async fn tlb_remove_table_one(cpu: Cpu<'_>, table: Pfn) {
     let _routine = cpu.enter("tlb_remove_table_one");
     smp_call_function(cpu, Call::Nothing).await;

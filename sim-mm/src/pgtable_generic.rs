@@ -8,7 +8,7 @@ use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp};
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
-use crate::safeguards::{PMDP_INVALIDATE_ATOMIC, SPLIT_INVALIDATE};
+use crate::safeguards::{COLLAPSE_FLUSH, FLUSH_RANGE_TABLES, PMDP_INVALIDATE_ATOMIC, SPLIT_INVALIDATE};
 
 /// `pgtable_trans_huge_deposit()`: the page table that a huge page may need when it is split. It is kept beside the table of the entry, whose
 /// lock the caller holds. So nothing can be missing when the split cannot fail any more.
@@ -77,6 +77,18 @@ pub(crate) async fn pmdp_huge_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ad
     let _routine = cpu.enter("pmdp_huge_clear_flush");
     let old = pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await;
     flush_pmd_tlb_range(cpu, mm, addr).await;
+    old
+}
+
+/// `pmdp_collapse_flush()` of an entry that leads to a page table: no CPU uses an entry of that table when this returns, but for who has
+/// found the table before and walks it without a lock.
+pub(crate) async fn pmdp_collapse_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) -> Pmd {
+    let _routine = cpu.enter("pmdp_collapse_flush");
+    let old = cpu.unlink_table(mm, addr, pmdp).await;
+    if cpu.has(COLLAPSE_FLUSH) {
+        let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(Level::Pmd));
+        flush_tlb_mm_range(cpu, mm, addr, end, cpu.has(FLUSH_RANGE_TABLES)).await;
+    }
     old
 }
 

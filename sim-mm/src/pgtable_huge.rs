@@ -165,6 +165,31 @@ impl<'m> Cpu<'m> {
         })
     }
 
+    /// `pmdp_huge_get_and_clear()` of an entry that leads to a page table: the hardware finds nothing by the entries of that table from now
+    /// on. They are as they were.
+    #[track_caller]
+    pub(crate) fn unlink_table(
+        self,
+        mm: &'m MmStruct,
+        va: VirtAddr,
+        pmdp: Pmdp,
+    ) -> impl Future<Output = Pmd> + use<'m> {
+        let op = self.entry_op(pmdp, OpKind::Rmw, std::panic::Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(hw.core.memory.get(op.loc));
+            self.before_change();
+            hw.perform_rmw(&op, old.0, 0);
+            self.table_access(pmdp);
+            for index in 0..self.mmu.geometry.entries(Level::Pte) {
+                let entry = self.mmu.entry_now(old.pfn(), index);
+                if !entry.is_none() {
+                    self.note_pte(mm, va.plus_pages(u64::from(index)), entry, Entry::NONE);
+                }
+            }
+            pmdp.value(old)
+        })
+    }
+
     /// `pmd_populate()` where a huge page was mapped: the entry leads to a table from now on, and the entries of that table are what
     /// the hardware finds.
     #[track_caller]

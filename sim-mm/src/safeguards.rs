@@ -193,4 +193,18 @@ crate::safeguards! {
         "The dirty bit of an entry is kept in the page when a driver takes the page away, because nothing else knows that the page was written.";
     ANON_VMA_MAPPED_RECHECK = "anon-vma-mapped-recheck" check in "page_lock_anon_vma_read" since Release::v26(36), commit "f18194275c39" =>
         "Whoever has locked the anon_vma of a page asks once more whether the page is mapped, because only its mappings keep the anon_vma.";
+
+    // Collapsing into huge pages.
+    COLLAPSE_SYNC_IPI = "collapse-sync-ipi" order in "collapse_huge_page" since Release::v(6, 1), commit "2ba99c5e0881" =>
+        "Between taking a page table out of reach and asking for references to its pages, khugepaged waits by an interrupt for lockless GUP, which may be in that table still.";
+    COLLAPSE_CHECK_REFCOUNT = "collapse-check-refcount" check in "__collapse_huge_page_isolate" since Release::v26(38), commit "ba76149f47d8" =>
+        "A page to which somebody holds a reference is not collapsed, because a device would go on with the page, and the process with its copy.";
+    COLLAPSE_FLUSH = "collapse-flush" order in "pmdp_collapse_flush" since Release::v26(38), commit "ba76149f47d8" =>
+        "Translations of small pages are flushed before khugepaged copies the pages, so that nobody writes to them meanwhile.";
+    COLLAPSE_LOCK_VMA = "collapse-lock-vma" order in "collapse_huge_page" since Release::v(6, 4), commit "55fd6fccad31" =>
+        "khugepaged locks the mapping for writing, because a fault that holds only the lock of its mapping would work in the page table that is taken out of reach.";
+    COLLAPSE_PMD_RECHECK = "collapse-pmd-recheck" check in "collapse_huge_page" since Release::v26(38), commit "ba76149f47d8" =>
+        "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
+    FLUSH_RANGE_TABLES = "flush-range-tables" order in "pmdp_collapse_flush" since Release::v(6, 15), commit "3ef938c35035", cve "CVE-2025-22045" =>
+        "The flush after a page table was taken out of reach says that tables may be freed, because lazy CPUs and paging-structure caches are left alone otherwise.";
 }

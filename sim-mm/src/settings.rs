@@ -551,6 +551,22 @@ crate::settings! {
         Mms = "mms" since Release::v(6, 15),
     }
 
+    /// Which small pages can be collapsed into a huge page.
+    CollapsePages = design "collapse_pages" {
+        /// Those that one entry maps, and that are no part of a huge page.
+        Alone = "alone",
+        /// Those that others map as well, and those of a huge page whose entry was split. This is the rule since v5.8 (`71a2c112a0f6`, `5503fbf2b0b8`).
+        Shared = "shared" since Release::v(5, 8),
+    }
+
+    /// Whether pages can be collapsed of which none is mapped writable.
+    CollapseReadOnly = design "collapse_read_only" {
+        /// They cannot.
+        Refused = "refused",
+        /// They can. This is the rule since v6.18.
+        Accepted = "accepted" since Release::v(6, 18),
+    }
+
     /// Whether `rcu_read_lock()` delays the grace periods after which page tables are freed.
     RcuFlavor = design "rcu_flavor" {
         /// It does not. Before v4.20 RCU-sched is a flavor of its own, and only disabled preemption delays it.

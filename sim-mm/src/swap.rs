@@ -5,6 +5,8 @@
 //! that reference. The lists have no order here: a page is on one as its flags say, and reclaim takes any that is. A machine without
 //! batches ([`LruBatch::Off`]) puts a page on its list at once. Without swap and migration as well, nobody asks, and nothing of this is seen.
 
+use sim_core::CpuId;
+
 use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
@@ -46,13 +48,13 @@ async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
         UnmapDrain::WithPages => 31,
     };
     if waiting == capacity {
-        work_off(cpu, |other| other == batch).await;
+        work_off(cpu, cpu.id, |other| other == batch).await;
     }
 }
 
-/// `folio_batch_move_lru()` of some batches of this CPU.
-async fn work_off(cpu: Cpu<'_>, which: impl Fn(Batch) -> bool) {
-    let taken: Vec<(Batch, Page)> = cpu.kernel.lru_batches.of(cpu.id).poke(cpu.core, |batches| {
+/// `folio_batch_move_lru()` of some batches of a CPU.
+async fn work_off(cpu: Cpu<'_>, of: CpuId, which: impl Fn(Batch) -> bool) {
+    let taken: Vec<(Batch, Page)> = cpu.kernel.lru_batches.of(of).poke(cpu.core, |batches| {
         let taken = batches.iter().filter(|(batch, _)| which(*batch)).copied().collect();
         batches.retain(|(batch, _)| !which(*batch));
         taken
@@ -83,7 +85,16 @@ fn moved(batch: Batch, flags: PageFlags) -> PageFlags {
 /// `lru_add_drain()`: works off all batches of this CPU.
 pub async fn lru_add_drain(cpu: Cpu<'_>) {
     if has_batches(cpu) {
-        work_off(cpu, |_| true).await;
+        work_off(cpu, cpu.id, |_| true).await;
+    }
+}
+
+/// `lru_add_drain_all()`: works off the batches of all CPUs. In Linux each CPU does that itself, in a worker that is waited for.
+pub(crate) async fn lru_add_drain_all(cpu: Cpu<'_>) {
+    if has_batches(cpu) {
+        for of in CpuId::all(cpu.mmu.core.config.cpus) {
+            work_off(cpu, of, |_| true).await;
+        }
     }
 }
 
@@ -180,6 +191,10 @@ pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
 
 /// `isolate_lru_page()`, since v6.0 `folio_isolate_lru()`: takes a page off its list, with a reference. False if it is on none.
 pub(crate) async fn isolate_lru_page(cpu: Cpu<'_>, page: Page) -> bool {
+    if !has_lists(cpu) {
+        get_page(cpu, page).await;
+        return true;
+    }
     let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::LRU).await;
     if old.contains(PageFlags::LRU) {
         get_page(cpu, page).await;
@@ -189,6 +204,8 @@ pub(crate) async fn isolate_lru_page(cpu: Cpu<'_>, page: Page) -> bool {
 
 /// `putback_lru_page()`: back to a list, without the reference that kept it off.
 pub(crate) async fn putback_lru_page(cpu: Cpu<'_>, page: Page) {
-    add(cpu, Batch::Add, page).await;
+    if has_lists(cpu) {
+        add(cpu, Batch::Add, page).await;
+    }
     put_page(cpu, page).await;
 }

@@ -18,7 +18,9 @@ use crate::world::World;
 fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
     let Violation::Value { is: checked, .. } = finding.violation else { return None };
     trace.log.iter().rev().find_map(|entry| match entry.what {
-        What::Hardware(Hardware::Retired { through, value, .. }) if value == checked => Some(through.pfn),
+        What::Hardware(Hardware::Retired { va, through, value, .. }) if value == checked => {
+            Some(through.frame(va))
+        }
         What::Mm(Mm::PinTouched { pfn, value, .. }) if value == checked => Some(pfn),
         _ => None,
     })
@@ -108,10 +110,10 @@ impl<'a> Narrator<'a> {
         for entry in &trace.log {
             match &entry.what {
                 What::Hardware(Hardware::Retired { va, access, through, .. })
-                    if access.writes() && narrator.tells_accesses_of(through.pfn) =>
+                    if access.writes() && narrator.tells_accesses_of(through.frame(*va)) =>
                 {
                     let mm = narrator.spaces.of_root(through.root, entry.step);
-                    narrator.written.extend(mm.map(|mm| (through.pfn, (mm, va.page_base()))));
+                    narrator.written.extend(mm.map(|mm| (through.frame(*va), (mm, va.page_base()))));
                 }
                 What::Mm(Mm::PteChanged { mm, va, old, new, sharing, .. })
                     if narrator.leads_to_frame(*old) || narrator.leads_to_frame(*new) =>
@@ -272,10 +274,12 @@ impl<'a> Narrator<'a> {
 
     fn tell_hardware(&self, event: &Hardware, at: &Logged) -> Option<Fact> {
         match event {
-            Hardware::Retired { va, access, through, word, value, .. } if self.tells_accesses_of(through.pfn) => {
+            Hardware::Retired { va, access, through, word, value, .. }
+                if self.tells_accesses_of(through.frame(*va)) =>
+            {
                 Some(Fact::Touched {
                     of: self.page_under(at, through.root, va.page_base()),
-                    pfn: through.pfn,
+                    pfn: through.frame(*va),
                     word: *word,
                     value: *value,
                     write: access.writes(),

@@ -78,6 +78,7 @@ operations! {
     migrate: Migrate;
     move_pages: MovePagesOperation;
     migrate_vma: MigrateVma;
+    khugepaged: Khugepaged;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

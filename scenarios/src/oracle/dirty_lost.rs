@@ -15,7 +15,7 @@
 //! that no disk is behind; a page that is pinned, because whoever pinned it will say that it is dirty; a page whose last write to the disk
 //! failed, because `fsync()` tells that; the accessed bit, which only tells reclaim what to try first.
 
-use sim_mm::{Kernel, Page, PageFlags};
+use sim_mm::{Kernel, Order, Page, PageFlags};
 use sim_mmu::{Entry, Pfn};
 
 use super::ghost::{FrameState, Seen};
@@ -65,7 +65,7 @@ fn is_dirty(ghost: Seen<'_>, kernel: &Kernel, pfn: Pfn) -> bool {
     flags(kernel, pfn).contains(PageFlags::DIRTY)
         || ghost.mappings(pfn).iter().any(|(mm, vpn)| {
             let root = Pfn(memory.get(kernel.mm(*mm).pgd().loc()));
-            let (_, _, entry) = kernel.mmu.lowest_under(root, vpn.base());
-            entry.pfn() == pfn && entry.has(Entry::DIRTY)
+            let (_, level, entry) = kernel.mmu.lowest_under(root, vpn.base());
+            Order::of(level, kernel.mmu.geometry).has(entry.pfn(), pfn) && entry.has(Entry::DIRTY)
         })
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use sim_core::{Atomic, Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
-use sim_mmu::{Entry, Event as Hardware, Walker};
+use sim_mmu::{Entry, Event as Hardware, Pfn, Translation, Walker};
 
 use super::ghost::Ghost;
 use super::{
@@ -193,6 +193,8 @@ impl sim_mmu::Observer for Watch {
                 // This is the address space that accesses, and not the one for which the translation was cached.
                 let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
                 let site = site(*cpu);
+                // Of a translation of a large page only the frame of the address counts.
+                let through = Translation { pfn: through.frame(va), ..through };
                 let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
                 // Memory of the kernel belongs to no process.
                 if !through.rights.user {
@@ -224,7 +226,10 @@ impl sim_mmu::Observer for Watch {
                 self.report(cpu.core, old);
                 self.report(cpu.core, shared);
             }
-            Hardware::Filled(translation) => ghost.filled(core, translation.pfn),
+            Hardware::Filled(translation) => {
+                let frames = translation.pfn.0..translation.pfn.0 + (1 << translation.order);
+                frames.for_each(|pfn| ghost.filled(core, Pfn(pfn)));
+            }
             Hardware::SetFlags { old, new } => {
                 if new.has(Entry::DIRTY) && !old.has(Entry::DIRTY) {
                     ghost.dirtied(core, new.pfn(), || site(*cpu));

@@ -67,6 +67,36 @@ fn gupfast_vs_table_free() {
 }
 
 #[test]
+fn gupfast_vs_thp_collapse() {
+    check("gupfast-vs-thp-collapse");
+}
+
+#[test]
+fn gupfast_vs_deposited_table() {
+    check("gupfast-vs-deposited-table");
+}
+
+#[test]
+fn collapse_vs_user() {
+    check("collapse-vs-user");
+}
+
+#[test]
+fn two_collapses() {
+    check("two-collapses");
+}
+
+#[test]
+fn collapse_vs_reclaim() {
+    check("collapse-vs-reclaim");
+}
+
+#[test]
+fn collapse_flush_keeps_walk_caches() {
+    check("collapse-flush-keeps-walk-caches");
+}
+
+#[test]
 fn gate_page_reference() {
     check("gate-page-reference");
 }

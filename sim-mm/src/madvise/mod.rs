@@ -11,12 +11,13 @@ use sim_mmu::VirtAddr;
 pub use behavior::Advice;
 use guard::{madvise_guard_install, madvise_guard_remove};
 use pages::{
-    madvise_cold, madvise_collapse, madvise_free_single_vma, madvise_pageout, madvise_remove, madvise_willneed,
+    madvise_cold, madvise_free_single_vma, madvise_pageout, madvise_remove, madvise_willneed,
     madvise_willneed_shmem,
 };
 
 use crate::errno::Errno;
 use crate::kernel::Cpu;
+use crate::khugepaged::madvise_collapse;
 use crate::memory::zap_page_range;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
@@ -63,6 +64,9 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
         let write = advice == Advice::PopulateWrite;
         return (cpu.kernel.config.gup.madvise_populate)(cpu, mm, start, end, write).await;
     }
+    if advice == Advice::Collapse {
+        return Box::pin(collapse_range(cpu, mm, start, end)).await;
+    }
     // madvise_need_mmap_write()
     let (_writing, _reading) = match advice {
         _ if advice.changes_flags() => (Some(mmap_write_lock(cpu, mm).await), None),
@@ -98,6 +102,25 @@ async fn madvise_walk_vmas<'m>(
     if unmapped { Err(Errno::Enomem) } else { Ok(()) }
 }
 
+/// `madvise_walk_vmas()` for `MADV_COLLAPSE`, which lets go of `mmap_lock` on the way.
+async fn collapse_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+    let mut mmap_lock = cpu.down_read(mm.mmap_lock).await;
+    let mut addr = start;
+    let mut unmapped = false;
+    while addr < end {
+        let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start(cpu) < end) else {
+            return Err(Errno::Enomem);
+        };
+        unmapped |= addr < vma.start(cpu);
+        let (from, to) = (addr.max(vma.start(cpu)), end.min(vma.end(cpu)));
+        let (done, held) = madvise_collapse(cpu, mm, vma, (from, to), mmap_lock).await;
+        mmap_lock = held;
+        done?;
+        addr = to;
+    }
+    if unmapped { Err(Errno::Enomem) } else { Ok(()) }
+}
+
 /// `madvise_vma_behavior()`: what the advice does with a part of one mapping.
 async fn madvise_vma_behavior<'m>(
     cpu: Cpu<'m>,
@@ -125,7 +148,6 @@ async fn madvise_vma_behavior<'m>(
             madvise_pageout(cpu, mm, start, end).await;
             Ok(())
         }
-        Advice::Collapse => madvise_collapse(cpu, vma, start, end),
         Advice::GuardInstall => madvise_guard_install(cpu, mm, vma, start, end).await,
         Advice::GuardRemove => madvise_guard_remove(cpu, mm, vma, start, end).await,
         Advice::Cold => {
@@ -140,7 +162,7 @@ async fn madvise_vma_behavior<'m>(
             }
             Ok(())
         }
-        Advice::PopulateRead | Advice::PopulateWrite => Ok(()),
+        Advice::PopulateRead | Advice::PopulateWrite | Advice::Collapse => Ok(()),
         _ => {
             let new = advice.new_flags(flags, vma.is_anonymous(cpu))?;
             if new == flags {

@@ -1,4 +1,4 @@
-//! Advices about pages: `MADV_FREE`, `MADV_REMOVE`, `MADV_PAGEOUT`, `MADV_COLLAPSE`.
+//! Advices about pages: `MADV_FREE`, `MADV_REMOVE`, `MADV_PAGEOUT`.
 
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, Level, VirtAddr};
@@ -257,24 +257,4 @@ pub(super) fn madvise_willneed<'m>(
         }
         lru_add_drain(cpu).await;
     })
-}
-
-/// `madvise_collapse()`: a range without room for a huge page is refused; where there is room, there is none to be had.
-pub(super) fn madvise_collapse(cpu: Cpu<'_>, vma: Vma, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
-    let span = cpu.mmu.geometry.span(Level::Pmd);
-    let up = |addr: VirtAddr| addr.0.next_multiple_of(span);
-    let down = |addr: VirtAddr| addr.0 & !(span - 1);
-    // thp_vma_allowable_order(): the mapping itself has room for one, and has had a page.
-    let fits = up(vma.start(cpu)) + span <= vma.end(cpu).0 && vma.anon_vma(cpu).is_some();
-    if !fits || vma.flags(cpu).contains(VmFlags::NOHUGEPAGE) || !vma.is_anonymous(cpu) {
-        return Err(Errno::Einval);
-    }
-    match down(end).cmp(&up(start)) {
-        std::cmp::Ordering::Greater => {
-            cpu.not_modelled("a huge page");
-            Err(Errno::Enomem)
-        }
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(Errno::Einval),
-    }
 }

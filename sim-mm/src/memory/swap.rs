@@ -36,7 +36,7 @@ struct Found {
 }
 
 /// `do_swap_page()`: the page comes back from its slot, and is mapped again. In a box, since a machine without swap never comes here.
-pub(super) fn do_swap_page<'m>(
+pub(crate) fn do_swap_page<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
     ptep: Ptep,

@@ -1,0 +1,72 @@
+//! Whether a mapping may have a huge page, and whether all is as it was when that was asked last.
+
+use sim_mmu::{Level, VirtAddr};
+
+use super::control::{Collapse, Scan};
+use crate::kernel::Cpu;
+use crate::memory::find_pmd;
+use crate::mm_types::{MmStruct, Vma};
+use crate::mmap::find_vma;
+use crate::pgtable::Pmdp;
+use crate::settings::Thp;
+use crate::vm_flags::VmFlags;
+
+/// `thp_vma_allowable_order()`: whether the mapping may have huge pages, and has room for one. `MADV_COLLAPSE` does not ask what the system
+/// as a whole is set to.
+pub(super) fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> bool {
+    let flags = vma.flags(cpu);
+    let span = cpu.mmu.geometry.span(Level::Pmd);
+    let asked = match cpu.setting::<Thp>() {
+        _ if by == Collapse::Madvise => true,
+        Thp::Always => true,
+        Thp::Madvise => flags.contains(VmFlags::HUGEPAGE),
+        Thp::Never => false,
+    };
+    let fits = vma.start(cpu).0.next_multiple_of(span) + span <= vma.end(cpu).0;
+    asked
+        && fits
+        && !flags.contains(VmFlags::NOHUGEPAGE)
+        && !flags.intersects(VmFlags::SPECIAL)
+        && vma.is_anonymous(cpu)
+        && vma.anon_vma(cpu).is_some()
+}
+
+/// `hugepage_vma_revalidate()`: the mapping of the range, after `mmap_lock` was let go of and taken again.
+pub(super) async fn hugepage_vma_revalidate(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    address: VirtAddr,
+    by: Collapse,
+) -> Result<Vma, Scan> {
+    let _routine = cpu.enter("hugepage_vma_revalidate");
+    let vma = find_vma(cpu, mm, address).await.ok_or(Scan::VmaNull)?;
+    let end = address.0 + cpu.mmu.geometry.span(Level::Pmd);
+    if address < vma.start(cpu) || end > vma.end(cpu).0 {
+        return Err(Scan::AddressRange);
+    }
+    if !thp_vma_allowable(cpu, vma, by) {
+        return Err(Scan::VmaCheck);
+    }
+    Ok(vma)
+}
+
+/// `find_pmd_or_thp_or_none()`: the PMD entry of an address, if it leads to a page table.
+pub(super) async fn find_pmd_or_thp_or_none(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) -> Result<Pmdp, Scan> {
+    let pmdp = find_pmd(cpu, mm, address).await.ok_or(Scan::PmdNull)?;
+    // check_pmd_state()
+    let pmd = cpu.read_once(pmdp).await;
+    if pmd.trans_huge() {
+        return Err(Scan::PmdMapped);
+    }
+    if pmd.leads_to_table() { Ok(pmdp) } else { Err(Scan::PmdNull) }
+}
+
+/// `check_pmd_still_valid()`: it is the same entry still, and leads to a page table.
+pub(super) async fn check_pmd_still_valid(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    address: VirtAddr,
+    pmdp: Pmdp,
+) -> Result<(), Scan> {
+    if find_pmd_or_thp_or_none(cpu, mm, address).await? == pmdp { Ok(()) } else { Err(Scan::Fail) }
+}
