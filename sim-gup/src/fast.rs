@@ -54,7 +54,7 @@ async fn gup_pte_range(
         // the reference was there, and perhaps became another's. If the entry is read too early, the page may be
         // freed and reused between the two, and what was read does not show it.
         let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(has_changed(cpu, ptep, pte).await) };
-        if !try_grab_compound_head(cpu, head, flags).await {
+        if !try_grab_compound_head(cpu, page, head, flags).await {
             return Err(Fallback);
         }
         // khugepaged takes the whole table out of reach, and leaves its entries as they are until it has copied the pages.

@@ -1,12 +1,12 @@
 //! References for whom GUP hands pages to: `try_grab_page()` and its kin.
 
 use sim_mm::{
-    Cpu, Page, add_pins, check, is_overflowing, page_cache_add_speculative, pin_references, put_page,
-    put_page_refs, try_get_page, unpin_folio, unpin_user_page,
+    Cpu, Page, add_pins, check, compound_head, is_overflowing, page_cache_add_speculative, pin_references,
+    put_page, put_page_refs, try_get_page, unpin_folio, unpin_user_page,
 };
 
 use crate::flags::FollFlags;
-use crate::safeguards::GUP_REF_OVERFLOW;
+use crate::safeguards::{GUP_HEAD_RECHECK, GUP_REF_OVERFLOW};
 
 /// The lockless walk gives up here; what it has pinned so far stays pinned.
 pub(crate) struct Fallback;
@@ -33,11 +33,21 @@ pub(crate) async fn try_grab_page(cpu: Cpu<'_>, page: Page, flags: FollFlags) ->
 }
 
 /// `try_grab_compound_head()`: the reference that is asked for, unless the page is free or frozen.
-pub(crate) async fn try_grab_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) -> bool {
+///
+/// The folio may have been split before the reference was there: then that belongs to what was the head, which may be another's by now. Of a
+/// page that is a folio of its own nothing is asked.
+pub(crate) async fn try_grab_compound_head(cpu: Cpu<'_>, page: Page, head: Page, flags: FollFlags) -> bool {
     if check!(cpu, GUP_REF_OVERFLOW, is_overflowing(cpu, head).await) {
         return false;
     }
-    grab_folio(cpu, head, 1, flags).await
+    if !grab_folio(cpu, head, 1, flags).await {
+        return false;
+    }
+    if head != page && check!(cpu, GUP_HEAD_RECHECK, compound_head(cpu, page).await != head) {
+        put_folio_refs(cpu, head, 1, flags).await;
+        return false;
+    }
+    true
 }
 
 /// `try_grab_folio_fast()`: as many references to a folio as its pages are to be handed out, or as many pins.

@@ -5,7 +5,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
-use crate::settings::{DebugVm, Migration, Swap};
+use crate::settings::{DebugVm, Migration, Swap, Thp};
 
 impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
@@ -41,10 +41,10 @@ impl<'m> Cpu<'m> {
         self.setting::<Swap>() != Swap::Off
     }
 
-    /// Whether anybody goes from a page to the entries that map it: reclaim or migration.
+    /// Whether anybody goes from a page to the entries that map it: reclaim, migration, or who splits huge pages.
     #[inline]
     pub(crate) fn walks_rmap(self) -> bool {
-        self.has_swap() || self.setting::<Migration>() == Migration::On
+        self.has_swap() || self.setting::<Migration>() == Migration::On || self.setting::<Thp>() == Thp::Always
     }
 
     /// Notes that a kernel would do something else here that is not modelled, and what. The simulated one goes on as if

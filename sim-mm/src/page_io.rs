@@ -12,11 +12,18 @@ use crate::mm_types::Page;
 use crate::page::{end_page_writeback, set_page_writeback, unlock_page};
 use crate::swapops::SwpEntry;
 
-/// `swap_writepage()`: writes a page that is locked to its slot, and unlocks it.
-pub(crate) async fn swap_writepage(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
+/// `swap_writepage()`: writes a folio that is locked to its slots, and unlocks it.
+pub(crate) async fn swap_writepage(cpu: Cpu<'_>, head: Page, first: SwpEntry) {
     let _routine = cpu.enter("swap_writepage");
-    set_page_writeback(cpu, page).await;
-    unlock_page(cpu, page).await;
+    set_page_writeback(cpu, head).await;
+    unlock_page(cpu, head).await;
+    for (page, slot) in cpu.kernel.folio_pages(head).zip(first.0..) {
+        write_page(cpu, page, SwpEntry(slot)).await;
+    }
+    end_page_writeback(cpu, head).await;
+}
+
+async fn write_page(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
     let phys = &cpu.mmu.phys;
     let read = Op::new(OpKind::Read, phys.word(page.0, 0));
     let held = cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await;
@@ -26,7 +33,6 @@ pub(crate) async fn swap_writepage(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
         cpu.note(Event::SwappedOut { pfn: page.0, slot: entry.0 });
     })
     .await;
-    end_page_writeback(cpu, page).await;
 }
 
 /// `swap_readpage()`: fills a page that is locked with what its slot holds.

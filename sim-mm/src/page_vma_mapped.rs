@@ -1,79 +1,145 @@
-//! `mm/page_vma_mapped.c`: where a mapping maps a page.
+//! `mm/page_vma_mapped.c`: where a mapping maps the pages of a folio.
 
 use sim_core::Held;
-use sim_mmu::VirtAddr;
+use sim_mmu::{Level, Pfn, VirtAddr};
 
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{Pte, Ptep};
+use crate::pgtable::{Pmd, Pmdp, Pte, Ptep};
 use crate::safeguards::MIGRATION_REMOVE_LOCKED;
 use crate::swapops::MigrationEntry;
 
-/// `struct page_vma_mapped_walk`, at a place where the page is mapped: the entry, under its lock.
+/// Pages of a folio in a row, and where a mapping would map the first of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'m> {
+    pub(crate) mm: &'m MmStruct,
+    pub(crate) page: Page,
+    pub(crate) pages: u64,
+    pub(crate) address: VirtAddr,
+}
+
+/// Which entries a walk stops at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Find {
+    /// Those that map the page. An entry is read once without its lock. If it is not present then it is passed over, so a page that
+    /// somebody is just unmapping may be taken for unmapped before its count says so.
+    Mapping,
+    /// `PVMW_SYNC`: the same, and whoever is just unmapping the page is waited for.
+    MappingInSync,
+    /// `PVMW_SYNC | PVMW_MIGRATION`: those that say that the page is being moved.
+    ///
+    /// An entry is looked at under its lock alone. `mremap()` clears an entry before it sets it at the new place, and who looked at
+    /// both places in between, without the locks, would find it nowhere.
+    Migrating,
+}
+
+/// A place where the page is mapped: the entry, whose lock the walk holds.
+#[derive(Clone, Copy)]
 pub(crate) struct Mapped<'m> {
     pub(crate) mm: &'m MmStruct,
+    pub(crate) page: Page,
     pub(crate) address: VirtAddr,
     pub(crate) ptep: Ptep,
     pub(crate) pte: Pte,
-    /// The lock of the page table, until this is dropped.
-    _ptl: Held<'m>,
 }
 
-/// `page_vma_mapped_walk()`: the entry for the address, if it maps the page. A page has one place in a mapping.
-///
-/// Without `sync` the entry is read once without its lock. An entry that is not present then is passed over, so a page that somebody is just
-/// unmapping may be taken for unmapped before its count says so. With `sync` (`PVMW_SYNC`) whoever has the lock is waited for.
-pub(crate) async fn page_vma_mapped_walk<'m>(
-    cpu: Cpu<'m>,
-    page: Page,
-    mm: &'m MmStruct,
-    address: VirtAddr,
-    sync: bool,
-) -> Option<Mapped<'m>> {
-    let pmdp = find_pmd(cpu, mm, address).await?;
-    let pmd = cpu.read_once(pmdp).await;
-    if !pmd.leads_to_table() {
-        return None;
-    }
-    // map_pte()
-    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    if !sync && !cpu.read_once(ptep).await.present() {
-        return None;
-    }
-    let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-    // check_pte()
-    let pte = cpu.read_once(ptep).await;
-    (pte.present() && !pte.special() && pte.pfn() == page.0).then_some(Mapped {
-        mm,
-        address,
-        ptep,
-        pte,
-        _ptl: ptl,
-    })
+/// `struct page_vma_mapped_walk`.
+pub(crate) struct PageVmaMappedWalk<'m> {
+    run: Run<'m>,
+    find: Find,
+    /// How many pages are behind it.
+    nth: u64,
+    /// The entry that leads to the table that it is in.
+    pmd: Option<Pmd>,
+    ptl: Option<Held<'m>>,
 }
 
-/// The same with `PVMW_SYNC | PVMW_MIGRATION`: the entry for the address, if it says that the page is being moved.
-///
-/// It is looked at under its lock alone. `mremap()` clears an entry before it sets it at the new place, and who looked at both places in
-/// between, without the locks, would find it nowhere.
-pub(crate) async fn page_vma_migrating_walk<'m>(
+impl<'m> PageVmaMappedWalk<'m> {
+    pub(crate) fn new(run: Run<'m>, find: Find) -> PageVmaMappedWalk<'m> {
+        PageVmaMappedWalk { run, find, nth: 0, pmd: None, ptl: None }
+    }
+
+    /// `page_vma_mapped_walk()`: the next entry that maps a page of the folio by itself. A page has one place in a mapping.
+    pub(crate) async fn next(&mut self, cpu: Cpu<'m>) -> Option<Mapped<'m>> {
+        while self.nth < self.run.pages {
+            let page = Page(Pfn(self.run.page.0.0 + self.nth));
+            let address = self.run.address.plus_pages(self.nth);
+            if self.nth > 0 && cpu.pmd_base(address) == address {
+                (self.pmd, self.ptl) = (None, None);
+            }
+            if self.pmd.is_none() && !self.enter_table(cpu, address).await {
+                let left = cpu.mmu.geometry.addr_end(Level::Pmd, address, VirtAddr(u64::MAX)).vpn().0;
+                self.nth += left - address.vpn().0;
+                continue;
+            }
+            self.nth += 1;
+            // enter_table() answers whether there is one.
+            let ptep = self.pmd?.pte_offset(cpu.mmu.geometry, address);
+            if !self.lock(cpu, ptep).await {
+                continue;
+            }
+            // check_pte()
+            let pte = cpu.read_once(ptep).await;
+            let found = match self.find {
+                Find::Migrating => MigrationEntry::of_pte(pte.entry).is_some_and(|entry| entry.pfn == page.0),
+                _ => pte.present() && !pte.special() && pte.pfn() == page.0,
+            };
+            if found {
+                return Some(Mapped { mm: self.run.mm, page, address, ptep, pte });
+            }
+        }
+        self.ptl = None;
+        None
+    }
+
+    /// Finds the table for the address. False if there is none.
+    async fn enter_table(&mut self, cpu: Cpu<'m>, address: VirtAddr) -> bool {
+        let Some(pmdp) = find_pmd(cpu, self.run.mm, address).await else { return false };
+        let pmd = cpu.read_once(pmdp).await;
+        if pmd.leads_to_table() {
+            self.pmd = Some(pmd);
+            return true;
+        }
+        if self.find == Find::MappingInSync {
+            // Somebody may be at the entry of the huge page.
+            drop(cpu.lock(cpu.kernel.ptl(pmdp.table())).await);
+        }
+        false
+    }
+
+    /// `map_pte()`: the lock of the table. False if the entry need not be looked at under it.
+    async fn lock(&mut self, cpu: Cpu<'m>, ptep: Ptep) -> bool {
+        if self.ptl.is_some() {
+            return true;
+        }
+        let passed_over = match self.find {
+            Find::Mapping => !cpu.read_once(ptep).await.present(),
+            Find::MappingInSync => false,
+            Find::Migrating => {
+                !cpu.has(MIGRATION_REMOVE_LOCKED)
+                    && MigrationEntry::of_pte(cpu.read_once(ptep).await.entry).is_none()
+            }
+        };
+        if !passed_over {
+            self.ptl = Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await);
+        }
+        !passed_over
+    }
+}
+
+/// `page_vma_mapped_walk()`, where one entry maps all of a folio: the entry and its lock.
+pub(crate) async fn pmd_mapped_walk<'m>(
     cpu: Cpu<'m>,
-    page: Page,
+    head: Page,
     mm: &'m MmStruct,
     address: VirtAddr,
-) -> Option<Mapped<'m>> {
+) -> Option<(Pmdp, Pmd, Held<'m>)> {
     let pmdp = find_pmd(cpu, mm, address).await?;
+    if !cpu.read_once(pmdp).await.trans_huge() {
+        return None;
+    }
+    let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
     let pmd = cpu.read_once(pmdp).await;
-    if pmd.none() {
-        return None;
-    }
-    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    if !cpu.has(MIGRATION_REMOVE_LOCKED) && MigrationEntry::of_pte(cpu.read_once(ptep).await.entry).is_none() {
-        return None;
-    }
-    let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-    let pte = cpu.read_once(ptep).await;
-    let is_of_page = MigrationEntry::of_pte(pte.entry).is_some_and(|entry| entry.pfn == page.0);
-    is_of_page.then_some(Mapped { mm, address, ptep, pte, _ptl: ptl })
+    (pmd.trans_huge() && pmd.pfn() == head.0).then_some((pmdp, pmd, ptl))
 }

@@ -207,4 +207,16 @@ crate::safeguards! {
         "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
     FLUSH_RANGE_TABLES = "flush-range-tables" order in "pmdp_collapse_flush" since Release::v(6, 15), commit "3ef938c35035", cve "CVE-2025-22045" =>
         "The flush after a page table was taken out of reach says that tables may be freed, because lazy CPUs and paging-structure caches are left alone otherwise.";
+
+    // Splits of folios.
+    SPLIT_EXPECTED_COUNT = "split-expected-count" check in "split_huge_page_to_list" since Release::v(4, 5), commit "e9b61f19858a" =>
+        "A folio is split only if nobody else has a reference, because nobody could tell to which of its pages the reference belongs.";
+    SPLIT_PMD_PAGE_LOCK = "split-pmd-page-lock" order in "__split_huge_pmd" since Release::v(5, 8), until Release::v(5, 18), commit "c444eb564fb1", cve "CVE-2020-29368" =>
+        "The entry of a huge page is split with the page locked, because the mappings go from one count to others, and a write fault that asks for their number must not miss them.";
+    SPLIT_UNMAP_SYNC = "split-unmap-sync" order in "unmap_page" since Release::v(5, 13), commit "732ed55823fc" =>
+        "Whoever unmaps a folio to split it looks at each entry under its lock, because a zapper clears an entry before he uncounts it.";
+    SPLIT_TAIL_FLAGS_FIRST = "split-tail-flags-first" order in "__split_huge_page_tail" since Release::v(4, 17), commit "605ca5ede764" =>
+        "A tail has its flags before it has a count, because whoever gets a reference may lock the page, and the flags are stored without a lock.";
+    SPLIT_TAIL_MAPPING_FIRST = "split-tail-mapping-first" order in "__split_huge_page_tail" since Release::v(4, 20), commit "173d9d9fd3dd" =>
+        "A tail says to whom it belongs before it has a count, because whoever gets a reference asks for that.";
 }

@@ -567,6 +567,30 @@ crate::settings! {
         Accepted = "accepted" since Release::v(6, 18),
     }
 
+    /// What `MADV_FREE`, `MADV_COLD` and `MADV_PAGEOUT` do with a large folio that page table entries map.
+    MadviseLarge = design "madvise_large" {
+        /// They split it.
+        Split = "split",
+        /// They split it only if a part of it is meant. This is the rule since v6.10 (`dce7d10be4bb`, `3931b871c494`).
+        Whole = "whole" since Release::v(6, 10),
+    }
+
+    /// How a large folio goes to swap.
+    ThpSwap = design "thp_swap" {
+        /// It is split first.
+        Split = "split",
+        /// It goes as a whole, if there are as many free slots in a row (`CONFIG_THP_SWAP`). This is the rule since v4.14 (`bd4c82c22c36`).
+        Whole = "whole" since Release::v(4, 14),
+    }
+
+    /// What becomes of a split whose folio is mapped still after it was unmapped.
+    SplitUnmapBug = design "split_unmap_bug" {
+        /// A kernel with `CONFIG_DEBUG_VM` stops.
+        Stop = "stop",
+        /// The split fails. This is the rule since v5.13 (`504e070dc08f`).
+        Fail = "fail" since Release::v(5, 13),
+    }
+
     /// Whether `rcu_read_lock()` delays the grace periods after which page tables are freed.
     RcuFlavor = design "rcu_flavor" {
         /// It does not. Before v4.20 RCU-sched is a flavor of its own, and only disabled preemption delays it.

@@ -7,10 +7,13 @@ use sim_core::{Gate, Op, OpKind, Routine};
 
 use crate::event::Event;
 use crate::filemap::filemap_get_entry;
+use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{get_page, page_cache_get_speculative, put_page, unlock_page};
+use crate::page::{
+    compound_head, get_page, page_cache_get_speculative, page_ref_add, put_page, put_page_refs, unlock_page,
+};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
@@ -32,16 +35,18 @@ pub(crate) async fn lookup_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) -> Option<P
     let _routine = cpu.enter(Routine::helper("lookup_swap_cache"));
     loop {
         let page = cached(cpu, entry).await?;
-        if !page_cache_get_speculative(cpu, page).await {
+        let head = if is_large(cpu, page) { compound_head(cpu, page).await } else { page };
+        if !page_cache_get_speculative(cpu, head).await {
             // Whoever has frozen the page takes it out, or gives it its references back. Linux looks again until he has; here
             // that is waited for.
             drop(cpu.lock(cpu.kernel.swap.slot(entry).xa_lock()).await);
             continue;
         }
-        if cached(cpu, entry).await == Some(page) {
+        // The folio may have been split before the reference was there.
+        if cached(cpu, entry).await == Some(page) && cpu.kernel.folio_of(page) == head {
             return Some(page);
         }
-        put_page(cpu, page).await;
+        put_page(cpu, head).await;
     }
 }
 
@@ -68,10 +73,29 @@ pub(crate) async fn wait_for_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) {
     cpu.step(wait, |hw| hw.perform_rmw(&wait, 0, 0)).await;
 }
 
-/// `add_to_swap_cache()`: a page that is locked is the slot's from now on.
+/// `add_to_swap_cache()`: a folio that is locked is the slots' from now on.
 async fn add_to_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
-    get_page(cpu, page).await;
+    if is_large(cpu, page) {
+        page_ref_add(cpu, page, folio_nr_pages(cpu, page)).await;
+    } else {
+        get_page(cpu, page).await;
+    }
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::SWAPCACHE).await;
+    for (page, entry) in slots_of(cpu, page, entry) {
+        cache_page(cpu, page, entry).await;
+    }
+}
+
+/// The pages of a folio, each with its slot.
+pub(crate) fn slots_of(
+    cpu: Cpu<'_>,
+    head: Page,
+    first: SwpEntry,
+) -> impl Iterator<Item = (Page, SwpEntry)> + use<> {
+    cpu.kernel.folio_pages(head).zip(first.0..).map(|(page, slot)| (page, SwpEntry(slot)))
+}
+
+async fn cache_page(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
     let slot = cpu.kernel.swap.slot(entry);
     cpu.this_cpu_write(cpu.kernel.page(page).private(), entry.0 + 1);
     let op = Op::new(OpKind::Rmw, slot.cached().loc());
@@ -82,24 +106,26 @@ async fn add_to_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
     .await;
 }
 
-/// `add_to_swap()`: gives a page that is locked a slot. False if there is none. What the page holds is not in the slot yet.
+/// `add_to_swap()`: gives a folio that is locked slots. False if there is none. What the page holds is not in the slot yet.
 pub(crate) async fn add_to_swap(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("add_to_swap");
-    let Some(entry) = get_swap_page(cpu).await else { return false };
+    let Some(entry) = get_swap_page(cpu, folio_nr_pages(cpu, page)).await else { return false };
     add_to_swap_cache(cpu, page, entry).await;
     true
 }
 
 /// `__delete_from_swap_cache()`: nobody finds the page by its slot any more. The reference of the cache is the caller's.
 pub(crate) async fn __delete_from_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
-    let slot = cpu.kernel.swap.slot(entry);
-    let op = Op::new(OpKind::Rmw, slot.cached().loc());
-    cpu.step(op, move |hw| {
-        hw.perform_rmw(&op, hw.core.memory.get(op.loc), 0);
-        hw.core.memory.set(slot.busy().loc(), 1);
-    })
-    .await;
-    cpu.this_cpu_write(cpu.kernel.page(page).private(), 0);
+    for (page, entry) in slots_of(cpu, page, entry) {
+        let slot = cpu.kernel.swap.slot(entry);
+        let op = Op::new(OpKind::Rmw, slot.cached().loc());
+        cpu.step(op, move |hw| {
+            hw.perform_rmw(&op, hw.core.memory.get(op.loc), 0);
+            hw.core.memory.set(slot.busy().loc(), 1);
+        })
+        .await;
+        cpu.this_cpu_write(cpu.kernel.page(page).private(), 0);
+    }
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::SWAPCACHE).await;
 }
 
@@ -107,8 +133,18 @@ pub(crate) async fn __delete_from_swap_cache(cpu: Cpu<'_>, page: Page, entry: Sw
 pub(crate) async fn delete_from_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
     let _routine = cpu.enter("delete_from_swap_cache");
     __delete_from_swap_cache(cpu, page, entry).await;
-    put_swap_page(cpu, entry).await;
-    put_page(cpu, page).await;
+    put_swap_pages(cpu, page, entry).await;
+    match folio_nr_pages(cpu, page) {
+        1 => put_page(cpu, page).await,
+        pages => put_page_refs(cpu, page, pages).await,
+    }
+}
+
+/// `put_swap_page()` of all slots of a folio.
+pub(crate) async fn put_swap_pages(cpu: Cpu<'_>, head: Page, first: SwpEntry) {
+    for (_, entry) in slots_of(cpu, head, first) {
+        put_swap_page(cpu, entry).await;
+    }
 }
 
 /// A page that is locked and will be read into: nobody knows it yet.

@@ -1,26 +1,29 @@
 //! `mm/vmscan.c`: taking pages away from those who have not used them lately.
 
+use std::collections::VecDeque;
+
 use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::event::{Event, RefChange};
 use crate::filemap::{page_mapping, replace_page};
-use crate::folio::page_is_anon;
-use crate::kernel::Cpu;
+use crate::folio::{folio_nr_pages, is_large, page_is_anon};
+use crate::huge_memory::{Tails, can_split_folio, split_folio};
+use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{
     page_count, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty, test_and_set_flags,
     unlock_page,
 };
-use crate::page_alloc::free_unref_page;
+use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_writepage;
 use crate::rmap::{page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty};
 use crate::safeguards::UNMAP_FLUSH_DIRTY;
-use crate::settings::Swap;
+use crate::settings::{Swap, ThpSwap};
 use crate::shmem::shmem_writepage;
 use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
-use crate::swap_state::{__delete_from_swap_cache, add_to_swap};
-use crate::swapfile::{page_swap_entry, put_swap_page, try_to_free_swap};
+use crate::swap_state::{__delete_from_swap_cache, add_to_swap, put_swap_pages, slots_of};
+use crate::swapfile::{page_swap_entry, try_to_free_swap};
 use crate::tlb_types::TlbUbc;
 
 /// Whom reclaim spares: `ignore_references` of `shrink_page_list()`.
@@ -57,12 +60,19 @@ async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare) -> u64 {
     let _routine = cpu.enter("shrink_page_list");
     let mut ubc = TlbUbc::default();
     let (mut free, mut back) = (Vec::new(), Vec::new());
-    for page in pages {
+    let mut pages = VecDeque::from(pages);
+    while let Some(page) = pages.pop_front() {
         if !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
             back.push(page);
             continue;
         }
-        let (fate, locked) = shrink_page(cpu, page, &mut ubc, spare).await;
+        let (fate, locked) = {
+            let mut tails = Vec::new();
+            let done = shrink_page(cpu, page, &mut ubc, spare, &mut tails).await;
+            // They were on the list of pages as well.
+            pages.extend(tails);
+            done
+        };
         if fate == Fate::Activate {
             cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::ACTIVE).await;
         }
@@ -76,9 +86,9 @@ async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare) -> u64 {
     }
     // Before anybody can have them again, no translation leads to them any more.
     try_to_unmap_flush(cpu, &mut ubc).await;
-    let reclaimed = free.len() as u64;
+    let reclaimed = free.iter().map(|page| folio_nr_pages(cpu, *page)).sum();
     for page in free {
-        free_unref_page(cpu, page).await;
+        free_the_page(cpu, page, compound_order(cpu, page)).await;
     }
     for page in back {
         putback_lru_page(cpu, page).await;
@@ -86,8 +96,15 @@ async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare) -> u64 {
     reclaimed
 }
 
-/// One round of `shrink_page_list()`, of a page that is locked; also answers whether it still is.
-async fn shrink_page(cpu: Cpu<'_>, page: Page, ubc: &mut TlbUbc, spare: Spare) -> (Fate, bool) {
+/// One round of `shrink_page_list()`, of a folio that is locked; also answers whether it still is. If it is split, then its `tails` are to be
+/// looked at as well.
+async fn shrink_page(
+    cpu: Cpu<'_>,
+    page: Page,
+    ubc: &mut TlbUbc,
+    spare: Spare,
+    tails: &mut Vec<Page>,
+) -> (Fate, bool) {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
     if flags.intersects(PageFlags::UNEVICTABLE | PageFlags::WRITEBACK) {
         return (Fate::Activate, true);
@@ -102,7 +119,7 @@ async fn shrink_page(cpu: Cpu<'_>, page: Page, ubc: &mut TlbUbc, spare: Spare) -
         if page_maybe_dma_pinned(cpu, page).await {
             return (Fate::Keep, true);
         }
-        if !add_to_swap(cpu, page).await {
+        if !add_folio_to_swap(cpu, page, tails).await {
             return (Fate::Activate, true);
         }
         // It may be clean, if MADV_FREE was at it and has not got as far as its list. What it holds is nowhere else all the same.
@@ -152,6 +169,25 @@ async fn shrink_page(cpu: Cpu<'_>, page: Page, ubc: &mut TlbUbc, spare: Spare) -
     (if freed { Fate::Free } else { Fate::Keep }, true)
 }
 
+/// `add_to_swap()`: a large folio gets slots in a row, or is split, and its first page gets one.
+async fn add_folio_to_swap(cpu: Cpu<'_>, page: Page, tails: &mut Vec<Page>) -> bool {
+    if !is_large(cpu, page) {
+        return add_to_swap(cpu, page).await;
+    }
+    Box::pin(async move {
+        // Somebody else has a reference, so that it could not be split, and could not go in the end.
+        if !can_split_folio(cpu, page).await {
+            return false;
+        }
+        let whole = cpu.setting::<ThpSwap>() == ThpSwap::Whole;
+        if whole && add_to_swap(cpu, page).await {
+            return true;
+        }
+        split_folio(cpu, page, Tails::Taken(tails)).await.is_ok() && add_to_swap(cpu, page).await
+    })
+    .await
+}
+
 /// `page_check_references()`: a page that was accessed lately stays. `None` if it need not.
 async fn page_check_references(cpu: Cpu<'_>, page: Page) -> Option<Fate> {
     let referenced = page_referenced(cpu, page).await;
@@ -184,7 +220,7 @@ enum Pageout {
 async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
     let _routine = cpu.enter("pageout");
     // is_page_cache_freeable()
-    if page_count(cpu, page).await != 2 {
+    if page_count(cpu, page).await != 1 + folio_nr_pages(cpu, page) {
         return Pageout::Keep;
     }
     let is_cached = page_swap_entry(cpu, page).is_some();
@@ -206,7 +242,7 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
     // swap_writepage() begins with this: if no entry names the slot any more, nobody wants the page back.
     match page_swap_entry(cpu, page) {
         Some(entry) if !try_to_free_swap(cpu, page).await => {
-            cpu.note(Event::PageCleaned { pfn: page.0 });
+            cpu.kernel.folio_pages(page).for_each(|page| cpu.note(Event::PageCleaned { pfn: page.0 }));
             swap_writepage(cpu, page, entry).await;
         }
         _ => {
@@ -223,23 +259,29 @@ async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("__remove_mapping");
     let entry = page_swap_entry(cpu, page);
     let file = page_mapping(cpu, page);
-    let xa_lock = match (entry, file) {
-        (Some(entry), _) => cpu.kernel.swap.slot(entry).xa_lock(),
-        (None, Some((inode, _))) => cpu.kernel.shmem.xa_lock(inode),
+    let kernel: &Kernel = cpu.kernel;
+    let mut xa_locks = Vec::new();
+    match (entry, file) {
+        (Some(entry), _) => {
+            for (_, entry) in slots_of(cpu, page, entry) {
+                xa_locks.push(cpu.lock(kernel.swap.slot(entry).xa_lock()).await);
+            }
+        }
+        (None, Some((inode, _))) => xa_locks.push(cpu.lock(kernel.shmem.xa_lock(inode)).await),
         (None, None) => return false,
-    };
-    let _xa_lock = cpu.lock(xa_lock).await;
-    // The caller's reference, and that of the cache.
-    if !page_ref_freeze(cpu, page, 2).await {
+    }
+    // The caller's reference, and those of the cache.
+    let count = 1 + folio_nr_pages(cpu, page);
+    if !page_ref_freeze(cpu, page, count).await {
         return false;
     }
     if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY) {
-        page_ref_unfreeze(cpu, page, 2).await;
+        page_ref_unfreeze(cpu, page, count).await;
         return false;
     }
     if let Some(entry) = entry {
         __delete_from_swap_cache(cpu, page, entry).await;
-        put_swap_page(cpu, entry).await;
+        put_swap_pages(cpu, page, entry).await;
     } else if let Some((inode, index)) = file {
         // What was never written is zero again when it is needed.
         replace_page(cpu, inode, index, page, None).await;

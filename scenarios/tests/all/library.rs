@@ -719,3 +719,33 @@ fn swapin_vs_migration() {
 fn truncate_vs_migration() {
     check("truncate-vs-migration");
 }
+
+#[test]
+fn split_vs_user() {
+    check("split-vs-user");
+}
+
+#[test]
+fn split_vs_gup() {
+    check("split-vs-gup");
+}
+
+#[test]
+fn split_of_frozen_page() {
+    check("split-ref-on-frozen-page");
+}
+
+#[test]
+fn head_changed_under_pin() {
+    check("head-changed-under-pin");
+}
+
+#[test]
+fn split_unmap_skips_zapping() {
+    check("split-unmap-skips-zapping");
+}
+
+#[test]
+fn mapcount_snapshot() {
+    check("mapcount-snapshot");
+}

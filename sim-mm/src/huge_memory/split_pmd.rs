@@ -1,6 +1,6 @@
 //! A table of entries in place of one that maps a huge page: `__split_huge_pmd()`.
 
-use sim_core::BoxFuture;
+use sim_core::{BoxFuture, Held};
 use sim_mmu::{Entry, Pfn, VirtAddr};
 
 use super::zero::is_huge_zero_pmd;
@@ -8,12 +8,18 @@ use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
 use crate::memory::maybe_mkwrite;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::{put_page, set_page_dirty, set_page_referenced};
+use crate::page::{
+    get_page, lock_page, put_page, set_page_dirty, set_page_referenced, test_and_set_flags, unlock_page,
+};
 use crate::page_flags::PageFlags;
+use crate::page_vma_mapped::pmd_mapped_walk;
 use crate::pgtable::{Pmd, Pmdp, Pte, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate_for_split};
 use crate::pgtable_huge::part_of_huge;
-use crate::rmap::{folio_add_anon_rmap_ptes, folio_remove_rmap_pmd};
+use crate::rmap::{
+    folio_add_anon_rmap_ptes, folio_remove_rmap_pmd, make_migration_entry, page_try_share_anon_rmap,
+};
+use crate::safeguards::SPLIT_PMD_PAGE_LOCK;
 
 /// `__split_huge_pmd()`: the entry leads to a table when this returns, if it mapped a huge page. Of a file, it is empty.
 pub(crate) fn split_huge_pmd<'m>(
@@ -25,10 +31,77 @@ pub(crate) fn split_huge_pmd<'m>(
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         let _routine = cpu.enter("__split_huge_pmd");
-        let _ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+        let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         let pmd = cpu.read_once(pmdp).await;
+        if !pmd.trans_huge() {
+            return;
+        }
+        let (pmd, locked, _ptl) = if cpu.has(SPLIT_PMD_PAGE_LOCK) && !is_huge_zero_pmd(cpu, pmd) {
+            lock_page_of(cpu, pmdp, pmd, ptl).await
+        } else {
+            (pmd, None, ptl)
+        };
         if pmd.trans_huge() {
-            __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), pmd).await;
+            __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, Small::Mapping)).await;
+        }
+        if let Some(page) = locked {
+            unlock_page(cpu, page).await;
+        }
+    })
+}
+
+/// Locks the page that an entry maps, for which the lock of the table is let go of if somebody else has the page locked: nobody sleeps with a
+/// spin lock. Answers what the entry is by then, and the page if it is locked.
+async fn lock_page_of<'m>(
+    cpu: Cpu<'m>,
+    pmdp: Pmdp,
+    mut pmd: Pmd,
+    mut ptl: Held<'m>,
+) -> (Pmd, Option<Page>, Held<'m>) {
+    loop {
+        let head = Page(pmd.pfn());
+        if test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
+            return (pmd, Some(head), ptl);
+        }
+        get_page(cpu, head).await;
+        drop(ptl);
+        lock_page(cpu, head).await;
+        ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+        let now = cpu.read_once(pmdp).await;
+        put_page(cpu, head).await;
+        if now == pmd {
+            return (pmd, Some(head), ptl);
+        }
+        unlock_page(cpu, head).await;
+        pmd = now;
+        if !pmd.trans_huge() || is_huge_zero_pmd(cpu, pmd) {
+            return (pmd, None, ptl);
+        }
+    }
+}
+
+/// What the small entries are that take the place of a huge one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Small {
+    /// They map the pages.
+    Mapping,
+    /// `freeze`: they say that the pages are being moved.
+    Migrating,
+}
+
+/// `split_huge_pmd_address()`: the same, if the entry for the address maps all of `head`.
+pub(crate) fn split_huge_pmd_address<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+    head: Page,
+    small: Small,
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        if let Some((pmdp, pmd, _ptl)) = pmd_mapped_walk(cpu, head, mm, address).await {
+            let _routine = cpu.enter("__split_huge_pmd");
+            __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, small)).await;
         }
     })
 }
@@ -40,7 +113,7 @@ async fn __split_huge_pmd_locked<'m>(
     mm: &'m MmStruct,
     pmdp: Pmdp,
     address: VirtAddr,
-    pmd: Pmd,
+    (pmd, small): (Pmd, Small),
 ) {
     let _routine = cpu.enter("__split_huge_pmd_locked");
     if !vma.is_anonymous(cpu) {
@@ -48,7 +121,7 @@ async fn __split_huge_pmd_locked<'m>(
     } else if is_huge_zero_pmd(cpu, pmd) {
         split_huge_zero_page_pmd(cpu, vma, mm, pmdp, address).await;
     } else {
-        split_anon_pmd(cpu, vma, mm, pmdp, address).await;
+        split_anon_pmd(cpu, vma, mm, pmdp, address, small).await;
     }
 }
 
@@ -85,13 +158,30 @@ async fn fill(cpu: Cpu<'_>, table: Page, entry: impl Fn(u64) -> Entry) {
 
 /// The half of `__split_huge_pmd_locked()` for private memory. The hardware must not find the huge entry any more before it can find the
 /// small ones: a TLB that has both is confused. The kernel sees a huge entry until the table is linked.
-async fn split_anon_pmd<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
+async fn split_anon_pmd<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    mm: &'m MmStruct,
+    pmdp: Pmdp,
+    address: VirtAddr,
+    small: Small,
+) {
     let old = pmdp_invalidate_for_split(cpu, mm, address, pmdp).await;
     let head = Page(old.pfn());
     if old.dirty() {
         set_page_dirty(cpu, head).await;
     }
     let exclusive = cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    // The entry is invalid by now: a lockless pin that came before shows in the count, and one that comes later finds it changed.
+    if small == Small::Migrating && (!exclusive || page_try_share_anon_rmap(cpu, head).await) {
+        let table = pgtable_trans_huge_withdraw(cpu, pmdp).expect("a page table is deposited with each huge page");
+        let part = |nth| Entry::new(Pfn(head.0.0 + nth), old.entry.without(Entry::PAGE_SIZE).flags());
+        fill(cpu, table, |nth| make_migration_entry(cpu, part(nth), exclusive).to_pte()).await;
+        folio_remove_rmap_pmd(cpu, head, mm.id).await;
+        put_page(cpu, head).await;
+        cpu.populate_split_pmd(mm, address, pmdp, table.0).await;
+        return;
+    }
     // page_ref_add(): each entry will have a reference. That of the huge one is one of them.
     let more = folio_nr_pages(cpu, head) - 1;
     crate::page::page_ref_add(cpu, head, more).await;

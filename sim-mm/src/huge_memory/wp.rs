@@ -17,7 +17,7 @@ use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, mkdirty, vm_get_page_prot};
 use crate::pgtable_generic::pmdp_huge_clear_flush;
-use crate::rmap::{page_move_anon_rmap, total_mapcount};
+use crate::rmap::{page_move_anon_rmap, page_trans_huge_mapcount};
 use crate::settings::{CowReuse, HugeZeroWrite};
 use crate::swap::{folio_test_lru, lru_add_drain};
 use crate::vm_fault::{Fault, FaultFlags, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
@@ -84,8 +84,8 @@ async fn may_reuse<'m>(
         }
     }
     let reuse = match cpu.setting::<CowReuse>() {
-        // reuse_swap_page(): page_trans_huge_mapcount().
-        CowReuse::Mapcount | CowReuse::Refcount => total_mapcount(cpu, head).await == 1,
+        // reuse_swap_page()
+        CowReuse::Mapcount | CowReuse::Refcount => page_trans_huge_mapcount(cpu, head).await == 1,
         CowReuse::Exclusive => has_one_reference(cpu, head).await,
     };
     if reuse {

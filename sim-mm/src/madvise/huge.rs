@@ -1,13 +1,14 @@
 //! Advices about huge pages: the part of `madvise_cold_or_pageout_pte_range()` for them, and `madvise_free_huge_pmd()`.
 
+use sim_core::Held;
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::event::Event;
 use crate::folio::page_mapcount;
-use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock};
+use crate::huge_memory::{Tails, is_huge_zero_pmd, pmd_trans_huge_lock, split_folio};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::page::{test_and_set_flags, unlock_page};
+use crate::page::{get_page, lock_page, put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::pagewalk::WalkAction;
 use crate::pgtable::Pmdp;
@@ -56,8 +57,11 @@ pub(super) async fn madvise_free_huge_pmd<'m>(
         return HugeAdvice::Untouched;
     }
     if !is_whole(cpu, range) {
+        get_page(cpu, head).await;
         drop(ptl);
-        return split_locked(cpu, head).await;
+        split_locked(cpu, head).await;
+        // Its entries are small ones now, even where the page could not be split.
+        return HugeAdvice::Split;
     }
     let flags = cpu.load(cpu.kernel.page_flags(head)).await;
     if flags.contains(PageFlags::DIRTY) {
@@ -76,26 +80,33 @@ pub(super) async fn madvise_free_huge_pmd<'m>(
     done
 }
 
-/// Splits a page of which only a part is meant. The page is locked, and is unlocked again.
+/// Splits a page of which only a part is meant. The page is locked and held, and is unlocked and put again.
 async fn split_locked(cpu: Cpu<'_>, head: Page) -> HugeAdvice {
-    cpu.not_modelled("the split of a huge page");
+    let split = split_folio(cpu, head, Tails::Listed).await;
     unlock_page(cpu, head).await;
-    HugeAdvice::Untouched
+    put_page(cpu, head).await;
+    if split.is_ok() { HugeAdvice::Split } else { HugeAdvice::Untouched }
 }
 
-/// What `MADV_COLD` and `MADV_PAGEOUT` ask of a huge page: whether this address space has it alone, and all of it is meant.
-async fn is_for_reclaim(cpu: Cpu<'_>, head: Page, range: (VirtAddr, VirtAddr)) -> Option<HugeAdvice> {
+/// What `MADV_COLD` and `MADV_PAGEOUT` ask of a huge page: whether this address space has it alone, and all of it is meant. Then the lock of
+/// the entry is held still.
+async fn is_for_reclaim<'m>(
+    cpu: Cpu<'m>,
+    head: Page,
+    range: (VirtAddr, VirtAddr),
+    ptl: Held<'m>,
+) -> Result<Held<'m>, HugeAdvice> {
     // folio_maybe_mapped_shared(), page_mapcount() before v6.9.
     if page_mapcount(cpu, head).await != 1 {
-        return Some(HugeAdvice::Untouched);
+        return Err(HugeAdvice::Untouched);
     }
-    if !is_whole(cpu, range) {
-        if !test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
-            return Some(HugeAdvice::Untouched);
-        }
-        return Some(split_locked(cpu, head).await);
+    if is_whole(cpu, range) {
+        return Ok(ptl);
     }
-    None
+    get_page(cpu, head).await;
+    drop(ptl);
+    lock_page(cpu, head).await;
+    Err(split_locked(cpu, head).await)
 }
 
 /// `MADV_COLD` of a huge page: it becomes old, and a candidate for reclaim.
@@ -105,14 +116,15 @@ pub(super) async fn madvise_cold_huge_pmd<'m>(
     pmdp: Pmdp,
     range: (VirtAddr, VirtAddr),
 ) -> HugeAdvice {
-    let Some((_ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return HugeAdvice::Split };
+    let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return HugeAdvice::Split };
     if is_huge_zero_pmd(cpu, pmd) {
         return HugeAdvice::Untouched;
     }
     let head = Page(pmd.pfn());
-    if let Some(ended) = is_for_reclaim(cpu, head, range).await {
-        return ended;
-    }
+    let _ptl = match is_for_reclaim(cpu, head, range, ptl).await {
+        Ok(ptl) => ptl,
+        Err(ended) => return ended,
+    };
     if pmd.young() {
         let old = pmdp_invalidate(cpu, mm, range.0, pmdp).await;
         cpu.set_pmd_at(mm, range.0, pmdp, old.entry.without(Entry::ACCESSED)).await;
@@ -128,18 +140,18 @@ pub(super) async fn madvise_pageout_huge_pmd<'m>(
     pmdp: Pmdp,
     range: (VirtAddr, VirtAddr),
 ) -> (HugeAdvice, Option<Page>) {
-    let Some((_ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return (HugeAdvice::Split, None) };
+    let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return (HugeAdvice::Split, None) };
     if is_huge_zero_pmd(cpu, pmd) {
         return (HugeAdvice::Untouched, None);
     }
     let head = Page(pmd.pfn());
-    if let Some(ended) = is_for_reclaim(cpu, head, range).await {
-        return (ended, None);
-    }
+    let _ptl = match is_for_reclaim(cpu, head, range, ptl).await {
+        Ok(ptl) => ptl,
+        Err(ended) => return (ended, None),
+    };
     cpu.rmw(cpu.kernel.page_flags(head), |flags| flags - PageFlags::REFERENCED).await;
     if !isolate_for_reclaim(cpu, head).await {
         return (HugeAdvice::Untouched, None);
     }
-    cpu.not_modelled("a huge page that is swapped out");
     (HugeAdvice::Untouched, Some(head))
 }

@@ -3,6 +3,7 @@
 mod behavior;
 mod guard;
 mod huge;
+mod large;
 mod pages;
 
 use sim_core::{BoxFuture, Routine};

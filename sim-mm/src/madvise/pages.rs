@@ -1,9 +1,12 @@
 //! Advices about pages: `MADV_FREE`, `MADV_REMOVE`, `MADV_PAGEOUT`.
 
+use std::cell::Cell;
+
 use sim_core::{BoxFuture, Routine};
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use super::huge::{HugeAdvice, madvise_cold_huge_pmd, madvise_free_huge_pmd, madvise_pageout_huge_pmd};
+use super::large::{Batch, Behind, folio_batch};
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::event::Event;
@@ -14,7 +17,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::{put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
-use crate::pagewalk::{skip_huge, walk_page_range};
+use crate::pagewalk::{WalkAction, skip_huge, walk_page_range};
 use crate::pgtable::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::settings::MadvRemove;
@@ -42,8 +45,28 @@ pub(super) async fn madvise_free_single_vma<'m>(
     }
     lru_add_drain(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
+    let mut from = Some(start);
+    while let Some(start) = from {
+        from = free_range(cpu, mm, &mut tlb, start, end).await;
+    }
+    tlb.finish(cpu).await;
+    Ok(())
+}
+
+/// `madvise_free_page_range()`. Stops where a folio has to be split, and answers where to go on behind that.
+async fn free_range<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    tlb: &mut MmuGather<'m>,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Option<VirtAddr> {
     let mut freed = Vec::new();
+    let stop = Cell::new(None);
     let huge_entry = async |pmdp, start, end| {
+        if stop.get().is_some() {
+            return WalkAction::Continue;
+        }
         let action = madvise_free_huge_pmd(cpu, mm, pmdp, (start, end)).await;
         if action == HugeAdvice::Changed {
             freed.push((start, end));
@@ -51,8 +74,15 @@ pub(super) async fn madvise_free_single_vma<'m>(
         action.walk()
     };
     walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
+        if stop.get().is_some() {
+            return;
+        }
         flush_tlb_batched_pending(cpu, mm).await;
+        let mut batch = Behind::default();
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
+            if batch.skips(addr) {
+                continue;
+            }
             let pte = cpu.read_once(ptep).await;
             if let Some(entry) = SwpEntry::of_pte(pte.entry) {
                 // What is in the slot is not needed either.
@@ -64,19 +94,25 @@ pub(super) async fn madvise_free_single_vma<'m>(
                 continue;
             }
             let page = Page(pte.pfn());
-            if cpu.has_swap() && !Box::pin(may_be_freed(cpu, page)).await {
-                continue;
+            if !batch.is_inside(addr) {
+                match folio_batch(cpu, (ptep, addr, end), pte).await {
+                    Batch::Pages(pages) => {
+                        batch.begin(addr, pages);
+                        if !folio_may_be_freed(cpu, page, pages).await {
+                            batch.skip(addr, pages);
+                            continue;
+                        }
+                    }
+                    Batch::Skip(pages) => {
+                        batch.skip(addr, pages);
+                        continue;
+                    }
+                    Batch::Split(folio) => {
+                        stop.set(Some(folio));
+                        return;
+                    }
+                }
             }
-            let flags = cpu.load(cpu.kernel.page_flags(page)).await;
-            // Others that map the page may still want it.
-            if flags.contains(PageFlags::DIRTY) && page_mapcount(cpu, page).await != 1 {
-                continue;
-            }
-            if flags.contains(PageFlags::DIRTY) {
-                cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
-                cpu.note(Event::PageCleaned { pfn: page.0 });
-            }
-            folio_mark_lazyfree(cpu, page).await;
             if pte.entry.0 & (Entry::ACCESSED | Entry::DIRTY) != 0 {
                 let pte = ptep_get_and_clear(cpu, mm, addr, ptep, pte).await;
                 let clean = pte.entry.without(Entry::ACCESSED | Entry::DIRTY);
@@ -91,8 +127,30 @@ pub(super) async fn madvise_free_single_vma<'m>(
         tlb.remove_tlb_entry(start);
         tlb.remove_tlb_entry(VirtAddr(end.0 - VirtAddr::PAGE_SIZE));
     }
-    tlb.finish(cpu).await;
-    Ok(())
+    match stop.get() {
+        Some(folio) => Some(Box::pin(folio.split(cpu)).await),
+        None => None,
+    }
+}
+
+/// What `madvise_free_pte_range()` does once for each folio: false if it is to be left alone.
+async fn folio_may_be_freed(cpu: Cpu<'_>, page: Page, pages: u64) -> bool {
+    if cpu.has_swap() && !Box::pin(may_be_freed(cpu, page)).await {
+        return false;
+    }
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    // Others that map the page may still want it.
+    if flags.contains(PageFlags::DIRTY) && page_mapcount(cpu, page).await != 1 {
+        return false;
+    }
+    if flags.contains(PageFlags::DIRTY) {
+        cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+    }
+    if flags.contains(PageFlags::DIRTY) || pages > 1 {
+        (0..pages).for_each(|nth| cpu.note(Event::PageCleaned { pfn: Pfn(page.0.0 + nth) }));
+    }
+    folio_mark_lazyfree(cpu, page).await;
+    true
 }
 
 /// What `madvise_free_pte_range()` does about a page that is dirty or has a slot, under the lock of the page: nobody else may map it,
@@ -145,20 +203,62 @@ pub(super) async fn madvise_remove<'m>(
 /// `madvise_cold()`: pages that nobody else maps become old, and candidates for reclaim.
 pub(super) async fn madvise_cold<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) {
     lru_add_drain(cpu).await;
-    let huge_entry = async |pmdp, start, end| madvise_cold_huge_pmd(cpu, mm, pmdp, (start, end)).await.walk();
+    let mut from = Some(start);
+    while let Some(start) = from {
+        from = cold_range(cpu, mm, start, end).await;
+    }
+}
+
+/// `madvise_cold_page_range()`. Stops where a folio has to be split, and answers where to go on behind that.
+async fn cold_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) -> Option<VirtAddr> {
+    let stop = Cell::new(None);
+    let huge_entry = async |pmdp, start, end| match stop.get() {
+        Some(_) => WalkAction::Continue,
+        None => madvise_cold_huge_pmd(cpu, mm, pmdp, (start, end)).await.walk(),
+    };
     walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
+        if stop.get().is_some() {
+            return;
+        }
+        let mut batch = Behind::default();
         for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
-            let pte = cpu.read_once(ptep).await;
-            if !pte.present() || pte.special() || page_mapcount(cpu, Page(pte.pfn())).await != 1 {
+            if batch.skips(addr) {
                 continue;
+            }
+            let pte = cpu.read_once(ptep).await;
+            if !pte.present() || pte.special() {
+                continue;
+            }
+            let begins = !batch.is_inside(addr);
+            if begins {
+                match folio_batch(cpu, (ptep, addr, end), pte).await {
+                    Batch::Pages(pages) => batch.begin(addr, pages),
+                    Batch::Skip(pages) => {
+                        batch.skip(addr, pages);
+                        continue;
+                    }
+                    Batch::Split(folio) => {
+                        stop.set(Some(folio));
+                        return;
+                    }
+                }
+                if page_mapcount(cpu, Page(pte.pfn())).await != 1 {
+                    continue;
+                }
             }
             if pte.entry.has(Entry::ACCESSED) {
                 cpu.update_pte(mm, addr, ptep, |entry| entry.without(Entry::ACCESSED)).await;
             }
-            folio_deactivate(cpu, Page(pte.pfn())).await;
+            if begins {
+                folio_deactivate(cpu, Page(pte.pfn())).await;
+            }
         }
     })
     .await;
+    match stop.get() {
+        Some(folio) => Some(Box::pin(folio.split(cpu)).await),
+        None => None,
+    }
 }
 
 /// `madvise_pageout()`: what nobody else maps is written to swap.
@@ -177,6 +277,7 @@ pub(super) fn madvise_pageout<'m>(
             let next = geometry.addr_end(Level::Pmd, addr, end);
             let mut isolated = Vec::new();
             let mut huge = None;
+            let stop = Cell::new(None);
             let huge_entry = async |pmdp, start, end| {
                 let (action, head) = madvise_pageout_huge_pmd(cpu, mm, pmdp, (start, end)).await;
                 huge = head;
@@ -184,12 +285,27 @@ pub(super) fn madvise_pageout<'m>(
             };
             walk_page_range(cpu, mm, addr, next, huge_entry, async |ptep, start, end| {
                 flush_tlb_batched_pending(cpu, mm).await;
-                for (ptep, ..) in entries(geometry, ptep, start, end) {
+                let mut batch = Behind::default();
+                for (ptep, addr, _) in entries(geometry, ptep, start, end) {
+                    if batch.skips(addr) {
+                        continue;
+                    }
                     let pte = cpu.read_once(ptep).await;
                     if !pte.present() || pte.special() {
                         continue;
                     }
                     let page = Page(pte.pfn());
+                    match folio_batch(cpu, (ptep, addr, end), pte).await {
+                        Batch::Pages(pages) => batch.skip(addr, pages),
+                        Batch::Skip(pages) => {
+                            batch.skip(addr, pages);
+                            continue;
+                        }
+                        Batch::Split(folio) => {
+                            stop.set(Some(folio));
+                            return;
+                        }
+                    }
                     // Others that map the page may need it.
                     if page_mapcount(cpu, page).await != 1 {
                         continue;
@@ -209,7 +325,10 @@ pub(super) fn madvise_pageout<'m>(
             if !isolated.is_empty() {
                 reclaim_pages(cpu, isolated).await;
             }
-            addr = next;
+            addr = match stop.get() {
+                Some(folio) => Box::pin(folio.split(cpu)).await,
+                None => next,
+            };
         }
     })
 }

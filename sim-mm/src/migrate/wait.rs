@@ -42,7 +42,8 @@ pub(crate) fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> B
             }
             design => {
                 // get_page_unless_zero(): while another page takes its place in a cache, the count is zero.
-                if !page_cache_get_speculative(cpu, page).await {
+                // A part of a large folio has no count of its own.
+                if !page_cache_get_speculative(cpu, cpu.kernel.folio_of(page)).await {
                     return;
                 }
                 drop(ptl);

@@ -111,6 +111,12 @@ pub(crate) async fn anon_vma_lock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<Wr
     Some(cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await)
 }
 
+/// `anon_vma_lock_write()` of an `anon_vma` that the caller keeps.
+pub(crate) async fn anon_vma_lock_write_tree<'m>(cpu: Cpu<'m>, anon_vma: AnonVma) -> WriteHeld<'m> {
+    let root = root_of(cpu, anon_vma);
+    cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await
+}
+
 /// The lock of the tree that a mapping hangs on, if somebody walks the tree now.
 pub(crate) fn walked(cpu: Cpu<'_>, vma: Vma) -> Option<RwSem> {
     let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.walks_rmap())?;

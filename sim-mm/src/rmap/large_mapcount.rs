@@ -2,7 +2,7 @@
 
 use sim_core::{Op, OpKind};
 
-use crate::folio::{folio_mapcount, folio_nr_pages};
+use crate::folio::{folio_entire_mapcount, folio_mapcount, folio_nr_pages, page_mapcount};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmId, Page};
 use crate::page::page_count;
@@ -112,6 +112,28 @@ pub(crate) async fn total_mapcount(cpu: Cpu<'_>, head: Page) -> u64 {
         cpu.load(cpu.kernel.page(head).large_mapcount()).await
     } else {
         folio_mapcount(cpu, head).await
+    }
+}
+
+/// `page_trans_huge_mapcount()`, before v5.18: how many entries map that page of the folio which most of them map. The counts of the pages are
+/// read first, and then that of the entries that map all of it: if somebody splits such an entry meanwhile, it may be missed in both. The lock
+/// of the folio is to keep him from that.
+pub(crate) async fn page_trans_huge_mapcount(cpu: Cpu<'_>, page: Page) -> u64 {
+    let head = cpu.kernel.folio_of(page);
+    let mut most = 0;
+    for page in cpu.kernel.folio_pages(head) {
+        most = most.max(cpu.load(cpu.kernel.mapcount(page)).await);
+    }
+    most + if folio_nr_pages(cpu, head) > 1 { folio_entire_mapcount(cpu, head).await } else { 0 }
+}
+
+/// `folio_maybe_mapped_shared()`, `folio_likely_mapped_shared()` before v6.15, `folio_estimated_sharers()` before v6.9: whether more than one
+/// address space may map the folio.
+pub(crate) async fn folio_maybe_mapped_shared(cpu: Cpu<'_>, head: Page) -> bool {
+    match cpu.setting::<LargeMapcount>() {
+        LargeMapcount::Mms => total_mapcount(cpu, head).await > 1 && MmIds::read(cpu, head).shared,
+        // A guess by the first page.
+        _ => page_mapcount(cpu, head).await > 1,
     }
 }
 

@@ -1,40 +1,61 @@
 //! `try_to_migrate()`: each entry that maps a page says that the page is being moved.
 
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::VirtAddr;
 
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::folio::page_is_anon;
+use crate::huge_memory::{Small, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::{put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::page_vma_mapped_walk;
+use crate::page_vma_mapped::{Find, PageVmaMappedWalk};
 use crate::pgtable::{Pte, Ptep, ptep_get_and_clear};
 use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_SET_DIRTY, MIGRATE_VMA_DIRTY};
-use crate::settings::{CowReuse, MigrateFlush, MigrationAd};
-use crate::swapops::{MigrationEntry, MigrationKind};
+use crate::settings::{CowReuse, MigrateFlush};
 use crate::tlb_types::TlbUbc;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
-use super::page_remove_rmap;
-use super::unmap::page_try_share_anon_rmap;
+use super::migration_entry::make_migration_entry;
 use super::walk::{AnonLock, Place, rmap_walk};
+use super::{page_remove_rmap, page_try_share_anon_rmap};
 
 /// `try_to_migrate()`, `try_to_unmap()` with `TTU_MIGRATION` before v5.14, of a page that is locked. Stops where that cannot be; then the
 /// page is mapped still. A page of a locked mapping is moved like any other.
 pub(crate) async fn try_to_migrate<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
+    try_to_migrate_under(cpu, page, AnonLock::OfMapped, Find::Mapping, ubc).await;
+}
+
+/// The same, by a caller who says how the tree is locked, and how it is looked for entries.
+pub(crate) async fn try_to_migrate_under<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    lock: AnonLock,
+    find: Find,
+    ubc: &mut TlbUbc,
+) {
     let _routine = cpu.enter("try_to_migrate");
-    let one = async |place| try_to_migrate_one(cpu, page, place, ubc).await;
-    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
+    let one = async |place| try_to_migrate_one(cpu, page, place, find, ubc).await;
+    rmap_walk(cpu, page, lock, one).await;
 }
 
 /// `try_to_migrate_one()`: false if the page has to stay where it is.
-async fn try_to_migrate_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &mut TlbUbc) -> bool {
+async fn try_to_migrate_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, find: Find, ubc: &mut TlbUbc) -> bool {
     let _routine = cpu.enter("try_to_migrate_one");
-    let Place { mm, address, .. } = place;
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
-    set_pte_migration(cpu, page, (mm, address), (mapped.ptep, mapped.pte), Flush::ByRelease(ubc)).await
+    let Place { vma, run } = place;
+    if run.pages > 1 {
+        // TTU_SPLIT_HUGE_PMD: the small entries say at once that their pages are being moved.
+        split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Migrating).await;
+    }
+    let mut walk = PageVmaMappedWalk::new(run, find);
+    while let Some(mapped) = walk.next(cpu).await {
+        let (at, entry) = ((run.mm, mapped.address), (mapped.ptep, mapped.pte));
+        if !set_pte_migration(cpu, mapped.page, at, entry, Flush::ByRelease(ubc)).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// When the translation of an entry that is taken away is flushed.
@@ -56,7 +77,7 @@ pub(crate) async fn set_pte_migration<'m>(
 ) -> bool {
     let exclusive = page_is_anon(cpu, page)
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+        && cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
     let pteval = ptep_get_and_clear(cpu, mm, address, ptep, pte).await;
     let keeps_dirty = match flush {
         Flush::ByRelease(ubc) => {
@@ -78,7 +99,7 @@ pub(crate) async fn set_pte_migration<'m>(
         cpu.set_pte_at(mm, address, ptep, pteval.entry).await;
         return false;
     }
-    let entry = make_migration_entry(cpu, pteval, exclusive);
+    let entry = make_migration_entry(cpu, pteval.entry, exclusive);
     cpu.set_pte_at(mm, address, ptep, entry.to_pte()).await;
     page_remove_rmap(cpu, page, mm.id).await;
     put_page(cpu, page).await;
@@ -101,22 +122,4 @@ async fn flush_one<'m>(cpu: Cpu<'m>, (mm, address): (&'m MmStruct, VirtAddr), pt
 /// did that has not flushed.
 async fn pte_accessible<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, pte: Pte) -> bool {
     pte.entry.is_present() || check!(cpu, MIGRATE_FLUSH_PROTNONE, cpu.load(mm.tlb_flush_pending()).await > 0)
-}
-
-/// `make_writable_migration_entry()` and its kin.
-fn make_migration_entry(cpu: Cpu<'_>, pte: Pte, exclusive: bool) -> MigrationEntry {
-    let kind = match exclusive {
-        _ if pte.write() => MigrationKind::Writable,
-        true => MigrationKind::ReadableExclusive,
-        false => MigrationKind::Readable,
-    };
-    let keeps = cpu.setting::<MigrationAd>() == MigrationAd::Kept;
-    MigrationEntry {
-        kind,
-        pfn: pte.pfn(),
-        young: keeps && pte.entry.has(Entry::ACCESSED),
-        dirty: keeps && pte.dirty(),
-        soft_dirty: pte.soft_dirty(),
-        uffd_wp: pte.uffd_wp(),
-    }
 }

@@ -5,7 +5,7 @@ use sim_mmu::Entry;
 use crate::arch::tlb::flush_tlb_page;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page_vma_mapped::page_vma_mapped_walk;
+use crate::page_vma_mapped::{Find, PageVmaMappedWalk};
 use crate::safeguards::{MKCLEAN_FLUSH, MKCLEAN_SYNC};
 use crate::vm_flags::VmFlags;
 
@@ -20,34 +20,35 @@ pub(crate) async fn page_mkclean(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("page_mkclean");
     let mut cleaned = false;
     if page_mapped(cpu, page).await {
-        rmap_walk(cpu, page, AnonLock::OfMapped, async |place| {
-            page_mkclean_one(cpu, page, place, &mut cleaned).await
-        })
-        .await;
+        rmap_walk(cpu, page, AnonLock::OfMapped, async |place| page_mkclean_one(cpu, place, &mut cleaned).await)
+            .await;
     }
     cleaned
 }
 
 /// `page_mkclean_one()`.
-async fn page_mkclean_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, cleaned: &mut bool) -> bool {
+async fn page_mkclean_one<'m>(cpu: Cpu<'m>, place: Place<'m>, cleaned: &mut bool) -> bool {
     let _routine = cpu.enter("page_mkclean_one");
-    let Place { mm, vma, address } = place;
+    let Place { vma, run } = place;
     // invalid_mkclean_vma(): what a private mapping writes is its own.
     if !vma.flags(cpu).contains(VmFlags::SHARED) {
         return true;
     }
     // An entry that is empty may be so for a moment only, or lead to a flush that is not done: who has the lock is waited for.
-    let sync = cpu.has(MKCLEAN_SYNC);
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, sync).await else { return true };
-    if !mapped.pte.dirty() && !mapped.pte.write() {
-        return true;
+    let find = if cpu.has(MKCLEAN_SYNC) { Find::MappingInSync } else { Find::Mapping };
+    let mut walk = PageVmaMappedWalk::new(run, find);
+    while let Some(mapped) = walk.next(cpu).await {
+        if !mapped.pte.dirty() && !mapped.pte.write() {
+            continue;
+        }
+        // ptep_clear_flush(): while the entry is empty, the hardware sets no bit in it.
+        let old = cpu.update_pte(run.mm, mapped.address, mapped.ptep, |_| Entry::NONE).await;
+        if cpu.has(MKCLEAN_FLUSH) {
+            flush_tlb_page(cpu, run.mm, mapped.address).await;
+        }
+        let clean = old.entry.without(Entry::RW | Entry::DIRTY);
+        cpu.set_pte_at(run.mm, mapped.address, mapped.ptep, clean).await;
+        *cleaned = true;
     }
-    // ptep_clear_flush(): while the entry is empty, the hardware sets no bit in it.
-    let old = cpu.update_pte(mm, address, mapped.ptep, |_| Entry::NONE).await;
-    if cpu.has(MKCLEAN_FLUSH) {
-        flush_tlb_page(cpu, mm, address).await;
-    }
-    cpu.set_pte_at(mm, address, mapped.ptep, old.entry.without(Entry::RW | Entry::DIRTY)).await;
-    *cleaned = true;
     true
 }

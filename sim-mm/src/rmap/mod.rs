@@ -4,6 +4,7 @@ mod anon_vma;
 mod batch;
 mod large_mapcount;
 mod migrate;
+mod migration_entry;
 mod mkclean;
 mod referenced;
 pub(crate) mod types;
@@ -11,12 +12,15 @@ mod unmap;
 mod walk;
 
 pub(crate) use anon_vma::{
-    anon_vma_clone, anon_vma_fork, anon_vma_lock_write, anon_vma_prepare, has_one_anon_vma, unlink_anon_vmas,
-    walked,
+    anon_vma_clone, anon_vma_fork, anon_vma_lock_write, anon_vma_lock_write_tree, anon_vma_prepare,
+    has_one_anon_vma, unlink_anon_vmas, walked,
 };
 pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};
-pub(crate) use large_mapcount::{total_mapcount, wp_can_reuse_large_anon_folio};
-pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate};
+pub(crate) use large_mapcount::{
+    folio_maybe_mapped_shared, page_trans_huge_mapcount, total_mapcount, wp_can_reuse_large_anon_folio,
+};
+pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate, try_to_migrate_under};
+pub(crate) use migration_entry::make_migration_entry;
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{page_mapped, try_to_unmap};
@@ -29,6 +33,7 @@ use crate::event::Event;
 use crate::folio::{folio_nr_pages, is_large, page_is_anon};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmId, Page, Vma};
+use crate::page::page_maybe_dma_pinned;
 use crate::page_flags::{PageFlags, anon_mapping};
 use crate::settings::CowReuse;
 
@@ -172,4 +177,14 @@ pub(crate) async fn folio_add_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, mm: MmId,
 pub(crate) async fn folio_remove_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
     change_count(cpu, head, cpu.kernel.page(head).entire_mapcount(), |count| count.wrapping_sub(1)).await;
     folio_sub_large_mapcount(cpu, head, mm, 1).await;
+}
+
+/// `page_try_share_anon_rmap()`, since v5.19: the page is nobody's own any more, unless it is pinned. The entry is empty by now; a
+/// lockless pin that came before shows in the count, and one that comes later finds the entry changed.
+pub(crate) async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
+    if page_maybe_dma_pinned(cpu, page).await {
+        return false;
+    }
+    cpu.rmw(cpu.kernel.own_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
+    true
 }

@@ -4,7 +4,7 @@ use sim_mmu::Entry;
 
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page_vma_mapped::page_vma_mapped_walk;
+use crate::page_vma_mapped::{Find, PageVmaMappedWalk, pmd_mapped_walk};
 use crate::vm_flags::VmFlags;
 
 use super::walk::{AnonLock, Place, rmap_walk};
@@ -30,16 +30,31 @@ pub(crate) async fn page_referenced(cpu: Cpu<'_>, page: Page) -> Referenced {
 
 /// `page_referenced_one()`.
 async fn page_referenced_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, found: &mut Referenced) -> bool {
-    let Place { mm, vma, address } = place;
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
-    if vma.flags(cpu).contains(VmFlags::LOCKED) {
-        found.locked = true;
-        return false;
+    let Place { vma, run } = place;
+    let locked = vma.flags(cpu).contains(VmFlags::LOCKED);
+    if run.pages > 1
+        && let Some((pmdp, pmd, _ptl)) = Box::pin(pmd_mapped_walk(cpu, page, run.mm, run.address)).await
+    {
+        found.locked |= locked;
+        if !locked && pmd.young() {
+            // pmdp_clear_flush_young_notify()
+            cpu.update_pmd(run.mm, run.address, pmdp, |entry| entry.without(Entry::ACCESSED)).await;
+            found.entries += 1;
+        }
+        return !locked;
     }
-    // ptep_clear_flush_young_notify()
-    if mapped.pte.entry.has(Entry::ACCESSED) {
-        let old = cpu.update_pte(mm, address, mapped.ptep, |entry| entry.without(Entry::ACCESSED)).await;
-        found.entries += u64::from(old.entry.has(Entry::ACCESSED));
+    let mut walk = PageVmaMappedWalk::new(run, Find::Mapping);
+    while let Some(mapped) = walk.next(cpu).await {
+        if locked {
+            found.locked = true;
+            return false;
+        }
+        // ptep_clear_flush_young_notify()
+        if mapped.pte.entry.has(Entry::ACCESSED) {
+            let clear = |entry: Entry| entry.without(Entry::ACCESSED);
+            let old = cpu.update_pte(run.mm, mapped.address, mapped.ptep, clear).await;
+            found.entries += u64::from(old.entry.has(Entry::ACCESSED));
+        }
     }
     true
 }

@@ -3,12 +3,13 @@
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::event::Event;
-use crate::folio::{page_is_anon, page_mapcount};
+use crate::folio::page_is_anon;
+use crate::huge_memory::{Small, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{page_count, page_maybe_dma_pinned, put_page, set_page_dirty};
+use crate::page::{page_count, put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::{Mapped, page_vma_mapped_walk};
+use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk};
 use crate::pgtable::{Pte, ptep_get_and_clear};
 use crate::safeguards::{LAZYFREE_CHECK_REFCOUNT, LAZYFREE_REF_THEN_DIRTY};
 use crate::settings::CowReuse;
@@ -18,8 +19,9 @@ use crate::tlb_types::TlbUbc;
 use crate::vm_flags::VmFlags;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
-use super::page_remove_rmap;
+use super::large_mapcount::total_mapcount;
 use super::walk::{AnonLock, Place, rmap_walk};
+use super::{page_remove_rmap, page_try_share_anon_rmap};
 
 /// `try_to_unmap()`, with `TTU_BATCH_FLUSH`, of a page that is locked: each entry that maps it becomes empty, or names the page's
 /// slot of the swap area. Stops where that cannot be; then the page is mapped still.
@@ -32,11 +34,26 @@ pub(crate) async fn try_to_unmap<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc)
 /// `try_to_unmap_one()`: false if the page cannot be unmapped there.
 async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &mut TlbUbc) -> bool {
     let _routine = cpu.enter("try_to_unmap_one");
-    let Place { mm, vma, address } = place;
-    let Some(mapped) = page_vma_mapped_walk(cpu, page, mm, address, false).await else { return true };
-    if vma.flags(cpu).contains(VmFlags::LOCKED) {
-        return false;
+    let Place { vma, run } = place;
+    let is_locked = vma.flags(cpu).contains(VmFlags::LOCKED);
+    // Of a large folio whoever is just unmapping a page is waited for: TTU_SYNC, since v5.13.
+    let is_large = run.pages > 1;
+    if is_large && !is_locked {
+        // TTU_SPLIT_HUGE_PMD
+        split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Mapping).await;
     }
+    let mut walk = PageVmaMappedWalk::new(run, if is_large { Find::MappingInSync } else { Find::Mapping });
+    while let Some(mapped) = walk.next(cpu).await {
+        if is_locked || !unmap_pte(cpu, mapped, ubc).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// The body of `try_to_unmap_one()`: one entry.
+async fn unmap_pte<'m>(cpu: Cpu<'m>, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
+    let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);
     let exclusive = is_anon
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
@@ -98,16 +115,6 @@ async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, mapped: &Mapped<'m>, exclusive: b
     true
 }
 
-/// `page_try_share_anon_rmap()`, since v5.19: the page is nobody's own any more, unless it is pinned. The entry is empty by now; a
-/// lockless pin that came before shows in the count, and one that comes later finds the entry changed.
-pub(super) async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
-    if page_maybe_dma_pinned(cpu, page).await {
-        return false;
-    }
-    cpu.rmw(cpu.kernel.own_flags(page), |flags| flags - PageFlags::ANON_EXCLUSIVE).await;
-    true
-}
-
 /// Whether a page that `MADV_FREE` gave up may go without being written: nobody has written to it since, and nobody who has a reference
 /// may do so.
 ///
@@ -116,7 +123,7 @@ pub(super) async fn page_try_share_anon_rmap(cpu: Cpu<'_>, page: Page) -> bool {
 async fn may_be_discarded(cpu: Cpu<'_>, page: Page) -> bool {
     let early = if cpu.has(LAZYFREE_REF_THEN_DIRTY) { None } else { Some(is_dirty(cpu, page).await) };
     let held =
-        check!(cpu, LAZYFREE_CHECK_REFCOUNT, page_count(cpu, page).await != 1 + page_mapcount(cpu, page).await);
+        check!(cpu, LAZYFREE_CHECK_REFCOUNT, page_count(cpu, page).await != 1 + total_mapcount(cpu, page).await);
     let dirty = match early {
         Some(dirty) => dirty,
         None => is_dirty(cpu, page).await,
@@ -134,5 +141,5 @@ async fn is_dirty(cpu: Cpu<'_>, page: Page) -> bool {
 
 /// `page_mapped()`.
 pub(crate) async fn page_mapped(cpu: Cpu<'_>, page: Page) -> bool {
-    page_mapcount(cpu, page).await != 0
+    total_mapcount(cpu, page).await != 0
 }

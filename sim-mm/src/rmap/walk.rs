@@ -1,15 +1,17 @@
 //! `rmap_walk()`: from a page to the mappings that may map it.
 
 use sim_core::{BoxFuture, Op, OpKind, ReadHeld, Routine};
-use sim_mmu::VirtAddr;
+use sim_mmu::Pfn;
 
 use super::anon_vma::{mappings_of, put_pinned, root_of};
+use super::large_mapcount::total_mapcount;
 use super::types::AnonVma;
 use crate::check;
-use crate::folio::page_mapcount;
+use crate::folio::folio_nr_pages;
 use crate::kernel::{Cpu, Kernel};
-use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mm_types::{Page, Vma};
 use crate::page_flags::{anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
+use crate::page_vma_mapped::Run;
 use crate::safeguards::ANON_VMA_MAPPED_RECHECK;
 
 /// `page_lock_anon_vma_read()`, since v6.0 `folio_lock_anon_vma_read()`: the tree that a page hangs on, locked. `None` if nobody
@@ -22,7 +24,7 @@ pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Opt
     let _routine = cpu.enter("page_lock_anon_vma_read");
     let rcu = cpu.rcu_read_lock();
     let mapping = cpu.load(cpu.kernel.page(page).mapping()).await;
-    if !is_anon_mapping(mapping) || page_mapcount(cpu, page).await == 0 {
+    if !is_anon_mapping(mapping) || total_mapcount(cpu, page).await == 0 {
         return None;
     }
     let kernel: &'m Kernel = cpu.kernel;
@@ -56,7 +58,7 @@ pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Opt
 
 /// Whether the page has been unmapped since its `anon_vma` was looked for: then that may be free, or have another life.
 async fn is_unmapped_by_now(cpu: Cpu<'_>, page: Page) -> bool {
-    check!(cpu, ANON_VMA_MAPPED_RECHECK, page_mapcount(cpu, page).await == 0)
+    check!(cpu, ANON_VMA_MAPPED_RECHECK, total_mapcount(cpu, page).await == 0)
 }
 
 /// `page_get_anon_vma()`: the `anon_vma` of a page, held by its count. `None` if nobody maps the page.
@@ -64,7 +66,7 @@ pub(crate) async fn page_get_anon_vma(cpu: Cpu<'_>, page: Page) -> Option<AnonVm
     let _routine = cpu.enter(Routine::helper("page_get_anon_vma"));
     let _rcu = cpu.rcu_read_lock();
     let mapping = cpu.load(cpu.kernel.page(page).mapping()).await;
-    if !is_anon_mapping(mapping) || page_mapcount(cpu, page).await == 0 {
+    if !is_anon_mapping(mapping) || total_mapcount(cpu, page).await == 0 {
         return None;
     }
     let slot = anon_vma_of_mapping(mapping)?;
@@ -99,31 +101,46 @@ pub(crate) enum AnonLock {
     OfMapped,
     /// `anon_vma_lock_read()`: nobody maps the page, and the caller keeps this `anon_vma`.
     Kept(AnonVma),
+    /// `TTU_RMAP_LOCKED`: the caller has locked the tree for writing.
+    Locked(AnonVma),
 }
 
 /// `rmap_walk_anon_lock()`.
-async fn rmap_walk_anon_lock<'m>(cpu: Cpu<'m>, page: Page, lock: AnonLock) -> Option<(AnonVma, ReadHeld<'m>)> {
-    let AnonLock::Kept(anon_vma) = lock else { return page_lock_anon_vma_read(cpu, page).await };
+async fn rmap_walk_anon_lock<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    lock: AnonLock,
+) -> Option<(AnonVma, Option<ReadHeld<'m>>)> {
+    let anon_vma = match lock {
+        AnonLock::OfMapped => {
+            return page_lock_anon_vma_read(cpu, page).await.map(|(anon_vma, held)| (anon_vma, Some(held)));
+        }
+        AnonLock::Kept(anon_vma) => anon_vma,
+        AnonLock::Locked(anon_vma) => return Some((anon_vma, None)),
+    };
     let kernel: &'m Kernel = cpu.kernel;
     let root = cpu.load(kernel.anon_vmas.deref(**cpu, anon_vma).root()).await?;
     let held = cpu.down_read(kernel.anon_vmas.deref(**cpu, root).rwsem()).await;
-    Some((anon_vma, held))
+    Some((anon_vma, Some(held)))
 }
 
-/// A mapping that may map a page, and where.
+/// A mapping that may map a folio, and which of its pages where.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'m> {
-    pub(crate) mm: &'m MmStruct,
     pub(crate) vma: Vma,
-    pub(crate) address: VirtAddr,
+    pub(crate) run: Run<'m>,
 }
 
-/// `vma_address()`: where a mapping has page `index` of its file or `anon_vma`.
-fn vma_address<'m>(cpu: Cpu<'m>, vma: Vma, index: u64) -> Option<Place<'m>> {
+/// `vma_address()`: where a mapping has the pages of a folio, whose first one is page `index` of its file or `anon_vma`.
+fn vma_address<'m>(cpu: Cpu<'m>, vma: Vma, folio: Page, index: u64) -> Option<Place<'m>> {
     let start = vma.start(cpu);
-    let pages = vma.end(cpu).vpn().0 - start.vpn().0;
-    let nth = index.checked_sub(vma.pgoff(cpu)).filter(|nth| *nth < pages)?;
-    Some(Place { mm: cpu.kernel.mm(vma.mm(cpu)?), vma, address: start.plus_pages(nth) })
+    let pgoff = vma.pgoff(cpu);
+    let first = index.max(pgoff);
+    let end = (index + folio_nr_pages(cpu, folio)).min(pgoff + (vma.end(cpu).vpn().0 - start.vpn().0));
+    let pages = end.checked_sub(first).filter(|pages| *pages > 0)?;
+    let page = Page(Pfn(folio.0.0 + (first - index)));
+    let run = Run { mm: cpu.kernel.mm(vma.mm(cpu)?), page, pages, address: start.plus_pages(first - pgoff) };
+    Some(Place { vma, run })
 }
 
 /// `rmap_walk_anon()`: `rmap_one` for each mapping that may map an anonymous page, until it answers false. The page is locked by the
@@ -146,7 +163,7 @@ async fn rmap_walk_anon<'m>(
         })
         .await;
     for vma in mappings {
-        if let Some(place) = vma_address(cpu, vma, index)
+        if let Some(place) = vma_address(cpu, vma, page, index)
             && !rmap_one(place).await
         {
             return;
@@ -165,7 +182,7 @@ async fn rmap_walk_file<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFn
     let _i_mmap = cpu.down_read(kernel.shmem.i_mmap_rwsem(file)).await;
     let mappings = cpu.read(kernel.shmem.i_mmap(file), Clone::clone).await;
     for (_, vma) in mappings {
-        if let Some(place) = vma_address(cpu, vma, index)
+        if let Some(place) = vma_address(cpu, vma, page, index)
             && !rmap_one(place).await
         {
             return;

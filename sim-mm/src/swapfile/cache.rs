@@ -2,14 +2,15 @@
 
 use super::device::{get_swap_device, put_swap_device};
 use super::{__swap_count, page_swap_entry, swap_free};
-use crate::folio::page_mapcount;
+use crate::folio::folio_mapcount;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{put_page, set_page_dirty, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
+use crate::rmap::page_trans_huge_mapcount;
 use crate::safeguards::SWAP_FREE_HOLDS_DEVICE;
 use crate::swap_info::SWAP_HAS_CACHE;
-use crate::swap_state::{delete_from_swap_cache, lookup_swap_cache};
+use crate::swap_state::{delete_from_swap_cache, lookup_swap_cache, slots_of};
 use crate::swapops::SwpEntry;
 
 /// `free_swap_and_cache()`: an entry is gone. If it was the last one, the slot's page leaves the swap cache, unless somebody
@@ -40,13 +41,18 @@ async fn __try_to_reclaim_swap(cpu: Cpu<'_>, entry: SwpEntry) {
 pub(crate) async fn free_swap_cache(cpu: Cpu<'_>, page: Page) {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
     if !flags.contains(PageFlags::SWAPCACHE)
-        || page_mapcount(cpu, page).await != 0
+        || folio_is_mapped(cpu, page).await
         || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await
     {
         return;
     }
     try_to_free_swap(cpu, page).await;
     unlock_page(cpu, page).await;
+}
+
+/// `folio_mapped()`.
+async fn folio_is_mapped(cpu: Cpu<'_>, page: Page) -> bool {
+    folio_mapcount(cpu, cpu.kernel.folio_of(page)).await != 0
 }
 
 /// `try_to_free_swap()`, since v6.0 `folio_free_swap()`: a page that is locked leaves the swap cache, if no entry names its slot. What it
@@ -56,9 +62,13 @@ pub(crate) async fn try_to_free_swap(cpu: Cpu<'_>, page: Page) -> bool {
     if !flags.contains(PageFlags::SWAPCACHE) || flags.contains(PageFlags::WRITEBACK) {
         return false;
     }
+    let page = cpu.kernel.folio_of(page);
     let Some(entry) = page_swap_entry(cpu, page) else { return false };
-    if __swap_count(cpu, entry).await != 0 {
-        return false;
+    // folio_swapped()
+    for (_, entry) in slots_of(cpu, page, entry) {
+        if __swap_count(cpu, entry).await != 0 {
+            return false;
+        }
     }
     delete_from_swap_cache(cpu, page, entry).await;
     set_page_dirty(cpu, page).await;
@@ -69,7 +79,7 @@ pub(crate) async fn try_to_free_swap(cpu: Cpu<'_>, page: Page) -> bool {
 /// by naming its slot. Such a page leaves the swap cache. Who holds it otherwise is not asked.
 pub(crate) async fn reuse_swap_page(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("reuse_swap_page");
-    let mapcount = page_mapcount(cpu, page).await;
+    let mapcount = page_trans_huge_mapcount(cpu, page).await;
     if !cpu.has_swap() {
         return mapcount <= 1;
     }

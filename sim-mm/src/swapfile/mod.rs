@@ -25,8 +25,9 @@ fn swap_count(map: u64) -> u64 {
     map & !SWAP_HAS_CACHE
 }
 
-/// `get_swap_page()`, since v6.12 `folio_alloc_swap()`: a free slot, for a page that is going to be in the swap cache.
-pub(crate) async fn get_swap_page(cpu: Cpu<'_>) -> Option<SwpEntry> {
+/// `get_swap_page()`, since v6.12 `folio_alloc_swap()`: as many free slots in a row as a folio has pages, for it is going to be in the swap
+/// cache. The first of them is a multiple of their number.
+pub(crate) async fn get_swap_page(cpu: Cpu<'_>, pages: u64) -> Option<SwpEntry> {
     let _routine = cpu.enter(Routine::helper("get_swap_page"));
     let swap = &cpu.kernel.swap;
     let op = Op::new(OpKind::Rmw, swap.lock);
@@ -34,14 +35,18 @@ pub(crate) async fn get_swap_page(cpu: Cpu<'_>) -> Option<SwpEntry> {
         let memory = &hw.core.memory;
         let is_free = |entry: &SwpEntry| memory.get(swap.slot(*entry).swap_map().loc()) == 0;
         let is_open = memory.get(swap.state.closed().loc()) == 0;
-        let free = (0..swap.len()).map(SwpEntry).filter(|_| is_open).find(is_free);
-        if let Some(entry) = free {
+        let slots = |first: u64| (first..first + pages).map(SwpEntry);
+        let free = (0..swap.len() / pages)
+            .map(|nth| nth * pages)
+            .filter(|_| is_open)
+            .find(|first| slots(*first).all(|slot| is_free(&slot)));
+        for entry in free.into_iter().flat_map(slots) {
             let slot = swap.slot(entry);
             memory.set(slot.swap_map().loc(), SWAP_HAS_CACHE);
             memory.set(slot.busy().loc(), 1);
         }
         hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc) + 1);
-        free
+        free.map(SwpEntry)
     })
     .await
 }
