@@ -443,7 +443,11 @@ impl Reach {
         for index in 0..user {
             let entry = kernel.mmu.entry_now(table, index);
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
-            let present = if level == Level::Pte { is_pte_present(entry) } else { entry.is_present() };
+            let is_huge = level == Level::Pmd && entry.has(Entry::PAGE_SIZE);
+            let present = match level {
+                Level::Pte => is_pte_present(entry),
+                _ => entry.is_present() || is_huge && is_pte_present(entry.without(Entry::PAGE_SIZE)),
+            };
             if !present {
                 if level == Level::Pte {
                     self.swapped.extend(SwpEntry::of_pte(entry));
@@ -453,7 +457,7 @@ impl Reach {
                 }
                 continue;
             }
-            if level == Level::Pmd && entry.has(Entry::PAGE_SIZE) {
+            if is_huge {
                 self.huge_page(kernel, mm, va, entry)?;
                 continue;
             }

@@ -162,7 +162,7 @@ pub use settings::{
     MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask,
     MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite,
     PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge,
-    SpeculativeWalk, SplitUnmapBug, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, ThpSwap,
+    SpeculativeWalk, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, ThpSwap,
     UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};

@@ -583,6 +583,14 @@ crate::settings! {
         Whole = "whole" since Release::v(4, 14),
     }
 
+    /// What maps a page of a split folio that holds only zeroes.
+    SplitZeroes = design "split_zeroes" {
+        /// The entry maps it as before.
+        Kept = "kept",
+        /// The entry maps the page of zeroes, and the page is freed. This is the rule since v6.12 (`b1f202060afe`).
+        ZeroPage = "zero_page" since Release::v(6, 12),
+    }
+
     /// What becomes of a split whose folio is mapped still after it was unmapped.
     SplitUnmapBug = design "split_unmap_bug" {
         /// A kernel with `CONFIG_DEBUG_VM` stops.

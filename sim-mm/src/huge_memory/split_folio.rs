@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::{folio_nr_pages, page_mapcount};
 use crate::kernel::{Cpu, Kernel};
-use crate::migrate::remove_migration_ptes_under;
+use crate::migrate::{Zeroes, remap_page};
 use crate::mm_types::Page;
 use crate::page::{get_page, page_count, page_ref_freeze, page_ref_unfreeze, put_page, unlock_page};
 use crate::page_flags::PageFlags;
@@ -25,7 +25,7 @@ use crate::rmap::{
 use crate::safeguards::{
     SPLIT_EXPECTED_COUNT, SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST, SPLIT_UNMAP_SYNC,
 };
-use crate::settings::SplitUnmapBug;
+use crate::settings::{SplitUnmapBug, SplitZeroes};
 use crate::swapfile::page_swap_entry;
 use crate::tlb_types::TlbUbc;
 
@@ -89,10 +89,11 @@ async fn split_under(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma, tails: Tails<'
         }
         frozen
     };
-    // remap_page()
+    let drops_zeroes = frozen && cpu.setting::<SplitZeroes>() == SplitZeroes::ZeroPage;
+    let zeroes = if drops_zeroes { Zeroes::ZeroPage } else { Zeroes::Kept };
     let folios = if frozen { &pages[..] } else { &pages[..1] };
     for folio in folios {
-        remove_migration_ptes_under(cpu, *folio, *folio, AnonLock::Locked(anon_vma)).await;
+        remap_page(cpu, *folio, anon_vma, zeroes).await;
     }
     if !frozen {
         return Err(Errno::Eagain);

@@ -5,6 +5,7 @@ use sim_mmu::Entry;
 
 use super::wp::{do_wp_page, maybe_mkwrite};
 use crate::check;
+use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{lock_page, page_count, put_page, unlock_page};
@@ -248,5 +249,6 @@ async fn should_try_to_free_swap<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -
         return false;
     }
     vmf.vma.flags(cpu).contains(VmFlags::LOCKED)
-        || vmf.flags.contains(FaultFlags::WRITE) && page_count(cpu, page).await == 2
+        || vmf.flags.contains(FaultFlags::WRITE)
+            && page_count(cpu, page).await == 1 + folio_nr_pages(cpu, cpu.kernel.folio_of(page))
 }

@@ -14,7 +14,7 @@ mod wait;
 pub use compact::compact_page;
 pub use device::migrate_vma;
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
-pub(crate) use ptes::remove_migration_ptes_under;
+pub(crate) use ptes::{Zeroes, remap_page};
 pub(crate) use wait::{migration_entry_to_page, migration_entry_wait};
 
 use crate::folio::page_is_anon;

@@ -1,5 +1,6 @@
 //! `remove_migration_ptes()`: the entries of a page lead to where it is now.
 
+use sim_core::{Op, OpKind};
 use sim_mmu::{Entry, Pfn};
 
 use crate::folio::page_is_anon;
@@ -19,17 +20,28 @@ use crate::vm_flags::VmFlags;
 /// moved. Both are locked. Of an anonymous page, the caller keeps the `anon_vma`: nobody maps the page.
 pub(crate) async fn remove_migration_ptes(cpu: Cpu<'_>, old: Page, new: Page, anon_vma: Option<AnonVma>) {
     let lock = anon_vma.map_or(AnonLock::OfMapped, AnonLock::Kept);
-    remove_migration_ptes_under(cpu, old, new, lock).await;
+    let _routine = cpu.enter("remove_migration_ptes");
+    rmap_walk(cpu, new, lock, async |place| remove_migration_pte(cpu, old, new, place, Zeroes::Kept).await).await;
 }
 
-/// The same, by a caller who says how the tree is locked.
-pub(crate) async fn remove_migration_ptes_under(cpu: Cpu<'_>, old: Page, new: Page, lock: AnonLock) {
+/// What an entry maps whose page holds only zeroes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zeroes {
+    /// The page.
+    Kept,
+    /// `RMP_USE_SHARED_ZEROPAGE`: the page of zeroes.
+    ZeroPage,
+}
+
+/// `remap_page()`, of one folio: the same after a split, or where a split has failed. The caller has the tree locked.
+pub(crate) async fn remap_page(cpu: Cpu<'_>, folio: Page, anon_vma: AnonVma, zeroes: Zeroes) {
     let _routine = cpu.enter("remove_migration_ptes");
-    rmap_walk(cpu, new, lock, async |place| remove_migration_pte(cpu, old, new, place).await).await;
+    let one = async |place| remove_migration_pte(cpu, folio, folio, place, zeroes).await;
+    rmap_walk(cpu, folio, AnonLock::Locked(anon_vma), one).await;
 }
 
 /// `remove_migration_pte()`. No translation has to be flushed: there was none.
-async fn remove_migration_pte<'m>(cpu: Cpu<'m>, old: Page, new: Page, place: Place<'m>) -> bool {
+async fn remove_migration_pte<'m>(cpu: Cpu<'m>, old: Page, new: Page, place: Place<'m>, zeroes: Zeroes) -> bool {
     let _routine = cpu.enter("remove_migration_pte");
     let Place { vma, run } = place;
     // The walk finds the entries of the page that is left behind.
@@ -37,8 +49,34 @@ async fn remove_migration_pte<'m>(cpu: Cpu<'m>, old: Page, new: Page, place: Pla
     let mut walk = PageVmaMappedWalk::new(Run { page: behind, ..run }, Find::Migrating);
     while let Some(mapped) = walk.next(cpu).await {
         let new = Page(Pfn(new.0.0 + (mapped.page.0.0 - old.0.0)));
-        remove_one(cpu, vma, new, mapped).await;
+        if zeroes == Zeroes::Kept || !Box::pin(try_to_map_unused_to_zeropage(cpu, vma, mapped)).await {
+            remove_one(cpu, vma, new, mapped).await;
+        }
     }
+    true
+}
+
+/// `try_to_map_unused_to_zeropage()`: a page that was never written need not be kept. Nobody can write to it now.
+async fn try_to_map_unused_to_zeropage<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>) -> bool {
+    let flags = cpu.load(cpu.kernel.page_flags(mapped.page)).await;
+    if flags.contains(PageFlags::UNEVICTABLE) || vma.flags(cpu).contains(VmFlags::LOCKED) {
+        return false;
+    }
+    let Some(entry) = MigrationEntry::of_pte(mapped.pte.entry) else { return false };
+    let phys = &cpu.mmu.phys;
+    let read = Op::new(OpKind::Read, phys.word(mapped.page.0, 0));
+    let held = cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await;
+    if held.iter().any(|word| *word != 0) {
+        return false;
+    }
+    let mut zero = Pte::make(cpu.kernel.zero_page.0, vma_page_prot(cpu, vma.flags(cpu))).with(Entry::SPECIAL);
+    if entry.soft_dirty {
+        zero = zero.with(Entry::SOFT_DIRTY);
+    }
+    if entry.uffd_wp {
+        zero = zero.with(Entry::UFFD_WP);
+    }
+    cpu.set_pte_at(mapped.mm, mapped.address, mapped.ptep, zero).await;
     true
 }
 

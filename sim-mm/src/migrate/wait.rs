@@ -33,7 +33,8 @@ pub(crate) fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> B
             cpu.decided(MIGRATION_WAIT_RECHECK);
             return;
         };
-        let page = migration_entry_to_page(cpu, entry).await;
+        // A part of a large folio has no count and no lock of its own.
+        let page = cpu.kernel.folio_of(migration_entry_to_page(cpu, entry).await);
         match cpu.setting::<MigrationWait>() {
             // The lock of the table keeps the entry as it is, and so the page locked, until the task is in the queue.
             MigrationWait::Locked => {
@@ -42,8 +43,7 @@ pub(crate) fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> B
             }
             design => {
                 // get_page_unless_zero(): while another page takes its place in a cache, the count is zero.
-                // A part of a large folio has no count of its own.
-                if !page_cache_get_speculative(cpu, cpu.kernel.folio_of(page)).await {
+                if !page_cache_get_speculative(cpu, page).await {
                     return;
                 }
                 drop(ptl);
