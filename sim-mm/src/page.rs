@@ -95,6 +95,13 @@ pub async fn page_cache_add_speculative(cpu: Cpu<'_>, head: Page, more: u64) -> 
     true
 }
 
+/// `get_page_unless_zero()`: a reference, by code that has always asked whether the count is zero.
+pub(crate) async fn get_page_unless_zero(cpu: Cpu<'_>, head: Page) -> bool {
+    let take = |count: u64| if count == 0 { 0 } else { count.wrapping_add(1) };
+    let (old, _) = change_ref(cpu, head, RefChange::Speculative, take).await;
+    old != 0
+}
+
 /// `__free_pages()`: drops a reference to a block of frames. Somebody may have found the first frame of it meanwhile, and have a
 /// reference as well. A compound page he frees as a whole; else he frees that frame alone, so the others are freed here.
 pub fn __free_pages(cpu: Cpu<'_>, page: Page, order: u8) -> BoxFuture<'_, ()> {

@@ -749,3 +749,8 @@ fn split_unmap_skips_zapping() {
 fn mapcount_snapshot() {
     check("mapcount-snapshot");
 }
+
+#[test]
+fn huge_page_to_swap() {
+    check("huge-page-to-swap");
+}

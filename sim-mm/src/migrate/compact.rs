@@ -10,7 +10,7 @@ use crate::errno::Errno;
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::page::{page_cache_get_speculative, put_page};
+use crate::page::{get_page_unless_zero, put_page};
 use crate::page_flags::PageFlags;
 use crate::pgtable::is_pte_present;
 use crate::settings::Migration;
@@ -54,7 +54,12 @@ async fn isolate_migratepages(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) ->
         return Err(Errno::Enoent);
     }
     let page = Page(entry.pfn());
-    if !page_cache_get_speculative(cpu, page).await {
+    // Compaction passes over them before it takes a reference, and so does this.
+    if is_large(cpu, page) {
+        cpu.not_modelled("a large folio that is moved");
+        return Err(Errno::Ebusy);
+    }
+    if !get_page_unless_zero(cpu, page).await {
         return Err(Errno::Enoent);
     }
     let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::LRU).await;

@@ -9,7 +9,7 @@ use super::ptes::remove_migration_ptes;
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
-use crate::folio::page_is_anon;
+use crate::folio::{is_large, page_is_anon};
 use crate::gfp::Gfp;
 use crate::highmem::copy_user_highpage;
 use crate::kernel::Cpu;
@@ -92,6 +92,10 @@ async fn collect_pte_range<'m>(
             continue;
         }
         let page = Page(pte.pfn());
+        if is_large(cpu, page) {
+            cpu.not_modelled("a large folio that is moved");
+            continue;
+        }
         get_page(cpu, page).await;
         // Not waited for: the lock of the table is held.
         if !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {

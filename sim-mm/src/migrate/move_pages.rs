@@ -5,7 +5,7 @@ use sim_mmu::VirtAddr;
 
 use super::{MAX_PASSES, MigrateMode, migrate_pages};
 use crate::errno::Errno;
-use crate::folio::page_mapcount;
+use crate::folio::{is_large, page_mapcount};
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
@@ -132,7 +132,12 @@ async fn add_page_for_migration<'m>(
 /// `follow_page()` with `FOLL_GET | FOLL_DUMP`, `folio_walk_start()` since v6.12: the page that is mapped there, with a reference.
 async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> Result<Page, Errno> {
     let pmdp = find_pmd(cpu, mm, address).await.ok_or(Errno::Enoent)?;
-    let ptep = cpu.read_once(pmdp).await.pte_offset(cpu.mmu.geometry, address);
+    let pmd = cpu.read_once(pmdp).await;
+    if pmd.trans_huge() {
+        cpu.not_modelled("a large folio that is moved");
+        return Err(Errno::Enoent);
+    }
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
     let pte = cpu.read_once(ptep).await;
     if !pte.present() {
@@ -150,6 +155,10 @@ async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> R
 async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued, Errno> {
     if cpu.kernel.mem_map.node(page.0) == request.node {
         return Ok(Queued::There);
+    }
+    if is_large(cpu, page) {
+        cpu.not_modelled("a large folio that is moved");
+        return Err(Errno::Ebusy);
     }
     if !request.all && page_mapcount(cpu, page).await > 1 {
         return Err(Errno::Eacces);

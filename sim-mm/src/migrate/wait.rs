@@ -5,7 +5,7 @@ use sim_core::BoxFuture;
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{page_cache_get_speculative, put_page, wait_on_page_locked};
+use crate::page::{get_page_unless_zero, put_page, wait_on_page_locked};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep};
 use crate::safeguards::MIGRATION_WAIT_RECHECK;
@@ -43,7 +43,7 @@ pub(crate) fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> B
             }
             design => {
                 // get_page_unless_zero(): while another page takes its place in a cache, the count is zero.
-                if !page_cache_get_speculative(cpu, page).await {
+                if !get_page_unless_zero(cpu, page).await {
                     return;
                 }
                 drop(ptl);
