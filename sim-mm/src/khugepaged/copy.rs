@@ -27,6 +27,8 @@ pub(super) async fn __collapse_huge_page_copy<'m>(
 ) {
     let _routine = cpu.enter("__collapse_huge_page_copy");
     let geometry = cpu.mmu.geometry;
+    // compound_pagelist: small ones may be free before the end, and be parts of another large page.
+    let compound: Vec<Page> = isolated.into_iter().filter(|head| is_large(cpu, *head)).collect();
     let all = || entries(geometry, first, haddr, haddr.plus_pages(cpu.pmd_nr()));
     for (nth, (ptep, ..)) in all().enumerate() {
         let pte = cpu.read_once(ptep).await;
@@ -67,7 +69,7 @@ pub(super) async fn __collapse_huge_page_copy<'m>(
         }
         put_page(cpu, head).await;
     }
-    for head in isolated.into_iter().filter(|head| is_large(cpu, *head)) {
+    for head in compound {
         unlock_page(cpu, head).await;
         if cpu.has_swap() {
             Box::pin(free_swap_cache(cpu, head)).await;

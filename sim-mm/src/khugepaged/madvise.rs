@@ -89,7 +89,8 @@ async fn each<'m>(
             Ok(()) | Err(Scan::PmdMapped) => thps += 1,
             Err(why) => {
                 last = why;
-                if !why.is_of_this_page_alone() {
+                // khugepaged goes on in any case.
+                if by == Collapse::Madvise && !why.is_of_this_page_alone() {
                     break;
                 }
             }
