@@ -202,12 +202,14 @@ impl<'m> Cpu<'m> {
     ) -> impl Future<Output = ()> + use<'m> {
         let op = self.entry_op(pmdp, OpKind::Write, std::panic::Location::caller());
         self.step(op, move |hw| {
+            let huge = Entry(hw.core.memory.get(op.loc));
             self.before_change();
             hw.perform_store(&op, Entry::new(table, PAGE_TABLE).0);
             self.table_access(pmdp);
             for index in 0..self.mmu.geometry.entries(Level::Pte) {
                 let entry = self.mmu.entry_now(table, index);
-                self.note_pte(mm, va.plus_pages(u64::from(index)), Entry::NONE, entry);
+                let nth = u64::from(index);
+                self.note_pte(mm, va.plus_pages(nth), part_of_huge(huge, nth), entry);
             }
         })
     }

@@ -66,6 +66,8 @@ pub enum Event {
     Faulted(PageFault),
     /// The hardware set A or D.
     SetFlags {
+        /// The level of the entry.
+        level: Level,
         /// The entry before.
         old: Entry,
         /// The entry after.

@@ -3,7 +3,7 @@
 
 use sim_core::{IrqGuard, Op, OpKind, Shared};
 
-use crate::addr::VirtAddr;
+use crate::addr::{Level, VirtAddr};
 use crate::entry::Entry;
 use crate::event::{Event, Walker};
 use crate::fault::PageFault;
@@ -69,7 +69,7 @@ impl<'m> Cpu<'m> {
                     return Err(PageFault::unmarked(&seek.controls, va, access, entry));
                 }
                 if let Next::Mark(flags) = next {
-                    match self.set_flags(cell, entry, flags, now).await {
+                    match self.set_flags(cell, level, entry, flags, now).await {
                         Marked::Overtaken => continue 'walk,
                         // The entry is read again.
                         Marked::Changed => continue,
@@ -118,6 +118,7 @@ impl<'m> Cpu<'m> {
     fn set_flags(
         self,
         cell: Shared<Entry>,
+        level: Level,
         expected: Entry,
         flags: u64,
         begun: u64,
@@ -135,7 +136,7 @@ impl<'m> Cpu<'m> {
             if !same {
                 return Marked::Changed;
             }
-            self.report(Event::SetFlags { old: Entry(old), new: Entry(new) });
+            self.report(Event::SetFlags { level, old: Entry(old), new: Entry(new) });
             Marked::Done
         })
     }

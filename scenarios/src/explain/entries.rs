@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use sim_core::{Event as Core, Loc};
-use sim_mm::{Event as Mm, MmId};
+use sim_mm::{Event as Mm, MmId, Order};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr};
 
+use super::fact::maps_huge_page;
 use super::spaces::Spaces;
 use crate::explore::Trace;
 use crate::oracle::{Logged, What};
@@ -38,7 +39,7 @@ pub(super) fn touched(step: &[Logged]) -> Option<(TableEntry, Pfn)> {
     })
 }
 
-/// The pages of entries of the lowest level, as far as a run shows them.
+/// The pages of entries that map pages, as far as a run shows them.
 #[derive(Default)]
 pub(super) struct Places {
     /// By the step that touched the entry.
@@ -58,7 +59,9 @@ impl Places {
             let first = memory.word(entry.table, 0);
             if let (Some(base), Some(index)) = (base, entry.loc.0.checked_sub(first.0)) {
                 let place = base + u64::from(index) * geometry.span(entry.level);
-                if entry.level != Level::Pte {
+                let maps_page =
+                    entry.level == Level::Pte || [entry.old, entry.new].into_iter().any(maps_huge_page);
+                if !maps_page {
                     let leads_to = [entry.old, entry.new].into_iter().filter(|entry| entry.is_present());
                     bases.extend(leads_to.map(|entry| ((root, entry.pfn()), place)));
                 } else if let Some(mm) = spaces.of_root(root, step[0].step) {
@@ -67,7 +70,10 @@ impl Places {
             }
             // If the kernel says itself which page an entry is for, that is more certain.
             for logged in step {
-                if let What::Mm(Mm::PteChanged { mm, va, .. }) = logged.what {
+                // It says so of small entries as well when the entry above them changes.
+                if let What::Mm(Mm::PteChanged { mm, va, order, .. }) = logged.what
+                    && (entry.level == Level::Pte || order > Order::PTE)
+                {
                     places.note(logged.step, entry.loc, (mm, va));
                 }
             }

@@ -61,7 +61,7 @@ pub(super) enum Fact {
         device: bool,
     },
     /// The hardware set the dirty bit of an entry.
-    Dirtied { of: Option<PageOf>, pfn: Pfn },
+    Dirtied { level: Level, of: Option<PageOf>, pfn: Pfn },
     /// The kernel forgets which pages were written, or it notes from here on which are.
     Noting { begins: bool },
     /// A store of user code to a word of a page left the store buffer.
@@ -108,6 +108,12 @@ impl Fact {
         matches!(self, Fact::Entry { old, new, .. } if old == new)
     }
 
+    /// Whether it is about an entry that maps a page, and does not lead to a table.
+    pub(super) fn maps_page(&self) -> bool {
+        let Fact::Entry { level, old, new, .. } = self else { return false };
+        *level == Level::Pte || maps_huge_page(*old) || maps_huge_page(*new)
+    }
+
     /// The frame that it is about.
     pub(super) fn frame(&self) -> Option<Pfn> {
         match self {
@@ -143,10 +149,20 @@ impl fmt::Display for Word {
     }
 }
 
+/// Whether an entry, of a PMD table, maps a huge page. The hardware need not know of it just now.
+pub(super) fn maps_huge_page(entry: Entry) -> bool {
+    entry.has(Entry::PAGE_SIZE)
+}
+
 /// Frame and write permission. By these a reader tells entries apart.
 fn brief(level: Level, entry: Entry) -> String {
     match () {
         () if entry.is_none() => "none".to_owned(),
+        () if maps_huge_page(entry) && entry.has(Entry::SPECIAL) => "the huge zero page".to_owned(),
+        () if maps_huge_page(entry) && !entry.is_present() => format!("huge {entry}"),
+        () if maps_huge_page(entry) => {
+            format!("huge {} {}", entry.pfn(), if entry.has(Entry::RW) { "rw" } else { "ro" })
+        }
         () if !entry.is_present() => match SwpEntry::of_pte(entry) {
             Some(slot) => format!("swap {}", slot.0),
             None => match MigrationEntry::of_pte(entry) {
@@ -170,7 +186,11 @@ impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fact::Entry { level, owner, of, table, old, new, .. } => {
-                let (before, after) = (brief(*level, *old), brief(*level, *new));
+                let (before, mut after) = (brief(*level, *old), brief(*level, *new));
+                if maps_huge_page(*old) && *level != Level::Pte && new.is_present() && !maps_huge_page(*new) {
+                    // The huge page is split.
+                    after = format!("table {after}");
+                }
                 if let Some(owner) = owner {
                     write!(f, "{owner}'s ")?;
                 }
@@ -198,8 +218,10 @@ impl fmt::Display for Fact {
             Fact::Allocated { pfn, level: None } => write!(f, "{pfn} allocated"),
             Fact::Allocated { pfn, level: Some(level) } => write!(f, "{pfn} allocated, for {}s", level.name()),
             Fact::Freed { pfn } => write!(f, "{pfn} freed"),
-            Fact::Dirtied { of: Some(page), pfn } => write!(f, "pte of {page}: D set ({pfn})"),
-            Fact::Dirtied { of: None, pfn } => write!(f, "pte of {pfn}: D set"),
+            Fact::Dirtied { level, of: Some(page), pfn } => {
+                write!(f, "{} of {page}: D set ({pfn})", level.name())
+            }
+            Fact::Dirtied { level, of: None, pfn } => write!(f, "{} of {pfn}: D set", level.name()),
             Fact::Noting { begins: false } => f.write_str("forgets which pages were written"),
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use sim_core::{CpuId, Event as Core, Loc, OpKind, Role, Routine};
-use sim_mm::{Event as Mm, FrameUse, MmId, Page, SharedPage, Sharing};
+use sim_mm::{Event as Mm, FrameUse, MmId, Order, Page, SharedPage, Sharing};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
 use super::entries::{self, Places, TableEntry};
-use super::fact::{Count, Fact};
+use super::fact::{Count, Fact, maps_huge_page};
 use super::spaces::{PageOf, Spaces};
 use crate::explore::Trace;
 use crate::oracle::{Finding, Logged, OracleId, Violation, What};
@@ -118,11 +118,13 @@ impl<'a> Narrator<'a> {
                 What::Mm(Mm::PteChanged { mm, va, old, new, sharing, .. })
                     if narrator.leads_to_frame(*old) || narrator.leads_to_frame(*new) =>
                 {
-                    narrator.pages.push((*mm, *va));
+                    let leads = if narrator.leads_to_frame(*new) { new } else { old };
+                    narrator.pages.push((*mm, narrator.page_in(va.vpn(), leads.pfn())));
                     // If the entry leads to another frame now, the line is about that frame.
                     if narrator.leads_to_frame(*new) || !new.is_present() {
-                        let page = match sharing {
-                            Sharing::Shared(page) | Sharing::CopyOnWrite(page) => Some(*page),
+                        let nth = narrator.frame.map_or(0, |frame| frame.0 - leads.pfn().0);
+                        let page = match sharing.of_part(nth) {
+                            Sharing::Shared(page) | Sharing::CopyOnWrite(page) => Some(page),
                             Sharing::Private | Sharing::Nobody => None,
                         };
                         narrator.sharing.push((entry.step, narrator.leads_to_frame(*new), page));
@@ -148,12 +150,33 @@ impl<'a> Narrator<'a> {
         self.frame == Some(pfn)
     }
 
+    /// Whether it is one of these frames in a row, which are freed or counted together.
+    fn is_one_of(&self, first: Pfn, order: Order) -> bool {
+        self.frame.is_some_and(|frame| order.has(first, frame))
+    }
+
+    /// The page behind which the frame is, if `vpn` is the one behind which a frame before it is.
+    fn page_in(&self, vpn: Vpn, pfn: Pfn) -> VirtAddr {
+        vpn.base().plus_pages(self.frame.map_or(0, |frame| frame.0 - pfn.0))
+    }
+
+    /// How many pages an entry maps.
+    fn order(&self, entry: Entry) -> Order {
+        if maps_huge_page(entry) { Order::of(Level::Pmd, self.world.kernel().mmu.geometry) } else { Order::PTE }
+    }
+
+    /// Whether an entry of this level at a place is that of one of the pages.
+    fn is_of_pages(&self, level: Level, (mm, place): (MmId, VirtAddr)) -> bool {
+        let span = self.world.kernel().mmu.geometry.span(level);
+        self.pages.iter().any(|(of, va)| *of == mm && va.0.wrapping_sub(place.0) < span)
+    }
+
     fn tells_accesses_of(&self, pfn: Pfn) -> bool {
         self.of_values || self.is_frame(pfn)
     }
 
     pub(super) fn leads_to_frame(&self, entry: Entry) -> bool {
-        entry.is_present() && self.is_frame(entry.pfn())
+        entry.is_present() && self.is_one_of(entry.pfn(), self.order(entry))
     }
 
     /// The name of a page in the line of a log entry.
@@ -181,11 +204,15 @@ impl<'a> Narrator<'a> {
                     let wrong = self.speculated == Some(entry.step) && self.is_frame(*table);
                     wrong.then_some(Fact::Speculated { level: *level, table: *table })
                 }
-                What::Hardware(Hardware::SetFlags { old, new }) => {
+                What::Hardware(Hardware::SetFlags { level, old, new }) => {
                     let dirtied = new.has(Entry::DIRTY) && !old.has(Entry::DIRTY) && self.leads_to_frame(*new);
                     let place = touched.and_then(|(found, _)| self.entries.at(entry.step, found.loc));
                     let of = place.map(|place| self.page(entry, place));
-                    (dirtied && self.oracle == OracleId::DirtyLost).then_some(Fact::Dirtied { of, pfn: new.pfn() })
+                    (dirtied && self.oracle == OracleId::DirtyLost).then_some(Fact::Dirtied {
+                        level: *level,
+                        of,
+                        pfn: self.frame.unwrap_or(new.pfn()),
+                    })
                 }
                 What::Hardware(event) => self.tell_hardware(event, entry),
                 What::Mm(Mm::PteChanged { mm, va, old, new, .. }) => {
@@ -203,17 +230,19 @@ impl<'a> Narrator<'a> {
 
     fn tell_entry(&self, entry: TableEntry, root: Pfn, by: Walker, at: &Logged) -> Option<Fact> {
         let TableEntry { level, table, loc, old, new } = entry;
-        let place = self.entries.at(at.step, loc).filter(|_| level == Level::Pte);
+        // An empty entry may have mapped a huge page before, and may again.
+        let maps_page = level == Level::Pte || [old, new].into_iter().any(|e| e.is_none() || maps_huge_page(e));
+        let place = self.entries.at(at.step, loc).filter(|_| maps_page);
         let lockless = at.stack.iter().any(|routine| routine.role == Role::Lockless);
         let of_call = match self.oracle {
             OracleId::Check => lockless,
             OracleId::Livelock => by == Walker::Software,
             _ => false,
         };
-        let known = place.is_some_and(|place| of_call || self.pages.contains(&place));
+        let known = place.is_some_and(|place| of_call || self.is_of_pages(level, place));
         let leads = self.leads_to_frame(old) || self.leads_to_frame(new) || Some(at.step) == self.followed;
         // The read of an entry by a walk needs no line. A fault or a translation follows from it, and shows it.
-        let seen_elsewhere = by == Walker::Hardware && level == Level::Pte && old.pfn() == new.pfn();
+        let seen_elsewhere = by == Walker::Hardware && maps_page && old.pfn() == new.pfn();
         let told = (known || leads) && !seen_elsewhere || self.is_frame(table);
         let of = place.map(|place| self.page(at, place)).filter(|_| !self.is_frame(table));
         let line = self.spaces.at(at.cpu, at.step);
@@ -232,7 +261,9 @@ impl<'a> Narrator<'a> {
         (old, new): (Entry, Entry),
         at: &Logged,
     ) -> Option<Fact> {
-        let moved = above.level != Level::Pte && (self.leads_to_frame(old) || self.leads_to_frame(new));
+        let is_huge = [old, new].into_iter().any(maps_huge_page);
+        let moved =
+            above.level != Level::Pte && !is_huge && (self.leads_to_frame(old) || self.leads_to_frame(new));
         let of = self.page(at, page);
         let owner = of.owner.clone();
         moved.then_some(Fact::Entry {
@@ -290,8 +321,8 @@ impl<'a> Narrator<'a> {
             Hardware::Began(partial) if self.is_frame(partial.table) => {
                 Some(Fact::Began { level: partial.level, table: partial.table })
             }
-            Hardware::Filled(found) if self.is_frame(found.pfn) => self
-                .page_under(at, found.root, found.vpn.base())
+            Hardware::Filled(found) if found.frames().any(|pfn| self.is_frame(pfn)) => self
+                .page_under(at, found.root, self.page_in(found.vpn, found.pfn))
                 .map(|of| Fact::Filled { id: found.id, of, leaf: found.leaf }),
             Hardware::Invalidated { target, page, pcid } if self.concerns(page.map(VirtAddr::vpn)) => {
                 Some(Fact::Dropped { target: *target, pcid: *pcid })
@@ -307,7 +338,7 @@ impl<'a> Narrator<'a> {
     fn tell_mm(&self, event: &Mm, at: &Logged) -> Option<Fact> {
         let flushed = |id: &u64| self.flushes.get(id).map(|page| self.page(at, *page));
         match event {
-            Mm::FrameAllocated { pfn, for_use, .. } if self.is_frame(*pfn) => Some(Fact::Allocated {
+            Mm::FrameAllocated { pfn, for_use, order } if self.is_one_of(*pfn, *order) => Some(Fact::Allocated {
                 pfn: *pfn,
                 level: match for_use {
                     FrameUse::Data | FrameUse::Driver | FrameUse::Batch => None,
@@ -332,7 +363,7 @@ impl<'a> Narrator<'a> {
                 Some(Fact::Cached { pfn: *pfn, page: *page, is_in: false })
             }
             Mm::FileResized { file, pages } if self.of_files => Some(Fact::Resized { file: *file, pages: *pages }),
-            Mm::FrameFreed { pfn, .. } if self.is_frame(*pfn) => Some(Fact::Freed { pfn: *pfn }),
+            Mm::FrameFreed { pfn, order } if self.is_one_of(*pfn, *order) => Some(Fact::Freed { pfn: *pfn }),
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })
             }

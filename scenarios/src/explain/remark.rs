@@ -6,7 +6,7 @@ use sim_core::{CpuId, Loc};
 use sim_mm::{MmId, SharedPage};
 use sim_mmu::{Entry, Level, Pfn, Vpn};
 
-use super::fact::{Count, Fact, brief_pte};
+use super::fact::{Count, Fact, brief_pte, maps_huge_page};
 use super::line::Line;
 use super::narrator::Narrator;
 use super::spaces::PageOf;
@@ -77,7 +77,7 @@ impl Known {
     /// Says that the frame belongs to a file, at the first line in which an entry leads to it.
     fn introduces_shared(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         let leads = match &line.fact {
-            Fact::Entry { level: Level::Pte, old, new, .. } => {
+            Fact::Entry { old, new, .. } if line.fact.maps_page() => {
                 narrator.leads_to_frame(*old) || narrator.leads_to_frame(*new)
             }
             Fact::Filled { leaf, .. } => narrator.leads_to_frame(*leaf),
@@ -94,16 +94,17 @@ impl Known {
             Fact::Count { count: Count::Ref, pfn, values, .. } if self.freed && values.first() == Some(&0) => {
                 Some(format!("{pfn} is on the free list"))
             }
-            Fact::Entry { level: Level::Pte, of, old, new, .. } if narrator.leads_to_frame(*new) => {
+            Fact::Entry { of, old, new, .. } if line.fact.maps_page() && narrator.leads_to_frame(*new) => {
+                let frame = narrator.frame?;
                 let process = of.as_ref().and_then(|page| narrator.spaces.process(page.key().0));
                 if self.freed && !narrator.leads_to_frame(*old) {
-                    return process.map(|process| format!("{} is now {process}'s", new.pfn()));
+                    return process.map(|process| format!("{frame} is now {process}'s"));
                 }
                 let opens = narrator.leads_to_frame(*old) && new.has(Entry::RW) && !old.has(Entry::RW);
                 let other = self.pins.iter().find(|by| **by != line.cpu).filter(|_| opens)?;
-                Some(format!("CPU {} still holds a pin on {}", other.0, new.pfn()))
+                Some(format!("CPU {} still holds a pin on {frame}", other.0))
             }
-            Fact::Entry { level: Level::Pte, loc, old, .. } if !line.fact.is_read() => {
+            Fact::Entry { loc, old, .. } if line.fact.maps_page() && !line.fact.is_read() => {
                 let read = self.read.get(&(line.cpu, *loc)).filter(|read| brief_pte(**read) != brief_pte(*old))?;
                 Some(format!("CPU {} had read {}", line.cpu.0, brief_pte(*read)))
             }
@@ -118,7 +119,8 @@ impl Known {
             Fact::Touched { of: Some(of), through: Some(_), .. } if line.bad => {
                 let (entry, (_, cached)) = (self.entries.get(&of.key())?, self.cached.get(&line.cpu)?);
                 let differ = brief_pte(*entry) != brief_pte(*cached);
-                differ.then(|| format!("stale TLB: the pte is {}", brief_pte(*entry)))
+                let level = if maps_huge_page(*entry) { Level::Pmd } else { Level::Pte };
+                differ.then(|| format!("stale TLB: the {} is {}", level.name(), brief_pte(*entry)))
             }
             Fact::Entry { level, new, .. }
                 if line.fact.is_read() && narrator.follows_none() && new.is_none() && !line.bad =>

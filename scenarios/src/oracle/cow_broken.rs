@@ -14,7 +14,7 @@ use super::{Finding, Site, Violation};
 
 /// A write by, or for, an address space.
 pub(super) fn wrote(ghost: Seen<'_>, mm: MmId, va: VirtAddr, pfn: Pfn, site: &Site) -> Option<Finding> {
-    if ghost.life(pfn)?.state == FrameState::Reserved {
+    if matches!(ghost.life(pfn)?.state, FrameState::Reserved | FrameState::Zeroes) {
         let violation = Violation::ZeroPageWritten { mm, va, pfn };
         return Some(Finding { violation, site: site.clone(), other: None });
     }

@@ -24,8 +24,12 @@ pub(super) fn retired(
     let lost = match life.state {
         FrameState::Free => Lost::Free,
         FrameState::Table { .. } => Lost::Table,
-        FrameState::Data | FrameState::Driver | FrameState::Reserved if freed_since.is_some() => Lost::NewOwner,
-        FrameState::Data | FrameState::Driver | FrameState::Reserved => return None,
+        FrameState::Data | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes
+            if freed_since.is_some() =>
+        {
+            Lost::NewOwner
+        }
+        FrameState::Data | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes => return None,
     };
     Some(Finding {
         violation: Violation::LostFrameUsed { mm, va, filled_at: through.filled_at, pfn: through.pfn, lost },

@@ -42,6 +42,8 @@ oracles! {
     StaleTlb = "stale-tlb";
     /// Two CPUs see different pages at one address, and one of them reads an old value.
     Incoherent = "incoherent";
+    /// A TLB holds translations of two sizes for one address.
+    MultiHit = "multi-hit";
     /// A write becomes visible through private memory that was not shared.
     CowBroken = "cow-broken";
     /// A process reads bytes that another process wrote after the two had ceased to share them.

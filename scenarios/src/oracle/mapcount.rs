@@ -22,11 +22,6 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
 /// A run has ended.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
     ghost.known_frames().find_map(|pfn| {
-        // Nobody counts who maps the huge page of zeroes.
-        let head = kernel.folio_frames(Page(pfn)).start;
-        if kernel.huge_zero_page() == Some(Page(head)) {
-            return None;
-        }
         let count = kernel.mapcount_now(Page(pfn));
         let mappings = ghost.mappings(pfn).len() as u64;
         (ghost.life(pfn)?.state == FrameState::Data && count != mappings).then(|| Finding {

@@ -19,6 +19,7 @@ mod leak;
 mod lock;
 mod lost_write;
 mod mapcount;
+mod multi_hit;
 mod object_use_after_free;
 mod page_table_use_after_free;
 mod pin_misuse;

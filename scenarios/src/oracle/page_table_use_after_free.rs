@@ -30,7 +30,7 @@ pub(super) fn accessed(
             FrameState::Reserved if table == root => return None,
             FrameState::Reserved => Found::ZeroPage,
             FrameState::Free => Found::Free,
-            FrameState::Data | FrameState::Driver => Found::Data,
+            FrameState::Data | FrameState::Driver | FrameState::Zeroes => Found::Data,
             FrameState::Table { level, root: of } => Found::Table { level, of_another: of != root },
         },
     };

@@ -65,7 +65,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         let holders = match state {
             _ if is_tail => 0,
             FrameState::Free => 0,
-            FrameState::Driver => others,
+            FrameState::Driver | FrameState::Zeroes => others,
             FrameState::Reserved | FrameState::Table { .. } => 1 + others,
             FrameState::Data => mappings + others,
         };
@@ -78,7 +78,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         let lost = match state {
             FrameState::Data => mappings == 0 && pins == 0 && held == 0,
             FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
-            FrameState::Free | FrameState::Driver | FrameState::Reserved => false,
+            FrameState::Free | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes => false,
         };
         lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })
     })

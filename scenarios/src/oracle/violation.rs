@@ -23,6 +23,8 @@ pub enum Violation {
     StaleTranslation { mm: MmId, va: VirtAddr, write: bool, pfn: Pfn, filled_at: u64 },
     /// `incoherent`: `mm` read an old value at `va` from `pfn`, though `now` is there and holds another.
     OldValueRead { mm: MmId, va: VirtAddr, pfn: Pfn, value: u64, now: Pfn, held: u64 },
+    /// `multi-hit`: a CPU caches translations of `mm` at `va` to `pfn` for so many pages each.
+    TwoSizes { mm: MmId, va: VirtAddr, pfn: Pfn, pages: [u64; 2] },
     /// `cow-broken`: the zero page was written.
     ZeroPageWritten { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `cow-broken`: a write for `mm` changed a private page of `other`.
@@ -187,6 +189,7 @@ impl Violation {
             Violation::NoSuchTable { .. } => OracleId::PageTableUseAfterFree,
             Violation::StaleTranslation { .. } => OracleId::StaleTlb,
             Violation::OldValueRead { .. } => OracleId::Incoherent,
+            Violation::TwoSizes { .. } => OracleId::MultiHit,
             Violation::ZeroPageWritten { .. }
             | Violation::PrivatePageWritten { .. }
             | Violation::FilePageWritten { .. } => OracleId::CowBroken,
@@ -232,6 +235,7 @@ impl Violation {
             | Violation::NoSuchTable { table: pfn, .. }
             | Violation::StaleTranslation { pfn, .. }
             | Violation::OldValueRead { pfn, .. }
+            | Violation::TwoSizes { pfn, .. }
             | Violation::ZeroPageWritten { pfn, .. }
             | Violation::PrivatePageWritten { pfn, .. }
             | Violation::FilePageWritten { pfn, .. }
@@ -289,6 +293,7 @@ impl Violation {
             | Violation::LostPinTouched { mm, va, .. }
             | Violation::StaleTranslation { mm, va, .. }
             | Violation::OldValueRead { mm, va, .. }
+            | Violation::TwoSizes { mm, va, .. }
             | Violation::ZeroPageWritten { mm, va, .. }
             | Violation::PrivatePageWritten { mm, va, .. }
             | Violation::FilePageWritten { mm, va, .. }
@@ -378,6 +383,12 @@ impl Violation {
             Violation::OldValueRead { mm, va, pfn, value, now, held } => format!(
                 "a read at {} answered {value} from {pfn}, though {now} is mapped there and holds {held}",
                 names.page_of(*mm, *va)
+            ),
+            Violation::TwoSizes { mm, va, pfn, pages: [old, new] } => format!(
+                "a TLB holds translations of two sizes for {}, {} pages and {}, and both lead to {pfn}",
+                names.page_of(*mm, *va),
+                old.max(new),
+                old.min(new)
             ),
             Violation::ZeroPageWritten { mm, va, .. } => {
                 format!("a write at {} changed the zero page", names.page_of(*mm, *va))

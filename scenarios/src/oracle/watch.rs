@@ -9,8 +9,8 @@ use sim_mmu::{Entry, Event as Hardware, Pfn, Translation, Walker};
 use super::ghost::Ghost;
 use super::{
     Finding, Site, Watched, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent,
-    kernel_bug, leak, lock, lost_write, mapcount, object_use_after_free, page_table_use_after_free, pin_misuse,
-    refcount, return_value, semantics, sleep_in_atomic, stale_pin, stale_tlb,
+    kernel_bug, leak, lock, lost_write, mapcount, multi_hit, object_use_after_free, page_table_use_after_free,
+    pin_misuse, refcount, return_value, semantics, sleep_in_atomic, stale_pin, stale_tlb,
 };
 
 /// An entry of the event log.
@@ -193,8 +193,8 @@ impl sim_mmu::Observer for Watch {
                 // This is the address space that accesses, and not the one for which the translation was cached.
                 let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
                 let site = site(*cpu);
-                // Of a translation of a large page only the frame of the address counts.
-                let through = Translation { pfn: through.frame(va), ..through };
+                // Of a huge page only the page of the address is used.
+                let through = through.of_page(va);
                 let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
                 // Memory of the kernel belongs to no process.
                 if !through.rights.user {
@@ -227,12 +227,15 @@ impl sim_mmu::Observer for Watch {
                 self.report(cpu.core, shared);
             }
             Hardware::Filled(translation) => {
-                let frames = translation.pfn.0..translation.pfn.0 + (1 << translation.order);
-                frames.for_each(|pfn| ghost.filled(core, Pfn(pfn)));
+                translation.frames().for_each(|pfn| ghost.filled(core, pfn));
+                let found = multi_hit::filled(ghost.seen(core), cpu, &translation, || site(*cpu));
+                self.report(cpu.core, found);
             }
-            Hardware::SetFlags { old, new } => {
+            Hardware::SetFlags { level, old, new } => {
                 if new.has(Entry::DIRTY) && !old.has(Entry::DIRTY) {
-                    ghost.dirtied(core, new.pfn(), || site(*cpu));
+                    // Of a huge page there is one bit for all of its frames.
+                    let order = Order::of(level, cpu.mmu.geometry);
+                    order.frames(new.pfn()).for_each(|pfn| ghost.dirtied(core, pfn, || site(*cpu)));
                 }
             }
             Hardware::Began(_) | Hardware::Faulted(_) | Hardware::Invalidated { .. } => {}
@@ -269,6 +272,9 @@ impl sim_mm::Observer for Watch {
             Mm::PteChanged { mm, va, old, new, order, sharing } if order > Order::PTE => {
                 for nth in 0..order.pages() {
                     let (old, new) = (part_of_huge(old, nth), part_of_huge(new, nth));
+                    if new.has(Entry::SPECIAL) {
+                        ghost.holds_zeroes(core, new.pfn());
+                    }
                     if is_pte_present(new) && new.has(Entry::DIRTY) {
                         ghost.dirtied(core, new.pfn(), || site.clone());
                     }

@@ -92,6 +92,16 @@ impl Translation {
             && self.root == other.root
     }
 
+    /// What it says of a single page that it translates.
+    pub fn of_page(&self, va: VirtAddr) -> Translation {
+        self.piece(va.vpn(), 0)
+    }
+
+    /// The frames that it leads to.
+    pub fn frames(&self) -> impl Iterator<Item = Pfn> + use<> {
+        (self.pfn.0..self.pfn.0 + (1 << self.order)).map(Pfn)
+    }
+
     /// The part of it that a smaller TLB entry around `vpn` holds.
     pub(crate) fn piece(&self, vpn: Vpn, order: u8) -> Translation {
         let first = Vpn(vpn.0 >> order << order);

@@ -30,6 +30,8 @@ pub(super) enum FrameState {
     Free,
     /// Contents of user memory.
     Data,
+    /// The huge page of zeroes. Everybody may map it, and nobody may write to it.
+    Zeroes,
     /// Memory of a driver, or of the kernel itself: nobody's page.
     Driver,
     /// A table.

@@ -173,6 +173,13 @@ impl Ghost {
         }
     }
 
+    /// A frame is a part of the huge page of zeroes, as a special entry says that maps a huge page.
+    pub(in crate::oracle) fn holds_zeroes(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |frame| frame.life.state == FrameState::Data) {
+            frame.life.state = FrameState::Zeroes;
+        }
+    }
+
     /// An entry of a frame says that it is dirty.
     pub(in crate::oracle) fn dirtied(&mut self, core: &Core, pfn: Pfn, site: impl FnOnce() -> Site) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Dirty, |frame| frame.dirtied.is_none()) {
