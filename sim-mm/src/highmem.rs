@@ -38,3 +38,10 @@ pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
     })
     .await;
 }
+
+/// `copy_user_huge_page()`, `copy_user_large_folio()` since v6.5: page by page.
+pub(crate) async fn copy_user_huge_page(cpu: Cpu<'_>, to: Page, from: Page, pages: u64) {
+    for nth in 0..pages {
+        copy_user_highpage(cpu, Page(Pfn(to.0.0 + nth)), Page(Pfn(from.0.0 + nth))).await;
+    }
+}

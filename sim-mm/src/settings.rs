@@ -533,12 +533,14 @@ crate::settings! {
         Exclusive = "exclusive" since Release::v(6, 5),
     }
 
-    /// What a write to the huge page of zeroes maps.
-    HugeZeroWrite = design "huge_zero_write" {
-        /// It maps a single page, and the entry is split for that.
-        Page = "page",
-        /// It maps a huge page. This is the rule since v6.13 (`c56d9cb9e4ee`).
-        Folio = "folio" since Release::v(6, 13),
+    /// What a write maps in place of a huge page that others can see, or in place of the huge page of zeroes.
+    HugeCow = design "huge_cow" {
+        /// It maps a huge page in place of either. This was the rule before v5.8.
+        Copy = "copy",
+        /// It maps a single page in place of either, and the entry is split for that. This is the rule since v5.8 (`3917c80280c9`).
+        Page = "page" since Release::v(5, 8),
+        /// It maps a huge page in place of that of zeroes, and a single page otherwise. This is the rule since v6.13 (`c56d9cb9e4ee`).
+        Zeroes = "zeroes" since Release::v(6, 13),
     }
 
     /// How the mappings of a large folio are counted.
