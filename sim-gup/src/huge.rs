@@ -12,7 +12,7 @@ use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::{Fallback, grab_folio, put_folio_refs, try_grab_page};
 use crate::pages::Pages;
-use crate::safeguards::{GUP_PMD_PERMITTED, GUP_PMD_RECHECK, TOUCH_PMD_WRITE};
+use crate::safeguards::{GUP_HUGE_PUT_ALL, GUP_PMD_PERMITTED, GUP_PMD_RECHECK, TOUCH_PMD_WRITE};
 use crate::settings::{ForcedWrite, GupHugeZero};
 
 /// `gup_huge_pmd()`, `gup_fast_pmd_leaf()` since v6.10: hands out the pages of a huge page, with one change of its count for all of them.
@@ -40,7 +40,8 @@ pub(crate) async fn gup_huge_pmd(
     if check!(cpu, GUP_PMD_RECHECK, cpu.read_once(pmdp).await != orig)
         || !orig.write() && gup_must_unshare(cpu, None, orig.page(), flags).await
     {
-        put_folio_refs(cpu, head, refs, flags).await;
+        let taken = if cpu.has(GUP_HUGE_PUT_ALL) { refs } else { 1 };
+        put_folio_refs(cpu, head, taken, flags).await;
         return Err(Fallback);
     }
     for nth in 0..refs {

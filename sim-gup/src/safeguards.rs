@@ -41,6 +41,8 @@ sim_mm::safeguards! {
         "After the references to a huge page are taken its entry is read again, because the page may have been freed or split before that.";
     GUP_HEAD_RECHECK = "gup-head-recheck" check in "try_grab_compound_head" since Release::v(5, 14), commit "c24d37322548" =>
         "After the reference is taken the walk asks again to which folio the page belongs, because the folio may have been split before, and the entry can be what it was.";
+    GUP_HUGE_PUT_ALL = "gup-huge-put-all" order in "gup_huge_pmd" since COMMON_WALK, on X86, commit "e585513b76f7" =>
+        "If the entry of a huge page has changed when it is read again, all references that were just taken are dropped, one for each page of the range.";
     GUP_REF_OVERFLOW = "gup-ref-overflow" check in "try_grab_compound_head" since Release::v(5, 1), commit "8fde12ca79af", cve "CVE-2019-11487" =>
         "The lockless walk takes no reference while the count of the page is negative, so that the count cannot wrap and free a page that is in use.";
     GUP_WRITE_PROTECT_SEQ = "gup-write-protect-seq" order in "lockless_pages_from_mm" since Release::v(5, 11), commit "57efa1fe5957" =>

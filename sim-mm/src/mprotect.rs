@@ -10,15 +10,18 @@ use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
 use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
-use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
+use crate::memory::{
+    asks_for_huge_pages, can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write,
+};
 use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap::vma_lookup;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
+use crate::pgtable_generic::pmd_clear_bad;
 use crate::rmap::flush_tlb_batched_pending;
-use crate::safeguards::{MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
+use crate::safeguards::{CHANGE_PMD_ONCE, MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
 use crate::settings::{CowReuse, MprotectUncount, MprotectUpgrade};
 use crate::swapops::{MigrationEntry, MigrationKind};
 use crate::vm_flags::VmFlags;
@@ -219,6 +222,13 @@ pub(crate) async fn change_protection_range<'m>(
                             pages += cpu.pmd_nr();
                             continue;
                         }
+                    }
+                }
+                // Where no huge page can be, the second read would find the same.
+                if !cpu.has(CHANGE_PMD_ONCE) && asks_for_huge_pages(cpu, vma) {
+                    pmd = cpu.read_once(pmdp).await;
+                    if pmd.trans_huge() {
+                        pmd_clear_bad(cpu, mm, addr, pmdp).await;
                     }
                 }
                 if pmd.leads_to_table() {

@@ -4,6 +4,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::check;
+use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp};
@@ -21,7 +22,10 @@ pub(crate) fn pgtable_trans_huge_deposit(cpu: Cpu<'_>, pmdp: Pmdp, table: Page) 
 /// `pgtable_trans_huge_withdraw()`: a page table that was deposited.
 pub(crate) fn pgtable_trans_huge_withdraw(cpu: Cpu<'_>, pmdp: Pmdp) -> Option<Page> {
     let first = cpu.kernel.page(Page(pmdp.table())).lru();
-    let table = Page(Pfn(cpu.this_cpu_read(first).checked_sub(1)?));
+    let Some(table) = cpu.this_cpu_read(first).checked_sub(1).map(|pfn| Page(Pfn(pfn))) else {
+        cpu.note(Event::KernelBug { what: "no page table is deposited for a huge page" });
+        return None;
+    };
     let next = cpu.kernel.page(table).lru();
     cpu.this_cpu_write(first, cpu.this_cpu_read(next));
     cpu.this_cpu_write(next, 0);
@@ -57,6 +61,27 @@ pub(crate) async fn pmdp_invalidate<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: Vi
     };
     flush_pmd_tlb_range(cpu, mm, addr).await;
     old
+}
+
+/// Takes what an entry is, to put something else there: by [`pmdp_invalidate`], or by a kernel that lets it be `empty` in between.
+pub(crate) async fn pmdp_modify_start<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    pmdp: Pmdp,
+    empty: bool,
+) -> Pmd {
+    if empty {
+        pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await
+    } else {
+        pmdp_invalidate(cpu, mm, addr, pmdp).await
+    }
+}
+
+/// `pmd_clear_bad()`: an entry that ought to lead to a table, and does not. The kernel says so and empties it.
+pub(crate) async fn pmd_clear_bad<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) {
+    cpu.note(Event::KernelBug { what: "a PMD entry maps a huge page where a table is expected" });
+    cpu.set_pmd_at(mm, cpu.pmd_base(addr), pmdp, Entry::NONE).await;
 }
 
 /// [`pmdp_invalidate`] before small entries take the place of a huge one. A TLB must not hold both at once.

@@ -219,4 +219,16 @@ crate::safeguards! {
         "A tail has its flags before it has a count, because whoever gets a reference may lock the page, and the flags are stored without a lock.";
     SPLIT_TAIL_MAPPING_FIRST = "split-tail-mapping-first" order in "__split_huge_page_tail" since Release::v(4, 20), commit "173d9d9fd3dd" =>
         "A tail says to whom it belongs before it has a count, because whoever gets a reference asks for that.";
+
+    // Entries of huge pages.
+    NUMA_KEEPS_PMD = "numa-keeps-pmd" order in "change_huge_pmd" since Release::v(4, 11), commit "ced108037c2a" =>
+        "The entry of a huge page is never empty while its protection changes, because MADV_DONTNEED looks without the lock and would take the page for gone.";
+    FREE_KEEPS_PMD = "free-keeps-pmd" order in "madvise_free_huge_pmd" since Release::v(4, 11), commit "58ceeb6bec86" =>
+        "The entry of a huge page is never empty while MADV_FREE makes it clean, because MADV_DONTNEED looks without the lock and would take the page for gone.";
+    CLEAR_REFS_KEEPS_PMD = "clear-refs-keeps-pmd" order in "clear_soft_dirty_pmd" since Release::v(4, 11), commit "5b7abeae3af8" =>
+        "The entry of a huge page is never empty while its soft-dirty bit is cleared, because MADV_DONTNEED looks without the lock and would take the page for gone.";
+    ZAP_PMD_ONCE = "zap-pmd-once" order in "zap_pmd_range" since Release::v(3, 4), commit "1a5a9906d4e8", cve "CVE-2012-1179" =>
+        "What an unmapping tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
+    CHANGE_PMD_ONCE = "change-pmd-once" order in "change_protection_range" since Release::v(5, 6), commit "8b272b3cbbb5" =>
+        "What a change of protection tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
 }

@@ -17,8 +17,8 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
 use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::pgtable::{Pmdp, Pte, Ptep, ptep_get_and_clear};
-use crate::pgtable_generic::pmdp_invalidate;
-use crate::safeguards::{CLEAR_REFS_FLUSH, CLEAR_REFS_SPARES_PINNED, CLEAR_REFS_WRITE_LOCK};
+use crate::pgtable_generic::pmdp_modify_start;
+use crate::safeguards::{CLEAR_REFS_FLUSH, CLEAR_REFS_KEEPS_PMD, CLEAR_REFS_SPARES_PINNED, CLEAR_REFS_WRITE_LOCK};
 use crate::settings::{ClearRefsFlush, SoftDirty};
 use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
@@ -106,7 +106,7 @@ async fn clear_soft_dirty_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, addr
         return;
     }
     let addr = cpu.pmd_base(addr);
-    let old = pmdp_invalidate(cpu, mm, addr, pmdp).await;
+    let old = pmdp_modify_start(cpu, mm, addr, pmdp, !cpu.has(CLEAR_REFS_KEEPS_PMD)).await;
     cpu.set_pmd_at(mm, addr, pmdp, old.entry.without(Entry::RW | Entry::SOFT_DIRTY)).await;
 }
 

@@ -7,7 +7,8 @@ use super::zero::is_huge_zero_pmd;
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
 use crate::pgtable::{Pmd, Pmdp};
-use crate::pgtable_generic::pmdp_invalidate;
+use crate::pgtable_generic::pmdp_modify_start;
+use crate::safeguards::NUMA_KEEPS_PMD;
 
 /// `__pmd_trans_huge_lock()`: the lock of a PMD entry, if it maps a huge page; and what it is.
 pub(crate) async fn pmd_trans_huge_lock<'m>(cpu: Cpu<'m>, pmdp: Pmdp) -> Option<(Held<'m>, Pmd)> {
@@ -43,7 +44,7 @@ pub(crate) async fn change_huge_pmd<'m>(
     if is_numa && (is_huge_zero_pmd(cpu, pmd) || pmd.protnone()) {
         return HugeChange::Untouched;
     }
-    let old = pmdp_invalidate(cpu, mm, addr, pmdp).await;
+    let old = pmdp_modify_start(cpu, mm, addr, pmdp, !cpu.has(NUMA_KEEPS_PMD)).await;
     let new = change(old).await;
     cpu.set_pmd_at(mm, addr, pmdp, new).await;
     HugeChange::Changed

@@ -33,8 +33,10 @@ pub(crate) async fn move_huge_pmd<'m>(
     let pmd = pmdp_huge_get_and_clear(cpu, mm, from, old).await;
     // pmd_move_must_withdraw(): each table of PMD entries keeps what its own huge pages need.
     let has_deposit = is_huge_zero_pmd(cpu, pmd) || page_is_anon(cpu, Page(pmd.pfn()));
-    if has_deposit && check!(cpu, MREMAP_MOVE_DEPOSIT, other) {
-        let table = pgtable_trans_huge_withdraw(cpu, old).expect("a page table is deposited with each huge page");
+    if has_deposit
+        && check!(cpu, MREMAP_MOVE_DEPOSIT, other)
+        && let Some(table) = pgtable_trans_huge_withdraw(cpu, old)
+    {
         pgtable_trans_huge_deposit(cpu, new, table);
     }
     let entry: Entry = pmd.entry.with(soft_dirty(cpu));

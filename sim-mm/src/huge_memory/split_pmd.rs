@@ -185,7 +185,7 @@ async fn split_anon_pmd<'m>(
     // page_ref_add(): each entry will have a reference. That of the huge one is one of them.
     let more = folio_nr_pages(cpu, head) - 1;
     crate::page::page_ref_add(cpu, head, more).await;
-    let table = pgtable_trans_huge_withdraw(cpu, pmdp).expect("a page table is deposited with each huge page");
+    let Some(table) = pgtable_trans_huge_withdraw(cpu, pmdp) else { return };
     let write = if old.write() { maybe_mkwrite(cpu, vma) } else { 0 };
     let kept = old.entry.0 & (Entry::ACCESSED | Entry::DIRTY | Entry::SOFT_DIRTY | Entry::UFFD_WP);
     let prot = vm_get_page_prot(vma.flags(cpu)) & !Entry::ACCESSED;

@@ -12,7 +12,8 @@ use crate::page::{get_page, lock_page, put_page, test_and_set_flags, unlock_page
 use crate::page_flags::PageFlags;
 use crate::pagewalk::WalkAction;
 use crate::pgtable::Pmdp;
-use crate::pgtable_generic::pmdp_invalidate;
+use crate::pgtable_generic::{pmdp_invalidate, pmdp_modify_start};
+use crate::safeguards::FREE_KEEPS_PMD;
 use crate::swap::{folio_deactivate, folio_mark_lazyfree};
 use crate::vmscan::isolate_for_reclaim;
 
@@ -70,7 +71,7 @@ pub(super) async fn madvise_free_huge_pmd<'m>(
     unlock_page(cpu, head).await;
     let mut done = HugeAdvice::Untouched;
     if pmd.young() || pmd.dirty() {
-        let old = pmdp_invalidate(cpu, mm, range.0, pmdp).await;
+        let old = pmdp_modify_start(cpu, mm, range.0, pmdp, !cpu.has(FREE_KEEPS_PMD)).await;
         let clean = old.entry.without(Entry::ACCESSED | Entry::DIRTY);
         cpu.set_pmd_at(mm, range.0, pmdp, clean).await;
         cpu.kernel.folio_pages(head).for_each(|page| cpu.note(Event::PageCleaned { pfn: page.0 }));

@@ -112,15 +112,19 @@ async fn handle_huge_fault<'m>(
     }
 }
 
+/// `hugepage_enabled()`: whether a mapping is to have huge pages where they fit.
+pub(crate) fn asks_for_huge_pages(cpu: Cpu<'_>, vma: Vma) -> bool {
+    match cpu.setting::<Thp>() {
+        Thp::Never => false,
+        Thp::Madvise => vma.flags(cpu).contains(VmFlags::HUGEPAGE),
+        Thp::Always => !vma.flags(cpu).contains(VmFlags::NOHUGEPAGE),
+    }
+}
+
 /// `thp_vma_allowable_order()`: whether a huge page fits around the address, and is to be had.
 fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
     let flags = vmf.vma.flags(cpu);
-    let asked = match cpu.setting::<Thp>() {
-        Thp::Never => false,
-        Thp::Madvise => flags.contains(VmFlags::HUGEPAGE),
-        Thp::Always => !flags.contains(VmFlags::NOHUGEPAGE),
-    };
-    if !asked || !vmf.vma.is_anonymous(cpu) || flags.intersects(VmFlags::SPECIAL) {
+    if !asks_for_huge_pages(cpu, vmf.vma) || !vmf.vma.is_anonymous(cpu) || flags.intersects(VmFlags::SPECIAL) {
         return false;
     }
     let start = cpu.pmd_base(vmf.address);

@@ -3,6 +3,7 @@
 use sim_core::BoxFuture;
 use sim_mmu::{Entry, Level, VirtAddr};
 
+use super::fault::asks_for_huge_pages;
 use super::tables::p4d_offset;
 use crate::entries::entries;
 use crate::folio::page_is_anon;
@@ -14,8 +15,11 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
 use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
+use crate::pgtable_generic::pmd_clear_bad;
 use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
-use crate::safeguards::{GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_SET_PAGE_DIRTY};
+use crate::safeguards::{
+    GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
+};
 use crate::swap::drain_before_unmapping;
 use crate::swapfile::free_swap_and_cache;
 use crate::swapops::{MigrationEntry, SwpEntry};
@@ -141,6 +145,13 @@ async fn zap_pmd_range<'m>(
             }
             // pmd_none_or_trans_huge_or_clear_bad(): somebody else may have unmapped it, and mapped another huge page.
             pmd = cpu.read_once(pmdp).await;
+        }
+        // Where no huge page can be, the second read would find the same.
+        if !cpu.has(ZAP_PMD_ONCE) && asks_for_huge_pages(cpu, vma) {
+            pmd = cpu.read_once(pmdp).await;
+            if pmd.trans_huge() {
+                pmd_clear_bad(cpu, tlb.mm, addr, pmdp).await;
+            }
         }
         if pmd.leads_to_table()
             && let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await
