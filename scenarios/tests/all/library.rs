@@ -754,3 +754,68 @@ fn mapcount_snapshot() {
 fn huge_page_to_swap() {
     check("huge-page-to-swap");
 }
+
+#[test]
+fn deposit_follows_huge_page() {
+    check("deposit-follows-huge-page");
+}
+
+#[test]
+fn dontneed_vs_clear_refs() {
+    check("dontneed-vs-clear-refs");
+}
+
+#[test]
+fn dontneed_vs_madv_free() {
+    check("dontneed-vs-madv-free");
+}
+
+#[test]
+fn dontneed_vs_numa_hint() {
+    check("dontneed-vs-numa-hint");
+}
+
+#[test]
+fn fork_of_a_pinned_huge_page() {
+    check("fork-of-a-pinned-huge-page");
+}
+
+#[test]
+fn huge_dirty_bit_vs_split() {
+    check("huge-dirty-bit-vs-split");
+}
+
+#[test]
+fn huge_dirty_cow() {
+    check("huge-dirty-cow");
+}
+
+#[test]
+fn huge_page_changes_under_follow() {
+    check("huge-page-changes-under-follow");
+}
+
+#[test]
+fn huge_page_taken_for_bad_by_dontneed() {
+    check("huge-page-taken-for-bad-by-dontneed");
+}
+
+#[test]
+fn huge_page_taken_for_bad_by_numa() {
+    check("huge-page-taken-for-bad-by-numa");
+}
+
+#[test]
+fn huge_pin_vs_zap() {
+    check("huge-pin-vs-zap");
+}
+
+#[test]
+fn split_leaves_two_sizes() {
+    check("split-leaves-two-sizes");
+}
+
+#[test]
+fn write_pin_of_shared_huge_page() {
+    check("write-pin-of-shared-huge-page");
+}
