@@ -1,12 +1,12 @@
 //! A table of entries in place of one that maps a huge page: `__split_huge_pmd()`.
 
 use sim_core::{BoxFuture, Held};
-use sim_mmu::{Entry, Pfn, VirtAddr};
+use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use super::zero::is_huge_zero_pmd;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
-use crate::memory::maybe_mkwrite;
+use crate::memory::{find_pmd, maybe_mkwrite};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{
     get_page, lock_page, put_page, set_page_dirty, set_page_referenced, test_and_set_flags, unlock_page,
@@ -104,6 +104,25 @@ pub(crate) fn split_huge_pmd_address<'m>(
             __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, small)).await;
         }
     })
+}
+
+/// Whether a huge page is mapped around an address that is not its first one. Looks without an access, for a caller that holds `mmap_lock`
+/// for writing.
+pub(crate) fn is_inside_huge_page(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) -> bool {
+    let root = cpu.this_cpu_read(mm.pgd());
+    let (_, level, entry) = cpu.mmu.lowest_under(root, address);
+    level == Level::Pmd && entry.has(Entry::PAGE_SIZE) && cpu.pmd_base(address) != address
+}
+
+/// `vma_adjust_trans_huge()`: a mapping is split at these addresses, and no huge page may lie in two mappings.
+pub(crate) async fn vma_adjust_trans_huge<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, ends: [VirtAddr; 2]) {
+    for address in ends {
+        if is_inside_huge_page(cpu, mm, address)
+            && let Some(pmdp) = find_pmd(cpu, mm, address).await
+        {
+            split_huge_pmd(cpu, vma, mm, pmdp, address).await;
+        }
+    }
 }
 
 /// `__split_huge_pmd_locked()`.

@@ -210,7 +210,12 @@ async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
 /// it.
 async fn wp_can_reuse_anon_folio(cpu: Cpu<'_>, page: Page) -> bool {
     if is_large(cpu, page) && cpu.setting::<LargeMapcount>() == LargeMapcount::Mms {
-        return Box::pin(wp_can_reuse_large_anon_folio(cpu, cpu.kernel.folio_of(page))).await;
+        let reuse = Box::pin(wp_can_reuse_large_anon_folio(cpu, cpu.kernel.folio_of(page))).await;
+        if reuse {
+            // SetPageAnonExclusive(): of this page alone. A pin that waits for it would ask for ever.
+            cpu.rmw(cpu.kernel.own_flags(page), |flags| flags | PageFlags::ANON_EXCLUSIVE).await;
+        }
+        return reuse;
     }
     // A batch of this CPU may hold the page before it is on a list.
     if !folio_test_lru(cpu, page).await {
