@@ -819,3 +819,18 @@ fn split_leaves_two_sizes() {
 fn write_pin_of_shared_huge_page() {
     check("write-pin-of-shared-huge-page");
 }
+
+#[test]
+fn half_a_huge_page_is_not_forked() {
+    check("half-a-huge-page-is-not-forked");
+}
+
+#[test]
+fn pin_of_a_huge_page_once_shared() {
+    check("pin-of-a-huge-page-once-shared");
+}
+
+#[test]
+fn pin_of_a_shared_huge_page() {
+    check("pin-of-a-shared-huge-page");
+}
