@@ -19,7 +19,9 @@ pub use fault::touch_pmd;
 pub(crate) use fault::{Fallback, do_huge_pmd_anonymous_page, huge_pmd_set_accessed};
 pub(crate) use move_pmd::move_huge_pmd;
 pub(crate) use split_folio::{Tails, can_split_folio, split_folio};
-pub(crate) use split_pmd::{Small, is_inside_huge_page, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};
+pub(crate) use split_pmd::{
+    Small, is_inside_huge_page, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge,
+};
 pub(crate) use wp::do_huge_pmd_wp_page;
 pub(crate) use zap::zap_huge_pmd;
 pub(crate) use zero::is_huge_zero_pmd;

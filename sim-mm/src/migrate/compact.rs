@@ -7,6 +7,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use super::{MAX_PASSES, MigrateMode, migrate_pages};
 use crate::errno::Errno;
+use crate::folio::is_large;
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
