@@ -92,17 +92,16 @@ async fn follow_huge<'m>(
         return Followed::NoPage;
     }
     let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
-    let mut pmd = pmdval;
-    if cpu.has(FOLLOW_PMD_RECHECK) {
-        pmd = cpu.read_once(pmdp).await;
-        if check!(cpu, FOLLOW_PMD_RECHECK, !pmd.trans_huge()) {
-            drop(ptl);
-            if pmd.none() || !pmd.present() {
-                return Followed::NoPage;
-            }
-            return follow_page_pte(cpu, vma, address, pmdp, flags).await;
+    let now = cpu.read_once(pmdp).await;
+    if check!(cpu, FOLLOW_PMD_RECHECK, !now.trans_huge()) {
+        drop(ptl);
+        if now.none() || !now.present() {
+            return Followed::NoPage;
         }
+        return follow_page_pte(cpu, vma, address, pmdp, flags).await;
     }
+    // Without the recheck it goes on with what it took the entry for.
+    let pmd = if now.trans_huge() { now } else { pmdval };
     follow_trans_huge_pmd(cpu, (mm, vma), address, (pmdp, pmd), flags).await
 }
 

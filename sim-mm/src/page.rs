@@ -218,7 +218,7 @@ pub(crate) fn test_and_set_flags<'m>(
     async move {
         let is_first = !set.await.contains(flags);
         if is_first && flags.contains(PageFlags::LOCKED) {
-            cpu.note(Event::PageLocked { pfn: page.0 });
+            note_locked(cpu, page);
         }
         is_first
     }
@@ -284,17 +284,30 @@ pub fn set_page_referenced<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output =
     cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::REFERENCED)
 }
 
+/// `__SetPageLocked()`: of a page that nobody else knows yet.
+pub(crate) fn __set_page_locked(cpu: Cpu<'_>, page: Page) {
+    let flags = cpu.kernel.page_flags(page);
+    cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::LOCKED);
+    note_locked(cpu, page);
+}
+
+/// Tells, in the step that locks a page, that it is locked by this task.
+pub(crate) fn note_locked(cpu: Cpu<'_>, page: Page) {
+    cpu.note(Event::PageLocked { pfn: cpu.kernel.folio_of(page).0 });
+}
+
 /// `lock_page()`: waits until nobody else has the page locked.
 #[track_caller]
 pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
     let flags = cpu.kernel.page_flags(page).loc();
     let unlocked = Gate::Is(flags, Bytes::of(1, 1), 0);
     let lock = Op::new(OpKind::Acquire, flags).behind(unlocked).sleeping();
-    cpu.note(Event::PageLockWanted { pfn: page.0 });
+    let head = cpu.kernel.folio_of(page);
+    cpu.note(Event::PageLockWanted { pfn: head.0 });
     cpu.step(lock, move |hw| {
         let old = hw.core.memory.get(flags);
         hw.perform_rmw(&lock, old, old | PageFlags::LOCKED.bits());
-        cpu.note(Event::PageLocked { pfn: page.0 });
+        cpu.note(Event::PageLocked { pfn: head.0 });
     })
 }
 
@@ -316,7 +329,7 @@ pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = 
     cpu.step(unlock, move |hw| {
         let old = hw.core.memory.get(unlock.loc);
         hw.perform_rmw(&unlock, old, old & !PageFlags::LOCKED.bits());
-        cpu.note(Event::PageUnlocked { pfn: page.0 });
+        cpu.note(Event::PageUnlocked { pfn: cpu.kernel.folio_of(page).0 });
     })
 }
 

@@ -12,7 +12,7 @@ use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Walker};
 use crate::arch::pkeys::pkru_allows_pkey;
 use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page};
+use crate::mm_types::{MmStruct, Page, Vma};
 pub use crate::pgtable_types::{PAGE_PROTNONE, is_pte_present};
 use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
 use crate::settings::SoftDirty;
@@ -250,6 +250,11 @@ pub(crate) fn vma_wants_writenotify(cpu: Cpu<'_>, flags: VmFlags) -> bool {
 /// `vma_soft_dirty_enabled()`: whether a page of the mapping counts as written only if its entry says so.
 pub(crate) fn vma_soft_dirty_enabled(cpu: Cpu<'_>, flags: VmFlags) -> bool {
     cpu.setting::<SoftDirty>() == SoftDirty::On && !flags.contains(VmFlags::SOFTDIRTY)
+}
+
+/// The bit that `maybe_mkwrite()` sets: entries of a mapping are writable only if the mapping is.
+pub(crate) fn maybe_mkwrite(cpu: Cpu<'_>, vma: Vma) -> u64 {
+    if vma.flags(cpu).contains(VmFlags::WRITE) { Entry::RW } else { 0 }
 }
 
 /// The bits that `pte_mkdirty()` sets.

@@ -3,7 +3,6 @@
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
-use crate::check;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
@@ -91,7 +90,7 @@ pub(crate) async fn pmdp_invalidate_for_split<'m>(
     addr: VirtAddr,
     pmdp: Pmdp,
 ) -> Pmd {
-    if check!(cpu, SPLIT_INVALIDATE, true) {
+    if cpu.has(SPLIT_INVALIDATE) {
         return pmdp_invalidate(cpu, mm, addr, pmdp).await;
     }
     cpu.read_once(pmdp).await

@@ -202,14 +202,14 @@ crate::safeguards! {
     COLLAPSE_FLUSH = "collapse-flush" order in "pmdp_collapse_flush" since Release::v26(38), commit "ba76149f47d8" =>
         "Translations of small pages are flushed before khugepaged copies the pages, so that nobody writes to them meanwhile.";
     COLLAPSE_LOCK_VMA = "collapse-lock-vma" order in "collapse_huge_page" since Release::v(6, 4), commit "55fd6fccad31" =>
-        "khugepaged locks the mapping for writing, because a fault that holds only the lock of its mapping would work in the page table that is taken out of reach.";
+        "The mapping is locked for writing by khugepaged, because a fault that holds only the lock of its mapping would work in the page table that is taken out of reach.";
     COLLAPSE_PMD_RECHECK = "collapse-pmd-recheck" check in "collapse_huge_page" since Release::v26(38), commit "ba76149f47d8" =>
         "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
     FLUSH_RANGE_TABLES = "flush-range-tables" order in "pmdp_collapse_flush" since Release::v(6, 15), commit "3ef938c35035", cve "CVE-2025-22045" =>
         "The flush after a page table was taken out of reach says that tables may be freed, because lazy CPUs and paging-structure caches are left alone otherwise.";
 
     // Splits of folios.
-    SPLIT_EXPECTED_COUNT = "split-expected-count" check in "split_huge_page_to_list" since Release::v(4, 5), commit "e9b61f19858a" =>
+    SPLIT_EXPECTED_COUNT = "split-expected-count" order in "split_huge_page_to_list" since Release::v(4, 5), commit "e9b61f19858a" =>
         "A folio is split only if nobody else has a reference, because nobody could tell to which of its pages the reference belongs.";
     SPLIT_PMD_PAGE_LOCK = "split-pmd-page-lock" order in "__split_huge_pmd" since Release::v(5, 8), until Release::v(5, 18), commit "c444eb564fb1", cve "CVE-2020-29368" =>
         "The entry of a huge page is split with the page locked, because the mappings go from one count to others, and a write fault that asks for their number must not miss them.";

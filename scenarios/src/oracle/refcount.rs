@@ -76,7 +76,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
             return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match state {
-            FrameState::Data => mappings == 0 && pins == 0 && held == 0,
+            FrameState::Data => reach.entries(frames.clone()) == 0 && pins == 0 && held == 0,
             FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
             FrameState::Free | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes => false,
         };

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use sim_core::{Atomic, Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
-use sim_mmu::{Entry, Event as Hardware, Pfn, Translation, Walker};
+use sim_mmu::{Entry, Event as Hardware, Walker};
 
 use super::ghost::Ghost;
 use super::{

@@ -7,7 +7,6 @@
 
 use sim_core::{BoxFuture, Held, Op, OpKind};
 
-use crate::check;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::{folio_nr_pages, page_mapcount};
@@ -74,8 +73,8 @@ pub(crate) async fn can_split_folio(cpu: Cpu<'_>, head: Page) -> bool {
 
 /// The rest, with the tree locked: nobody maps the folio anywhere else meanwhile.
 async fn split_under(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma, tails: Tails<'_>) -> Result<(), Errno> {
-    let can_split = can_split_folio(cpu, head).await;
-    if check!(cpu, SPLIT_EXPECTED_COUNT, !can_split) {
+    let counts = cpu.has(SPLIT_EXPECTED_COUNT);
+    if !can_split_folio(cpu, head).await && counts {
         return Err(Errno::Eagain);
     }
     unmap_folio(cpu, head, anon_vma).await;
@@ -83,7 +82,7 @@ async fn split_under(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma, tails: Tails<'
     let cached = cache_references(cpu, head).await;
     let frozen = {
         let _cache = lock_swap_cache(cpu, &pages, cached > 0).await;
-        let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !cpu.has(SPLIT_EXPECTED_COUNT);
+        let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !counts;
         if frozen {
             __split_huge_page(cpu, &pages, cached > 0).await;
         }
@@ -169,6 +168,9 @@ async fn __split_huge_page_tail(cpu: Cpu<'_>, head: Page, tail: Page, count: u64
     cpu.step(op, move |hw| {
         let lost = PageFlags::from_bits_retain(hw.core.memory.get(op.loc)) - seen;
         hw.perform_store(&op, flags.bits());
+        if flags.contains(PageFlags::LOCKED) {
+            cpu.note(Event::PageLocked { pfn: tail.0 });
+        }
         if !lost.is_empty() {
             cpu.note(Event::FlagsLost { pfn: tail.0, lost });
         }

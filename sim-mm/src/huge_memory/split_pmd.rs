@@ -6,14 +6,14 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 use super::zero::is_huge_zero_pmd;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
-use crate::memory::{find_pmd, maybe_mkwrite};
+use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{
     get_page, lock_page, put_page, set_page_dirty, set_page_referenced, test_and_set_flags, unlock_page,
 };
 use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::pmd_mapped_walk;
-use crate::pgtable::{Pmd, Pmdp, Pte, vm_get_page_prot};
+use crate::pgtable::{Pmd, Pmdp, Pte, maybe_mkwrite, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate_for_split};
 use crate::pgtable_huge::part_of_huge;
 use crate::rmap::{

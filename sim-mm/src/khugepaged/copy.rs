@@ -2,8 +2,7 @@
 
 use sim_mmu::{Entry, Pfn, VirtAddr};
 
-use super::isolate::release_pte_folio;
-use super::scan::is_none_or_zero;
+use super::isolate::{is_none_or_zero, release_pte_folio};
 use crate::entries::entries;
 use crate::event::Event;
 use crate::folio::is_large;

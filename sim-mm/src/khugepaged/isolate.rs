@@ -3,7 +3,6 @@
 use sim_mmu::VirtAddr;
 
 use super::control::{Collapse, Counted, Scan};
-use super::scan::is_none_or_zero;
 use crate::check;
 use crate::entries::entries;
 use crate::folio::{folio_nr_pages, is_large};
@@ -11,11 +10,16 @@ use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page::{page_count, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
-use crate::pgtable::Ptep;
+use crate::pgtable::{Pte, Ptep};
 use crate::rmap::total_mapcount;
 use crate::safeguards::COLLAPSE_CHECK_REFCOUNT;
 use crate::settings::{CollapsePages, CollapseReadOnly};
 use crate::swap::{isolate_lru_page, putback_lru_page};
+
+/// Whether an entry maps nothing, or the page of zeroes.
+pub(super) fn is_none_or_zero(cpu: Cpu<'_>, pte: Pte) -> bool {
+    pte.none() || pte.present() && pte.pfn() == cpu.kernel.zero_page.0
+}
 
 /// Before v5.8 a page that is a part of a huge one is left alone.
 pub(super) fn may_be_collapsed(cpu: Cpu<'_>, page: Page) -> Result<(), Scan> {

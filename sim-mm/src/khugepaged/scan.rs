@@ -5,7 +5,7 @@ use sim_mmu::VirtAddr;
 
 use super::collapse::collapse_huge_page;
 use super::control::{Collapse, Counted, Scan};
-use super::isolate::{is_refcount_suitable, may_be_collapsed};
+use super::isolate::{is_none_or_zero, is_refcount_suitable, may_be_collapsed};
 use super::revalidate::find_pmd_or_thp_or_none;
 use crate::entries::entries;
 use crate::folio::page_is_anon;
@@ -65,11 +65,6 @@ async fn scan<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, address: VirtAddr, b
     let Counted { referenced, swapped, .. } = counted;
     let unused = referenced == 0 || swapped > 0 && referenced < cpu.pmd_nr() / 2;
     if by.is_khugepaged() && unused { Err(Scan::LackReferencedPage) } else { Ok(swapped) }
-}
-
-/// Whether an entry maps nothing, or the page of zeroes.
-pub(super) fn is_none_or_zero(cpu: Cpu<'_>, pte: Pte) -> bool {
-    pte.none() || pte.present() && pte.pfn() == cpu.kernel.zero_page.0
 }
 
 /// What a scan asks of a page that is there.

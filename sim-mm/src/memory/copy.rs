@@ -3,7 +3,6 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::tables::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
-use super::wp::maybe_mkwrite;
 use crate::check;
 use crate::entries::entries;
 use crate::errno::Errno;
@@ -16,7 +15,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
-use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, mkdirty, ptep_set_wrprotect, vm_get_page_prot};
+use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, maybe_mkwrite, mkdirty, ptep_set_wrprotect, vm_get_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap};
 use crate::safeguards::{FORK_COPIES_PINNED, FORK_MIGRATION_READ, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;

@@ -3,7 +3,7 @@
 use sim_core::BoxFuture;
 use sim_mmu::Entry;
 
-use super::wp::{do_wp_page, maybe_mkwrite};
+use super::wp::do_wp_page;
 use crate::check;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
@@ -11,7 +11,7 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, page_count, put_page, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
-use crate::pgtable::{Pte, Ptep, TablePtr, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep, TablePtr, maybe_mkwrite, vm_get_page_prot};
 use crate::rmap::page_add_anon_rmap;
 use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};

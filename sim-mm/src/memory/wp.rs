@@ -12,11 +12,11 @@ use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mm_types::{MmStruct, Page};
 use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, Ptep, mkdirty, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap, wp_can_reuse_large_anon_folio};
 use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH, WP_LOCK_DROPS_PTL};
 use crate::settings::{CowFreesSwap, CowReuse, LargeMapcount, SwapReuse};
@@ -246,11 +246,6 @@ async fn wp_page_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>) {
     let _routine = cpu.enter("wp_page_reuse");
     let flags = Entry::ACCESSED | mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma);
     cpu.update_pte(vmf.mm, vmf.address, locked.ptep, move |entry| entry.with(flags)).await;
-}
-
-/// `maybe_mkwrite()`.
-pub(crate) fn maybe_mkwrite(cpu: Cpu<'_>, vma: Vma) -> u64 {
-    if vma.flags(cpu).contains(VmFlags::WRITE) { Entry::RW } else { 0 }
 }
 
 /// `wp_page_copy()`: maps a copy, if the entry is still the one that was copied from. `old` carries a

@@ -15,7 +15,7 @@ use crate::highmem::copy_user_highpage;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
-use crate::page::{get_page, page_count, put_page, test_and_set_flags, unlock_page};
+use crate::page::{__set_page_locked, get_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
 use crate::pagewalk::{skip_huge, walk_page_range};
@@ -122,8 +122,8 @@ async fn migrate_one(cpu: Cpu<'_>, page: Page) -> bool {
     let new = if isolated && is_alone(cpu, page).await { alloc_pages(cpu, 0, Gfp::empty()).await } else { None };
     let mut to = page;
     if let Some(new) = new {
-        // __SetPageLocked(): nobody knows it yet.
-        cpu.this_cpu_write(cpu.kernel.page_flags(new), PageFlags::LOCKED);
+        // Nobody knows it yet.
+        __set_page_locked(cpu, new);
         copy_user_highpage(cpu, new, page).await;
         if migrate_page(cpu, new, page, Contents::ByDriver).await.is_ok() {
             to = new;

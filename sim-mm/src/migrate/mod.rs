@@ -21,7 +21,7 @@ use crate::folio::page_is_anon;
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{lock_page, page_count, put_page, test_and_set_flags, unlock_page};
+use crate::page::{__set_page_locked, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
 use crate::rmap::types::AnonVma;
@@ -162,8 +162,8 @@ async fn migrate_page_unmap(
         put_page(cpu, new).await;
         return Err(Stop::Again);
     }
-    // __SetPageLocked(): nobody knows it yet.
-    cpu.this_cpu_write(cpu.kernel.page_flags(new), PageFlags::LOCKED);
+    // Nobody knows it yet.
+    __set_page_locked(cpu, new);
     let mut ready = Unmapped { old: page, new, anon_vma: None, was_mapped: false, locked, anon_vma_held: false };
     // Not modelled: MIGRATE_SYNC waits until the page has been written.
     if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::WRITEBACK) {
