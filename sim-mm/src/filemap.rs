@@ -139,12 +139,16 @@ pub(crate) async fn add_to_page_cache(
     expected: Option<Cached>,
 ) -> bool {
     let kernel: &Kernel = cpu.kernel;
-    // __SetPageLocked(), and the reference of the page cache, before anybody can find the page there.
+    // __SetPageLocked(), and the reference of the page cache, before anybody can find the page there. A page that comes from swap is
+    // known already, and locked by the caller.
     let flags = kernel.page_flags(page);
+    let is_new = !cpu.this_cpu_read(flags).contains(PageFlags::LOCKED);
     let in_memory = PageFlags::SWAPBACKED | PageFlags::UPTODATE;
     let kind = if on_disk(cpu, inode) { PageFlags::empty() } else { in_memory };
     cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::LOCKED | kind);
-    cpu.note(Event::PageLocked { pfn: page.0 });
+    if is_new {
+        cpu.note(Event::PageLocked { pfn: page.0 });
+    }
     get_page(cpu, page).await;
     let added = cpu
         .update(kernel.shmem.i_pages(inode), |pages| {
@@ -161,9 +165,11 @@ pub(crate) async fn add_to_page_cache(
         cpu.this_cpu_write(kernel.page(page).mapping(), file_mapping(inode.index()));
         cpu.this_cpu_write(kernel.page(page).index(), index);
     } else {
-        // Nobody else knows the page, so this is a plain store.
-        cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - PageFlags::LOCKED);
-        cpu.note(Event::PageUnlocked { pfn: page.0 });
+        if is_new {
+            // Nobody else knows the page, so this is a plain store.
+            cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - PageFlags::LOCKED);
+            cpu.note(Event::PageUnlocked { pfn: page.0 });
+        }
         put_page(cpu, page).await;
     }
     added

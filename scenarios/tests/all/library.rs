@@ -834,3 +834,18 @@ fn pin_of_a_huge_page_once_shared() {
 fn pin_of_a_shared_huge_page() {
     check("pin-of-a-shared-huge-page");
 }
+
+#[test]
+fn system_calls_on_huge_pages() {
+    check("system-calls-on-huge-pages");
+}
+
+#[test]
+fn system_calls_on_migration() {
+    check("system-calls-on-migration");
+}
+
+#[test]
+fn mremap_of_tables() {
+    check("mremap-of-tables");
+}
