@@ -1,8 +1,8 @@
 //! The kernel's memory management, file by file after `mm/*.c`.
 //!
 //! A routine can be read beside its C original: it has the same name and the same order of shared accesses. Routines follow
-//! v5.0, and later designs are options ([`KernelConfig`]). Anonymous memory and files, in memory and on a disk, are modelled, private and shared, in
-//! base pages. Code that is not modelled is left out, and there are no stubs for it.
+//! v5.0, and later designs are options ([`KernelConfig`]). Anonymous memory and files, in memory and on a disk, are modelled, private and shared, and
+//! huge pages of private memory. Code that is not modelled is left out, and there are no stubs for it.
 
 mod any_frame;
 pub mod arch;
