@@ -25,18 +25,18 @@ fn futures_of_system_calls_do_not_grow() {
     let (start, end) = (address(1), address(2));
     let mut pages = Pages::default();
     let sizes = [
-        ("user_access", size(user_access(cpu, start, DataOp::Read)), 800),
+        ("user_access", size(user_access(cpu, start, DataOp::Read)), 808),
         ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 1136),
         ("sys_munmap", size(sys_munmap(cpu, start, end)), 2488),
         ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2328),
-        ("sys_fork", size(sys_fork(cpu)), 3216),
+        ("sys_fork", size(sys_fork(cpu)), 3248),
         ("do_exit", size(do_exit(cpu, TaskId(0))), 2592),
-        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1704),
-        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1512),
+        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 2000),
+        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1808),
         (
             "get_user_pages_unlocked",
             size(get_user_pages_unlocked(cpu, start, 1, &mut pages, FollFlags::empty())),
-            2040,
+            2088,
         ),
         ("vmsplice", size(vmsplice(cpu, &pipe, start, 1)), 312),
         ("pipe_read", size(pipe_read(cpu, &pipe, MmId(0))), 360),

@@ -94,8 +94,13 @@ async fn unuse_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma) -> Result<(), E
     while addr < end {
         let next = geometry.addr_end(Level::Pmd, addr, end);
         if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
-            let ptep = cpu.read_once(pmdp).await.pte_offset(geometry, addr);
-            for (ptep, addr, _) in entries(geometry, ptep, addr, next) {
+            // A huge page that is mapped is not in swap.
+            let pmd = cpu.read_once(pmdp).await;
+            if !pmd.leads_to_table() {
+                addr = next;
+                continue;
+            }
+            for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, next) {
                 if let Some(entry) = SwpEntry::of_pte(cpu.read_once(ptep).await.entry) {
                     unuse_entry(cpu, mm, (vma, addr), ptep, entry).await?;
                 }

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 use sim_core::BoxFuture;
 use sim_core::source::{Random, Source};
-use sim_mm::{Advice, Errno, MmId, Prot, Spare, Swap};
+use sim_mm::{Advice, Errno, MmId, Prot, Spare, Swap, Thp};
 use sim_mm_testing::model::{Call, Frames, Memory};
 use sim_mm_testing::{Machine, Setup, Shell, cases, schedule};
 
@@ -97,6 +97,11 @@ fn wish(alone: u32) -> impl Strategy<Value = Wish> {
     (0..SLOTS, 1..6_u64, kind).prop_map(|(slot, pages, kind)| Wish { slot, pages, kind })
 }
 
+/// Whether reclaim may take pages: on a machine with swap, and on one that goes from pages to entries for its huge pages.
+fn reclaims(setup: &Setup) -> bool {
+    setup.platform.get::<Swap>() != Swap::Off || setup.platform.get::<Thp>() == Thp::Always
+}
+
 impl Wish {
     /// The call that is wanted, within `slots`. If it writes, it writes `value`.
     fn call(self, setup: &Setup, shift: u64, slots: std::ops::Range<u64>, value: u64) -> Call {
@@ -116,7 +121,7 @@ impl Wish {
                 Call::Mremap { page, pages: pages.min(room), to }
             }
             Kind::Munlock => Call::Munlock { page, pages },
-            Kind::Advise { advice: Advice::Free } if setup.platform.get::<Swap>() != Swap::Off => {
+            Kind::Advise { advice: Advice::Free } if reclaims(setup) => {
                 Call::Advise { page, pages, advice: Advice::PageOut }
             }
             Kind::Advise { advice } => Call::Advise { page, pages, advice },
