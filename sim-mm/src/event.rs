@@ -247,6 +247,13 @@ pub enum Event {
         /// Which page.
         pfn: Pfn,
     },
+    /// What the disk took came to its block.
+    BlockWritten {
+        /// Which page held it.
+        pfn: Pfn,
+        /// The number of the block.
+        block: u32,
+    },
     /// The disk could not write a page of a file. Whoever asks next is told.
     WriteFailed {
         /// Which page.

@@ -176,6 +176,10 @@ async fn submit_write(cpu: Cpu<'_>, page: Page, block: Block) -> Result<(), Errn
         .await
         .ok_or(Errno::Eio)?;
     let write = Op::new(OpKind::Write, cpu.kernel.disk.contents(block));
-    cpu.step(write, move |hw| hw.perform_block_store(&write, held.iter().copied())).await;
+    cpu.step(write, move |hw| {
+        hw.perform_block_store(&write, held.iter().copied());
+        cpu.note(Event::BlockWritten { pfn: page.0, block: block.0 });
+    })
+    .await;
     Ok(())
 }

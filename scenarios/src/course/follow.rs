@@ -89,9 +89,10 @@ impl Follow {
     }
 
     /// If the CPU is about to do a later step of the course, leaves out the steps that it has passed. An interrupt or a
-    /// switch that may still come does not count as passed.
+    /// switch that may still come does not count as passed. Neither does a step that no log shows: it may be the try of an
+    /// access that only succeeds later, as that of a user whose translation was flushed in the meantime.
     fn align(&mut self, cpu: CpuId, op: &Op) {
-        let yet_to_come = |i: usize| matches!(self.course.doings[i].act, Act::Interrupt(_) | Act::Switch(_));
+        let yet_to_come = |i: usize| !matches!(self.course.doings[i].act, Act::Access(..) | Act::Drain);
         let due: Vec<usize> = self.left(cpu).take_while(|&i| !yet_to_come(i)).collect();
         let place = self.find(&due, Act::Access(op.place, op.loc));
         self.pass(&due[..place.unwrap_or(0)]);

@@ -59,24 +59,29 @@ struct Columns {
 }
 
 impl Columns {
-    /// Columns as wide as their text. If that is too much, the widest columns are made narrower.
+    /// Columns as wide as their text. If that is too much, the widest columns are made narrower: as long as there are any, those
+    /// in which no word breaks by it.
     fn of(story: &Story, cpus: &[CpuId]) -> Columns {
+        // The width of the longest text of a column, and that of its longest word.
         let natural = |cpu: &CpuId| {
             let lines = story.lines.iter().filter(|line| line.cpu == *cpu);
             let texts = lines.flat_map(|line| {
                 let stack = line.outline();
-                let depth = stack.len().min(DEEPEST);
-                let routines = stack.into_iter().enumerate().map(|(depth, routine)| depth + routine.len());
-                let remark = line.remark.iter().map(move |remark| depth + 3 + remark.len());
-                routines.chain([depth + said(line).len()]).chain(remark).collect::<Vec<_>>()
+                let depth = stack.len();
+                let remark = line.remark.iter().map(|remark| format!("// {remark}"));
+                let said = [said(line)].into_iter().chain(remark).map(move |text| (depth, text));
+                stack.into_iter().enumerate().chain(said).collect::<Vec<_>>()
             });
-            let longest = texts.chain([title(story, *cpu).len()]).max().unwrap_or(0);
-            longest + GAP
+            let title = title(story, *cpu).len();
+            texts.fold((title + GAP, title + GAP), |(longest, word), (depth, text)| {
+                let before = depth.min(DEEPEST) + GAP;
+                (longest.max(before + text.len()), word.max(before + longest_word(&text)))
+            })
         };
-        let mut widths: Vec<usize> = cpus.iter().map(natural).collect();
+        let (mut widths, words): (Vec<usize>, Vec<usize>) = cpus.iter().map(natural).unzip();
         while widths.iter().sum::<usize>() > WIDTH - MARGIN + GAP {
-            let widest = widths.iter_mut().max_by_key(|width| **width);
-            *widest.expect("there is a column") -= 1;
+            let widest = (0..widths.len()).max_by_key(|&n| (widths[n] > words[n], widths[n]));
+            widths[widest.expect("there is a column")] -= 1;
         }
         Columns { widths }
     }
@@ -92,6 +97,11 @@ impl Columns {
             let _ = writeln!(text, "{number:MARGIN$}{:pad$}{part}", "", pad = start + indent);
         }
     }
+}
+
+/// The room that a text needs so that none of its words breaks. What is folded stands further to the right.
+fn longest_word(text: &str) -> usize {
+    text.split(' ').enumerate().map(|(n, word)| word.len() + if n > 0 { 2 } else { 0 }).max().unwrap_or(0)
 }
 
 fn title(story: &Story, cpu: CpuId) -> String {

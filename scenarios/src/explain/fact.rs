@@ -42,6 +42,8 @@ pub(super) enum Fact {
     SwappedOut { pfn: Pfn, slot: u64 },
     /// The disk took the contents of a page of a file.
     WrittenBack { pfn: Pfn },
+    /// What the disk took came to its block.
+    OnDisk { pfn: Pfn, block: u32 },
     /// The disk could not write the contents of a page of a file.
     WriteFailed { pfn: Pfn },
     /// The kernel wrote to a page of a file, for a system call.
@@ -94,12 +96,10 @@ pub(super) enum Fact {
     FlagsLost { pfn: Pfn, lost: PageFlags },
     /// An allocation failed, though there was memory.
     NoMemory { what: &'static str },
-    /// A word of a kernel object was used after its end.
-    ObjectUsed { word: String },
+    /// What was done, where no event shows it.
+    Act { what: String },
     /// A task waits for something that never comes.
     Waits { what: String },
-    /// A call returned.
-    Returned { value: String },
 }
 
 impl Fact {
@@ -122,6 +122,7 @@ impl Fact {
             | Fact::Freed { pfn }
             | Fact::SwappedOut { pfn, .. }
             | Fact::WrittenBack { pfn }
+            | Fact::OnDisk { pfn, .. }
             | Fact::WriteFailed { pfn }
             | Fact::Written { pfn }
             | Fact::Cleaned { pfn }
@@ -226,6 +227,7 @@ impl fmt::Display for Fact {
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
             Fact::WrittenBack { pfn } => write!(f, "disk takes {pfn}"),
+            Fact::OnDisk { pfn, block } => write!(f, "disk writes {pfn} to block {block}"),
             Fact::WriteFailed { pfn } => write!(f, "disk fails to write {pfn}"),
             Fact::Written { pfn } => write!(f, "kernel writes {pfn}"),
             Fact::Cleaned { pfn } => write!(f, "{pfn} is clean"),
@@ -261,8 +263,7 @@ impl fmt::Display for Fact {
             Fact::ObjectFreed { what } => write!(f, "{what} freed"),
             Fact::FlagsLost { pfn, lost } => write!(f, "{pfn} flags stored as they were loaded, without {lost}"),
             Fact::NoMemory { what } => write!(f, "no memory for {what}"),
-            Fact::ObjectUsed { word } => write!(f, "uses {word}"),
-            Fact::Returned { value } => write!(f, "returns {value}"),
+            Fact::Act { what } => f.write_str(what),
             Fact::Waits { what } => write!(f, "waits for {what}"),
         }
     }

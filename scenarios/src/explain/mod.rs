@@ -1,5 +1,6 @@
 //! Telling what happened: the diagram that a kernel commit message would carry.
 
+mod act;
 mod called;
 mod diagram;
 mod entries;
@@ -13,6 +14,7 @@ mod remark;
 mod report;
 mod spaces;
 mod story;
+mod subject;
 mod whole_run;
 
 pub use prevent::{Prevention, prevented_by, reservation, told};

@@ -7,24 +7,14 @@ use sim_core::{CpuId, Event as Core, Loc, OpKind, Role, Routine};
 use sim_mm::{Event as Mm, FrameUse, MmId, Order, Page, SharedPage, Sharing};
 use sim_mmu::{Entry, Event as Hardware, Level, Pfn, VirtAddr, Vpn, Walker};
 
+use super::act::Act;
 use super::entries::{self, Places, TableEntry};
 use super::fact::{Count, Fact, maps_huge_page};
 use super::spaces::{PageOf, Spaces};
+use super::subject::Subject;
 use crate::explore::Trace;
 use crate::oracle::{Finding, Logged, OracleId, Violation, What};
 use crate::world::World;
-
-/// The frame from which the value of a check was read: that of the last translation through which it was read.
-fn frame_of_check(trace: &Trace, finding: &Finding) -> Option<Pfn> {
-    let Violation::Value { is: checked, .. } = finding.violation else { return None };
-    trace.log.iter().rev().find_map(|entry| match entry.what {
-        What::Hardware(Hardware::Retired { va, through, value, .. }) if value == checked => {
-            Some(through.frame(va))
-        }
-        What::Mm(Mm::PinTouched { pfn, value, .. }) if value == checked => Some(pfn),
-        _ => None,
-    })
-}
 
 /// The latest step before the last one in which the CPU of the last step read an entry.
 fn followed(trace: &Trace) -> Option<u64> {
@@ -58,10 +48,14 @@ pub(super) struct Narrator<'a> {
     of_values: bool,
     /// Whether it is told which pages files have, and how long files are.
     of_files: bool,
+    /// Whether each pin is told.
+    of_pins: bool,
     /// Whether it matters that a page is clean: on a machine with a disk.
     of_dirt: bool,
     pages: Vec<(MmId, VirtAddr)>,
     entries: Places,
+    /// The blocks of the disk to which the frame was written.
+    blocks: Vec<u32>,
     /// Flushes that concern the pages, and the page of each.
     flushes: BTreeMap<u64, (MmId, VirtAddr)>,
     /// The page of each pin.
@@ -78,25 +72,23 @@ fn is_of_values(finding: &Finding) -> bool {
     matches!(finding.violation, Violation::Together { .. } | Violation::NotImplied { .. })
 }
 
-/// The object that a finding is about: its first word, and its name without a field.
-fn object(finding: &Finding) -> Option<(Loc, String)> {
-    let Violation::ObjectUsed { word, first } = &finding.violation else { return None };
-    let (what, _) = word.rsplit_once('.')?;
-    Some((*first, what.to_owned()))
-}
-
 impl<'a> Narrator<'a> {
-    pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding) -> Narrator<'a> {
+    pub(super) fn new(world: &'a World<'a>, trace: &Trace, finding: &Finding, act: Option<&Act>) -> Narrator<'a> {
         let spaces = Spaces::of(world, trace);
+        let places = Places::of(&spaces, world, trace);
+        let subject = Subject::of(&spaces, &places, trace, finding, act);
+        // The value may be one of a file.
+        let is_answer = act.is_some() && matches!(finding.violation, Violation::Value { .. });
         let mut narrator = Narrator {
             world,
-            frame: finding.frame().or_else(|| frame_of_check(trace, finding)),
+            frame: subject.frame,
             oracle: finding.oracle(),
             at_rest: matches!(finding.oracle(), OracleId::Refcount | OracleId::Mapcount) && finding.is_at_rest(),
             followed: (finding.oracle() == OracleId::PageTableUseAfterFree).then(|| followed(trace)).flatten(),
             speculated: is_speculation(finding).then(|| trace.log.last().map(|entry| entry.step)).flatten(),
-            pages: finding.page().into_iter().collect(),
-            entries: Places::of(&spaces, world, trace),
+            pages: subject.pages,
+            entries: places,
+            blocks: Vec::new(),
             spaces,
             flushes: BTreeMap::new(),
             pins: BTreeMap::new(),
@@ -104,8 +96,9 @@ impl<'a> Narrator<'a> {
             written: BTreeMap::new(),
             of_values: is_of_values(finding),
             of_dirt: world.kernel().has_disk(),
-            of_files: finding.oracle() == OracleId::BadPageMap,
-            object: object(finding),
+            of_files: finding.oracle() == OracleId::BadPageMap || is_answer,
+            of_pins: matches!(finding.oracle(), OracleId::Check | OracleId::ReturnValue),
+            object: subject.object,
         };
         for entry in &trace.log {
             match &entry.what {
@@ -132,6 +125,9 @@ impl<'a> Narrator<'a> {
                 }
                 What::Mm(Mm::Pinned { id, mm, va, .. }) => {
                     narrator.pins.insert(*id, (*mm, *va));
+                }
+                What::Mm(Mm::BlockWritten { pfn, block }) if narrator.is_frame(*pfn) => {
+                    narrator.blocks.push(*block)
                 }
                 _ => {}
             }
@@ -173,6 +169,11 @@ impl<'a> Narrator<'a> {
 
     fn tells_accesses_of(&self, pfn: Pfn) -> bool {
         self.of_values || self.is_frame(pfn)
+    }
+
+    /// If nothing says which frame a value of a file was in, all frames of files are told.
+    fn tells_files_of(&self, pfn: Pfn) -> bool {
+        self.of_files && (self.frame.is_none() || self.is_frame(pfn))
     }
 
     pub(super) fn leads_to_frame(&self, entry: Entry) -> bool {
@@ -356,10 +357,10 @@ impl<'a> Narrator<'a> {
                 let (_, what) = self.object.as_ref().filter(|(object, _)| object == first)?;
                 Some(Fact::ObjectFreed { what: what.clone() })
             }
-            Mm::PageCached { pfn, page } if self.of_files && self.is_frame(*pfn) => {
+            Mm::PageCached { pfn, page } if self.tells_files_of(*pfn) => {
                 Some(Fact::Cached { pfn: *pfn, page: *page, is_in: true })
             }
-            Mm::PageUncached { pfn, page } if self.of_files && self.is_frame(*pfn) => {
+            Mm::PageUncached { pfn, page } if self.tells_files_of(*pfn) => {
                 Some(Fact::Cached { pfn: *pfn, page: *page, is_in: false })
             }
             Mm::FileResized { file, pages } if self.of_files => Some(Fact::Resized { file: *file, pages: *pages }),
@@ -368,6 +369,10 @@ impl<'a> Narrator<'a> {
                 Some(Fact::Copied { from: *from, to: *to })
             }
             Mm::WrittenBack { pfn } if self.is_frame(*pfn) => Some(Fact::WrittenBack { pfn: *pfn }),
+            // What came to the block from another frame.
+            Mm::BlockWritten { pfn, block } if self.blocks.contains(block) && !self.is_frame(*pfn) => {
+                Some(Fact::OnDisk { pfn: *pfn, block: *block })
+            }
             Mm::WriteFailed { pfn } if self.is_frame(*pfn) => Some(Fact::WriteFailed { pfn: *pfn }),
             Mm::PageWritten { pfn } if self.is_frame(*pfn) => Some(Fact::Written { pfn: *pfn }),
             Mm::PageCleaned { pfn } if self.of_dirt && self.is_frame(*pfn) => Some(Fact::Cleaned { pfn: *pfn }),
@@ -383,7 +388,7 @@ impl<'a> Narrator<'a> {
             }
             Mm::FlushBegun { id, .. } => flushed(id).map(|of| Fact::FlushBegun { id: *id, of }),
             Mm::FlushDone { id } => flushed(id).map(|of| Fact::FlushDone { id: *id, of }),
-            Mm::Pinned { id, va, mm, pfn, .. } if self.is_frame(*pfn) || self.oracle == OracleId::Check => {
+            Mm::Pinned { id, va, mm, pfn, .. } if self.is_frame(*pfn) || self.of_pins => {
                 Some(Fact::Pinned { id: *id, of: self.page(at, (*mm, *va)), pfn: *pfn })
             }
             Mm::PinTouched { id, pfn, word, value, write, .. }

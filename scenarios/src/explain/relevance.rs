@@ -27,7 +27,7 @@ pub(super) fn relevant(mut lines: Vec<Line>, finding: &Finding, last: u64) -> Ve
     if finding.is_at_rest() && finding.oracle() != OracleId::Check {
         drop_afterwards(&mut lines, finding);
     }
-    merge(lines)
+    merge(lines, finding)
 }
 
 /// Removes the lines that `unwanted` names, in one pass from the front. `unwanted` sees the lines that are left.
@@ -201,6 +201,8 @@ fn drop_afterwards(lines: &mut Vec<Line>, finding: &Finding) {
         Fact::Entry { old, new, .. } => {
             [old, new].into_iter().any(|entry| entry.is_present() && Some(entry.pfn()) == finding.frame())
         }
+        // It came to the block of the frame.
+        Fact::OnDisk { .. } => true,
         fact => fact.frame().is_some() && fact.frame() == finding.frame(),
     };
     let Some(end) = lines.iter().rposition(about) else { return };
@@ -218,7 +220,8 @@ fn drop_afterwards(lines: &mut Vec<Line>, finding: &Finding) {
 }
 
 /// Joins lines that follow each other and say one thing: a count that changes again, a free, a flush that is done at once.
-fn merge(lines: Vec<Line>) -> Vec<Line> {
+/// What the finding happened in is kept.
+fn merge(lines: Vec<Line>, finding: &Finding) -> Vec<Line> {
     let mut merged: Vec<Line> = Vec::new();
     for line in lines {
         let Some(before) = merged.last_mut().filter(|before| before.cpu == line.cpu) else {
@@ -244,6 +247,9 @@ fn merge(lines: Vec<Line>) -> Vec<Line> {
             {
                 *freed = true;
                 before.step = line.step;
+                if finding.site.stack == line.stack {
+                    before.stack = line.stack;
+                }
             }
             (Fact::FlushBegun { id, of }, Fact::FlushDone { id: done, .. }) if id == done => {
                 before.fact = Fact::FlushDone { id: *id, of: of.clone() };

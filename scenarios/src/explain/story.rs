@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sim_core::CpuId;
 use sim_mm::Miscount;
+use sim_mmu::Entry;
 
+use super::act::Act;
 use super::called::Called;
 use super::fact::{Count, Fact};
 use super::line::Line;
@@ -13,7 +15,7 @@ use super::relevance::relevant;
 use super::remark::remark;
 use super::whole_run;
 use crate::explore::Trace;
-use crate::oracle::{Finding, OracleId, Site, Violation};
+use crate::oracle::{Finding, OracleId, Violation};
 use crate::world::World;
 
 /// The steps that matter, and what they led to.
@@ -28,9 +30,10 @@ pub(super) struct Story {
 impl Story {
     /// The story of a run. `matters` has the steps that the finding needs, as ranges from first to last.
     pub(super) fn of(world: &World<'_>, trace: &Trace, finding: &Finding, matters: &[(u64, u64)]) -> Story {
-        let narrator = Narrator::new(world, trace, finding);
+        let act = Act::of(world, trace, finding);
+        let narrator = Narrator::new(world, trace, finding, act.as_ref());
         let last = trace.log.last().map_or(0, |entry| entry.step);
-        let span = whole_run::span(world, trace, finding);
+        let span = whole_run::span(trace, finding, act.as_ref());
         let told = |step: u64| {
             span.as_ref().is_some_and(|span| span.contains(&step))
                 && (step == last || matters.iter().any(|(a, b)| (*a..=*b).contains(&step)))
@@ -46,8 +49,9 @@ impl Story {
         }
         let mut lines = relevant(lines, finding, last);
         lines.extend(whole_run::waits(finding));
-        lines.extend(use_after_end(finding));
-        lines.extend(whole_run::returned(world, trace, finding));
+        let is_told =
+            matches!(finding.violation, Violation::Value { is, .. } if whole_run::read_of(&lines, is).is_some());
+        lines.extend(act.filter(|_| !is_told).map(|act| act.line()));
         if let Some(bad) = bad_line(&lines, finding, last, &narrator) {
             lines[bad].bad = true;
             if finding.oracle() == OracleId::Check {
@@ -76,13 +80,6 @@ impl Story {
     }
 }
 
-/// The use of an object whose life has ended. The log does not have it, because it is no step of its own.
-fn use_after_end(finding: &Finding) -> Option<Line> {
-    let Violation::ObjectUsed { word, .. } = &finding.violation else { return None };
-    let Site { cpu, step, stack } = &finding.site;
-    Some(Line::new(*step, *cpu, stack, Fact::ObjectUsed { word: word.clone() }))
-}
-
 /// The step of each line.
 fn steps(lines: &[Line]) -> Vec<u64> {
     lines.iter().map(|line| line.step).collect()
@@ -92,13 +89,12 @@ fn steps(lines: &[Line]) -> Vec<u64> {
 /// at rest goes wrong earlier: where an entry is overwritten although nobody gives its page up, where a reference is taken
 /// that nobody gives up, or where the contradicting entry is set.
 fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_>) -> Option<usize> {
+    let act = lines.iter().rposition(|line| matches!(line.fact, Fact::Act { .. }));
     match finding.oracle() {
+        _ if act.is_some() => act,
         OracleId::Livelock => None,
         OracleId::Deadlock | OracleId::LostWait => {
             lines.iter().rposition(|line| matches!(line.fact, Fact::Waits { .. }))
-        }
-        OracleId::ObjectUseAfterFree => {
-            lines.iter().rposition(|line| matches!(line.fact, Fact::ObjectUsed { .. }))
         }
         OracleId::Check => whole_run::bad_line(lines, finding),
         // The file has the page, whoever maps it.
@@ -111,11 +107,7 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
         OracleId::FlagLost => lines.iter().rposition(|line| matches!(line.fact, Fact::FlagsLost { .. })),
         // The last write that the kernel did not note.
         OracleId::Semantics => lines.iter().rposition(|line| line.step == finding.site.step),
-        // The change by which the bit was lost.
-        OracleId::DirtyLost => lines.iter().rposition(|line| match &line.fact {
-            Fact::Entry { old, .. } => !line.fact.is_read() && narrator.leads_to_frame(*old),
-            _ => false,
-        }),
+        OracleId::DirtyLost => loses_dirt(lines, narrator),
         _ if finding.is_at_rest() => {
             let lost = lines.iter().rposition(|line| match &line.fact {
                 Fact::Entry { old, new, .. } => {
@@ -127,6 +119,27 @@ fn bad_line(lines: &[Line], finding: &Finding, last: u64, narrator: &Narrator<'_
         }
         _ => lines.iter().rposition(|line| line.step == last),
     }
+}
+
+/// The line by which nothing says any more that a page is dirty: the disk got something else; a dirty entry was changed, or a new one
+/// was not dirty; the page became clean.
+fn loses_dirt(lines: &[Line], narrator: &Narrator<'_>) -> Option<usize> {
+    let changes = |of: &dyn Fn(Entry, Entry) -> bool| {
+        lines.iter().rposition(|line| match &line.fact {
+            Fact::Entry { old, new, .. } => !line.fact.is_read() && of(*old, *new),
+            _ => false,
+        })
+    };
+    let leads = |entry| narrator.leads_to_frame(entry);
+    let dirty = |entry: Entry| leads(entry) && entry.has(Entry::DIRTY);
+    let other = |line: &Line| matches!(line.fact, Fact::OnDisk { pfn, .. } if Some(pfn) != narrator.frame);
+    lines
+        .iter()
+        .rposition(other)
+        .or_else(|| changes(&|old, new| dirty(old) && !dirty(new)))
+        .or_else(|| changes(&|old, new| !leads(old) && leads(new) && !dirty(new)))
+        .or_else(|| changes(&|old, _| leads(old)))
+        .or_else(|| lines.iter().rposition(|line| matches!(line.fact, Fact::Cleaned { .. })))
 }
 
 /// Whether a file has a page that it must not have.

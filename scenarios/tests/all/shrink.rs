@@ -18,36 +18,6 @@ const RUNS: u64 = 100;
 
 fn go(_: u64, _: Size) {}
 
-/// Cases whose diagrams do not mark the line at which it goes wrong yet: those of a `BUG_ON()`, of what a file or an operation answers, and
-/// of what a disk holds at the end; and some that do not show who freed a folio. The library runs them as all others.
-const NOT_DRAWN_YET: [&str; 25] = [
-    "head-changed-under-pin/latest-without",
-    "head-changed-under-pin/v5.13",
-    "huge-page-taken-for-bad-by-dontneed/v3.3",
-    "huge-page-taken-for-bad-by-numa/v5.5",
-    "split-unmap-skips-zapping/v5.12",
-    "split-vs-gup/references-not-counted",
-    "truncate-vs-migration/not-locked",
-    "deposit-follows-huge-page/v3.12",
-    "device-migration-dirty/dirty-bit-forgotten",
-    "device-migration-dirty/v6.0",
-    "gup-return-values/pages-forgotten",
-    "gup-return-values/same-page-twice",
-    "invalidate-vs-write/does-not-look",
-    "migrate-vs-user/dirty-bit-forgotten",
-    "migrate-vs-user/entry-not-read-again",
-    "migrate-vs-user/not-locked",
-    "migrate-vs-user/unlocked-too-early",
-    "migration-entry-wait-pins/held-while-waiting",
-    "migration-entry-wait-pins/put-before-waiting",
-    "mkclean-window/page-not-locked",
-    "protnone-write-while-migrating/not-flushed",
-    "system-calls-on-migration/without-migration",
-    "collapse-vs-user/not-locked",
-    "truncate-vs-swapin/freed-whatever-is-there",
-    "truncate-vs-writeback/does-not-wait",
-];
-
 /// Every case of the library that expects a violation and is drawn, with the run that was found first.
 fn races(mut look: impl FnMut(&str, &Subject, &Trace)) {
     let mut seen = 0;
@@ -56,9 +26,6 @@ fn races(mut look: impl FnMut(&str, &Subject, &Trace)) {
         let violated = |case: &&Case| matches!(case.expect, Expect::Violation { .. });
         for case in loaded.scenario.cases.iter().filter(violated) {
             let name = format!("{}/{}", entry.name, case.name);
-            if NOT_DRAWN_YET.contains(&name.as_str()) {
-                continue;
-            }
             let report = judge(
                 &loaded.scenario,
                 case,
