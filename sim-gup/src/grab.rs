@@ -1,5 +1,6 @@
 //! References for whom GUP hands pages to: `try_grab_page()` and its kin.
 
+use sim_core::BoxFuture;
 use sim_mm::{
     Cpu, Page, add_pins, check, compound_head, is_overflowing, page_cache_add_speculative, pin_references,
     put_page, put_page_refs, try_get_page, unpin_folio, unpin_user_page,
@@ -63,20 +64,20 @@ pub(crate) async fn grab_folio(cpu: Cpu<'_>, head: Page, refs: u64, flags: FollF
     true
 }
 
-/// `put_compound_head()`: gives back what [`try_grab_compound_head`] took.
-pub(crate) async fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) {
+/// `put_compound_head()`: gives back what [`try_grab_compound_head`] took. It is rare, so the walk keeps no room for it.
+pub(crate) fn put_compound_head(cpu: Cpu<'_>, head: Page, flags: FollFlags) -> BoxFuture<'_, ()> {
     if flags.contains(FollFlags::PIN) {
-        unpin_user_page(cpu, head).await;
+        Box::pin(unpin_user_page(cpu, head))
     } else {
-        put_page(cpu, head).await;
+        Box::pin(put_page(cpu, head))
     }
 }
 
 /// `gup_put_folio()`: gives back what [`grab_folio`] took.
-pub(crate) async fn put_folio_refs(cpu: Cpu<'_>, head: Page, refs: u64, flags: FollFlags) {
+pub(crate) fn put_folio_refs(cpu: Cpu<'_>, head: Page, refs: u64, flags: FollFlags) -> BoxFuture<'_, ()> {
     if flags.contains(FollFlags::PIN) {
-        unpin_folio(cpu, head, refs).await;
+        Box::pin(unpin_folio(cpu, head, refs))
     } else {
-        put_page_refs(cpu, head, refs).await;
+        Box::pin(put_page_refs(cpu, head, refs))
     }
 }

@@ -290,54 +290,68 @@ impl Pte {
     pub fn present(self) -> bool {
         is_pte_present(self.entry)
     }
-
-    /// `pte_protnone()`.
-    pub fn protnone(self) -> bool {
-        !self.entry.is_present() && self.entry.has(PAGE_PROTNONE)
-    }
-
-    /// `pte_write()`.
-    pub fn write(self) -> bool {
-        self.entry.has(Entry::RW)
-    }
-
-    /// `pte_dirty()`.
-    pub fn dirty(self) -> bool {
-        self.entry.has(Entry::DIRTY)
-    }
-
-    /// `pte_soft_dirty()`.
-    pub fn soft_dirty(self) -> bool {
-        self.entry.has(Entry::SOFT_DIRTY)
-    }
-
-    /// `pte_uffd_wp()`.
-    pub fn uffd_wp(self) -> bool {
-        self.entry.has(Entry::UFFD_WP)
-    }
-
-    /// `pte_special()`.
-    pub fn special(self) -> bool {
-        self.entry.has(Entry::SPECIAL)
-    }
-
-    /// `pte_access_permitted()`: present, for user mode, and writable for a write; and what runs here has the rights for
-    /// the page's key.
-    pub fn access_permitted(self, cpu: Cpu<'_>, write: bool) -> bool {
-        let need = Entry::PRESENT | Entry::USER | if write { Entry::RW } else { 0 };
-        self.entry.has(need) && pkru_allows_pkey(cpu, self.entry.key(), write)
-    }
-
-    /// `vm_normal_page()`: the page, unless the entry is special.
-    pub fn page(self) -> Option<Page> {
-        (!self.special()).then_some(Page(self.pfn()))
-    }
-
-    /// `pte_pfn()`.
-    pub fn pfn(self) -> Pfn {
-        self.entry.pfn()
-    }
 }
+
+/// What is asked of an entry that maps memory, whatever its size: `pte_write()` and `pmd_write()` are [`Pte::write`] and [`Pmd::write`].
+macro_rules! mapping_entries {
+    ($($value:ident)*) => {$(
+        impl $value {
+            /// `_protnone()`: mapped, and the hardware faults, so that the kernel sees who uses it.
+            pub fn protnone(self) -> bool {
+                !self.entry.is_present() && self.entry.has(PAGE_PROTNONE)
+            }
+
+            /// `_write()`.
+            pub fn write(self) -> bool {
+                self.entry.has(Entry::RW)
+            }
+
+            /// `_dirty()`.
+            pub fn dirty(self) -> bool {
+                self.entry.has(Entry::DIRTY)
+            }
+
+            /// `_young()`.
+            pub fn young(self) -> bool {
+                self.entry.has(Entry::ACCESSED)
+            }
+
+            /// `_soft_dirty()`.
+            pub fn soft_dirty(self) -> bool {
+                self.entry.has(Entry::SOFT_DIRTY)
+            }
+
+            /// `_uffd_wp()`.
+            pub fn uffd_wp(self) -> bool {
+                self.entry.has(Entry::UFFD_WP)
+            }
+
+            /// `_special()`: no page is behind it that could be counted.
+            pub fn special(self) -> bool {
+                self.entry.has(Entry::SPECIAL)
+            }
+
+            /// `_access_permitted()`: present, for user mode, and writable for a write; and what runs here has the rights for
+            /// the page's key.
+            pub fn access_permitted(self, cpu: Cpu<'_>, write: bool) -> bool {
+                let need = Entry::PRESENT | Entry::USER | if write { Entry::RW } else { 0 };
+                self.entry.has(need) && pkru_allows_pkey(cpu, self.entry.key(), write)
+            }
+
+            /// `_pfn()`: the first frame.
+            pub fn pfn(self) -> Pfn {
+                self.entry.pfn()
+            }
+
+            /// The first page, if the entry has one that is counted: `vm_normal_page()`, and its like for a PMD.
+            pub fn page(self) -> Option<Page> {
+                (!self.special()).then_some(Page(self.pfn()))
+            }
+        }
+    )*};
+}
+
+mapping_entries!(Pte Pmd);
 
 impl<'m> Cpu<'m> {
     /// What an entry holds now, without an access to it.

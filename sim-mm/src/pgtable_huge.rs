@@ -3,11 +3,10 @@
 use sim_core::OpKind;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
-use crate::arch::pkeys::pkru_allows_pkey;
 use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{PAGE_CHG_MASK, PAGE_PROTNONE, PAGE_TABLE, Pmd, Pmdp, TablePtr, is_pte_present};
+use crate::pgtable::{PAGE_CHG_MASK, PAGE_TABLE, Pmd, Pmdp, TablePtr, is_pte_present};
 
 impl Pmd {
     /// `pmd_trans_huge()`: it maps a huge page.
@@ -23,57 +22,6 @@ impl Pmd {
     /// `pmd_modify()`: the same huge page with another protection.
     pub(crate) fn modify(entry: Entry, prot: u64) -> Entry {
         Entry::new(entry.pfn(), entry.flags() & (PAGE_CHG_MASK | Entry::PAGE_SIZE) | prot)
-    }
-
-    /// `pmd_protnone()`.
-    pub fn protnone(self) -> bool {
-        !self.entry.is_present() && self.entry.has(PAGE_PROTNONE)
-    }
-
-    /// `pmd_write()`.
-    pub fn write(self) -> bool {
-        self.entry.has(Entry::RW)
-    }
-
-    /// `pmd_dirty()`.
-    pub fn dirty(self) -> bool {
-        self.entry.has(Entry::DIRTY)
-    }
-
-    /// `pmd_young()`.
-    pub fn young(self) -> bool {
-        self.entry.has(Entry::ACCESSED)
-    }
-
-    /// `pmd_soft_dirty()`.
-    pub fn soft_dirty(self) -> bool {
-        self.entry.has(Entry::SOFT_DIRTY)
-    }
-
-    /// `pmd_uffd_wp()`.
-    pub fn uffd_wp(self) -> bool {
-        self.entry.has(Entry::UFFD_WP)
-    }
-
-    /// `pmd_special()`: since v6.12 no page is behind it that lockless GUP could count.
-    pub fn special(self) -> bool {
-        self.entry.has(Entry::SPECIAL)
-    }
-
-    /// `pmd_access_permitted()`: as for a PTE.
-    pub fn access_permitted(self, cpu: Cpu<'_>, write: bool) -> bool {
-        let need = Entry::PRESENT | Entry::USER | if write { Entry::RW } else { 0 };
-        self.entry.has(need) && pkru_allows_pkey(cpu, self.entry.key(), write)
-    }
-
-    /// `pmd_pfn()`: the first frame of the huge page.
-    pub fn pfn(self) -> Pfn {
-        self.entry.pfn()
-    }
-
-    /// `pmd_page()`: the first page of the huge page, if the entry has one that is counted.
-    pub fn page(self) -> Option<Page> {
-        (!self.special()).then_some(Page(self.pfn()))
     }
 
     /// `pmd_page()` and the page of an address in it.

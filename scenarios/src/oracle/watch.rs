@@ -269,41 +269,36 @@ impl sim_mm::Observer for Watch {
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
-            Mm::PteChanged { mm, va, old, new, order, sharing } if order > Order::PTE => {
-                for nth in 0..order.pages() {
-                    let (old, new) = (part_of_huge(old, nth), part_of_huge(new, nth));
-                    if new.has(Entry::SPECIAL) {
+            Mm::PteChanged { mm, va, old, new, order, sharing } => {
+                let is_huge = order > Order::PTE;
+                let part = |entry, nth| if is_huge { part_of_huge(entry, nth) } else { entry };
+                for (nth, site) in (0..).zip(std::iter::repeat_n(site, order.pages() as usize)) {
+                    let (va, old, new) = (va.plus_pages(nth), part(old, nth), part(new, nth));
+                    // The only huge pages without a page that is counted are the huge zero pages.
+                    if is_huge && new.has(Entry::SPECIAL) {
                         ghost.holds_zeroes(core, new.pfn());
                     }
                     if is_pte_present(new) && new.has(Entry::DIRTY) {
                         ghost.dirtied(core, new.pfn(), || site.clone());
                     }
-                    let va = va.plus_pages(nth);
                     if is_pte_present(new) && new.pfn() != old.pfn() {
-                        let found = lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site);
-                        self.report(cpu.core, found);
+                        self.report(
+                            cpu.core,
+                            lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site),
+                        );
+                        self.report(cpu.core, stale_pin::mapped(ghost.seen(core), mm, va, new.pfn(), &site));
                     }
-                    ghost.pte_changed(core, (mm, va), (old, new), sharing.of_part(nth), site.clone());
+                    if let Some(slot) = SwpEntry::of_pte(new) {
+                        ghost.slot_named(core, mm, slot.0, cpu.kernel.swap_cache_page(slot));
+                    }
+                    if let Some(entry) = MigrationEntry::of_pte(new) {
+                        ghost.share_with_child(core, mm, entry.pfn);
+                    }
+                    if let Some(entry) = MigrationEntry::of_pte(old).filter(|_| is_pte_present(new)) {
+                        ghost.readable_as(core, mm, entry.pfn, new.pfn());
+                    }
+                    ghost.pte_changed(core, (mm, va), (old, new), sharing.of_part(nth), site);
                 }
-            }
-            Mm::PteChanged { mm, va, old, new, sharing, .. } => {
-                if is_pte_present(new) && new.has(Entry::DIRTY) {
-                    ghost.dirtied(core, new.pfn(), || site.clone());
-                }
-                if is_pte_present(new) && new.pfn() != old.pfn() {
-                    self.report(cpu.core, lost_write::mapped(ghost.seen(core), mm, va.vpn(), new.pfn(), &site));
-                    self.report(cpu.core, stale_pin::mapped(ghost.seen(core), mm, va, new.pfn(), &site));
-                }
-                if let Some(slot) = SwpEntry::of_pte(new) {
-                    ghost.slot_named(core, mm, slot.0, cpu.kernel.swap_cache_page(slot));
-                }
-                if let Some(entry) = MigrationEntry::of_pte(new) {
-                    ghost.share_with_child(core, mm, entry.pfn);
-                }
-                if let Some(entry) = MigrationEntry::of_pte(old).filter(|_| is_pte_present(new)) {
-                    ghost.readable_as(core, mm, entry.pfn, new.pfn());
-                }
-                ghost.pte_changed(core, (mm, va), (old, new), sharing, site);
             }
             Mm::PageLockWanted { pfn } => {
                 let by = (cpu.id, cpu.task());
@@ -380,6 +375,7 @@ impl sim_mm::Observer for Watch {
             | Mm::PinMoved { .. }
             | Mm::MmReplaced { .. }
             | Mm::PageUncached { .. }
+            | Mm::BlockWritten { .. }
             | Mm::FileResized { .. }
             | Mm::MmExited { .. } => {}
         }

@@ -26,13 +26,13 @@ fn futures_of_system_calls_do_not_grow() {
     let mut pages = Pages::default();
     let sizes = [
         ("user_access", size(user_access(cpu, start, DataOp::Read)), 808),
-        ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 1136),
-        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2488),
-        ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2328),
+        ("sys_mmap", size(sys_mmap(cpu, Mmap::default())), 792),
+        ("sys_munmap", size(sys_munmap(cpu, start, end)), 2472),
+        ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2264),
         ("sys_fork", size(sys_fork(cpu)), 3248),
-        ("do_exit", size(do_exit(cpu, TaskId(0))), 2592),
-        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 2000),
-        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1808),
+        ("do_exit", size(do_exit(cpu, TaskId(0))), 272),
+        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1872),
+        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1680),
         (
             "get_user_pages_unlocked",
             size(get_user_pages_unlocked(cpu, start, 1, &mut pages, FollFlags::empty())),
