@@ -2,8 +2,8 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, mark_page_accessed,
-    page_is_anon, pgd_offset,
+    Cpu, MigrationEntry, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check,
+    mark_page_accessed, migration_entry_wait, page_is_anon, pgd_offset, pmd_migration_entry_wait,
 };
 use sim_mmu::VirtAddr;
 
@@ -12,7 +12,10 @@ use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::try_grab_page;
 use crate::huge::follow_trans_huge_pmd;
-use crate::safeguards::{FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE, FOLLOW_PTL};
+use crate::safeguards::{
+    FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_PRESENT, FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE,
+    FOLLOW_PTL,
+};
 use crate::settings::{ForcedWrite, GupNuma};
 
 /// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` or `FOLL_PIN` asks for one.
@@ -69,9 +72,23 @@ async fn follow_pmd_mask(
     pmdp: Pmdp,
     flags: FollFlags,
 ) -> Followed {
-    let pmdval = cpu.read_once(pmdp).await;
-    if pmdval.none() || !pmdval.present() {
+    let mut pmdval = cpu.read_once(pmdp).await;
+    if pmdval.none() {
         return Followed::NoPage;
+    }
+    while check!(cpu, FOLLOW_PMD_PRESENT, !pmdval.present()) {
+        if !flags.contains(FollFlags::MIGRATION) {
+            return Followed::NoPage;
+        }
+        // MADV_DONTNEED may empty the entry at any time, because it has mmap_lock for reading as well.
+        if check!(cpu, FOLLOW_PMD_NONE_RECHECK, pmdval.none()) {
+            return Followed::NoPage;
+        }
+        cpu.vm_bug_on(pmdval.migration().is_none(), "VM_BUG_ON(!is_pmd_migration_entry(*pmd))");
+        if pmdval.migration().is_some() {
+            pmd_migration_entry_wait(cpu, pmdp, pmdval).await;
+        }
+        pmdval = cpu.read_once(pmdp).await;
     }
     if pmdval.trans_huge() {
         return Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await;
@@ -95,8 +112,12 @@ async fn follow_huge<'m>(
     let now = cpu.read_once(pmdp).await;
     if check!(cpu, FOLLOW_PMD_RECHECK, !now.trans_huge()) {
         drop(ptl);
-        if now.none() || !now.present() {
+        if now.none() || !now.present() && !flags.contains(FollFlags::MIGRATION) {
             return Followed::NoPage;
+        }
+        if !now.present() {
+            pmd_migration_entry_wait(cpu, pmdp, now).await;
+            return Box::pin(follow_pmd_mask(cpu, mm, vma, address, pmdp, flags)).await;
         }
         return follow_page_pte(cpu, vma, address, pmdp, flags).await;
     }
@@ -149,11 +170,16 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
         return Followed::NoPage;
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let _ptl: Option<Held<'_>> =
+    let ptl: Option<Held<'_>> =
         if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
-        return Followed::NoPage;
+        if !flags.contains(FollFlags::MIGRATION) || MigrationEntry::of_pte(pte.entry).is_none() {
+            return Followed::NoPage;
+        }
+        drop(ptl);
+        migration_entry_wait(cpu, ptep, pte).await;
+        return Box::pin(follow_page_pte(cpu, vma, address, pmdp, flags)).await;
     }
     if pte.protnone() && faults_for_numa(cpu, flags) {
         return Followed::NoPage;

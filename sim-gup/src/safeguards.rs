@@ -63,6 +63,10 @@ sim_mm::safeguards! {
         "A core dump holds mmap_lock while it looks at a page, because others than the dead threads can still change the address space.";
     FOLLOW_PMD_RECHECK = "follow-pmd-recheck" check in "follow_pmd_mask" since Release::v26(38) =>
         "An entry that maps a huge page is read again under the lock of its table, because others may have unmapped or split it in the meantime.";
+    FOLLOW_PMD_PRESENT = "follow-pmd-present" check in "follow_pmd_mask" since Release::v(4, 14), commit "84c3fc4e9c56" =>
+        "An entry that says that a huge page is being moved is not followed, because its bits name neither a page table nor a frame.";
+    FOLLOW_PMD_NONE_RECHECK = "follow-pmd-none-recheck" check in "follow_pmd_mask" since Release::v(4, 18), commit "688272809fcc" =>
+        "After a huge page that was being moved was waited for, the entry may be empty, because MADV_DONTNEED has mmap_lock for reading as well.";
     TOUCH_PMD_WRITE = "touch-pmd-write" order in "follow_trans_huge_pmd" since Release::v(4, 15), commit "a8f97366452e", cve "CVE-2017-1000405" =>
         "GUP makes the entry of a huge page dirty only if it is asked for a page to write to, because a forced write takes a dirty entry for one whose page was copied for it.";
     FOLLOW_PTE_PRESENT = "follow-pte-present" check in "follow_page_pte" since Release::v26(12) =>

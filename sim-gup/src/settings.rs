@@ -25,6 +25,14 @@ sim_mm::settings! {
         Follows = "follows" since sim_mm::Release::v(6, 6),
     }
 
+    /// How ksmd looks whether a merged page is mapped at an address.
+    BreakKsm = design "break_ksm" {
+        /// By GUP's look-up, which waits for pages that are being moved.
+        Follow = "follow",
+        /// By a walk of its own, which passes over huge pages that are being moved. This is the rule since v6.2 (`d7c0e68dab98`).
+        Walk = "walk" since sim_mm::Release::v(6, 2),
+    }
+
     /// What lockless GUP does with an entry that maps the huge page of zeroes.
     GupHugeZero = design "gup_huge_zero" {
         /// It takes references to that page.

@@ -15,7 +15,7 @@ use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
 use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
-use crate::pgtable_huge::part_of_huge;
+use crate::pgtable_huge::{huge_migration, part_of_huge};
 use crate::rcu::Callback;
 use crate::shmem_fs::Cached;
 use crate::swap_info::SWAP_HAS_CACHE;
@@ -452,7 +452,12 @@ impl Reach {
                 if level == Level::Pte {
                     self.swapped.extend(SwpEntry::of_pte(entry));
                 }
-                if level == Level::Pte && MigrationEntry::of_pte(entry).is_some() {
+                let is_moved = match level {
+                    Level::Pte => MigrationEntry::of_pte(entry).is_some(),
+                    Level::Pmd => huge_migration(entry).is_some(),
+                    _ => false,
+                };
+                if is_moved {
                     return Err(Miscount::Migrating { mm, va });
                 }
                 continue;

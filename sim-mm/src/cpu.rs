@@ -54,7 +54,7 @@ impl<'m> Cpu<'m> {
     }
 
     /// `VM_BUG_ON()`: in a kernel with `CONFIG_DEBUG_VM`, says `what` if the condition holds.
-    pub(crate) fn vm_bug_on(self, condition: bool, what: &'static str) {
+    pub fn vm_bug_on(self, condition: bool, what: &'static str) {
         if condition && self.setting::<DebugVm>() == DebugVm::On {
             self.note(Event::KernelBug { what });
         }

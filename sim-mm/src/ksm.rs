@@ -10,7 +10,7 @@ use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, mmap_write_lock};
 
 /// `vma_ksm_compatible()`: private memory with pages of its own.
-fn is_compatible(flags: VmFlags) -> bool {
+pub(crate) fn is_compatible(flags: VmFlags) -> bool {
     !flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::SPECIAL)
 }
 

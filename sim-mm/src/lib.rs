@@ -122,7 +122,10 @@ pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
-pub use migrate::{MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, sys_move_pages};
+pub use migrate::{
+    MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait, pmd_migration_entry_wait,
+    sys_move_pages,
+};
 pub use mincore::sys_mincore;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
@@ -145,7 +148,7 @@ pub use page_flags::PageFlags;
 pub use page_writeback::set_page_dirty_lock;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
-pub use pgtable_huge::part_of_huge;
+pub use pgtable_huge::{huge_migration, part_of_huge};
 pub use read_write::{sys_pread, sys_pwrite, sys_pwrite_from};
 pub use registry::Catalogue;
 pub use registry::safeguard::{Arch, Facts, Safeguard, SafeguardSet, Shape};
@@ -162,8 +165,8 @@ pub use settings::{
     MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount,
     MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid,
     Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
-    SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, ThpSwap, UffdFillDirty,
-    UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp,
+    ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

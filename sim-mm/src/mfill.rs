@@ -80,7 +80,7 @@ async fn mfill_atomic_pte<'m>(
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
     let pmdp = pmd_alloc(cpu, mm, pudp, addr).await?;
     let pmd = pte_alloc(cpu, mm, pmdp).await?;
-    if pmd.trans_huge() {
+    if !pmd.leads_to_table() {
         return Err(Errno::Eexist);
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, addr);

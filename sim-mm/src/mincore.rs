@@ -43,7 +43,7 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
     if let Some(pmdp) = find_pmd(cpu, mm, at).await {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.leads_to_table() {
-            return pmd.trans_huge();
+            return pmd.is_huge();
         }
         let ptep = pmd.pte_offset(cpu.mmu.geometry, at);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;

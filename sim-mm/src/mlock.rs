@@ -5,10 +5,9 @@ use sim_mmu::VirtAddr;
 
 use crate::entries::entries;
 use crate::errno::Errno;
-use crate::huge_memory::{is_huge_zero_pmd, is_inside_huge_page, pmd_trans_huge_lock, vma_adjust_trans_huge};
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, vma_adjust_trans_huge};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::mmap::vma_lookup;
 use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::settings::LruBatch;
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
@@ -84,11 +83,7 @@ async fn apply_vma_lock_flags<'m>(
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
         let (to, locks) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
-        if [at, to].into_iter().any(|end| is_inside_huge_page(cpu, mm, end))
-            && let Some(vma) = vma_lookup(cpu, mm, at).await
-        {
-            vma_adjust_trans_huge(cpu, vma, mm, [at, to]).await;
-        }
+        vma_adjust_trans_huge(cpu, mm, [at, to]).await;
         drop(i_mmap);
         if let Some(locks) = locks {
             mlock_vma_pages_range(cpu, mm, at, to, locks).await;
@@ -106,6 +101,7 @@ async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAd
     lru_add_drain(cpu).await;
     let huge_entry = async |pmdp, _, _| {
         if let Some((_ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await
+            && pmd.trans_huge()
             && !is_huge_zero_pmd(cpu, pmd)
         {
             mlock_or_munlock(cpu, Page(pmd.pfn()), locks).await;

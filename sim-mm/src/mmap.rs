@@ -7,6 +7,7 @@ use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
 use crate::fs::Inode;
+use crate::huge_memory::vma_adjust_trans_huge;
 use crate::inode::{get_file, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
@@ -282,6 +283,7 @@ struct Detached {
 async fn detach(cpu: Cpu<'_>, mm: &MmStruct, start: VirtAddr, end: VirtAddr) -> Result<Detached, Errno> {
     let is_across = |vma: Vma, addr| vma.start(cpu) < addr && addr < vma.end(cpu);
     let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| is_across(vma, start) || is_across(vma, end)).await;
+    vma_adjust_trans_huge(cpu, mm, [start, end]).await;
     let detached = change_vmas(cpu, mm, |vmas| take_out(cpu, mm, vmas, start, end)).await?;
     drop(i_mmap);
     for vma in &detached.vmas {

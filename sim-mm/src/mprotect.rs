@@ -8,7 +8,7 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
-use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd};
+use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd, vma_adjust_trans_huge};
 use crate::kernel::Cpu;
 use crate::memory::{
     asks_for_huge_pages, can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write,
@@ -99,6 +99,7 @@ async fn do_mprotect_pkey(
     let mut at = start;
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
+        vma_adjust_trans_huge(cpu, mm, [at, end]).await;
         let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, wanted)).await?;
         drop(i_mmap);
         if part.new != part.old {
@@ -214,7 +215,7 @@ pub(crate) async fn change_protection_range<'m>(
             }
             for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, next) {
                 let mut pmd = cpu.read_once(pmdp).await;
-                if pmd.trans_huge() {
+                if pmd.is_huge() {
                     match Box::pin(change_huge(cpu, mm, vma, pmdp, (addr, next), change)).await {
                         HugeChange::NotHuge => pmd = cpu.read_once(pmdp).await,
                         HugeChange::Untouched => continue,
@@ -260,7 +261,7 @@ async fn change_huge<'m>(
         return HugeChange::NotHuge;
     }
     let is_numa = matches!(change, Change::Numa { .. });
-    change_huge_pmd(cpu, mm, pmdp, addr, is_numa, async |old| match change {
+    let change_mapped = async |old: Pmd| match change {
         Change::Protect { flags, upgrade } => {
             let new = pmdp.value(Pmd::modify(old.entry, vma_page_prot(cpu, flags)));
             let writable = upgrade && can_change_pmd_writable(cpu, flags, new).await;
@@ -270,8 +271,9 @@ async fn change_huge<'m>(
             let new = Pmd::modify(old.entry, vm_get_page_prot(VmFlags::empty()));
             if saves_write(cpu) && old.write() { new.with(Entry::RW) } else { new }
         }
-    })
-    .await
+    };
+    let change_moved = async |entry| change_migration_entry(cpu, entry, change).await;
+    change_huge_pmd(cpu, mm, pmdp, addr, is_numa, change_mapped, change_moved).await
 }
 
 /// `change_pte_range()`: the entries of one table, under its lock; answers how many changed.

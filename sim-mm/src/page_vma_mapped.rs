@@ -6,8 +6,8 @@ use sim_mmu::{Level, Pfn, VirtAddr};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{Pmd, Pmdp, Pte, Ptep};
-use crate::safeguards::MIGRATION_REMOVE_LOCKED;
+use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, offset_now};
+use crate::safeguards::{MIGRATION_REMOVE_LOCKED, SPLIT_UNMAP_SYNC};
 use crate::swapops::MigrationEntry;
 
 /// Pages of a folio in a row, and where a mapping would map the first of them.
@@ -95,14 +95,20 @@ impl<'m> PageVmaMappedWalk<'m> {
 
     /// Finds the table for the address. False if there is none.
     async fn enter_table(&mut self, cpu: Cpu<'m>, address: VirtAddr) -> bool {
-        let Some(pmdp) = find_pmd(cpu, self.run.mm, address).await else { return false };
-        let pmd = cpu.read_once(pmdp).await;
-        if pmd.leads_to_table() {
-            self.pmd = Some(pmd);
-            return true;
+        if let Some(pmdp) = find_pmd(cpu, self.run.mm, address).await {
+            let pmd = cpu.read_once(pmdp).await;
+            if pmd.leads_to_table() {
+                self.pmd = Some(pmd);
+                return true;
+            }
         }
-        if self.find == Find::MappingInSync {
-            // Somebody may be at the entry of the huge page.
+        let waits = match self.find {
+            Find::Mapping => false,
+            Find::MappingInSync => true,
+            Find::Migrating => self.run.pages > 1 && cpu.has(SPLIT_UNMAP_SYNC),
+        };
+        // Somebody may be at the entry of the huge page: he has cleared it, and it is counted, or at another place, before he lets go.
+        if waits && let Some(pmdp) = offset_now::<Pmdp>(cpu, self.run.mm, address) {
             drop(cpu.lock(cpu.kernel.ptl(pmdp.table())).await);
         }
         false
@@ -135,11 +141,32 @@ pub(crate) async fn pmd_mapped_walk<'m>(
     mm: &'m MmStruct,
     address: VirtAddr,
 ) -> Option<(Pmdp, Pmd, Held<'m>)> {
+    let (pmdp, pmd, ptl) = huge_entry(cpu, mm, address).await?;
+    (pmd.trans_huge() && pmd.pfn() == head.0).then_some((pmdp, pmd, ptl))
+}
+
+/// `page_vma_mapped_walk()` with `PVMW_MIGRATION`, where one entry says that all of a folio is being moved.
+pub(crate) async fn pmd_migrating_walk<'m>(
+    cpu: Cpu<'m>,
+    head: Page,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+) -> Option<(Pmdp, MigrationEntry, Held<'m>)> {
+    let (pmdp, pmd, ptl) = huge_entry(cpu, mm, address).await?;
+    let entry = pmd.migration().filter(|entry| entry.pfn == head.0)?;
+    Some((pmdp, entry, ptl))
+}
+
+/// An entry that stands for a huge page, read again under its lock.
+pub(crate) async fn huge_entry<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+) -> Option<(Pmdp, Pmd, Held<'m>)> {
     let pmdp = find_pmd(cpu, mm, address).await?;
-    if !cpu.read_once(pmdp).await.trans_huge() {
+    if !cpu.read_once(pmdp).await.is_huge() {
         return None;
     }
     let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
-    let pmd = cpu.read_once(pmdp).await;
-    (pmd.trans_huge() && pmd.pfn() == head.0).then_some((pmdp, pmd, ptl))
+    Some((pmdp, cpu.read_once(pmdp).await, ptl))
 }

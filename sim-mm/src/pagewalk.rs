@@ -21,7 +21,7 @@ pub(crate) async fn skip_huge(_: Pmdp, _: VirtAddr, _: VirtAddr) -> WalkAction {
     WalkAction::Continue
 }
 
-/// `walk_page_range()`: calls `huge_entry` for each PMD entry that maps a huge page, without a lock, and `pmd_entry` for each page table that there is below the range, with the lock of the table
+/// `walk_page_range()`: calls `huge_entry` for each PMD entry that stands for a huge page, without a lock, and `pmd_entry` for each page table that there is below the range, with the lock of the table
 /// held: with a pointer to the first entry, the address that it maps, and the end of the part of the range that lies in
 /// the table.
 pub(crate) async fn walk_page_range<'m, H, F>(
@@ -41,7 +41,7 @@ pub(crate) async fn walk_page_range<'m, H, F>(
         let next = geometry.addr_end(Level::Pmd, addr, end);
         if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
             let mut pmd = cpu.read_once(pmdp).await;
-            if pmd.trans_huge() && Box::pin(huge_entry(pmdp, addr, next)).await == WalkAction::Again {
+            if pmd.is_huge() && Box::pin(huge_entry(pmdp, addr, next)).await == WalkAction::Again {
                 pmd = cpu.read_once(pmdp).await;
             }
             if pmd.leads_to_table() {

@@ -7,11 +7,22 @@ use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{PAGE_CHG_MASK, PAGE_TABLE, Pmd, Pmdp, TablePtr, is_pte_present};
+use crate::swapops::MigrationEntry;
 
 impl Pmd {
     /// `pmd_trans_huge()`: it maps a huge page.
     pub fn trans_huge(self) -> bool {
         self.entry.has(Entry::PAGE_SIZE)
+    }
+
+    /// `is_pmd_migration_entry()`: the huge page that was mapped there is being moved.
+    pub fn migration(self) -> Option<MigrationEntry> {
+        huge_migration(self.entry)
+    }
+
+    /// `is_swap_pmd() || pmd_trans_huge()`: one entry stands for a huge page, be it mapped or being moved.
+    pub fn is_huge(self) -> bool {
+        self.trans_huge() || self.migration().is_some()
     }
 
     /// `mk_huge_pmd()`.
@@ -31,9 +42,18 @@ impl Pmd {
     }
 }
 
-/// What an entry that maps a huge page is to the page `nth` of it: as if a PTE mapped it. Nothing, if it maps none, or if the hardware must
-/// not know of it just now.
+/// What a PMD entry says of a huge page that is being moved, if it does. An entry that maps one may look like that while it is invalid, but
+/// for its size.
+pub fn huge_migration(entry: Entry) -> Option<MigrationEntry> {
+    MigrationEntry::of_pte(entry).filter(|_| !entry.has(Entry::PAGE_SIZE))
+}
+
+/// What an entry for a huge page is to the page `nth` of it: as if a PTE mapped it, or said that it is being moved. Nothing, if it maps none,
+/// or if the hardware must not know of it just now.
 pub fn part_of_huge(entry: Entry, nth: u64) -> Entry {
+    if let Some(moved) = huge_migration(entry) {
+        return MigrationEntry { pfn: Pfn(moved.pfn.0 + nth), ..moved }.to_pte();
+    }
     let single = entry.without(Entry::PAGE_SIZE);
     if !entry.has(Entry::PAGE_SIZE) || !is_pte_present(single) {
         return Entry::NONE;

@@ -445,6 +445,14 @@ crate::settings! {
         Locked = "locked" since Release::v(5, 17),
     }
 
+    /// How a huge page is moved to other frames.
+    ThpMigration = design "thp_migration" {
+        /// It is split first, and its pages are moved one by one.
+        Split = "split",
+        /// As a whole: the entry that maps it says that it is being moved. This is the rule since v4.14 (`616b8371539a`).
+        Whole = "whole" since Release::v(4, 14),
+    }
+
     /// What becomes of the accessed and the dirty bit of an entry whose page is moved.
     MigrationAd = design "migration_ad" {
         /// The entry comes back old and clean. That it was dirty is kept in the page.
@@ -591,6 +599,16 @@ crate::settings! {
         Kept = "kept",
         /// The entry maps the page of zeroes, and the page is freed. This is the rule since v6.12 (`b1f202060afe`).
         ZeroPage = "zero_page" since Release::v(6, 12),
+    }
+
+    /// How the split of a folio knows whether an entry maps it.
+    SplitPmdFolio = design "split_pmd_folio" {
+        /// It compares the page that the entry names.
+        Pages = "pages",
+        /// It looks up the folio of that page, whatever sort of entry it is. This was the rule from v5.18 (`af28a988b313`) to v6.14 (CVE-2025-37958).
+        Folios = "folios" since Release::v(5, 18),
+        /// It passes over entries that say that a page is being moved. This is the rule since v6.15 (`be6e843fc51a`).
+        Checked = "checked" since Release::v(6, 15),
     }
 
     /// What becomes of a split whose folio is mapped still after it was unmapped.

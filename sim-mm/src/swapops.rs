@@ -99,6 +99,11 @@ impl MigrationEntry {
     /// `SWP_MIG_DIRTY_BIT`.
     const DIRTY: u64 = 1 << 41;
 
+    /// Whether the page belonged to this address space alone: `!is_readable_migration_entry()`.
+    pub(crate) fn is_exclusive(self) -> bool {
+        self.kind != MigrationKind::Readable
+    }
+
     /// `swp_entry_to_pte()`.
     pub(crate) fn to_pte(self) -> Entry {
         let flag = |set: bool, bit: u64| if set { bit } else { 0 };

@@ -101,11 +101,16 @@ async fn clear_soft_dirty<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, addr: Vi
 /// `clear_soft_dirty_pmd()`: the same for a huge page. Its entry is never empty, so that nobody takes the page for gone.
 async fn clear_soft_dirty_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, addr: VirtAddr, pmdp: Pmdp) {
     let _routine = cpu.enter("clear_soft_dirty_pmd");
-    let Some((_ptl, _)) = pmd_trans_huge_lock(cpu, pmdp).await else { return };
+    let Some((_ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return };
     if vma.flags(cpu).contains(VmFlags::PFNMAP) {
         return;
     }
     let addr = cpu.pmd_base(addr);
+    if let Some(entry) = pmd.migration() {
+        let clean = MigrationEntry { soft_dirty: false, ..entry };
+        cpu.set_pmd_at(mm, addr, pmdp, clean.to_pte()).await;
+        return;
+    }
     let old = pmdp_modify_start(cpu, mm, addr, pmdp, !cpu.has(CLEAR_REFS_KEEPS_PMD)).await;
     cpu.set_pmd_at(mm, addr, pmdp, old.entry.without(Entry::RW | Entry::SOFT_DIRTY)).await;
 }

@@ -8,6 +8,7 @@ use sim_core::{BoxFuture, Gate, Op, OpKind, Routine, Shared, TaskId};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
+use crate::huge_memory::vma_adjust_trans_huge;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::release::Release;
@@ -40,6 +41,7 @@ pub fn userfaultfd_register(
         let _mmap_lock = mmap_write_lock(cpu, mm).await;
         let mut at = start;
         while at < end {
+            vma_adjust_trans_huge(cpu, mm, [at, end]).await;
             at = change_vmas(cpu, mm, |vmas| {
                 let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Einval)?;
                 let vma = vmas[index];

@@ -79,6 +79,7 @@ operations! {
     move_pages: MovePagesOperation;
     migrate_vma: MigrateVma;
     khugepaged: Khugepaged;
+    break_ksm: BreakKsm;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -6,6 +6,7 @@
 mod change;
 mod copy;
 mod fault;
+mod migrate;
 mod move_pmd;
 mod split_folio;
 mod split_pmd;
@@ -17,11 +18,10 @@ pub(crate) use change::{HugeChange, change_huge_pmd, pmd_trans_huge_lock};
 pub(crate) use copy::{HugeCopy, copy_huge_pmd};
 pub use fault::touch_pmd;
 pub(crate) use fault::{Fallback, do_huge_pmd_anonymous_page, huge_pmd_set_accessed};
+pub(crate) use migrate::{remove_migration_pmd, set_pmd_migration_entry};
 pub(crate) use move_pmd::move_huge_pmd;
 pub(crate) use split_folio::{Tails, can_split_folio, split_folio};
-pub(crate) use split_pmd::{
-    Small, is_inside_huge_page, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge,
-};
+pub(crate) use split_pmd::{Small, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};
 pub(crate) use wp::do_huge_pmd_wp_page;
 pub(crate) use zap::zap_huge_pmd;
 pub(crate) use zero::is_huge_zero_pmd;

@@ -18,7 +18,7 @@ use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::Find;
 use crate::rmap::types::AnonVma;
 use crate::rmap::{
-    AnonLock, anon_vma_lock_write_tree, page_get_anon_vma, put_anon_vma, total_mapcount, try_to_migrate_under,
+    anon_vma_lock_write_tree, page_get_anon_vma, put_anon_vma, total_mapcount, try_to_migrate_split,
     try_to_unmap_flush,
 };
 use crate::safeguards::{
@@ -107,7 +107,7 @@ async fn unmap_folio(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma) {
     let mut ubc = TlbUbc::default();
     // A zapper clears an entry before he uncounts it. Who looks at the entry without its lock takes the page for unmapped.
     let find = if cpu.has(SPLIT_UNMAP_SYNC) { Find::MappingInSync } else { Find::Mapping };
-    try_to_migrate_under(cpu, head, AnonLock::Locked(anon_vma), find, &mut ubc).await;
+    try_to_migrate_split(cpu, head, anon_vma, find, &mut ubc).await;
     try_to_unmap_flush(cpu, &mut ubc).await;
     if cpu.setting::<SplitUnmapBug>() == SplitUnmapBug::Stop {
         let mapped = page_mapcount(cpu, head).await != 0;

@@ -4,6 +4,7 @@ use sim_core::{BoxFuture, Held};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use super::zero::is_huge_zero_pmd;
+use crate::event::Event;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
@@ -12,14 +13,15 @@ use crate::page::{
     get_page, lock_page, put_page, set_page_dirty, set_page_referenced, test_and_set_flags, unlock_page,
 };
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::pmd_mapped_walk;
+use crate::page_vma_mapped::huge_entry;
 use crate::pgtable::{Pmd, Pmdp, Pte, maybe_mkwrite, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate_for_split};
-use crate::pgtable_huge::part_of_huge;
+use crate::pgtable_huge::{huge_migration, part_of_huge};
 use crate::rmap::{
     folio_add_anon_rmap_ptes, folio_remove_rmap_pmd, make_migration_entry, page_try_share_anon_rmap,
 };
 use crate::safeguards::SPLIT_PMD_PAGE_LOCK;
+use crate::settings::SplitPmdFolio;
 
 /// `__split_huge_pmd()`: the entry leads to a table when this returns, if it mapped a huge page. Of a file, it is empty.
 pub(crate) fn split_huge_pmd<'m>(
@@ -33,15 +35,16 @@ pub(crate) fn split_huge_pmd<'m>(
         let _routine = cpu.enter("__split_huge_pmd");
         let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         let pmd = cpu.read_once(pmdp).await;
-        if !pmd.trans_huge() {
+        if !pmd.is_huge() {
             return;
         }
-        let (pmd, locked, _ptl) = if cpu.has(SPLIT_PMD_PAGE_LOCK) && !is_huge_zero_pmd(cpu, pmd) {
+        let has_page = pmd.trans_huge() && !is_huge_zero_pmd(cpu, pmd);
+        let (pmd, locked, _ptl) = if cpu.has(SPLIT_PMD_PAGE_LOCK) && has_page {
             lock_page_of(cpu, pmdp, pmd, ptl).await
         } else {
             (pmd, None, ptl)
         };
-        if pmd.trans_huge() {
+        if pmd.is_huge() {
             __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, Small::Mapping)).await;
         }
         if let Some(page) = locked {
@@ -99,25 +102,53 @@ pub(crate) fn split_huge_pmd_address<'m>(
     small: Small,
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
-        if let Some((pmdp, pmd, _ptl)) = pmd_mapped_walk(cpu, head, mm, address).await {
+        if let Some((pmdp, pmd, _ptl)) = pmd_of_folio(cpu, head, mm, address).await {
             let _routine = cpu.enter("__split_huge_pmd");
             __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, small)).await;
         }
     })
 }
 
-/// Whether a huge page is mapped around an address that is not its first one. Looks without an access, for a caller that holds `mmap_lock`
-/// for writing.
-pub(crate) fn is_inside_huge_page(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) -> bool {
-    let root = cpu.this_cpu_read(mm.pgd());
-    let (_, level, entry) = cpu.mmu.lowest_under(root, address);
-    level == Level::Pmd && entry.has(Entry::PAGE_SIZE) && cpu.pmd_base(address) != address
+/// The entry that maps all of a folio, and its lock.
+async fn pmd_of_folio<'m>(
+    cpu: Cpu<'m>,
+    head: Page,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+) -> Option<(Pmdp, Pmd, Held<'m>)> {
+    let (pmdp, pmd, ptl) = huge_entry(cpu, mm, address).await?;
+    if pmd.migration().is_some() {
+        let _routine = cpu.enter("__split_huge_pmd");
+        // pmd_folio() reads the descriptor of a frame. The bits of this entry name another frame, or none.
+        let looks = cpu.setting::<SplitPmdFolio>() == SplitPmdFolio::Folios;
+        if looks && !cpu.mmu.phys.contains(pmd_pfn_of_bits(pmd.entry)) {
+            cpu.note(Event::KernelBug { what: "pmd_folio() of an entry that names no frame" });
+        }
+        return None;
+    }
+    (pmd.trans_huge() && pmd.pfn() == head.0).then_some((pmdp, pmd, ptl))
 }
 
-/// `vma_adjust_trans_huge()`: a mapping is split at these addresses, and no huge page may lie in two mappings.
-pub(crate) async fn vma_adjust_trans_huge<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, ends: [VirtAddr; 2]) {
-    for address in ends {
-        if is_inside_huge_page(cpu, mm, address)
+/// `pmd_pfn()` of an entry that is not present: `__pte_needs_invert()`.
+fn pmd_pfn_of_bits(entry: Entry) -> Pfn {
+    Entry(!entry.0).pfn()
+}
+
+/// Whether a huge page is mapped around an address that is not its first one. Looks without an access, for a caller that holds `mmap_lock`
+/// for writing.
+fn is_inside_huge_page(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) -> bool {
+    let root = cpu.this_cpu_read(mm.pgd());
+    let (_, level, entry) = cpu.mmu.lowest_under(root, address);
+    let is_huge = entry.has(Entry::PAGE_SIZE) || huge_migration(entry).is_some();
+    level == Level::Pmd && is_huge && cpu.pmd_base(address) != address
+}
+
+/// `vma_adjust_trans_huge()`: a mapping begins or ends at these addresses soon, and no huge page may lie in two mappings. The caller holds
+/// `mmap_lock` for writing.
+pub(crate) async fn vma_adjust_trans_huge<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ends: [VirtAddr; 2]) {
+    for address in ends.into_iter().filter(|address| is_inside_huge_page(cpu, mm, *address)) {
+        let vma = mm.vmas.look(cpu.core).iter().copied().find(|vma| vma.contains(cpu, address));
+        if let Some(vma) = vma
             && let Some(pmdp) = find_pmd(cpu, mm, address).await
         {
             split_huge_pmd(cpu, vma, mm, pmdp, address).await;
@@ -135,7 +166,9 @@ async fn __split_huge_pmd_locked<'m>(
     (pmd, small): (Pmd, Small),
 ) {
     let _routine = cpu.enter("__split_huge_pmd_locked");
-    if !vma.is_anonymous(cpu) {
+    if pmd.migration().is_some() {
+        split_migrating_pmd(cpu, vma, mm, pmdp, address, pmd).await;
+    } else if !vma.is_anonymous(cpu) {
         split_file_pmd(cpu, mm, pmdp, address).await;
     } else if is_huge_zero_pmd(cpu, pmd) {
         split_huge_zero_page_pmd(cpu, vma, mm, pmdp, address).await;
@@ -156,6 +189,25 @@ async fn split_file_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, pmdp: Pmdp, address:
     }
     folio_remove_rmap_pmd(cpu, head, mm.id).await;
     put_page(cpu, head).await;
+}
+
+/// The entry of a huge page that is being moved: each small entry says so of its page, and nothing has to be flushed. Of a file, the entry is
+/// only emptied.
+async fn split_migrating_pmd<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    mm: &'m MmStruct,
+    pmdp: Pmdp,
+    address: VirtAddr,
+    old: Pmd,
+) {
+    if !vma.is_anonymous(cpu) {
+        cpu.set_pmd_at(mm, address, pmdp, Entry::NONE).await;
+        return;
+    }
+    let Some(table) = pgtable_trans_huge_withdraw(cpu, pmdp) else { return };
+    fill(cpu, table, |nth| part_of_huge(old.entry, nth)).await;
+    cpu.populate_split_pmd(mm, address, pmdp, table.0).await;
 }
 
 /// `__split_huge_zero_page_pmd()`: each entry maps the small page of zeroes.

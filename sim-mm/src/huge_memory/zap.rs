@@ -1,5 +1,6 @@
 //! A huge page goes: `zap_huge_pmd()`.
 
+use sim_core::Held;
 use sim_mmu::VirtAddr;
 
 use super::change::pmd_trans_huge_lock;
@@ -13,6 +14,7 @@ use crate::pgtable::Pmdp;
 use crate::pgtable_generic::pgtable_trans_huge_withdraw;
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
 use crate::rmap::folio_remove_rmap_pmd;
+use crate::swapops::MigrationEntry;
 
 /// `zap_huge_pmd()`: the entry is empty, and the page is the gather's. False if the entry maps no huge page any more.
 pub(crate) async fn zap_huge_pmd<'m>(
@@ -27,6 +29,9 @@ pub(crate) async fn zap_huge_pmd<'m>(
     // tlb_remove_pmd_tlb_entry()
     for nth in 0..cpu.pmd_nr() {
         tlb.remove_tlb_entry(address.plus_pages(nth));
+    }
+    if let Some(entry) = orig.migration() {
+        return zap_migrating(cpu, pmdp, entry, ptl).await;
     }
     let head = Page(orig.pfn());
     let is_zero = is_huge_zero_pmd(cpu, orig);
@@ -48,6 +53,18 @@ pub(crate) async fn zap_huge_pmd<'m>(
     if !is_zero && tlb.remove_page(head) && tlb.is_full(cpu).await {
         tlb.force_flush(cpu).await;
         tlb.free(cpu).await;
+    }
+    true
+}
+
+/// The part of `zap_huge_pmd()` for a huge page that is being moved: the entry has no reference to it.
+async fn zap_migrating<'m>(cpu: Cpu<'m>, pmdp: Pmdp, entry: MigrationEntry, ptl: Held<'m>) -> bool {
+    // The entry is empty by now. So nothing keeps the page locked, and nothing is asserted of it.
+    let page = Page(entry.pfn);
+    let deposited = if page_is_anon(cpu, page) { pgtable_trans_huge_withdraw(cpu, pmdp) } else { None };
+    drop(ptl);
+    if let Some(table) = deposited {
+        put_page(cpu, table).await;
     }
     true
 }

@@ -1,6 +1,7 @@
 //! The advices, as a table: their names, the releases that brought them, and what they do with the flags of a mapping.
 
 use crate::errno::Errno;
+use crate::ksm::is_compatible;
 use crate::release::Release;
 use crate::vm_flags::VmFlags;
 
@@ -52,6 +53,8 @@ advices! {
     HugePage = "hugepage";
     /// It may not.
     NoHugePage = "nohugepage";
+    /// ksmd may merge equal pages of it. Nobody merges any here.
+    Mergeable = "mergeable";
     /// Core dumps leave it out.
     DontDump = "dontdump";
     /// Core dumps have it again.
@@ -114,6 +117,7 @@ impl Advice {
             | Advice::DoFork
             | Advice::HugePage
             | Advice::NoHugePage
+            | Advice::Mergeable
             | Advice::DontDump
             | Advice::DoDump
             | Advice::WipeOnFork
@@ -139,6 +143,8 @@ impl Advice {
             Advice::DoDump => flags - VmFlags::DONTDUMP,
             Advice::HugePage if flags.intersects(VmFlags::SPECIAL) => return Err(Errno::Einval),
             Advice::HugePage => (flags - VmFlags::NOHUGEPAGE) | VmFlags::HUGEPAGE,
+            // ksm_madvise()
+            Advice::Mergeable if is_compatible(flags) => flags | VmFlags::MERGEABLE,
             Advice::NoHugePage => (flags - VmFlags::HUGEPAGE) | VmFlags::NOHUGEPAGE,
             _ => flags,
         })

@@ -48,7 +48,7 @@ async fn install<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtA
         let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
         let pmdp = pmd_alloc(cpu, mm, pudp, addr).await?;
         let pmd = pte_alloc(cpu, mm, pmdp).await?;
-        if pmd.trans_huge() {
+        if !pmd.leads_to_table() {
             return Ok(false);
         }
         let ptep = pmd.pte_offset(geometry, addr);

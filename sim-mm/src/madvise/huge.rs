@@ -11,7 +11,7 @@ use crate::mm_types::{MmStruct, Page};
 use crate::page::{get_page, lock_page, put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::pagewalk::WalkAction;
-use crate::pgtable::Pmdp;
+use crate::pgtable::{Pmd, Pmdp};
 use crate::pgtable_generic::{pmdp_invalidate, pmdp_modify_start};
 use crate::safeguards::FREE_KEEPS_PMD;
 use crate::swap::{folio_deactivate, folio_mark_lazyfree};
@@ -35,6 +35,11 @@ impl HugeAdvice {
     }
 }
 
+/// Whether advices pass over the entry: nobody owns the zeroes, and a page that is being moved is elsewhere soon.
+fn is_passed_over(cpu: Cpu<'_>, pmd: Pmd) -> bool {
+    is_huge_zero_pmd(cpu, pmd) || pmd.migration().is_some()
+}
+
 /// Whether a range is all of a huge page.
 fn is_whole(cpu: Cpu<'_>, (start, end): (VirtAddr, VirtAddr)) -> bool {
     end.0 - start.0 == cpu.mmu.geometry.span(Level::Pmd)
@@ -51,7 +56,7 @@ pub(super) async fn madvise_free_huge_pmd<'m>(
     let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return HugeAdvice::Split };
     let head = Page(pmd.pfn());
     // Others that map the page may still want it.
-    if is_huge_zero_pmd(cpu, pmd) || page_mapcount(cpu, head).await != 1 {
+    if is_passed_over(cpu, pmd) || page_mapcount(cpu, head).await != 1 {
         return HugeAdvice::Untouched;
     }
     if !test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
@@ -118,7 +123,7 @@ pub(super) async fn madvise_cold_huge_pmd<'m>(
     range: (VirtAddr, VirtAddr),
 ) -> HugeAdvice {
     let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return HugeAdvice::Split };
-    if is_huge_zero_pmd(cpu, pmd) {
+    if is_passed_over(cpu, pmd) {
         return HugeAdvice::Untouched;
     }
     let head = Page(pmd.pfn());
@@ -142,7 +147,7 @@ pub(super) async fn madvise_pageout_huge_pmd<'m>(
     range: (VirtAddr, VirtAddr),
 ) -> (HugeAdvice, Option<Page>) {
     let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return (HugeAdvice::Split, None) };
-    if is_huge_zero_pmd(cpu, pmd) {
+    if is_passed_over(cpu, pmd) {
         return (HugeAdvice::Untouched, None);
     }
     let head = Page(pmd.pfn());

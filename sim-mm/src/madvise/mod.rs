@@ -185,7 +185,7 @@ fn madvise_update_vma<'m>(
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _i_mmap = i_mmap_lock_write(cpu, vma.file(cpu)).await;
-        vma_adjust_trans_huge(cpu, vma, mm, [range.0, range.1]).await;
+        vma_adjust_trans_huge(cpu, mm, [range.0, range.1]).await;
         change_vmas(cpu, mm, |vmas| {
             let index = vmas.iter().position(|other| *other == vma).ok_or(Errno::Einval)?;
             vma_modify_flags(cpu, mm, vmas, index, range, flags).map(|_| ())

@@ -108,7 +108,7 @@ async fn copy_pmd_range<'m>(
         if !src_pmd.none() {
             let dst_pudp = pud_alloc(cpu, copy.dst, p4d_offset(cpu, copy.dst, addr), addr).await?;
             let dst_pmdp = pmd_alloc(cpu, copy.dst, dst_pudp, addr).await?;
-            if src_pmd.trans_huge() && !Box::pin(copy_huge(cpu, copy, dst_pmdp, src_pmdp, addr)).await? {
+            if src_pmd.is_huge() && !Box::pin(copy_huge(cpu, copy, dst_pmdp, src_pmdp, addr)).await? {
                 continue;
             }
             copy_pte_range(cpu, copy, dst_pmdp, src_pmdp, addr, next).await?;
@@ -265,7 +265,7 @@ async fn copy_migration_entry<'m>(
     mut entry: MigrationEntry,
 ) {
     migration_entry_to_page(cpu, entry).await;
-    let shares = entry.kind != MigrationKind::Readable && copy.vma.flags(cpu).is_cow_mapping();
+    let shares = entry.is_exclusive() && copy.vma.flags(cpu).is_cow_mapping();
     if shares && cpu.has(FORK_MIGRATION_READ) {
         entry.kind = MigrationKind::Readable;
         cpu.set_pte_at(copy.src, addr, src, entry.to_pte()).await;

@@ -12,10 +12,10 @@ use super::userfault::{Reason, handle_userfault};
 use super::wp::do_wp_page;
 use crate::huge_memory::{Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_wp_page, huge_pmd_set_accessed};
 use crate::kernel::Cpu;
-use crate::migrate::migration_entry_wait;
+use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
-use crate::pgtable::mkdirty;
+use crate::pgtable::{TablePtr, mkdirty};
 use crate::settings::Thp;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard};
 use crate::userfaultfd::wait_for_userfault;
@@ -79,8 +79,8 @@ async fn __handle_mm_fault<'m>(
 /// The part of `__handle_mm_fault()` that is about huge pages. `None` if single pages are to be mapped.
 async fn handle_pmd_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<Option<VmFault>, VmFaultError> {
     let wants_huge_page = wants_huge_page(cpu, vmf);
-    let pmd = cpu.entry_now(vmf.pmdp);
-    if !wants_huge_page && !pmd.has(Entry::PAGE_SIZE) {
+    let pmd = vmf.pmdp.value(cpu.entry_now(vmf.pmdp));
+    if !wants_huge_page && !pmd.is_huge() {
         return Ok(None);
     }
     Box::pin(handle_huge_fault(cpu, vmf, wants_huge_page)).await
@@ -95,6 +95,9 @@ async fn handle_huge_fault<'m>(
     let pmd = cpu.read_once(vmf.pmdp).await;
     let ended = if pmd.none() && wants_huge_page {
         do_huge_pmd_anonymous_page(cpu, vmf).await?
+    } else if pmd.migration().is_some() {
+        pmd_migration_entry_wait(cpu, vmf.pmdp, pmd).await;
+        Fallback::Done(VmFault::default())
     } else if !pmd.trans_huge() {
         Fallback::Pages
     } else if pmd.protnone() && vmf.vma.flags(cpu).is_accessible() {

@@ -44,7 +44,7 @@ async fn userfaultfd_must_wait<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, reason: Reason)
         return reason == Reason::WriteProtected && !pmd.write();
     }
     if !pmd.leads_to_table() {
-        return true;
+        return pmd.none();
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
     let pte = cpu.read_once(ptep).await;

@@ -135,7 +135,7 @@ async fn zap_pmd_range<'m>(
     let geometry = cpu.mmu.geometry;
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let mut pmd = cpu.read_once(pmdp).await;
-        if pmd.trans_huge() {
+        if pmd.is_huge() {
             // A part of a huge page goes, and the rest stays: its pages get entries of their own first.
             let is_whole = next.0 - addr.0 == geometry.span(Level::Pmd);
             if !is_whole {

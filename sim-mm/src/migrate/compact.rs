@@ -51,13 +51,15 @@ async fn isolate_migratepages(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) ->
         return Err(Errno::Enoent);
     }
     let (_, level, entry) = cpu.mmu.lowest_under(Pfn(cpu.core.memory.get(mm.pgd().loc())), address);
+    if level == Level::Pmd && entry.has(Entry::PAGE_SIZE) {
+        return Err(Errno::Ebusy);
+    }
     if level != Level::Pte || !is_pte_present(entry) || entry.has(Entry::SPECIAL) {
         return Err(Errno::Enoent);
     }
     let page = Page(entry.pfn());
-    // Compaction passes over them before it takes a reference, and so does this.
+    // Room for large blocks is not made by moving them: compaction passes over them before it takes a reference.
     if is_large(cpu, page) {
-        cpu.not_modelled("a large folio that is moved");
         return Err(Errno::Ebusy);
     }
     if !get_page_unless_zero(cpu, page).await {

@@ -12,14 +12,15 @@ use crate::errno::Errno;
 use crate::folio::{is_large, page_is_anon};
 use crate::gfp::Gfp;
 use crate::highmem::copy_user_highpage;
+use crate::huge_memory::{Tails, is_huge_zero_pmd, pmd_trans_huge_lock, split_folio, split_huge_pmd};
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page};
+use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::{__set_page_locked, get_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
-use crate::pagewalk::{skip_huge, walk_page_range};
-use crate::pgtable::Ptep;
+use crate::pagewalk::{WalkAction, walk_page_range};
+use crate::pgtable::{Pmdp, Ptep};
 use crate::rmap::{
     Flush, flush_tlb_batched_pending, page_anon_vma, page_mapped, set_pte_migration, try_to_migrate,
     try_to_unmap_flush,
@@ -51,7 +52,7 @@ pub fn migrate_vma(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_
         }
         lru_add_drain(cpu).await;
         let mut moved = 0;
-        for page in migrate_vma_collect(cpu, mm, start, end).await {
+        for page in migrate_vma_collect(cpu, mm, vma, (start, end)).await {
             moved += u64::from(migrate_one(cpu, page).await);
         }
         Ok(moved)
@@ -59,11 +60,17 @@ pub fn migrate_vma(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_
 }
 
 /// `migrate_vma_collect()`: the pages that nobody else has locked, locked and with a reference. Their entries say that they are being moved.
-async fn migrate_vma_collect<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) -> Vec<Page> {
+async fn migrate_vma_collect<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    (start, end): (VirtAddr, VirtAddr),
+) -> Vec<Page> {
     let _routine = cpu.enter("migrate_vma_collect_pmd");
     let flushed_locked = cpu.has(MIGRATE_VMA_FLUSH_LOCKED);
     let mut collected = Vec::new();
-    walk_page_range(cpu, mm, start, end, skip_huge, async |ptep, start, end| {
+    let huge_entry = async |pmdp, addr, _| collect_huge(cpu, mm, vma, pmdp, addr).await;
+    walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
         let before = collected.len();
         collect_pte_range(cpu, mm, (ptep, start, end), &mut collected).await;
         // With the lock held: whoever unmaps a page next finds an entry that is not present, and flushes nothing.
@@ -76,6 +83,31 @@ async fn migrate_vma_collect<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
     collected
+}
+
+/// The part of `migrate_vma_collect_pmd()` for a huge page, which a driver moves page by page: it is split first.
+async fn collect_huge<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, pmdp: Pmdp, addr: VirtAddr) -> WalkAction {
+    let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return WalkAction::Again };
+    if pmd.migration().is_some() {
+        return WalkAction::Continue;
+    }
+    if is_huge_zero_pmd(cpu, pmd) {
+        drop(ptl);
+        split_huge_pmd(cpu, vma, mm, pmdp, addr).await;
+        return WalkAction::Again;
+    }
+    let head = Page(pmd.pfn());
+    get_page(cpu, head).await;
+    drop(ptl);
+    let mut walk = WalkAction::Continue;
+    if test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
+        if split_folio(cpu, head, Tails::Listed).await.is_ok() {
+            walk = WalkAction::Again;
+        }
+        unlock_page(cpu, head).await;
+    }
+    put_page(cpu, head).await;
+    walk
 }
 
 /// `migrate_vma_collect_pmd()`: the entries of one table, under its lock.
@@ -91,9 +123,9 @@ async fn collect_pte_range<'m>(
         if !pte.present() || pte.special() {
             continue;
         }
+        // A part of a large folio is left alone, as in Linux: only where one entry maps it all, the folio is split.
         let page = Page(pte.pfn());
         if is_large(cpu, page) {
-            cpu.not_modelled("a large folio that is moved");
             continue;
         }
         get_page(cpu, page).await;

@@ -1,16 +1,21 @@
 //! `migrate_page()`: another page takes the place of a page that nobody maps and nobody else holds.
 
+use sim_core::SpinLock;
+use sim_mmu::Pfn;
+
 use crate::check;
 use crate::event::{Event, SharedPage};
+use crate::folio::folio_nr_pages;
 use crate::fs::Inode;
-use crate::highmem::copy_user_highpage;
+use crate::highmem::copy_user_huge_page;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
-use crate::page::{get_page, page_count, page_ref_freeze, page_ref_unfreeze, put_page};
+use crate::page::{page_count, page_ref_add, page_ref_freeze, page_ref_unfreeze, put_page_refs};
 use crate::page_flags::{PageFlags, file_of_mapping};
 use crate::safeguards::{MIGRATE_EXPECTED_COUNT, MIGRATE_FREEZE};
 use crate::settings::MigrateCopy;
 use crate::shmem_fs::Cached;
+use crate::swap_state::slots_of;
 use crate::swapfile::page_swap_entry;
 use crate::swapops::SwpEntry;
 
@@ -47,19 +52,19 @@ pub(super) enum Contents {
 /// `migrate_page()`, since v5.16 `migrate_folio()`: `new` is what `old` was. Both are locked.
 pub(super) async fn migrate_page(cpu: Cpu<'_>, new: Page, old: Page, contents: Contents) -> Result<(), InUse> {
     let cache = page_mapping(cpu, old);
-    // Whoever moves the page has a reference, and so has the cache.
-    let expected = 1 + u64::from(cache.is_some());
+    // folio_expected_refs(): whoever moves the folio has a reference, and the cache has one for each page of it.
+    let expected = 1 + if cache.is_some() { folio_nr_pages(cpu, old) } else { 0 };
     if cpu.setting::<MigrateCopy>() == MigrateCopy::BeforeMapping {
         // Nobody maps the page, so that nobody writes to it from here on but who has a reference.
         is_held_otherwise(cpu, old, expected).await?;
         if contents == Contents::Copied {
-            copy_user_highpage(cpu, new, old).await;
+            copy_user_huge_page(cpu, new, old, folio_nr_pages(cpu, old)).await;
         }
         migrate_page_move_mapping(cpu, new, old, cache, expected).await?;
     } else {
         migrate_page_move_mapping(cpu, new, old, cache, expected).await?;
         if contents == Contents::Copied {
-            copy_user_highpage(cpu, new, old).await;
+            copy_user_huge_page(cpu, new, old, folio_nr_pages(cpu, old)).await;
         }
     }
     migrate_page_states(cpu, new, old).await;
@@ -90,11 +95,17 @@ async fn migrate_page_move_mapping(
         take_place(cpu, new, old);
         return Ok(());
     };
-    let xa_lock = match cache {
-        Cache::File(file, _) => kernel.shmem.xa_lock(file),
-        Cache::Swap(entry) => kernel.swap.slot(entry).xa_lock(),
+    let xa_locks: Vec<SpinLock> = match cache {
+        Cache::File(file, _) => vec![kernel.shmem.xa_lock(file)],
+        // One lock of the tree of the area stands for these.
+        Cache::Swap(entry) => {
+            slots_of(cpu, old, entry).map(|(_, entry)| kernel.swap.slot(entry).xa_lock()).collect()
+        }
     };
-    let _xa_lock = cpu.lock(xa_lock).await;
+    let mut held = Vec::new();
+    for xa_lock in xa_locks {
+        held.push(cpu.lock(xa_lock).await);
+    }
     let frozen = cpu.has(MIGRATE_FREEZE);
     if frozen {
         if !page_ref_freeze(cpu, old, expected).await {
@@ -104,8 +115,8 @@ async fn migrate_page_move_mapping(
         is_held_otherwise(cpu, old, expected).await?;
     }
     take_place(cpu, new, old);
-    // The reference of the cache.
-    get_page(cpu, new).await;
+    // The references of the cache.
+    page_ref_add(cpu, new, expected - 1).await;
     match cache {
         Cache::File(file, index) => {
             cpu.update(kernel.shmem.i_pages(file), |pages| pages.insert(index, Cached::Page(new))).await;
@@ -114,16 +125,19 @@ async fn migrate_page_move_mapping(
             cpu.note(Event::PageCached { pfn: new.0, page: at });
         }
         Cache::Swap(entry) => {
-            cpu.this_cpu_write(kernel.page(new).private(), entry.0 + 1);
-            cpu.this_cpu_write(kernel.page(old).private(), 0);
-            cpu.store(kernel.swap.slot(entry).cached(), new.0.0 + 1).await;
+            for (part, entry) in slots_of(cpu, old, entry) {
+                let new = Page(Pfn(new.0.0 + (part.0.0 - old.0.0)));
+                cpu.this_cpu_write(kernel.page(new).private(), entry.0 + 1);
+                cpu.this_cpu_write(kernel.page(part).private(), 0);
+                cpu.store(kernel.swap.slot(entry).cached(), new.0.0 + 1).await;
+            }
         }
     }
     if frozen {
         // A plain store: a reference that somebody got meanwhile would be lost.
-        page_ref_unfreeze(cpu, old, expected - 1).await;
+        page_ref_unfreeze(cpu, old, 1).await;
     } else {
-        put_page(cpu, old).await;
+        put_page_refs(cpu, old, expected - 1).await;
     }
     Ok(())
 }
@@ -144,5 +158,7 @@ async fn migrate_page_states(cpu: Cpu<'_>, new: Page, old: Page) {
     // That it is locked in memory follows from its mappings, when the entries lead to it.
     let kept = flags & (PageFlags::REFERENCED | PageFlags::ACTIVE | PageFlags::DIRTY);
     cpu.rmw(cpu.kernel.page_flags(new), move |flags| flags | kept).await;
-    cpu.note(Event::PageMigrated { from: old.0, to: new.0 });
+    for (from, to) in cpu.kernel.folio_pages(old).zip(cpu.kernel.folio_pages(new)) {
+        cpu.note(Event::PageMigrated { from: from.0, to: to.0 });
+    }
 }

@@ -14,11 +14,13 @@ mod wait;
 pub use compact::compact_page;
 pub use device::migrate_vma;
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
-pub(crate) use ptes::{Zeroes, remap_page};
-pub(crate) use wait::{migration_entry_to_page, migration_entry_wait};
+pub(crate) use ptes::{Zeroes, remap_page, restored};
+pub(crate) use wait::migration_entry_to_page;
+pub use wait::{migration_entry_wait, pmd_migration_entry_wait};
 
-use crate::folio::page_is_anon;
+use crate::folio::{is_large, page_is_anon};
 use crate::gfp::Gfp;
+use crate::huge_memory::{Tails, split_folio};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{__set_page_locked, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
@@ -73,7 +75,7 @@ pub(crate) async fn migrate_pages(
 ) -> u64 {
     let _routine = cpu.enter("migrate_pages");
     let batched = cpu.setting::<MigrateFlush>() == MigrateFlush::Batched;
-    let mut failed = Vec::new();
+    let (mut failed, mut split) = (Vec::new(), Vec::new());
     for pass in 0..passes {
         if pages.is_empty() {
             break;
@@ -87,7 +89,10 @@ pub(crate) async fn migrate_pages(
             for (page, stop) in migrate_pages_batch(cpu, batch, gfp, mode).await {
                 match stop {
                     Stop::Again => again.push(page),
-                    Stop::NoFrame => failed.push(page),
+                    Stop::NoFrame => match try_split_folio(cpu, page).await {
+                        Some(mut pages) => split.append(&mut pages),
+                        None => failed.push(page),
+                    },
                     Stop::Freed => put_page(cpu, page).await,
                 }
             }
@@ -95,11 +100,26 @@ pub(crate) async fn migrate_pages(
         pages = again;
     }
     failed.append(&mut pages);
-    let not_moved = failed.len() as u64;
+    let mut not_moved = failed.len() as u64;
     for page in failed {
         putback_lru_page(cpu, page).await;
     }
+    if !split.is_empty() {
+        not_moved += Box::pin(migrate_pages(cpu, split, gfp, mode, passes)).await;
+    }
     not_moved
+}
+
+/// `try_split_folio()`: the pages of a folio for which there is no room as a whole. `None` if it is a single page, or cannot be split.
+async fn try_split_folio(cpu: Cpu<'_>, folio: Page) -> Option<Vec<Page>> {
+    if !is_large(cpu, folio) {
+        return None;
+    }
+    lock_page(cpu, folio).await;
+    let mut pages = vec![folio];
+    let split = split_folio(cpu, folio, Tails::Taken(&mut pages)).await;
+    unlock_page(cpu, folio).await;
+    split.is_ok().then_some(pages)
 }
 
 /// `migrate_pages_batch()`: unmaps the pages, and then moves them. Answers those that were not moved. Before v6.3 each page is a batch:
@@ -154,7 +174,9 @@ async fn migrate_page_unmap(
     if page_count(cpu, page).await == 1 {
         return Err(Stop::Freed);
     }
-    let new = alloc_pages(cpu, 0, gfp).await.ok_or(Stop::NoFrame)?;
+    let order = cpu.kernel.folio_order(page);
+    let whole = if order > 0 { Gfp::COMP } else { Gfp::empty() };
+    let new = alloc_pages(cpu, order, gfp | whole).await.ok_or(Stop::NoFrame)?;
     let locked = cpu.has(MIGRATE_LOCK);
     if locked && mode == MigrateMode::Sync {
         lock_page(cpu, page).await;
@@ -232,6 +254,8 @@ async fn undo(cpu: Cpu<'_>, ready: Unmapped) {
     if locked {
         unlock_page(cpu, old).await;
     }
-    cpu.this_cpu_write(cpu.kernel.page_flags(new), PageFlags::empty());
+    // It is locked no more, and nobody knew that it was.
+    let flags = cpu.kernel.page_flags(new);
+    cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) & PageFlags::HEAD);
     put_page(cpu, new).await;
 }

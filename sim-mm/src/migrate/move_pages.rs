@@ -5,14 +5,16 @@ use sim_mmu::VirtAddr;
 
 use super::{MAX_PASSES, MigrateMode, migrate_pages};
 use crate::errno::Errno;
-use crate::folio::{is_large, page_mapcount};
+use crate::folio::page_mapcount;
 use crate::gfp::Gfp;
+use crate::huge_memory::{Tails, is_huge_zero_pmd, pmd_trans_huge_lock, split_folio};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
-use crate::page::{get_page, put_page};
-use crate::settings::{Migration, Nodes};
+use crate::page::{get_page, lock_page, put_page, unlock_page};
+use crate::pgtable::Pmdp;
+use crate::settings::{Migration, Nodes, ThpMigration};
 use crate::swap::{isolate_lru_page, lru_add_drain};
 use crate::vm_flags::VmFlags;
 
@@ -132,9 +134,15 @@ async fn add_page_for_migration<'m>(
 /// `follow_page()` with `FOLL_GET | FOLL_DUMP`, `folio_walk_start()` since v6.12: the page that is mapped there, with a reference.
 async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> Result<Page, Errno> {
     let pmdp = find_pmd(cpu, mm, address).await.ok_or(Errno::Enoent)?;
-    let pmd = cpu.read_once(pmdp).await;
+    let mut pmd = cpu.read_once(pmdp).await;
     if pmd.trans_huge() {
-        cpu.not_modelled("a large folio that is moved");
+        let found = Box::pin(follow_huge(cpu, pmdp, address)).await?;
+        if let Some(page) = found {
+            return Ok(page);
+        }
+        pmd = cpu.read_once(pmdp).await;
+    }
+    if !pmd.leads_to_table() {
         return Err(Errno::Enoent);
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
@@ -152,16 +160,38 @@ async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> R
     Ok(page)
 }
 
+/// The part of `follow_page()` for a huge page. A kernel that cannot move it whole splits it (`FOLL_SPLIT`). `None` if its pages are to be
+/// looked for one by one.
+async fn follow_huge(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> Result<Option<Page>, Errno> {
+    let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return Ok(None) };
+    if pmd.migration().is_some() {
+        return Err(Errno::Enoent);
+    }
+    if is_huge_zero_pmd(cpu, pmd) {
+        return Err(Errno::Efault);
+    }
+    let page = pmd.page_of(cpu, address);
+    get_page(cpu, page).await;
+    if cpu.setting::<ThpMigration>() == ThpMigration::Whole {
+        return Ok(Some(page));
+    }
+    drop(ptl);
+    let head = Page(pmd.pfn());
+    lock_page(cpu, head).await;
+    let split = split_folio(cpu, head, Tails::Listed).await;
+    unlock_page(cpu, head).await;
+    put_page(cpu, head).await;
+    split.map(|()| None)
+}
+
 async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued, Errno> {
     if cpu.kernel.mem_map.node(page.0) == request.node {
         return Ok(Queued::There);
     }
-    if is_large(cpu, page) {
-        cpu.not_modelled("a large folio that is moved");
-        return Err(Errno::Ebusy);
-    }
     if !request.all && page_mapcount(cpu, page).await > 1 {
         return Err(Errno::Eacces);
     }
-    if isolate_lru_page(cpu, page).await { Ok(Queued::Isolated(page)) } else { Err(Errno::Ebusy) }
+    // Another page of a folio finds that it is off its list.
+    let head = cpu.kernel.folio_of(page);
+    if isolate_lru_page(cpu, head).await { Ok(Queued::Isolated(head)) } else { Err(Errno::Ebusy) }
 }

@@ -4,11 +4,12 @@ use sim_core::{Op, OpKind};
 use sim_mmu::{Entry, Pfn};
 
 use crate::folio::page_is_anon;
+use crate::huge_memory::remove_migration_pmd;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page::get_page;
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run};
+use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run, pmd_migrating_walk};
 use crate::pgtable::{Pte, vma_page_prot};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{AnonLock, Place, page_add_anon_rmap, page_add_file_rmap, rmap_walk};
@@ -46,6 +47,12 @@ async fn remove_migration_pte<'m>(cpu: Cpu<'m>, old: Page, new: Page, place: Pla
     let Place { vma, run } = place;
     // The walk finds the entries of the page that is left behind.
     let behind = Page(Pfn(old.0.0 + (run.page.0.0 - new.0.0)));
+    if run.pages > 1
+        && let Some((pmdp, entry, _ptl)) = pmd_migrating_walk(cpu, behind, run.mm, run.address).await
+    {
+        Box::pin(remove_migration_pmd(cpu, vma, (run.mm, run.address), (pmdp, entry), new)).await;
+        return true;
+    }
     let mut walk = PageVmaMappedWalk::new(Run { page: behind, ..run }, Find::Migrating);
     while let Some(mapped) = walk.next(cpu).await {
         let new = Page(Pfn(new.0.0 + (mapped.page.0.0 - old.0.0)));
@@ -80,28 +87,32 @@ async fn try_to_map_unused_to_zeropage<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mappe
     true
 }
 
+/// An entry that maps a page again, as it was before the page was moved: what its mapping allows, and what the migration entry says.
+pub(crate) async fn restored(cpu: Cpu<'_>, entry: MigrationEntry, mut mapped: Entry, new: Page) -> Entry {
+    if !entry.young {
+        mapped = mapped.without(Entry::ACCESSED);
+    }
+    if entry.dirty && cpu.load(cpu.kernel.page_flags(new)).await.contains(PageFlags::DIRTY) {
+        mapped = mapped.with(Entry::DIRTY);
+    }
+    if entry.soft_dirty {
+        mapped = mapped.with(Entry::SOFT_DIRTY);
+    }
+    match entry.kind {
+        MigrationKind::Writable => mapped.with(Entry::RW),
+        _ if entry.uffd_wp => mapped.with(Entry::UFFD_WP).without(Entry::RW),
+        _ => mapped,
+    }
+}
+
 async fn remove_one<'m>(cpu: Cpu<'m>, vma: Vma, new: Page, mapped: Mapped<'m>) {
     let Mapped { mm, address, .. } = mapped;
     let Some(entry) = MigrationEntry::of_pte(mapped.pte.entry) else { return };
     get_page(cpu, new).await;
-    let mut pte = Pte::make(new.0, vma_page_prot(cpu, vma.flags(cpu)));
-    if !entry.young {
-        pte = pte.without(Entry::ACCESSED);
-    }
-    if entry.dirty && cpu.load(cpu.kernel.page_flags(new)).await.contains(PageFlags::DIRTY) {
-        pte = pte.with(Entry::DIRTY);
-    }
-    if entry.soft_dirty {
-        pte = pte.with(Entry::SOFT_DIRTY);
-    }
-    match entry.kind {
-        MigrationKind::Writable => pte = pte.with(Entry::RW),
-        _ if entry.uffd_wp => pte = pte.with(Entry::UFFD_WP).without(Entry::RW),
-        _ => {}
-    }
+    let pte = Pte::make(new.0, vma_page_prot(cpu, vma.flags(cpu)));
+    let pte = restored(cpu, entry, pte, new).await;
     if page_is_anon(cpu, new) {
-        let exclusive = entry.kind != MigrationKind::Readable;
-        page_add_anon_rmap(cpu, new, vma, address, exclusive).await;
+        page_add_anon_rmap(cpu, new, vma, address, entry.is_exclusive()).await;
     } else {
         page_add_file_rmap(cpu, new, mm.id).await;
     }

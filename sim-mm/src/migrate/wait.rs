@@ -1,13 +1,13 @@
 //! What others do about an entry whose page is being moved: `migration_entry_wait()`.
 
-use sim_core::BoxFuture;
+use sim_core::{BoxFuture, Held};
 
 use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page_unless_zero, put_page, wait_on_page_locked};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, Ptep};
+use crate::pgtable::{Pmd, Pmdp, Pte, Ptep};
 use crate::safeguards::MIGRATION_WAIT_RECHECK;
 use crate::settings::MigrationWait;
 use crate::swapops::MigrationEntry;
@@ -24,37 +24,52 @@ pub(crate) async fn migration_entry_to_page(cpu: Cpu<'_>, entry: MigrationEntry)
 
 /// `migration_entry_wait()`: waits until the page has been moved, or stays where it is. Then the access is tried again. In a box, since
 /// hardly any fault comes here.
-pub(crate) fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> BoxFuture<'m, ()> {
+pub fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         let _routine = cpu.enter("migration_entry_wait");
         let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
         let pte = if cpu.has(MIGRATION_WAIT_RECHECK) { cpu.read_once(ptep).await } else { seen };
-        let Some(entry) = MigrationEntry::of_pte(pte.entry) else {
-            cpu.decided(MIGRATION_WAIT_RECHECK);
-            return;
-        };
-        // A part of a large folio has no count and no lock of its own.
-        let page = cpu.kernel.folio_of(migration_entry_to_page(cpu, entry).await);
-        match cpu.setting::<MigrationWait>() {
-            // The lock of the table keeps the entry as it is, and so the page locked, until the task is in the queue.
-            MigrationWait::Locked => {
-                drop(ptl);
-                wait_on_page_locked(cpu, page).await;
+        wait_for(cpu, MigrationEntry::of_pte(pte.entry), ptl).await;
+    })
+}
+
+/// `pmd_migration_entry_wait()`: the same for a huge page.
+pub fn pmd_migration_entry_wait<'m>(cpu: Cpu<'m>, pmdp: Pmdp, seen: Pmd) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        let _routine = cpu.enter("pmd_migration_entry_wait");
+        let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+        let pmd = if cpu.has(MIGRATION_WAIT_RECHECK) { cpu.read_once(pmdp).await } else { seen };
+        wait_for(cpu, pmd.migration(), ptl).await;
+    })
+}
+
+/// What is done under the lock of the table, and how the page is waited for by release: since v5.17 `migration_entry_wait_on_locked()`.
+async fn wait_for<'m>(cpu: Cpu<'m>, entry: Option<MigrationEntry>, ptl: Held<'m>) {
+    let Some(entry) = entry else {
+        cpu.decided(MIGRATION_WAIT_RECHECK);
+        return;
+    };
+    // A part of a large folio has no count and no lock of its own.
+    let page = cpu.kernel.folio_of(migration_entry_to_page(cpu, entry).await);
+    match cpu.setting::<MigrationWait>() {
+        // The lock of the table keeps the entry as it is, and so the page locked, until the task is in the queue.
+        MigrationWait::Locked => {
+            drop(ptl);
+            wait_on_page_locked(cpu, page).await;
+        }
+        design => {
+            // get_page_unless_zero(): while another page takes its place in a cache, the count is zero.
+            if !get_page_unless_zero(cpu, page).await {
+                return;
             }
-            design => {
-                // get_page_unless_zero(): while another page takes its place in a cache, the count is zero.
-                if !get_page_unless_zero(cpu, page).await {
-                    return;
-                }
-                drop(ptl);
-                if design == MigrationWait::PutAndWait {
-                    put_page(cpu, page).await;
-                    wait_on_page_locked(cpu, page).await;
-                } else {
-                    wait_on_page_locked(cpu, page).await;
-                    put_page(cpu, page).await;
-                }
+            drop(ptl);
+            if design == MigrationWait::PutAndWait {
+                put_page(cpu, page).await;
+                wait_on_page_locked(cpu, page).await;
+            } else {
+                wait_on_page_locked(cpu, page).await;
+                put_page(cpu, page).await;
             }
         }
-    })
+    }
 }

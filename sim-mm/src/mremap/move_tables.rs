@@ -143,7 +143,7 @@ async fn move_extent<'m>(
     let is_whole = extent == cpu.mmu.geometry.span(Level::Pmd);
     let rmap_locks = if is_whole { way.rmap_locks_of_table(cpu) } else { way.rmap_locks };
     let _i_mmap = i_mmap_lock_write(cpu, rmap_locks).await;
-    let was_huge = cpu.read_once(old_pmdp).await.trans_huge();
+    let was_huge = cpu.read_once(old_pmdp).await.is_huge();
     if was_huge {
         let (old, new) = ((old_pmdp, from), (new_pmdp, to));
         if is_whole && Box::pin(move_huge_pmd(cpu, mm, old, new)).await {

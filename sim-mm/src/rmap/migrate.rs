@@ -5,12 +5,12 @@ use sim_mmu::VirtAddr;
 use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::folio::page_is_anon;
-use crate::huge_memory::{Small, split_huge_pmd_address};
+use crate::huge_memory::{Small, set_pmd_migration_entry, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::{put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::{Find, PageVmaMappedWalk};
+use crate::page_vma_mapped::{Find, PageVmaMappedWalk, pmd_mapped_walk};
 use crate::pgtable::{Pte, Ptep, ptep_get_and_clear};
 use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_SET_DIRTY, MIGRATE_VMA_DIRTY};
 use crate::settings::{CowReuse, MigrateFlush};
@@ -18,35 +18,52 @@ use crate::tlb_types::TlbUbc;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::migration_entry::make_migration_entry;
+use super::types::AnonVma;
 use super::walk::{AnonLock, Place, rmap_walk};
 use super::{page_remove_rmap, page_try_share_anon_rmap};
 
 /// `try_to_migrate()`, `try_to_unmap()` with `TTU_MIGRATION` before v5.14, of a page that is locked. Stops where that cannot be; then the
 /// page is mapped still. A page of a locked mapping is moved like any other.
 pub(crate) async fn try_to_migrate<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
-    try_to_migrate_under(cpu, page, AnonLock::OfMapped, Find::Mapping, ubc).await;
+    let _routine = cpu.enter("try_to_migrate");
+    let one = async |place| try_to_migrate_one(cpu, page, place, Find::Mapping, ubc).await;
+    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
 }
 
-/// The same, by a caller who says how the tree is locked, and how it is looked for entries.
-pub(crate) async fn try_to_migrate_under<'m>(
+/// The same with `TTU_SPLIT_HUGE_PMD`, by a caller who has the tree locked, and says how it is looked for entries. If one entry maps all of
+/// the folio then small entries take its place, which say at once that their pages are being moved.
+pub(crate) async fn try_to_migrate_split<'m>(
     cpu: Cpu<'m>,
     page: Page,
-    lock: AnonLock,
+    anon_vma: AnonVma,
     find: Find,
     ubc: &mut TlbUbc,
 ) {
     let _routine = cpu.enter("try_to_migrate");
-    let one = async |place| try_to_migrate_one(cpu, page, place, find, ubc).await;
-    rmap_walk(cpu, page, lock, one).await;
+    let one = async |place| split_and_migrate_one(cpu, page, place, find, ubc).await;
+    rmap_walk(cpu, page, AnonLock::Locked(anon_vma), one).await;
+}
+
+async fn split_and_migrate_one<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    place: Place<'m>,
+    find: Find,
+    ubc: &mut TlbUbc,
+) -> bool {
+    let Place { vma, run } = place;
+    split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Migrating).await;
+    try_to_migrate_one(cpu, page, place, find, ubc).await
 }
 
 /// `try_to_migrate_one()`: false if the page has to stay where it is.
 async fn try_to_migrate_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, find: Find, ubc: &mut TlbUbc) -> bool {
     let _routine = cpu.enter("try_to_migrate_one");
-    let Place { vma, run } = place;
-    if run.pages > 1 {
-        // TTU_SPLIT_HUGE_PMD: the small entries say at once that their pages are being moved.
-        split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Migrating).await;
+    let Place { run, .. } = place;
+    if run.pages > 1
+        && let Some((pmdp, _, _ptl)) = pmd_mapped_walk(cpu, page, run.mm, run.address).await
+    {
+        return Box::pin(set_pmd_migration_entry(cpu, page, (run.mm, run.address), pmdp)).await;
     }
     let mut walk = PageVmaMappedWalk::new(run, find);
     while let Some(mapped) = walk.next(cpu).await {

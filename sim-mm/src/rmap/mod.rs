@@ -19,7 +19,7 @@ pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unm
 pub(crate) use large_mapcount::{
     folio_maybe_mapped_shared, page_trans_huge_mapcount, total_mapcount, wp_can_reuse_large_anon_folio,
 };
-pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate, try_to_migrate_under};
+pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate, try_to_migrate_split};
 pub(crate) use migration_entry::make_migration_entry;
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
@@ -152,6 +152,14 @@ pub(crate) async fn folio_add_new_anon_rmap(cpu: Cpu<'_>, head: Page, vma: Vma, 
 pub(crate) async fn folio_add_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
     change_count(cpu, head, cpu.kernel.page(head).entire_mapcount(), |count| count.wrapping_add(1)).await;
     folio_add_large_mapcount(cpu, head, mm, 1).await;
+}
+
+/// `folio_add_anon_rmap_pmd()`: one entry maps all of the folio again.
+pub(crate) async fn folio_add_anon_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId, exclusive: bool) {
+    folio_add_rmap_pmd(cpu, head, mm).await;
+    if exclusive {
+        page_move_anon_rmap(cpu, head).await;
+    }
 }
 
 /// `folio_try_dup_anon_rmap_pmd()`: the child `mm` maps all of the folio as well.

@@ -1,0 +1,37 @@
+//! `break_ksm`: ksmd looks whether a page is a merged one.
+
+use std::fmt;
+
+use sim_gup::callers::break_cow;
+
+use super::{Operation, Running, operation};
+use crate::stage::{Place, Task};
+
+operation! {
+    /// ksmd has given up merging a page of the process, and looks whether a merged page is mapped there, which it would have copied:
+    /// `break_cow()`. The mapping must have been given the advice `mergeable`. Nobody merges pages here, so it ends with the look.
+    "break_ksm" BreakKsm {
+        /// The page.
+        required "at" at: Place,
+    }
+}
+
+impl fmt::Display for BreakKsm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ksmd looks at {}", self.at)
+    }
+}
+
+impl Operation for BreakKsm {
+    fn routine(&self) -> Option<&'static str> {
+        Some("break_cow")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let mm = task.cpu.kernel.mm(task.mm()?);
+            break_cow(task.cpu, mm, task.address(&self.at)?).await?;
+            Ok(0)
+        })
+    }
+}
