@@ -223,6 +223,10 @@ crate::safeguards! {
     // Entries of huge pages.
     NUMA_KEEPS_PMD = "numa-keeps-pmd" order in "change_huge_pmd" since Release::v(4, 11), commit "ced108037c2a" =>
         "The entry of a huge page is never empty while its protection changes, because MADV_DONTNEED looks without the lock and would take the page for gone.";
+    NUMA_THP_COUNT = "numa-thp-count" check in "migrate_misplaced_transhuge_page" since Release::v(3, 13), until Release::v(5, 13), commit "2b4847e73004" =>
+        "After a huge page was copied to another node, it is replaced only if nobody has got a reference meanwhile, because he would use the page that is left behind.";
+    NUMA_THP_FLUSH_PENDING = "numa-thp-flush-pending" check in "do_huge_pmd_numa_page" since Release::v(3, 13), until Release::v(5, 13), commit "20841405940e" =>
+        "If a change of protection has not flushed yet, the fault does so before the page is copied, because another CPU could still write by an old translation.";
     FREE_KEEPS_PMD = "free-keeps-pmd" order in "madvise_free_huge_pmd" since Release::v(4, 11), commit "58ceeb6bec86" =>
         "The entry of a huge page is never empty while MADV_FREE makes it clean, because MADV_DONTNEED looks without the lock and would take the page for gone.";
     CLEAR_REFS_KEEPS_PMD = "clear-refs-keeps-pmd" order in "clear_soft_dirty_pmd" since Release::v(4, 11), commit "5b7abeae3af8" =>

@@ -445,6 +445,14 @@ crate::settings! {
         Locked = "locked" since Release::v(5, 17),
     }
 
+    /// How a fault for NUMA hinting moves a huge page to the node of its CPU.
+    NumaThp = design "numa_thp" {
+        /// It copies the page, and then maps the copy. No entry says that the page is being moved. Of a single page the entry is made present first.
+        Copied = "copied",
+        /// By the way in which all pages are moved. This is the rule since v5.13 (`c5b5a3dd2c1f`).
+        Migrated = "migrated" since Release::v(5, 13),
+    }
+
     /// How a huge page is moved to other frames.
     ThpMigration = design "thp_migration" {
         /// It is split first, and its pages are moved one by one.

@@ -5,12 +5,14 @@ use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::anonymous::do_anonymous_page;
 use super::file::do_fault;
-use super::numa::{do_huge_pmd_numa_page, do_numa_page};
+use super::numa::do_numa_page;
 use super::swap::do_swap_page;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
 use super::userfault::{Reason, handle_userfault};
 use super::wp::do_wp_page;
-use crate::huge_memory::{Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_wp_page, huge_pmd_set_accessed};
+use crate::huge_memory::{
+    Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_numa_page, do_huge_pmd_wp_page, huge_pmd_set_accessed,
+};
 use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};

@@ -5,20 +5,49 @@ use sim_mmu::Entry;
 use crate::folio::page_is_anon;
 use crate::huge_memory::is_huge_zero_pmd;
 use crate::kernel::Cpu;
+use crate::migrate::{migrate_misplaced_page, mpol_misplaced};
 use crate::mm_types::Page;
+use crate::page::get_page;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vma_page_prot, vma_soft_dirty_enabled};
-use crate::settings::NumaWrite;
+use crate::settings::{NumaThp, NumaWrite};
 use crate::vm_fault::{Fault, VmFault};
 use crate::vm_flags::VmFlags;
 
-/// `do_numa_page()`: the entry allows again what the mapping allows. No page is moved for it.
+/// `do_numa_page()`: the entry allows again what the mapping allows. On a machine with several nodes the page goes to that of this CPU: since
+/// v5.13 instead, before that when the entry is present again.
 pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) -> VmFault {
     let _routine = cpu.enter("do_numa_page");
-    let _locked = vmf.lock(cpu, ptep).await;
+    let mut locked = vmf.lock(cpu, ptep).await;
     if cpu.read_once(ptep).await != orig {
         return VmFault::default();
     }
+    let misplaced = orig.page().and_then(|page| Some((page, mpol_misplaced(cpu, page)?)));
+    let maps_first = cpu.setting::<NumaThp>() == NumaThp::Copied;
+    if let Some((page, node)) = misplaced {
+        // numa_migrate_prep()
+        get_page(cpu, page).await;
+        if !maps_first {
+            drop(locked);
+            if Box::pin(migrate_misplaced_page(cpu, page, node)).await {
+                return VmFault::default();
+            }
+            locked = vmf.lock(cpu, ptep).await;
+            if cpu.read_once(ptep).await != orig {
+                return VmFault::default();
+            }
+        }
+    }
+    map_again(cpu, vmf, ptep, orig).await;
+    drop(locked);
+    if let Some((page, node)) = misplaced.filter(|_| maps_first) {
+        Box::pin(migrate_misplaced_page(cpu, page, node)).await;
+    }
+    VmFault::default()
+}
+
+/// The entry is present again. The caller holds its lock.
+async fn map_again<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) {
     let flags = vmf.vma.flags(cpu);
     let old = ptep_get_and_clear(cpu, vmf.mm, vmf.address, ptep, orig).await;
     let private = flags.contains(VmFlags::WRITE) && !flags.contains(VmFlags::SHARED);
@@ -27,22 +56,6 @@ pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, o
     let new = Pte::modify(old.entry, vma_page_prot(cpu, flags)).with(Entry::ACCESSED);
     let new = if writable { new.with(Entry::RW) } else { new };
     cpu.set_pte_at(vmf.mm, vmf.address, ptep, new).await;
-    VmFault::default()
-}
-
-/// `do_huge_pmd_numa_page()`: the same for a huge page.
-pub(super) async fn do_huge_pmd_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pmd) -> VmFault {
-    let _routine = cpu.enter("do_huge_pmd_numa_page");
-    let _ptl = cpu.lock(cpu.kernel.ptl(vmf.pmdp.table())).await;
-    if cpu.read_once(vmf.pmdp).await != orig {
-        return VmFault::default();
-    }
-    let flags = vmf.vma.flags(cpu);
-    let writable = if saves_write(cpu) { orig.write() } else { can_change_pmd_writable(cpu, flags, orig).await };
-    let new = Pmd::modify(orig.entry, vma_page_prot(cpu, flags)).with(Entry::ACCESSED);
-    let new = if writable { new.with(Entry::RW) } else { new };
-    cpu.set_pmd_at(vmf.mm, cpu.pmd_base(vmf.address), vmf.pmdp, new).await;
-    VmFault::default()
 }
 
 /// `can_change_pmd_writable()`.

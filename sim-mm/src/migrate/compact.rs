@@ -5,7 +5,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
-use super::{MAX_PASSES, MigrateMode, migrate_pages};
+use super::{MAX_PASSES, MigrateMode, MigrateReason, migrate_pages};
 use crate::errno::Errno;
 use crate::folio::is_large;
 use crate::gfp::Gfp;
@@ -36,6 +36,7 @@ pub fn compact_page<'m>(
             return Err(Errno::Enosys);
         }
         let page = isolate_migratepages(cpu, mm, address).await?;
+        let mode = (mode, MigrateReason::Asked);
         match migrate_pages(cpu, vec![page], Gfp::empty(), mode, passes.unwrap_or(MAX_PASSES)).await {
             0 => Ok(()),
             _ => Err(Errno::Eagain),

@@ -143,7 +143,7 @@ async fn migrate_page_move_mapping(
 }
 
 /// Before anybody can find the new page, it says what it is.
-fn take_place(cpu: Cpu<'_>, new: Page, old: Page) {
+pub(crate) fn take_place(cpu: Cpu<'_>, new: Page, old: Page) {
     let (new, old) = (cpu.kernel.page(new), cpu.kernel.page(old));
     cpu.this_cpu_write(new.index(), cpu.this_cpu_read(old.index()));
     cpu.this_cpu_write(new.mapping(), cpu.this_cpu_read(old.mapping()));
@@ -152,7 +152,7 @@ fn take_place(cpu: Cpu<'_>, new: Page, old: Page) {
 }
 
 /// `migrate_page_states()`, since v5.16 `folio_migrate_flags()`.
-async fn migrate_page_states(cpu: Cpu<'_>, new: Page, old: Page) {
+pub(crate) async fn migrate_page_states(cpu: Cpu<'_>, new: Page, old: Page) {
     let gone = PageFlags::ACTIVE | PageFlags::UNEVICTABLE | PageFlags::DIRTY | PageFlags::SWAPCACHE;
     let flags = cpu.rmw(cpu.kernel.page_flags(old), move |flags| flags - gone).await;
     // That it is locked in memory follows from its mappings, when the entries lead to it.

@@ -7,12 +7,15 @@
 mod compact;
 mod device;
 mod mapping;
+mod misplaced;
 mod move_pages;
 mod ptes;
 mod wait;
 
 pub use compact::compact_page;
 pub use device::migrate_vma;
+pub(crate) use mapping::{migrate_page_states, take_place};
+pub(crate) use misplaced::{migrate_misplaced_page, mpol_misplaced, numa_migrates};
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
 pub(crate) use ptes::{Zeroes, remap_page, restored};
 pub(crate) use wait::migration_entry_to_page;
@@ -47,6 +50,15 @@ pub enum MigrateMode {
     Sync,
 }
 
+/// `enum migrate_reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MigrateReason {
+    /// `MR_SYSCALL`, `MR_COMPACTION`: a folio for which there is no room as a whole is split.
+    Asked,
+    /// `MR_NUMA_MISPLACED`: it stays where it is.
+    NumaMisplaced,
+}
+
 /// How often pages are tried that somebody holds: `NR_MAX_MIGRATE_PAGES_RETRY`.
 pub(crate) const MAX_PASSES: u64 = 10;
 
@@ -70,7 +82,7 @@ pub(crate) async fn migrate_pages(
     cpu: Cpu<'_>,
     mut pages: Vec<Page>,
     gfp: Gfp,
-    mode: MigrateMode,
+    (mode, reason): (MigrateMode, MigrateReason),
     passes: u64,
 ) -> u64 {
     let _routine = cpu.enter("migrate_pages");
@@ -89,6 +101,7 @@ pub(crate) async fn migrate_pages(
             for (page, stop) in migrate_pages_batch(cpu, batch, gfp, mode).await {
                 match stop {
                     Stop::Again => again.push(page),
+                    Stop::NoFrame if reason == MigrateReason::NumaMisplaced => failed.push(page),
                     Stop::NoFrame => match try_split_folio(cpu, page).await {
                         Some(mut pages) => split.append(&mut pages),
                         None => failed.push(page),
@@ -105,7 +118,7 @@ pub(crate) async fn migrate_pages(
         putback_lru_page(cpu, page).await;
     }
     if !split.is_empty() {
-        not_moved += Box::pin(migrate_pages(cpu, split, gfp, mode, passes)).await;
+        not_moved += Box::pin(migrate_pages(cpu, split, gfp, (mode, reason), passes)).await;
     }
     not_moved
 }

@@ -3,7 +3,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
-use super::{MAX_PASSES, MigrateMode, migrate_pages};
+use super::{MAX_PASSES, MigrateMode, MigrateReason, migrate_pages};
 use crate::errno::Errno;
 use crate::folio::page_mapcount;
 use crate::gfp::Gfp;
@@ -98,7 +98,14 @@ impl Waiting {
 /// `move_pages_and_store_status()`: nothing is said of pages some of which were not moved.
 async fn move_waiting(cpu: Cpu<'_>, waiting: &mut Waiting, request: MovePages, status: &mut [PageStatus]) -> u64 {
     let Waiting { numbers, pages } = std::mem::take(waiting);
-    let failed = migrate_pages(cpu, pages, Gfp::this_node(request.node), MigrateMode::Sync, MAX_PASSES).await;
+    let failed = migrate_pages(
+        cpu,
+        pages,
+        Gfp::this_node(request.node),
+        (MigrateMode::Sync, MigrateReason::Asked),
+        MAX_PASSES,
+    )
+    .await;
     if failed == 0 {
         numbers.into_iter().for_each(|nth| status[nth as usize] = Some(Ok(request.node)));
     }

@@ -24,7 +24,9 @@ pub(crate) use migration_entry::make_migration_entry;
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{page_mapped, try_to_unmap};
-pub(crate) use walk::{AnonLock, Place, page_anon_vma, page_get_anon_vma, put_anon_vma, rmap_walk};
+pub(crate) use walk::{
+    AnonLock, Place, page_anon_vma, page_get_anon_vma, page_lock_anon_vma_read, put_anon_vma, rmap_walk,
+};
 
 use sim_core::{Op, OpKind, Shared};
 use sim_mmu::VirtAddr;
