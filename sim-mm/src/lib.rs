@@ -157,13 +157,13 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly, CowFreesSwap,
-    CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HwAd, InvlpgGlobal,
-    KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder,
-    MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite, PageAlloc, Pcid,
-    Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
-    SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, ThpSwap, UffdFillDirty,
-    UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HwAd,
+    InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap,
+    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaWrite,
+    PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge,
+    SpeculativeWalk, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne, Thp, ThpSwap,
+    UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -393,6 +393,11 @@ fn vmsplice_to_another() {
 }
 
 #[test]
+fn vmsplice_of_a_huge_page() {
+    check("vmsplice-of-a-huge-page");
+}
+
+#[test]
 fn vmsplice_stranger_reads_parent() {
     check("vmsplice-stranger-reads-parent");
 }
@@ -593,6 +598,11 @@ fn disk_fails() {
 #[test]
 fn invalidate_vs_write() {
     check("invalidate-vs-write");
+}
+
+#[test]
+fn longterm_pin_of_the_zero_page() {
+    check("longterm-pin-of-the-zero-page");
 }
 
 #[test]
