@@ -3,7 +3,7 @@
 use sim_mm::{CowReuse, Cpu, Page, PageFlags, Vma, check, page_is_anon};
 
 use crate::flags::FollFlags;
-use crate::safeguards::{FOLL_COW_DIRTY, GUP_READ_BREAKS_COW};
+use crate::safeguards::{FOLL_COW_DIRTY, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES};
 
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
 pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
@@ -16,7 +16,8 @@ pub(crate) async fn is_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
 }
 
 /// `gup_must_unshare()`, since v5.19: a pin for reading must go on seeing what this address space writes, so the page has
-/// to be its own. A pin for writing has seen to that by the entry. Without a mapping to ask, the answer is yes if in doubt.
+/// to be its own. A pin for writing has seen to that by the entry. A page of a file or the zero page is asked about only since v6.2,
+/// and only by a pin for long. Without a mapping to ask, the answer is yes if in doubt.
 pub(crate) async fn gup_must_unshare(
     cpu: Cpu<'_>,
     vma: Option<Vma>,
@@ -28,7 +29,8 @@ pub(crate) async fn gup_must_unshare(
         return false;
     }
     let Some(page) = page.filter(|page| page_is_anon(cpu, *page)) else {
-        return flags.contains(FollFlags::LONGTERM) && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping());
+        let for_long = flags.contains(FollFlags::LONGTERM);
+        return check!(cpu, LONGTERM_UNSHARES, for_long && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping()));
     };
     !is_exclusive(cpu, page).await
 }

@@ -93,4 +93,6 @@ sim_mm::safeguards! {
         "After the reference is taken the entry that leads to the page table is read again as well, because khugepaged takes the whole table out of reach and leaves its entries as they are.";
     GATE_PAGE_GRAB = "gate-page-grab" order in "get_gate_page" since Release::v(5, 9), commit "9fa2dd946743", cve "CVE-2020-25221" =>
         "A pin of the vsyscall page takes what its end gives back; a plain reference is less than that, so that the count goes below zero.";
+    LONGTERM_UNSHARES = "longterm-unshares" check in "gup_must_unshare" since Release::v(6, 2), commit "84209e87c696" =>
+        "A private mapping gets a page of its own before the zero page or a page of a file is pinned for reading for long, because the next write of the process would go to another page.";
 }

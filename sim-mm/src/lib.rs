@@ -160,13 +160,14 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly, CowFreesSwap,
-    CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HwAd, InvlpgGlobal,
-    KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder,
-    MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaThp, NumaWrite,
-    PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge,
-    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne,
-    Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HwAd,
+    InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap,
+    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaThp,
+    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty,
+    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
+    TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall,
+    ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -99,7 +99,7 @@ async fn do_mprotect_pkey(
     let mut at = start;
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
-        vma_adjust_trans_huge(cpu, mm, [at, end]).await;
+        split_huge_pages_at_ends(cpu, mm, (at, end), wanted).await;
         let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, wanted)).await?;
         drop(i_mmap);
         if part.new != part.old {
@@ -138,6 +138,33 @@ async fn populate<'m>(
     }
 }
 
+/// The part of `split_vma()` that splits entries of huge pages. It comes before the mapping has its new flags: the pages outside of the range
+/// keep the protection that they had.
+async fn split_huge_pages_at_ends<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (at, end): (VirtAddr, VirtAddr),
+    wanted: Wanted,
+) {
+    let vma = mm.vmas.look(cpu.core).iter().copied().find(|vma| vma.contains(cpu, at));
+    if let Some(vma) = vma
+        && new_flags(cpu, mm, vma, wanted).is_ok_and(|new| new != vma.flags(cpu))
+    {
+        vma_adjust_trans_huge(cpu, mm, [at, end.min(vma.end(cpu))]).await;
+    }
+}
+
+/// The flags that a mapping gets.
+fn new_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, wanted: Wanted) -> Result<VmFlags, Errno> {
+    let old = vma.flags(cpu);
+    // Without a key the mapping keeps the one that it has, unless that says that it may only be executed.
+    let inherited = if wanted.prot != Prot::EXEC && vma_is_pkey_exec_only(cpu, mm, old) { 0 } else { old.pkey() };
+    let new = ((old - VmFlags::ACCESS_FLAGS) | wanted.prot.vm_flags()).with_pkey(wanted.key.unwrap_or(inherited));
+    // newflags >> 4 shifts VM_MAY* in place of VM_*.
+    let may = VmFlags::from_bits_truncate(new.bits() >> 4) & VmFlags::ACCESS_FLAGS;
+    if may.contains(new & VmFlags::ACCESS_FLAGS) { Ok(new) } else { Err(Errno::Eacces) }
+}
+
 /// `mprotect_fixup()`, first half: the mapping at `at` gets its new flags up to `end`, or up to its own end.
 fn mprotect_fixup(
     cpu: Cpu<'_>,
@@ -151,15 +178,7 @@ fn mprotect_fixup(
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
     let old = vma.flags(cpu);
-    // Without a key the mapping keeps the one that it has, unless that says that it may only be executed.
-    let inherited = if wanted.prot != Prot::EXEC && vma_is_pkey_exec_only(cpu, mm, old) { 0 } else { old.pkey() };
-    let mut new =
-        ((old - VmFlags::ACCESS_FLAGS) | wanted.prot.vm_flags()).with_pkey(wanted.key.unwrap_or(inherited));
-    // newflags >> 4 shifts VM_MAY* in place of VM_*.
-    let may = VmFlags::from_bits_truncate(new.bits() >> 4) & VmFlags::ACCESS_FLAGS;
-    if !may.contains(new & VmFlags::ACCESS_FLAGS) {
-        return Err(Errno::Eacces.into());
-    }
+    let mut new = new_flags(cpu, mm, vma, wanted)?;
     if new == old {
         return Ok(Part { vma, end, old, new });
     }

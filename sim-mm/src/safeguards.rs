@@ -145,7 +145,7 @@ crate::safeguards! {
         "A huge entry is made invalid by one locked operation, because the hardware may set its dirty bit between a load and a store, and nobody would know.";
     SPLIT_INVALIDATE = "split-invalidate" order in "__split_huge_pmd_locked" since Release::v26(38) =>
         "A huge entry is invalid and flushed before small entries take its place, because a TLB must not hold translations of both sizes for one address.";
-    FORK_COPIES_PINNED_HUGE = "fork-copies-pinned-huge" check in "copy_huge_pmd" since Release::v(5, 10), commit "d042035eaf5f" =>
+    FORK_COPIES_PINNED_HUGE = "fork-copies-pinned-huge" check in "copy_huge_pmd" since Release::v(5, 9), commit "d042035eaf5f" =>
         "Fork splits the entry of a huge page that is pinned, so that its pages are copied for the child at once.";
     MREMAP_MOVE_DEPOSIT = "mremap-move-deposit" check in "move_huge_pmd" since Release::v(3, 13), commit "3592806cfa08" =>
         "The page table that is kept for the split of a huge page moves with its entry, because the table that it leaves may be freed.";

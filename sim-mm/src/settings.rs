@@ -559,6 +559,14 @@ crate::settings! {
         Zeroes = "zeroes" since Release::v(6, 13),
     }
 
+    /// The rule by which a write fault decides to reuse a huge page that is mapped as a whole and has no exclusive mark.
+    HugeReuse = design "huge_reuse" {
+        /// It reuses the page if this entry alone maps it, whoever else holds a reference. This was the rule before v5.18, although small pages had another since v5.9.
+        Mapcount = "mapcount",
+        /// It reuses the page if nobody else holds a reference. This is the rule since v5.18 (`3bff7e3f1f16`).
+        References = "references" since Release::v(5, 18),
+    }
+
     /// How the mappings of a large folio are counted.
     LargeMapcount = design "large_mapcount" {
         /// Each of its pages counts the entries that map it, and there is a count of entries that map all of it.

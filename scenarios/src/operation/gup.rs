@@ -19,8 +19,8 @@ use crate::stage::{Place, Task};
 macro_rules! gup {
     (
         #[doc = $about:literal]
-        $tag:literal $operation:ident $(since [$since:expr])?: $routine:literal,
-        |$cpu:ident, $start:ident, $nr:ident, $write:ident, $pages:ident| $call:expr
+        $tag:literal $operation:ident $(since [$since:expr])? $(with $longterm:ident)?: $routine:literal,
+        |$cpu:ident, $start:ident, $nr:ident, $flags:ident, $pages:ident| $call:expr
     ) => {
         operation! {
             #[doc = $about]
@@ -31,6 +31,11 @@ macro_rules! gup {
                 or (1) "pages" pages: PinnedPages,
                 /// Whether the caller will write through the pin; `false` if not given.
                 or (false) "write" write: Bool,
+                $(
+                    /// Whether the pages stay pinned for long (`FOLL_LONGTERM`), as for RDMA; `false` if not given. Such a pin for reading
+                    /// of a private mapping gets a page of its own, if it finds one of a file or the zero page. That is so since v6.2.
+                    or (false) "longterm" $longterm: Bool,
+                )?
                 /// The name of the pin in other operations.
                 required "as" name: NewPin,
             }
@@ -40,7 +45,17 @@ macro_rules! gup {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let access = if self.write { "to write" } else { "to read" };
                 let pages = pages_text(self.pages);
-                write!(f, "{} {}, {pages}, {access}, as {}", $routine, self.at, self.name)
+                let long = if self.flags().contains(FollFlags::LONGTERM) { " for long" } else { "" };
+                write!(f, "{} {}, {pages}, {access}{long}, as {}", $routine, self.at, self.name)
+            }
+        }
+
+        impl $operation {
+            fn flags(&self) -> FollFlags {
+                let mut flags = FollFlags::empty();
+                flags.set(FollFlags::WRITE, self.write);
+                $(flags.set(FollFlags::LONGTERM, self.$longterm);)?
+                flags
             }
         }
 
@@ -52,7 +67,7 @@ macro_rules! gup {
             fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
                 Box::pin(async move {
                     let ($cpu, $start) = (task.cpu, task.address(&self.at)?);
-                    let ($nr, $write, mut pages) = (self.pages, self.write, Pages::default());
+                    let ($nr, $flags, mut pages) = (self.pages, self.flags(), Pages::default());
                     let result = {
                         let $pages = &mut pages;
                         $call
@@ -71,38 +86,33 @@ macro_rules! gup {
 gup! {
     #[doc = "Pins pages by `get_user_pages_fast()`: without a lock where it can, else under `mmap_lock`."]
     "gup_fast" GupFast since [Release::v26(27)]: "get_user_pages_fast",
-    |cpu, start, nr, write, pages| get_user_pages_fast(cpu, start, nr, write, pages).await
+    |cpu, start, nr, flags, pages| {
+        get_user_pages_fast(cpu, start, nr, flags.contains(FollFlags::WRITE), pages).await
+    }
 }
 
 gup! {
     #[doc = "Pins pages by `__get_user_pages_fast()`: without a lock, as many as can be had so."]
     "gup_fast_only" GupFastOnly since [Release::v26(31)]: "__get_user_pages_fast",
-    |cpu, start, nr, write, pages| Ok(__get_user_pages_fast(cpu, start, nr, write, pages).await)
+    |cpu, start, nr, flags, pages| {
+        Ok(__get_user_pages_fast(cpu, start, nr, flags.contains(FollFlags::WRITE), pages).await)
+    }
 }
 
 gup! {
     #[doc = "Pins pages by `get_user_pages_unlocked()`, which takes `mmap_lock` itself."]
     "gup" Gup: "get_user_pages_unlocked",
-    |cpu, start, nr, write, pages| {
-        let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
-        get_user_pages_unlocked(cpu, start, nr, pages, flags).await
-    }
+    |cpu, start, nr, flags, pages| get_user_pages_unlocked(cpu, start, nr, pages, flags).await
 }
 
 gup! {
     #[doc = "Pins pages by `pin_user_pages_fast()`: like `gup_fast`, but the page is known to be pinned."]
-    "pin_fast" PinFast since [Release::v(5, 6)]: "pin_user_pages_fast",
-    |cpu, start, nr, write, pages| {
-        let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
-        pin_user_pages_fast(cpu, start, nr, flags, pages).await
-    }
+    "pin_fast" PinFast since [Release::v(5, 6)] with longterm: "pin_user_pages_fast",
+    |cpu, start, nr, flags, pages| pin_user_pages_fast(cpu, start, nr, flags, pages).await
 }
 
 gup! {
     #[doc = "Pins pages by `pin_user_pages()`: like `gup`, but the page is known to be pinned."]
-    "pin" Pin since [Release::v(5, 6)]: "pin_user_pages",
-    |cpu, start, nr, write, pages| {
-        let flags = if write { FollFlags::WRITE } else { FollFlags::empty() };
-        pin_user_pages(cpu, start, nr, pages, flags).await
-    }
+    "pin" Pin since [Release::v(5, 6)] with longterm: "pin_user_pages",
+    |cpu, start, nr, flags, pages| pin_user_pages(cpu, start, nr, pages, flags).await
 }

@@ -61,306 +61,6 @@ fn no_search_misses_a_race() {
     }
 }
 
-#[test]
-fn gupfast_vs_table_free() {
-    check("gupfast-vs-table-free");
-}
-
-#[test]
-fn gupfast_vs_thp_collapse() {
-    check("gupfast-vs-thp-collapse");
-}
-
-#[test]
-fn gupfast_vs_deposited_table() {
-    check("gupfast-vs-deposited-table");
-}
-
-#[test]
-fn collapse_vs_user() {
-    check("collapse-vs-user");
-}
-
-#[test]
-fn two_collapses() {
-    check("two-collapses");
-}
-
-#[test]
-fn collapse_vs_reclaim() {
-    check("collapse-vs-reclaim");
-}
-
-#[test]
-fn collapse_flush_keeps_walk_caches() {
-    check("collapse-flush-keeps-walk-caches");
-}
-
-#[test]
-fn gate_page_reference() {
-    check("gate-page-reference");
-}
-
-#[test]
-fn gate_page_not_mapped() {
-    check("gate-page-not-mapped");
-}
-
-#[test]
-fn mremap_table_move_vs_punch() {
-    check("mremap-table-move-vs-punch");
-}
-
-#[test]
-fn remote_read_vs_exec() {
-    check("remote-read-vs-exec");
-}
-
-#[test]
-fn vfork_child_leaves() {
-    check("vfork-child-leaves");
-}
-
-#[test]
-fn batch_is_full() {
-    check("batch-is-full");
-}
-
-#[test]
-fn table_batch_without_memory() {
-    check("table-batch-without-memory");
-}
-
-#[test]
-fn links_fail() {
-    check("links-fail");
-}
-
-#[test]
-fn reuse_on_another_cpu() {
-    check("reuse-on-another-cpu");
-}
-
-#[test]
-fn reuse_on_the_same_cpu() {
-    check("reuse-on-the-same-cpu");
-}
-
-#[test]
-fn dirty_bit_vs_mprotect() {
-    check("dirty-bit-vs-mprotect");
-}
-
-#[test]
-fn dirty_bit_vs_fork() {
-    check("dirty-bit-vs-fork");
-}
-
-#[test]
-fn dirty_bit_of_a_file() {
-    check("dirty-bit-of-a-file");
-}
-
-#[test]
-fn dirty_cow() {
-    check("dirty-cow");
-}
-
-#[test]
-fn hole_vs_fault() {
-    check("hole-vs-fault");
-}
-
-#[test]
-fn truncate_vs_cow() {
-    check("truncate-vs-cow");
-}
-
-#[test]
-fn truncate_vs_hole() {
-    check("truncate-vs-hole");
-}
-
-#[test]
-fn spec_ref_vs_reuse() {
-    check("spec-ref-vs-reuse");
-}
-
-#[test]
-fn vmsplice_child_reads_parent() {
-    check("vmsplice-child-reads-parent");
-}
-
-#[test]
-fn copy_vs_cached_reads() {
-    check("copy-vs-cached-reads");
-}
-
-#[test]
-fn fork_vs_cached_writes() {
-    check("fork-vs-cached-writes");
-}
-
-#[test]
-fn fork_vs_vma_lock() {
-    check("fork-vs-vma-lock");
-}
-
-#[test]
-fn vma_lock_vs_exit() {
-    check("vma-lock-vs-exit");
-}
-
-#[test]
-fn vma_lock_vs_mremap() {
-    check("vma-lock-vs-mremap");
-}
-
-#[test]
-fn oom_reaper_vs_threads() {
-    check("oom-reaper-vs-threads");
-}
-
-#[test]
-fn allocations_fail() {
-    check("allocations-fail");
-}
-
-#[test]
-fn system_calls_on_swap() {
-    check("system-calls-on-swap");
-}
-
-#[test]
-fn system_calls_on_files() {
-    check("system-calls-on-files");
-}
-
-#[test]
-fn exec_kills_threads() {
-    check("exec-kills-threads");
-}
-
-#[test]
-fn soft_dirty_not_flushed() {
-    check("soft-dirty-not-flushed");
-}
-
-#[test]
-fn numa_hinting() {
-    check("numa-hinting");
-}
-
-#[test]
-fn page_published_early() {
-    check("page-published-early");
-}
-
-#[test]
-fn two_faults_one_page() {
-    check("two-faults-one-page");
-}
-
-#[test]
-fn gup_return_values() {
-    check("gup-return-values");
-}
-
-#[test]
-fn slow_gup_vs_zap() {
-    check("slow-gup-vs-zap");
-}
-
-#[test]
-fn two_copies_one_page() {
-    check("two-copies-one-page");
-}
-
-#[test]
-fn tasks_share_a_cpu() {
-    check("tasks-share-a-cpu");
-}
-
-#[test]
-fn shootdown_acknowledged() {
-    check("shootdown-acknowledged");
-}
-
-#[test]
-fn freed_table() {
-    check("freed-table");
-}
-
-#[test]
-fn speculative_walk() {
-    check("speculative-walk");
-}
-
-#[test]
-fn ranges_of_pages() {
-    check("ranges-of-pages");
-}
-
-#[test]
-fn switch_vs_flush() {
-    check("switch-vs-flush");
-}
-
-#[test]
-fn fork_of_a_range() {
-    check("fork-of-a-range");
-}
-
-#[test]
-fn reuse_before_flush() {
-    check("reuse-before-flush");
-}
-
-#[test]
-fn write_pins() {
-    check("write-pins");
-}
-
-#[test]
-fn tables_of_neighbours() {
-    check("tables-of-neighbours");
-}
-
-#[test]
-fn new_pages_are_empty() {
-    check("new-pages-are-empty");
-}
-
-#[test]
-fn two_faults_one_table() {
-    check("two-faults-one-table");
-}
-
-#[test]
-fn unmap_vs_fault() {
-    check("unmap-vs-fault");
-}
-
-#[test]
-fn mappings_split() {
-    check("mappings-split");
-}
-
-#[test]
-fn recheck_sees_another_page() {
-    check("recheck-sees-another-page");
-}
-
-#[test]
-fn two_flushes() {
-    check("two-flushes");
-}
-
-#[test]
-fn exit_vs_speculation() {
-    check("exit-vs-speculation");
-}
-
 /// Every scenario of a folder beside the tests.
 fn check_folder(folder: &str) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
@@ -383,46 +83,6 @@ fn system_calls_do_as_linux_does() {
 }
 
 #[test]
-fn fork_without_memory() {
-    check("fork-without-memory");
-}
-
-#[test]
-fn vmsplice_to_another() {
-    check("vmsplice-to-another");
-}
-
-#[test]
-fn vmsplice_stranger_reads_parent() {
-    check("vmsplice-stranger-reads-parent");
-}
-
-#[test]
-fn parallel_dontneed_misses_flush() {
-    check("parallel-dontneed-misses-flush");
-}
-
-#[test]
-fn copy_of_a_whole_page() {
-    check("copy-of-a-whole-page");
-}
-
-#[test]
-fn store_buffering() {
-    check("store-buffering");
-}
-
-#[test]
-fn store_buffering_fenced() {
-    check("store-buffering-fenced");
-}
-
-#[test]
-fn walk_past_store_buffer() {
-    check("walk-past-store-buffer");
-}
-
-#[test]
 fn every_scenario_has_a_test() {
     let source = include_str!("library.rs");
     for entry in entries() {
@@ -430,422 +90,181 @@ fn every_scenario_has_a_test() {
     }
 }
 
-#[test]
-fn pin_vs_clear_refs() {
-    check("pin-vs-clear-refs");
-}
-
-#[test]
-fn uffd_wp_deferred_flush() {
-    check("uffd-wp-deferred-flush");
-}
-
-#[test]
-fn pin_vs_fork() {
-    check("pin-vs-fork");
-}
-
-#[test]
-fn reference_overflow() {
-    check("reference-overflow");
-}
-
-#[test]
-fn special_page_pinned() {
-    check("special-page-pinned");
-}
-
-#[test]
-fn dump_without_lock() {
-    check("dump-without-lock");
-}
-
-#[test]
-fn reuse_breaks_pin() {
-    check("reuse-breaks-pin");
-}
-
-#[test]
-fn driver_memory_vs_munmap() {
-    check("driver-memory-vs-munmap");
-}
-
-#[test]
-fn mremap_flush_after_unlock() {
-    check("mremap-flush-after-unlock");
-}
-
-#[test]
-fn stack_vs_munmap() {
-    check("stack-vs-munmap");
-}
-
-#[test]
-fn system_calls() {
-    check("system-calls");
-}
-
-#[test]
-fn lazy_cpu_walks_freed_tables() {
-    check("lazy-cpu-walks-freed-tables");
-}
-
-#[test]
-fn table_freed_for_a_single_user() {
-    check("table-freed-for-a-single-user");
-}
-
-#[test]
-fn cr3_rewritten_after_preemption() {
-    check("cr3-rewritten-after-preemption");
-}
-
-#[test]
-fn flush_skips_switching_cpu() {
-    check("flush-skips-switching-cpu");
-}
-
-#[test]
-fn invlpg_leaves_global() {
-    check("invlpg-leaves-global");
-}
-
-#[test]
-fn pcid_given_to_another() {
-    check("pcid-given-to-another");
-}
-
-#[test]
-fn return_to_an_address_space() {
-    check("return-to-an-address-space");
-}
-
-#[test]
-fn switch_vs_remote_flush() {
-    check("switch-vs-remote-flush");
-}
-
-#[test]
-fn protection_keys() {
-    check("protection-keys");
-}
-
-#[test]
-fn madv_free_reclaim_vs_dio_pin() {
-    check("madv-free-reclaim-vs-dio-pin");
-}
-
-#[test]
-fn mprotect_vs_deferred_reclaim_flush() {
-    check("mprotect-vs-deferred-reclaim-flush");
-}
-
-#[test]
-fn ref_on_frozen_page() {
-    check("ref-on-frozen-page");
-}
-
-#[test]
-fn swapcache_skip_aba() {
-    check("swapcache-skip-aba");
-}
-
-#[test]
-fn swapin_wrong_slot() {
-    check("swapin-wrong-slot");
-}
-
-#[test]
-fn written_after_pageout() {
-    check("written-after-pageout");
-}
-
-#[test]
-fn swapoff_vs_entry_free() {
-    check("swapoff-vs-entry-free");
-}
-
-#[test]
-fn swapoff_vs_swapin() {
-    check("swapoff-vs-swapin");
-}
-
-#[test]
-fn truncate_vs_swapin() {
-    check("truncate-vs-swapin");
-}
-
-#[test]
-fn swapin_wrong_page_of_file() {
-    check("swapin-wrong-page-of-file");
-}
-
-#[test]
-fn forced_write_vs_continue() {
-    check("forced-write-vs-continue");
-}
-
-#[test]
-fn disk_fails() {
-    check("disk-fails");
-}
-
-#[test]
-fn invalidate_vs_write() {
-    check("invalidate-vs-write");
-}
-
-#[test]
-fn longterm_pin_vs_writeback() {
-    check("longterm-pin-vs-writeback");
-}
-
-#[test]
-fn mkclean_not_flushed() {
-    check("mkclean-not-flushed");
-}
-
-#[test]
-fn mkclean_window() {
-    check("mkclean-window");
-}
-
-#[test]
-fn mremap_vs_writeback() {
-    check("mremap-vs-writeback");
-}
-
-#[test]
-fn rmap_dropped_before_flush() {
-    check("rmap-dropped-before-flush");
-}
-
-#[test]
-fn stable_pages() {
-    check("stable-pages");
-}
-
-#[test]
-fn system_calls_on_disk() {
-    check("system-calls-on-disk");
-}
-
-#[test]
-fn truncate_vs_read() {
-    check("truncate-vs-read");
-}
-
-#[test]
-fn truncate_vs_writeback() {
-    check("truncate-vs-writeback");
-}
-
-#[test]
-fn zap_dirties_before_flush() {
-    check("zap-dirties-before-flush");
-}
-
-#[test]
-fn anon_vma_reuse() {
-    check("anon-vma-reuse");
-}
-
-#[test]
-fn clear_refs_vs_migration() {
-    check("clear-refs-vs-migration");
-}
-
-#[test]
-fn device_migration_dirty() {
-    check("device-migration-dirty");
-}
-
-#[test]
-fn device_migration_flush() {
-    check("device-migration-flush");
-}
-
-#[test]
-fn exit_vs_migration() {
-    check("exit-vs-migration");
-}
-
-#[test]
-fn fork_vs_migration() {
-    check("fork-vs-migration");
-}
-
-#[test]
-fn migrate_vs_gup() {
-    check("migrate-vs-gup");
-}
-
-#[test]
-fn migrate_vs_user() {
-    check("migrate-vs-user");
-}
-
-#[test]
-fn migration_entry_wait_pins() {
-    check("migration-entry-wait-pins");
-}
-
-#[test]
-fn mprotect_vs_migration() {
-    check("mprotect-vs-migration");
-}
-
-#[test]
-fn mremap_vs_migration() {
-    check("mremap-vs-migration");
-}
-
-#[test]
-fn protnone_write_while_migrating() {
-    check("protnone-write-while-migrating");
-}
-
-#[test]
-fn ref_on_moved_page() {
-    check("ref-on-moved-page");
-}
-
-#[test]
-fn swapin_vs_migration() {
-    check("swapin-vs-migration");
-}
-
-#[test]
-fn truncate_vs_migration() {
-    check("truncate-vs-migration");
-}
-
-#[test]
-fn split_vs_user() {
-    check("split-vs-user");
-}
-
-#[test]
-fn split_vs_gup() {
-    check("split-vs-gup");
-}
-
-#[test]
-fn split_of_frozen_page() {
-    check("split-ref-on-frozen-page");
-}
-
-#[test]
-fn head_changed_under_pin() {
-    check("head-changed-under-pin");
-}
-
-#[test]
-fn split_unmap_skips_zapping() {
-    check("split-unmap-skips-zapping");
-}
-
-#[test]
-fn mapcount_snapshot() {
-    check("mapcount-snapshot");
-}
-
-#[test]
-fn huge_page_to_swap() {
-    check("huge-page-to-swap");
-}
-
-#[test]
-fn deposit_follows_huge_page() {
-    check("deposit-follows-huge-page");
-}
-
-#[test]
-fn dontneed_vs_clear_refs() {
-    check("dontneed-vs-clear-refs");
-}
-
-#[test]
-fn dontneed_vs_madv_free() {
-    check("dontneed-vs-madv-free");
-}
-
-#[test]
-fn dontneed_vs_numa_hint() {
-    check("dontneed-vs-numa-hint");
-}
-
-#[test]
-fn fork_of_a_pinned_huge_page() {
-    check("fork-of-a-pinned-huge-page");
-}
-
-#[test]
-fn huge_dirty_bit_vs_split() {
-    check("huge-dirty-bit-vs-split");
-}
-
-#[test]
-fn huge_dirty_cow() {
-    check("huge-dirty-cow");
-}
-
-#[test]
-fn huge_page_changes_under_follow() {
-    check("huge-page-changes-under-follow");
-}
-
-#[test]
-fn huge_page_taken_for_bad_by_dontneed() {
-    check("huge-page-taken-for-bad-by-dontneed");
-}
-
-#[test]
-fn huge_page_taken_for_bad_by_numa() {
-    check("huge-page-taken-for-bad-by-numa");
-}
-
-#[test]
-fn huge_pin_vs_zap() {
-    check("huge-pin-vs-zap");
-}
-
-#[test]
-fn split_leaves_two_sizes() {
-    check("split-leaves-two-sizes");
-}
-
-#[test]
-fn write_pin_of_shared_huge_page() {
-    check("write-pin-of-shared-huge-page");
-}
-
-#[test]
-fn half_a_huge_page_is_not_forked() {
-    check("half-a-huge-page-is-not-forked");
-}
-
-#[test]
-fn pin_of_a_huge_page_once_shared() {
-    check("pin-of-a-huge-page-once-shared");
-}
-
-#[test]
-fn pin_of_a_shared_huge_page() {
-    check("pin-of-a-shared-huge-page");
-}
-
-#[test]
-fn system_calls_on_huge_pages() {
-    check("system-calls-on-huge-pages");
-}
-
-#[test]
-fn system_calls_on_migration() {
-    check("system-calls-on-migration");
-}
-
-#[test]
-fn mremap_of_tables() {
-    check("mremap-of-tables");
+/// A test for each scenario: its name, with underscores.
+macro_rules! scenarios {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            check(&stringify!($name).replace('_', "-"));
+        }
+    )*};
+}
+
+scenarios! {
+    allocations_fail
+    anon_vma_reuse
+    batch_is_full
+    clear_refs_vs_migration
+    collapse_flush_keeps_walk_caches
+    collapse_vs_reclaim
+    collapse_vs_user
+    copy_of_a_whole_page
+    copy_vs_cached_reads
+    cr3_rewritten_after_preemption
+    deposit_follows_huge_page
+    device_migration_dirty
+    device_migration_flush
+    dirty_bit_of_a_file
+    dirty_bit_vs_fork
+    dirty_bit_vs_mprotect
+    dirty_cow
+    disk_fails
+    dontneed_vs_clear_refs
+    dontneed_vs_madv_free
+    dontneed_vs_numa_hint
+    driver_memory_vs_munmap
+    dump_without_lock
+    exec_kills_threads
+    exit_vs_migration
+    exit_vs_speculation
+    flush_skips_switching_cpu
+    forced_write_vs_continue
+    fork_of_a_pinned_huge_page
+    fork_of_a_range
+    fork_vs_cached_writes
+    fork_vs_huge_page_that_moves
+    fork_vs_migration
+    fork_vs_vma_lock
+    fork_without_memory
+    freed_table
+    gate_page_not_mapped
+    gate_page_reference
+    gup_return_values
+    gupfast_vs_deposited_table
+    gupfast_vs_table_free
+    gupfast_vs_thp_collapse
+    half_a_huge_page_is_not_forked
+    head_changed_under_pin
+    hole_vs_fault
+    huge_dirty_bit_vs_split
+    huge_dirty_cow
+    huge_page_changes_under_follow
+    huge_page_moves_vs_gup
+    huge_page_moves_vs_user
+    huge_page_taken_for_bad_by_dontneed
+    huge_page_taken_for_bad_by_numa
+    huge_page_to_swap
+    huge_pin_vs_zap
+    invalidate_vs_write
+    invlpg_leaves_global
+    ksmd_waits_for_huge_page
+    lazy_cpu_walks_freed_tables
+    links_fail
+    longterm_pin_of_the_zero_page
+    longterm_pin_vs_writeback
+    madv_free_reclaim_vs_dio_pin
+    mapcount_snapshot
+    mappings_split
+    migrate_vs_gup
+    migrate_vs_user
+    migration_entry_wait_pins
+    mkclean_not_flushed
+    mkclean_window
+    mprotect_vs_deferred_reclaim_flush
+    mprotect_vs_huge_page_that_moves
+    mprotect_vs_migration
+    mremap_flush_after_unlock
+    mremap_of_tables
+    mremap_table_move_vs_punch
+    mremap_vs_huge_page_that_moves
+    mremap_vs_migration
+    mremap_vs_writeback
+    new_pages_are_empty
+    numa_hinting
+    numa_moves_huge_page_vs_pin
+    numa_moves_huge_page_vs_writer
+    numa_moves_page_vs_user
+    oom_reaper_vs_threads
+    page_published_early
+    parallel_dontneed_misses_flush
+    pcid_given_to_another
+    pin_of_a_huge_page_once_shared
+    pin_of_a_shared_huge_page
+    pin_vs_clear_refs
+    pin_vs_fork
+    protection_keys
+    protnone_write_while_migrating
+    ranges_of_pages
+    recheck_sees_another_page
+    ref_on_frozen_page
+    ref_on_moved_page
+    reference_overflow
+    remote_read_vs_exec
+    return_to_an_address_space
+    reuse_before_flush
+    reuse_breaks_pin
+    reuse_on_another_cpu
+    reuse_on_the_same_cpu
+    rmap_dropped_before_flush
+    shootdown_acknowledged
+    slow_gup_vs_zap
+    soft_dirty_not_flushed
+    spec_ref_vs_reuse
+    special_page_pinned
+    speculative_walk
+    split_leaves_two_sizes
+    split_ref_on_frozen_page
+    split_unmap_skips_zapping
+    split_vs_gup
+    split_vs_huge_page_of_another
+    split_vs_huge_page_that_moves
+    split_vs_user
+    stable_pages
+    stack_vs_munmap
+    store_buffering
+    store_buffering_fenced
+    swapcache_skip_aba
+    swapin_vs_migration
+    swapin_wrong_page_of_file
+    swapin_wrong_slot
+    swapoff_vs_entry_free
+    swapoff_vs_swapin
+    switch_vs_flush
+    switch_vs_remote_flush
+    system_calls
+    system_calls_on_disk
+    system_calls_on_files
+    system_calls_on_huge_pages
+    system_calls_on_migration
+    system_calls_on_swap
+    table_batch_without_memory
+    table_freed_for_a_single_user
+    tables_of_neighbours
+    tasks_share_a_cpu
+    truncate_vs_cow
+    truncate_vs_hole
+    truncate_vs_migration
+    truncate_vs_read
+    truncate_vs_swapin
+    truncate_vs_writeback
+    two_collapses
+    two_copies_one_page
+    two_faults_one_page
+    two_faults_one_table
+    two_flushes
+    uffd_wp_deferred_flush
+    unmap_vs_fault
+    vfork_child_leaves
+    vma_lock_vs_exit
+    vma_lock_vs_mremap
+    vmsplice_child_reads_parent
+    vmsplice_of_a_huge_page
+    vmsplice_stranger_reads_parent
+    vmsplice_to_another
+    walk_past_store_buffer
+    write_pin_of_shared_huge_page
+    write_pins
+    written_after_pageout
+    zap_dirties_before_flush
+    zap_vs_huge_page_that_moves
 }

@@ -5,6 +5,7 @@ mod cli;
 mod common;
 mod conform;
 mod coverage;
+mod cow_matrix;
 mod exhaustive;
 mod hardware_words;
 mod interrupts;

@@ -17,7 +17,7 @@ use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::pgtable_generic::pmdp_huge_clear_flush;
 use crate::rmap::{folio_remove_rmap_pmd, page_move_anon_rmap, page_trans_huge_mapcount};
-use crate::settings::{CowReuse, HugeCow};
+use crate::settings::{CowReuse, HugeCow, HugeReuse};
 use crate::swap::{folio_test_lru, lru_add_drain};
 use crate::vm_fault::{Fault, FaultFlags, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 
@@ -97,10 +97,10 @@ async fn may_reuse<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptl: Held<'m>, orig: Pmd, h
         }
         put_page(cpu, head).await;
     }
-    let reuse = match cpu.setting::<CowReuse>() {
+    let reuse = match cpu.setting::<HugeReuse>() {
         // reuse_swap_page()
-        CowReuse::Mapcount | CowReuse::Refcount => page_trans_huge_mapcount(cpu, head).await == 1,
-        CowReuse::Exclusive => has_one_reference(cpu, head).await,
+        HugeReuse::Mapcount => page_trans_huge_mapcount(cpu, head).await == 1,
+        HugeReuse::References => has_one_reference(cpu, head).await,
     };
     if reuse {
         page_move_anon_rmap(cpu, head).await;
