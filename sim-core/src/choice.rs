@@ -127,13 +127,13 @@ impl Enabled<'_> {
     /// Whether transitions `i` and `j` are accesses that do not commute.
     #[inline]
     pub(crate) fn race(&self, i: usize, j: usize) -> bool {
-        match (self.get(i), self.get(j)) {
-            (Transition::Step(a), Transition::Step(b)) => self.cpus[a.index()].races(&self.cpus[b.index()]),
-            _ => false,
-        }
+        let accesses = self.ready.len();
+        let cpu = |i| &self.cpus[self.ready.get(i).index()];
+        i < accesses && j < accesses && cpu(i).races(cpu(j))
     }
 
     /// The number of the actor of transition `i`: see [`Transition::actor`].
+    #[inline]
     pub(crate) fn actor(&self, i: usize) -> usize {
         self.get(i).actor(self.cpus.len())
     }

@@ -20,7 +20,12 @@ impl<'m> Cpu<'m> {
     /// The routines that are active in the context on top, the outermost first. The list is empty unless events are traced.
     #[inline]
     pub fn routines(self) -> Vec<Routine> {
-        if self.core.is_traced() { self.state().routines.borrow().clone() } else { Vec::new() }
+        if self.core.is_traced() { self.traced_routines() } else { Vec::new() }
+    }
+
+    #[cold]
+    fn traced_routines(self) -> Vec<Routine> {
+        self.state().routines.borrow().clone()
     }
 }
 

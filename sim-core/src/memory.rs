@@ -231,6 +231,20 @@ impl Memory {
         }
     }
 
+    /// Zeroes `count` words from `first` on. Words that are zero already are not written, because most words of a record are.
+    pub fn clear(&self, first: Loc, count: u32) {
+        let range = first.0 as usize..(first.0 + count) as usize;
+        for (index, word) in (0..).zip(&self.words[range]) {
+            let (loc, value) = (first.offset(index), word.get());
+            if self.tracked.get() {
+                self.note_look(loc, value);
+            }
+            if value != 0 {
+                self.set(loc, 0);
+            }
+        }
+    }
+
     /// Makes the present state the one that [`rewind`](Memory::rewind) returns to.
     pub fn checkpoint(&self) {
         self.journal.borrow_mut().clear();

@@ -138,12 +138,7 @@ impl<R: Record> Slab<R> {
             // Nobody has written to this slot yet, so it is zero.
             memory.set(self.used.loc(), u64::from(used) + 1);
         } else {
-            let record = self.records.at(index as usize);
-            for word in (0..R::WORDS).map(|n| record.loc().offset(n)) {
-                if memory.get(word) != 0 {
-                    memory.set(word, 0);
-                }
-            }
+            memory.clear(self.records.at(index as usize).loc(), R::WORDS);
         }
         let life = memory.get(self.life(index).loc()) + 1;
         memory.set(self.life(index).loc(), life);

@@ -319,16 +319,17 @@ impl Reach {
         self.swapped.clear();
         let swap_cache = kernel.swap.in_use(&kernel.core().memory).filter_map(|(.., page)| page);
         self.held.extend(swap_cache.map(|page| page.0));
-        let swapped = kernel.shmem.cached().into_iter().filter_map(|(_, has)| match has {
-            Cached::Swapped(entry) => Some(entry),
-            Cached::Page(_) => None,
-        });
-        self.swapped.extend(swapped);
-        kernel.shmem.each_page(|page| self.held.push(page.0));
+        let cached = kernel.shmem.cached();
+        for (_, has) in &cached {
+            match has {
+                Cached::Swapped(entry) => self.swapped.push(*entry),
+                Cached::Page(page) => self.held.push(page.0),
+            }
+        }
         kernel.lru_batches.each_page(|page| self.held.push(page.0));
         self.held.extend(kernel.huge_zero_page().map(|page| page.0));
         self.held.sort_unstable();
-        kernel.check_files()?;
+        kernel.check_files(&cached)?;
         let mut listed = 0;
         for mm in kernel.live_mms().map(|mm| kernel.mm(mm)) {
             kernel.vma_list_into(mm, &mut self.vmas);
@@ -442,6 +443,10 @@ impl Reach {
         let user = geometry.entries(level) / if level == Level::P4d { 2 } else { 1 };
         for index in 0..user {
             let entry = kernel.mmu.entry_now(table, index);
+            // Most entries are empty.
+            if entry == Entry::NONE {
+                continue;
+            }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
             let is_huge = level == Level::Pmd && entry.has(Entry::PAGE_SIZE);
             let present = match level {
@@ -533,8 +538,8 @@ impl Kernel {
     }
 
     /// What files say of their pages, against what the pages say.
-    fn check_files(&self) -> Result<(), Miscount> {
-        for (at, has) in self.shmem.cached() {
+    fn check_files(&self, cached: &[(SharedPage, Cached)]) -> Result<(), Miscount> {
+        for &(at, has) in cached {
             let is_behind_end = at.index >= self.i_size(at.file as usize);
             let page = match has {
                 Cached::Page(page) => page,

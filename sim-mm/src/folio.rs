@@ -12,6 +12,7 @@ use crate::page_flags::is_anon_mapping;
 
 impl Kernel {
     /// `page_folio()`: the head of the page that a frame is a part of. Most pages are their own.
+    #[inline]
     pub fn folio_of(&self, page: Page) -> Page {
         match self.core().memory.get(self.page(page).compound_head().loc()) {
             0 => page,
@@ -20,6 +21,7 @@ impl Kernel {
     }
 
     /// `folio_order()` of a head: two to the power of it is the number of its frames.
+    #[inline]
     pub fn folio_order(&self, head: Page) -> u8 {
         self.core().memory.get(self.page(head).compound_order().loc()) as u8
     }

@@ -129,12 +129,7 @@ fn prep_new_page(cpu: Cpu<'_>, first: Pfn, order: u8, gfp: Gfp) {
     let memory = &cpu.core.memory;
     for pfn in first.0..first.0 + (1 << order) {
         let page = cpu.kernel.page(Page(Pfn(pfn)));
-        for word in 1..PageDescriptor::WORDS {
-            let word = page.loc().offset(word);
-            if memory.get(word) != 0 {
-                memory.set(word, 0);
-            }
-        }
+        memory.clear(page.loc().offset(1), PageDescriptor::WORDS - 1);
         if cpu.setting::<PageAlloc>() == PageAlloc::Buddy {
             cpu.this_cpu_write(page.page_type(), PageType::InUse);
         }

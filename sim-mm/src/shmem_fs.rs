@@ -95,22 +95,15 @@ impl Shmem {
 
     /// The pages of all files, in memory and in swap, and where each is. For those who look at the machine when nothing is going on.
     pub(crate) fn cached(&self) -> Vec<(SharedPage, Cached)> {
-        let of = |(file, pages): (usize, &Object<Pages>)| {
-            let at = |(index, has): (&u64, &Cached)| (SharedPage { file: file as u32, index: *index }, *has);
-            pages.peek().iter().map(at).collect::<Vec<_>>()
-        };
-        self.i_pages.iter().enumerate().flat_map(of).collect()
+        let mut cached = Vec::new();
+        for (file, pages) in (0..).zip(&self.i_pages) {
+            cached.extend(pages.peek().iter().map(|(index, has)| (SharedPage { file, index: *index }, *has)));
+        }
+        cached
     }
 
     /// Whether a file has this very page there. For the same.
     pub(crate) fn has(&self, at: SharedPage, page: Page) -> bool {
         self.i_pages[at.file as usize].peek().get(&at.index) == Some(&Cached::Page(page))
-    }
-
-    /// Tells the pages of all files. For those who look at the machine when nothing is going on.
-    pub(crate) fn each_page(&self, mut hear: impl FnMut(Page)) {
-        self.i_pages
-            .iter()
-            .for_each(|pages| pages.peek().values().filter_map(|has| has.page()).for_each(&mut hear));
     }
 }

@@ -25,6 +25,11 @@ impl<'m> Cpu<'m> {
         self.caches().borrow().contents()
     }
 
+    /// The first translation of such a kind that this CPU holds, or possibly holds, in its TLB.
+    pub fn find_cached(self, is_such: impl Fn(&Translation) -> bool) -> Option<Translation> {
+        self.caches().borrow().find_such(is_such)
+    }
+
     /// What this CPU has cached.
     #[inline]
     pub(crate) fn caches(self) -> &'m RefCell<Caches> {

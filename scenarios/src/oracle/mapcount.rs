@@ -22,9 +22,12 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
 /// A run has ended.
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
     ghost.known_frames().find_map(|pfn| {
+        if ghost.life(pfn)?.state != FrameState::Data {
+            return None;
+        }
         let count = kernel.mapcount_now(Page(pfn));
         let mappings = ghost.mappings(pfn).len() as u64;
-        (ghost.life(pfn)?.state == FrameState::Data && count != mappings).then(|| Finding {
+        (count != mappings).then(|| Finding {
             violation: Violation::MapcountAtRest { pfn, count, mappings },
             site: ghost.mapped_by(pfn).last().map_or_else(|| site.clone(), |(_, site)| site.clone()),
             other: None,

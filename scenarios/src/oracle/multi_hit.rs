@@ -17,16 +17,15 @@ pub(super) fn filled(
     new: &Translation,
     site: impl FnOnce() -> Site,
 ) -> Option<Finding> {
-    let (held, _) = cpu.cached();
-    let rivals = |old: &&Translation| {
-        let (small, large) = if old.order < new.order { (*old, new) } else { (new, *old) };
+    let rivals = |old: &Translation| {
+        let (small, large) = if old.order < new.order { (old, new) } else { (new, old) };
         small.order != large.order
             && small.page_order != large.page_order
             && large.covers(small.vpn)
             && large.frame(small.vpn.base()) == small.pfn
             && (old.is_for(new.pcid) || new.is_for(old.pcid))
     };
-    let old = held.iter().find(rivals)?;
+    let old = cpu.find_cached(rivals)?;
     let (va, mm) = (old.vpn.max(new.vpn).base(), ghost.mm_of_root(new.root)?);
     let site = site();
     Some(Finding {

@@ -6,8 +6,8 @@
 //! and [`Ghost`](super::Ghost) touches the place where it reads or changes the part.
 
 use sim_core::{Core, Loc};
-use sim_mm::{MemMap, MmId};
-use sim_mmu::{Pfn, Vpn};
+use sim_mm::MmId;
+use sim_mmu::Vpn;
 
 /// The number of pages of an address space that are told apart.
 const PAGES: u32 = 64;
@@ -54,19 +54,18 @@ const PER_MM: u32 = 4 + PAGES;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     base: Loc,
-    mem_map: MemMap,
     frames: u32,
     mms: u32,
     slots: u32,
 }
 
 impl Places {
-    /// The places for a machine of these frames, so many address spaces and so many slots of a swap area.
-    pub(super) fn new(core: &Core, mem_map: MemMap, mms: usize, slots: u64) -> Places {
+    /// The places for a machine of so many frames, address spaces and slots of a swap area.
+    pub(super) fn new(core: &Core, frames: u64, mms: usize, slots: u64) -> Places {
         // There is one more place, for frames, address spaces and slots that the machine does not have.
-        let (frames, mms, slots) = (mem_map.frames() as u32 + 1, mms as u32 + 1, slots as u32 + 1);
+        let (frames, mms, slots) = (frames as u32 + 1, mms as u32 + 1, slots as u32 + 1);
         let base = core.reserve_places((frames * PER_FRAME + mms * PER_MM + slots) as usize);
-        Places { base, mem_map, frames, mms, slots }
+        Places { base, frames, mms, slots }
     }
 
     /// Who may read what a slot of the swap area holds.
@@ -75,8 +74,10 @@ impl Places {
         self.base.offset(self.frames * PER_FRAME + self.mms * PER_MM + slot)
     }
 
-    pub(super) fn frame(self, pfn: Pfn, part: OfFrame) -> Loc {
-        let frame = self.mem_map.slot(pfn).map_or(self.frames - 1, |slot| slot as u32);
+    /// A part of what is known of the frame with this number among the known ones.
+    #[inline]
+    pub(super) fn frame(self, slot: usize, part: OfFrame) -> Loc {
+        let frame = slot.min(self.frames as usize - 1) as u32;
         self.base.offset(frame * PER_FRAME + part as u32)
     }
 

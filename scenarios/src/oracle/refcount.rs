@@ -19,7 +19,7 @@ pub(super) fn changed(
     how: RefChange,
     old: u64,
     new: u64,
-    site: &Site,
+    site: impl FnOnce() -> Site,
 ) -> Option<Finding> {
     let violation = match how {
         RefChange::Put if old == 0 => Violation::CountBelowZero { pfn },
@@ -28,7 +28,7 @@ pub(super) fn changed(
         _ => return None,
     };
     let freed = ghost.life(pfn).and_then(|life| life.freed.clone());
-    Some(Finding { violation, site: site.clone(), other: freed })
+    Some(Finding { violation, site: site(), other: freed })
 }
 
 /// A frame goes to the free list.
@@ -49,19 +49,24 @@ pub(super) fn freed(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
 pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Site) -> Option<Finding> {
     ghost.known_frames().find_map(|pfn| {
         let state = ghost.life(pfn)?.state;
+        let count = kernel.core().memory.get(kernel.refcount(Page(pfn)).loc());
+        // Most frames are free, and nobody has them.
+        if state == FrameState::Free && count == 0 {
+            return None;
+        }
         // The first frame of a compound page counts for all of it, and the others count nothing.
         let frames = kernel.folio_frames(Page(pfn));
         let is_tail = frames.start != pfn;
-        let pins_on = || (frames.start.0..frames.end.0).flat_map(|pfn| ghost.pins_on(Pfn(pfn)));
+        let pins_on = (frames.start.0..frames.end.0).flat_map(|pfn| ghost.pins_on(Pfn(pfn)));
         let mappings = if frames.end.0 - frames.start.0 == 1 {
             ghost.mappings(pfn).len() as u64
         } else {
             reach.entries(frames.clone())
         };
-        let pins = pins_on().count() as u64;
         // A pin adds more than one to the count. Files and batches of pages hold references as well.
+        let (pins, pinned) = pins_on.fold((0, 0), |(pins, refs), pin| (pins + 1, refs + pin.references));
         let held = reach.held(frames.clone());
-        let others = pins_on().map(|pin| pin.references).sum::<u64>() + held;
+        let others = pinned + held;
         let holders = match state {
             _ if is_tail => 0,
             FrameState::Free => 0,
@@ -69,17 +74,16 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
             FrameState::Reserved | FrameState::Table { .. } => 1 + others,
             FrameState::Data => mappings + others,
         };
-        let count = kernel.core().memory.get(kernel.refcount(Page(pfn)).loc());
-        let by = ghost.mapped_by(pfn).last().map(|(_, site)| site.clone());
+        let by = || ghost.mapped_by(pfn).last().map(|(_, site)| site.clone());
         if count != holders {
             let violation = Violation::CountAtRest { pfn, count, holders, mappings, pins };
-            return Some(Finding { violation, site: by.unwrap_or_else(|| site.clone()), other: None });
+            return Some(Finding { violation, site: by().unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match state {
             FrameState::Data => reach.entries(frames.clone()) == 0 && pins == 0 && held == 0,
             FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
             FrameState::Free | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes => false,
         };
-        lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by })
+        lost.then(|| Finding { violation: Violation::LostAtRest { pfn }, site: site.clone(), other: by() })
     })
 }

@@ -2,9 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim_core::{Atomic, Core, CpuId, Loc, Routine};
+use sim_core::{Atomic, Bytes, Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
-use sim_mmu::{Entry, Event as Hardware, Walker};
+use sim_mmu::{Access, Entry, Event as Hardware, Translation, VirtAddr, Walker};
 
 use super::ghost::Ghost;
 use super::{
@@ -80,7 +80,8 @@ impl Watch {
 
     /// Starts or stops keeping the event log.
     pub fn keep_log(&self, keep: bool) {
-        self.log.replace(keep.then(Vec::new));
+        // A run has some hundred events, and an entry is large: a log that grows step by step would be copied each time.
+        self.log.replace(keep.then(|| Vec::with_capacity(256)));
     }
 
     /// The event log of the run.
@@ -135,6 +136,54 @@ impl Watch {
         }
     }
 
+    /// An access of code retired: it touched these bytes of a word, through a translation of the page of the address.
+    // Most events are not this one, and what they cost is a part of each step. So this is not a part of where they go through.
+    #[inline(never)]
+    fn retired(
+        &self,
+        ghost: &mut Ghost,
+        cpu: sim_mmu::Cpu<'_>,
+        (va, access): (VirtAddr, Access),
+        through: &Translation,
+        (word, bytes, value): (u32, Bytes, u64),
+    ) {
+        let core = cpu.core;
+        let seen = ghost.seen(core);
+        // This is the address space that accesses, and not the one for which the translation was cached.
+        let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
+        let site = site(*cpu);
+        let uaf = frame_use_after_free::retired(seen, mm, va, through, &site);
+        // Memory of the kernel belongs to no process.
+        if !through.rights.user {
+            self.report(core, uaf);
+            return;
+        }
+        let stale = stale_tlb::retired(seen, mm, va, access, through, &site);
+        let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
+        let old = (!access.writes())
+            .then(|| incoherent::read(seen, cpu, mm, va, through, (word, bytes, value), &site))
+            .flatten();
+        let shared = if access.writes() {
+            let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
+            ghost.wrote(core, mm, through.pfn, word);
+            ghost.file_written(core, through.pfn, false, &site);
+            if ghost.seen(core).has_copies(through.pfn) {
+                ghost.wrote_late(core, mm, va.vpn(), through.pfn, &site);
+                self.report(core, lost_write::wrote(ghost.seen(core), mm, va.vpn(), &site));
+            }
+            if ghost.notes_writes {
+                ghost.user_wrote(core, mm, va.vpn(), through.pfn, &site);
+            }
+            broken
+        } else {
+            leak::read(seen, mm, va, through.pfn, word, value, installed)
+        };
+        self.report(core, uaf);
+        self.report(core, stale);
+        self.report(core, old);
+        self.report(core, shared);
+    }
+
     fn record(&self, step: u64, cpu: sim_core::Cpu<'_>, what: impl FnOnce() -> What) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
             log.push(Logged { step, cpu: cpu.id, stack: cpu.routines(), what: what() });
@@ -142,6 +191,7 @@ impl Watch {
     }
 }
 
+#[inline]
 fn site(cpu: sim_core::Cpu<'_>) -> Site {
     Site { cpu: cpu.id, step: cpu.core.steps(), stack: cpu.routines() }
 }
@@ -189,42 +239,8 @@ impl sim_mmu::Observer for Watch {
                 self.report(cpu.core, found);
             }
             Hardware::Retired { va, access, through, word, bytes, value } => {
-                let seen = ghost.seen(core);
-                // This is the address space that accesses, and not the one for which the translation was cached.
-                let Some(mm) = seen.mm_of_root(cpu.cr3().root()) else { return };
-                let site = site(*cpu);
                 // Of a huge page only the page of the address is used.
-                let through = through.of_page(va);
-                let uaf = frame_use_after_free::retired(seen, mm, va, &through, &site);
-                // Memory of the kernel belongs to no process.
-                if !through.rights.user {
-                    self.report(cpu.core, uaf);
-                    return;
-                }
-                let stale = stale_tlb::retired(seen, mm, va, access, &through, &site);
-                let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
-                let old = (!access.writes())
-                    .then(|| incoherent::read(seen, cpu, mm, va, &through, (word, bytes, value), &site))
-                    .flatten();
-                let shared = if access.writes() {
-                    let broken = cow_broken::wrote(seen, mm, va, through.pfn, installed);
-                    ghost.wrote(core, mm, through.pfn, word);
-                    ghost.file_written(core, through.pfn, false, &site);
-                    if ghost.seen(core).has_copies(through.pfn) {
-                        ghost.wrote_late(core, mm, va.vpn(), through.pfn, &site);
-                        self.report(cpu.core, lost_write::wrote(ghost.seen(core), mm, va.vpn(), &site));
-                    }
-                    if ghost.notes_writes {
-                        ghost.user_wrote(core, mm, va.vpn(), through.pfn, &site);
-                    }
-                    broken
-                } else {
-                    leak::read(seen, mm, va, through.pfn, word, value, installed)
-                };
-                self.report(cpu.core, uaf);
-                self.report(cpu.core, stale);
-                self.report(cpu.core, old);
-                self.report(cpu.core, shared);
+                self.retired(&mut ghost, cpu, (va, access), &through.of_page(va), (word, bytes, value));
             }
             Hardware::Filled(translation) => {
                 translation.frames().for_each(|pfn| ghost.filled(core, pfn));
@@ -251,6 +267,11 @@ impl sim_mm::Observer for Watch {
         self.record(cpu.core.steps(), **cpu, || What::Mm(event.clone()));
         let mut ghost = self.ghost.borrow_mut();
         let core: &Core = cpu.core;
+        // Most events change a count, and there is nothing to say of that.
+        if let Mm::RefChanged { pfn, how, old, new } = *event {
+            self.report(core, refcount::changed(ghost.seen(core), pfn, how, old, new, || site(**cpu)));
+            return;
+        }
         let site = site(**cpu);
         match *event {
             Mm::FrameAllocated { pfn, order, for_use } => {
@@ -326,9 +347,6 @@ impl sim_mm::Observer for Watch {
             Mm::PageMigrated { from, to } => ghost.migrated(core, from, to),
             Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
             Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),
-            Mm::RefChanged { pfn, how, old, new } => {
-                self.report(cpu.core, refcount::changed(ghost.seen(core), pfn, how, old, new, &site));
-            }
             Mm::FlushBegun { id, mm, ref range } => ghost.flush_begun(core, id, mm, range.clone()),
             Mm::FlushDone { id } => ghost.flush_done(core, id),
             Mm::WritesForgotten { mm } => ghost.writes_noted(core, mm, false),
@@ -370,7 +388,9 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, Some(flag_lost::stored_over(ghost.seen(core), pfn, lost, &site)));
             }
             Mm::ObjectFreed { first } => ghost.object_freed(first, site),
-            Mm::AllocationFailed { .. }
+            // It is judged above.
+            Mm::RefChanged { .. }
+            | Mm::AllocationFailed { .. }
             | Mm::MapcountChanged { .. }
             | Mm::PinMoved { .. }
             | Mm::MmReplaced { .. }

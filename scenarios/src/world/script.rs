@@ -48,7 +48,7 @@ impl<'m> Script<'m> {
 
     /// Makes the process that is to be set up. A thread whose process is yet to be forked waits for that. Whether there is a
     /// process then.
-    async fn begin(self) -> bool {
+    async fn begin(&self) -> bool {
         match self.part {
             Part::Setup => {
                 self.task.make_process().await;
@@ -64,7 +64,7 @@ impl<'m> Script<'m> {
         }
     }
 
-    async fn end(self) {
+    async fn end(&self) {
         if self.part == Part::Thread {
             self.task.end_its_turn().await;
             schedule_idle(self.task.cpu).await;

@@ -12,17 +12,25 @@ impl Priorities {
         let mut best = (0, 0);
         for i in 0..enabled.len() {
             let actor = enabled.actor(i);
-            if actor >= self.0.len() {
-                self.0.resize(actor + 1, 0);
-            }
-            if self.0[actor] == 0 {
-                self.0[actor] = draw().max(1);
-            }
-            if self.0[actor] > best.0 {
-                best = (self.0[actor], i);
+            let rank = match self.0.get(actor) {
+                Some(&rank) if rank != 0 => rank,
+                _ => self.meet(actor, draw()),
+            };
+            if rank > best.0 {
+                best = (rank, i);
             }
         }
         best.1
+    }
+
+    /// Ranks an actor that is new.
+    #[cold]
+    fn meet(&mut self, actor: usize, drawn: u64) -> u64 {
+        if actor >= self.0.len() {
+            self.0.resize(actor + 1, 0);
+        }
+        self.0[actor] = drawn.max(1);
+        self.0[actor]
     }
 
     /// Ranks an actor anew.

@@ -9,7 +9,7 @@ use crate::arch::pkeys::arch_vma_access_permitted;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel::Cpu;
-use crate::memory::handle_mm_fault;
+use crate::memory::mm_fault;
 use crate::mmap_lock::MmapLock;
 use crate::stack::lock_mm_and_find_vma;
 use crate::vm_fault::{FaultFlags, MmFault, VmFaultError};
@@ -135,7 +135,7 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
         if is_access_error(fault, vma.flags(cpu)) {
             return segv(Signal::SegvAccerr);
         }
-        match handle_mm_fault(cpu, mm, mmap_lock, vma, fault.va, flags).await {
+        match mm_fault(cpu, mm, mmap_lock, vma, fault.va, flags).await {
             MmFault::Done(_, _held) => return Ok(()),
             MmFault::Completed => return Ok(()),
             MmFault::Failed(VmFaultError::Oom, _held) => return Err(Killed::OutOfMemory),

@@ -11,7 +11,7 @@ pub(crate) async fn flush_smp_call_function_queue(cpu: Cpu<'_>) {
     let _routine = cpu.enter(Routine::interrupt("flush_smp_call_function_queue"));
     let function = cpu.kernel.call_function;
     let senders = cpu.xchg(function.queue(cpu.id), 0).await;
-    for sender in CpuId::all(64).filter(|id| senders & 1 << id.0 != 0) {
+    for sender in CpuId::all(cpu.kernel.config.cpus).filter(|id| senders & 1 << id.0 != 0) {
         match function.read(cpu, sender) {
             Call::Nothing => {}
             Call::Invlpg(va) => cpu.invlpg(va).await,

@@ -33,22 +33,32 @@ pub fn handle_mm_fault<'m>(
     address: VirtAddr,
     flags: FaultFlags,
 ) -> BoxFuture<'m, MmFault<'m>> {
-    Box::pin(async move {
-        let _routine = cpu.enter("handle_mm_fault");
-        match __handle_mm_fault(cpu, mm, vma, address, flags).await {
-            Ok(done) => match done.lock {
-                LockAfter::Held => MmFault::Done(done, mmap_lock),
-                LockAfter::Retry => MmFault::Retry,
-                LockAfter::Completed => MmFault::Completed,
-                LockAfter::Userfault(task) => {
-                    drop(mmap_lock);
-                    wait_for_userfault(cpu, mm, task).await;
-                    MmFault::Retry
-                }
-            },
-            Err(error) => MmFault::Failed(error, mmap_lock),
-        }
-    })
+    Box::pin(mm_fault(cpu, mm, mmap_lock, vma, address, flags))
+}
+
+/// The same for a caller that is a part of a boxed future itself: every step of a fault would pass through one box more.
+pub(crate) async fn mm_fault<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
+    vma: Vma,
+    address: VirtAddr,
+    flags: FaultFlags,
+) -> MmFault<'m> {
+    let _routine = cpu.enter("handle_mm_fault");
+    match __handle_mm_fault(cpu, mm, vma, address, flags).await {
+        Ok(done) => match done.lock {
+            LockAfter::Held => MmFault::Done(done, mmap_lock),
+            LockAfter::Retry => MmFault::Retry,
+            LockAfter::Completed => MmFault::Completed,
+            LockAfter::Userfault(task) => {
+                drop(mmap_lock);
+                wait_for_userfault(cpu, mm, task).await;
+                MmFault::Retry
+            }
+        },
+        Err(error) => MmFault::Failed(error, mmap_lock),
+    }
 }
 
 /// `__handle_mm_fault()`: the tables above the PTE. Memory without a device is never waited for, so only a

@@ -15,6 +15,7 @@ mod zap;
 pub(crate) use copy::copy_page_range;
 pub(crate) use fault::asks_for_huge_pages;
 pub use fault::handle_mm_fault;
+pub(crate) use fault::mm_fault;
 pub(crate) use numa::{can_change_pmd_writable, can_change_pte_writable, saves_write};
 pub(crate) use swap::do_swap_page;
 pub(crate) use tables::{find_pmd, find_pud, free_pgtables, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};

@@ -61,6 +61,14 @@ impl Caches {
         }
     }
 
+    /// The first translation of such a kind.
+    pub(crate) fn find_such(&self, is_such: impl Fn(&Translation) -> bool) -> Option<Translation> {
+        match &self.finite {
+            None => self.translations.iter().find(|entry| is_such(entry)).copied(),
+            Some(finite) => finite.contents().0.into_iter().find(is_such),
+        }
+    }
+
     /// The translation with this identity, if it is still there.
     pub(crate) fn find(&self, vpn: Vpn, id: u32) -> Option<&Translation> {
         match &self.finite {

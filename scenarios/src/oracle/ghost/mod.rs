@@ -85,6 +85,13 @@ pub(super) struct FileWrites {
     kept: u64,
 }
 
+/// Gives a list the elements of another. Most lists of a frame are empty, and then nothing is to be done.
+fn restore<T: Clone>(list: &mut Vec<T>, from: &Vec<T>) {
+    if !(list.is_empty() && from.is_empty()) {
+        list.clone_from(from);
+    }
+}
+
 /// A frame that is given another's values keeps the room that it has for them: each run does that to all frames of the last.
 impl Clone for Frame {
     fn clone(&self) -> Frame {
@@ -109,18 +116,18 @@ impl Clone for Frame {
             writes,
         } = other;
         self.life.clone_from(life);
-        self.mappings.clone_from(mappings);
-        self.homes.clone_from(homes);
-        self.mapped_by.clone_from(mapped_by);
+        restore(&mut self.mappings, mappings);
+        restore(&mut self.homes, homes);
+        restore(&mut self.mapped_by, mapped_by);
         self.readers.clone_from(readers);
         self.shared = *shared;
         self.copied_from = *copied_from;
         self.root_of = *root_of;
         self.dirtied.clone_from(dirtied);
         self.writes.clone_from(writes);
-        self.shown.clone_from(shown);
-        self.copying.copies.clone_from(&copying.copies);
-        self.copying.late.clone_from(&copying.late);
+        restore(&mut self.shown, shown);
+        restore(&mut self.copying.copies, &copying.copies);
+        restore(&mut self.copying.late, &copying.late);
     }
 }
 
@@ -291,7 +298,7 @@ impl Ghost {
             }
         }
         Ghost {
-            places: Places::new(core, mem_map, mms, slots),
+            places: Places::new(core, mem_map.frames(), mms, slots),
             mem_map,
             frames: of_frames,
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
@@ -358,8 +365,15 @@ impl Ghost {
     }
 
     /// The number of a frame among the known ones; that of none, if memory has no such frame.
+    #[inline]
     fn slot(&self, pfn: Pfn) -> usize {
         self.mem_map.slot(pfn).unwrap_or(u64::MAX) as usize
+    }
+
+    /// The place of a part of what is known of a frame.
+    #[inline]
+    fn place(&self, pfn: Pfn, part: OfFrame) -> Loc {
+        self.places.frame(self.slot(pfn), part)
     }
 
     /// A part of what is known of a frame, to be changed. It is answered only if `differs` says that the present state will
@@ -373,7 +387,7 @@ impl Ghost {
     ) -> Option<&mut Frame> {
         let slot = self.slot(pfn);
         let changes = self.frames.get(slot).is_some_and(differs);
-        core.touch(self.places.frame(pfn, part), changes);
+        core.touch(self.places.frame(slot, part), changes);
         if changes { self.frames.change(slot) } else { None }
     }
 

@@ -11,8 +11,9 @@ use crate::oracle::readers::bit;
 
 impl<'a> Seen<'a> {
     pub(super) fn frame(self, pfn: Pfn, part: OfFrame) -> Option<&'a Frame> {
-        self.core.touch(self.ghost.places.frame(pfn, part), false);
-        self.ghost.frames.get(self.ghost.slot(pfn))
+        let slot = self.ghost.slot(pfn);
+        self.core.touch(self.ghost.places.frame(slot, part), false);
+        self.ghost.frames.get(slot)
     }
 
     pub(super) fn mm(self, mm: MmId, part: OfMm) -> Option<&'a Mm> {
@@ -158,14 +159,14 @@ impl<'a> Seen<'a> {
     /// A reference that is not given up yet.
     pub(in crate::oracle) fn pin(self, id: u64) -> Option<&'a PinState> {
         let pin = self.ghost.pin(id)?;
-        self.core.touch(self.ghost.places.frame(pin.pfn, OfFrame::Pins), false);
+        self.core.touch(self.ghost.place(pin.pfn, OfFrame::Pins), false);
         Some(pin)
     }
 
     /// A reference that was given up, and where.
     pub(in crate::oracle) fn gone_pin(self, id: u64) -> Option<(&'a PinState, &'a Site)> {
         let (pin, put) = self.ghost.loose.gone_pins.iter().find(|(pin, _)| pin.id == id)?;
-        self.core.touch(self.ghost.places.frame(pin.pfn, OfFrame::Pins), false);
+        self.core.touch(self.ghost.place(pin.pfn, OfFrame::Pins), false);
         Some((pin, put))
     }
 
@@ -178,7 +179,7 @@ impl<'a> Seen<'a> {
 
     /// Pins that hold a frame now.
     pub(in crate::oracle) fn pins_on(self, pfn: Pfn) -> impl Iterator<Item = &'a PinState> {
-        self.core.touch(self.ghost.places.frame(pfn, OfFrame::Pins), false);
+        self.core.touch(self.ghost.place(pfn, OfFrame::Pins), false);
         self.ghost.loose.pins.iter().filter(move |pin| pin.pfn == pfn)
     }
 

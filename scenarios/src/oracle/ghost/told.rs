@@ -17,7 +17,7 @@ use crate::oracle::readers::bit;
 impl Ghost {
     /// A translation to a frame was cached. It remembers the step, by which it tells earlier frees from later ones.
     pub(in crate::oracle) fn filled(&self, core: &Core, pfn: Pfn) {
-        core.touch(self.places.frame(pfn, OfFrame::Life), false);
+        core.touch(self.place(pfn, OfFrame::Life), false);
     }
 
     /// An address space wrote a word. From now on only it may read the word, and those that are being forked from it.
@@ -394,7 +394,7 @@ impl Ghost {
         let home = self.seen(core).frame(pfn, OfFrame::Mappings);
         let stranger = home.is_none_or(|frame| !frame.homes.contains(&(mm, va.vpn())));
         let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
-        core.touch(self.places.frame(pfn, OfFrame::Pins), true);
+        core.touch(self.place(pfn, OfFrame::Pins), true);
         let place = self.loose.pins.partition_point(|pin| pin.id < id);
         self.loose.pins.insert(place, PinState { id, mm, va, pfn, references, taken, frees, stranger });
     }
@@ -402,7 +402,7 @@ impl Ghost {
     pub(in crate::oracle) fn unpinned(&mut self, core: &Core, id: u64, site: Site) {
         if let Ok(place) = self.loose.pins.binary_search_by_key(&id, |pin| pin.id) {
             let pin = self.loose.pins.remove(place);
-            core.touch(self.places.frame(pin.pfn, OfFrame::Pins), true);
+            core.touch(self.place(pin.pfn, OfFrame::Pins), true);
             self.loose.gone_pins.push((pin, site));
         }
     }
