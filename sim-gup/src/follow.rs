@@ -76,24 +76,57 @@ async fn follow_pmd_mask(
     if pmdval.none() {
         return Followed::NoPage;
     }
-    while check!(cpu, FOLLOW_PMD_PRESENT, !pmdval.present()) {
+    if check!(cpu, FOLLOW_PMD_PRESENT, !pmdval.present()) {
+        match Box::pin(wait_while_moving(cpu, pmdp, pmdval, flags)).await {
+            Some(now) => pmdval = now,
+            None => return Followed::NoPage,
+        }
+    }
+    let found = if pmdval.trans_huge() {
+        Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await
+    } else {
+        follow_page_pte(cpu, vma, address, pmdp, flags).await
+    };
+    match found {
+        Followed::Moving => Box::pin(wait_and_follow(cpu, (mm, vma), address, pmdp, flags)).await,
+        found => found,
+    }
+}
+
+/// The part of `follow_page_pte()` for a page that is being moved, and is waited for.
+async fn wait_and_follow(
+    cpu: Cpu<'_>,
+    (mm, vma): (&MmStruct, Vma),
+    address: VirtAddr,
+    pmdp: Pmdp,
+    flags: FollFlags,
+) -> Followed {
+    let pmd = cpu.read_once(pmdp).await;
+    if pmd.leads_to_table() {
+        let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+        let seen = cpu.read_once(ptep).await;
+        migration_entry_wait(cpu, ptep, seen).await;
+    }
+    follow_pmd_mask(cpu, mm, vma, address, pmdp, flags).await
+}
+
+/// The part of `follow_pmd_mask()` for a huge page that is being moved. Answers what the entry is afterwards; nothing, if there is no page.
+async fn wait_while_moving(cpu: Cpu<'_>, pmdp: Pmdp, mut pmd: Pmd, flags: FollFlags) -> Option<Pmd> {
+    while !pmd.present() {
         if !flags.contains(FollFlags::MIGRATION) {
-            return Followed::NoPage;
+            return None;
         }
         // MADV_DONTNEED may empty the entry at any time, because it has mmap_lock for reading as well.
-        if check!(cpu, FOLLOW_PMD_NONE_RECHECK, pmdval.none()) {
-            return Followed::NoPage;
+        if check!(cpu, FOLLOW_PMD_NONE_RECHECK, pmd.none()) {
+            return None;
         }
-        cpu.vm_bug_on(pmdval.migration().is_none(), "VM_BUG_ON(!is_pmd_migration_entry(*pmd))");
-        if pmdval.migration().is_some() {
-            pmd_migration_entry_wait(cpu, pmdp, pmdval).await;
+        cpu.vm_bug_on(pmd.migration().is_none(), "VM_BUG_ON(!is_pmd_migration_entry(*pmd))");
+        if pmd.migration().is_some() {
+            pmd_migration_entry_wait(cpu, pmdp, pmd).await;
         }
-        pmdval = cpu.read_once(pmdp).await;
+        pmd = cpu.read_once(pmdp).await;
     }
-    if pmdval.trans_huge() {
-        return Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await;
-    }
-    follow_page_pte(cpu, vma, address, pmdp, flags).await
+    Some(pmd)
 }
 
 /// The half of `follow_pmd_mask()` for an entry that mapped a huge page when it was read. It is read again under the lock of its table:
@@ -170,16 +203,12 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
         return Followed::NoPage;
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let ptl: Option<Held<'_>> =
+    let _ptl: Option<Held<'_>> =
         if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
     let pte = cpu.read_once(ptep).await;
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
-        if !flags.contains(FollFlags::MIGRATION) || MigrationEntry::of_pte(pte.entry).is_none() {
-            return Followed::NoPage;
-        }
-        drop(ptl);
-        migration_entry_wait(cpu, ptep, pte).await;
-        return Box::pin(follow_page_pte(cpu, vma, address, pmdp, flags)).await;
+        let waits = flags.contains(FollFlags::MIGRATION) && MigrationEntry::of_pte(pte.entry).is_some();
+        return if waits { Followed::Moving } else { Followed::NoPage };
     }
     if pte.protnone() && faults_for_numa(cpu, flags) {
         return Followed::NoPage;

@@ -8,6 +8,8 @@ pub(crate) enum Followed {
     Page(Page),
     /// The access has to be faulted in.
     NoPage,
+    /// The page is being moved, and the caller waits for that (`FOLL_MIGRATION`).
+    Moving,
     /// `-EMLINK`: the page may be shared by COW, and is wanted for longer than the look-up.
     MustUnshare,
     /// `-ENOMEM`: the page has far too many references already.

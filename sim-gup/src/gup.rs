@@ -146,7 +146,8 @@ pub(crate) async fn __get_user_pages<'m>(
         let page = loop {
             let unshare = match follow_page_mask(cpu, mm, current, start, foll_flags).await {
                 Followed::Page(page) => break page,
-                Followed::NoPage => false,
+                // Only ksmd waits for a page that is being moved.
+                Followed::NoPage | Followed::Moving => false,
                 Followed::MustUnshare => true,
                 Followed::Refused => return (stop(Errno::Enomem), Some(mmap_lock)),
             };

@@ -26,7 +26,7 @@ sim_mm::settings! {
     }
 
     /// How ksmd looks whether a merged page is mapped at an address.
-    BreakKsm = design "break_ksm" {
+    KsmLook = design "ksm_look" {
         /// By GUP's look-up, which waits for pages that are being moved.
         Follow = "follow",
         /// By a walk of its own, which passes over huge pages that are being moved. This is the rule since v6.2 (`d7c0e68dab98`).

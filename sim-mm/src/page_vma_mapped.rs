@@ -105,7 +105,7 @@ impl<'m> PageVmaMappedWalk<'m> {
         let waits = match self.find {
             Find::Mapping => false,
             Find::MappingInSync => true,
-            Find::Migrating => self.run.pages > 1 && cpu.has(SPLIT_UNMAP_SYNC),
+            Find::Migrating => self.run.pages > 1 && waits_for_zappers(cpu),
         };
         // Somebody may be at the entry of the huge page: he has cleared it, and it is counted, or at another place, before he lets go.
         if waits && let Some(pmdp) = offset_now::<Pmdp>(cpu, self.run.mm, address) {
@@ -132,6 +132,11 @@ impl<'m> PageVmaMappedWalk<'m> {
         }
         !passed_over
     }
+}
+
+/// Whether walks that must not miss an entry of a folio wait for whoever is just changing it (`PVMW_SYNC`).
+pub(crate) fn waits_for_zappers(cpu: Cpu<'_>) -> bool {
+    cpu.has(SPLIT_UNMAP_SYNC)
 }
 
 /// `page_vma_mapped_walk()`, where one entry maps all of a folio: the entry and its lock.

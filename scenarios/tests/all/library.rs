@@ -84,20 +84,24 @@ fn system_calls_do_as_linux_does() {
 
 #[test]
 fn every_scenario_has_a_test() {
-    let source = include_str!("library.rs");
     for entry in entries() {
-        assert!(source.contains(&format!("check(\"{}\")", entry.name)), "no test runs {}", entry.name);
+        let name = entry.name.replace('-', "_");
+        assert!(TESTED.contains(&name.as_str()), "no test runs {}", entry.name);
     }
 }
 
 /// A test for each scenario: its name, with underscores.
 macro_rules! scenarios {
-    ($($name:ident)*) => {$(
-        #[test]
-        fn $name() {
-            check(&stringify!($name).replace('_', "-"));
-        }
-    )*};
+    ($($name:ident)*) => {
+        const TESTED: &[&str] = &[$(stringify!($name)),*];
+
+        $(
+            #[test]
+            fn $name() {
+                check(&stringify!($name).replace('_', "-"));
+            }
+        )*
+    };
 }
 
 scenarios! {

@@ -7,7 +7,7 @@ use sim_mmu::VirtAddr;
 use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
 use crate::followed::Followed;
-use crate::settings::BreakKsm;
+use crate::settings::KsmLook;
 
 /// `break_cow()`: ksmd has given up merging the page at an address, and looks whether a merged page is mapped there. It would be copied.
 /// Nobody merges pages here, so it always ends with the look.
@@ -26,9 +26,9 @@ pub fn break_cow<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) -> BoxFutur
             .await
             .filter(|vma| vma.flags(cpu).contains(VmFlags::MERGEABLE) && vma.anon_vma(cpu).is_some());
         let vma = vma.ok_or(Errno::Einval)?;
-        let waits = match cpu.setting::<BreakKsm>() {
-            BreakKsm::Follow => FollFlags::MIGRATION,
-            BreakKsm::Walk => FollFlags::empty(),
+        let waits = match cpu.setting::<KsmLook>() {
+            KsmLook::Follow => FollFlags::MIGRATION,
+            KsmLook::Walk => FollFlags::empty(),
         };
         let flags = FollFlags::GET | FollFlags::REMOTE | waits;
         if let Followed::Page(page) = follow_page_mask(cpu, mm, vma, addr.page_base(), flags).await {

@@ -13,9 +13,8 @@ use crate::page_alloc::pte_alloc_one;
 use crate::pgtable::Pmdp;
 use crate::pgtable_generic::pgtable_trans_huge_deposit;
 use crate::pgtable_huge::pmdp_set_wrprotect;
-use crate::rmap::folio_dup_anon_rmap_pmd;
-use crate::safeguards::{FORK_COPIES_PINNED_HUGE, FORK_MIGRATION_READ};
-use crate::swapops::{MigrationEntry, MigrationKind};
+use crate::rmap::{folio_dup_anon_rmap_pmd, forked};
+use crate::safeguards::FORK_COPIES_PINNED_HUGE;
 
 /// How a huge page was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +47,12 @@ pub(crate) async fn copy_huge_pmd<'m>(
     let src_ptl = cpu.lock(cpu.kernel.ptl(src_pmdp.table())).await;
     let pmd = cpu.read_once(src_pmdp).await;
     if let Some(entry) = pmd.migration() {
-        let is_cow = vma.flags(cpu).is_cow_mapping();
-        let (src, dst) = ((src, src_pmdp), (dst, dst_pmdp));
-        pgtable_trans_huge_deposit(cpu, dst.1, table);
-        copy_migrating(cpu, dst, src, addr, entry, is_cow).await;
+        pgtable_trans_huge_deposit(cpu, dst_pmdp, table);
+        let (parents, childs) = forked(cpu, entry, vma.flags(cpu).is_cow_mapping());
+        if let Some(entry) = parents {
+            cpu.set_pmd_at(src, addr, src_pmdp, entry.to_pte()).await;
+        }
+        cpu.set_pmd_at(dst, addr, dst_pmdp, childs.to_pte()).await;
         return Ok(HugeCopy::Done);
     }
     if !pmd.trans_huge() {
@@ -76,23 +77,4 @@ pub(crate) async fn copy_huge_pmd<'m>(
     let entry = pmd.entry.without(Entry::RW | Entry::ACCESSED | Entry::UFFD_WP);
     cpu.set_pmd_at(dst, addr, dst_pmdp, entry).await;
     Ok(HugeCopy::Done)
-}
-
-/// The half of `copy_huge_pmd()` for a huge page that is being moved: its entry comes back in both, and read-only in both if the page is to be
-/// copied at a write.
-async fn copy_migrating<'m>(
-    cpu: Cpu<'m>,
-    (dst, dst_pmdp): (&'m MmStruct, Pmdp),
-    (src, src_pmdp): (&'m MmStruct, Pmdp),
-    addr: VirtAddr,
-    mut entry: MigrationEntry,
-    is_cow: bool,
-) {
-    if entry.is_exclusive() && is_cow && cpu.has(FORK_MIGRATION_READ) {
-        entry.kind = MigrationKind::Readable;
-        cpu.set_pmd_at(src, addr, src_pmdp, entry.to_pte()).await;
-    }
-    // The child has no descriptor.
-    entry.uffd_wp = false;
-    cpu.set_pmd_at(dst, addr, dst_pmdp, entry.to_pte()).await;
 }

@@ -6,17 +6,15 @@ use sim_mmu::{Entry, VirtAddr};
 
 use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
-use crate::migrate::restored;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::page::{get_page, put_page, set_page_dirty};
+use crate::page::{get_page, put_page};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pmdp, vma_page_prot};
 use crate::pgtable_generic::pmdp_invalidate;
 use crate::rmap::{
-    folio_add_anon_rmap_pmd, folio_add_rmap_pmd, folio_remove_rmap_pmd, make_migration_entry,
-    page_try_share_anon_rmap,
+    folio_add_anon_rmap_pmd, folio_add_rmap_pmd, folio_remove_rmap_pmd, keep_dirty_bit, make_migration_entry,
+    page_try_share_anon_rmap, restored,
 };
-use crate::safeguards::MIGRATE_SET_DIRTY;
 use crate::swap::mlock_folio;
 use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
@@ -37,9 +35,7 @@ pub(crate) async fn set_pmd_migration_entry<'m>(
         cpu.set_pmd_at(mm, address, pmdp, pmdval.entry).await;
         return false;
     }
-    if pmdval.dirty() && cpu.has(MIGRATE_SET_DIRTY) {
-        set_page_dirty(cpu, head).await;
-    }
+    keep_dirty_bit(cpu, pmdval.entry, head).await;
     let entry = make_migration_entry(cpu, pmdval.entry.without(Entry::PAGE_SIZE), exclusive);
     cpu.set_pmd_at(mm, address, pmdp, entry.to_pte()).await;
     folio_remove_rmap_pmd(cpu, head, mm.id).await;

@@ -15,15 +15,13 @@ use crate::migrate::{Zeroes, remap_page};
 use crate::mm_types::Page;
 use crate::page::{get_page, page_count, page_ref_freeze, page_ref_unfreeze, put_page, unlock_page};
 use crate::page_flags::PageFlags;
-use crate::page_vma_mapped::Find;
+use crate::page_vma_mapped::{Find, waits_for_zappers};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{
     anon_vma_lock_write_tree, page_get_anon_vma, put_anon_vma, total_mapcount, try_to_migrate_split,
     try_to_unmap_flush,
 };
-use crate::safeguards::{
-    SPLIT_EXPECTED_COUNT, SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST, SPLIT_UNMAP_SYNC,
-};
+use crate::safeguards::{SPLIT_EXPECTED_COUNT, SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST};
 use crate::settings::{SplitUnmapBug, SplitZeroes};
 use crate::swapfile::page_swap_entry;
 use crate::tlb_types::TlbUbc;
@@ -106,7 +104,7 @@ async fn unmap_folio(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma) {
     let _routine = cpu.enter("unmap_page");
     let mut ubc = TlbUbc::default();
     // A zapper clears an entry before he uncounts it. Who looks at the entry without its lock takes the page for unmapped.
-    let find = if cpu.has(SPLIT_UNMAP_SYNC) { Find::MappingInSync } else { Find::Mapping };
+    let find = if waits_for_zappers(cpu) { Find::MappingInSync } else { Find::Mapping };
     try_to_migrate_split(cpu, head, anon_vma, find, &mut ubc).await;
     try_to_unmap_flush(cpu, &mut ubc).await;
     if cpu.setting::<SplitUnmapBug>() == SplitUnmapBug::Stop {

@@ -16,12 +16,12 @@ use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, maybe_mkwrite, mkdirty, ptep_set_wrprotect, vm_get_page_prot};
-use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap};
-use crate::safeguards::{FORK_COPIES_PINNED, FORK_MIGRATION_READ, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
+use crate::rmap::{forked, page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap};
+use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
 use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
 use crate::swapfile::swap_duplicate;
-use crate::swapops::{MigrationEntry, MigrationKind, SwpEntry, pte_swp_clear_exclusive};
+use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_clear_exclusive};
 use crate::vm_flags::VmFlags;
 
 /// Both address spaces, and the mapping in both.
@@ -262,17 +262,14 @@ async fn copy_migration_entry<'m>(
     copy: VmaCopy<'m>,
     (dst, src): (Ptep, Ptep),
     addr: VirtAddr,
-    mut entry: MigrationEntry,
+    entry: MigrationEntry,
 ) {
     migration_entry_to_page(cpu, entry).await;
-    let shares = entry.is_exclusive() && copy.vma.flags(cpu).is_cow_mapping();
-    if shares && cpu.has(FORK_MIGRATION_READ) {
-        entry.kind = MigrationKind::Readable;
+    let (parents, childs) = forked(cpu, entry, copy.vma.flags(cpu).is_cow_mapping());
+    if let Some(entry) = parents {
         cpu.set_pte_at(copy.src, addr, src, entry.to_pte()).await;
     }
-    // The child has no descriptor.
-    entry.uffd_wp = false;
-    cpu.set_pte_at(copy.dst, addr, dst, entry.to_pte()).await;
+    cpu.set_pte_at(copy.dst, addr, dst, childs.to_pte()).await;
 }
 
 /// `page_needs_cow_for_dma()`: whether a device may write to the page that the parent has pinned. Then the page stays

@@ -17,7 +17,7 @@ pub use device::migrate_vma;
 pub(crate) use mapping::{migrate_page_states, take_place};
 pub(crate) use misplaced::{migrate_misplaced_page, mpol_misplaced, numa_migrates};
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
-pub(crate) use ptes::{Zeroes, remap_page, restored};
+pub(crate) use ptes::{Zeroes, remap_page};
 pub(crate) use wait::migration_entry_to_page;
 pub use wait::{migration_entry_wait, pmd_migration_entry_wait};
 

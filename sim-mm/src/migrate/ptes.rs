@@ -12,9 +12,9 @@ use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run, pmd_migrating_walk};
 use crate::pgtable::{Pte, vma_page_prot};
 use crate::rmap::types::AnonVma;
-use crate::rmap::{AnonLock, Place, page_add_anon_rmap, page_add_file_rmap, rmap_walk};
+use crate::rmap::{AnonLock, Place, page_add_anon_rmap, page_add_file_rmap, restored, rmap_walk};
 use crate::swap::mlock_folio;
-use crate::swapops::{MigrationEntry, MigrationKind};
+use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
 
 /// `remove_migration_ptes()`: each entry that says that `old` is being moved leads to `new`, which is the same page if it has not been
@@ -85,24 +85,6 @@ async fn try_to_map_unused_to_zeropage<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mappe
     }
     cpu.set_pte_at(mapped.mm, mapped.address, mapped.ptep, zero).await;
     true
-}
-
-/// An entry that maps a page again, as it was before the page was moved: what its mapping allows, and what the migration entry says.
-pub(crate) async fn restored(cpu: Cpu<'_>, entry: MigrationEntry, mut mapped: Entry, new: Page) -> Entry {
-    if !entry.young {
-        mapped = mapped.without(Entry::ACCESSED);
-    }
-    if entry.dirty && cpu.load(cpu.kernel.page_flags(new)).await.contains(PageFlags::DIRTY) {
-        mapped = mapped.with(Entry::DIRTY);
-    }
-    if entry.soft_dirty {
-        mapped = mapped.with(Entry::SOFT_DIRTY);
-    }
-    match entry.kind {
-        MigrationKind::Writable => mapped.with(Entry::RW),
-        _ if entry.uffd_wp => mapped.with(Entry::UFFD_WP).without(Entry::RW),
-        _ => mapped,
-    }
 }
 
 async fn remove_one<'m>(cpu: Cpu<'m>, vma: Vma, new: Page, mapped: Mapped<'m>) {

@@ -28,7 +28,7 @@ pub fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> BoxFutur
     Box::pin(async move {
         let _routine = cpu.enter("migration_entry_wait");
         let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-        let pte = if cpu.has(MIGRATION_WAIT_RECHECK) { cpu.read_once(ptep).await } else { seen };
+        let pte = if reads_again(cpu) { cpu.read_once(ptep).await } else { seen };
         wait_for(cpu, MigrationEntry::of_pte(pte.entry), ptl).await;
     })
 }
@@ -38,9 +38,14 @@ pub fn pmd_migration_entry_wait<'m>(cpu: Cpu<'m>, pmdp: Pmdp, seen: Pmd) -> BoxF
     Box::pin(async move {
         let _routine = cpu.enter("pmd_migration_entry_wait");
         let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
-        let pmd = if cpu.has(MIGRATION_WAIT_RECHECK) { cpu.read_once(pmdp).await } else { seen };
+        let pmd = if reads_again(cpu) { cpu.read_once(pmdp).await } else { seen };
         wait_for(cpu, pmd.migration(), ptl).await;
     })
+}
+
+/// The entry was read without its lock.
+fn reads_again(cpu: Cpu<'_>) -> bool {
+    cpu.has(MIGRATION_WAIT_RECHECK)
 }
 
 /// What is done under the lock of the table, and how the page is waited for by release: since v5.17 `migration_entry_wait_on_locked()`.

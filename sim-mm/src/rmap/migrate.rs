@@ -12,12 +12,12 @@ use crate::page::{put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::{Find, PageVmaMappedWalk, pmd_mapped_walk};
 use crate::pgtable::{Pte, Ptep, ptep_get_and_clear};
-use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_SET_DIRTY, MIGRATE_VMA_DIRTY};
+use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_VMA_DIRTY};
 use crate::settings::{CowReuse, MigrateFlush};
 use crate::tlb_types::TlbUbc;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
-use super::migration_entry::make_migration_entry;
+use super::migration_entry::{keep_dirty_bit, make_migration_entry};
 use super::types::AnonVma;
 use super::walk::{AnonLock, Place, rmap_walk};
 use super::{page_remove_rmap, page_try_share_anon_rmap};
@@ -96,21 +96,19 @@ pub(crate) async fn set_pte_migration<'m>(
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
         && cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
     let pteval = ptep_get_and_clear(cpu, mm, address, ptep, pte).await;
-    let keeps_dirty = match flush {
+    match flush {
         Flush::ByRelease(ubc) => {
             flush_one(cpu, (mm, address), pteval, ubc).await;
-            pteval.dirty() && cpu.has(MIGRATE_SET_DIRTY)
+            keep_dirty_bit(cpu, pteval.entry, page).await;
         }
         Flush::Later => {
             if exclusive {
                 flush_tlb_page(cpu, mm, address).await;
             }
-            pteval.dirty() && cpu.has(MIGRATE_VMA_DIRTY)
+            if pteval.dirty() && cpu.has(MIGRATE_VMA_DIRTY) {
+                set_page_dirty(cpu, page).await;
+            }
         }
-    };
-    // The entry that knew it is gone.
-    if keeps_dirty {
-        set_page_dirty(cpu, page).await;
     }
     if exclusive && !page_try_share_anon_rmap(cpu, page).await {
         cpu.set_pte_at(mm, address, ptep, pteval.entry).await;

@@ -20,7 +20,7 @@ pub(crate) use large_mapcount::{
     folio_maybe_mapped_shared, page_trans_huge_mapcount, total_mapcount, wp_can_reuse_large_anon_folio,
 };
 pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate, try_to_migrate_split};
-pub(crate) use migration_entry::make_migration_entry;
+pub(crate) use migration_entry::{forked, keep_dirty_bit, make_migration_entry, restored};
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{page_mapped, try_to_unmap};
