@@ -154,6 +154,7 @@ scenarios! {
     huge_dirty_cow
     huge_page_changes_under_follow
     huge_page_moves_vs_gup
+    huge_page_moves_vs_lockless_gup
     huge_page_moves_vs_user
     huge_page_taken_for_bad_by_dontneed
     huge_page_taken_for_bad_by_numa
