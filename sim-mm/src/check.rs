@@ -84,6 +84,17 @@ pub enum Miscount {
         /// The address.
         va: VirtAddr,
     },
+    /// Beside a table of PMD entries there are not as many page tables as entries of it map huge pages.
+    Deposits {
+        /// The address space.
+        mm: MmId,
+        /// The first address that the table translates.
+        va: VirtAddr,
+        /// The entries that map huge pages.
+        huge: usize,
+        /// The page tables that are kept for them.
+        deposited: usize,
+    },
     /// An entry says that its page is being moved, and nobody is left who moves it.
     Migrating {
         /// The address space.
@@ -193,6 +204,10 @@ impl fmt::Display for Miscount {
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {
                 write!(f, "mm{}: the entry for {va} is not what its mapping allows", mm.0)
+            }
+            Miscount::Deposits { mm, va, huge, deposited } => {
+                let mm = mm.0;
+                write!(f, "mm{mm}: {deposited} page tables are kept for {huge} huge pages in the table for {va}")
             }
             Miscount::Migrating { mm, va } => {
                 write!(f, "mm{}: the entry for {va} waits for a page that nobody moves", mm.0)
@@ -441,6 +456,7 @@ impl Reach {
         let geometry = kernel.mmu.geometry;
         // The upper half of the top-level table is the kernel's.
         let user = geometry.entries(level) / if level == Level::P4d { 2 } else { 1 };
+        let mut huge = 0;
         for index in 0..user {
             let entry = kernel.mmu.entry_now(table, index);
             // Most entries are empty.
@@ -469,6 +485,7 @@ impl Reach {
             }
             if is_huge {
                 self.huge_page(kernel, mm, va, entry)?;
+                huge += 1;
                 continue;
             }
             match level.next() {
@@ -482,6 +499,13 @@ impl Reach {
             }
             if !entry.has(Entry::SPECIAL) {
                 self.mappings.push(Mapping { page: entry.pfn(), mm, va });
+            }
+        }
+        // Only these tables have deposits. Most have neither.
+        if level == Level::Pmd {
+            let deposited = kernel.deposited(table).count();
+            if deposited != huge {
+                return Err(Miscount::Deposits { mm, va: base, huge, deposited });
             }
         }
         Ok(())
