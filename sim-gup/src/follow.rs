@@ -93,7 +93,8 @@ async fn follow_pmd_mask(
     }
 }
 
-/// The part of `follow_page_pte()` for a page that is being moved, and is waited for.
+/// `goto retry` of `follow_page_pte()`, and `goto retry_locked` of `follow_pmd_mask()`: a page that is being moved is waited for. If all of a
+/// huge page is, the next look does so.
 async fn wait_and_follow(
     cpu: Cpu<'_>,
     (mm, vma): (&MmStruct, Vma),
@@ -145,12 +146,9 @@ async fn follow_huge<'m>(
     let now = cpu.read_once(pmdp).await;
     if check!(cpu, FOLLOW_PMD_RECHECK, !now.trans_huge()) {
         drop(ptl);
-        if now.none() || !now.present() && !flags.contains(FollFlags::MIGRATION) {
-            return Followed::NoPage;
-        }
         if !now.present() {
-            pmd_migration_entry_wait(cpu, pmdp, now).await;
-            return Box::pin(follow_pmd_mask(cpu, mm, vma, address, pmdp, flags)).await;
+            let waits = flags.contains(FollFlags::MIGRATION) && now.migration().is_some();
+            return if waits { Followed::Moving } else { Followed::NoPage };
         }
         return follow_page_pte(cpu, vma, address, pmdp, flags).await;
     }

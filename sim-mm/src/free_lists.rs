@@ -3,8 +3,8 @@
 
 use sim_mmu::Pfn;
 
-use crate::check::Miscount;
 use crate::kernel::Kernel;
+use crate::miscount::Miscount;
 use crate::mm_types::Page;
 use crate::mmzone::{Lists, MAX_ORDER, PageList, Zone};
 use crate::page_flags::PageType;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::rc::Rc;
 
 use sim_core::{
@@ -16,13 +16,12 @@ use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::blkdev::Disk;
 use crate::errno::Errno;
-use crate::event::{Event, SharedPage};
-use crate::fs::Inode;
+use crate::event::Event;
 use crate::kernel_config::KernelConfig;
 use crate::mm_types::{MmId, MmStruct, MmWords, Page, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
-use crate::page_flags::{PageFlags, PageType};
+use crate::page_flags::PageType;
 use crate::pagevec::LruBatches;
 use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
@@ -34,8 +33,7 @@ use crate::settings::{
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
-use crate::swap_info::{SwapInfo, page_of_word};
-use crate::swapops::SwpEntry;
+use crate::swap_info::SwapInfo;
 use crate::vm_flags::VmFlags;
 
 /// What a machine with a kernel is made with.
@@ -327,61 +325,6 @@ impl Kernel {
             AsidSlots::Six => TLB_NR_DYN_ASIDS as u64,
             AsidSlots::Two => 2,
         }
-    }
-
-    /// Whether the machine has a disk.
-    pub fn has_disk(&self) -> bool {
-        self.disk.len() > 0
-    }
-
-    /// Whether the file in a slot is on the disk: for those who only look.
-    pub fn is_on_disk(&self, file: u32) -> bool {
-        self.core().memory.get(self.shmem.inodes.record(file as usize).on_disk().loc()) != 0
-    }
-
-    /// Whether a file has this very page there: for the same.
-    pub fn is_cached(&self, at: SharedPage, page: Page) -> bool {
-        self.shmem.has(at, page)
-    }
-
-    /// The pages of files on the disk that are in memory and are not what their block holds: for those who look at the machine when
-    /// nothing is going on.
-    pub fn differ_from_disk(&self) -> Vec<(Page, SharedPage)> {
-        if !self.has_disk() {
-            return Vec::new();
-        }
-        let memory = &self.core().memory;
-        let words = self.mmu.phys.words_per_frame();
-        let differs = |at: SharedPage, page: Page| {
-            let block = self.disk.block_now(at.file, at.index).map(|block| self.disk.contents(block));
-            (0..words).any(|nth| {
-                let kept = block.map_or(0, |block| memory.get(block.offset(nth)));
-                memory.get(self.mmu.phys.word(page.0, nth)) != kept
-            })
-        };
-        let is_read = |page: Page| {
-            PageFlags::from_bits_retain(memory.get(self.page_flags(page).loc())).contains(PageFlags::UPTODATE)
-        };
-        let pages = self.shmem.cached().into_iter().filter_map(|(at, has)| Some((at, has.page()?)));
-        let cached = pages.filter(|(at, page)| self.is_on_disk(at.file) && is_read(*page));
-        cached.filter(|(at, page)| differs(*at, *page)).map(|(at, page)| (page, at)).collect()
-    }
-
-    /// How many slots the swap area has; none on a machine without swap.
-    pub fn swap_slots(&self) -> u64 {
-        self.swap.len()
-    }
-
-    /// The frame of the page that the swap cache has of a slot now: for those who only look.
-    pub fn swap_cache_page(&self, slot: SwpEntry) -> Option<Pfn> {
-        let word = self.core().memory.get(self.swap.slot(slot).cached().loc());
-        page_of_word(word).map(|page| page.0)
-    }
-
-    /// `shmem_partial_swap_usage()`: which of these pages of a file are in swap now. For those who only look.
-    pub fn shmem_swapped(&self, file: Inode, pages: Range<u64>) -> Vec<u64> {
-        let i_pages = self.shmem.i_pages(file).peek();
-        i_pages.range(pages).filter(|(_, has)| has.page().is_none()).map(|(index, _)| *index).collect()
     }
 
     /// The machine below.

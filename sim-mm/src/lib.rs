@@ -6,6 +6,7 @@
 
 mod any_frame;
 pub mod arch;
+mod backing;
 pub mod bare;
 mod blkdev;
 mod brk;
@@ -39,6 +40,7 @@ mod mempolicy;
 mod mfill;
 mod migrate;
 mod mincore;
+mod miscount;
 mod mlock;
 mod mm_types;
 mod mman;
@@ -102,7 +104,7 @@ mod vmscan;
 pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
 pub use arch::vsyscall::in_gate_area;
 pub use brk::sys_brk;
-pub use check::{Mapping, Miscount, Reach};
+pub use check::{Mapping, Reach};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
@@ -127,6 +129,7 @@ pub use migrate::{
     sys_move_pages,
 };
 pub use mincore::sys_mincore;
+pub use miscount::Miscount;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
@@ -163,7 +166,7 @@ pub use settings::{
     CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HwAd,
     InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap,
     MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask,
-    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaThp,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
     NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty,
     SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
     TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall,

@@ -146,8 +146,7 @@ pub(crate) async fn pmd_mapped_walk<'m>(
     mm: &'m MmStruct,
     address: VirtAddr,
 ) -> Option<(Pmdp, Pmd, Held<'m>)> {
-    let (pmdp, pmd, ptl) = huge_entry(cpu, mm, address).await?;
-    (pmd.trans_huge() && pmd.pfn() == head.0).then_some((pmdp, pmd, ptl))
+    huge_entry(cpu, mm, address).await.filter(|(_, pmd, _)| pmd.maps(head))
 }
 
 /// `page_vma_mapped_walk()` with `PVMW_MIGRATION`, where one entry says that all of a folio is being moved.

@@ -15,6 +15,11 @@ impl Pmd {
         self.entry.has(Entry::PAGE_SIZE)
     }
 
+    /// Whether it maps all of a folio.
+    pub(crate) fn maps(self, head: Page) -> bool {
+        self.trans_huge() && self.pfn() == head.0
+    }
+
     /// `is_pmd_migration_entry()`: the huge page that was mapped there is being moved.
     pub fn migration(self) -> Option<MigrationEntry> {
         huge_migration(self.entry)

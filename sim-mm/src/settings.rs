@@ -445,11 +445,11 @@ crate::settings! {
         Locked = "locked" since Release::v(5, 17),
     }
 
-    /// How a fault for NUMA hinting moves a huge page to the node of its CPU.
-    NumaThp = design "numa_thp" {
-        /// It copies the page, and then maps the copy. No entry says that the page is being moved. Of a single page the entry is made present first.
+    /// How a fault for NUMA hinting moves a page to the node of its CPU.
+    NumaMove = design "numa_move" {
+        /// It makes the entry of a single page present, and then moves the page. It copies a huge page, and maps the copy. No entry says that the huge page is being moved.
         Copied = "copied",
-        /// By the way in which all pages are moved. This is the rule since v5.13 (`c5b5a3dd2c1f`).
+        /// It moves the page in the way in which all pages are moved, instead of making the entry present. This is the rule since v5.13 (`c5b5a3dd2c1f`).
         Migrated = "migrated" since Release::v(5, 13),
     }
 

@@ -3,7 +3,7 @@
 //! A page that goes to swap is in the cache from the moment at which it gets its slot. So who finds an entry that names the slot
 //! finds the page as well, and nothing has to be read. A page that is read in for several entries is in the cache for the others.
 
-use sim_core::{Gate, Op, OpKind, Routine};
+use sim_core::{Gate, Held, Op, OpKind, Routine};
 
 use crate::event::Event;
 use crate::filemap::filemap_get_entry;
@@ -21,7 +21,8 @@ use crate::shmem_fs::Cached;
 use crate::swap::folio_add_lru;
 use crate::swap_info::page_of_word;
 use crate::swapfile::{
-    NotPrepared, get_swap_device, get_swap_page, put_swap_device, put_swap_page, swapcache_prepare,
+    NotPrepared, get_swap_device, get_swap_page, page_swap_entry, put_swap_device, put_swap_page,
+    swapcache_prepare,
 };
 use crate::swapops::SwpEntry;
 
@@ -93,6 +94,18 @@ pub(crate) fn slots_of(
     first: SwpEntry,
 ) -> impl Iterator<Item = (Page, SwpEntry)> + use<> {
     cpu.kernel.folio_pages(head).zip(first.0..).map(|(page, slot)| (page, SwpEntry(slot)))
+}
+
+/// `xa_lock` of the slots of a folio, which is locked: look-ups of the swap cache that find a frozen page wait for it. In Linux one lock of
+/// the tree of the area stands for these.
+pub(crate) async fn lock_swap_cache(cpu: Cpu<'_>, head: Page) -> Vec<Held<'_>> {
+    let mut held = Vec::new();
+    if let Some(first) = page_swap_entry(cpu, head) {
+        for (_, entry) in slots_of(cpu, head, first) {
+            held.push(cpu.lock(cpu.kernel.swap.slot(entry).xa_lock()).await);
+        }
+    }
+    held
 }
 
 async fn cache_page(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {

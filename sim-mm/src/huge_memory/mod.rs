@@ -22,7 +22,7 @@ pub(crate) use fault::{Fallback, do_huge_pmd_anonymous_page, huge_pmd_set_access
 pub(crate) use migrate::{remove_migration_pmd, set_pmd_migration_entry};
 pub(crate) use move_pmd::move_huge_pmd;
 pub(crate) use numa::do_huge_pmd_numa_page;
-pub(crate) use split_folio::{Tails, can_split_folio, split_folio};
+pub(crate) use split_folio::{Tails, can_split_folio, split_and_put, split_folio};
 pub(crate) use split_pmd::{Small, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};
 pub(crate) use wp::do_huge_pmd_wp_page;
 pub(crate) use zap::zap_huge_pmd;

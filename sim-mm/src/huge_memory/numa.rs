@@ -11,7 +11,9 @@ use crate::gfp::Gfp;
 use crate::highmem::copy_user_huge_page;
 use crate::kernel::Cpu;
 use crate::memory::{can_change_pmd_writable, saves_write};
-use crate::migrate::{migrate_misplaced_page, migrate_page_states, mpol_misplaced, numa_migrates, take_place};
+use crate::migrate::{
+    discard, migrate_misplaced_page, migrate_page_states, mpol_misplaced, numa_migrates, take_place,
+};
 use crate::mm_types::Page;
 use crate::page::{
     __set_page_locked, get_page, get_page_unless_zero, page_count, page_ref_freeze, page_ref_unfreeze, put_page,
@@ -22,14 +24,14 @@ use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, maybe_mkwrite, mkdirty, vm_get_page_prot, vma_page_prot};
 use crate::rmap::{folio_add_anon_rmap_pmd, folio_remove_rmap_pmd, page_lock_anon_vma_read};
 use crate::safeguards::{NUMA_THP_COUNT, NUMA_THP_FLUSH_PENDING};
-use crate::settings::NumaThp;
+use crate::settings::NumaMove;
 use crate::swap::{folio_add_lru, isolate_lru_page, putback_lru_page};
 use crate::vm_fault::{Fault, VmFault};
 
 /// `do_huge_pmd_numa_page()`: the entry allows again what the mapping allows. On a machine with several nodes the page goes to that of this CPU.
 pub(crate) async fn do_huge_pmd_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pmd) -> VmFault {
     let _routine = cpu.enter("do_huge_pmd_numa_page");
-    if numa_migrates(cpu) && cpu.setting::<NumaThp>() == NumaThp::Copied {
+    if numa_migrates(cpu) && cpu.setting::<NumaMove>() == NumaMove::Copied {
         Box::pin(move_or_map(cpu, vmf, orig)).await;
         return VmFault::default();
     }
@@ -147,10 +149,7 @@ async fn migrate_misplaced_transhuge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig
             cpu.decided(NUMA_THP_COUNT);
         }
         drop(ptl);
-        let flags = cpu.kernel.page_flags(new);
-        cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) & PageFlags::HEAD);
-        cpu.this_cpu_write(cpu.kernel.page(new).mapping(), 0);
-        put_page(cpu, new).await;
+        discard(cpu, new).await;
         // The caller's reference again.
         get_page(cpu, page).await;
         putback_lru_page(cpu, page).await;

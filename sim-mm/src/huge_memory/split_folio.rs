@@ -5,12 +5,12 @@
 //! of its own. At last the entries map the pages again, be they single or not. Before v4.5 this was done with the entries in place, which
 //! is not modelled: older kernels split as v4.5 does.
 
-use sim_core::{BoxFuture, Held, Op, OpKind};
+use sim_core::{BoxFuture, Op, OpKind};
 
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::{folio_nr_pages, page_mapcount};
-use crate::kernel::{Cpu, Kernel};
+use crate::kernel::Cpu;
 use crate::migrate::{Zeroes, remap_page};
 use crate::mm_types::Page;
 use crate::page::{get_page, page_count, page_ref_freeze, page_ref_unfreeze, put_page, unlock_page};
@@ -23,7 +23,7 @@ use crate::rmap::{
 };
 use crate::safeguards::{SPLIT_EXPECTED_COUNT, SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST};
 use crate::settings::{SplitUnmapBug, SplitZeroes};
-use crate::swapfile::page_swap_entry;
+use crate::swap_state::lock_swap_cache;
 use crate::tlb_types::TlbUbc;
 
 /// What becomes of the pages behind the first one.
@@ -57,6 +57,17 @@ pub(crate) fn split_folio<'a>(cpu: Cpu<'a>, head: Page, tails: Tails<'a>) -> Box
     })
 }
 
+/// The same for a caller who wants to have nothing of the folio afterwards: it is unlocked and put, split or not.
+///
+/// # Errors
+/// As [`split_folio`].
+pub(crate) async fn split_and_put(cpu: Cpu<'_>, head: Page) -> Result<(), Errno> {
+    let split = split_folio(cpu, head, Tails::Listed).await;
+    unlock_page(cpu, head).await;
+    put_page(cpu, head).await;
+    split
+}
+
 /// The references of the swap cache: one for each page.
 async fn cache_references(cpu: Cpu<'_>, head: Page) -> u64 {
     let cached = cpu.load(cpu.kernel.page_flags(head)).await.contains(PageFlags::SWAPCACHE);
@@ -79,7 +90,7 @@ async fn split_under(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma, tails: Tails<'
     let pages: Vec<Page> = cpu.kernel.folio_pages(head).collect();
     let cached = cache_references(cpu, head).await;
     let frozen = {
-        let _cache = lock_swap_cache(cpu, &pages, cached > 0).await;
+        let _cache = if cached > 0 { lock_swap_cache(cpu, head).await } else { Vec::new() };
         let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !counts;
         if frozen {
             __split_huge_page(cpu, &pages, cached > 0).await;
@@ -111,16 +122,6 @@ async fn unmap_folio(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma) {
         let mapped = page_mapcount(cpu, head).await != 0;
         cpu.vm_bug_on(mapped, "VM_BUG_ON_PAGE(!unmap_success)");
     }
-}
-
-/// `xa_lock` of the slots: look-ups of the swap cache that find a frozen page wait for it.
-async fn lock_swap_cache<'m>(cpu: Cpu<'m>, pages: &[Page], cached: bool) -> Vec<Held<'m>> {
-    let kernel: &'m Kernel = cpu.kernel;
-    let mut held = Vec::new();
-    for entry in pages.iter().filter(|_| cached).filter_map(|page| page_swap_entry(cpu, *page)) {
-        held.push(cpu.lock(kernel.swap.slot(entry).xa_lock()).await);
-    }
-    held
 }
 
 /// `__split_huge_page()`: the count is frozen, so nobody gets a reference to the folio.

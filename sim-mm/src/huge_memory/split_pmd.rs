@@ -102,31 +102,18 @@ pub(crate) fn split_huge_pmd_address<'m>(
     small: Small,
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
-        if let Some((pmdp, pmd, _ptl)) = pmd_of_folio(cpu, head, mm, address).await {
-            let _routine = cpu.enter("__split_huge_pmd");
+        let Some((pmdp, pmd, _ptl)) = huge_entry(cpu, mm, address).await else { return };
+        let _routine = cpu.enter("__split_huge_pmd");
+        if pmd.migration().is_some() {
+            // pmd_folio() reads the descriptor of a frame. The bits of this entry name another frame, or none.
+            let looks = cpu.setting::<SplitPmdFolio>() == SplitPmdFolio::Folios;
+            if looks && !cpu.mmu.phys.contains(pmd_pfn_of_bits(pmd.entry)) {
+                cpu.note(Event::KernelBug { what: "pmd_folio() of an entry that names no frame" });
+            }
+        } else if pmd.maps(head) {
             __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, small)).await;
         }
     })
-}
-
-/// The entry that maps all of a folio, and its lock.
-async fn pmd_of_folio<'m>(
-    cpu: Cpu<'m>,
-    head: Page,
-    mm: &'m MmStruct,
-    address: VirtAddr,
-) -> Option<(Pmdp, Pmd, Held<'m>)> {
-    let (pmdp, pmd, ptl) = huge_entry(cpu, mm, address).await?;
-    if pmd.migration().is_some() {
-        let _routine = cpu.enter("__split_huge_pmd");
-        // pmd_folio() reads the descriptor of a frame. The bits of this entry name another frame, or none.
-        let looks = cpu.setting::<SplitPmdFolio>() == SplitPmdFolio::Folios;
-        if looks && !cpu.mmu.phys.contains(pmd_pfn_of_bits(pmd.entry)) {
-            cpu.note(Event::KernelBug { what: "pmd_folio() of an entry that names no frame" });
-        }
-        return None;
-    }
-    (pmd.trans_huge() && pmd.pfn() == head.0).then_some((pmdp, pmd, ptl))
 }
 
 /// `pmd_pfn()` of an entry that is not present: `__pte_needs_invert()`.
@@ -205,18 +192,27 @@ async fn split_migrating_pmd<'m>(
         cpu.set_pmd_at(mm, address, pmdp, Entry::NONE).await;
         return;
     }
-    let Some(table) = pgtable_trans_huge_withdraw(cpu, pmdp) else { return };
-    fill(cpu, table, |nth| part_of_huge(old.entry, nth)).await;
-    cpu.populate_split_pmd(mm, address, pmdp, table.0).await;
+    populate(cpu, mm, pmdp, address, |nth| part_of_huge(old.entry, nth)).await;
 }
 
 /// `__split_huge_zero_page_pmd()`: each entry maps the small page of zeroes.
 async fn split_huge_zero_page_pmd<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
     let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
-    let Some(table) = pgtable_trans_huge_withdraw(cpu, pmdp) else { return };
     let watched = old.entry.0 & Entry::UFFD_WP;
-    let prot = vm_get_page_prot(vma.flags(cpu));
-    fill(cpu, table, |_| Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL | watched)).await;
+    let zero = Pte::make(cpu.kernel.zero_page.0, vm_get_page_prot(vma.flags(cpu)));
+    populate(cpu, mm, pmdp, address, |_| zero.with(Entry::SPECIAL | watched)).await;
+}
+
+/// The page table that was deposited takes the place of a huge entry, with these entries for its pages.
+async fn populate<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    pmdp: Pmdp,
+    address: VirtAddr,
+    entry: impl Fn(u64) -> Entry,
+) {
+    let Some(table) = pgtable_trans_huge_withdraw(cpu, pmdp) else { return };
+    fill(cpu, table, entry).await;
     cpu.populate_split_pmd(mm, address, pmdp, table.0).await;
 }
 

@@ -5,10 +5,10 @@ use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::event::Event;
 use crate::folio::page_mapcount;
-use crate::huge_memory::{Tails, is_huge_zero_pmd, pmd_trans_huge_lock, split_folio};
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::page::{get_page, lock_page, put_page, test_and_set_flags, unlock_page};
+use crate::page::{get_page, lock_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::pagewalk::WalkAction;
 use crate::pgtable::{Pmd, Pmdp};
@@ -88,10 +88,7 @@ pub(super) async fn madvise_free_huge_pmd<'m>(
 
 /// Splits a page of which only a part is meant. The page is locked and held, and is unlocked and put again.
 async fn split_locked(cpu: Cpu<'_>, head: Page) -> HugeAdvice {
-    let split = split_folio(cpu, head, Tails::Listed).await;
-    unlock_page(cpu, head).await;
-    put_page(cpu, head).await;
-    if split.is_ok() { HugeAdvice::Split } else { HugeAdvice::Untouched }
+    if split_and_put(cpu, head).await.is_ok() { HugeAdvice::Split } else { HugeAdvice::Untouched }
 }
 
 /// What `MADV_COLD` and `MADV_PAGEOUT` ask of a huge page: whether this address space has it alone, and all of it is meant. Then the lock of

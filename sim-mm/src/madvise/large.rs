@@ -3,10 +3,10 @@
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::folio::{folio_nr_pages, is_large};
-use crate::huge_memory::{Tails, split_folio};
+use crate::huge_memory::split_and_put;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{get_page, put_page, test_and_set_flags, unlock_page};
+use crate::page::{get_page, test_and_set_flags};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, TablePtr};
 use crate::rmap::{folio_maybe_mapped_shared, total_mapcount};
@@ -35,9 +35,7 @@ pub(super) struct ToSplit {
 impl ToSplit {
     /// `split_folio()`, without the lock of the table. Answers where the walk goes on.
     pub(super) async fn split(self, cpu: Cpu<'_>) -> VirtAddr {
-        let split = split_folio(cpu, self.head, Tails::Listed).await;
-        unlock_page(cpu, self.head).await;
-        put_page(cpu, self.head).await;
+        let split = split_and_put(cpu, self.head).await;
         if split.is_ok() { self.addr } else { self.addr.plus_pages(self.skipped) }
     }
 }

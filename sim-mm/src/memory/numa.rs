@@ -10,7 +10,7 @@ use crate::mm_types::Page;
 use crate::page::get_page;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pte, Ptep, ptep_get_and_clear, vma_page_prot, vma_soft_dirty_enabled};
-use crate::settings::{NumaThp, NumaWrite};
+use crate::settings::{NumaMove, NumaWrite};
 use crate::vm_fault::{Fault, VmFault};
 use crate::vm_flags::VmFlags;
 
@@ -23,7 +23,7 @@ pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, o
         return VmFault::default();
     }
     let misplaced = orig.page().and_then(|page| Some((page, mpol_misplaced(cpu, page)?)));
-    let maps_first = cpu.setting::<NumaThp>() == NumaThp::Copied;
+    let maps_first = cpu.setting::<NumaMove>() == NumaMove::Copied;
     if let Some((page, node)) = misplaced {
         // numa_migrate_prep()
         get_page(cpu, page).await;

@@ -4,7 +4,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
-use super::mapping::{Contents, migrate_page};
+use super::mapping::{Contents, discard, migrate_page};
 use super::ptes::remove_migration_ptes;
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::folio::{is_large, page_is_anon};
 use crate::gfp::Gfp;
 use crate::highmem::copy_user_highpage;
-use crate::huge_memory::{Tails, is_huge_zero_pmd, pmd_trans_huge_lock, split_folio, split_huge_pmd};
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put, split_huge_pmd};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
@@ -99,15 +99,11 @@ async fn collect_huge<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, pmdp: Pmdp, 
     let head = Page(pmd.pfn());
     get_page(cpu, head).await;
     drop(ptl);
-    let mut walk = WalkAction::Continue;
-    if test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
-        if split_folio(cpu, head, Tails::Listed).await.is_ok() {
-            walk = WalkAction::Again;
-        }
-        unlock_page(cpu, head).await;
+    if !test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
+        put_page(cpu, head).await;
+        return WalkAction::Continue;
     }
-    put_page(cpu, head).await;
-    walk
+    if split_and_put(cpu, head).await.is_ok() { WalkAction::Again } else { WalkAction::Continue }
 }
 
 /// `migrate_vma_collect_pmd()`: the entries of one table, under its lock.
@@ -160,8 +156,7 @@ async fn migrate_one(cpu: Cpu<'_>, page: Page) -> bool {
         if migrate_page(cpu, new, page, Contents::ByDriver).await.is_ok() {
             to = new;
         } else {
-            cpu.this_cpu_write(cpu.kernel.page_flags(new), PageFlags::empty());
-            put_page(cpu, new).await;
+            discard(cpu, new).await;
         }
     }
     remove_migration_ptes(cpu, page, to, anon_vma).await;

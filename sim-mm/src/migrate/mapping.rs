@@ -1,6 +1,5 @@
 //! `migrate_page()`: another page takes the place of a page that nobody maps and nobody else holds.
 
-use sim_core::SpinLock;
 use sim_mmu::Pfn;
 
 use crate::check;
@@ -10,12 +9,12 @@ use crate::fs::Inode;
 use crate::highmem::copy_user_huge_page;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
-use crate::page::{page_count, page_ref_add, page_ref_freeze, page_ref_unfreeze, put_page_refs};
+use crate::page::{page_count, page_ref_add, page_ref_freeze, page_ref_unfreeze, put_page, put_page_refs};
 use crate::page_flags::{PageFlags, file_of_mapping};
 use crate::safeguards::{MIGRATE_EXPECTED_COUNT, MIGRATE_FREEZE};
 use crate::settings::MigrateCopy;
 use crate::shmem_fs::Cached;
-use crate::swap_state::slots_of;
+use crate::swap_state::{lock_swap_cache, slots_of};
 use crate::swapfile::page_swap_entry;
 use crate::swapops::SwpEntry;
 
@@ -95,17 +94,10 @@ async fn migrate_page_move_mapping(
         take_place(cpu, new, old);
         return Ok(());
     };
-    let xa_locks: Vec<SpinLock> = match cache {
-        Cache::File(file, _) => vec![kernel.shmem.xa_lock(file)],
-        // One lock of the tree of the area stands for these.
-        Cache::Swap(entry) => {
-            slots_of(cpu, old, entry).map(|(_, entry)| kernel.swap.slot(entry).xa_lock()).collect()
-        }
+    let _xa_locks = match cache {
+        Cache::File(file, _) => vec![cpu.lock(kernel.shmem.xa_lock(file)).await],
+        Cache::Swap(_) => lock_swap_cache(cpu, old).await,
     };
-    let mut held = Vec::new();
-    for xa_lock in xa_locks {
-        held.push(cpu.lock(xa_lock).await);
-    }
     let frozen = cpu.has(MIGRATE_FREEZE);
     if frozen {
         if !page_ref_freeze(cpu, old, expected).await {
@@ -149,6 +141,14 @@ pub(crate) fn take_place(cpu: Cpu<'_>, new: Page, old: Page) {
     cpu.this_cpu_write(new.mapping(), cpu.this_cpu_read(old.mapping()));
     let kept = cpu.this_cpu_read(old.flags()) & (PageFlags::SWAPBACKED | PageFlags::SWAPCACHE);
     cpu.this_cpu_write(new.flags(), cpu.this_cpu_read(new.flags()) | kept);
+}
+
+/// A page that has not taken the place of another. It is locked no more, and nobody knew that it was.
+pub(crate) async fn discard(cpu: Cpu<'_>, new: Page) {
+    let words = cpu.kernel.page(new);
+    cpu.this_cpu_write(words.flags(), cpu.this_cpu_read(words.flags()) & PageFlags::HEAD);
+    cpu.this_cpu_write(words.mapping(), 0);
+    put_page(cpu, new).await;
 }
 
 /// `migrate_page_states()`, since v5.16 `folio_migrate_flags()`.

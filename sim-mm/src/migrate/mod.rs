@@ -14,7 +14,7 @@ mod wait;
 
 pub use compact::compact_page;
 pub use device::migrate_vma;
-pub(crate) use mapping::{migrate_page_states, take_place};
+pub(crate) use mapping::{discard, migrate_page_states, take_place};
 pub(crate) use misplaced::{migrate_misplaced_page, mpol_misplaced, numa_migrates};
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
 pub(crate) use ptes::{Zeroes, remap_page};
@@ -267,8 +267,5 @@ async fn undo(cpu: Cpu<'_>, ready: Unmapped) {
     if locked {
         unlock_page(cpu, old).await;
     }
-    // It is locked no more, and nobody knew that it was.
-    let flags = cpu.kernel.page_flags(new);
-    cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) & PageFlags::HEAD);
-    put_page(cpu, new).await;
+    discard(cpu, new).await;
 }

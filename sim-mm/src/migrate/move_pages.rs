@@ -7,12 +7,12 @@ use super::{MAX_PASSES, MigrateMode, MigrateReason, migrate_pages};
 use crate::errno::Errno;
 use crate::folio::page_mapcount;
 use crate::gfp::Gfp;
-use crate::huge_memory::{Tails, is_huge_zero_pmd, pmd_trans_huge_lock, split_folio};
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
-use crate::page::{get_page, lock_page, put_page, unlock_page};
+use crate::page::{get_page, lock_page, put_page};
 use crate::pgtable::Pmdp;
 use crate::settings::{Migration, Nodes, ThpMigration};
 use crate::swap::{isolate_lru_page, lru_add_drain};
@@ -185,10 +185,7 @@ async fn follow_huge(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> Result<Opti
     drop(ptl);
     let head = Page(pmd.pfn());
     lock_page(cpu, head).await;
-    let split = split_folio(cpu, head, Tails::Listed).await;
-    unlock_page(cpu, head).await;
-    put_page(cpu, head).await;
-    split.map(|()| None)
+    split_and_put(cpu, head).await.map(|()| None)
 }
 
 async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued, Errno> {

@@ -1,0 +1,239 @@
+//! What does not hold when the kernel's own structures are recounted, with the numbers that do not agree.
+
+use std::fmt;
+
+use sim_mmu::{Pfn, VirtAddr};
+
+use crate::event::SharedPage;
+use crate::mm_types::{MmId, Page};
+use crate::swapops::SwpEntry;
+
+/// What does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miscount {
+    /// `_mapcount` differs from the number of entries that map the page.
+    Mapcount {
+        /// The page.
+        page: Page,
+        /// Its count.
+        count: u64,
+        /// The entries.
+        entries: u64,
+    },
+    /// `_refcount` differs from the number of those who hold the page.
+    Refcount {
+        /// The page.
+        page: Page,
+        /// Its count.
+        count: u64,
+        /// Entries that map it, tables that it is, and references of others.
+        holders: u64,
+    },
+    /// A frame is on the free list, and something leads to it.
+    FreeInUse {
+        /// The frame.
+        page: Page,
+    },
+    /// A frame is on two free lists, or on one although it is in use.
+    FreeTwice {
+        /// The frame.
+        page: Page,
+    },
+    /// Nobody uses a frame, and no free list has it.
+    FreeLost {
+        /// The frame.
+        page: Page,
+    },
+    /// What a free list has is no block of its order, or could be merged with its buddy.
+    NoBlock {
+        /// The first frame of it.
+        page: Page,
+        /// The order.
+        order: u8,
+    },
+    /// A free list has more or fewer blocks than it says.
+    FreeCount {
+        /// The order of its blocks.
+        order: u8,
+        /// What it says.
+        count: u64,
+    },
+    /// Two entries lead to one page table.
+    SharedTable {
+        /// The table.
+        table: Pfn,
+    },
+    /// An entry maps a page where no mapping is, or lets more be done than the mapping.
+    Stray {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+    },
+    /// Beside a table of PMD entries there are not as many page tables as entries of it map huge pages.
+    Deposits {
+        /// The address space.
+        mm: MmId,
+        /// The first address that the table translates.
+        va: VirtAddr,
+        /// The entries that map huge pages.
+        huge: usize,
+        /// The page tables that are kept for them.
+        deposited: usize,
+    },
+    /// An entry says that its page is being moved, and nobody is left who moves it.
+    Migrating {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+    },
+    /// An entry of a shared mapping maps another page than the one that its file has there.
+    OtherPage {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that is mapped.
+        page: Page,
+    },
+    /// An entry of a mapping maps a page behind the end of its file.
+    MappedBehindEnd {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that is mapped.
+        page: Page,
+    },
+    /// A file has a page behind its end.
+    CachedBehindEnd {
+        /// The page.
+        page: Page,
+        /// The place in the file.
+        at: SharedPage,
+    },
+    /// A file has a page in swap behind its end.
+    SwappedBehindEnd {
+        /// The slot of the page.
+        slot: SwpEntry,
+        /// The place in the file.
+        at: SharedPage,
+    },
+    /// A file has a page that does not say so, or a page says that a file has it which has not.
+    OtherFile {
+        /// The page.
+        page: Page,
+        /// The place in the file.
+        at: SharedPage,
+    },
+    /// A page is locked, and nobody is left who could unlock it.
+    Locked {
+        /// The page.
+        page: Page,
+    },
+    /// Mappings exist that no address space has in its list: nobody will free them.
+    LostVmas {
+        /// Those that exist.
+        exist: usize,
+        /// Those in lists.
+        listed: usize,
+    },
+    /// `anon_vma`s exist that no mapping hangs on.
+    LostAnonVmas {
+        /// How many exist.
+        exist: usize,
+        /// How many of them mappings hang on.
+        linked: usize,
+    },
+    /// The `swap_map` of a slot differs from what leads to the slot.
+    SwapMap {
+        /// The slot.
+        slot: SwpEntry,
+        /// Entries that `swap_map` counts, and whether it says that the swap cache has the slot.
+        map: (u64, bool),
+        /// Entries and files that name the slot, and whether the swap cache has a page of it.
+        found: (u64, bool),
+    },
+    /// The swap cache has a page for a slot that says of itself that it is another slot's page, or none's.
+    SwapCache {
+        /// The slot.
+        slot: SwpEntry,
+        /// The page.
+        page: Page,
+    },
+    /// Mappings overlap, are empty, or are out of order.
+    Disorder {
+        /// The address space.
+        mm: MmId,
+    },
+}
+
+impl fmt::Display for Miscount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miscount::Mapcount { page, count, entries } => {
+                write!(f, "{} has _mapcount {count}, and {entries} entries map it", page.0)
+            }
+            Miscount::Refcount { page, count, holders } => {
+                write!(f, "{} has _refcount {count}, and {holders} hold it", page.0)
+            }
+            Miscount::FreeInUse { page } => write!(f, "{} is free, and in use", page.0),
+            Miscount::FreeTwice { page } => write!(f, "{} is on a free list, and on another or in use", page.0),
+            Miscount::FreeLost { page } => write!(f, "{} is free, and on no list", page.0),
+            Miscount::NoBlock { page, order } => {
+                write!(f, "{} begins no block of order {order}, or one that could be larger", page.0)
+            }
+            Miscount::FreeCount { order, count } => {
+                write!(f, "a free list of order {order} does not have {count} blocks, as it says")
+            }
+            Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
+            Miscount::Stray { mm, va } => {
+                write!(f, "mm{}: the entry for {va} is not what its mapping allows", mm.0)
+            }
+            Miscount::Deposits { mm, va, huge, deposited } => {
+                let mm = mm.0;
+                write!(f, "mm{mm}: {deposited} page tables are kept for {huge} huge pages in the table for {va}")
+            }
+            Miscount::Migrating { mm, va } => {
+                write!(f, "mm{}: the entry for {va} waits for a page that nobody moves", mm.0)
+            }
+            Miscount::OtherPage { mm, va, page } => {
+                write!(f, "mm{}: the entry for {va} maps {}, which the file does not have there", mm.0, page.0)
+            }
+            Miscount::MappedBehindEnd { mm, va, page } => {
+                write!(f, "mm{}: the entry for {va} maps {}, behind the end of its file", mm.0, page.0)
+            }
+            Miscount::CachedBehindEnd { page, at } => {
+                write!(f, "inode[{}] has {} as page {}, behind its end", at.file, page.0, at.index)
+            }
+            Miscount::SwappedBehindEnd { slot, at } => {
+                write!(f, "inode[{}] has page {} in swap slot {}, behind its end", at.file, at.index, slot.0)
+            }
+            Miscount::OtherFile { page, at } => {
+                write!(
+                    f,
+                    "{} and page {} of inode[{}] do not agree that they are the same",
+                    page.0, at.index, at.file
+                )
+            }
+            Miscount::Locked { page } => write!(f, "{} is locked", page.0),
+            Miscount::LostVmas { exist, listed } => {
+                write!(f, "{exist} mappings exist, and the address spaces list {listed}")
+            }
+            Miscount::LostAnonVmas { exist, linked } => {
+                write!(f, "{exist} anon_vmas exist, and mappings hang on {linked}")
+            }
+            Miscount::SwapMap { slot, map, found } => {
+                let told = |(entries, cached): &(u64, bool)| {
+                    format!("{entries} entries and {} page in the swap cache", if *cached { "a" } else { "no" })
+                };
+                write!(f, "swap slot {} counts {}, and has {}", slot.0, told(map), told(found))
+            }
+            Miscount::SwapCache { slot, page } => {
+                write!(f, "the swap cache has {} for slot {}, and the page does not say so", page.0, slot.0)
+            }
+            Miscount::Disorder { mm } => write!(f, "mm{}: the list of mappings is out of order", mm.0),
+        }
+    }
+}
