@@ -88,12 +88,14 @@ impl RwSem {
         Err(ticket)
     }
 
-    /// Takes the semaphore for reading if that is allowed now.
-    fn try_enter_read(self, cpu: Cpu<'_>, op: Op) -> bool {
+    /// Takes the semaphore if that is allowed now.
+    fn try_enter(self, cpu: Cpu<'_>, op: Op, write: bool) -> bool {
         let memory = &cpu.core.memory;
         let count = memory.get(self.0);
-        let taken = count < WRITER && Line::from_word(memory.get(self.line())).is_empty();
-        cpu.perform_rmw(&op, count, count + u64::from(taken));
+        let free = if write { count == 0 } else { count < WRITER };
+        let taken = free && Line::from_word(memory.get(self.line())).is_empty();
+        let more = if write { WRITER } else { 1 };
+        cpu.perform_rmw(&op, count, if taken { count + more } else { count });
         taken
     }
 
@@ -149,8 +151,16 @@ impl<'m> Cpu<'m> {
     #[track_caller]
     pub fn down_read_trylock(self, sem: RwSem) -> impl Future<Output = Option<ReadHeld<'m>>> {
         let op = Op::new(OpKind::Acquire, sem.0);
-        let taken = self.step(op, move |cpu| sem.try_enter_read(cpu, op));
+        let taken = self.step(op, move |cpu| sem.try_enter(cpu, op, false));
         async move { taken.await.then(|| ReadHeld { cpu: self, sem: Some(sem) }) }
+    }
+
+    /// `down_write_trylock()`: takes the semaphore if nobody holds it and nobody waits for it.
+    #[track_caller]
+    pub fn down_write_trylock(self, sem: RwSem) -> impl Future<Output = Option<WriteHeld<'m>>> {
+        let op = Op::new(OpKind::Acquire, sem.0);
+        let taken = self.step(op, move |cpu| sem.try_enter(cpu, op, true));
+        async move { taken.await.then(|| WriteHeld { cpu: self, sem: Some(sem) }) }
     }
 
     /// `down_write()`.

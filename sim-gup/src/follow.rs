@@ -2,7 +2,7 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MigrationEntry, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check,
+    Cpu, MigrationEntry, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
     mark_page_accessed, migration_entry_wait, page_is_anon, pgd_offset, pmd_migration_entry_wait,
 };
 use sim_mmu::VirtAddr;
@@ -201,8 +201,11 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
         return Followed::NoPage;
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let _ptl: Option<Held<'_>> =
+    let ptl: Option<Held<'_>> =
         if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
+    if ptl.is_some() && is_unlinked(cpu, pmdp, ptep) {
+        return Followed::NoPage;
+    }
     let pte = cpu.read_once(ptep).await;
     if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
         let waits = flags.contains(FollFlags::MIGRATION) && MigrationEntry::of_pte(pte.entry).is_some();

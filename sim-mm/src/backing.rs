@@ -62,6 +62,11 @@ impl Kernel {
         page_of_word(word).map(|page| page.0)
     }
 
+    /// `i_size` of a file now, in pages. For the same.
+    pub fn file_pages(&self, file: Inode) -> u64 {
+        self.core().memory.get(self.shmem.inodes.record(file.index()).i_size().loc())
+    }
+
     /// `shmem_partial_swap_usage()`: which of these pages of a file are in swap now. For those who only look.
     pub fn shmem_swapped(&self, file: Inode, pages: Range<u64>) -> Vec<u64> {
         let i_pages = self.shmem.i_pages(file).peek();

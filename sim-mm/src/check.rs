@@ -9,6 +9,7 @@ use std::ops::Range;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::event::{Order, SharedPage};
+use crate::folio::page_is_anon_now;
 use crate::kernel::Kernel;
 use crate::miscount::Miscount;
 use crate::mm_types::VmaSnapshot;
@@ -107,7 +108,7 @@ impl Reach {
         let cached = kernel.shmem.cached();
         for (_, has) in &cached {
             match has {
-                Cached::Swapped(entry) => self.swapped.push(*entry),
+                Cached::Swapped(entry, _) => self.swapped.push(*entry),
                 Cached::Page(page) => self.held.push(page.0),
             }
         }
@@ -199,7 +200,7 @@ impl Reach {
         let page = Page(entry.pfn());
         let Some(file) = vma.file.filter(|_| !entry.has(Entry::SPECIAL)) else { return Ok(()) };
         let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
-        if index >= kernel.i_size(file.index()) {
+        if kernel.folio_index(page, index) >= kernel.i_size(file.index()) {
             return Err(Miscount::MappedBehindEnd { mm, va, page });
         }
         // A private mapping has copied what is anonymous.
@@ -257,7 +258,9 @@ impl Reach {
             }
             if is_huge {
                 self.huge_page(kernel, mm, va, entry)?;
-                huge += 1;
+                // Nothing is deposited for a huge page of a file.
+                let page = Page(entry.pfn());
+                huge += usize::from(page_is_anon_now(kernel, page) || kernel.huge_zero_page() == Some(page));
                 continue;
             }
             match level.next() {
@@ -332,13 +335,15 @@ impl Kernel {
     /// What files say of their pages, against what the pages say.
     fn check_files(&self, cached: &[(SharedPage, Cached)]) -> Result<(), Miscount> {
         for &(at, has) in cached {
-            let is_behind_end = at.index >= self.i_size(at.file as usize);
+            let is_behind_end = |index| index >= self.i_size(at.file as usize);
             let page = match has {
                 Cached::Page(page) => page,
-                Cached::Swapped(slot) if is_behind_end => return Err(Miscount::SwappedBehindEnd { slot, at }),
-                Cached::Swapped(_) => continue,
+                Cached::Swapped(slot, _) if is_behind_end(at.index) => {
+                    return Err(Miscount::SwappedBehindEnd { slot, at });
+                }
+                Cached::Swapped(..) => continue,
             };
-            if is_behind_end {
+            if is_behind_end(self.folio_index(page, at.index)) {
                 return Err(Miscount::CachedBehindEnd { page, at });
             }
             if self.shared_page(page) != Some(at) {
@@ -349,6 +354,11 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    /// The place of the first page of a folio in its file, if `index` is that of the page. A folio stays as a whole if a part of it is needed.
+    fn folio_index(&self, page: Page, index: u64) -> u64 {
+        index - (page.0.0 - self.folio_of(page).0.0).min(index)
     }
 
     /// Which page of which file a page says that it is.

@@ -4,14 +4,20 @@
 //! still is: a page leaves its file only while it is locked. A page of a file in memory is full of zeroes before it is put into its
 //! file, so it is up to date. A page of a file on the disk is put there first and read then, while it is locked.
 
+use std::ops::Range;
+
 use crate::check;
 use crate::event::{Event, SharedPage};
+use crate::folio::folio_nr_pages;
 use crate::fs::Inode;
 use crate::inode::{i_size_read, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::mpage::mpage_readpage;
-use crate::page::{get_page, lock_page, page_cache_get_speculative, put_page, test_and_set_flags, unlock_page};
+use crate::page::{
+    get_page, lock_page, page_cache_get_speculative, page_ref_add, put_page, put_page_refs, test_and_set_flags,
+    unlock_page,
+};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::{PageFlags, file_mapping, file_of_mapping};
 use crate::safeguards::{FAULT_MAPPING_RECHECK, FILEMAP_INVALIDATE_LOCK};
@@ -22,14 +28,17 @@ use crate::swapops::SwpEntry;
 /// What the file has at the first index in `from..to` at which it has something.
 async fn first_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Cached)> {
     let kernel: &Kernel = cpu.kernel;
-    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).next().map(|(at, has)| (*at, *has))).await
+    cpu.read(kernel.shmem.i_pages(inode), |pages| {
+        pages.range(from.min(to)..to).next().map(|(at, has)| (*at, *has))
+    })
+    .await
 }
 
 /// The same for pages alone: what is in swap is passed over.
 async fn first_page(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Page)> {
     let kernel: &Kernel = cpu.kernel;
     let page = |(at, has): (&u64, &Cached)| has.page().map(|page| (*at, page));
-    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..to).find_map(page)).await
+    cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from.min(to)..to).find_map(page)).await
 }
 
 /// `xas_reload()`: whether the file still has this very page there.
@@ -43,16 +52,17 @@ pub(crate) async fn find_get_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u6
     loop {
         let (index, has) = first_entry(cpu, inode, from, to).await?;
         let Cached::Page(page) = has else { return Some((index, has)) };
-        if !page_cache_get_speculative(cpu, page).await {
+        let head = cpu.kernel.folio_of(page);
+        if !page_cache_get_speculative(cpu, head).await {
             // It has left the file, or another is taking its place. Linux looks again until that is done; here it is waited for.
             drop(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await);
             continue;
         }
-        // The page may have left the file, and be another's, before the reference was there.
-        if has_entry(cpu, inode, index, page).await {
+        // The page may have left the file, and be another's, or its folio may have been split, before the reference was there.
+        if has_entry(cpu, inode, index, page).await && cpu.kernel.folio_of(page) == head {
             return Some((index, has));
         }
-        put_page(cpu, page).await;
+        put_page(cpu, head).await;
     }
 }
 
@@ -63,7 +73,8 @@ pub(crate) async fn filemap_get_entry(cpu: Cpu<'_>, inode: Inode, index: u64) ->
 
 /// `page->mapping == mapping`, by somebody who has the page locked: whether it is the file's.
 pub(crate) async fn is_of_file(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
-    cpu.load(cpu.kernel.page(page).mapping()).await == file_mapping(inode.index())
+    let head = cpu.kernel.folio_of(page);
+    cpu.load(cpu.kernel.page(head).mapping()).await == file_mapping(inode.index())
 }
 
 /// Locks a page that was found in the file. If it is the file's no more, because it was truncated before it was locked, that is all for
@@ -83,22 +94,30 @@ pub(crate) async fn trylock_page(cpu: Cpu<'_>, page: Page) -> bool {
     test_and_set_flags(cpu, page, PageFlags::LOCKED).await
 }
 
-/// `find_lock_entries()`, one page at a time: the first in `from..to` that is not locked, locked now and with a reference; or
-/// what is in swap before it. Linux locks up to 15 at once.
+/// `find_lock_entries()`, one folio at a time: the first in `from..to` that is not locked, locked now and with a reference; or
+/// what is in swap before it. A folio that is only in part in the range is passed over. Linux locks up to 15 at once.
 pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> Option<(u64, Cached)> {
     let mut from = from;
     loop {
         let (index, has) = find_get_entry(cpu, inode, from, to).await?;
         let Cached::Page(page) = has else { return Some((index, has)) };
-        if trylock_page(cpu, page).await {
+        let indices = folio_indices(cpu, page, index);
+        if from <= indices.start && indices.end <= to && trylock_page(cpu, page).await {
             if is_of_file(cpu, inode, page).await && !is_written_back(cpu, inode, page).await {
                 return Some((index, has));
             }
             unlock_page(cpu, page).await;
         }
         put_page(cpu, page).await;
-        from = index + 1;
+        from = indices.end;
     }
+}
+
+/// `folio->index` up to `folio_next_index()`: where the file has the folio of the page that it has at this index.
+pub(crate) fn folio_indices(cpu: Cpu<'_>, page: Page, index: u64) -> Range<u64> {
+    let head = cpu.kernel.folio_of(page);
+    let first = index - (page.0.0 - head.0.0);
+    first..first + folio_nr_pages(cpu, head)
 }
 
 /// `PageWriteback()`, which a page of a file in memory never is.
@@ -115,22 +134,24 @@ pub(crate) async fn next_uptodate_page(cpu: Cpu<'_>, inode: Inode, from: u64, to
         from = index + 1;
         let flags = cpu.load(cpu.kernel.page_flags(page)).await;
         let is_ready = flags & (PageFlags::LOCKED | PageFlags::UPTODATE) == PageFlags::UPTODATE;
-        if !is_ready || !page_cache_get_speculative(cpu, page).await {
+        let head = cpu.kernel.folio_of(page);
+        if !is_ready || !page_cache_get_speculative(cpu, head).await {
             continue;
         }
-        if has_entry(cpu, inode, index, page).await && trylock_page(cpu, page).await {
+        let is_same = has_entry(cpu, inode, index, page).await && cpu.kernel.folio_of(page) == head;
+        if is_same && trylock_page(cpu, page).await {
             // It was up to date before it was locked, and so it is still: only truncation takes that away.
             if is_of_file(cpu, inode, page).await && index < i_size_read(cpu, inode).await {
                 return Some((index, page));
             }
             unlock_page(cpu, page).await;
         }
-        put_page(cpu, page).await;
+        put_page(cpu, head).await;
     }
 }
 
-/// `add_to_page_cache_locked()`, `shmem_add_to_page_cache()`: the page is the file's from now on, and locked. Nobody else knows it, or
-/// the caller has it locked already. False if the file has something else there than `expected`.
+/// `add_to_page_cache_locked()`, `shmem_add_to_page_cache()`: the folio is the file's from now on, and locked. Nobody else knows it, or
+/// the caller has it locked already. False if the file has something else there than `expected`, which is nothing or slots in a row.
 pub(crate) async fn add_to_page_cache(
     cpu: Cpu<'_>,
     inode: Inode,
@@ -149,19 +170,24 @@ pub(crate) async fn add_to_page_cache(
     if is_new {
         cpu.note(Event::PageLocked { pfn: page.0 });
     }
-    get_page(cpu, page).await;
+    let nr = folio_nr_pages(cpu, page);
+    if nr == 1 {
+        get_page(cpu, page).await;
+    } else {
+        page_ref_add(cpu, page, nr).await;
+    }
     let added = cpu
         .update(kernel.shmem.i_pages(inode), |pages| {
-            let is_expected = pages.get(&index).copied() == expected;
+            let is_expected =
+                (0..nr).all(|nth| pages.get(&(index + nth)).copied() == expected.map(|first| first.nth(nth)));
             if is_expected {
-                pages.insert(index, Cached::Page(page));
+                pages.extend((0..nr).map(|nth| (index + nth, Cached::Page(page).nth(nth))));
             }
             is_expected
         })
         .await;
     if added {
-        let cached = SharedPage { file: inode.index() as u32, index };
-        cpu.note(Event::PageCached { pfn: page.0, page: cached });
+        note_cached(cpu, inode, index, page);
         cpu.this_cpu_write(kernel.page(page).mapping(), file_mapping(inode.index()));
         cpu.this_cpu_write(kernel.page(page).index(), index);
     } else {
@@ -170,37 +196,66 @@ pub(crate) async fn add_to_page_cache(
             cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - PageFlags::LOCKED);
             cpu.note(Event::PageUnlocked { pfn: page.0 });
         }
-        put_page(cpu, page).await;
+        put_cache_references(cpu, page).await;
     }
     added
 }
 
-/// `delete_from_page_cache()`: the page, which the caller has locked and mapped nowhere, leaves its file.
-pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) {
-    replace_page(cpu, inode, index, page, None).await;
-    put_page(cpu, page).await;
+/// Tells, in the step in which a file gets a folio, which page of the file each page of it is.
+pub(crate) fn note_cached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
+    for (index, page) in (index..).zip(cpu.kernel.folio_pages(head)) {
+        cpu.note(Event::PageCached { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
+    }
 }
 
-/// `__delete_from_page_cache()`, since v5.17 `__filemap_remove_folio()`; and `shmem_replace_entry()`, with what stands in the page's
-/// place: the page is the file's no more. The reference of the file is the caller's.
-pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, by: Option<SwpEntry>) {
+/// The same of a folio that leaves its file.
+pub(crate) fn note_uncached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
+    for (index, page) in (index..).zip(cpu.kernel.folio_pages(head)) {
+        cpu.note(Event::PageUncached { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
+    }
+}
+
+/// The references of the page cache to a folio, which has left its file: one for each page.
+pub(crate) async fn put_cache_references(cpu: Cpu<'_>, head: Page) {
+    match folio_nr_pages(cpu, head) {
+        1 => put_page(cpu, head).await,
+        pages => put_page_refs(cpu, head, pages).await,
+    }
+}
+
+/// `delete_from_page_cache()`: the folio of the page, which the caller has locked and mapped nowhere, leaves its file.
+pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Page) {
+    let head = cpu.kernel.folio_of(page);
+    replace_page(cpu, inode, head, None).await;
+    put_cache_references(cpu, head).await;
+}
+
+/// `__delete_from_page_cache()`, since v5.17 `__filemap_remove_folio()`; and `shmem_replace_entry()`, with the slots that stand in the folio's
+/// place: the folio is the file's no more. The references of the file are the caller's.
+pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Option<SwpEntry>) {
     let kernel: &Kernel = cpu.kernel;
-    cpu.update(kernel.shmem.i_pages(inode), |pages| match by {
-        Some(entry) => pages.insert(index, Cached::Swapped(entry)),
-        None => pages.remove(&index),
+    let index = cpu.this_cpu_read(kernel.page(head).index());
+    let (nr, order) = (folio_nr_pages(cpu, head), kernel.folio_order(head));
+    cpu.update(kernel.shmem.i_pages(inode), |pages| {
+        for nth in 0..nr {
+            match by {
+                Some(entry) => pages.insert(index + nth, Cached::Swapped(entry, order).nth(nth)),
+                None => pages.remove(&(index + nth)),
+            };
+        }
     })
     .await;
     // page->mapping = NULL, in the same critical section of the page cache's lock.
-    cpu.this_cpu_write(kernel.page(page).mapping(), 0);
-    let left = SharedPage { file: inode.index() as u32, index };
-    cpu.note(Event::PageUncached { pfn: page.0, page: left });
+    cpu.this_cpu_write(kernel.page(head).mapping(), 0);
+    note_uncached(cpu, inode, index, head);
 }
 
-/// `page->mapping` and `page->index` of a page that the caller has locked: the file that it is of, and where in it.
+/// `page->mapping` and `page->index` of a folio that the caller has locked: the file that it is of, and where in it.
 pub(crate) fn page_mapping(cpu: Cpu<'_>, page: Page) -> Option<(Inode, u64)> {
-    let slot = file_of_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping()))?;
+    let words = cpu.kernel.page(cpu.kernel.folio_of(page));
+    let slot = file_of_mapping(cpu.this_cpu_read(words.mapping()))?;
     let inode = cpu.kernel.shmem.inodes.current(cpu.core, slot as usize)?;
-    Some((inode, cpu.this_cpu_read(cpu.kernel.page(page).index())))
+    Some((inode, cpu.this_cpu_read(words.index())))
 }
 
 /// What somebody wants of a page of a file on the disk.

@@ -151,6 +151,7 @@ pub use page_flags::PageFlags;
 pub use page_writeback::set_page_dirty_lock;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
+pub use pgtable_generic::is_unlinked;
 pub use pgtable_huge::{huge_migration, part_of_huge};
 pub use read_write::{sys_pread, sys_pwrite, sys_pwrite_from};
 pub use registry::Catalogue;
@@ -163,14 +164,15 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly, CowFreesSwap,
-    CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HwAd,
-    InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap,
-    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask,
-    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
-    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty,
-    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
-    TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall,
-    ZeroThp, never_built,
+    CowReuse, DebugVm, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow,
+    HugeReuse, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge,
+    MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait,
+    MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes,
+    NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, Retract, SETTINGS, SetPmdAsks,
+    SharedWriteFault, ShmemMapFolio, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
+    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne,
+    Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -14,7 +14,8 @@ use crate::mmap::vma_lookup;
 use crate::mprotect::{Change, change_protection_range};
 use crate::page::{put_page, set_page_dirty, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
-use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vm_get_page_prot, vma_page_prot};
+use crate::pgtable::{Pmdp, Pte, Ptep, maybe_mkwrite, mkdirty, vm_get_page_prot, vma_page_prot};
+use crate::pgtable_generic::is_unlinked;
 use crate::rmap::{anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap};
 use crate::settings::{MprotectUpgrade, UffdFillDirty};
 use crate::shmem::{Sgp, ShmemError, shmem_getpage};
@@ -88,21 +89,21 @@ async fn mfill_atomic_pte<'m>(
     match (fill, vma.file(cpu)) {
         (Fill::Continue, None) => return Err(Errno::Einval),
         (Fill::Continue, Some(file)) => {
-            return Box::pin(mfill_atomic_pte_continue(cpu, mm, (vma, addr), ptep, file)).await;
+            return Box::pin(mfill_atomic_pte_continue(cpu, mm, (vma, addr), (pmdp, ptep), file)).await;
         }
         (_, Some(file)) if is_shared => {
-            return Box::pin(shmem_mfill_atomic_pte(cpu, mm, (vma, addr), ptep, file, fill)).await;
+            return Box::pin(shmem_mfill_atomic_pte(cpu, mm, (vma, addr), (pmdp, ptep), file, fill)).await;
         }
         _ => {}
     }
     let prot = vm_get_page_prot(vma.flags(cpu));
     let Fill::Copy(word) = fill else {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
-        return install(cpu, mm, (vma, addr), ptep, entry, None).await;
+        return install(cpu, mm, (vma, addr), (pmdp, ptep), entry, None).await;
     };
     let page = filled_page(cpu, word).await?;
     let entry = Pte::make(page.0, prot).with(mkdirty(cpu) | maybe_mkwrite(cpu, vma));
-    let installed = install(cpu, mm, (vma, addr), ptep, entry, Some(page)).await;
+    let installed = install(cpu, mm, (vma, addr), (pmdp, ptep), entry, Some(page)).await;
     if installed.is_err() {
         put_page(cpu, page).await;
     }
@@ -122,7 +123,7 @@ async fn shmem_mfill_atomic_pte<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     (vma, addr): (Vma, VirtAddr),
-    ptep: Ptep,
+    at: (Pmdp, Ptep),
     file: Inode,
     fill: Fill,
 ) -> Result<(), Errno> {
@@ -138,9 +139,9 @@ async fn shmem_mfill_atomic_pte<'m>(
         put_page(cpu, page).await;
         return Err(Errno::Eexist);
     }
-    let installed = install_cached(cpu, mm, (vma, addr), ptep, file, page, true).await;
+    let installed = install_cached(cpu, mm, (vma, addr), at, file, page, true).await;
     if installed.is_err() {
-        delete_from_page_cache(cpu, file, index, page).await;
+        delete_from_page_cache(cpu, file, page).await;
     }
     unlock_page(cpu, page).await;
     if installed.is_err() {
@@ -154,7 +155,7 @@ async fn mfill_atomic_pte_continue<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     (vma, addr): (Vma, VirtAddr),
-    ptep: Ptep,
+    at: (Pmdp, Ptep),
     file: Inode,
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("mfill_atomic_pte_continue");
@@ -164,7 +165,7 @@ async fn mfill_atomic_pte_continue<'m>(
         Err(ShmemError::NoFrame) => return Err(Errno::Enomem),
         Ok(None) | Err(_) => return Err(Errno::Efault),
     };
-    let installed = install_cached(cpu, mm, (vma, addr), ptep, file, page, false).await;
+    let installed = install_cached(cpu, mm, (vma, addr), at, file, page, false).await;
     unlock_page(cpu, page).await;
     if installed.is_err() {
         put_page(cpu, page).await;
@@ -178,7 +179,7 @@ async fn install_cached<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     (vma, addr): (Vma, VirtAddr),
-    ptep: Ptep,
+    at: (Pmdp, Ptep),
     file: Inode,
     page: Page,
     newly_allocated: bool,
@@ -193,7 +194,11 @@ async fn install_cached<'m>(
     };
     let entry = Pte::make(page.0, vma_page_prot(cpu, flags)).with(written);
     {
+        let (pmdp, ptep) = at;
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        if is_unlinked(cpu, pmdp, ptep) {
+            return Err(Errno::Eagain);
+        }
         // mfill_file_over_size(): whoever makes the file shorter goes through the entries afterwards.
         if vma.index_of(cpu, addr) >= i_size_read(cpu, file).await {
             return Err(Errno::Efault);
@@ -219,11 +224,15 @@ async fn install<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     (vma, addr): (Vma, VirtAddr),
-    ptep: Ptep,
+    at: (Pmdp, Ptep),
     entry: Entry,
     page: Option<Page>,
 ) -> Result<(), Errno> {
+    let (pmdp, ptep) = at;
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if is_unlinked(cpu, pmdp, ptep) {
+        return Err(Errno::Eagain);
+    }
     if !cpu.read_once(ptep).await.none() {
         return Err(Errno::Eexist);
     }

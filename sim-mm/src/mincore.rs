@@ -9,6 +9,8 @@ use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
+use crate::pgtable::Pte;
+use crate::pgtable_generic::is_unlinked;
 use crate::swap_state::{find_get_incore_page, lookup_swap_cache};
 use crate::swapops::{MigrationEntry, SwpEntry};
 
@@ -47,18 +49,18 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
         }
         let ptep = pmd.pte_offset(cpu.mmu.geometry, at);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-        let pte = cpu.read_once(ptep).await;
-        if pte.present() {
+        let pte = if is_unlinked(cpu, pmdp, ptep) { None } else { Some(cpu.read_once(ptep).await) };
+        if pte.is_some_and(Pte::present) {
             return true;
         }
-        if let Some(entry) = SwpEntry::of_pte(pte.entry) {
+        if let Some(entry) = pte.and_then(|pte| SwpEntry::of_pte(pte.entry)) {
             // mincore_swap()
             let Some(page) = Box::pin(lookup_swap_cache(cpu, entry)).await else { return false };
             put_page(cpu, page).await;
             return true;
         }
         // A page that is being moved is in memory.
-        if MigrationEntry::of_pte(pte.entry).is_some() {
+        if pte.is_some_and(|pte| MigrationEntry::of_pte(pte.entry).is_some()) {
             return true;
         }
     }

@@ -19,7 +19,7 @@ use crate::mman::Prot;
 use crate::mmap::vma_lookup;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr, ptep_get_and_clear, vm_get_page_prot, vma_page_prot};
-use crate::pgtable_generic::pmd_clear_bad;
+use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{CHANGE_PMD_ONCE, MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
 use crate::settings::{CowReuse, MprotectUncount, MprotectUpgrade};
@@ -252,7 +252,7 @@ pub(crate) async fn change_protection_range<'m>(
                     }
                 }
                 if pmd.leads_to_table() {
-                    pages += change_pte_range(cpu, mm, pmd, addr, next, change).await;
+                    pages += change_pte_range(cpu, mm, (pmdp, pmd), addr, next, change).await;
                 }
             }
         }
@@ -299,7 +299,7 @@ async fn change_huge<'m>(
 async fn change_pte_range<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
-    pmd: Pmd,
+    (pmdp, pmd): (Pmdp, Pmd),
     start: VirtAddr,
     end: VirtAddr,
     change: Change,
@@ -308,6 +308,10 @@ async fn change_pte_range<'m>(
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if is_unlinked(cpu, pmdp, ptep) {
+        // Whoever took it away had unmapped all that it led to.
+        return 0;
+    }
     flush_tlb_batched_pending(cpu, mm).await;
     let mut pages = 0;
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {

@@ -7,6 +7,7 @@ use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, offset_now};
+use crate::pgtable_generic::is_unlinked;
 use crate::safeguards::{MIGRATION_REMOVE_LOCKED, SPLIT_UNMAP_SYNC};
 use crate::swapops::MigrationEntry;
 
@@ -50,8 +51,8 @@ pub(crate) struct PageVmaMappedWalk<'m> {
     find: Find,
     /// How many pages are behind it.
     nth: u64,
-    /// The entry that leads to the table that it is in.
-    pmd: Option<Pmd>,
+    /// The entry that leads to the table that it is in, and where that stands.
+    pmd: Option<(Pmdp, Pmd)>,
     ptl: Option<Held<'m>>,
 }
 
@@ -75,8 +76,9 @@ impl<'m> PageVmaMappedWalk<'m> {
             }
             self.nth += 1;
             // enter_table() answers whether there is one.
-            let ptep = self.pmd?.pte_offset(cpu.mmu.geometry, address);
-            if !self.lock(cpu, ptep).await {
+            let (pmdp, pmd) = self.pmd?;
+            let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+            if !self.lock(cpu, pmdp, ptep).await {
                 continue;
             }
             // check_pte()
@@ -98,7 +100,7 @@ impl<'m> PageVmaMappedWalk<'m> {
         if let Some(pmdp) = find_pmd(cpu, self.run.mm, address).await {
             let pmd = cpu.read_once(pmdp).await;
             if pmd.leads_to_table() {
-                self.pmd = Some(pmd);
+                self.pmd = Some((pmdp, pmd));
                 return true;
             }
         }
@@ -115,7 +117,7 @@ impl<'m> PageVmaMappedWalk<'m> {
     }
 
     /// `map_pte()`: the lock of the table. False if the entry need not be looked at under it.
-    async fn lock(&mut self, cpu: Cpu<'m>, ptep: Ptep) -> bool {
+    async fn lock(&mut self, cpu: Cpu<'m>, pmdp: Pmdp, ptep: Ptep) -> bool {
         if self.ptl.is_some() {
             return true;
         }
@@ -127,10 +129,16 @@ impl<'m> PageVmaMappedWalk<'m> {
                     && MigrationEntry::of_pte(cpu.read_once(ptep).await.entry).is_none()
             }
         };
-        if !passed_over {
-            self.ptl = Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await);
+        if passed_over {
+            return false;
         }
-        !passed_over
+        self.ptl = Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await);
+        if is_unlinked(cpu, pmdp, ptep) {
+            // Whoever took it away had unmapped all that it led to.
+            self.ptl = None;
+            return false;
+        }
+        true
     }
 }
 

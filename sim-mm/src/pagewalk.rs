@@ -6,6 +6,7 @@ use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::MmStruct;
 use crate::pgtable::{Pmdp, Ptep};
+use crate::pgtable_generic::is_unlinked;
 
 /// What a walk does behind a huge page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,9 @@ pub(crate) async fn walk_page_range<'m, H, F>(
             if pmd.leads_to_table() {
                 let ptep = pmd.pte_offset(geometry, addr);
                 let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-                pmd_entry(ptep, addr, next).await;
+                if !is_unlinked(cpu, pmdp, ptep) {
+                    pmd_entry(ptep, addr, next).await;
+                }
             }
         }
         addr = next;

@@ -3,12 +3,15 @@
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::check;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp};
+use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp, Ptep, TablePtr};
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
-use crate::safeguards::{COLLAPSE_FLUSH, FLUSH_RANGE_TABLES, PMDP_INVALIDATE_ATOMIC, SPLIT_INVALIDATE};
+use crate::safeguards::{
+    COLLAPSE_FLUSH, FLUSH_RANGE_TABLES, PMDP_INVALIDATE_ATOMIC, PTE_MAP_RECHECK, SPLIT_INVALIDATE,
+};
 
 /// `pgtable_trans_huge_deposit()`: the page table that a huge page may need when it is split. It is kept beside the table of the entry, whose
 /// lock the caller holds. So nothing can be missing when the split cannot fail any more.
@@ -114,6 +117,16 @@ pub(crate) async fn pmdp_collapse_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr
         flush_tlb_mm_range(cpu, mm, addr, end, cpu.has(FLUSH_RANGE_TABLES)).await;
     }
     old
+}
+
+/// `pmd_same()` in `pte_offset_map_lock()`, for a caller that has taken the lock of a table: whether the entry leads there no more. Then the table
+/// may be free soon, and what is put into it is lost.
+///
+/// A table of a file is taken out of reach with only its own lock held, besides that of the table above. So no step can come in between, and
+/// the entry is read without one. A table of private memory goes only while nobody else can look for it.
+pub fn is_unlinked(cpu: Cpu<'_>, pmdp: Pmdp, ptep: Ptep) -> bool {
+    let pmd = pmdp.value(cpu.entry_now(pmdp));
+    check!(cpu, PTE_MAP_RECHECK, !pmd.leads_to_table() || pmd.entry.pfn() != ptep.table())
 }
 
 /// `flush_pmd_tlb_range()` of one huge page.

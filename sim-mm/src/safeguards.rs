@@ -205,6 +205,14 @@ crate::safeguards! {
         "The mapping is locked for writing by khugepaged, because a fault that holds only the lock of its mapping would work in the page table that is taken out of reach.";
     COLLAPSE_PMD_RECHECK = "collapse-pmd-recheck" check in "collapse_huge_page" since Release::v26(38), commit "ba76149f47d8" =>
         "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
+    PTE_MAP_RECHECK = "pte-map-recheck" check in "pte_offset_map_lock" since Release::v(6, 5), commit "0d940a9b270b" =>
+        "Whoever has taken the lock of a page table asks again whether the table is in use, because khugepaged takes tables of files away without mmap_lock.";
+    MREMAP_PMD_RECHECK = "mremap-pmd-recheck" check in "move_normal_pmd" since Release::v(6, 12), commit "6fa1066fc5d0", cve "CVE-2024-50066" =>
+        "Under the locks of the tables mremap() asks whether there still is a page table to move, because khugepaged may have taken it away.";
+    RETRACT_ANON_VMA_RECHECK = "retract-anon-vma-recheck" check in "retract_page_tables" since Release::v(6, 2), commit "023f47a8250c" =>
+        "When khugepaged has mmap_lock for writing it asks again whether a private mapping of the file was written, because its copies would be lost with the page table.";
+    COLLAPSE_PTE_MAPPED_RMAP_LOCK = "collapse-pte-mapped-rmap-lock" order in "collapse_pte_mapped_thp" since Release::v(6, 1), commit "8d3c106e19e8" =>
+        "A page table of a file is freed under the lock of the mappings of the file, because truncation walks it with that lock alone.";
     FLUSH_RANGE_TABLES = "flush-range-tables" order in "pmdp_collapse_flush" since Release::v(6, 15), commit "3ef938c35035", cve "CVE-2025-22045" =>
         "The flush after a page table was taken out of reach says that tables may be freed, because lazy CPUs and paging-structure caches are left alone otherwise.";
 

@@ -83,6 +83,18 @@ crate::settings! {
         Off = "off",
     }
 
+    /// Which files in memory have huge pages: `/sys/kernel/mm/transparent_hugepage/shmem_enabled`. Since v4.8.
+    ShmemThp = platform "shmem_thp" {
+        /// None has, but what `MADV_COLLAPSE` makes.
+        Never = "never",
+        /// They have where a mapping asks for it by `MADV_HUGEPAGE`.
+        Advise = "advise",
+        /// They also have where all of the huge page lies within the file.
+        WithinSize = "within_size",
+        /// They have wherever a huge page fits.
+        Always = "always",
+    }
+
     /// Whether kernel code can be preempted.
     Preempt = platform "preempt" {
         /// Code is preempted only in user mode and where it sleeps.
@@ -607,6 +619,74 @@ crate::settings! {
         Split = "split",
         /// It goes as a whole, if there are as many free slots in a row (`CONFIG_THP_SWAP`). This is the rule since v4.14 (`bd4c82c22c36`).
         Whole = "whole" since Release::v(4, 14),
+    }
+
+    /// What becomes of a huge page of a file in memory that is truncated in part.
+    TruncateHuge = design "truncate_huge" {
+        /// The pages are filled with zeroes, and the huge page stays.
+        Zeroes = "zeroes",
+        /// It is split into single pages as well. This was the rule from v5.8 (`71725ed10c40`) on.
+        Pages = "pages" since Release::v(5, 8),
+        /// Only what is truncated is split off. This is the rule since v6.15 (`7460b470a131`).
+        Pieces = "pieces" since Release::v(6, 15),
+    }
+
+    /// What a file in memory that always has huge pages gets by a write through its descriptor.
+    ShmemWriteHuge = design "shmem_write_huge" {
+        /// It gets a huge page.
+        Huge = "huge",
+        /// It gets as much as is written, which is one page here. This is the rule since v6.14 (`acd7ccb284b8`).
+        Written = "written" since Release::v(6, 14),
+        /// It gets the largest folio that fits. This is the rule since v6.18.
+        Orders = "orders" since Release::v(6, 18),
+    }
+
+    /// Whether a fault maps a huge page of a file by one entry where user code wants none (`MADV_NOHUGEPAGE`).
+    SetPmdAsks = design "set_pmd_asks" {
+        /// It does: the file has the huge page already.
+        Never = "never",
+        /// It maps the pages one by one. This is the rule since v6.12 (`2b0f922323cc`).
+        Asks = "asks" since Release::v(6, 12),
+    }
+
+    /// Which pages of a huge page of a file a fault maps that maps what lies around.
+    FaultAroundFolio = design "fault_around_folio" {
+        /// It maps those that lie around.
+        Around = "around",
+        /// It maps all. This is the rule since v6.18 (`357b92761d94`).
+        Folio = "folio" since Release::v(6, 18),
+    }
+
+    /// How a huge page of a file in memory goes to swap.
+    ShmemSwap = design "shmem_swap" {
+        /// It is split first.
+        Split = "split",
+        /// It goes as a whole, if there are as many free slots in a row. This is the rule since v6.12 (`809bc86517cc`).
+        Whole = "whole" since Release::v(6, 12),
+    }
+
+    /// How khugepaged takes away the page table through which a file was mapped, when the file has a huge page.
+    Retract = design "retract" {
+        /// It holds `mmap_lock` for writing, and frees the table at once.
+        MmapLock = "mmap_lock",
+        /// It holds the locks of the tables, and frees the table after a grace period. This is the rule since v6.6 (`1d65b771bc08`).
+        Lockless = "lockless" since Release::v(6, 6),
+    }
+
+    /// How a huge page of a file in memory comes back from a swap device that is synchronous.
+    ShmemSwapin = design "shmem_swapin" {
+        /// Its pages come back one by one.
+        Page = "page",
+        /// It comes back as a whole. This is the rule since v6.14 (`1dd44c0af4fc`).
+        Folio = "folio" since Release::v(6, 14),
+    }
+
+    /// How many pages of a huge page of a file in memory a fault maps, where no single entry can map all of it.
+    ShmemMapFolio = design "shmem_map_folio" {
+        /// It maps the one that was touched.
+        Page = "page",
+        /// It maps all. This is the rule since v6.11 (`43e027e41423`).
+        Folio = "folio" since Release::v(6, 11),
     }
 
     /// What maps a page of a split folio that holds only zeroes.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::{MemoryBuilder, Object, RwSem, Slab, SpinLock, WhenFree};
+use sim_mmu::Pfn;
 
 use crate::event::SharedPage;
 use crate::fs::{Inode, InodeWords};
@@ -14,16 +15,24 @@ use crate::swapops::SwpEntry;
 pub(crate) enum Cached {
     /// The page.
     Page(Page),
-    /// `swp_to_radix_entry()`: the page is in swap.
-    Swapped(SwpEntry),
+    /// `swp_to_radix_entry()`: the page is in swap. It went there with a folio of this order, whose pages have slots in a row.
+    Swapped(SwpEntry, u8),
 }
 
 impl Cached {
+    /// What is so many places behind it, if it is the first of a folio, or of slots in a row.
+    pub(crate) fn nth(self, nth: u64) -> Cached {
+        match self {
+            Cached::Page(page) => Cached::Page(Page(Pfn(page.0.0 + nth))),
+            Cached::Swapped(entry, order) => Cached::Swapped(SwpEntry(entry.0 + nth), order),
+        }
+    }
+
     /// The page, if it is not in swap.
     pub(crate) fn page(self) -> Option<Page> {
         match self {
             Cached::Page(page) => Some(page),
-            Cached::Swapped(_) => None,
+            Cached::Swapped(..) => None,
         }
     }
 }

@@ -9,12 +9,13 @@ use crate::event::Event;
 use crate::filemap::filemap_get_entry;
 use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
+use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{
     compound_head, get_page, page_cache_get_speculative, page_ref_add, put_page, put_page_refs, unlock_page,
 };
-use crate::page_alloc::alloc_page;
+use crate::page_alloc::{alloc_page, alloc_pages};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
 use crate::shmem_fs::Cached;
@@ -56,7 +57,7 @@ pub(crate) async fn lookup_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) -> Option<P
 pub(crate) async fn find_get_incore_page(cpu: Cpu<'_>, file: Inode, index: u64) -> Option<Page> {
     match filemap_get_entry(cpu, file, index).await? {
         Cached::Page(page) => Some(page),
-        Cached::Swapped(entry) => {
+        Cached::Swapped(entry, _) => {
             if !get_swap_device(cpu).await {
                 return None;
             }
@@ -195,4 +196,30 @@ pub(crate) async fn read_swap_cache_async(cpu: Cpu<'_>, entry: SwpEntry) -> Opti
             }
         }
     }
+}
+
+/// The same of slots in a row, for which the swap cache has nothing: a folio of that order, unlocked and with a reference. `None` if somebody
+/// else has one of the slots, or there is no memory.
+pub(crate) async fn read_swap_folio(cpu: Cpu<'_>, first: SwpEntry, order: u8) -> Option<Page> {
+    let head = alloc_pages(cpu, order, Gfp::COMP | Gfp::NOWAIT).await?;
+    let word = cpu.kernel.page_flags(head);
+    cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
+    cpu.note(Event::PageLocked { pfn: head.0 });
+    for (nth, (_, entry)) in slots_of(cpu, head, first).enumerate() {
+        if swapcache_prepare(cpu, entry).await.is_err() {
+            for (_, entry) in slots_of(cpu, head, first).take(nth) {
+                put_swap_page(cpu, entry).await;
+            }
+            unlock_page(cpu, head).await;
+            put_page(cpu, head).await;
+            return None;
+        }
+    }
+    add_to_swap_cache(cpu, head, first).await;
+    folio_add_lru(cpu, head).await;
+    for (page, entry) in slots_of(cpu, head, first) {
+        swap_readpage(cpu, page, entry).await;
+    }
+    unlock_page(cpu, head).await;
+    Some(head)
 }

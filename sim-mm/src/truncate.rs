@@ -1,44 +1,57 @@
 //! `mm/truncate.c`, and what `mm/shmem.c` takes out of a file by it.
 
+use std::ops::Range;
+
+use sim_mmu::Pfn;
+
 use crate::check;
 use crate::event::Event;
-use crate::filemap::{delete_from_page_cache, find_get_entry, find_lock_entry, is_of_file};
-use crate::folio::page_mapcount;
+use crate::filemap::{
+    delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, trylock_page,
+};
+use crate::folio::{folio_mapcount, folio_nr_pages, is_large, page_mapcount};
 use crate::fs::Inode;
+use crate::highmem::clear_huge_page;
+use crate::huge_memory::{Pieces, Tails, folio_split};
 use crate::inode::{i_size_read, i_size_write, on_disk};
 use crate::kernel::Cpu;
 use crate::memory::{Zap, unmap_mapping_range};
 use crate::mm_types::Page;
 use crate::mpage::truncate_blocks;
-use crate::page::{lock_page, page_ref_freeze, page_ref_unfreeze, put_page, unlock_page, wait_on_page_writeback};
+use crate::page::{
+    lock_page, page_cache_get_speculative, page_ref_freeze, page_ref_unfreeze, put_page, unlock_page,
+    wait_on_page_writeback,
+};
 use crate::page_flags::PageFlags;
 use crate::safeguards::{
     INVALIDATE_CHECK_DIRTY, TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED, TRUNCATE_WAIT_WRITEBACK,
 };
+use crate::settings::TruncateHuge;
 use crate::shmem::shmem_free_swap;
 use crate::shmem_fs::Cached;
 
-/// `truncate_cleanup_page()`: nobody maps the page, which is locked, any more, and nobody has to write it anywhere. Who faulted it
+/// `truncate_cleanup_page()`: nobody maps the folio, which is locked, any more, and nobody has to write it anywhere. Who faulted it
 /// in after its mappings were looked for has mapped it before it was locked.
-async fn truncate_cleanup_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) {
+async fn truncate_cleanup_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, head: Page) {
     // page_mapped()
-    if check!(cpu, TRUNCATE_UNMAP_LOCKED, page_mapcount(cpu, page).await > 0) {
-        unmap_mapping_range(cpu, inode, index, index + 1, Zap::FilePages).await;
+    if check!(cpu, TRUNCATE_UNMAP_LOCKED, folio_mapcount(cpu, head).await > 0) {
+        unmap_mapping_range(cpu, inode, indices.start, indices.end, Zap::FilePages).await;
     }
     // cancel_dirty_page()
-    let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
+    let old = cpu.rmw(cpu.kernel.page_flags(head), |flags| flags - PageFlags::DIRTY).await;
     if old.contains(PageFlags::DIRTY) {
-        cpu.note(Event::PageCleaned { pfn: page.0 });
+        cpu.kernel.folio_pages(head).for_each(|page| cpu.note(Event::PageCleaned { pfn: page.0 }));
     }
 }
 
-/// `truncate_inode_page()`, of a page that is locked. False if it is the file's no more.
-async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
+/// `truncate_inode_page()`, of a folio that is locked. False if it is the file's no more.
+async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, page: Page) -> bool {
     if !is_of_file(cpu, inode, page).await {
         return false;
     }
-    truncate_cleanup_page(cpu, inode, index, page).await;
-    delete_from_page_cache(cpu, inode, index, page).await;
+    let head = cpu.kernel.folio_of(page);
+    truncate_cleanup_page(cpu, inode, indices, head).await;
+    delete_from_page_cache(cpu, inode, head).await;
     true
 }
 
@@ -48,19 +61,22 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     // First those that nobody has locked.
     let mut next = from;
     while let Some((index, has)) = find_lock_entry(cpu, inode, next, to).await {
-        match has {
-            Cached::Swapped(entry) => {
+        next = match has {
+            Cached::Swapped(entry, _) => {
                 shmem_free_swap(cpu, inode, index, entry).await;
+                index + 1
             }
             Cached::Page(page) => {
-                truncate_inode_page(cpu, inode, index, page).await;
+                let indices = folio_indices(cpu, page, index);
+                truncate_inode_page(cpu, inode, indices.clone(), page).await;
                 unlock_page(cpu, page).await;
                 put_page(cpu, page).await;
+                indices.end
             }
-        }
-        next = index + 1;
+        };
     }
     // Then those that are left, or came meanwhile. Each is waited for.
+    let mut from = from;
     let mut next = from;
     loop {
         let Some((index, has)) = find_get_entry(cpu, inode, next, to).await else {
@@ -71,21 +87,99 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
             next = from;
             continue;
         };
-        let gone = match has {
-            Cached::Swapped(entry) => shmem_free_swap(cpu, inode, index, entry).await,
-            Cached::Page(page) => {
-                lock_page(cpu, page).await;
-                if on_disk(cpu, inode) && cpu.has(TRUNCATE_WAIT_WRITEBACK) {
-                    wait_on_page_writeback(cpu, page).await;
+        let page = match has {
+            Cached::Swapped(entry, _) => {
+                let gone = shmem_free_swap(cpu, inode, index, entry).await;
+                next = if gone { index + 1 } else { index };
+                continue;
+            }
+            Cached::Page(page) => page,
+        };
+        lock_page(cpu, page).await;
+        if on_disk(cpu, inode) && cpu.has(TRUNCATE_WAIT_WRITEBACK) {
+            wait_on_page_writeback(cpu, page).await;
+        }
+        // A split leaves the first of its pages locked, and with this reference.
+        let head = cpu.kernel.folio_of(page);
+        let indices = folio_indices(cpu, page, index);
+        let is_partial = indices.start < from || to < indices.end;
+        let done = if is_partial {
+            Box::pin(truncate_inode_partial_folio(cpu, inode, head, from..to)).await
+        } else if truncate_inode_page(cpu, inode, indices.clone(), page).await {
+            Truncated::Gone
+        } else {
+            Truncated::Changed
+        };
+        unlock_page(cpu, head).await;
+        put_page(cpu, head).await;
+        next = match done {
+            Truncated::Gone => indices.end,
+            Truncated::Changed => index,
+            Truncated::Stays => {
+                // It is full of zeroes from there on, and is not looked at again.
+                if indices.start < from {
+                    from = indices.end;
                 }
-                let gone = truncate_inode_page(cpu, inode, index, page).await;
-                unlock_page(cpu, page).await;
-                put_page(cpu, page).await;
-                gone
+                indices.end
             }
         };
-        next = if gone { index + 1 } else { index };
     }
+}
+
+/// What became of a folio that was to leave its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Truncated {
+    /// The file does not have it any more.
+    Gone,
+    /// The file has something else there: the folio was split, or was the file's no more.
+    Changed,
+    /// The file has it, since it is needed in part.
+    Stays,
+}
+
+/// `truncate_inode_partial_folio()`, since v5.17; before, `shmem_punch_compound()`: of a folio that is locked only some pages are not needed any
+/// more. They are full of zeroes from now on, and leave the file if the folio can be split.
+async fn truncate_inode_partial_folio(cpu: Cpu<'_>, inode: Inode, head: Page, gone: Range<u64>) -> Truncated {
+    let _routine = cpu.enter("truncate_inode_partial_folio");
+    if !is_of_file(cpu, inode, head).await {
+        return Truncated::Changed;
+    }
+    let first = cpu.this_cpu_read(cpu.kernel.page(head).index());
+    let nr = folio_nr_pages(cpu, head);
+    let (from, to) = (gone.start.max(first), gone.end.min(first + nr));
+    let nth = |index: u64| Page(Pfn(head.0.0 + (index - first)));
+    // A mapping may lead to them, which must not see what is being given up, even where the split fails.
+    clear_huge_page(cpu, nth(from), to - from).await;
+    let pieces = |page| match cpu.setting::<TruncateHuge>() {
+        TruncateHuge::Zeroes => None,
+        TruncateHuge::Pages => Some(Pieces::Pages),
+        TruncateHuge::Pieces => Some(Pieces::Around(page)),
+    };
+    let Some(around) = pieces(nth(from)) else { return Truncated::Stays };
+    if folio_split(cpu, head, around, Tails::Listed).await.is_err() {
+        return Truncated::Stays;
+    }
+    // The first page behind may be in a piece with pages that are not needed.
+    if to < first + nr && cpu.setting::<TruncateHuge>() == TruncateHuge::Pieces {
+        split_before(cpu, inode, nth(to)).await;
+    }
+    Truncated::Changed
+}
+
+/// Splits the folio of a page, if nobody else has it, so that what lies before the page can leave the file.
+async fn split_before(cpu: Cpu<'_>, inode: Inode, page: Page) {
+    let head = cpu.kernel.folio_of(page);
+    if !page_cache_get_speculative(cpu, head).await {
+        return;
+    }
+    if is_large(cpu, head) && trylock_page(cpu, head).await {
+        if is_large(cpu, head) && is_of_file(cpu, inode, head).await {
+            // If it fails then the pages stay, full of zeroes.
+            let _ = folio_split(cpu, head, Pieces::Around(page), Tails::Listed).await;
+        }
+        unlock_page(cpu, head).await;
+    }
+    put_page(cpu, head).await;
 }
 
 /// `ext2_setsize()` and its kin: another length of a file on the disk. The caller holds `i_rwsem` for writing. When the pages behind the new
@@ -107,7 +201,7 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
         let Some(page) = has.page() else { continue };
         let busy = PageFlags::DIRTY | PageFlags::WRITEBACK;
         let is_busy = cpu.load(cpu.kernel.page_flags(page)).await.intersects(busy);
-        if !is_busy && page_mapcount(cpu, page).await == 0 && remove_mapping(cpu, inode, index, page).await {
+        if !is_busy && page_mapcount(cpu, page).await == 0 && remove_mapping(cpu, inode, page).await {
             gone += 1;
         }
         unlock_page(cpu, page).await;
@@ -119,7 +213,7 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
 /// `remove_mapping()`, of a page that is locked and has looked clean: it leaves its file, if only the file and the caller have a reference.
 ///
 /// Who has a reference may make the page dirty and then put it. So the count is frozen first, and the flag is looked at behind it.
-async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
+async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     let _routine = cpu.enter("remove_mapping");
     if !page_ref_freeze(cpu, page, 2).await {
         return false;
@@ -131,7 +225,7 @@ async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> b
     );
     page_ref_unfreeze(cpu, page, 2).await;
     if !dirty {
-        delete_from_page_cache(cpu, inode, index, page).await;
+        delete_from_page_cache(cpu, inode, page).await;
     }
     !dirty
 }

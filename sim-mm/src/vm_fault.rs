@@ -9,6 +9,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmdp, Ptep};
+use crate::pgtable_generic::is_unlinked;
 use crate::rmap::anon_vma_prepare;
 use crate::settings::VmaLock;
 
@@ -146,10 +147,16 @@ impl<'m> Fault<'m> {
         cpu.kernel.ptl(ptep.table())
     }
 
-    /// `pte_offset_map_lock()`.
+    /// `pte_offset_map_lock()`, of a table of private memory.
     pub(crate) async fn lock(&self, cpu: Cpu<'m>, ptep: Ptep) -> Locked<'m> {
         let ptl = cpu.lock(self.lockptr(cpu, ptep)).await;
         Locked { ptep, ptl }
+    }
+
+    /// `pte_offset_map_lock()`. `None` if the table is not in use any more: the access is to be made again.
+    pub(crate) async fn map_lock(&self, cpu: Cpu<'m>, ptep: Ptep) -> Option<Locked<'m>> {
+        let locked = self.lock(cpu, ptep).await;
+        if is_unlinked(cpu, self.pmdp, ptep) { None } else { Some(locked) }
     }
 
     pub(crate) fn is_write(&self) -> bool {

@@ -17,7 +17,9 @@ use crate::page::{
 use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_writepage;
-use crate::rmap::{page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty};
+use crate::rmap::{
+    Mlocked, RmapLock, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty,
+};
 use crate::safeguards::UNMAP_FLUSH_DIRTY;
 use crate::settings::{Swap, ThpSwap};
 use crate::shmem::shmem_writepage;
@@ -126,7 +128,7 @@ async fn shrink_page(
         set_page_dirty(cpu, page).await;
     }
     if page_mapped(cpu, page).await {
-        try_to_unmap(cpu, page, ubc).await;
+        try_to_unmap(cpu, page, RmapLock::OfMapped, Mlocked::Stays, ubc).await;
         if page_mapped(cpu, page).await {
             return (Fate::Activate, true);
         }
@@ -234,7 +236,7 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
         return Pageout::Clean;
     }
     if !is_cached {
-        cpu.note(Event::PageCleaned { pfn: page.0 });
+        cpu.kernel.folio_pages(page).for_each(|page| cpu.note(Event::PageCleaned { pfn: page.0 }));
         // In a box of its own, since few pages are shared.
         let written = Box::pin(shmem_writepage(cpu, page)).await;
         return if written { Pageout::Success } else { Pageout::Activate };
@@ -282,9 +284,9 @@ async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     if let Some(entry) = entry {
         __delete_from_swap_cache(cpu, page, entry).await;
         put_swap_pages(cpu, page, entry).await;
-    } else if let Some((inode, index)) = file {
+    } else if let Some((inode, _)) = file {
         // What was never written is zero again when it is needed.
-        replace_page(cpu, inode, index, page, None).await;
+        replace_page(cpu, inode, page, None).await;
     }
     true
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sim_core::Shared;
 use sim_mm::{
-    Inode, Kernel, MmId, Order, Page, PageFlags, Release, SMAPS_CODES, SwpEntry, VmFlags, VmaSnapshot, is_guard,
-    is_pte_present, page_is_anon_now,
+    Inode, Kernel, MmId, Order, Page, PageFlags, Release, SMAPS_CODES, ShmemThp, SwpEntry, Thp, VmFlags,
+    VmaSnapshot, is_guard, is_pte_present, page_is_anon_now,
 };
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
@@ -343,6 +343,11 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
         ),
         ("anon", counted.iter().filter(|mapped| is_anon(kernel, mapped.frame)).count() as u64),
         ("lk", locked),
+        (
+            "spm",
+            counted.iter().filter(|mapped| mapped.huge && !is_anon(kernel, mapped.frame)).count() as u64
+                / huge_pages,
+        ),
         ("sw", swapped),
         ("te", u64::from(is_thp_eligible(kernel, vma))),
     ];
@@ -363,5 +368,24 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
 fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
     let span = kernel.mmu.geometry.span(Level::Pmd);
     let fits = vma.start.0.next_multiple_of(span) + span <= vma.end.0;
-    fits && vma.file.is_none() && vma.flags.contains(VmFlags::HUGEPAGE)
+    let asked = vma.flags.contains(VmFlags::HUGEPAGE);
+    if !fits || vma.flags.contains(VmFlags::NOHUGEPAGE) {
+        return false;
+    }
+    let Some(file) = vma.file else {
+        return match kernel.config.setting() {
+            Thp::Never => false,
+            Thp::Madvise => asked,
+            Thp::Always => true,
+        };
+    };
+    let pages = Order::of(Level::Pmd, kernel.mmu.geometry).pages();
+    let is_aligned = (vma.start.vpn().0 ^ vma.pgoff) & (pages - 1) == 0;
+    is_aligned
+        && match kernel.config.setting() {
+            ShmemThp::Never => false,
+            ShmemThp::Advise => asked,
+            ShmemThp::WithinSize => asked || kernel.file_pages(file) >= (vma.pgoff + 1).next_multiple_of(pages),
+            ShmemThp::Always => true,
+        }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sim_mm::{Release, SoftDirty};
+use sim_mm::{Knob, Release, ShmemThp, SoftDirty, Thp, ZeroThp};
 use sim_mmu::VirtAddr;
 
 use super::trace::{Args, Begin, FORMAT, Header, Returned, StepLine};
@@ -27,18 +27,32 @@ pub struct Setting {
     pub window: VirtAddr,
     /// Pages of the window.
     pub pages: u64,
-    /// Whether the kernel notes which pages are written. No header says so, but each new mapping does.
+    /// What the kernel was set to.
+    pub host: Host,
+}
+
+/// What a recorded kernel was set to, as far as programs can see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Whether it notes which pages are written. No header says so, but each new mapping does.
     pub soft_dirty: SoftDirty,
+    /// Where private memory has huge pages.
+    pub thp: Thp,
+    /// Which files in memory have huge pages.
+    pub shmem_thp: ShmemThp,
+    /// Whether reading maps a huge page of zeroes.
+    pub zero_thp: ZeroThp,
+}
+
+impl Default for Host {
+    fn default() -> Host {
+        Host { soft_dirty: SoftDirty::Off, thp: Thp::Madvise, shmem_thp: ShmemThp::Never, zero_thp: ZeroThp::On }
+    }
 }
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting {
-            kernel: Release::LATEST,
-            window: VirtAddr(0x1000_0000_0000),
-            pages: 4096,
-            soft_dirty: SoftDirty::Off,
-        }
+        Setting { kernel: Release::LATEST, window: VirtAddr(0x1000_0000_0000), pages: 4096, host: Host::default() }
     }
 }
 
@@ -113,7 +127,7 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
     let seen = traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
     if seen.clone().any(|process| process.tells_soft_dirty()) {
         for program in &mut traces.programs {
-            program.setting.soft_dirty = SoftDirty::On;
+            program.setting.host.soft_dirty = SoftDirty::On;
         }
     }
     Ok(traces)
@@ -223,5 +237,23 @@ fn setting(header: &Header) -> Result<Setting, String> {
     if !(1..=1 << 16).contains(&header.pages) {
         return Err(format!("pages: {} is not from 1 to 65536", header.pages));
     }
-    Ok(Setting { kernel, window, pages: header.pages, soft_dirty: SoftDirty::Off })
+    Ok(Setting { kernel, window, pages: header.pages, host: host(header)? })
+}
+
+/// The value of a member of the header that has the names of a knob; what `usual` says if the header does not have it.
+fn knob<K: Knob>(value: Option<&str>, usual: K) -> Result<K, String> {
+    let Some(value) = value else { return Ok(usual) };
+    let place = K::SETTING.by_name(value);
+    place.map(|place| K::VALUES[place]).ok_or_else(|| format!("{}: `{value}` is not modelled", K::SETTING.key))
+}
+
+fn host(header: &Header) -> Result<Host, String> {
+    let usual = Host::default();
+    let zero_thp = header.zero_thp.as_deref().map(|value| if value == "0" { "off" } else { "on" });
+    Ok(Host {
+        thp: knob(header.thp.as_deref(), usual.thp)?,
+        shmem_thp: knob(header.shmem_thp.as_deref(), usual.shmem_thp)?,
+        zero_thp: knob(zero_thp, usual.zero_thp)?,
+        ..usual
+    })
 }

@@ -18,6 +18,12 @@ pub struct Header {
     pub win: String,
     /// The length of the window in pages.
     pub pages: u64,
+    /// `/sys/kernel/mm/transparent_hugepage/enabled`.
+    pub thp: Option<String>,
+    /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled`.
+    pub shmem_thp: Option<String>,
+    /// `/sys/kernel/mm/transparent_hugepage/use_zero_page`: `0` or `1`.
+    pub zero_thp: Option<String>,
 }
 
 /// A line that begins a program.

@@ -131,6 +131,7 @@ scenarios! {
     exec_kills_threads
     exit_vs_migration
     exit_vs_speculation
+    file_collapse_vs_user
     flush_skips_switching_cpu
     forced_write_vs_continue
     fork_of_a_pinned_huge_page
@@ -178,11 +179,13 @@ scenarios! {
     mprotect_vs_deferred_reclaim_flush
     mprotect_vs_huge_page_that_moves
     mprotect_vs_migration
+    mprotect_vs_retract
     mremap_flush_after_unlock
     mremap_of_tables
     mremap_table_move_vs_punch
     mremap_vs_huge_page_that_moves
     mremap_vs_migration
+    mremap_vs_retract
     mremap_vs_writeback
     new_pages_are_empty
     numa_hinting
@@ -205,6 +208,7 @@ scenarios! {
     ref_on_moved_page
     reference_overflow
     remote_read_vs_exec
+    retract_vs_truncate
     return_to_an_address_space
     reuse_before_flush
     reuse_breaks_pin
@@ -240,6 +244,7 @@ scenarios! {
     system_calls_on_disk
     system_calls_on_files
     system_calls_on_huge_pages
+    system_calls_on_huge_pages_of_files
     system_calls_on_migration
     system_calls_on_swap
     table_batch_without_memory

@@ -6,6 +6,7 @@ use sim_mmu::VirtAddr;
 use super::control::{Collapse, Scan};
 use super::copy::__collapse_huge_page_copy;
 use super::isolate::__collapse_huge_page_isolate;
+use super::retract::wait_for_walkers;
 use super::revalidate::{check_pmd_still_valid, find_pmd_or_thp_or_none, hugepage_vma_revalidate};
 use super::swapin::__collapse_huge_page_swapin;
 use crate::check;
@@ -13,13 +14,12 @@ use crate::event::Event;
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::mmu_gather::tlb_remove_table_sync_one;
 use crate::page::put_page;
 use crate::page_alloc::alloc_pages;
 use crate::pgtable::{Pmd, Pmdp, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_deposit, pmdp_collapse_flush};
 use crate::rmap::{anon_vma_lock_write, folio_add_new_anon_rmap};
-use crate::safeguards::{COLLAPSE_LOCK_VMA, COLLAPSE_PMD_RECHECK, COLLAPSE_SYNC_IPI};
+use crate::safeguards::{COLLAPSE_LOCK_VMA, COLLAPSE_PMD_RECHECK};
 use crate::swap::folio_add_lru_vma;
 use crate::vma::{mmap_write_lock, vma_start_write};
 
@@ -78,11 +78,7 @@ async fn collapse_into<'m>(
         let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         pmdp_collapse_flush(cpu, mm, address, pmdp).await
     };
-    // A lockless walk that has found the page table has interrupts off, and may take references until it has them on again. Where the
-    // flush interrupts nobody, this interrupt is what waits for it.
-    if cpu.has(COLLAPSE_SYNC_IPI) {
-        tlb_remove_table_sync_one(cpu).await;
-    }
+    wait_for_walkers(cpu).await;
     let first = old.pte_offset(cpu.mmu.geometry, address);
     let isolated = {
         let _ptl = cpu.lock(cpu.kernel.ptl(first.table())).await;

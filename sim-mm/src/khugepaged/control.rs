@@ -53,6 +53,12 @@ pub(super) enum Scan {
     DelPageLru,
     /// `SCAN_ALLOC_HUGE_PAGE_FAIL`: there is no memory.
     AllocHugePageFail,
+    /// `SCAN_TRUNCATED`: the file has nothing there any more.
+    Truncated,
+    /// `SCAN_PTE_MAPPED_HUGEPAGE`: the file has a huge page, which is still to be mapped by one entry.
+    PteMappedHugepage,
+    /// `SCAN_PAGE_FILLED`: a hole of the file has been filled meanwhile.
+    PageFilled,
 }
 
 impl Scan {

@@ -4,25 +4,25 @@ use sim_core::{BoxFuture, ReadHeld, Routine};
 use sim_mmu::{Level, VirtAddr};
 
 use super::control::{Collapse, Scan};
+use super::pte_mapped::collapse_pte_mapped_thp;
 use super::revalidate::{hugepage_vma_revalidate, thp_vma_allowable};
 use super::scan::hpage_collapse_scan_pmd;
+use super::scan_file::hpage_collapse_scan_file;
 use crate::errno::Errno;
+use crate::fs::Inode;
+use crate::inode::get_file;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
+use crate::settings::Retract;
+use crate::shmem::shmem_put;
 use crate::swap::lru_add_drain_all;
+use crate::vma::mmap_write_lock;
 
 /// The huge pages that lie in a range: `hstart` and `hend`. The end may lie before the start.
 fn huge_pages(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> (VirtAddr, VirtAddr) {
     let span = cpu.mmu.geometry.span(Level::Pmd);
     (VirtAddr(start.0.next_multiple_of(span)), cpu.pmd_base(end))
-}
-
-/// Whether huge pages of a file could be mapped there, which is not modelled.
-fn file_has_room(cpu: Cpu<'_>, vma: Vma) -> bool {
-    let (start, end) = huge_pages(cpu, vma.start(cpu), vma.end(cpu));
-    let aligned = (vma.start(cpu).vpn().0 ^ vma.pgoff(cpu)) & (cpu.pmd_nr() - 1) == 0;
-    vma.file(cpu).is_some() && start < end && aligned
 }
 
 /// `madvise_collapse()`: a part of one mapping is to have huge pages. The caller holds `mmap_lock` for reading, and holds it again when this
@@ -41,10 +41,7 @@ pub(crate) fn madvise_collapse<'m>(
     Box::pin(async move {
         let _routine = cpu.enter(Routine::helper("madvise_collapse"));
         let (hstart, hend) = huge_pages(cpu, start, end);
-        if !thp_vma_allowable(cpu, vma, Collapse::Madvise) {
-            if hstart < hend && file_has_room(cpu, vma) {
-                cpu.not_modelled("a huge page of a file");
-            }
+        if !thp_vma_allowable(cpu, vma, Collapse::Madvise).await {
             return (Err(Errno::Einval), mmap_lock);
         }
         lru_add_drain_all(cpu).await;
@@ -83,7 +80,10 @@ async fn each<'m>(
                 held
             }
         };
-        let (scanned, held) = hpage_collapse_scan_pmd(cpu, mm, vma, addr, by, held).await;
+        let (scanned, held) = match vma.file(cpu) {
+            Some(file) => (collapse_of_file(cpu, mm, (vma, file), addr, by, held).await, None),
+            None => hpage_collapse_scan_pmd(cpu, mm, vma, addr, by, held).await,
+        };
         mmap_lock = held;
         match scanned {
             Ok(()) | Err(Scan::PmdMapped) => thps += 1,
@@ -98,6 +98,32 @@ async fn each<'m>(
         addr = VirtAddr(addr.0 + cpu.mmu.geometry.span(Level::Pmd));
     }
     (thps, last, mmap_lock)
+}
+
+/// What is done about pages of a file. Nobody has `mmap_lock` while the file is worked on.
+fn collapse_of_file<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (vma, file): (Vma, Inode),
+    addr: VirtAddr,
+    by: Collapse,
+    mmap_lock: ReadHeld<'m>,
+) -> BoxFuture<'m, Result<(), Scan>> {
+    Box::pin(async move {
+        let start = vma.index_of(cpu, addr);
+        get_file(cpu, file);
+        drop(mmap_lock);
+        let scanned = hpage_collapse_scan_file(cpu, mm, addr, (file, start), by).await;
+        shmem_put(cpu, file).await;
+        if scanned != Err(Scan::PteMappedHugepage) {
+            return scanned;
+        }
+        // The file has a huge page there.
+        let lockless = cpu.setting::<Retract>() == Retract::Lockless;
+        let _read = if lockless { Some(cpu.down_read(mm.mmap_lock).await) } else { None };
+        let _write = if lockless { None } else { Some(mmap_write_lock(cpu, mm).await) };
+        collapse_pte_mapped_thp(cpu, mm, addr, by).await
+    })
 }
 
 /// `khugepaged_scan_mm_slot()`: khugepaged comes to a range of an address space. It collapses what may have huge pages. Answers how many
@@ -120,7 +146,7 @@ pub fn khugepaged_scan_mm_slot<'m>(
             let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start(cpu) < end) else { break };
             let (from, to) = (addr.max(vma.start(cpu)), end.min(vma.end(cpu)));
             addr = to;
-            if thp_vma_allowable(cpu, vma, Collapse::Khugepaged) {
+            if thp_vma_allowable(cpu, vma, Collapse::Khugepaged).await {
                 let range = huge_pages(cpu, from, to);
                 thps += each(cpu, mm, vma, range, Collapse::Khugepaged, Some(held)).await.0;
             }

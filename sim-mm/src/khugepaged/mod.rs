@@ -4,12 +4,16 @@
 //! anybody else has a reference. What they hold is copied to the huge page, and only then does the PMD entry map that.
 
 mod collapse;
+mod collapse_file;
 mod control;
 mod copy;
 mod isolate;
 mod madvise;
+mod pte_mapped;
+mod retract;
 mod revalidate;
 mod scan;
+mod scan_file;
 mod swapin;
 
 pub use madvise::khugepaged_scan_mm_slot;

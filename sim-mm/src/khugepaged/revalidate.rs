@@ -3,18 +3,24 @@
 use sim_mmu::{Level, VirtAddr};
 
 use super::control::{Collapse, Scan};
+use crate::fs::Inode;
+use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::pgtable::Pmdp;
 use crate::settings::Thp;
+use crate::shmem::{file_vma_suitable, shmem_allowable_huge_orders};
 use crate::vm_flags::VmFlags;
 
 /// `thp_vma_allowable_order()`: whether the mapping may have huge pages, and has room for one. `MADV_COLLAPSE` does not ask what the system
 /// as a whole is set to.
-pub(super) fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> bool {
+pub(super) async fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> bool {
     let flags = vma.flags(cpu);
+    if let Some(file) = vma.file(cpu) {
+        return Box::pin(file_allowable(cpu, vma, file, by)).await;
+    }
     let span = cpu.mmu.geometry.span(Level::Pmd);
     let asked = match cpu.setting::<Thp>() {
         _ if by == Collapse::Madvise => true,
@@ -31,6 +37,19 @@ pub(super) fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> bool {
         && vma.anon_vma(cpu).is_some()
 }
 
+/// The part of it for a file: only one in memory has huge pages, and what each mapping of it maps has to begin where the huge page does.
+async fn file_allowable(cpu: Cpu<'_>, vma: Vma, file: Inode, by: Collapse) -> bool {
+    let flags = vma.flags(cpu);
+    let span = cpu.mmu.geometry.span(Level::Pmd);
+    let first = VirtAddr(vma.start(cpu).0.next_multiple_of(span));
+    let fits = first.0 + span <= vma.end(cpu).0 && file_vma_suitable(cpu, vma, vma.index_of(cpu, first));
+    if on_disk(cpu, file) || !fits || flags.intersects(VmFlags::SPECIAL | VmFlags::NOHUGEPAGE) {
+        return false;
+    }
+    by == Collapse::Madvise
+        || shmem_allowable_huge_orders(cpu, file, vma.pgoff(cpu), Some(flags)).await.contains(&cpu.pmd_order())
+}
+
 /// `hugepage_vma_revalidate()`: the mapping of the range, after `mmap_lock` was let go of and taken again.
 pub(super) async fn hugepage_vma_revalidate(
     cpu: Cpu<'_>,
@@ -44,7 +63,7 @@ pub(super) async fn hugepage_vma_revalidate(
     if address < vma.start(cpu) || end > vma.end(cpu).0 {
         return Err(Scan::AddressRange);
     }
-    if !thp_vma_allowable(cpu, vma, by) {
+    if !thp_vma_allowable(cpu, vma, by).await {
         return Err(Scan::VmaCheck);
     }
     Ok(vma)

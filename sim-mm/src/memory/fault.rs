@@ -12,12 +12,13 @@ use super::userfault::{Reason, handle_userfault};
 use super::wp::do_wp_page;
 use crate::huge_memory::{
     Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_numa_page, do_huge_pmd_wp_page, huge_pmd_set_accessed,
+    split_huge_pmd,
 };
 use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
-use crate::pgtable::{TablePtr, mkdirty};
+use crate::pgtable::{Pmd, TablePtr, mkdirty};
 use crate::settings::Thp;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard};
 use crate::userfaultfd::wait_for_userfault;
@@ -115,7 +116,7 @@ async fn handle_huge_fault<'m>(
     } else if pmd.protnone() && vmf.vma.flags(cpu).is_accessible() {
         Fallback::Done(do_huge_pmd_numa_page(cpu, vmf, pmd).await)
     } else if vmf.flags.intersects(FaultFlags::WRITE | FaultFlags::UNSHARE) && !pmd.write() {
-        do_huge_pmd_wp_page(cpu, vmf, pmd).await?
+        wp_huge_pmd(cpu, vmf, pmd).await?
     } else {
         huge_pmd_set_accessed(cpu, vmf, pmd).await;
         Fallback::Done(VmFault::default())
@@ -125,6 +126,15 @@ async fn handle_huge_fault<'m>(
         Fallback::Pages => Ok(None),
         Fallback::Userfault => handle_userfault(cpu, vmf, Reason::Missing).await.map(Some),
     }
+}
+
+/// `wp_huge_pmd()`: a write to a huge page that is mapped read-only. For a file that is dealt with page by page.
+async fn wp_huge_pmd<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, pmd: Pmd) -> Result<Fallback, VmFaultError> {
+    if vmf.vma.is_anonymous(cpu) {
+        return do_huge_pmd_wp_page(cpu, vmf, pmd).await;
+    }
+    split_huge_pmd(cpu, vmf.vma, vmf.mm, vmf.pmdp, vmf.address).await;
+    Ok(Fallback::Pages)
 }
 
 /// `hugepage_enabled()`: whether a mapping is to have huge pages where they fit.
@@ -148,8 +158,11 @@ fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
 
 /// `handle_pte_fault()`.
 async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
+    // pte_offset_map() of a table of a file, which may be freed while it is looked at.
+    let rcu = vmf.vma.file(cpu).map(|_| cpu.rcu_read_lock());
     let pmd = cpu.read_once(vmf.pmdp).await;
     if pmd.none() {
+        drop(rcu);
         return do_pte_missing(cpu, vmf).await;
     }
     // pmd_trans_unstable(): somebody mapped a huge page meanwhile. The access is made again.
@@ -159,9 +172,11 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
     let orig = cpu.read_once(ptep).await;
     if orig.none() {
+        drop(rcu);
         return do_pte_missing(cpu, vmf).await;
     }
     if !orig.present() {
+        drop(rcu);
         if let Some(entry) = SwpEntry::of_pte(orig.entry) {
             return do_swap_page(cpu, vmf, ptep, orig, entry).await;
         }
@@ -173,9 +188,11 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return if is_guard(orig.entry) { Err(VmFaultError::Sigsegv) } else { Err(VmFaultError::Sigbus) };
     }
     if orig.protnone() && vmf.vma.flags(cpu).is_accessible() {
+        drop(rcu);
         return Ok(do_numa_page(cpu, vmf, ptep, orig).await);
     }
-    let locked = vmf.lock(cpu, ptep).await;
+    let Some(locked) = vmf.map_lock(cpu, ptep).await else { return Ok(VmFault::default()) };
+    drop(rcu);
     if cpu.read_once(ptep).await != orig {
         return Ok(VmFault::default());
     }

@@ -3,18 +3,21 @@
 use sim_mmu::{Level, VirtAddr};
 
 use super::dirty::{Mkwrite, do_page_mkwrite, fault_dirty_shared_page};
+use super::set_pmd::{Together, do_set_pmd};
 use super::tables::pte_alloc;
 use super::userfault::{Reason, handle_userfault};
-use crate::filemap::{Fgp, FilemapError, filemap_get_page, next_uptodate_page};
+use crate::filemap::{Fgp, FilemapError, filemap_get_page, folio_indices, next_uptodate_page};
+use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{get_page, put_page, unlock_page};
+use crate::page::{get_page, page_ref_add, put_page, unlock_page};
 use crate::page_alloc::alloc_page;
 use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vma_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
+use crate::settings::FaultAroundFolio;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage_gfp};
 use crate::swap::folio_add_lru_vma;
 use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
@@ -133,8 +136,7 @@ async fn __do_fault<'m>(
         });
         return page.map(Faulted::Page);
     }
-    let vm_flags = vmf.vma.flags(cpu);
-    match shmem_getpage_gfp(cpu, file, index, Sgp::Cache, vm_flags, major).await {
+    match shmem_getpage_gfp(cpu, file, index, Sgp::Cache, Some(vmf), major).await {
         Ok(Some(page)) => Ok(Faulted::Page(page)),
         Err(ShmemError::Userfault(flag)) => {
             let reason = if flag == VmFlags::UFFD_MINOR { Reason::Minor } else { Reason::Missing };
@@ -151,6 +153,9 @@ async fn do_fault_around<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Resul
     let _routine = cpu.enter("filemap_map_pages");
     let (first, from, to) = around(cpu, vmf);
     let Some(mut next) = next_uptodate_page(cpu, file, from, to).await else { return Ok(false) };
+    if is_large(cpu, next.1) && filemap_map_pmd(cpu, vmf, next.1).await {
+        return Ok(true);
+    }
     let pmd = match pte_alloc(cpu, vmf.mm, vmf.pmdp).await {
         Ok(pmd) => pmd,
         Err(errno) => {
@@ -159,26 +164,66 @@ async fn do_fault_around<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Resul
             return Err(errno.into());
         }
     };
+    // Somebody mapped a huge page there meanwhile.
+    if !pmd.leads_to_table() {
+        unlock_page(cpu, next.1).await;
+        put_page(cpu, next.1).await;
+        return Ok(true);
+    }
     let table = pmd.pte_offset(cpu.mmu.geometry, first);
-    let _locked = vmf.lock(cpu, table).await;
+    let Some(_locked) = vmf.map_lock(cpu, table).await else {
+        unlock_page(cpu, next.1).await;
+        put_page(cpu, next.1).await;
+        return Ok(false);
+    };
     let mut is_there = false;
     loop {
         let (index, page) = next;
-        let addr = first.plus_pages(index - from);
-        let ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
-        let is_free = cpu.read_once(ptep).await.none();
-        if is_free {
-            is_there |= addr == vmf.address;
-            get_page(cpu, page).await;
-            set_pte_range(cpu, vmf, page, addr, ptep).await;
+        let around = filemap_map_folio_range(cpu, vmf, page, first.plus_pages(index - from), to - index);
+        for (page, addr) in around.each() {
+            let ptep = pmd.pte_offset(cpu.mmu.geometry, addr);
+            if cpu.read_once(ptep).await.none() {
+                is_there |= addr == vmf.address;
+                get_page(cpu, page).await;
+                set_pte_range(cpu, vmf, page, addr, ptep).await;
+            }
         }
+        let end = folio_indices(cpu, page, index).end;
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
-        next = match next_uptodate_page(cpu, file, index + 1, to).await {
+        next = match next_uptodate_page(cpu, file, end, to).await {
             Some(next) => next,
             None => return Ok(is_there),
         };
     }
+}
+
+/// `filemap_map_pmd()`: maps the folio of a page, which is locked, by one entry. It is unlocked and given up then. False if its pages are
+/// to be mapped one by one.
+async fn filemap_map_pmd<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> bool {
+    let pmd = cpu.read_once(vmf.pmdp).await;
+    if pmd.none() && do_set_pmd(cpu, vmf, page).await {
+        unlock_page(cpu, page).await;
+        return true;
+    }
+    if pmd.is_huge() {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return true;
+    }
+    false
+}
+
+/// `filemap_map_folio_range()`: which pages of a folio are mapped by a fault that comes to one of them and maps no more than so many that lie
+/// around.
+fn filemap_map_folio_range<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page, addr: VirtAddr, around: u64) -> Together {
+    let whole = Together::folio(cpu, vmf, page, addr);
+    if whole.pages > 1 && cpu.setting::<FaultAroundFolio>() == FaultAroundFolio::Folio {
+        return whole;
+    }
+    let head = cpu.kernel.folio_of(page);
+    let left = folio_nr_pages(cpu, head) - (page.0.0 - head.0.0);
+    Together { page, addr, pages: left.min(around) }
 }
 
 /// The pages around an address: the address of the first, its place in the file, and the place behind the last. They lie in the
@@ -198,9 +243,16 @@ fn around<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> (VirtAddr, u64, u64) {
 /// `finish_fault()`: maps the page, whose reference becomes the entry's, unless something is mapped there by now. Answers whether it
 /// did.
 async fn finish_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Result<bool, VmFaultError> {
+    if is_large(cpu, page) {
+        return Box::pin(finish_large_fault(cpu, vmf, page)).await;
+    }
     let pmd = pte_alloc(cpu, vmf.mm, vmf.pmdp).await?;
+    // Somebody mapped a huge page there meanwhile.
+    if !pmd.leads_to_table() {
+        return Ok(false);
+    }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
-    let _locked = vmf.lock(cpu, ptep).await;
+    let Some(_locked) = vmf.map_lock(cpu, ptep).await else { return Ok(false) };
     if !vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
         check_stable_address_space(cpu, vmf.mm)?;
     }
@@ -209,6 +261,41 @@ async fn finish_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Result<bo
         set_pte_range(cpu, vmf, page, vmf.address, ptep).await;
     }
     Ok(is_free)
+}
+
+/// The part of `finish_fault()` for a page of a large folio: it is mapped with all of its folio, if that can be.
+async fn finish_large_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Result<bool, VmFaultError> {
+    if !vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
+        check_stable_address_space(cpu, vmf.mm)?;
+    }
+    if cpu.read_once(vmf.pmdp).await.none() && do_set_pmd(cpu, vmf, page).await {
+        return Ok(true);
+    }
+    let pmd = pte_alloc(cpu, vmf.mm, vmf.pmdp).await?;
+    if !pmd.leads_to_table() {
+        return Ok(false);
+    }
+    let entry = |addr| pmd.pte_offset(cpu.mmu.geometry, addr);
+    let Some(_locked) = vmf.map_lock(cpu, entry(vmf.address)).await else { return Ok(false) };
+    let mut together = Together::folio(cpu, vmf, page, vmf.address);
+    // pte_range_none()
+    for (_, addr) in together.each() {
+        if !cpu.read_once(entry(addr)).await.none() {
+            if addr == vmf.address {
+                return Ok(false);
+            }
+            together = Together::alone(page, vmf.address);
+            break;
+        }
+    }
+    if together.pages == 1 && !cpu.read_once(entry(vmf.address)).await.none() {
+        return Ok(false);
+    }
+    page_ref_add(cpu, cpu.kernel.folio_of(page), together.pages - 1).await;
+    for (page, addr) in together.each() {
+        set_pte_range(cpu, vmf, page, addr, entry(addr)).await;
+    }
+    Ok(true)
 }
 
 /// `set_pte_range()`, `do_set_pte()`: the entry of a page of the file, or of the copy of one. The caller holds the PTE lock.

@@ -128,10 +128,10 @@ async fn wp_page_of_disk<'m>(
     let mut lock = LockAfter::Held;
     if kept != Mkwrite::Gone {
         // finish_mkwrite_fault()
-        let locked = vmf.lock(cpu, ptep).await;
-        let same = cpu.read_once(ptep).await == orig;
-        if same {
-            wp_page_reuse(cpu, vmf, &locked).await;
+        let locked = vmf.map_lock(cpu, ptep).await;
+        let same = locked.is_some() && cpu.read_once(ptep).await == orig;
+        if same && let Some(locked) = &locked {
+            wp_page_reuse(cpu, vmf, locked).await;
         }
         drop(locked);
         if same {
@@ -279,6 +279,7 @@ async fn wp_page_copy<'m>(
     if let Some(old) = old {
         copy_user_highpage(cpu, new, old).await;
     }
+    // What it copies keeps a table of a file in use: if it was private before, then because of this mapping.
     let locked = vmf.lock(cpu, ptep).await;
     let same = !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
     if same {

@@ -14,8 +14,8 @@ use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
-use crate::pgtable::{P4d, Pmd, Pte, Pud, ptep_get_and_clear};
-use crate::pgtable_generic::pmd_clear_bad;
+use crate::pgtable::{P4d, Pmd, Pmdp, Pte, Pud, ptep_get_and_clear};
+use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{
     GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
@@ -154,9 +154,9 @@ async fn zap_pmd_range<'m>(
             }
         }
         if pmd.leads_to_table()
-            && let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await
+            && let Some(rest) = zap_pte_range(cpu, tlb, (pmdp, pmd), addr, next, zap).await
         {
-            zap_rest(cpu, tlb, pmd, rest, next, zap).await;
+            zap_rest(cpu, tlb, (pmdp, pmd), rest, next, zap).await;
         }
     }
 }
@@ -173,7 +173,7 @@ fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
-    pmd: Pmd,
+    (pmdp, pmd): (Pmdp, Pmd),
     start: VirtAddr,
     end: VirtAddr,
     zap: Zap,
@@ -182,6 +182,10 @@ async fn zap_pte_range<'m>(
     let geometry = cpu.mmu.geometry;
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if is_unlinked(cpu, pmdp, ptep) {
+        // Whoever took it away had unmapped all that it led to.
+        return None;
+    }
     flush_tlb_batched_pending(cpu, tlb.mm).await;
     let mut force_flush = false;
     for (ptep, addr, _) in entries(geometry, ptep, start, end) {
@@ -239,7 +243,7 @@ async fn zap_pte_range<'m>(
 fn zap_rest<'a, 'm>(
     cpu: Cpu<'m>,
     tlb: &'a mut MmuGather<'m>,
-    pmd: Pmd,
+    pmd: (Pmdp, Pmd),
     start: VirtAddr,
     end: VirtAddr,
     zap: Zap,

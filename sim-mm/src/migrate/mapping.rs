@@ -3,7 +3,8 @@
 use sim_mmu::Pfn;
 
 use crate::check;
-use crate::event::{Event, SharedPage};
+use crate::event::Event;
+use crate::filemap::{note_cached, note_uncached};
 use crate::folio::folio_nr_pages;
 use crate::fs::Inode;
 use crate::highmem::copy_user_huge_page;
@@ -111,10 +112,13 @@ async fn migrate_page_move_mapping(
     page_ref_add(cpu, new, expected - 1).await;
     match cache {
         Cache::File(file, index) => {
-            cpu.update(kernel.shmem.i_pages(file), |pages| pages.insert(index, Cached::Page(new))).await;
-            let at = SharedPage { file: file.index() as u32, index };
-            cpu.note(Event::PageUncached { pfn: old.0, page: at });
-            cpu.note(Event::PageCached { pfn: new.0, page: at });
+            let nr = folio_nr_pages(cpu, old);
+            cpu.update(kernel.shmem.i_pages(file), |pages| {
+                pages.extend((0..nr).map(|nth| (index + nth, Cached::Page(new).nth(nth))));
+            })
+            .await;
+            note_uncached(cpu, file, index, old);
+            note_cached(cpu, file, index, new);
         }
         Cache::Swap(entry) => {
             for (part, entry) in slots_of(cpu, old, entry) {

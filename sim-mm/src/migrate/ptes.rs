@@ -12,7 +12,7 @@ use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run, pmd_migrating_walk};
 use crate::pgtable::{Pte, vma_page_prot};
 use crate::rmap::types::AnonVma;
-use crate::rmap::{AnonLock, Place, page_add_anon_rmap, page_add_file_rmap, restored, rmap_walk};
+use crate::rmap::{Place, RmapLock, page_add_anon_rmap, page_add_file_rmap, restored, rmap_walk};
 use crate::swap::mlock_folio;
 use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
@@ -20,7 +20,7 @@ use crate::vm_flags::VmFlags;
 /// `remove_migration_ptes()`: each entry that says that `old` is being moved leads to `new`, which is the same page if it has not been
 /// moved. Both are locked. Of an anonymous page, the caller keeps the `anon_vma`: nobody maps the page.
 pub(crate) async fn remove_migration_ptes(cpu: Cpu<'_>, old: Page, new: Page, anon_vma: Option<AnonVma>) {
-    let lock = anon_vma.map_or(AnonLock::OfMapped, AnonLock::Kept);
+    let lock = anon_vma.map_or(RmapLock::OfMapped, RmapLock::Kept);
     let _routine = cpu.enter("remove_migration_ptes");
     rmap_walk(cpu, new, lock, async |place| remove_migration_pte(cpu, old, new, place, Zeroes::Kept).await).await;
 }
@@ -38,7 +38,7 @@ pub(crate) enum Zeroes {
 pub(crate) async fn remap_page(cpu: Cpu<'_>, folio: Page, anon_vma: AnonVma, zeroes: Zeroes) {
     let _routine = cpu.enter("remove_migration_ptes");
     let one = async |place| remove_migration_pte(cpu, folio, folio, place, zeroes).await;
-    rmap_walk(cpu, folio, AnonLock::Locked(anon_vma), one).await;
+    rmap_walk(cpu, folio, RmapLock::Locked(anon_vma), one).await;
 }
 
 /// `remove_migration_pte()`. No translation has to be flushed: there was none.

@@ -4,6 +4,7 @@ use sim_core::Held;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::check;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::fs::Inode;
@@ -11,9 +12,10 @@ use crate::huge_memory::{move_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Vma};
-use crate::pgtable::{Pmdp, Pudp, ptep_get_and_clear, soft_dirty};
+use crate::pgtable::{PAGE_TABLE, Pmdp, Pudp, ptep_get_and_clear, soft_dirty};
+use crate::pgtable_generic::is_unlinked;
 use crate::rmap::flush_tlb_batched_pending;
-use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_TABLE_RMAP_LOCK};
+use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_PMD_RECHECK, MREMAP_TABLE_RMAP_LOCK};
 use crate::settings::MremapTables;
 use crate::swapops::MigrationEntry;
 use crate::vma::i_mmap_lock_write;
@@ -179,11 +181,18 @@ async fn move_normal_pmd<'m>(
 ) {
     let _routine = cpu.enter("move_normal_pmd");
     let locks = lock_both(cpu, old.table(), new.table()).await;
-    let table = cpu.read_once(old).await;
+    let pmd = cpu.read_once(old).await;
+    // khugepaged may have taken the table of a file away before these locks were held.
+    if check!(cpu, MREMAP_PMD_RECHECK, !pmd.leads_to_table()) {
+        return;
+    }
+    // pmd_pgtable()
+    let table = pmd.entry.pfn();
     cpu.set_table(old, Entry::NONE).await;
-    note_entries(cpu, mm, table.entry.pfn(), from, |entry| (entry, Entry::NONE));
-    cpu.set_table(new, table.entry).await;
-    note_entries(cpu, mm, table.entry.pfn(), to, |entry| (Entry::NONE, entry));
+    note_entries(cpu, mm, table, from, |entry| (entry, Entry::NONE));
+    // pmd_populate()
+    cpu.set_table(new, Entry::new(table, PAGE_TABLE)).await;
+    note_entries(cpu, mm, table, to, |entry| (Entry::NONE, entry));
     let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
     flush_tlb_mm_range(cpu, mm, from, end, false).await;
     drop(locks);
@@ -236,8 +245,16 @@ async fn move_ptes<'m>(
     let _routine = cpu.enter("move_ptes");
     let geometry = cpu.mmu.geometry;
     let new = pte_alloc(cpu, mm, new_pmdp).await?.pte_offset(geometry, to);
-    let old = cpu.read_once(old_pmdp).await.pte_offset(geometry, from);
+    let old = cpu.read_once(old_pmdp).await;
+    // khugepaged may have taken the table of a file away. Then nothing is left to be moved.
+    if !old.leads_to_table() {
+        return Ok(());
+    }
+    let old = old.pte_offset(geometry, from);
     let locks = lock_both(cpu, old.table(), new.table()).await;
+    if is_unlinked(cpu, old_pmdp, old) {
+        return Ok(());
+    }
     flush_tlb_batched_pending(cpu, mm).await;
     let end = VirtAddr(from.0 + extent);
     let new_end = VirtAddr(to.0 + extent);

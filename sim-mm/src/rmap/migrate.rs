@@ -19,7 +19,7 @@ use crate::tlb_types::TlbUbc;
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::migration_entry::{keep_dirty_bit, make_migration_entry};
 use super::types::AnonVma;
-use super::walk::{AnonLock, Place, rmap_walk};
+use super::walk::{Place, RmapLock, rmap_walk};
 use super::{page_remove_rmap, page_try_share_anon_rmap};
 
 /// `try_to_migrate()`, `try_to_unmap()` with `TTU_MIGRATION` before v5.14, of a page that is locked. Stops where that cannot be; then the
@@ -27,7 +27,7 @@ use super::{page_remove_rmap, page_try_share_anon_rmap};
 pub(crate) async fn try_to_migrate<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
     let _routine = cpu.enter("try_to_migrate");
     let one = async |place| try_to_migrate_one(cpu, page, place, Find::Mapping, ubc).await;
-    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
+    rmap_walk(cpu, page, RmapLock::OfMapped, one).await;
 }
 
 /// The same with `TTU_SPLIT_HUGE_PMD`, by a caller who has the tree locked, and says how it is looked for entries. If one entry maps all of
@@ -41,7 +41,7 @@ pub(crate) async fn try_to_migrate_split<'m>(
 ) {
     let _routine = cpu.enter("try_to_migrate");
     let one = async |place| split_and_migrate_one(cpu, page, place, find, ubc).await;
-    rmap_walk(cpu, page, AnonLock::Locked(anon_vma), one).await;
+    rmap_walk(cpu, page, RmapLock::Locked(anon_vma), one).await;
 }
 
 async fn split_and_migrate_one<'m>(

@@ -10,7 +10,7 @@ use crate::safeguards::{MKCLEAN_FLUSH, MKCLEAN_SYNC};
 use crate::vm_flags::VmFlags;
 
 use super::page_mapped;
-use super::walk::{AnonLock, Place, rmap_walk};
+use super::walk::{Place, RmapLock, rmap_walk};
 
 /// `page_mkclean()`, of a page that is locked: its entries in shared mappings are clean and read-only when this returns, in the tables and
 /// in every TLB. Answers whether one of them was dirty or writable.
@@ -20,7 +20,7 @@ pub(crate) async fn page_mkclean(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("page_mkclean");
     let mut cleaned = false;
     if page_mapped(cpu, page).await {
-        rmap_walk(cpu, page, AnonLock::OfMapped, async |place| page_mkclean_one(cpu, place, &mut cleaned).await)
+        rmap_walk(cpu, page, RmapLock::OfMapped, async |place| page_mkclean_one(cpu, place, &mut cleaned).await)
             .await;
     }
     cleaned

@@ -7,7 +7,7 @@ use crate::mm_types::Page;
 use crate::page_vma_mapped::{Find, PageVmaMappedWalk, pmd_mapped_walk};
 use crate::vm_flags::VmFlags;
 
-use super::walk::{AnonLock, Place, rmap_walk};
+use super::walk::{Place, RmapLock, rmap_walk};
 
 /// What the mappings of a page say of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) async fn page_referenced(cpu: Cpu<'_>, page: Page) -> Referenced {
     let _routine = cpu.enter("page_referenced");
     let mut found = Referenced::default();
     let one = async |place| page_referenced_one(cpu, page, place, &mut found).await;
-    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
+    rmap_walk(cpu, page, RmapLock::OfMapped, one).await;
     found
 }
 

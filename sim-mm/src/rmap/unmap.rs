@@ -20,22 +20,43 @@ use crate::vm_flags::VmFlags;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::large_mapcount::total_mapcount;
-use super::walk::{AnonLock, Place, rmap_walk};
+use super::walk::{Place, RmapLock, rmap_walk};
 use super::{page_remove_rmap, page_try_share_anon_rmap};
+
+/// What becomes of a page that a locked mapping maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mlocked {
+    /// It stays mapped.
+    Stays,
+    /// `TTU_IGNORE_MLOCK`: it is unmapped like any other, since its file keeps what it holds.
+    Ignored,
+}
 
 /// `try_to_unmap()`, with `TTU_BATCH_FLUSH`, of a page that is locked: each entry that maps it becomes empty, or names the page's
 /// slot of the swap area. Stops where that cannot be; then the page is mapped still.
-pub(crate) async fn try_to_unmap<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
+pub(crate) async fn try_to_unmap<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    lock: RmapLock,
+    mlocked: Mlocked,
+    ubc: &mut TlbUbc,
+) {
     let _routine = cpu.enter("try_to_unmap");
-    let one = async |place| try_to_unmap_one(cpu, page, place, ubc).await;
-    rmap_walk(cpu, page, AnonLock::OfMapped, one).await;
+    let one = async |place| try_to_unmap_one(cpu, page, place, mlocked, ubc).await;
+    rmap_walk(cpu, page, lock, one).await;
 }
 
 /// `try_to_unmap_one()`: false if the page cannot be unmapped there.
-async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ubc: &mut TlbUbc) -> bool {
+async fn try_to_unmap_one<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    place: Place<'m>,
+    mlocked: Mlocked,
+    ubc: &mut TlbUbc,
+) -> bool {
     let _routine = cpu.enter("try_to_unmap_one");
     let Place { vma, run } = place;
-    let is_locked = vma.flags(cpu).contains(VmFlags::LOCKED);
+    let is_locked = mlocked == Mlocked::Stays && vma.flags(cpu).contains(VmFlags::LOCKED);
     // Of a large folio whoever is just unmapping a page is waited for: TTU_SYNC, since v5.13.
     let is_large = run.pages > 1;
     if is_large && !is_locked {

@@ -94,29 +94,34 @@ pub(crate) async fn put_anon_vma(cpu: Cpu<'_>, anon_vma: AnonVma) {
     put_pinned(cpu, anon_vma).await;
 }
 
-/// How the tree of an anonymous page is locked: `anon_lock` of `struct rmap_walk_control`.
+/// How the mappings of a page are locked: `anon_lock` of `struct rmap_walk_control`, and `rmap_walk_locked()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnonLock {
-    /// By [`page_lock_anon_vma_read`]: the page's mappings keep the tree.
+pub(crate) enum RmapLock {
+    /// By the walk: for a page of a file it takes `i_mmap_rwsem`, and for an anonymous one [`page_lock_anon_vma_read`], since the page's
+    /// mappings keep the tree.
     OfMapped,
     /// `anon_vma_lock_read()`: nobody maps the page, and the caller keeps this `anon_vma`.
     Kept(AnonVma),
     /// `TTU_RMAP_LOCKED`: the caller has locked the tree for writing.
     Locked(AnonVma),
+    /// `TTU_RMAP_LOCKED` of a page of a file: the caller holds `i_mmap_rwsem`.
+    FileLocked,
 }
 
 /// `rmap_walk_anon_lock()`.
 async fn rmap_walk_anon_lock<'m>(
     cpu: Cpu<'m>,
     page: Page,
-    lock: AnonLock,
+    lock: RmapLock,
 ) -> Option<(AnonVma, Option<ReadHeld<'m>>)> {
     let anon_vma = match lock {
-        AnonLock::OfMapped => {
+        RmapLock::OfMapped => {
             return page_lock_anon_vma_read(cpu, page).await.map(|(anon_vma, held)| (anon_vma, Some(held)));
         }
-        AnonLock::Kept(anon_vma) => anon_vma,
-        AnonLock::Locked(anon_vma) => return Some((anon_vma, None)),
+        RmapLock::Kept(anon_vma) => anon_vma,
+        RmapLock::Locked(anon_vma) => return Some((anon_vma, None)),
+        // Nobody asks that of an anonymous page.
+        RmapLock::FileLocked => return None,
     };
     let kernel: &'m Kernel = cpu.kernel;
     let root = cpu.load(kernel.anon_vmas.deref(**cpu, anon_vma).root()).await?;
@@ -148,7 +153,7 @@ fn vma_address<'m>(cpu: Cpu<'m>, vma: Vma, folio: Page, index: u64) -> Option<Pl
 async fn rmap_walk_anon<'m>(
     cpu: Cpu<'m>,
     page: Page,
-    lock: AnonLock,
+    lock: RmapLock,
     mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool,
 ) {
     let _routine = cpu.enter("rmap_walk_anon");
@@ -172,14 +177,20 @@ async fn rmap_walk_anon<'m>(
 }
 
 /// `rmap_walk_file()`: the same for a page of a file.
-async fn rmap_walk_file<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool) {
+async fn rmap_walk_file<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    lock: RmapLock,
+    mut rmap_one: impl AsyncFnMut(Place<'m>) -> bool,
+) {
     let _routine = cpu.enter("rmap_walk_file");
     let kernel: &'m Kernel = cpu.kernel;
     let mapping = cpu.this_cpu_read(kernel.page(page).mapping());
     let slot = file_of_mapping(mapping).map(|slot| slot as usize);
     let Some(file) = slot.and_then(|slot| kernel.shmem.inodes.current(cpu.core, slot)) else { return };
     let index = cpu.this_cpu_read(kernel.page(page).index());
-    let _i_mmap = cpu.down_read(kernel.shmem.i_mmap_rwsem(file)).await;
+    let locked = lock == RmapLock::FileLocked;
+    let _i_mmap = if locked { None } else { Some(cpu.down_read(kernel.shmem.i_mmap_rwsem(file)).await) };
     let mappings = cpu.read(kernel.shmem.i_mmap(file), Clone::clone).await;
     for (_, vma) in mappings {
         if let Some(place) = vma_address(cpu, vma, page, index)
@@ -194,14 +205,14 @@ async fn rmap_walk_file<'m>(cpu: Cpu<'m>, page: Page, mut rmap_one: impl AsyncFn
 pub(crate) fn rmap_walk<'m>(
     cpu: Cpu<'m>,
     page: Page,
-    lock: AnonLock,
+    lock: RmapLock,
     rmap_one: impl AsyncFnMut(Place<'m>) -> bool + 'm,
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         if is_anon_mapping(cpu.this_cpu_read(cpu.kernel.page(page).mapping())) {
             rmap_walk_anon(cpu, page, lock, rmap_one).await;
         } else {
-            rmap_walk_file(cpu, page, rmap_one).await;
+            rmap_walk_file(cpu, page, lock, rmap_one).await;
         }
     })
 }

@@ -3,9 +3,11 @@
 //! Shared anonymous memory is such a file without a name, and a memfd is one with a descriptor. The pages belong
 //! to the file. A process that touches a page maps it from there. The file is freed with the last reference to it.
 
+mod huge;
 mod swap;
 mod unuse;
 
+pub(crate) use huge::{file_vma_suitable, shmem_allowable_huge_orders};
 pub(crate) use swap::{shmem_free_swap, shmem_swapin_range, shmem_writepage};
 pub(crate) use unuse::shmem_unuse;
 
@@ -15,7 +17,8 @@ use crate::check;
 use crate::errno::Errno;
 use crate::fault_inject::should_fail;
 use crate::filemap::{
-    add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, is_of_file, lock_if_of_file,
+    add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, folio_indices, is_of_file,
+    lock_if_of_file,
 };
 use crate::fs::Inode;
 use crate::inode::{fput, i_size_read};
@@ -24,8 +27,10 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::safeguards::FAULT_SIZE_RECHECK;
+use crate::settings::ShmemThp;
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
+use crate::vm_fault::Fault;
 use crate::vm_flags::VmFlags;
 use swap::Swapin;
 
@@ -56,17 +61,18 @@ async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
     let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
     let mut from = 0;
     while let Some((index, has)) = find_get_entry(cpu, inode, from, u64::MAX).await {
-        from = index + 1;
         let page = match has {
             Cached::Page(page) => page,
-            Cached::Swapped(entry) => {
+            Cached::Swapped(entry, _) => {
+                from = index + 1;
                 shmem_free_swap(cpu, inode, index, entry).await;
                 continue;
             }
         };
+        from = folio_indices(cpu, page, index).end;
         lock_page(cpu, page).await;
         if is_of_file(cpu, inode, page).await {
-            delete_from_page_cache(cpu, inode, index, page).await;
+            delete_from_page_cache(cpu, inode, page).await;
         }
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
@@ -110,10 +116,10 @@ pub(crate) async fn shmem_getpage(
     index: u64,
     sgp: Sgp,
 ) -> Result<Option<Page>, ShmemError> {
-    shmem_getpage_gfp(cpu, inode, index, sgp, VmFlags::empty(), &mut false).await
+    shmem_getpage_gfp(cpu, inode, index, sgp, None, &mut false).await
 }
 
-/// `shmem_getpage_gfp()`, since v5.19 `shmem_get_folio_gfp()`: the same for a fault in a mapping with these flags. `major` says whether the
+/// `shmem_getpage_gfp()`, since v5.19 `shmem_get_folio_gfp()`: the same for a fault, if there is one. `major` says whether the
 /// page had to be read from swap.
 ///
 /// # Errors
@@ -123,10 +129,11 @@ pub(crate) async fn shmem_getpage_gfp(
     inode: Inode,
     index: u64,
     sgp: Sgp,
-    vm_flags: VmFlags,
+    vmf: Option<Fault<'_>>,
     major: &mut bool,
 ) -> Result<Option<Page>, ShmemError> {
     let _routine = cpu.enter(Routine::helper("shmem_getpage"));
+    let vm_flags = vmf.map_or(VmFlags::empty(), |vmf| vmf.vma.flags(cpu));
     loop {
         if sgp != Sgp::Write && index >= i_size_read(cpu, inode).await {
             return Err(ShmemError::BeyondEnd);
@@ -138,7 +145,7 @@ pub(crate) async fn shmem_getpage_gfp(
             }
             return Err(ShmemError::Userfault(VmFlags::UFFD_MINOR));
         }
-        if let Some(Cached::Swapped(entry)) = has {
+        if let Some(Cached::Swapped(entry, _)) = has {
             match swap::shmem_swapin_folio(cpu, inode, index, entry, major).await {
                 Swapin::Page(page) => {
                     if sgp == Sgp::Write {
@@ -165,19 +172,29 @@ pub(crate) async fn shmem_getpage_gfp(
         if vm_flags.contains(VmFlags::UFFD_MISSING) {
             return Err(ShmemError::Userfault(VmFlags::UFFD_MISSING));
         }
-        let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(ShmemError::NoFrame)?;
-        if !add_to_page_cache(cpu, inode, index, page, None).await {
-            put_page(cpu, page).await;
-            continue;
-        }
-        folio_add_lru(cpu, page).await;
+        let huge = match cpu.setting::<ShmemThp>() {
+            ShmemThp::Never => None,
+            _ => Box::pin(huge::shmem_alloc_huge(cpu, inode, index, vmf)).await,
+        };
+        let page = match huge {
+            Some(page) => page,
+            None => {
+                let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(ShmemError::NoFrame)?;
+                if !add_to_page_cache(cpu, inode, index, page, None).await {
+                    put_page(cpu, page).await;
+                    continue;
+                }
+                page
+            }
+        };
+        folio_add_lru(cpu, cpu.kernel.folio_of(page)).await;
         if sgp == Sgp::Write {
             set_page_referenced(cpu, page).await;
             return Ok(Some(page));
         }
         // The file may have become shorter since it was asked: then its pages were looked for too early.
         if check!(cpu, FAULT_SIZE_RECHECK, index >= i_size_read(cpu, inode).await) {
-            delete_from_page_cache(cpu, inode, index, page).await;
+            delete_from_page_cache(cpu, inode, page).await;
             unlock_page(cpu, page).await;
             put_page(cpu, page).await;
             return Err(ShmemError::BeyondEnd);

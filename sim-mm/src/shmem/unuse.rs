@@ -17,7 +17,7 @@ use crate::swapops::SwpEntry;
 async fn next_swapped(cpu: Cpu<'_>, inode: Inode, from: u64) -> Option<(u64, SwpEntry)> {
     let kernel: &Kernel = cpu.kernel;
     let slot = |(index, has): (&u64, &Cached)| match has {
-        Cached::Swapped(entry) => Some((*index, *entry)),
+        Cached::Swapped(entry, _) => Some((*index, *entry)),
         Cached::Page(_) => None,
     };
     cpu.read(kernel.shmem.i_pages(inode), |pages| pages.range(from..).find_map(slot)).await
