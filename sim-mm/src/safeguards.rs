@@ -235,4 +235,10 @@ crate::safeguards! {
         "What an unmapping tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
     CHANGE_PMD_ONCE = "change-pmd-once" order in "change_protection_range" since Release::v(5, 6), commit "8b272b3cbbb5" =>
         "What a change of protection tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
+
+    // Folios of private memory that page table entries map.
+    ANON_FOLIO_RECHECK = "anon-folio-recheck" check in "do_anonymous_page" since Release::v(6, 8), commit "19eaf44954df" =>
+        "A page fault that maps several pages reads their entries again under the PTE lock, because another thread may have filled one of them in the meantime.";
+    SWAPIN_FOLIO_RECHECK = "swapin-folio-recheck" check in "do_swap_page" since Release::v(6, 12), commit "242d12c98174" =>
+        "A fault that reads several pages from swap looks under the PTE lock whether each entry still names its slot, because others may have changed one of them in the meantime.";
 }

@@ -8,12 +8,11 @@ use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{
-    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Page, Pkeys, SoftDirty,
-    Swap,
+    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Page, Pkeys, Swap,
 };
 use sim_mmu::Geometry;
 
-use super::program::PROCESSES;
+use super::program::{PROCESSES, Setting};
 
 /// The frames of the machine. They are enough for four processes with a quarter of the usual window each, and for the pages
 /// that pipes hold.
@@ -51,10 +50,10 @@ pub(super) const MEMFD_PAGES: u64 = 2048;
 const FILES: usize = 256;
 
 impl Machine {
-    /// A machine with a kernel on which nothing runs, and whether the kernel notes which pages are written.
-    pub fn new(kernel: KernelConfig, soft_dirty: SoftDirty) -> Machine {
+    /// A machine with a kernel on which nothing runs. `like` says what the recorded machine has.
+    pub fn new(kernel: KernelConfig, like: Setting) -> Machine {
         let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Migration::On);
-        let knobs = knobs.with(Pkeys::Off).with(soft_dirty);
+        let knobs = knobs.with(Pkeys::Off).with(like.soft_dirty).with(like.anon_orders);
         let mut memory = MemoryBuilder::default();
         let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));

@@ -359,9 +359,12 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     }
 }
 
-/// `THPeligible`: huge pages are asked for, and there is room for one.
+/// `THPeligible`: large folios of some size are asked for, and there is room for one.
 fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
-    let span = kernel.mmu.geometry.span(Level::Pmd);
-    let fits = vma.start.0.next_multiple_of(span) + span <= vma.end.0;
-    fits && vma.file.is_none() && vma.flags.contains(VmFlags::HUGEPAGE)
+    let pmd = vma.flags.contains(VmFlags::HUGEPAGE).then(|| kernel.mmu.geometry.order(Level::Pmd));
+    let fits = |order| {
+        let span = VirtAddr::PAGE_SIZE << order;
+        vma.start.0.next_multiple_of(span) + span <= vma.end.0
+    };
+    vma.file.is_none() && kernel.anon_orders_of(vma.flags).chain(pmd).any(fits)
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sim_mm::{Release, SoftDirty};
+use sim_mm::{AnonOrders, Release, SoftDirty};
 use sim_mmu::VirtAddr;
 
+use super::anon_orders::Told;
 use super::trace::{Args, Begin, FORMAT, Header, Returned, StepLine};
 use super::view::{Observation, ProcessView};
 
@@ -29,6 +30,8 @@ pub struct Setting {
     pub pages: u64,
     /// Whether the kernel notes which pages are written. No header says so, but each new mapping does.
     pub soft_dirty: SoftDirty,
+    /// Which large folios below the size of a huge page the machine has. No header says so, but mappings do.
+    pub anon_orders: AnonOrders,
 }
 
 impl Default for Setting {
@@ -38,6 +41,7 @@ impl Default for Setting {
             window: VirtAddr(0x1000_0000_0000),
             pages: 4096,
             soft_dirty: SoftDirty::Off,
+            anon_orders: AnonOrders::None,
         }
     }
 }
@@ -110,11 +114,13 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
     }
     reader.finish_program();
     let mut traces = reader.traces;
-    let seen = traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
-    if seen.clone().any(|process| process.tells_soft_dirty()) {
-        for program in &mut traces.programs {
-            program.setting.soft_dirty = SoftDirty::On;
-        }
+    let seen = || traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
+    let notes_writes = seen().any(|process| process.tells_soft_dirty());
+    let mut told = Told::default();
+    seen().for_each(|process| told.look(process));
+    for Program { setting, .. } in &mut traces.programs {
+        setting.soft_dirty = if notes_writes { SoftDirty::On } else { SoftDirty::Off };
+        setting.anon_orders = told.orders();
     }
     Ok(traces)
 }
@@ -223,5 +229,5 @@ fn setting(header: &Header) -> Result<Setting, String> {
     if !(1..=1 << 16).contains(&header.pages) {
         return Err(format!("pages: {} is not from 1 to 65536", header.pages));
     }
-    Ok(Setting { kernel, window, pages: header.pages, soft_dirty: SoftDirty::Off })
+    Ok(Setting { kernel, window, pages: header.pages, ..Setting::default() })
 }

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::AtomicBool;
 
-use sim_mm::{KernelConfig, Release, SoftDirty};
+use sim_mm::{KernelConfig, Release};
 
 use super::compare::{Difference, Kind, compare};
 use super::machine::{FRAMES, Machine};
 use super::observe::{Eye, Moved};
-use super::program::{Program, Step};
+use super::program::{Program, Setting, Step};
 use super::replay::{Done, Replay};
 use super::trace::Returned;
 use super::view::Observation;
@@ -90,12 +90,13 @@ pub fn compare_all(
     stop: &AtomicBool,
     done: &(impl Fn() + Sync),
 ) -> Vec<Option<Verdict>> {
-    let begin = || None::<((Release, SoftDirty), Machine)>;
+    let begin = || None::<(Setting, Machine)>;
     in_order(programs, jobs, stop, begin, |machine, program| {
-        let kernel = (release.unwrap_or(program.setting.kernel), program.setting.soft_dirty);
-        let make = || Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel.0), kernel.1);
-        let same = machine.take().filter(|(of, _)| *of == kernel);
-        let (_, machine) = machine.insert(same.unwrap_or_else(|| (kernel, make())));
+        let kernel = release.unwrap_or(program.setting.kernel);
+        let like = Setting { kernel, ..program.setting };
+        let make = || Machine::new(KernelConfig::of_release(sim_gup::CATALOGUE, kernel), like);
+        let same = machine.take().filter(|(of, _)| *of == like);
+        let (_, machine) = machine.insert(same.unwrap_or_else(|| (like, make())));
         let verdict = compare_one(machine, program);
         done();
         verdict

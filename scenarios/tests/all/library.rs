@@ -132,6 +132,7 @@ scenarios! {
     exit_vs_migration
     exit_vs_speculation
     flush_skips_switching_cpu
+    folio_vs_user
     forced_write_vs_continue
     fork_of_a_pinned_huge_page
     fork_of_a_range
@@ -229,6 +230,7 @@ scenarios! {
     store_buffering
     store_buffering_fenced
     swapcache_skip_aba
+    swapin_folio_vs_dontneed
     swapin_vs_migration
     swapin_wrong_page_of_file
     swapin_wrong_slot
@@ -239,6 +241,7 @@ scenarios! {
     system_calls
     system_calls_on_disk
     system_calls_on_files
+    system_calls_on_folios
     system_calls_on_huge_pages
     system_calls_on_migration
     system_calls_on_swap
@@ -254,6 +257,7 @@ scenarios! {
     truncate_vs_writeback
     two_collapses
     two_copies_one_page
+    two_faults_one_folio
     two_faults_one_page
     two_faults_one_table
     two_flushes

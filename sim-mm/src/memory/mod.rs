@@ -1,5 +1,6 @@
 //! `mm/memory.c`: faults, copying at fork, zapping, and the tables themselves.
 
+mod anon_folio;
 mod anonymous;
 mod copy;
 mod dirty;
@@ -7,6 +8,7 @@ mod fault;
 mod file;
 mod numa;
 mod swap;
+mod swap_folio;
 mod tables;
 mod userfault;
 mod wp;
