@@ -221,6 +221,8 @@ crate::safeguards! {
         "A tail says to whom it belongs before it has a count, because whoever gets a reference asks for that.";
 
     // Entries of huge pages.
+    GATHER_HOLDS_HUGE_ZERO = "gather-holds-huge-zero" order in "zap_huge_pmd" since Release::v(4, 6), until Release::v(4, 9), commit "aa88b68c3b1d" =>
+        "An unmapped entry keeps the huge page of zeroes until the TLB is flushed, because the shrinker frees the page when no entry keeps it, and a CPU may still read it.";
     NUMA_KEEPS_PMD = "numa-keeps-pmd" order in "change_huge_pmd" since Release::v(4, 11), commit "ced108037c2a" =>
         "The entry of a huge page is never empty while its protection changes, because MADV_DONTNEED looks without the lock and would take the page for gone.";
     NUMA_THP_COUNT = "numa-thp-count" check in "migrate_misplaced_transhuge_page" since Release::v(3, 13), until Release::v(5, 13), commit "2b4847e73004" =>

@@ -589,6 +589,14 @@ crate::settings! {
         References = "references" since Release::v(5, 18),
     }
 
+    /// Who keeps the huge page of zeroes from being freed.
+    HugeZeroCount = design "huge_zero_count" {
+        /// Each entry that maps the page does.
+        Entries = "entries",
+        /// Each address space does that has mapped it, until its end. This is the rule since v4.9 (`6fcb52a56ff6`).
+        Mms = "mms" since Release::v(4, 9),
+    }
+
     /// How the mappings of a large folio are counted.
     LargeMapcount = design "large_mapcount" {
         /// Each of its pages counts the entries that map it, and there is a count of entries that map all of it.

@@ -161,6 +161,7 @@ scenarios! {
     huge_page_taken_for_bad_by_numa
     huge_page_to_swap
     huge_pin_vs_zap
+    huge_zero_page_freed_before_flush
     invalidate_vs_write
     invlpg_leaves_global
     ksmd_waits_for_huge_page
@@ -220,6 +221,7 @@ scenarios! {
     speculative_walk
     split_leaves_two_sizes
     split_ref_on_frozen_page
+    split_tail_counted_early
     split_unmap_skips_zapping
     split_vs_gup
     split_vs_huge_page_of_another
