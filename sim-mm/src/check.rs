@@ -18,6 +18,7 @@ use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
 use crate::pgtable_huge::{huge_migration, part_of_huge};
 use crate::rcu::Callback;
+use crate::settings::HugeZeroCount;
 use crate::shmem_fs::Cached;
 use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swapops::{MigrationEntry, SwpEntry};
@@ -45,6 +46,8 @@ pub struct Reach {
     mappings: Vec<Mapping>,
     /// Every entry that maps a huge page, in the order of their first frames. That of the huge page of zeroes is not among them.
     huge: Vec<Mapping>,
+    /// How many entries map the huge page of zeroes.
+    zeroes: u64,
     /// The mappings of the address space that is being walked.
     vmas: Vec<VmaSnapshot>,
     /// The pages that files have, and those that wait in batches, as often as they do.
@@ -100,6 +103,7 @@ impl Reach {
         self.tables.clear();
         self.mappings.clear();
         self.huge.clear();
+        self.zeroes = 0;
         self.anon_vmas.clear();
         self.held.clear();
         self.swapped.clear();
@@ -151,6 +155,7 @@ impl Reach {
             return Err(Miscount::LostAnonVmas { exist, linked });
         }
         self.check_swap(kernel)?;
+        self.check_huge_zero(kernel)?;
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
             None => Ok(()),
@@ -183,6 +188,19 @@ impl Reach {
             Some(slot) => Err(Miscount::SwapMap { slot: *slot, map: (0, false), found: (named(*slot), false) }),
             None => Ok(()),
         }
+    }
+
+    /// Whether the huge page of zeroes counts who keeps it: one that is counted too low is freed while somebody reads it.
+    fn check_huge_zero(&self, kernel: &Kernel) -> Result<(), Miscount> {
+        let memory = &kernel.core().memory;
+        let keeps = |mm: &MmId| memory.get(kernel.mm(*mm).huge_zero().loc()) != 0;
+        let keepers = match kernel.config.setting::<HugeZeroCount>() {
+            HugeZeroCount::Entries => self.zeroes,
+            HugeZeroCount::Mms => kernel.live_mms().filter(keeps).count() as u64,
+        };
+        let count = memory.get(kernel.huge_zero.refcount.loc());
+        let shrinker = u64::from(kernel.huge_zero_page().is_some());
+        if count == keepers + shrinker { Ok(()) } else { Err(Miscount::HugeZero { count, keepers, shrinker }) }
     }
 
     fn in_order(&self, mm: MmId) -> Result<(), Miscount> {
@@ -294,7 +312,9 @@ impl Reach {
             self.judge(kernel, mm, va.plus_pages(nth), part)?;
         }
         let head = Page(entry.pfn());
-        if kernel.huge_zero_page() != Some(head) {
+        if kernel.huge_zero_page() == Some(head) {
+            self.zeroes += 1;
+        } else {
             self.huge.push(Mapping { page: head.0, mm, va });
         }
         Ok(())

@@ -9,6 +9,7 @@ use crate::arch::tlb::{flush_tlb_mm, switch_mm_irqs_off};
 use crate::arch::vsyscall::note_gate_page;
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::huge_memory::mm_put_huge_zero_page;
 use crate::kernel::{Cpu, Kernel};
 use crate::ksm::ksm_fork;
 use crate::memory::copy_page_range;
@@ -252,5 +253,6 @@ pub(crate) async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     }
     cpu.note(Event::MmExited { mm: mm.id });
     exit_mmap(cpu, mm).await;
+    mm_put_huge_zero_page(cpu, mm).await;
     mmdrop(cpu, mm).await;
 }

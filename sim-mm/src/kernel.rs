@@ -18,7 +18,7 @@ use crate::blkdev::Disk;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel_config::KernelConfig;
-use crate::mm_types::{MmId, MmStruct, MmWords, Page, VmArea, Vma};
+use crate::mm_types::{HugeZero, MmId, MmStruct, MmWords, Page, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
 use crate::page_flags::PageType;
@@ -129,8 +129,8 @@ pub struct Kernel {
     pub(crate) shmem: Shmem,
     pub(crate) disk: Disk,
     pub(crate) lru_batches: LruBatches,
-    /// `huge_zero_page`: one more than its first frame, once there is one. It stays then: nothing shrinks it.
-    pub(crate) huge_zero: Shared<u64>,
+    /// The huge page of zeroes.
+    pub(crate) huge_zero: HugeZero,
     pub(crate) swap: SwapInfo,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
     pub(crate) lru_lock: Loc,
@@ -181,7 +181,11 @@ impl Kernel {
         let blocks = if config.setting::<settings::Disk>() == settings::Disk::None { 0 } else { config.frames };
         let disk = Disk::new(&mut memory, config.files, blocks as usize, config.geometry.most_entries());
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
-        let huge_zero = Shared::at(memory.words("huge_zero_page", 1));
+        let word = |memory: &mut MemoryBuilder, name| Shared::at(memory.words(name, 1));
+        let huge_zero = HugeZero {
+            page: word(&mut memory, "huge_zero_page"),
+            refcount: word(&mut memory, "huge_zero_refcount"),
+        };
         // As many slots as there are frames: they are never short.
         let slots = if has_swap { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);

@@ -21,12 +21,14 @@ mod exit;
 mod fault_inject;
 mod filemap;
 mod folio;
+mod folio_batch;
 mod fork;
 mod free_lists;
 mod fs;
 mod gfp;
 mod highmem;
 mod huge_memory;
+mod huge_mm;
 mod inode;
 mod kernel;
 mod kernel_config;
@@ -163,16 +165,16 @@ pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
-    AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly, CowFreesSwap,
-    CowReuse, DebugVm, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow,
-    HugeReuse, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge,
-    MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait,
-    MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes,
-    NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, Retract, SETTINGS, SetPmdAsks,
-    SharedWriteFault, ShmemMapFolio, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
-    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, TableFree, TableOne,
-    Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
-    never_built,
+    AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
+    CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch, GatherBatch,
+    GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb,
+    LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush,
+    Migration, MigrationAd, MigrationWait, MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade,
+    MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys,
+    Preempt, PteRead, RcuFlavor, Retract, SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemSwap,
+    ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio,
+    SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne, Thp, ThpMigration,
+    ThpSwap, TruncateHuge, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -155,6 +155,15 @@ pub enum Miscount {
         /// Entries and files that name the slot, and whether the swap cache has a page of it.
         found: (u64, bool),
     },
+    /// The count of the huge page of zeroes differs from the number of those who keep it.
+    HugeZero {
+        /// Its count.
+        count: u64,
+        /// The entries or the address spaces that keep it.
+        keepers: u64,
+        /// One for the shrinker, if there is such a page.
+        shrinker: u64,
+    },
     /// The swap cache has a page for a slot that says of itself that it is another slot's page, or none's.
     SwapCache {
         /// The slot.
@@ -229,6 +238,12 @@ impl fmt::Display for Miscount {
                     format!("{entries} entries and {} page in the swap cache", if *cached { "a" } else { "no" })
                 };
                 write!(f, "swap slot {} counts {}, and has {}", slot.0, told(map), told(found))
+            }
+            Miscount::HugeZero { count, keepers, shrinker } => {
+                write!(
+                    f,
+                    "the huge page of zeroes counts {count}, and {keepers} and {shrinker} for the shrinker keep it"
+                )
             }
             Miscount::SwapCache { slot, page } => {
                 write!(f, "the swap cache has {} for slot {}, and the page does not say so", page.0, slot.0)

@@ -5,11 +5,14 @@ use sim_mmu::VirtAddr;
 
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::folio::folio_nr_pages;
+use crate::folio_batch::folio_pte_batch;
 use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, vma_adjust_trans_huge};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::pagewalk::{WalkAction, walk_page_range};
-use crate::settings::LruBatch;
+use crate::pgtable::{Pte, Ptep};
+use crate::settings::{LruBatch, MlockLarge};
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
@@ -109,16 +112,35 @@ async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAd
         WalkAction::Continue
     };
     walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
-        for (ptep, ..) in entries(cpu.mmu.geometry, ptep, start, end) {
+        let mut behind = start;
+        for (ptep, addr, _) in entries(cpu.mmu.geometry, ptep, start, end) {
             let pte = cpu.read_once(ptep).await;
-            if !pte.present() || pte.special() {
+            if addr < behind || !pte.present() || pte.special() {
                 continue;
             }
-            mlock_or_munlock(cpu, Page(pte.pfn()), locks).await;
+            let page = Page(pte.pfn());
+            let (pages, whole) = folio_mlock_step(cpu, (ptep, addr, end), pte).await;
+            behind = addr.plus_pages(pages);
+            // allow_mlock_munlock(): a folio of which a part is not in the mapping can be reclaimed in part.
+            if whole || !locks {
+                mlock_or_munlock(cpu, page, locks).await;
+            }
         }
     })
     .await;
     lru_add_drain(cpu).await;
+}
+
+/// `folio_mlock_step()`: how many entries in a row map pages of a folio in a row, and whether they map all of it. Before v6.7
+/// (`dc68badcede4`) each page is taken by itself.
+async fn folio_mlock_step(cpu: Cpu<'_>, at: (Ptep, VirtAddr, VirtAddr), pte: Pte) -> (u64, bool) {
+    let head = cpu.kernel.folio_of(Page(pte.pfn()));
+    let pages = folio_nr_pages(cpu, head);
+    if pages == 1 || cpu.setting::<MlockLarge>() == MlockLarge::Pages {
+        return (1, true);
+    }
+    let step = Box::pin(folio_pte_batch(cpu, at, pte, head)).await;
+    (step, step == pages)
 }
 
 async fn mlock_or_munlock(cpu: Cpu<'_>, page: Page, locks: bool) {

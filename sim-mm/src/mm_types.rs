@@ -78,6 +78,15 @@ record! {
     }
 }
 
+/// The huge page of zeroes.
+#[derive(Clone, Copy)]
+pub(crate) struct HugeZero {
+    /// `huge_zero_page`: one more than its first frame; zero if there is none.
+    pub(crate) page: Shared<u64>,
+    /// `huge_zero_refcount`: those who keep it, and one for the shrinker.
+    pub(crate) refcount: Shared<u64>,
+}
+
 /// A pointer to a mapping: `struct vm_area_struct *`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vma(pub(crate) Ref<VmArea>);
@@ -144,6 +153,8 @@ record! {
         vma_writer_wait: Shared<u64> = "vma_writer_wait";
         /// `tlb_flush_batched`: flushes that reclaim owes. A flag before v5.17, two counts since.
         tlb_flush_batched: Shared<u64> = "tlb_flush_batched";
+        /// `MMF_HUGE_ZERO_PAGE`: the address space keeps the huge page of zeroes. Since v4.9.
+        huge_zero: Shared<bool> = "huge_zero";
     }
 }
 
@@ -255,6 +266,11 @@ impl MmStruct {
     /// `tlb_flush_batched`.
     pub(crate) fn tlb_flush_batched(&self) -> Shared<u64> {
         self.words.tlb_flush_batched()
+    }
+
+    /// `MMF_HUGE_ZERO_PAGE`: the address space keeps the huge page of zeroes.
+    pub(crate) fn huge_zero(&self) -> Shared<bool> {
+        self.words.huge_zero()
     }
 
     /// `page_table_lock`: guards the entries above the PMD level.

@@ -6,6 +6,7 @@ use sim_mmu::{Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::check;
+use crate::huge_memory::put_huge_zero_page;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::{__free_pages, put_page};
@@ -241,6 +242,11 @@ impl<'m> MmuGather<'m> {
             lru_add_drain(cpu).await;
         }
         for page in std::mem::take(&mut self.batches.pages) {
+            // release_pages(): that page is not counted as others are.
+            if cpu.kernel.huge_zero_page() == Some(page) {
+                Box::pin(put_huge_zero_page(cpu)).await;
+                continue;
+            }
             if cpu.has_swap() {
                 Box::pin(free_swap_cache(cpu, page)).await;
             }

@@ -229,6 +229,8 @@ crate::safeguards! {
         "A tail says to whom it belongs before it has a count, because whoever gets a reference asks for that.";
 
     // Entries of huge pages.
+    GATHER_HOLDS_HUGE_ZERO = "gather-holds-huge-zero" order in "zap_huge_pmd" since Release::v(4, 6), until Release::v(4, 9), commit "aa88b68c3b1d" =>
+        "An unmapped entry keeps the huge page of zeroes until the TLB is flushed, because the shrinker frees the page when no entry keeps it, and a CPU may still read it.";
     NUMA_KEEPS_PMD = "numa-keeps-pmd" order in "change_huge_pmd" since Release::v(4, 11), commit "ced108037c2a" =>
         "The entry of a huge page is never empty while its protection changes, because MADV_DONTNEED looks without the lock and would take the page for gone.";
     NUMA_THP_COUNT = "numa-thp-count" check in "migrate_misplaced_transhuge_page" since Release::v(3, 13), until Release::v(5, 13), commit "2b4847e73004" =>
@@ -243,4 +245,10 @@ crate::safeguards! {
         "What an unmapping tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
     CHANGE_PMD_ONCE = "change-pmd-once" order in "change_protection_range" since Release::v(5, 6), commit "8b272b3cbbb5" =>
         "What a change of protection tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
+
+    // Folios of private memory that page table entries map.
+    ANON_FOLIO_RECHECK = "anon-folio-recheck" check in "do_anonymous_page" since Release::v(6, 8), commit "19eaf44954df" =>
+        "A page fault that maps several pages reads their entries again under the PTE lock, because another thread may have filled one of them in the meantime.";
+    SWAPIN_FOLIO_RECHECK = "swapin-folio-recheck" check in "do_swap_page" since Release::v(6, 12), commit "242d12c98174" =>
+        "A fault that reads several pages from swap looks under the PTE lock whether each entry still names its slot, because others may have changed one of them in the meantime.";
 }

@@ -75,6 +75,28 @@ crate::settings! {
         Never = "never",
     }
 
+    /// Of which size the large folios are that faults on private memory map page by page: `hugepages-*kB/enabled`. Since v6.8; older kernels have none.
+    AnonOrders = platform "anon_orders" {
+        /// There are none.
+        None = "none",
+        /// They have 16 KiB.
+        K16 = "16k",
+        /// They have 32 KiB.
+        K32 = "32k",
+        /// They have 64 KiB.
+        K64 = "64k",
+        /// They have 128 KiB.
+        K128 = "128k",
+        /// They have 256 KiB.
+        K256 = "256k",
+        /// They have 512 KiB.
+        K512 = "512k",
+        /// They have 1 MiB.
+        K1024 = "1024k",
+        /// They have each of these sizes, and the largest one that fits is tried first.
+        All = "all",
+    }
+
     /// What reading of memory maps that was never written, where a huge page fits: `use_zero_page`.
     ZeroThp = platform "zero_thp" {
         /// It maps a huge page of zeroes.
@@ -579,6 +601,14 @@ crate::settings! {
         References = "references" since Release::v(5, 18),
     }
 
+    /// Who keeps the huge page of zeroes from being freed.
+    HugeZeroCount = design "huge_zero_count" {
+        /// Each entry that maps the page does.
+        Entries = "entries",
+        /// Each address space does that has mapped it, until its end. This is the rule since v4.9 (`6fcb52a56ff6`).
+        Mms = "mms" since Release::v(4, 9),
+    }
+
     /// How the mappings of a large folio are counted.
     LargeMapcount = design "large_mapcount" {
         /// Each of its pages counts the entries that map it, and there is a count of entries that map all of it.
@@ -611,6 +641,14 @@ crate::settings! {
         Split = "split",
         /// They split it only if a part of it is meant. This is the rule since v6.10 (`dce7d10be4bb`, `3931b871c494`).
         Whole = "whole" since Release::v(6, 10),
+    }
+
+    /// What `mlock()` does with a large folio that page table entries map.
+    MlockLarge = design "mlock_large" {
+        /// It takes each of its pages for all of it.
+        Pages = "pages",
+        /// It leaves alone a folio of which the mapping has only a part. This is the rule since v6.7 (`dc68badcede4`).
+        Whole = "whole" since Release::v(6, 7),
     }
 
     /// How a large folio goes to swap.
@@ -687,6 +725,14 @@ crate::settings! {
         Page = "page",
         /// It maps all. This is the rule since v6.11 (`43e027e41423`).
         Folio = "folio" since Release::v(6, 11),
+    }
+
+    /// Whether a fault reads slots in a row into one large folio, if the machine has folios of that size (`anon_orders`) and the swap device is synchronous.
+    SwapinLarge = design "swapin_large" {
+        /// It reads a single page.
+        Pages = "pages",
+        /// It reads a large folio if the entries around it name slots in a row. This is the rule since v6.12.
+        Folios = "folios" since Release::v(6, 12),
     }
 
     /// What maps a page of a split folio that holds only zeroes.

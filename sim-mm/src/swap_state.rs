@@ -164,10 +164,15 @@ pub(crate) async fn put_swap_pages(cpu: Cpu<'_>, head: Page, first: SwpEntry) {
 /// A page that is locked and will be read into: nobody knows it yet.
 pub(crate) async fn alloc_swap_page(cpu: Cpu<'_>) -> Option<Page> {
     let page = alloc_page(cpu).await?;
-    let word = cpu.kernel.page_flags(page);
-    cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
-    cpu.note(Event::PageLocked { pfn: page.0 });
+    lock_new_swap_folio(cpu, page);
     Some(page)
+}
+
+/// `__folio_set_locked()`, `__folio_set_swapbacked()`: of a folio that nobody knows yet.
+pub(crate) fn lock_new_swap_folio(cpu: Cpu<'_>, head: Page) {
+    let word = cpu.kernel.page_flags(head);
+    cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
+    cpu.note(Event::PageLocked { pfn: head.0 });
 }
 
 /// `read_swap_cache_async()`: the page of a slot, with a reference: from the cache, or read into a new page that goes there. The flag says
@@ -179,7 +184,7 @@ pub(crate) async fn read_swap_cache_async(cpu: Cpu<'_>, entry: SwpEntry) -> Opti
             return Some((page, false));
         }
         let page = alloc_swap_page(cpu).await?;
-        match swapcache_prepare(cpu, entry).await {
+        match swapcache_prepare(cpu, entry, 1).await {
             Ok(()) => {
                 add_to_swap_cache(cpu, page, entry).await;
                 folio_add_lru(cpu, page).await;
@@ -202,18 +207,11 @@ pub(crate) async fn read_swap_cache_async(cpu: Cpu<'_>, entry: SwpEntry) -> Opti
 /// else has one of the slots, or there is no memory.
 pub(crate) async fn read_swap_folio(cpu: Cpu<'_>, first: SwpEntry, order: u8) -> Option<Page> {
     let head = alloc_pages(cpu, order, Gfp::COMP | Gfp::NOWAIT).await?;
-    let word = cpu.kernel.page_flags(head);
-    cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::LOCKED | PageFlags::SWAPBACKED);
-    cpu.note(Event::PageLocked { pfn: head.0 });
-    for (nth, (_, entry)) in slots_of(cpu, head, first).enumerate() {
-        if swapcache_prepare(cpu, entry).await.is_err() {
-            for (_, entry) in slots_of(cpu, head, first).take(nth) {
-                put_swap_page(cpu, entry).await;
-            }
-            unlock_page(cpu, head).await;
-            put_page(cpu, head).await;
-            return None;
-        }
+    lock_new_swap_folio(cpu, head);
+    if swapcache_prepare(cpu, first, 1 << order).await.is_err() {
+        unlock_page(cpu, head).await;
+        put_page(cpu, head).await;
+        return None;
     }
     add_to_swap_cache(cpu, head, first).await;
     folio_add_lru(cpu, head).await;

@@ -50,6 +50,14 @@ impl SwpEntry {
     }
 }
 
+/// `pte_move_swp_offset()`: what an entry says, of the slot so many behind.
+pub(crate) fn pte_move_swp_offset(entry: Entry, delta: i64) -> Entry {
+    // Offsets stand inverted.
+    Entry(
+        entry.0 & !OFFSET_BITS | (entry.0 & OFFSET_BITS).wrapping_sub((delta << 9).cast_unsigned()) & OFFSET_BITS,
+    )
+}
+
 /// `pte_swp_exclusive()`.
 pub(crate) fn pte_swp_exclusive(entry: Entry) -> bool {
     entry.has(SWP_EXCLUSIVE)

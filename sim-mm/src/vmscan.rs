@@ -7,7 +7,7 @@ use sim_core::{BoxFuture, Op, OpKind, Routine};
 use crate::event::{Event, RefChange};
 use crate::filemap::{page_mapping, replace_page};
 use crate::folio::{folio_nr_pages, is_large, page_is_anon};
-use crate::huge_memory::{Tails, can_split_folio, split_folio};
+use crate::huge_memory::{Tails, can_split_folio, shrink_huge_zero_page_scan, split_folio};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{
@@ -321,8 +321,8 @@ async fn isolate_one(cpu: Cpu<'_>) -> Option<Page> {
     .await
 }
 
-/// `shrink_inactive_list()`, as kswapd does it: up to so many pages of the list of those to try, whosever they are. Answers how many
-/// were freed.
+/// `shrink_inactive_list()`, as kswapd does it: up to so many pages of the list of those to try, whosever they are. Then what is not on such
+/// a list. Answers how many were freed.
 pub fn shrink_inactive_list(cpu: Cpu<'_>, pages: u64, spare: Spare) -> BoxFuture<'_, u64> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -334,8 +334,17 @@ pub fn shrink_inactive_list(cpu: Cpu<'_>, pages: u64, spare: Spare) -> BoxFuture
         {
             taken.push(page);
         }
-        shrink_page_list(cpu, taken, spare).await
+        shrink_page_list(cpu, taken, spare).await + shrink_slab(cpu).await
     })
+}
+
+/// `shrink_slab()`, which reclaim calls behind its lists: what the kernel keeps for itself, and can do without. Answers how many frames are free
+/// for it.
+async fn shrink_slab(cpu: Cpu<'_>) -> u64 {
+    match cpu.kernel.huge_zero_page() {
+        Some(_) => Box::pin(shrink_huge_zero_page_scan(cpu)).await,
+        None => 0,
+    }
 }
 
 /// Takes a page that somebody says is not needed off its list, if it is on one and may be reclaimed.

@@ -53,7 +53,7 @@ impl Machine {
     /// A machine with a kernel on which nothing runs, set as the recorded one was.
     pub fn new(kernel: KernelConfig, host: Host) -> Machine {
         let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Migration::On);
-        let knobs = knobs.with(Pkeys::Off).with(host.soft_dirty);
+        let knobs = knobs.with(Pkeys::Off).with(host.soft_dirty).with(host.anon_orders);
         let knobs = knobs.with(host.thp).with(host.shmem_thp).with(host.zero_thp);
         let mut memory = MemoryBuilder::default();
         let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));

@@ -4,6 +4,7 @@
 //! [`replay`] runs a program on a machine, one operation (`operation/`) at a time. [`observe`] looks at the
 //! machine after each operation, [`compare`] says how that differs from what was recorded, and [`score`] counts.
 
+mod anon_orders;
 pub mod compare;
 pub mod machine;
 pub mod observe;

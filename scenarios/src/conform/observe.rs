@@ -364,28 +364,33 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
     }
 }
 
-/// `THPeligible`: huge pages are asked for, and there is room for one.
+/// `THPeligible`: large folios of some size are asked for, and there is room for one.
 fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
-    let span = kernel.mmu.geometry.span(Level::Pmd);
-    let fits = vma.start.0.next_multiple_of(span) + span <= vma.end.0;
+    let nr = Order::of(Level::Pmd, kernel.mmu.geometry).pages();
+    let fits = |order| {
+        let span = VirtAddr::PAGE_SIZE << order;
+        vma.start.0.next_multiple_of(span) + span <= vma.end.0
+    };
     let asked = vma.flags.contains(VmFlags::HUGEPAGE);
-    if !fits || vma.flags.contains(VmFlags::NOHUGEPAGE) {
+    let huge = kernel.mmu.geometry.order(Level::Pmd);
+    if vma.flags.contains(VmFlags::NOHUGEPAGE) {
         return false;
     }
     let Some(file) = vma.file else {
-        return match kernel.config.setting() {
+        let wanted = match kernel.config.setting() {
             Thp::Never => false,
             Thp::Madvise => asked,
             Thp::Always => true,
         };
+        return kernel.anon_orders_of(vma.flags).chain(wanted.then_some(huge)).any(fits);
     };
-    let pages = Order::of(Level::Pmd, kernel.mmu.geometry).pages();
-    let is_aligned = (vma.start.vpn().0 ^ vma.pgoff) & (pages - 1) == 0;
+    let is_aligned = (vma.start.vpn().0 ^ vma.pgoff) & (nr - 1) == 0;
     is_aligned
+        && fits(huge)
         && match kernel.config.setting() {
             ShmemThp::Never => false,
             ShmemThp::Advise => asked,
-            ShmemThp::WithinSize => asked || kernel.file_pages(file) >= (vma.pgoff + 1).next_multiple_of(pages),
+            ShmemThp::WithinSize => asked || kernel.file_pages(file) >= (vma.pgoff + 1).next_multiple_of(nr),
             ShmemThp::Always => true,
         }
 }

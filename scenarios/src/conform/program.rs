@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sim_mm::{Knob, Release, ShmemThp, SoftDirty, Thp, ZeroThp};
+use sim_mm::{AnonOrders, Knob, Release, ShmemThp, SoftDirty, Thp, ZeroThp};
 use sim_mmu::VirtAddr;
 
+use super::anon_orders::Told;
 use super::trace::{Args, Begin, FORMAT, Header, Returned, StepLine};
 use super::view::{Observation, ProcessView};
 
@@ -36,6 +37,8 @@ pub struct Setting {
 pub struct Host {
     /// Whether it notes which pages are written. No header says so, but each new mapping does.
     pub soft_dirty: SoftDirty,
+    /// Which large folios below the size of a huge page it has. No header says so, but mappings do.
+    pub anon_orders: AnonOrders,
     /// Where private memory has huge pages.
     pub thp: Thp,
     /// Which files in memory have huge pages.
@@ -46,7 +49,13 @@ pub struct Host {
 
 impl Default for Host {
     fn default() -> Host {
-        Host { soft_dirty: SoftDirty::Off, thp: Thp::Madvise, shmem_thp: ShmemThp::Never, zero_thp: ZeroThp::On }
+        Host {
+            soft_dirty: SoftDirty::Off,
+            anon_orders: AnonOrders::None,
+            thp: Thp::Madvise,
+            shmem_thp: ShmemThp::Never,
+            zero_thp: ZeroThp::On,
+        }
     }
 }
 
@@ -124,11 +133,13 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
     }
     reader.finish_program();
     let mut traces = reader.traces;
-    let seen = traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
-    if seen.clone().any(|process| process.tells_soft_dirty()) {
-        for program in &mut traces.programs {
-            program.setting.host.soft_dirty = SoftDirty::On;
-        }
+    let seen = || traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
+    let notes_writes = seen().any(|process| process.tells_soft_dirty());
+    let mut told = Told::default();
+    seen().for_each(|process| told.look(process));
+    for Program { setting, .. } in &mut traces.programs {
+        setting.host.soft_dirty = if notes_writes { SoftDirty::On } else { SoftDirty::Off };
+        setting.host.anon_orders = told.orders();
     }
     Ok(traces)
 }

@@ -78,6 +78,26 @@ const TRACE: &str = r#"{"format":"mmrec-1","kernel":"6.18.0","win":"0x1000000000
 {"i":0,"p":0,"op":"move_pages","a":{},"r":{"ret":0},"o":{"0":{"vma":[],"pg":[]}}}
 "#;
 
+/// A program on a machine with folios of 64 KiB: mappings of 16 pages are eligible, and those of 8 are not.
+const FOLIOS: &str = r#"{"format":"mmrec-1","kernel":"6.18.0","win":"0x100000000000","pages":4096}
+{"prog":1,"seed":1}
+{"i":0,"p":0,"op":"mmap","a":{"pg":8,"n":8,"prot":"rw","kind":"anon","share":"private","flags":"fixed"},"r":{"ret":0},"o":{"0":{"vma":[[8,8,"rw-p","a",0,"rdwrmrmwmeac",{}]],"pg":[]}}}
+{"i":1,"p":0,"op":"mmap","a":{"pg":32,"n":16,"prot":"rw","kind":"anon","share":"private","flags":"fixed"},"r":{"ret":0},"o":{"0":{"vma":[[8,8,"rw-p","a",0,"rdwrmrmwmeac",{}],[32,16,"rw-p","a",0,"rdwrmrmwmeac",{"te":1}]]}}}
+{"i":2,"p":0,"op":"touch","a":{"pg":33,"n":1,"acc":"write","via":"user","val":7},"r":{"ret":0,"minflt":1,"acc":[[33,1,7]]},"o":{"0":{"vma":[[8,8,"rw-p","a",0,"rdwrmrmwmeac",{}],[32,16,"rw-p","a",0,"rdwrmrmwmeac",{"anon":16,"te":1}]],"pg":[[32,1,"pxTAe",1,1,0],[33,1,"pxTA",2,1,7],[34,14,"pxTA",3,1,0]]}}}
+"#;
+
+#[test]
+fn mappings_tell_the_size_of_folios_and_an_option_says_another() {
+    let steps = |args: &[&str]| {
+        let (_, stdout, _) = conform(FOLIOS, &[args, &["--format", "json"]].concat());
+        serde_json::from_str::<serde_json::Value>(&stdout).expect("one JSON document")["steps_identical"].as_u64()
+    };
+    assert_eq!(steps(&[]), Some(3));
+    // Folios of 32 KiB fit into the mapping of 8 pages as well.
+    assert_eq!(steps(&["--anon-orders", "32k"]), Some(0));
+    assert_eq!(steps(&["--anon-orders", "none"]), Some(1));
+}
+
 /// Runs `mmsim conform` on a trace; answers the exit code, stdout and stderr.
 fn conform(trace: &str, args: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().expect("a folder");

@@ -133,6 +133,7 @@ scenarios! {
     exit_vs_speculation
     file_collapse_vs_user
     flush_skips_switching_cpu
+    folio_vs_user
     forced_write_vs_continue
     fork_of_a_pinned_huge_page
     fork_of_a_range
@@ -161,6 +162,7 @@ scenarios! {
     huge_page_taken_for_bad_by_numa
     huge_page_to_swap
     huge_pin_vs_zap
+    huge_zero_page_freed_before_flush
     invalidate_vs_write
     invlpg_leaves_global
     ksmd_waits_for_huge_page
@@ -223,6 +225,7 @@ scenarios! {
     speculative_walk
     split_leaves_two_sizes
     split_ref_on_frozen_page
+    split_tail_counted_early
     split_unmap_skips_zapping
     split_vs_gup
     split_vs_huge_page_of_another
@@ -233,6 +236,7 @@ scenarios! {
     store_buffering
     store_buffering_fenced
     swapcache_skip_aba
+    swapin_folio_vs_dontneed
     swapin_vs_migration
     swapin_wrong_page_of_file
     swapin_wrong_slot
@@ -243,6 +247,7 @@ scenarios! {
     system_calls
     system_calls_on_disk
     system_calls_on_files
+    system_calls_on_folios
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_files
     system_calls_on_migration
@@ -259,6 +264,7 @@ scenarios! {
     truncate_vs_writeback
     two_collapses
     two_copies_one_page
+    two_faults_one_folio
     two_faults_one_page
     two_faults_one_table
     two_flushes

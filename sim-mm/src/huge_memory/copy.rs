@@ -3,7 +3,7 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::split_pmd::split_huge_pmd;
-use super::zero::is_huge_zero_pmd;
+use super::zero::{is_huge_zero_pmd, mm_get_huge_zero_page};
 use crate::check;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
@@ -71,6 +71,9 @@ pub(crate) async fn copy_huge_pmd<'m>(
             return Ok(HugeCopy::Pages);
         }
         folio_dup_anon_rmap_pmd(cpu, head, dst.id).await;
+    } else {
+        // The entry of the parent keeps it, so it need not be made.
+        mm_get_huge_zero_page(cpu, dst).await;
     }
     pgtable_trans_huge_deposit(cpu, dst_pmdp, table);
     pmdp_set_wrprotect(cpu, src, addr, src_pmdp).await;

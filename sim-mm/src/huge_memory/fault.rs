@@ -2,7 +2,7 @@
 
 use sim_mmu::{Entry, VirtAddr};
 
-use super::zero::mm_get_huge_zero_page;
+use super::zero::{entries_count, mm_get_huge_zero_page, put_huge_zero_page};
 use crate::gfp::Gfp;
 use crate::highmem::clear_huge_page;
 use crate::kernel::Cpu;
@@ -46,7 +46,7 @@ pub(crate) async fn do_huge_pmd_anonymous_page<'m>(
 /// The half of `do_huge_pmd_anonymous_page()` that reads: `set_huge_zero_page()`.
 async fn map_zeroes<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<Fallback, VmFaultError> {
     let table = pte_alloc_one(cpu, vmf.mm).await.ok_or(VmFaultError::Oom)?;
-    let Some(zeroes) = mm_get_huge_zero_page(cpu).await else {
+    let Some(zeroes) = mm_get_huge_zero_page(cpu, vmf.mm).await else {
         put_page(cpu, table).await;
         return Ok(Fallback::Pages);
     };
@@ -66,6 +66,9 @@ async fn map_zeroes<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<Fallback, VmFaul
     }
     drop(ptl);
     put_page(cpu, table).await;
+    if entries_count(cpu) {
+        put_huge_zero_page(cpu).await;
+    }
     ended
 }
 

@@ -29,4 +29,4 @@ pub(crate) use split_pieces::{Pieces, Tails, can_split_folio};
 pub(crate) use split_pmd::{Small, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};
 pub(crate) use wp::do_huge_pmd_wp_page;
 pub(crate) use zap::zap_huge_pmd;
-pub(crate) use zero::is_huge_zero_pmd;
+pub(crate) use zero::{is_huge_zero_pmd, mm_put_huge_zero_page, put_huge_zero_page, shrink_huge_zero_page_scan};

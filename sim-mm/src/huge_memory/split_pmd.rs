@@ -3,7 +3,7 @@
 use sim_core::{BoxFuture, Held};
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
-use super::zero::is_huge_zero_pmd;
+use super::zero::{entries_count, is_huge_zero_pmd, put_huge_zero_page};
 use crate::event::Event;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
@@ -201,6 +201,9 @@ async fn split_huge_zero_page_pmd<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, 
     let watched = old.entry.0 & Entry::UFFD_WP;
     let zero = Pte::make(cpu.kernel.zero_page.0, vm_get_page_prot(vma.flags(cpu)));
     populate(cpu, mm, pmdp, address, |_| zero.with(Entry::SPECIAL | watched)).await;
+    if entries_count(cpu) {
+        put_huge_zero_page(cpu).await;
+    }
 }
 
 /// The page table that was deposited takes the place of a huge entry, with these entries for its pages.

@@ -5,7 +5,7 @@ use sim_mmu::Entry;
 
 use super::fault::{Fallback, map_anon_folio_pmd};
 use super::split_pmd::split_huge_pmd;
-use super::zero::is_huge_zero_pmd;
+use super::zero::{entries_count, is_huge_zero_pmd, put_huge_zero_page};
 use crate::folio::folio_nr_pages;
 use crate::gfp::Gfp;
 use crate::highmem::{clear_huge_page, copy_user_huge_page};
@@ -162,9 +162,13 @@ async fn map_another<'m>(
     let written = mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma);
     let entry = Pmd::make_huge(head.0, vm_get_page_prot(vmf.vma.flags(cpu))).with(written);
     cpu.set_pmd_at(vmf.mm, address, vmf.pmdp, entry).await;
-    if let Some(from) = from {
-        folio_remove_rmap_pmd(cpu, from, vmf.mm.id).await;
-        put_page(cpu, from).await;
+    match from {
+        Some(from) => {
+            folio_remove_rmap_pmd(cpu, from, vmf.mm.id).await;
+            put_page(cpu, from).await;
+        }
+        None if entries_count(cpu) => put_huge_zero_page(cpu).await,
+        None => {}
     }
     Ok(Fallback::Done(VmFault { write: true, ..VmFault::default() }))
 }

@@ -4,7 +4,7 @@ use sim_core::Held;
 use sim_mmu::VirtAddr;
 
 use super::change::pmd_trans_huge_lock;
-use super::zero::is_huge_zero_pmd;
+use super::zero::{entries_count, is_huge_zero_pmd, put_huge_zero_page};
 use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
@@ -14,6 +14,7 @@ use crate::pgtable::Pmdp;
 use crate::pgtable_generic::pgtable_trans_huge_withdraw;
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
 use crate::rmap::folio_remove_rmap_pmd;
+use crate::safeguards::GATHER_HOLDS_HUGE_ZERO;
 use crate::swapops::MigrationEntry;
 
 /// `zap_huge_pmd()`: the entry is empty, and the page is the gather's. False if the entry maps no huge page any more.
@@ -50,7 +51,13 @@ pub(crate) async fn zap_huge_pmd<'m>(
     if let Some(table) = deposited {
         put_page(cpu, table).await;
     }
-    if !is_zero && tlb.remove_page(head) && tlb.is_full(cpu).await {
+    let is_counted = is_zero && entries_count(cpu);
+    // The flush has yet to come, and other CPUs can read the page until then.
+    let is_gathered = if is_counted { cpu.has(GATHER_HOLDS_HUGE_ZERO) } else { !is_zero };
+    if is_counted && !is_gathered {
+        put_huge_zero_page(cpu).await;
+    }
+    if is_gathered && tlb.remove_page(head) && tlb.is_full(cpu).await {
         tlb.force_flush(cpu).await;
         tlb.free(cpu).await;
     }

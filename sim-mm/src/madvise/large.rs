@@ -1,14 +1,15 @@
 //! Advices about a large folio that PTEs map: all of it is meant, or it is split.
 
-use sim_mmu::{Pfn, VirtAddr};
+use sim_mmu::VirtAddr;
 
 use crate::folio::{folio_nr_pages, is_large};
+use crate::folio_batch::folio_pte_batch;
 use crate::huge_memory::split_and_put;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page, test_and_set_flags};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{Pte, Ptep, TablePtr};
+use crate::pgtable::{Pte, Ptep};
 use crate::rmap::{folio_maybe_mapped_shared, total_mapcount};
 use crate::settings::MadviseLarge;
 
@@ -67,22 +68,6 @@ impl Behind {
     }
 }
 
-/// `madvise_folio_pte_batch()`: how many entries in a row map pages of the folio in a row, up to `end`.
-async fn pte_batch(cpu: Cpu<'_>, (ptep, addr, end): (Ptep, VirtAddr, VirtAddr), pte: Pte, head: Page) -> u64 {
-    let rest = folio_nr_pages(cpu, head) - (pte.pfn().0 - head.0.0);
-    let most = rest.min(end.vpn().0 - addr.vpn().0);
-    let (mut nr, mut ptep) = (1, ptep);
-    while nr < most {
-        ptep = ptep.next();
-        let next = cpu.read_once(ptep).await;
-        if !next.present() || next.pfn() != Pfn(pte.pfn().0 + nr) {
-            break;
-        }
-        nr += 1;
-    }
-    nr
-}
-
 /// What is to be done with the page that an entry maps. The caller holds the lock of the table.
 pub(super) async fn folio_batch(cpu: Cpu<'_>, at: (Ptep, VirtAddr, VirtAddr), pte: Pte) -> Batch {
     let page = Page(pte.pfn());
@@ -90,7 +75,7 @@ pub(super) async fn folio_batch(cpu: Cpu<'_>, at: (Ptep, VirtAddr, VirtAddr), pt
         return Batch::Pages(1);
     }
     let head = cpu.kernel.folio_of(page);
-    let mut nr = pte_batch(cpu, at, pte, head).await;
+    let mut nr = folio_pte_batch(cpu, at, pte, head).await;
     let whole = nr == folio_nr_pages(cpu, head) && cpu.setting::<MadviseLarge>() == MadviseLarge::Whole;
     if whole {
         return if total_mapcount(cpu, head).await == nr { Batch::Pages(nr) } else { Batch::Skip(nr) };

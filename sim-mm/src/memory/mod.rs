@@ -1,5 +1,6 @@
 //! `mm/memory.c`: faults, copying at fork, zapping, and the tables themselves.
 
+mod anon_folio;
 mod anonymous;
 mod copy;
 mod dirty;
@@ -8,6 +9,7 @@ mod file;
 mod numa;
 mod set_pmd;
 mod swap;
+mod swap_folio;
 mod tables;
 mod userfault;
 mod wp;

@@ -3,6 +3,7 @@
 use sim_core::BoxFuture;
 use sim_mmu::Entry;
 
+use super::swap_folio::{SwapRun, alloc_swap_folio, map_swap_folio};
 use super::wp::do_wp_page;
 use crate::check;
 use crate::folio::folio_nr_pages;
@@ -16,7 +17,9 @@ use crate::rmap::page_add_anon_rmap;
 use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};
 use crate::swap::{folio_add_lru, folio_test_lru, lru_add_drain};
-use crate::swap_state::{alloc_swap_page, lookup_swap_cache, read_swap_cache_async, wait_for_swap_cache};
+use crate::swap_state::{
+    alloc_swap_page, lock_new_swap_folio, lookup_swap_cache, read_swap_cache_async, slots_of, wait_for_swap_cache,
+};
 use crate::swapfile::{
     __swap_count, get_swap_device, page_swap_entry, put_swap_device, put_swap_page, reuse_swap_page, swap_free,
     swapcache_prepare, try_to_free_swap,
@@ -34,6 +37,8 @@ struct Found {
     major: bool,
     /// Whether the slot is marked until the entry is set: `need_clear_cache`.
     pinned: bool,
+    /// Of a folio that was read from several slots: for which pages it is.
+    run: Option<SwapRun>,
 }
 
 /// `do_swap_page()`: the page comes back from its slot, and is mapped again. In a box, since a machine without swap never comes here.
@@ -67,7 +72,7 @@ async fn swap_in_and_map<'m>(
     orig: Pte,
     entry: SwpEntry,
 ) -> Result<VmFault, VmFaultError> {
-    let found = match swapin(cpu, entry).await? {
+    let found = match swapin(cpu, vmf, (ptep, orig), entry).await? {
         Swapin::Found(found) => found,
         Swapin::Busy => return Ok(VmFault::default()),
         Swapin::NoPage => {
@@ -77,11 +82,17 @@ async fn swap_in_and_map<'m>(
             return if same { Err(VmFaultError::Oom) } else { Ok(VmFault::default()) };
         }
     };
-    let pinned = found.pinned;
-    let done = map(cpu, vmf, ptep, orig, entry, found).await;
+    let (pinned, run) = (found.pinned, found.run);
+    let done = match run {
+        Some(run) => Box::pin(map_swap_folio(cpu, vmf, (ptep, orig), run)).await,
+        None => map(cpu, vmf, ptep, orig, entry, found).await,
+    };
     if pinned {
         // swapcache_clear(): behind the change of the entry.
-        put_swap_page(cpu, entry).await;
+        let (first, pages) = run.map_or((entry, 1), |run| (run.first(), run.pages()));
+        for slot in first.0..first.0 + pages {
+            put_swap_page(cpu, SwpEntry(slot)).await;
+        }
     }
     done
 }
@@ -96,27 +107,44 @@ enum Swapin {
 }
 
 /// Finds the page, or reads it.
-async fn swapin(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Swapin, VmFaultError> {
+async fn swapin<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    pte: (Ptep, Pte),
+    entry: SwpEntry,
+) -> Result<Swapin, VmFaultError> {
     if let Some(page) = lookup_swap_cache(cpu, entry).await {
         lock_page(cpu, page).await;
-        return Ok(Swapin::Found(Found { page, cached: true, major: false, pinned: false }));
+        return Ok(Swapin::Found(Found { page, cached: true, major: false, pinned: false, run: None }));
     }
     if cpu.setting::<Swap>() == Swap::Sync && __swap_count(cpu, entry).await == 1 {
-        return skip_swapcache(cpu, entry).await;
+        return skip_swapcache(cpu, vmf, pte, entry).await;
     }
     // swapin_readahead(), of this page alone.
     let Some((page, read)) = read_swap_cache_async(cpu, entry).await else { return Ok(Swapin::NoPage) };
     lock_page(cpu, page).await;
-    Ok(Swapin::Found(Found { page, cached: true, major: read, pinned: false }))
+    Ok(Swapin::Found(Found { page, cached: true, major: read, pinned: false, run: None }))
 }
 
 /// Nobody else has an entry for the slot, so the page need not be found by others: it is read into a new one.
-async fn skip_swapcache(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Swapin, VmFaultError> {
-    let page = alloc_swap_page(cpu).await.ok_or(VmFaultError::Oom)?;
+async fn skip_swapcache<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    pte: (Ptep, Pte),
+    entry: SwpEntry,
+) -> Result<Swapin, VmFaultError> {
+    let run = Box::pin(alloc_swap_folio(cpu, vmf, pte, entry)).await;
+    let (page, first, pages) = match run {
+        Some(run) => {
+            lock_new_swap_folio(cpu, run.head());
+            (run.head(), run.first(), run.pages())
+        }
+        None => (alloc_swap_page(cpu).await.ok_or(VmFaultError::Oom)?, entry, 1),
+    };
     let pins = cpu.has(SWAPIN_PIN_SLOT);
     // Another fault of this very entry may be ahead: it maps its page, which may be swapped out to the same slot again, and then the
     // entry looks as if nothing had happened.
-    if pins && swapcache_prepare(cpu, entry).await.is_err() {
+    if pins && swapcache_prepare(cpu, first, pages).await.is_err() {
         cpu.decided(SWAPIN_PIN_SLOT);
         wait_for_swap_cache(cpu, entry).await;
         unlock_page(cpu, page).await;
@@ -124,8 +152,10 @@ async fn skip_swapcache(cpu: Cpu<'_>, entry: SwpEntry) -> Result<Swapin, VmFault
         return Ok(Swapin::Busy);
     }
     folio_add_lru(cpu, page).await;
-    swap_readpage(cpu, page, entry).await;
-    Ok(Swapin::Found(Found { page, cached: false, major: true, pinned: pins }))
+    for (page, slot) in slots_of(cpu, page, first) {
+        swap_readpage(cpu, page, slot).await;
+    }
+    Ok(Swapin::Found(Found { page, cached: false, major: true, pinned: pins, run }))
 }
 
 /// Maps the page, which is locked, if the entry still names the slot.

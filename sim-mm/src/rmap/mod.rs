@@ -183,6 +183,14 @@ pub(crate) async fn folio_add_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, mm: MmId,
     folio_add_large_mapcount(cpu, head, mm, folio_nr_pages(cpu, head)).await;
 }
 
+/// `folio_add_new_anon_rmap()` of a large folio that nobody knows, whose pages are to be mapped one by one. Since v6.8.
+pub(crate) async fn folio_add_new_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, vma: Vma, addr: VirtAddr) {
+    let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
+    cpu.this_cpu_write(cpu.kernel.page(head).mapping(), anon_mapping(anon_vma));
+    cpu.this_cpu_write(cpu.kernel.page(head).index(), vma.index_of(cpu, addr));
+    folio_add_anon_rmap_ptes(cpu, head, mm_of(cpu, vma), true).await;
+}
+
 /// `folio_remove_rmap_pmd()`: one entry less maps all of the folio.
 pub(crate) async fn folio_remove_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
     change_count(cpu, head, cpu.kernel.page(head).entire_mapcount(), |count| count.wrapping_sub(1)).await;

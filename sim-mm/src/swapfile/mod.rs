@@ -88,21 +88,27 @@ pub(crate) enum NotPrepared {
     Taken,
 }
 
-/// `swapcache_prepare()`: the swap cache has the slot from now on. Whoever it is that gets this reads the slot, and no one else.
-pub(crate) async fn swapcache_prepare(cpu: Cpu<'_>, entry: SwpEntry) -> Result<(), NotPrepared> {
-    let slot = cpu.kernel.swap.slot(entry);
-    let op = Op::new(OpKind::Rmw, slot.swap_map().loc());
+/// `swapcache_prepare()`: the swap cache has the slots from now on, which are in a row. Whoever it is that gets this reads them, and no one
+/// else.
+pub(crate) async fn swapcache_prepare(cpu: Cpu<'_>, first: SwpEntry, pages: u64) -> Result<(), NotPrepared> {
+    let op = Op::new(OpKind::Rmw, cpu.kernel.swap.slot(first).swap_map().loc());
     cpu.step(op, move |hw| {
         let memory = &hw.core.memory;
-        let map = memory.get(op.loc);
-        let answer = match map {
+        let slots = || (first.0..first.0 + pages).map(|slot| cpu.kernel.swap.slot(SwpEntry(slot)));
+        let answer = slots().try_for_each(|slot| match memory.get(slot.swap_map().loc()) {
             0 => Err(NotPrepared::Free),
             map if map & SWAP_HAS_CACHE != 0 => Err(NotPrepared::Taken),
             _ => Ok(()),
-        };
+        });
+        let map = memory.get(op.loc);
         if answer.is_ok() {
             cpu.kernel.swap.note_change(memory);
-            memory.set(slot.busy().loc(), 1);
+            for slot in slots() {
+                memory.set(slot.busy().loc(), 1);
+            }
+            for slot in slots().skip(1) {
+                memory.set(slot.swap_map().loc(), memory.get(slot.swap_map().loc()) | SWAP_HAS_CACHE);
+            }
         }
         hw.perform_rmw(&op, map, if answer.is_ok() { map | SWAP_HAS_CACHE } else { map });
         answer

@@ -6,7 +6,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use sim_mm::Release;
+use clap::builder::PossibleValuesParser;
+use sim_mm::{AnonOrders, Knob, Release};
 
 use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// The release of the simulated kernel: v5.10, or latest. Without it, the release that each trace names.
     #[arg(long, value_name = "RELEASE", value_parser = super::configure::release)]
     kernel: Option<Release>,
+    /// Of which size the large folios are that faults on private memory map: 64k, none, all. Without it, what the mappings of each trace tell.
+    #[arg(long, value_name = "ANON_ORDERS", value_parser = PossibleValuesParser::new(orders()))]
+    anon_orders: Option<String>,
     /// The number of threads, which never changes the output. The default is one for each processor.
     #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -40,6 +44,11 @@ Exit codes: 3 if a line was malformed (the other programs are compared all the s
 (the programs that were compared count); else 4 if there was no program; \
 else 1 if --program was given and the program diverged; else 0. Without --program a divergence lowers the score, \
 and is no failure.";
+
+/// The values of `--anon-orders`.
+fn orders() -> impl Iterator<Item = &'static str> {
+    AnonOrders::SETTING.values.iter().map(|value| value.name)
+}
 
 /// The programs that are compared, and the results.
 struct Compared {
@@ -64,6 +73,10 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         }
         bad_lines += bad.len() as u64;
         left_out += without;
+        let mut read = read;
+        if let Some(place) = args.anon_orders.as_deref().and_then(|name| AnonOrders::SETTING.by_name(name)) {
+            read.iter_mut().for_each(|program| program.setting.host.anon_orders = AnonOrders::VALUES[place]);
+        }
         programs.extend(read.into_iter().filter(|program| args.program.is_none_or(|n| n == program.number)));
     }
     let bar = output.progress_in("programs", "conform", programs.len() as u64);
