@@ -205,6 +205,8 @@ crate::safeguards! {
         "The mapping is locked for writing by khugepaged, because a fault that holds only the lock of its mapping would work in the page table that is taken out of reach.";
     COLLAPSE_PMD_RECHECK = "collapse-pmd-recheck" check in "collapse_huge_page" since Release::v26(38), commit "ba76149f47d8" =>
         "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
+    COLLAPSE_FILE_CHECK_REFCOUNT = "collapse-file-check-refcount" check in "collapse_file" since Release::v(4, 8), commit "f3f0e1d2150b" =>
+        "A page of a file to which somebody holds a reference is not collapsed, because a device would go on with the page, and the file with its copy.";
     PTE_MAP_RECHECK = "pte-map-recheck" check in "pte_offset_map_lock" since Release::v(6, 5), commit "0d940a9b270b" =>
         "Whoever has taken the lock of a page table asks again whether the table is in use, because khugepaged takes tables of files away without mmap_lock.";
     MREMAP_PMD_RECHECK = "mremap-pmd-recheck" check in "move_normal_pmd" since Release::v(6, 12), commit "6fa1066fc5d0", cve "CVE-2024-50066" =>

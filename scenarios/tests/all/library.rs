@@ -131,7 +131,11 @@ scenarios! {
     exec_kills_threads
     exit_vs_migration
     exit_vs_speculation
+    file_collapse_vs_gup
     file_collapse_vs_user
+    file_huge_page_moves_vs_user
+    file_huge_page_to_swap
+    file_huge_page_vs_gup
     flush_skips_switching_cpu
     folio_vs_user
     forced_write_vs_continue

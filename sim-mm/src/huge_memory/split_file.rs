@@ -3,7 +3,7 @@
 //! The entries that map the folio become empty, since the file keeps its pages. Whoever wants one comes to the lock of the folio. Pages behind
 //! the end of the file, which only the folio had kept there, leave it.
 
-use super::split_pieces::{__split_huge_page, Piece, Tails, can_split_folio, give_back};
+use super::split_pieces::{__split_huge_page, Piece, Tails, can_split_folio, counts_references, give_back};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::filemap::{page_mapping, put_cache_references, replace_page};
@@ -31,7 +31,8 @@ pub(super) async fn split_file_folio(
     let (inode, index) = page_mapping(cpu, head).ok_or(Errno::Ebusy)?;
     let _i_mmap = cpu.down_read(cpu.kernel.shmem.i_mmap_rwsem(inode)).await;
     let end = i_size_read(cpu, inode).await;
-    if !can_split_folio(cpu, head).await {
+    let counts = counts_references(cpu);
+    if !can_split_folio(cpu, head).await && counts {
         return Err(Errno::Eagain);
     }
     let mut ubc = TlbUbc::default();
@@ -40,7 +41,7 @@ pub(super) async fn split_file_folio(
     {
         let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
         // The caller's reference, and those of the file.
-        if !page_ref_freeze(cpu, head, 1 + folio_nr_pages(cpu, head)).await {
+        if !page_ref_freeze(cpu, head, 1 + folio_nr_pages(cpu, head)).await && counts {
             return Err(Errno::Eagain);
         }
         __split_huge_page(cpu, pieces, true).await;

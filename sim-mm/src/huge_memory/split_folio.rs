@@ -8,7 +8,9 @@
 use sim_core::BoxFuture;
 
 use super::split_file::split_file_folio;
-use super::split_pieces::{__split_huge_page, Piece, Pieces, Tails, cache_references, can_split_folio, give_back};
+use super::split_pieces::{
+    __split_huge_page, Piece, Pieces, Tails, cache_references, can_split_folio, counts_references, give_back,
+};
 use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
 use crate::kernel::Cpu;
@@ -20,7 +22,6 @@ use crate::rmap::types::AnonVma;
 use crate::rmap::{
     anon_vma_lock_write_tree, page_get_anon_vma, put_anon_vma, try_to_migrate_split, try_to_unmap_flush,
 };
-use crate::safeguards::SPLIT_EXPECTED_COUNT;
 use crate::settings::{SplitUnmapBug, SplitZeroes};
 use crate::swap_state::lock_swap_cache;
 use crate::tlb_types::TlbUbc;
@@ -81,7 +82,7 @@ async fn split_under(
     pieces: &[Piece],
     tails: Tails<'_>,
 ) -> Result<(), Errno> {
-    let counts = cpu.has(SPLIT_EXPECTED_COUNT);
+    let counts = counts_references(cpu);
     if !can_split_folio(cpu, head).await && counts {
         return Err(Errno::Eagain);
     }

@@ -11,7 +11,7 @@ use crate::mm_types::Page;
 use crate::page::{get_page, page_count, page_ref_unfreeze, put_page, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::rmap::total_mapcount;
-use crate::safeguards::{SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST};
+use crate::safeguards::{SPLIT_EXPECTED_COUNT, SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST};
 
 /// Into what a folio is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,11 @@ pub(super) async fn cache_references(cpu: Cpu<'_>, head: Page) -> u64 {
 pub(crate) async fn can_split_folio(cpu: Cpu<'_>, head: Page) -> bool {
     let cached = cache_references(cpu, head).await;
     total_mapcount(cpu, head).await + cached + 1 == page_count(cpu, head).await
+}
+
+/// Whether a folio stays whole if somebody has a reference that is not known: nobody could tell of which of its pages it is.
+pub(super) fn counts_references(cpu: Cpu<'_>) -> bool {
+    cpu.has(SPLIT_EXPECTED_COUNT)
 }
 
 /// `__split_huge_page()`: the count is frozen, so nobody gets a reference to the folio. `cached` says whether the swap cache or a file has it,

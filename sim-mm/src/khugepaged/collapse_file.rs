@@ -7,6 +7,7 @@ use sim_mmu::{Pfn, VirtAddr};
 
 use super::control::{Collapse, Scan};
 use super::retract::retract_page_tables;
+use crate::check;
 use crate::event::Event;
 use crate::filemap::{filemap_get_entry, folio_indices, is_of_file, note_cached, note_uncached, trylock_page};
 use crate::folio::{folio_mapcount, folio_nr_pages};
@@ -21,6 +22,7 @@ use crate::page::{
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::{PageFlags, file_mapping};
 use crate::rmap::{Mlocked, RmapLock, try_to_unmap, try_to_unmap_flush};
+use crate::safeguards::COLLAPSE_FILE_CHECK_REFCOUNT;
 use crate::shmem::{Sgp, shmem_getpage};
 use crate::shmem_fs::{Cached, Pages};
 use crate::swap::{folio_add_lru, isolate_lru_page, lru_add_drain, putback_lru_page};
@@ -72,8 +74,7 @@ pub(super) async fn collapse_file<'m>(
         // Whoever waits for its lock learns by this that it is the file's no more.
         cpu.this_cpu_write(cpu.kernel.page(head).mapping(), 0);
         unlock_page(cpu, head).await;
-        // That of the caller, that of who took it off its list, and those of the file.
-        put_page_refs(cpu, head, 2 + folio_nr_pages(cpu, head)).await;
+        put_page_refs(cpu, head, known_references(cpu, head)).await;
     }
     if by.is_khugepaged() { Ok(()) } else { Err(Scan::PteMappedHugepage) }
 }
@@ -142,12 +143,18 @@ async fn isolate_one(cpu: Cpu<'_>, inode: Inode, head: Page, ubc: &mut TlbUbc) -
     if folio_mapcount(cpu, head).await != 0 {
         try_to_unmap(cpu, head, RmapLock::OfMapped, Mlocked::Ignored, ubc).await;
     }
-    // That of the caller, that of who took it off its list, and those of the file. Whoever has another one may write by it.
-    if page_count(cpu, head).await != 2 + folio_nr_pages(cpu, head) {
+    // Whoever has another reference may write by it.
+    let held = async || page_count(cpu, head).await != known_references(cpu, head);
+    if check!(cpu, COLLAPSE_FILE_CHECK_REFCOUNT, held().await) {
         putback_lru_page(cpu, head).await;
         return Err(Scan::PageCount);
     }
     Ok(())
+}
+
+/// The references to a folio that is isolated: that of the caller, that of who took it off its list, and those of the file.
+fn known_references(cpu: Cpu<'_>, head: Page) -> u64 {
+    2 + folio_nr_pages(cpu, head)
 }
 
 /// What the small pages hold goes to the huge page. Where the file has a hole, that is zero.
