@@ -41,15 +41,21 @@ async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
     // The batch is this CPU's own.
     let waiting = batches.poke(cpu.core, |batches| {
         batches.push((batch, page));
-        batches.iter().filter(|(other, _)| *other == batch).count()
+        batches.iter().filter(|(other, _)| is_same_batch(batch, *other)).count()
     });
     let capacity = match cpu.setting::<UnmapDrain>() {
         UnmapDrain::BeforeUnmap => 15,
         UnmapDrain::WithPages => 31,
     };
     if waiting == capacity {
-        work_off(cpu, cpu.id, |other| other == batch).await;
+        work_off(cpu, cpu.id, |other| is_same_batch(batch, other)).await;
     }
+}
+
+/// Whether pages of both kinds wait in one batch: `mlock_fbatch` has those that are locked and those that are unlocked.
+fn is_same_batch(one: Batch, other: Batch) -> bool {
+    let locks = |batch| matches!(batch, Batch::Mlock | Batch::Munlock);
+    one == other || locks(one) && locks(other)
 }
 
 /// `folio_batch_move_lru()` of some batches of a CPU.
@@ -186,6 +192,13 @@ pub(crate) async fn mlock_folio(cpu: Cpu<'_>, page: Page) {
 pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
     if has_lists(cpu) {
         add(cpu, Batch::Munlock, page).await;
+    }
+}
+
+/// `munlock_vma_folio()`: of a page that a mapping maps no more. Since v5.18.
+pub(crate) async fn munlock_vma_folio(cpu: Cpu<'_>, vma: Vma, page: Page) {
+    if has_batches(cpu) && vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED {
+        munlock_folio(cpu, page).await;
     }
 }
 

@@ -8,7 +8,8 @@ use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
 use sim_mm::{
-    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Page, Pkeys, Swap,
+    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Nodes, Page, Pkeys,
+    Swap,
 };
 use sim_mmu::Geometry;
 
@@ -16,7 +17,7 @@ use super::program::{Host, PROCESSES};
 
 /// The frames of the machine. They are enough for four processes with a quarter of the usual window each, and for the pages
 /// that pipes hold.
-pub const FRAMES: u64 = 8192;
+const FRAMES: u64 = 8192;
 
 /// The address spaces of a program. One that has ended is not used again.
 const MMS: usize = 64;
@@ -54,7 +55,7 @@ impl Machine {
     pub fn new(kernel: KernelConfig, host: Host) -> Machine {
         let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Migration::On);
         let knobs = knobs.with(Pkeys::Off).with(host.soft_dirty).with(host.anon_orders);
-        let knobs = knobs.with(host.thp).with(host.shmem_thp).with(host.zero_thp);
+        let knobs = knobs.with(host.thp).with(host.shmem_thp).with(host.zero_thp).with(host.nodes);
         let mut memory = MemoryBuilder::default();
         let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));
         let pipes = ["0", "1"].map(|name| Pipe::new(&mut memory, name));
@@ -62,7 +63,8 @@ impl Machine {
         let config = MachineConfig {
             cpus: 1,
             geometry: Geometry::default(),
-            frames: FRAMES,
+            // Of two nodes each has as many as programs need.
+            frames: if host.nodes == Nodes::Two { 2 * FRAMES } else { FRAMES },
             refcount_bits: 32,
             mms: MMS,
             vmas: VMAS,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sim_mm::{AnonOrders, Knob, Release, ShmemThp, SoftDirty, Thp, ZeroThp};
+use sim_mm::{AnonOrders, Knob, Nodes, Release, ShmemThp, SoftDirty, Thp, ZeroThp};
 use sim_mmu::VirtAddr;
 
 use super::anon_orders::Told;
@@ -45,6 +45,8 @@ pub struct Host {
     pub shmem_thp: ShmemThp,
     /// Whether reading maps a huge page of zeroes.
     pub zero_thp: ZeroThp,
+    /// How many nodes its memory has. No header says so, but it takes pages to a node that it has.
+    pub nodes: Nodes,
 }
 
 impl Default for Host {
@@ -55,6 +57,7 @@ impl Default for Host {
             thp: Thp::Madvise,
             shmem_thp: ShmemThp::Never,
             zero_thp: ZeroThp::On,
+            nodes: Nodes::One,
         }
     }
 }
@@ -80,6 +83,13 @@ pub struct Step {
     pub returned: Returned,
     /// What was seen after it.
     pub seen: Observation,
+}
+
+impl Step {
+    /// Whether pages were to be taken to node 1, and the machine had one.
+    fn tells_second_node(&self) -> bool {
+        self.args.node == Some(1) && self.returned.err.as_deref() != Some("ENODEV")
+    }
 }
 
 /// A recorded program.
@@ -135,11 +145,13 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
     let mut traces = reader.traces;
     let seen = || traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
     let notes_writes = seen().any(|process| process.tells_soft_dirty());
+    let has_second_node = traces.programs.iter().flat_map(|program| &program.steps).any(Step::tells_second_node);
     let mut told = Told::default();
     seen().for_each(|process| told.look(process));
     for Program { setting, .. } in &mut traces.programs {
         setting.host.soft_dirty = if notes_writes { SoftDirty::On } else { SoftDirty::Off };
         setting.host.anon_orders = told.orders();
+        setting.host.nodes = if has_second_node { Nodes::Two } else { Nodes::One };
     }
     Ok(traces)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use sim_mm::{KernelConfig, Release};
 
 use super::compare::{Difference, Kind, compare};
-use super::machine::{FRAMES, Machine};
+use super::machine::Machine;
 use super::observe::{Eye, Moved};
 use super::program::{Host, Program, Step};
 use super::replay::{Done, Replay};
@@ -48,7 +48,7 @@ impl Ended {
 /// Replays a program as far as it is identical.
 pub fn compare_one(machine: &Machine, program: &Program) -> Verdict {
     let mut replay = Replay::begin(machine, program.setting);
-    let mut eye = Eye::new(program.setting, FRAMES, machine.files());
+    let mut eye = Eye::new(program.setting, machine.kernel.config.frames, machine.files());
     let mut last = None;
     for (identical, step) in program.steps[..program.compared].iter().enumerate() {
         let returned = match replay.step(step) {

@@ -115,10 +115,17 @@ pub struct Returned {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Access {
-    /// The byte that was read or written.
-    Value(u8),
+    /// The byte that was read or written. Of a page that was to be moved: its node, or an errno below zero.
+    Value(i16),
     /// The signal or the errno.
     Failed(String),
+}
+
+impl Access {
+    /// The lowest byte of a word.
+    pub fn byte(word: u64) -> Access {
+        Access::Value(i16::from(word as u8))
+    }
 }
 
 /// What changed of a process.

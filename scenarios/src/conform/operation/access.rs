@@ -37,7 +37,7 @@ pub(super) fn touch<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
             let access = match user_access(actor.cpu, actor.page(page), data).await {
                 // A trace does not have the bytes that were fetched.
                 Ok(_) if data == DataOp::Fetch => Access::Value(0),
-                Ok(word) => Access::Value(word as u8),
+                Ok(word) => Access::byte(word),
                 Err(Killed::Signal(signal)) if via == Via::User => Access::Failed(signal.to_string()),
                 Err(killed) => Access::Failed(Errno::from(killed).to_string()),
             };
@@ -65,7 +65,7 @@ fn remote<'m>(actor: Actor<'m>, args: &Args, access: Remote) -> Option<Code<'m>>
             let came = match access(actor.cpu, mm, actor.page(page), op).await {
                 Ok(word) => {
                     count += 1;
-                    Access::Value(word as u8)
+                    Access::byte(word)
                 }
                 Err(errno) => Access::Failed(errno.to_string()),
             };

@@ -40,7 +40,7 @@ pub(super) fn read<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
         for nth in 0..pages {
             match sys_pread(actor.cpu, fd, from + nth).await {
                 Ok(Some(word)) => {
-                    note(&mut bytes, nth, Access::Value(word as u8));
+                    note(&mut bytes, nth, Access::byte(word));
                     read = Ok(nth as i64 + 1);
                 }
                 Ok(None) => break,

@@ -117,7 +117,7 @@ pub(super) fn mincore<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
             Ok(resident) => {
                 let mut bits = Vec::new();
                 for (page, is_there) in (first..).zip(resident) {
-                    note(&mut bits, page, Access::Value(u8::from(is_there)));
+                    note(&mut bits, page, Access::Value(i16::from(is_there)));
                 }
                 Returned { ret: Some(0), acc: bits, ..Returned::default() }
             }
@@ -145,7 +145,7 @@ pub(super) fn move_pages<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> 
                         Some(Ok(node)) => node.cast_signed(),
                         Some(Err(errno)) => errno.code(),
                     };
-                    note(&mut told, page, Access::Value(value as u8));
+                    note(&mut told, page, Access::Value(value as i16));
                 }
                 Returned { ret: Some(failed.cast_signed()), acc: told, ..Returned::default() }
             }

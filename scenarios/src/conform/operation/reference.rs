@@ -38,7 +38,7 @@ pub(super) fn read_pipe<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
         let mut nr = 0;
         while nr < wanted && !pipe.is_empty() {
             let word = pipe_read(actor.cpu, pipe, actor.mm).await;
-            note(&mut bytes, nr, Access::Value(word as u8));
+            note(&mut bytes, nr, Access::byte(word));
             nr += 1;
         }
         if nr == 0 && wanted > 0 {
@@ -82,7 +82,7 @@ pub(super) fn pin_rw<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
         let mut accesses = Vec::new();
         for page in first..first + pages {
             let came = match fixed_rw(actor.cpu, &actor.machine.rings[slot], actor.page(page), op).await {
-                Ok(word) => Access::Value(word as u8),
+                Ok(word) => Access::byte(word),
                 Err(errno) => Access::Failed(errno.to_string()),
             };
             note(&mut accesses, page, came);
