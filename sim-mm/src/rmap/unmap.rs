@@ -142,9 +142,10 @@ async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, mapped: &Mapped<'m>, exclusive: b
 /// The entry was cleared before. A lockless pin takes its reference before it looks at the entry again, and who writes through a reference
 /// makes the page dirty before he puts it. So the count is read first, and the dirty flag behind it.
 async fn may_be_discarded(cpu: Cpu<'_>, page: Page) -> bool {
+    let head = cpu.kernel.folio_of(page);
     let early = if cpu.has(LAZYFREE_REF_THEN_DIRTY) { None } else { Some(is_dirty(cpu, page).await) };
     let held =
-        check!(cpu, LAZYFREE_CHECK_REFCOUNT, page_count(cpu, page).await != 1 + total_mapcount(cpu, page).await);
+        check!(cpu, LAZYFREE_CHECK_REFCOUNT, page_count(cpu, head).await != 1 + total_mapcount(cpu, head).await);
     let dirty = match early {
         Some(dirty) => dirty,
         None => is_dirty(cpu, page).await,
