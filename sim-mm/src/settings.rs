@@ -655,6 +655,22 @@ crate::settings! {
         Folios = "folios" since Release::v(6, 12),
     }
 
+    /// Which large folios go to the queue of those that are split when memory is short.
+    DeferredSplit = design "deferred_split" {
+        /// Those of which a page is unmapped that nobody maps otherwise, even if it was the last one.
+        Last = "last",
+        /// Those of which nobody maps some of the pages, and somebody maps others. This is the rule since v6.10 (`dafff3f4c850`).
+        Part = "part" since Release::v(6, 10),
+    }
+
+    /// Which large folios reclaim splits before it gives them slots of the swap area.
+    ReclaimSplit = design "reclaim_split" {
+        /// Those that no entry maps as a whole.
+        Unmapped = "unmapped",
+        /// Those of which a part is mapped no more. This is the rule since v6.10 (`5ed890ce5147`).
+        Queued = "queued" since Release::v(6, 10),
+    }
+
     /// What maps a page of a split folio that holds only zeroes.
     SplitZeroes = design "split_zeroes" {
         /// The entry maps it as before.

@@ -7,6 +7,7 @@
 
 use sim_core::{BoxFuture, Op, OpKind};
 
+use super::queue::{lock_queue_of, set_queued};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::{folio_nr_pages, page_mapcount};
@@ -91,7 +92,15 @@ async fn split_under(cpu: Cpu<'_>, head: Page, anon_vma: AnonVma, tails: Tails<'
     let cached = cache_references(cpu, head).await;
     let frozen = {
         let _cache = if cached > 0 { lock_swap_cache(cpu, head).await } else { Vec::new() };
-        let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !counts;
+        let frozen = {
+            // Whoever goes through the queue takes references to its folios.
+            let _queue = lock_queue_of(cpu, head).await;
+            let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !counts;
+            if frozen {
+                set_queued(cpu, head, false);
+            }
+            frozen
+        };
         if frozen {
             __split_huge_page(cpu, &pages, cached > 0).await;
         }
