@@ -170,9 +170,10 @@ pub use settings::{
     MadvRemove, MadviseLarge, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration,
     MigrationAd, MigrationWait, MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap,
     MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt,
-    PteRead, RcuFlavor, ReclaimSplit, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
-    SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne,
-    Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    PteRead, RcuFlavor, ReclaimSplit, RmapMlock, SETTINGS, SharedWriteFault, SoftDirty, SoftDirtyMerge,
+    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
+    TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall,
+    ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

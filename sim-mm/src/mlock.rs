@@ -85,10 +85,12 @@ async fn apply_vma_lock_flags<'m>(
     let mut at = start;
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
-        let (to, locks) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
-        vma_adjust_trans_huge(cpu, mm, [at, to]).await;
+        let (to, fixed) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
+        if fixed != Fixup::Same {
+            vma_adjust_trans_huge(cpu, mm, [at, to]).await;
+        }
         drop(i_mmap);
-        if let Some(locks) = locks {
+        if let Fixup::Locks(locks) = fixed {
             mlock_vma_pages_range(cpu, mm, at, to, locks).await;
         }
         at = to;
@@ -151,8 +153,18 @@ async fn mlock_or_munlock(cpu: Cpu<'_>, page: Page, locks: bool) {
     }
 }
 
-/// `mlock_fixup()`: the mapping at `at` is locked or unlocked up to `end`, or up to its own end, which is answered. So is
-/// whether its pages are locked from now on, if that has changed.
+/// What has become of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fixup {
+    /// It has the flags already, or cannot be locked. It is not split either.
+    Same,
+    /// Its flags have changed, and its pages are locked as before.
+    Flags,
+    /// Its pages are locked from now on, or not any more.
+    Locks(bool),
+}
+
+/// `mlock_fixup()`: the mapping at `at` is locked or unlocked up to `end`, or up to its own end, which is answered.
 fn mlock_fixup(
     cpu: Cpu<'_>,
     mm: &MmStruct,
@@ -160,7 +172,7 @@ fn mlock_fixup(
     at: VirtAddr,
     end: VirtAddr,
     flags: VmFlags,
-) -> Result<(VirtAddr, Option<bool>), Stopped> {
+) -> Result<(VirtAddr, Fixup), Stopped> {
     let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
@@ -168,9 +180,10 @@ fn mlock_fixup(
     let new = (old - VmFlags::LOCKED_MASK) | flags;
     // Special mappings are in memory as it is, and are not locked.
     if new == old || old.intersects(VmFlags::SPECIAL) {
-        return Ok((end, None));
+        return Ok((end, Fixup::Same));
     }
     vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;
     let locks = new.contains(VmFlags::LOCKED);
-    Ok((end, (locks != old.contains(VmFlags::LOCKED)).then_some(locks)))
+    let has_changed = locks != old.contains(VmFlags::LOCKED);
+    Ok((end, if has_changed { Fixup::Locks(locks) } else { Fixup::Flags }))
 }

@@ -639,6 +639,14 @@ crate::settings! {
         Whole = "whole" since Release::v(6, 7),
     }
 
+    /// Who says of a page that a mapping that is locked maps it.
+    RmapMlock = design "rmap_mlock" {
+        /// The system calls that lock and unlock mappings, and faults on new pages.
+        Callers = "callers",
+        /// Each entry that begins to map the page, and each that ends. This is the rule since v5.18 (`cea86fe246b6`).
+        Rmap = "rmap" since Release::v(5, 18),
+    }
+
     /// How a large folio goes to swap.
     ThpSwap = design "thp_swap" {
         /// It is split first.

@@ -20,7 +20,7 @@ use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap, wp_can_reuse_large_anon_folio};
 use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH, WP_LOCK_DROPS_PTL};
 use crate::settings::{CowFreesSwap, CowReuse, LargeMapcount, SwapReuse};
-use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain};
+use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain, munlock_vma_folio};
 use crate::swapfile::{free_swap_cache, reuse_swap_page, try_to_free_swap};
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, Locked, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
@@ -293,6 +293,7 @@ async fn wp_page_copy<'m>(
         cpu.set_pte_at(mm, address, ptep, entry).await;
         if let Some(old) = old {
             page_remove_rmap(cpu, old, mm.id).await;
+            munlock_vma_folio(cpu, old, vma).await;
         }
     }
     drop(locked.ptl);
