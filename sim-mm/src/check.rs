@@ -415,6 +415,10 @@ impl Kernel {
         if count != entries {
             return Err(Miscount::Mapcount { page, count, entries });
         }
+        let is_queued = memory.get(self.page(page).deferred().loc()) != 0;
+        if is_queued && (self.is_free(page) || self.folio_order(page) == 0) {
+            return Err(Miscount::Queued { page });
+        }
         let boot = page.0.0 < self.config.boot_frames();
         // A tail counts nothing itself.
         let is_tail = frames.start != page.0;

@@ -18,7 +18,7 @@ use crate::blkdev::Disk;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel_config::KernelConfig;
-use crate::mm_types::{HugeZero, MmId, MmStruct, MmWords, Page, VmArea, Vma};
+use crate::mm_types::{HugeZero, MmId, MmStruct, MmWords, Page, SplitQueue, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
 use crate::page_flags::PageType;
@@ -131,6 +131,8 @@ pub struct Kernel {
     pub(crate) lru_batches: LruBatches,
     /// The huge page of zeroes.
     pub(crate) huge_zero: HugeZero,
+    /// The folios that are to be split when memory is short.
+    pub(crate) split_queue: SplitQueue,
     pub(crate) swap: SwapInfo,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
     pub(crate) lru_lock: Loc,
@@ -186,6 +188,8 @@ impl Kernel {
             page: word(&mut memory, "huge_zero_page"),
             refcount: word(&mut memory, "huge_zero_refcount"),
         };
+        let split_queue =
+            SplitQueue { lock: memory.alone("split_queue_lock"), len: word(&mut memory, "split_queue_len") };
         // As many slots as there are frames: they are never short.
         let slots = if has_swap { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
@@ -246,6 +250,7 @@ impl Kernel {
             disk,
             lru_batches,
             huge_zero,
+            split_queue,
             swap,
             lru_lock,
             mm_slab,

@@ -166,15 +166,16 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
-    CowFreesSwap, CowReuse, DebugVm, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch, GatherBatch,
-    GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb,
-    LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush,
-    Migration, MigrationAd, MigrationWait, MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade,
+    CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch,
+    GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
+    LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
+    MigrateFlush, Migration, MigrationAd, MigrationWait, MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade,
     MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys,
-    Preempt, PteRead, RcuFlavor, Retract, SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemSwap,
-    ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio,
-    SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne, Thp, ThpMigration,
-    ThpSwap, TruncateHuge, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    Preempt, PteRead, RcuFlavor, ReclaimSplit, Retract, RmapMlock, SETTINGS, SetPmdAsks, SharedWriteFault,
+    ShmemMapFolio, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
+    SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne,
+    Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

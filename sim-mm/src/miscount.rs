@@ -155,6 +155,11 @@ pub enum Miscount {
         /// Entries and files that name the slot, and whether the swap cache has a page of it.
         found: (u64, bool),
     },
+    /// The queue of folios that are to be split has what is no large folio any more.
+    Queued {
+        /// The page.
+        page: Page,
+    },
     /// The count of the huge page of zeroes differs from the number of those who keep it.
     HugeZero {
         /// Its count.
@@ -239,6 +244,7 @@ impl fmt::Display for Miscount {
                 };
                 write!(f, "swap slot {} counts {}, and has {}", slot.0, told(map), told(found))
             }
+            Miscount::Queued { page } => write!(f, "{} is to be split, and is no large folio", page.0),
             Miscount::HugeZero { count, keepers, shrinker } => {
                 write!(
                     f,

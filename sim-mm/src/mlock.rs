@@ -86,11 +86,11 @@ async fn apply_vma_lock_flags<'m>(
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
         let (to, fixed) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
-        if fixed != Fixed::Unchanged {
+        if fixed != Fixup::Same {
             vma_adjust_trans_huge(cpu, mm, [at, to]).await;
         }
         drop(i_mmap);
-        if let Fixed::Pages { locks } = fixed {
+        if let Fixup::Locks(locks) = fixed {
             mlock_vma_pages_range(cpu, mm, at, to, locks).await;
         }
         at = to;
@@ -153,15 +153,15 @@ async fn mlock_or_munlock(cpu: Cpu<'_>, page: Page, locks: bool) {
     }
 }
 
-/// What [`mlock_fixup`] has changed.
+/// What has become of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fixed {
-    /// The mapping was so before.
-    Unchanged,
-    /// The mapping says something else of pages that are still to come.
-    Mapping,
-    /// The pages are locked, or unlocked, from now on.
-    Pages { locks: bool },
+enum Fixup {
+    /// It has the flags already, or cannot be locked. It is not split either.
+    Same,
+    /// Its flags have changed, and its pages are locked as before.
+    Flags,
+    /// Its pages are locked from now on, or not any more.
+    Locks(bool),
 }
 
 /// `mlock_fixup()`: the mapping at `at` is locked or unlocked up to `end`, or up to its own end, which is answered.
@@ -172,7 +172,7 @@ fn mlock_fixup(
     at: VirtAddr,
     end: VirtAddr,
     flags: VmFlags,
-) -> Result<(VirtAddr, Fixed), Stopped> {
+) -> Result<(VirtAddr, Fixup), Stopped> {
     let index = vmas.iter().position(|vma| vma.contains(cpu, at)).ok_or(Errno::Enomem)?;
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
@@ -180,10 +180,10 @@ fn mlock_fixup(
     let new = (old - VmFlags::LOCKED_MASK) | flags;
     // Special mappings are in memory as it is, and are not locked.
     if new == old || old.intersects(VmFlags::SPECIAL) {
-        return Ok((end, Fixed::Unchanged));
+        return Ok((end, Fixup::Same));
     }
     vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;
     let locks = new.contains(VmFlags::LOCKED);
-    let fixed = if locks == old.contains(VmFlags::LOCKED) { Fixed::Mapping } else { Fixed::Pages { locks } };
-    Ok((end, fixed))
+    let has_changed = locks != old.contains(VmFlags::LOCKED);
+    Ok((end, if has_changed { Fixup::Locks(locks) } else { Fixup::Flags }))
 }

@@ -48,6 +48,8 @@ record! {
         pub(crate) mm_ids: Shared<u64> = "_mm_id";
         /// `_mm_id_mapcount` of a head page: the entries of each of the two.
         pub(crate) mm_id_mapcounts: Shared<u64> = "_mm_id_mapcount";
+        /// `_deferred_list` of a head page: whether the folio is on the queue of those to be split.
+        pub(crate) deferred: Shared<bool> = "_deferred_list";
         /// `page_type`: what the frame is to the allocator.
         pub(crate) page_type: Shared<PageType> = "page_type";
     }
@@ -85,6 +87,15 @@ pub(crate) struct HugeZero {
     pub(crate) page: Shared<u64>,
     /// `huge_zero_refcount`: those who keep it, and one for the shrinker.
     pub(crate) refcount: Shared<u64>,
+}
+
+/// `struct deferred_split`: the queue of folios that are to be split. Which these are their descriptors say.
+#[derive(Clone, Copy)]
+pub(crate) struct SplitQueue {
+    /// `split_queue_lock`.
+    pub(crate) lock: SpinLock,
+    /// `split_queue_len`.
+    pub(crate) len: Shared<u64>,
 }
 
 /// A pointer to a mapping: `struct vm_area_struct *`.

@@ -12,6 +12,7 @@ use crate::event::{Event, FrameUse, Order};
 use crate::fault_inject::should_fail;
 use crate::gfp::Gfp;
 use crate::highmem::clear_page;
+use crate::huge_memory::unqueue_deferred_split;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, PageDescriptor};
 use crate::mmzone::{Lists, Zone};
@@ -188,6 +189,9 @@ pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
 /// `free_the_page()`: puts a block back.
 pub(crate) async fn free_the_page(cpu: Cpu<'_>, page: Page, order: u8) {
     let _routine = cpu.enter(Routine::helper(if order == 0 { "free_unref_page" } else { "__free_pages_ok" }));
+    if order > 0 && cpu.kernel.mmu.phys.contains(page.0) {
+        Box::pin(unqueue_deferred_split(cpu, page)).await;
+    }
     match (cpu.setting::<PageAlloc>(), order) {
         (PageAlloc::AnyFrame, _) => free_to_the_list(cpu, page, order).await,
         (PageAlloc::Buddy, 0) => Box::pin(free_unref_page_commit(cpu, page)).await,

@@ -21,6 +21,14 @@ pub(crate) enum Batch {
     Munlock,
 }
 
+impl Batch {
+    /// Whether pages for both wait in the same batch: `mlock_fbatch` takes those to be locked and those to be unlocked.
+    pub(crate) fn is_with(self, other: Batch) -> bool {
+        let is_mlock = |batch| matches!(batch, Batch::Mlock | Batch::Munlock);
+        self == other || is_mlock(self) && is_mlock(other)
+    }
+}
+
 /// The batches of the CPUs.
 pub(crate) struct LruBatches(Vec<Object<Vec<(Batch, Page)>>>);
 

@@ -230,6 +230,9 @@ crate::safeguards! {
     SPLIT_TAIL_MAPPING_FIRST = "split-tail-mapping-first" order in "__split_huge_page_tail" since Release::v(4, 20), commit "173d9d9fd3dd" =>
         "A tail says to whom it belongs before it has a count, because whoever gets a reference asks for that.";
 
+    DEFERRED_SPLIT_TRY_GET = "deferred-split-try-get" check in "deferred_split_scan" since Release::v(4, 5), commit "9a982250f773" =>
+        "The shrinker takes a reference to a folio of its queue only if the count is not zero, because the queue has none, and somebody may just free the folio.";
+
     // Entries of huge pages.
     GATHER_HOLDS_HUGE_ZERO = "gather-holds-huge-zero" order in "zap_huge_pmd" since Release::v(4, 6), until Release::v(4, 9), commit "aa88b68c3b1d" =>
         "An unmapped entry keeps the huge page of zeroes until the TLB is flushed, because the shrinker frees the page when no entry keeps it, and a CPU may still read it.";

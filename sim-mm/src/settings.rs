@@ -651,6 +651,14 @@ crate::settings! {
         Whole = "whole" since Release::v(6, 7),
     }
 
+    /// Who says of a page that a mapping that is locked maps it.
+    RmapMlock = design "rmap_mlock" {
+        /// The system calls that lock and unlock mappings, and faults on new pages.
+        Callers = "callers",
+        /// Each entry that begins to map the page, and each that ends. This is the rule since v5.18 (`cea86fe246b6`).
+        Rmap = "rmap" since Release::v(5, 18),
+    }
+
     /// How a large folio goes to swap.
     ThpSwap = design "thp_swap" {
         /// It is split first.
@@ -733,6 +741,22 @@ crate::settings! {
         Pages = "pages",
         /// It reads a large folio if the entries around it name slots in a row. This is the rule since v6.12.
         Folios = "folios" since Release::v(6, 12),
+    }
+
+    /// Which large folios go to the queue of those that are split when memory is short.
+    DeferredSplit = design "deferred_split" {
+        /// Those of which a page is unmapped that nobody maps otherwise, even if it was the last one.
+        Last = "last",
+        /// Those of which nobody maps some of the pages, and somebody maps others. This is the rule since v6.10 (`dafff3f4c850`).
+        Part = "part" since Release::v(6, 10),
+    }
+
+    /// Which large folios reclaim splits before it gives them slots of the swap area.
+    ReclaimSplit = design "reclaim_split" {
+        /// Those that no entry maps as a whole.
+        Unmapped = "unmapped",
+        /// Those of which a part is mapped no more. This is the rule since v6.10 (`5ed890ce5147`).
+        Queued = "queued" since Release::v(6, 10),
     }
 
     /// What maps a page of a split folio that holds only zeroes.

@@ -7,13 +7,13 @@
 
 use sim_core::CpuId;
 
-use crate::folio::page_is_anon;
+use crate::folio::{is_large, page_is_anon};
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page::{get_page, put_page, set_page_referenced};
 use crate::page_flags::PageFlags;
 use crate::pagevec::Batch;
-use crate::settings::{LruBatch, UnmapDrain};
+use crate::settings::{LruBatch, RmapMlock, UnmapDrain};
 use crate::vm_flags::VmFlags;
 
 fn has_batches(cpu: Cpu<'_>) -> bool {
@@ -41,21 +41,16 @@ async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
     // The batch is this CPU's own.
     let waiting = batches.poke(cpu.core, |batches| {
         batches.push((batch, page));
-        batches.iter().filter(|(other, _)| is_same_batch(batch, *other)).count()
+        batches.iter().filter(|(other, _)| other.is_with(batch)).count()
     });
     let capacity = match cpu.setting::<UnmapDrain>() {
         UnmapDrain::BeforeUnmap => 15,
         UnmapDrain::WithPages => 31,
     };
-    if waiting == capacity {
-        work_off(cpu, cpu.id, |other| is_same_batch(batch, other)).await;
+    // A large folio does not wait: it would keep too much memory from being freed.
+    if waiting == capacity || is_large(cpu, page) {
+        work_off(cpu, cpu.id, |other| other.is_with(batch)).await;
     }
-}
-
-/// Whether pages of both kinds wait in one batch: `mlock_fbatch` has those that are locked and those that are unlocked.
-fn is_same_batch(one: Batch, other: Batch) -> bool {
-    let locks = |batch| matches!(batch, Batch::Mlock | Batch::Munlock);
-    one == other || locks(one) && locks(other)
 }
 
 /// `folio_batch_move_lru()` of some batches of a CPU.
@@ -195,10 +190,23 @@ pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
     }
 }
 
-/// `munlock_vma_folio()`: of a page that a mapping maps no more. Since v5.18.
-pub(crate) async fn munlock_vma_folio(cpu: Cpu<'_>, vma: Vma, page: Page) {
-    if has_batches(cpu) && vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED {
-        munlock_folio(cpu, page).await;
+/// Whether an entry of a mapping tells that its page is to stay in memory: since v5.18 the reverse mapping does that.
+fn rmap_locks(cpu: Cpu<'_>, vma: Vma) -> bool {
+    let locked = vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED;
+    locked && has_lists(cpu) && cpu.setting::<RmapMlock>() == RmapMlock::Rmap
+}
+
+/// `mlock_vma_folio()`: one more entry of a mapping maps a page. Of a large folio nobody knows whether all of it is in the mapping.
+pub(crate) async fn mlock_vma_folio(cpu: Cpu<'_>, page: Page, vma: Vma) {
+    if rmap_locks(cpu, vma) && !is_large(cpu, page) {
+        Box::pin(mlock_folio(cpu, page)).await;
+    }
+}
+
+/// `munlock_vma_folio()`: one entry of a mapping less maps a page. If another mapping keeps it in memory, then reclaim finds out.
+pub(crate) async fn munlock_vma_folio(cpu: Cpu<'_>, page: Page, vma: Vma) {
+    if rmap_locks(cpu, vma) {
+        Box::pin(munlock_folio(cpu, cpu.kernel.folio_of(page))).await;
     }
 }
 

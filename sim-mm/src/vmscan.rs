@@ -6,8 +6,8 @@ use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::event::{Event, RefChange};
 use crate::filemap::{page_mapping, replace_page};
-use crate::folio::{folio_nr_pages, is_large, page_is_anon};
-use crate::huge_memory::{Tails, can_split_folio, shrink_huge_zero_page_scan, split_folio};
+use crate::folio::{folio_entire_mapcount, folio_nr_pages, is_large, page_is_anon};
+use crate::huge_memory::{Tails, can_split_folio, deferred_split_scan, shrink_huge_zero_page_scan, split_folio};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{
@@ -21,7 +21,7 @@ use crate::rmap::{
     Mlocked, RmapLock, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty,
 };
 use crate::safeguards::UNMAP_FLUSH_DIRTY;
-use crate::settings::{Swap, ThpSwap};
+use crate::settings::{ReclaimSplit, Swap, ThpSwap};
 use crate::shmem::shmem_writepage;
 use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 use crate::swap_state::{__delete_from_swap_cache, add_to_swap, put_swap_pages, slots_of};
@@ -181,13 +181,21 @@ async fn add_folio_to_swap(cpu: Cpu<'_>, page: Page, tails: &mut Vec<Page>) -> b
         if !can_split_folio(cpu, page).await {
             return false;
         }
-        let whole = cpu.setting::<ThpSwap>() == ThpSwap::Whole;
+        let whole = cpu.setting::<ThpSwap>() == ThpSwap::Whole && !splits_right_away(cpu, page).await;
         if whole && add_to_swap(cpu, page).await {
             return true;
         }
         split_folio(cpu, page, Tails::Taken(tails)).await.is_ok() && add_to_swap(cpu, page).await
     })
     .await
+}
+
+/// Whether a folio is split before it is written: then pages that nobody maps are free, and need not be written.
+async fn splits_right_away(cpu: Cpu<'_>, head: Page) -> bool {
+    match cpu.setting::<ReclaimSplit>() {
+        ReclaimSplit::Unmapped => folio_entire_mapcount(cpu, head).await == 0,
+        ReclaimSplit::Queued => cpu.load(cpu.kernel.page(head).deferred()).await,
+    }
 }
 
 /// `page_check_references()`: a page that was accessed lately stays. `None` if it need not.
@@ -341,6 +349,10 @@ pub fn shrink_inactive_list(cpu: Cpu<'_>, pages: u64, spare: Spare) -> BoxFuture
 /// `shrink_slab()`, which reclaim calls behind its lists: what the kernel keeps for itself, and can do without. Answers how many frames are free
 /// for it.
 async fn shrink_slab(cpu: Cpu<'_>) -> u64 {
+    // deferred_split_count()
+    if cpu.this_cpu_read(cpu.kernel.split_queue.len) > 0 {
+        Box::pin(deferred_split_scan(cpu)).await;
+    }
     match cpu.kernel.huge_zero_page() {
         Some(_) => Box::pin(shrink_huge_zero_page_scan(cpu)).await,
         None => 0,

@@ -34,9 +34,9 @@ pub struct Machine {
     pub(super) rings: [Ring; 2],
     /// Which of the rings are open.
     pub(super) open: [Cell<bool>; 2],
-    /// A process that has forked and its child, until one of them does something. When one does, the recorder first touches
-    /// its own memory. These COW faults empty the CPU's batches of pages.
-    pub(super) cold: RefCell<BTreeSet<u8>>,
+    /// The processes that still share the recorder's own memory since a fork, in groups. When one does something, the recorder first writes to
+    /// that memory, and the process has it alone from then on. If others share it then its COW faults empty the CPU's batches of pages.
+    pub(super) cold: RefCell<Vec<BTreeSet<u8>>>,
     /// The processes that are alive.
     pub(super) processes: RefCell<BTreeMap<u8, MmId>>,
 }
@@ -93,6 +93,25 @@ impl Machine {
         let in_pipes: u64 = self.pipes.iter().map(|pipe| pipe.references(page)).sum();
         let in_rings: u64 = self.rings.iter().map(|ring| ring.pins(page)).sum();
         in_pipes + in_rings * self.kernel.pin_references(page)
+    }
+
+    /// A process forks: the child shares what the parent has, and what others share with the parent.
+    pub(super) fn shares(&self, parent: u8, child: u8) {
+        let mut groups = self.cold.borrow_mut();
+        match groups.iter_mut().find(|group| group.contains(&parent)) {
+            Some(group) => {
+                group.insert(child);
+            }
+            None => groups.push(BTreeSet::from([parent, child])),
+        }
+    }
+
+    /// A process shares nothing any more. Whether it did.
+    pub(super) fn unshares(&self, process: u8) -> bool {
+        let mut groups = self.cold.borrow_mut();
+        let did = groups.iter_mut().any(|group| group.remove(&process));
+        groups.retain(|group| group.len() > 1);
+        did
     }
 
     /// The memfds, in order.

@@ -86,15 +86,15 @@ impl<'m> Replay<'m> {
         let (minor, major) = (kernel.min_flt.get(), kernel.maj_flt.get());
         kernel.not_modelled.set(None);
         let is_remote = actor.is_remote(&step.op);
+        let is_quick = matches!(step.op.as_str(), "fork" | "exit");
         let returned = std::rc::Rc::new(RefCell::new(None));
         let answer = returned.clone();
         let whole = async move {
             start_task_in(actor.cpu, actor.machine.kernel.mm(mm)).await;
             // Between two steps the recorder ran on this CPU, and its translations replaced those of the process.
             let _ = reload_cr3(actor.cpu, None, false).await;
-            if !is_remote && actor.machine.cold.borrow().contains(&task.0) {
-                // The first of the two copies the pages of the recorder. The other then finds that it has them alone.
-                actor.machine.cold.borrow_mut().clear();
+            // The last of those that shared the pages of the recorder finds that it has them alone. A fork and an exit do not touch them.
+            if !is_remote && !is_quick && actor.machine.unshares(task.0) {
                 lru_add_drain(actor.cpu).await;
             }
             let value = code.await;

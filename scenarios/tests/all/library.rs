@@ -115,6 +115,7 @@ scenarios! {
     copy_of_a_whole_page
     copy_vs_cached_reads
     cr3_rewritten_after_preemption
+    deferred_split_vs_put
     deposit_follows_huge_page
     device_migration_dirty
     device_migration_flush

@@ -5,10 +5,12 @@
 
 mod change;
 mod copy;
+mod deferred;
 mod fault;
 mod migrate;
 mod move_pmd;
 mod numa;
+mod queue;
 mod split_file;
 mod split_folio;
 mod split_pieces;
@@ -19,11 +21,13 @@ mod zero;
 
 pub(crate) use change::{HugeChange, change_huge_pmd, pmd_trans_huge_lock};
 pub(crate) use copy::{HugeCopy, copy_huge_pmd};
+pub(crate) use deferred::deferred_split_scan;
 pub use fault::touch_pmd;
 pub(crate) use fault::{Fallback, do_huge_pmd_anonymous_page, huge_pmd_set_accessed};
 pub(crate) use migrate::{remove_migration_pmd, set_pmd_migration_entry};
 pub(crate) use move_pmd::move_huge_pmd;
 pub(crate) use numa::do_huge_pmd_numa_page;
+pub(crate) use queue::{deferred_split_folio, unqueue_deferred_split};
 pub(crate) use split_folio::{folio_split, split_and_put, split_folio};
 pub(crate) use split_pieces::{Pieces, Tails, can_split_folio};
 pub(crate) use split_pmd::{Small, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};

@@ -7,6 +7,7 @@
 
 use sim_core::BoxFuture;
 
+use super::queue::{lock_queue_of, set_queued};
 use super::split_file::split_file_folio;
 use super::split_pieces::{
     __split_huge_page, Piece, Pieces, Tails, cache_references, can_split_folio, counts_references, give_back,
@@ -90,7 +91,15 @@ async fn split_under(
     let cached = cache_references(cpu, head).await;
     let frozen = {
         let _cache = if cached > 0 { lock_swap_cache(cpu, head).await } else { Vec::new() };
-        let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !counts;
+        let frozen = {
+            // Whoever goes through the queue takes references to its folios.
+            let _queue = lock_queue_of(cpu, head).await;
+            let frozen = page_ref_freeze(cpu, head, 1 + cached).await || !counts;
+            if frozen {
+                set_queued(cpu, head, false);
+            }
+            frozen
+        };
         if frozen {
             __split_huge_page(cpu, pieces, cached > 0).await;
         }

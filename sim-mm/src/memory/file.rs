@@ -19,7 +19,7 @@ use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vma_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
 use crate::settings::FaultAroundFolio;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage_gfp};
-use crate::swap::folio_add_lru_vma;
+use crate::swap::{folio_add_lru_vma, mlock_vma_folio};
 use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
@@ -308,6 +308,7 @@ async fn set_pte_range<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page, addr: VirtA
         folio_add_lru_vma(cpu, page, vmf.vma).await;
     } else {
         page_add_file_rmap(cpu, page, vmf.mm.id).await;
+        mlock_vma_folio(cpu, page, vmf.vma).await;
     }
     cpu.set_pte_at(vmf.mm, addr, ptep, entry).await;
 }

@@ -16,7 +16,7 @@ use crate::pgtable::{Pte, Ptep, TablePtr, maybe_mkwrite, vm_get_page_prot};
 use crate::rmap::page_add_anon_rmap;
 use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};
-use crate::swap::{folio_add_lru, folio_test_lru, lru_add_drain};
+use crate::swap::{folio_add_lru, folio_test_lru, lru_add_drain, mlock_vma_folio};
 use crate::swap_state::{
     alloc_swap_page, lock_new_swap_folio, lookup_swap_cache, read_swap_cache_async, slots_of, wait_for_swap_cache,
 };
@@ -217,6 +217,7 @@ struct NewEntry {
 async fn set_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>, new: NewEntry, page: Page) -> Pte {
     let exclusive = new.exclusive;
     page_add_anon_rmap(cpu, page, vmf.vma, vmf.address, exclusive).await;
+    mlock_vma_folio(cpu, page, vmf.vma).await;
     cpu.set_pte_at(vmf.mm, vmf.address, locked.ptep, new.entry).await;
     locked.ptep.value(new.entry)
 }

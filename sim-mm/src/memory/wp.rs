@@ -294,7 +294,7 @@ async fn wp_page_copy<'m>(
         cpu.set_pte_at(mm, address, ptep, entry).await;
         if let Some(old) = old {
             page_remove_rmap(cpu, old, mm.id).await;
-            munlock_vma_folio(cpu, vma, old).await;
+            munlock_vma_folio(cpu, old, vma).await;
         }
     }
     drop(locked.ptl);

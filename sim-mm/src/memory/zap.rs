@@ -20,7 +20,7 @@ use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{
     GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
 };
-use crate::swap::drain_before_unmapping;
+use crate::swap::{drain_before_unmapping, munlock_vma_folio};
 use crate::swapfile::free_swap_and_cache;
 use crate::swapops::{MigrationEntry, SwpEntry};
 use crate::vm_flags::VmFlags;
@@ -154,9 +154,9 @@ async fn zap_pmd_range<'m>(
             }
         }
         if pmd.leads_to_table()
-            && let Some(rest) = zap_pte_range(cpu, tlb, (pmdp, pmd), addr, next, zap).await
+            && let Some(rest) = zap_pte_range(cpu, tlb, vma, (pmdp, pmd), (addr, next), zap).await
         {
-            zap_rest(cpu, tlb, (pmdp, pmd), rest, next, zap).await;
+            zap_rest(cpu, tlb, vma, (pmdp, pmd), (rest, next), zap).await;
         }
     }
 }
@@ -173,9 +173,9 @@ fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
+    vma: Vma,
     (pmdp, pmd): (Pmdp, Pmd),
-    start: VirtAddr,
-    end: VirtAddr,
+    (start, end): (VirtAddr, VirtAddr),
     zap: Zap,
 ) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
@@ -212,6 +212,7 @@ async fn zap_pte_range<'m>(
                 } else {
                     page_remove_rmap(cpu, page, tlb.mm.id).await;
                 }
+                munlock_vma_folio(cpu, page, vma).await;
                 if tlb.remove_page(page) && tlb.is_full(cpu).await {
                     // With the lock held, so that nobody relies on the entries before.
                     tlb.force_flush(cpu).await;
@@ -243,9 +244,9 @@ async fn zap_pte_range<'m>(
 fn zap_rest<'a, 'm>(
     cpu: Cpu<'m>,
     tlb: &'a mut MmuGather<'m>,
+    vma: Vma,
     pmd: (Pmdp, Pmd),
-    start: VirtAddr,
-    end: VirtAddr,
+    (start, end): (VirtAddr, VirtAddr),
     zap: Zap,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
@@ -258,7 +259,7 @@ fn zap_rest<'a, 'm>(
             if rest == end {
                 break;
             }
-            stopped = zap_pte_range(cpu, tlb, pmd, rest, end, zap).await;
+            stopped = zap_pte_range(cpu, tlb, vma, pmd, (rest, end), zap).await;
         }
     })
 }

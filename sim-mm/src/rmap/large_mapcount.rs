@@ -2,11 +2,11 @@
 
 use sim_core::{Op, OpKind};
 
-use crate::folio::{folio_entire_mapcount, folio_mapcount, folio_nr_pages, page_mapcount};
+use crate::folio::{folio_entire_mapcount, folio_mapcount, folio_nr_pages, page_is_anon, page_mapcount};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmId, Page};
 use crate::page::page_count;
-use crate::settings::LargeMapcount;
+use crate::settings::{DeferredSplit, LargeMapcount};
 
 /// `_mm_id` and `_mm_id_mapcount`: two address spaces, and how many entries of each map the folio. Entries of further address spaces are
 /// counted altogether only.
@@ -113,6 +113,31 @@ pub(crate) async fn total_mapcount(cpu: Cpu<'_>, head: Page) -> u64 {
     } else {
         folio_mapcount(cpu, head).await
     }
+}
+
+/// What the last change of a count has left: how many pages of a folio some entry maps by itself, if none maps all of it.
+fn mapped_pages(cpu: Cpu<'_>, head: Page) -> Option<u64> {
+    if cpu.this_cpu_read(cpu.kernel.page(head).entire_mapcount()) != 0 {
+        return None;
+    }
+    let is_mapped = |page: &Page| cpu.this_cpu_read(cpu.kernel.mapcount(*page)) != 0;
+    Some(cpu.kernel.folio_pages(head).filter(is_mapped).count() as u64)
+}
+
+/// The end of `folio_remove_rmap_pte()`: whether the page that was unmapped is one that nobody maps now, of a folio of private memory.
+pub(super) fn unmaps_a_part(cpu: Cpu<'_>, head: Page, page: Page) -> bool {
+    if !page_is_anon(cpu, head) || cpu.this_cpu_read(cpu.kernel.mapcount(page)) != 0 {
+        return false;
+    }
+    match cpu.setting::<DeferredSplit>() {
+        DeferredSplit::Last => mapped_pages(cpu, head).is_some(),
+        DeferredSplit::Part => mapped_pages(cpu, head).is_some_and(|mapped| mapped > 0),
+    }
+}
+
+/// The end of `folio_remove_rmap_pmd()`: whether entries still map some of the pages, and no entry maps the others.
+pub(super) fn leaves_a_part(cpu: Cpu<'_>, head: Page) -> bool {
+    mapped_pages(cpu, head).is_some_and(|mapped| mapped > 0 && mapped < folio_nr_pages(cpu, head))
 }
 
 /// `page_trans_huge_mapcount()`, before v5.18: how many entries map that page of the folio which most of them map. The counts of the pages are

@@ -33,13 +33,14 @@ use sim_mmu::VirtAddr;
 
 use crate::event::Event;
 use crate::folio::{folio_nr_pages, is_large, page_is_anon};
+use crate::huge_memory::deferred_split_folio;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmId, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
 use crate::page_flags::{PageFlags, anon_mapping};
 use crate::settings::CowReuse;
 
-use large_mapcount::{folio_add_large_mapcount, folio_sub_large_mapcount};
+use large_mapcount::{folio_add_large_mapcount, folio_sub_large_mapcount, leaves_a_part, unmaps_a_part};
 
 #[track_caller]
 fn change_count<'m>(
@@ -137,7 +138,14 @@ pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
 pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
     if is_large(cpu, page) {
-        Box::pin(folio_sub_large_mapcount(cpu, cpu.kernel.folio_of(page), mm, 1)).await;
+        Box::pin(async {
+            let head = cpu.kernel.folio_of(page);
+            folio_sub_large_mapcount(cpu, head, mm, 1).await;
+            if unmaps_a_part(cpu, head, page) {
+                deferred_split_folio(cpu, head).await;
+            }
+        })
+        .await;
     }
 }
 
@@ -195,6 +203,9 @@ pub(crate) async fn folio_add_new_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, vma: 
 pub(crate) async fn folio_remove_rmap_pmd(cpu: Cpu<'_>, head: Page, mm: MmId) {
     change_count(cpu, head, cpu.kernel.page(head).entire_mapcount(), |count| count.wrapping_sub(1)).await;
     folio_sub_large_mapcount(cpu, head, mm, 1).await;
+    if page_is_anon(cpu, head) && leaves_a_part(cpu, head) {
+        deferred_split_folio(cpu, head).await;
+    }
 }
 
 /// `page_try_share_anon_rmap()`, since v5.19: the page is nobody's own any more, unless it is pinned. The entry is empty by now; a

@@ -13,7 +13,7 @@ pub(super) fn fork<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
         if let Ok(mm) = forked {
             actor.machine.kernel.set_task_mm(TaskId(child), Some(mm));
             actor.machine.processes.borrow_mut().insert(child, mm);
-            actor.machine.cold.borrow_mut().extend([actor.task.0, child]);
+            actor.machine.shares(actor.task.0, child);
         }
         returned(forked.map(|_| 0))
     }))
@@ -23,6 +23,7 @@ pub(super) fn exit(actor: Actor<'_>) -> Code<'_> {
     Box::pin(async move {
         do_exit(actor.cpu, actor.task).await;
         actor.machine.processes.borrow_mut().remove(&actor.task.0);
+        actor.machine.unshares(actor.task.0);
         returned(Ok(0))
     })
 }
