@@ -42,6 +42,8 @@ mod migrate;
 mod mincore;
 mod miscount;
 mod mlock;
+mod mlock_page;
+mod mlocked;
 mod mm_types;
 mod mman;
 mod mmap;
@@ -53,6 +55,7 @@ mod mpage;
 mod mprotect;
 mod mremap;
 mod msync;
+mod munlock;
 mod oom_kill;
 mod open;
 mod page;
@@ -131,6 +134,8 @@ pub use migrate::{
 pub use mincore::sys_mincore;
 pub use miscount::Miscount;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
+pub use mlock_page::mlock_followed;
+pub use mlocked::marks_mlocked;
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
@@ -165,12 +170,12 @@ pub use settings::{
     AllocFailures, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly, CowFreesSwap,
     CowReuse, DebugVm, Disk, DiskErrors, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HwAd,
     InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap,
-    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, MmCpumask,
+    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MmCpumask,
     MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
-    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault, SoftDirty,
-    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
-    TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall,
-    ZeroThp, never_built,
+    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault,
+    SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap,
+    SwapReuse, TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge,
+    Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

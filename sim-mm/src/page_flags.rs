@@ -23,6 +23,8 @@ bitflags! {
         const ACTIVE = 1 << 5;
         /// `PG_unevictable`: locked.
         const UNEVICTABLE = 1 << 6;
+        /// `PG_mlocked`: some mapping has it locked.
+        const MLOCKED = 1 << 18;
         /// `PG_swapbacked`: it can be written to swap, and is not to be dropped.
         const SWAPBACKED = 1 << 7;
         /// `PG_head`: the first page of a compound page. The byte of `PG_locked` has no other flag.

@@ -193,6 +193,12 @@ crate::safeguards! {
         "The dirty bit of an entry is kept in the page when a driver takes the page away, because nothing else knows that the page was written.";
     ANON_VMA_MAPPED_RECHECK = "anon-vma-mapped-recheck" check in "page_lock_anon_vma_read" since Release::v26(36), commit "f18194275c39" =>
         "Whoever has locked the anon_vma of a page asks once more whether the page is mapped, because only its mappings keep the anon_vma.";
+    ANON_VMA_REUSE_COUNTS = "anon-vma-reuse-counts" design in "anon_vma_clone" since Release::v(6, 0), commit "2555283eb40d", cve "CVE-2022-42703" =>
+        "The mapping of a child takes over an anon_vma only if no mapping uses it, because two mappings with one anon_vma are taken for mappings that hang on the same ones, and are merged.";
+
+    // Locked memory, before v5.18.
+    MUNLOCK_COUNT_CLEARED = "munlock-count-cleared" order in "__munlock_pagevec" since Release::v(4, 12), until Release::v(5, 18), commit "70feee0e1ef3", cve "CVE-2017-18221" =>
+        "A page whose flag munlock() has cleared is not counted as locked any more, wherever it is, because a page that waits in a batch of another CPU is on no list, and nobody else takes it off the count.";
 
     // Collapsing into huge pages.
     COLLAPSE_SYNC_IPI = "collapse-sync-ipi" order in "collapse_huge_page" since Release::v(6, 1), commit "2ba99c5e0881" =>

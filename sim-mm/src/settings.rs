@@ -3,7 +3,7 @@
 
 use crate::registry::setting::{Knob, Settings};
 use crate::release::Release;
-use crate::safeguards::COW_REUSE_COUNTS;
+use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS};
 
 /// Whether x86 kernels of a release were built that free tables so, on machines that flush so.
 ///
@@ -312,11 +312,19 @@ crate::settings! {
     }
 
     /// Which `anon_vma` of its ancestors the mapping of a child takes over, so that it needs no new one.
-    AnonVmaReuse = design "anon_vma_reuse" {
+    AnonVmaReuse = design "anon_vma_reuse" has ANON_VMA_REUSE_COUNTS by [Children] else Degree {
         /// It takes one that has fewer than two children and mappings together. This was the rule before v6.0 (CVE-2022-42703).
         Degree = "degree",
         /// It takes one that no mapping uses and that has fewer than two children. This is the rule since v6.0 (`2555283eb40d`).
         Children = "children" since Release::v(6, 0),
+    }
+
+    /// How pages of locked mappings are known. It matters where reclaim or migration asks, or batches of pages do.
+    Mlock = design "mlock" {
+        /// A flag says so. Whoever faults pages in sets it, and whoever unlocks a mapping goes through its pages and clears it. This was the rule before v5.18.
+        Walk = "walk",
+        /// Whoever maps or unmaps a page counts. Here the page is moved from list to list. This is the rule since v5.18 (`cea86fe246b6`).
+        Rmap = "rmap" since Release::v(5, 18),
     }
 
     /// Whether `mprotect()` makes entries of private memory writable.

@@ -179,6 +179,12 @@ impl Violation {
                 let (mm, page) = (names.mm(*mm), names.page(*mm, *va));
                 format!("at rest {mm} has an entry at {page} that no mapping of its allows")
             }
+            Violation::BadPageMap { what: Miscount::Unlinked { mm, va, page } } => {
+                let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
+                format!(
+                    "at rest {mm} maps {page} at {at}, and nobody comes from {page} to that mapping by its anon_vma"
+                )
+            }
             Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
                 format!("at rest {mm} has an entry at {at} that maps {page}, which its file does not have there")

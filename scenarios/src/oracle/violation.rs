@@ -230,9 +230,11 @@ impl Violation {
             Violation::BadPageMap {
                 what:
                     Miscount::OtherPage { page, .. }
+                    | Miscount::Unlinked { page, .. }
                     | Miscount::MappedBehindEnd { page, .. }
                     | Miscount::CachedBehindEnd { page, .. }
                     | Miscount::OtherFile { page, .. }
+                    | Miscount::Mlocked { page }
                     | Miscount::Locked { page },
             } => Some(page.0),
             Violation::ObjectUsed { .. }
@@ -274,6 +276,7 @@ impl Violation {
                 what:
                     Miscount::Stray { mm, va }
                     | Miscount::OtherPage { mm, va, .. }
+                    | Miscount::Unlinked { mm, va, .. }
                     | Miscount::MappedBehindEnd { mm, va, .. },
             } => Some((mm, va)),
             Violation::DirtyLost { page, .. } => page,

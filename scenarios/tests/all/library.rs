@@ -107,6 +107,7 @@ macro_rules! scenarios {
 scenarios! {
     allocations_fail
     anon_vma_reuse
+    anon_vma_reused_twice
     batch_is_full
     clear_refs_vs_migration
     collapse_flush_keeps_walk_caches
@@ -175,6 +176,7 @@ scenarios! {
     migration_entry_wait_pins
     mkclean_not_flushed
     mkclean_window
+    mlock_vs_munlock
     mprotect_vs_deferred_reclaim_flush
     mprotect_vs_huge_page_that_moves
     mprotect_vs_migration
@@ -184,6 +186,7 @@ scenarios! {
     mremap_vs_huge_page_that_moves
     mremap_vs_migration
     mremap_vs_writeback
+    munlock_of_a_page_in_a_batch
     new_pages_are_empty
     numa_hinting
     numa_moves_huge_page_vs_pin
