@@ -103,6 +103,7 @@ mod vm_flags;
 mod vma;
 mod vmalloc;
 mod vmscan;
+mod vmscan_disk;
 
 pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
 pub use arch::vsyscall::in_gate_area;
@@ -172,7 +173,7 @@ pub use settings::{
     InvlpgGlobal, KsmFlag, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap,
     MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MmCpumask,
     MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
-    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, SETTINGS, SharedWriteFault,
+    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, ReclaimDirtyFile, SETTINGS, SharedWriteFault,
     SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap,
     SwapReuse, TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge,
     Vsyscall, ZeroThp, never_built,

@@ -35,6 +35,8 @@ bitflags! {
         const WRITEBACK = 1 << 24;
         /// `PG_error`: it could not be written when that was tried last. Whoever asks by `fsync()` is told.
         const ERROR = 1 << 20;
+        /// `PG_reclaim`: reclaim wants it as soon as it has been written.
+        const RECLAIM = 1 << 21;
         /// `PG_uptodate`: it holds what its file has there.
         const UPTODATE = 1 << 19;
     }

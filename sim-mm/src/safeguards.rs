@@ -106,6 +106,10 @@ crate::safeguards! {
         "The flushes that reclaim owes an address space are counted, because a flag that is cleared after a flush forgets what became due meanwhile.";
     UNMAP_FLUSH_DIRTY = "unmap-flush-dirty" order in "shrink_page_list" since Release::v(4, 3), commit "d950c9477d51" =>
         "Translations through which a page may still be written are flushed before the page is written to swap, because what is written to it later would be lost.";
+    REMOVE_CHECK_DIRTY = "remove-check-dirty" check in "__remove_mapping" since Release::v26(12) =>
+        "A page that reclaim takes out of its file is looked at once more when its count is frozen, because somebody may have written to it and made it dirty since it was found clean.";
+    REMOVE_REF_THEN_DIRTY = "remove-ref-then-dirty" order in "__remove_mapping" since Release::v26(12) =>
+        "Reclaim freezes the reference count of a page before it looks a last time whether the page is dirty, because who writes by a reference sets the flag before dropping the reference.";
     LAZYFREE_CHECK_REFCOUNT = "lazyfree-check-refcount" check in "try_to_unmap_one" since Release::v(5, 18), commit "6c8e2a256915" =>
         "A page that MADV_FREE gave up is not discarded while somebody holds a reference, because a device may be writing to it.";
     LAZYFREE_REF_THEN_DIRTY = "lazyfree-ref-then-dirty" order in "try_to_unmap_one" since Release::v(5, 18), commit "6c8e2a256915" =>

@@ -327,6 +327,18 @@ crate::settings! {
         Rmap = "rmap" since Release::v(5, 18),
     }
 
+    /// Whether reclaim writes a dirty page of a file on the disk, or leaves that to the flusher, and takes the page afterwards.
+    ReclaimDirtyFile = design "reclaim_dirty_file" {
+        /// It writes the page. This was the rule before v3.2.
+        Writes = "writes",
+        /// Only `kswapd` writes it. This was the rule from v3.2 to v4.11.
+        Kswapd = "kswapd" since Release::v(3, 2),
+        /// Only `kswapd` writes it, and only if it has come to the page before. This was the rule from v4.12 to v6.15.
+        SecondTime = "second_time" since Release::v(4, 12),
+        /// It never writes it. This is the rule since v6.16.
+        Flusher = "flusher" since Release::v(6, 16),
+    }
+
     /// Whether `mprotect()` makes entries of private memory writable.
     MprotectUpgrade = design "mprotect_upgrade" {
         /// It never does. The next write fault makes the entry writable.

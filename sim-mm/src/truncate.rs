@@ -1,7 +1,7 @@
 //! `mm/truncate.c`, and what `mm/shmem.c` takes out of a file by it.
 
 use crate::check;
-use crate::event::Event;
+use crate::event::{Event, SharedPage};
 use crate::filemap::{delete_from_page_cache, find_get_entry, find_lock_entry, is_of_file};
 use crate::folio::page_mapcount;
 use crate::fs::Inode;
@@ -121,6 +121,8 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
 /// Who has a reference may make the page dirty and then put it. So the count is frozen first, and the flag is looked at behind it.
 async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> bool {
     let _routine = cpu.enter("remove_mapping");
+    // Whoever looks the page up meanwhile finds it frozen, and waits for this lock.
+    let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
     if !page_ref_freeze(cpu, page, 2).await {
         return false;
     }
@@ -131,6 +133,7 @@ async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> b
     );
     page_ref_unfreeze(cpu, page, 2).await;
     if !dirty {
+        cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
         delete_from_page_cache(cpu, inode, index, page).await;
     }
     !dirty

@@ -159,6 +159,10 @@ impl Violation {
             Violation::MapcountAtRest { pfn, count, mappings } => {
                 format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it")
             }
+            Violation::DirtyDropped { pfn, at } => format!(
+                "{pfn}, page {} of a file, leaves memory, and the disk does not have what was written to it",
+                at.index
+            ),
             Violation::DirtyLost { pfn, page } => {
                 let place = page.map_or_else(String::new, |(mm, va)| format!(" at {}", names.page_of(mm, va)));
                 format!("{pfn} was written{place}, but at rest neither an entry nor the page itself is dirty")

@@ -116,6 +116,7 @@ scenarios! {
     copy_of_a_whole_page
     copy_vs_cached_reads
     cr3_rewritten_after_preemption
+    deferred_flush_vs_writeback
     deposit_follows_huge_page
     device_migration_dirty
     device_migration_flush
@@ -204,6 +205,8 @@ scenarios! {
     protnone_write_while_migrating
     ranges_of_pages
     recheck_sees_another_page
+    reclaim_of_file_pages
+    reclaim_vs_write_by_reference
     ref_on_frozen_page
     ref_on_moved_page
     reference_overflow
@@ -273,6 +276,7 @@ scenarios! {
     write_pin_of_shared_huge_page
     write_pins
     written_after_pageout
+    written_after_reclaim_wrote
     zap_dirties_before_flush
     zap_vs_huge_page_that_moves
 }
