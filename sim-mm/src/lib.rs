@@ -44,6 +44,7 @@ mod miscount;
 mod mlock;
 mod mlock_page;
 mod mlocked;
+mod mm_inline;
 mod mm_types;
 mod mman;
 mod mmap;
@@ -127,7 +128,7 @@ pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
-pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
+pub use mfill::{Fill, Wake, mfill_atomic, mwriteprotect_range};
 pub use migrate::{
     MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait, pmd_migration_entry_wait,
     sys_move_pages,
@@ -175,8 +176,8 @@ pub use settings::{
     MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
     NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, ReclaimDirtyFile, SETTINGS, SharedWriteFault,
     SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap,
-    SwapReuse, TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge,
-    Vsyscall, ZeroThp, never_built,
+    SwapReuse, TableFree, TableOne, Thp, ThpMigration, ThpSwap, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock,
+    VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
@@ -186,7 +187,7 @@ pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard};
 pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;
-pub use userfaultfd::{userfaultfd_read, userfaultfd_register};
+pub use userfaultfd::{userfaultfd_read, userfaultfd_register, userfaultfd_wake};
 pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, kernel_pte, vfree, vmalloc};

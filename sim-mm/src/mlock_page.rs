@@ -38,11 +38,8 @@ pub fn mlock_followed(cpu: Cpu<'_>, page: Page) -> BoxFuture<'_, ()> {
     })
 }
 
-/// `clear_page_mlock()`: nobody maps the page any more. Most pages do not have the flag, which nobody can set now.
-pub(crate) async fn clear_page_mlock(cpu: Cpu<'_>, page: Page) {
-    if !marks_mlocked(cpu) || !cpu.this_cpu_read(cpu.kernel.page_flags(page)).contains(PageFlags::MLOCKED) {
-        return;
-    }
+/// `clear_page_mlock()`: nobody maps the page any more.
+pub(crate) fn clear_page_mlock(cpu: Cpu<'_>, page: Page) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let _routine = cpu.enter("clear_page_mlock");
         if clear_mlocked(cpu, page).await {
@@ -52,5 +49,4 @@ pub(crate) async fn clear_page_mlock(cpu: Cpu<'_>, page: Page) {
             }
         }
     })
-    .await;
 }

@@ -13,7 +13,6 @@ use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
 use crate::memory::{free_pgtables, unmap_vmas};
-use crate::mlocked::marks_mlocked;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::{MapFlags, Prot};
@@ -342,7 +341,6 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     if detached.vmas.is_empty() {
         return Ok(());
     }
-    munlock_vmas(cpu, mm, &detached.vmas).await;
     // A stack right behind the range grows into it with the lock held for reading only.
     let stack = detached.ceiling_grows_down;
     let (_writing, _reading) = if check!(cpu, MUNMAP_STACK_NO_DOWNGRADE, stack) {
@@ -372,7 +370,6 @@ pub(crate) fn do_munmap<'m>(
         }
         let detached = detach(cpu, mm, start, end).await?;
         if !detached.vmas.is_empty() {
-            munlock_vmas(cpu, mm, &detached.vmas).await;
             unmap_region(cpu, mm, &detached).await;
             remove_vma_list(cpu, mm, &detached.vmas).await;
         }
@@ -385,6 +382,10 @@ pub(crate) fn do_munmap<'m>(
 async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
     let _routine = cpu.enter("unmap_region");
     let vmas = &detached.vmas;
+    // What calls this does so before, as long as kernels did that.
+    if let Some(munlocked) = munlock_vmas(cpu, mm, vmas) {
+        munlocked.await;
+    }
     let (Some(first), Some(last)) = (vmas.first(), vmas.last()) else { return };
     drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, first.start(cpu), last.end(cpu)).await;
@@ -411,8 +412,6 @@ async fn remove_vma_list(cpu: Cpu<'_>, mm: &MmStruct, vmas: &[Vma]) {
 /// `exit_mmap()`: the last user is gone; everything goes.
 pub(crate) async fn exit_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _routine = cpu.enter("exit_mmap");
-    let vmas = if marks_mlocked(cpu) { mm.vmas.look(cpu.core).clone() } else { Vec::new() };
-    munlock_vmas(cpu, mm, &vmas).await;
     let vmas = cpu.update(&mm.vmas, std::mem::take).await;
     let all = Detached { vmas, floor: VirtAddr(0), ceiling: VirtAddr(0), ceiling_grows_down: false };
     for vma in &all.vmas {

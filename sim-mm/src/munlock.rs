@@ -1,5 +1,6 @@
 //! `mm/mlock.c`: pages that need not stay in memory any more, before v5.18.
 
+use sim_core::BoxFuture;
 use sim_mmu::VirtAddr;
 
 use crate::entries::entries;
@@ -36,14 +37,17 @@ pub(crate) async fn munlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, 
 }
 
 /// `munlock_vma_pages_all()` of each locked mapping of a range that is about to be unmapped: its pages may have other mappings.
-pub(crate) async fn munlock_vmas<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vmas: &[Vma]) {
+pub(crate) fn munlock_vmas<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vmas: &[Vma]) -> Option<BoxFuture<'m, ()>> {
     if !marks_mlocked(cpu) {
-        return;
+        return None;
     }
-    for vma in vmas.iter().filter(|vma| is_locked(cpu, **vma)) {
-        vma.set_flags(cpu, vma.flags(cpu) - VmFlags::LOCKED_MASK);
-        Box::pin(munlock_vma_pages_range(cpu, mm, vma.start(cpu), vma.end(cpu))).await;
-    }
+    let locked: Vec<Vma> = vmas.iter().filter(|vma| is_locked(cpu, **vma)).copied().collect();
+    Some(Box::pin(async move {
+        for vma in locked {
+            vma.set_flags(cpu, vma.flags(cpu) - VmFlags::LOCKED_MASK);
+            munlock_vma_pages_range(cpu, mm, vma.start(cpu), vma.end(cpu)).await;
+        }
+    }))
 }
 
 /// `__munlock_pagevec()`: first the flags, then the lists. The caller gives its references away.

@@ -164,6 +164,12 @@ crate::safeguards! {
     SWAP_FREE_HOLDS_DEVICE = "swap-free-holds-device" order in "free_swap_and_cache" since Release::v(6, 9), commit "82b1c07a0af6", cve "CVE-2024-26960" =>
         "Whoever frees a slot holds the swap area until the slot's page is looked for as well, because somebody else may free the page, and swapoff() then the area.";
 
+    UFFD_WP_MARKER = "uffd-wp-marker" order in "pte_install_uffd_wp_if_needed" since Release::v(5, 19), commit "999dad824c39" =>
+        "Where a page of a file was write-protected for userfaultfd and is not mapped any more, a marker says so, because the page is mapped again by a fault that knows of nothing else.";
+
+    UFFD_WP_NOTIFY = "uffd-wp-notify" design in "vma_wants_writenotify" since Release::v(6, 2), commit "51d3d5eb74ff" =>
+        "Entries of shared memory are read-only from the start where userfaultfd may write-protect them, because whoever gives an entry the bits of its mapping would let writes pass.";
+
     // Migration.
     MIGRATE_LOCK = "migrate-lock" order in "__unmap_and_move" since Release::v26(16) =>
         "A page is locked while it is moved, because whoever comes to it or takes it from its place waits for the lock.";

@@ -3,7 +3,7 @@
 
 use crate::registry::setting::{Knob, Settings};
 use crate::release::Release;
-use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS};
+use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS, UFFD_WP_NOTIFY};
 
 /// Whether x86 kernels of a release were built that free tables so, on machines that flush so.
 ///
@@ -325,6 +325,14 @@ crate::settings! {
         Walk = "walk",
         /// Whoever maps or unmaps a page counts. Here the page is moved from list to list. This is the rule since v5.18 (`cea86fe246b6`).
         Rmap = "rmap" since Release::v(5, 18),
+    }
+
+    /// Whether entries of shared memory are read-only from the start where `userfaultfd` may write-protect them.
+    UffdWpNotify = design "uffd_wp_notify" has UFFD_WP_NOTIFY by [Yes] else No {
+        /// They are not. Whoever gives an entry the bits of its mapping makes it writable. This was the rule before v6.2.
+        No = "no",
+        /// They are. This is the rule since v6.2 (`51d3d5eb74ff`).
+        Yes = "yes" since Release::v(6, 2),
     }
 
     /// Whether reclaim writes a dirty page of a file on the disk, or leaves that to the flusher, and takes the page afterwards.

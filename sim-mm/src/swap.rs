@@ -108,13 +108,18 @@ pub(crate) async fn folio_add_lru_vma(cpu: Cpu<'_>, page: Page, vma: Vma) {
     cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::SWAPBACKED);
     let locked = is_locked(cpu, vma);
     if locked && marks_mlocked(cpu) && !is_large(cpu, page) {
-        if set_mlocked(cpu, page).await {
-            count_mlocked(cpu, 1).await;
-        }
-        add(cpu, Batch::Add, page).await;
-        return;
+        Box::pin(add_mlocked(cpu, page)).await;
+    } else {
+        add(cpu, if locked { Batch::Mlock } else { Batch::Add }, page).await;
     }
-    add(cpu, if locked { Batch::Mlock } else { Batch::Add }, page).await;
+}
+
+/// The same for a page of a locked mapping that says so itself.
+async fn add_mlocked(cpu: Cpu<'_>, page: Page) {
+    if set_mlocked(cpu, page).await {
+        count_mlocked(cpu, 1).await;
+    }
+    add(cpu, Batch::Add, page).await;
 }
 
 /// `folio_add_lru()`: of a new page of a file.

@@ -178,6 +178,7 @@ scenarios! {
     mkclean_not_flushed
     mkclean_window
     mlock_vs_munlock
+    mprotect_loses_uffd_wp
     mprotect_vs_deferred_reclaim_flush
     mprotect_vs_huge_page_that_moves
     mprotect_vs_migration
@@ -264,6 +265,7 @@ scenarios! {
     two_faults_one_table
     two_flushes
     uffd_wp_deferred_flush
+    uffd_wp_of_shared_memory
     unmap_vs_fault
     vfork_child_leaves
     vma_lock_vs_exit

@@ -11,6 +11,7 @@ use crate::fs::Inode;
 use crate::huge_memory::{split_huge_pmd, zap_huge_pmd};
 use crate::kernel::{Cpu, Kernel};
 use crate::migrate::migration_entry_to_page;
+use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
@@ -154,11 +155,16 @@ async fn zap_pmd_range<'m>(
             }
         }
         if pmd.leads_to_table()
-            && let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, zap).await
+            && let Some(rest) = zap_pte_range(cpu, tlb, pmd, addr, next, marking(cpu, vma, zap)).await
         {
-            zap_rest(cpu, tlb, pmd, rest, next, zap).await;
+            zap_rest(cpu, tlb, pmd, rest, next, marking(cpu, vma, zap)).await;
         }
     }
+}
+
+/// With what is to go: whether a marker stays where a page was write-protected for user code. `!zap_drop_file_uffd_wp()`.
+fn marking(cpu: Cpu<'_>, vma: Vma, zap: Zap) -> (Zap, bool) {
+    (zap, zap != Zap::Everything && keeps_uffd_wp(cpu, vma))
 }
 
 /// `zap_skip_check_mapping()`: whether a private mapping has copied the page.
@@ -176,7 +182,7 @@ async fn zap_pte_range<'m>(
     pmd: Pmd,
     start: VirtAddr,
     end: VirtAddr,
-    zap: Zap,
+    (zap, marks): (Zap, bool),
 ) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
@@ -193,6 +199,9 @@ async fn zap_pte_range<'m>(
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
             let pte = ptep_get_and_clear(cpu, tlb.mm, addr, ptep, pte).await;
             tlb.remove_tlb_entry(addr);
+            if marks && pte.uffd_wp() {
+                pte_install_uffd_wp_if_needed(cpu, tlb.mm, addr, ptep).await;
+            }
             if !pte.special() {
                 let page = Page(pte.pfn());
                 let mut delay_rmap = false;
@@ -242,7 +251,7 @@ fn zap_rest<'a, 'm>(
     pmd: Pmd,
     start: VirtAddr,
     end: VirtAddr,
-    zap: Zap,
+    zap: (Zap, bool),
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let mut stopped = Some(start);

@@ -35,6 +35,7 @@ use crate::event::Event;
 use crate::folio::{folio_nr_pages, is_large, page_is_anon};
 use crate::kernel::Cpu;
 use crate::mlock_page::clear_page_mlock;
+use crate::mlocked::is_mlocked;
 use crate::mm_types::{MmId, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
 use crate::page_flags::{PageFlags, anon_mapping};
@@ -142,7 +143,7 @@ pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
 /// `page_remove_rmap()`: one mapping in `mm` less.
 pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     let left = change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
-    if left == 0 {
+    if left == 0 && is_mlocked(cpu, page) {
         clear_page_mlock(cpu, page).await;
     }
     if is_large(cpu, page) {
