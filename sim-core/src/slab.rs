@@ -151,6 +151,15 @@ impl<R: Record> Slab<R> {
         (life % 2 == 1).then_some(Ref { index: index as u32, life: life as u32, names: PhantomData })
     }
 
+    /// A reference to the life that a slot is in, or was in last: what a pointer means that knows the slot alone. None if the slot was
+    /// never used.
+    pub fn latest(self, core: &Core, index: usize) -> Option<Ref<R>> {
+        let life = core.memory.get(self.life(index as u32).loc());
+        // Even numbers are those of slots that are free.
+        let life = (life as u32).checked_sub(1)? | 1;
+        Some(Ref { index: index as u32, life, names: PhantomData })
+    }
+
     /// Ends a life. If the life has ended already, the answer is `false`, and nothing happens.
     pub fn free(self, core: &Core, r: Ref<R>) -> bool {
         let live = self.is_live(core, r);
@@ -240,7 +249,9 @@ mod tests {
             let cpu = Cpu { core: &core, id: CpuId(0) };
             let [first, second] = [(); 2].map(|()| slab.alloc(&core).expect("a slot is free"));
             assert_eq!(slab.alloc(&core), None);
+            assert_eq!(slab.latest(&core, 1), Some(second));
             slab.free(&core, second);
+            assert_eq!((slab.latest(&core, 1), slab.current(&core, 1)), (Some(second), None));
             let third = slab.alloc(&core).expect("a slot is free again");
             assert_eq!((third.index(), third == second), (1, false));
             slab.deref(cpu, first);

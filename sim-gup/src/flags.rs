@@ -22,6 +22,8 @@ bitflags! {
         const PIN = 0x200;
         /// `FOLL_MADV_POPULATE`: only the pages are wanted, and errors that tell why not.
         const MADV_POPULATE = 0x400;
+        /// `FOLL_MLOCK`: the page stays in memory, if its mapping is locked. Until v5.18.
+        const MLOCK = 0x1000;
         /// `FOLL_MIGRATION`: a page that is being moved is waited for, until v6.2. Others take it for not there.
         const MIGRATION = 0x8000;
         /// `FOLL_COW`: a forced write broke COW; the page is this address space's own.

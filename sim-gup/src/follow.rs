@@ -3,7 +3,8 @@
 use sim_core::Held;
 use sim_mm::{
     Cpu, MigrationEntry, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
-    mark_page_accessed, migration_entry_wait, page_is_anon, pgd_offset, pmd_migration_entry_wait,
+    mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed, page_is_anon, pgd_offset,
+    pmd_migration_entry_wait,
 };
 use sim_mmu::VirtAddr;
 
@@ -14,7 +15,7 @@ use crate::grab::try_grab_page;
 use crate::huge::follow_trans_huge_pmd;
 use crate::safeguards::{
     FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_PRESENT, FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE,
-    FOLLOW_PTL,
+    FOLLOW_PTL, MLOCK_VMA_RECHECK,
 };
 use crate::settings::{ForcedWrite, GupNuma};
 
@@ -232,6 +233,13 @@ async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, 
         }
         // The page, rather than rewriting the entry and losing a hardware dirty bit.
         mark_page_accessed(cpu, page).await;
+    }
+    if flags.contains(FollFlags::MLOCK)
+        && marks_mlocked(cpu)
+        && !pte.special()
+        && !check!(cpu, MLOCK_VMA_RECHECK, !vma.flags(cpu).contains(VmFlags::LOCKED))
+    {
+        mlock_followed(cpu, page).await;
     }
     Followed::Page(page)
 }

@@ -35,7 +35,7 @@ fn populate_vma_page_range<'m>(
         if vm_flags.contains(VmFlags::LOCKONFAULT) {
             return (Ok(nr_pages), Some(mmap_lock));
         }
-        let mut flags = FollFlags::TOUCH;
+        let mut flags = FollFlags::TOUCH | FollFlags::MLOCK;
         flags.set(FollFlags::WRITE, vm_flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE);
         // Memory that may be executed only is there all the same; memory that nobody may access is not.
         flags.set(FollFlags::FORCE, vm_flags.is_accessible());

@@ -73,6 +73,8 @@ sim_mm::safeguards! {
         "The entry must be present, because only a present entry names a frame.";
     FOLLOW_PTE_WRITE = "follow-pte-write" check in "can_follow_write_pte" since Release::v26(12) =>
         "Pinning a page for writing needs a writable entry, or one for which a forced write has already broken COW.";
+    MLOCK_VMA_RECHECK = "mlock-vma-recheck" check in "follow_page_pte" since Release::v26(38), until Release::v(5, 18) =>
+        "Whoever faults pages of a locked mapping in marks them only if the mapping is locked still, because munlock() may have come since the mapping was locked.";
     CHECK_VMA_WRITE = "check-vma-write" check in "check_vma_flags" since Release::v26(12) =>
         "Pinning a page for writing needs a writable mapping; only a forced write may use a private mapping that is read-only.";
     CHECK_VMA_PKEY = "check-vma-pkey" check in "check_vma_flags" since Release::v(4, 6), commit "33a709b25a76" =>

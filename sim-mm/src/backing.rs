@@ -35,20 +35,22 @@ impl Kernel {
             return Vec::new();
         }
         let memory = &self.core().memory;
-        let words = self.mmu.phys.words_per_frame();
-        let differs = |at: SharedPage, page: Page| {
-            let block = self.disk.block_now(at.file, at.index).map(|block| self.disk.contents(block));
-            (0..words).any(|nth| {
-                let kept = block.map_or(0, |block| memory.get(block.offset(nth)));
-                memory.get(self.mmu.phys.word(page.0, nth)) != kept
-            })
-        };
         let is_read = |page: Page| {
             PageFlags::from_bits_retain(memory.get(self.page_flags(page).loc())).contains(PageFlags::UPTODATE)
         };
         let pages = self.shmem.cached().into_iter().filter_map(|(at, has)| Some((at, has.page()?)));
         let cached = pages.filter(|(at, page)| self.is_on_disk(at.file) && is_read(*page));
-        cached.filter(|(at, page)| differs(*at, *page)).map(|(at, page)| (page, at)).collect()
+        cached.filter(|(at, page)| self.differs_from_disk(*at, *page)).map(|(at, page)| (page, at)).collect()
+    }
+
+    /// Whether a page of a file on the disk is not what its block holds, or a hole: for those who look between two steps.
+    pub fn differs_from_disk(&self, at: SharedPage, page: Page) -> bool {
+        let memory = &self.core().memory;
+        let block = self.disk.block_now(at.file, at.index).map(|block| self.disk.contents(block));
+        (0..self.mmu.phys.words_per_frame()).any(|nth| {
+            let kept = block.map_or(0, |block| memory.get(block.offset(nth)));
+            memory.get(self.mmu.phys.word(page.0, nth)) != kept
+        })
     }
 
     /// How many slots the swap area has; none on a machine without swap.

@@ -14,11 +14,11 @@ use crate::kernel::Kernel;
 use crate::miscount::Miscount;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, Page};
-use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
+use crate::page_flags::{PageFlags, anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
 use crate::pgtable_huge::{huge_migration, part_of_huge};
 use crate::rcu::Callback;
-use crate::settings::HugeZeroCount;
+use crate::settings::{HugeZeroCount, Mlock};
 use crate::shmem_fs::Cached;
 use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swapops::{MigrationEntry, SwpEntry};
@@ -54,6 +54,8 @@ pub struct Reach {
     held: Vec<Pfn>,
     /// The `anon_vma`s that mappings hang on, by slot.
     anon_vmas: Vec<usize>,
+    /// The pages that locked mappings map, on a machine that marks such pages.
+    mlocked: Vec<Pfn>,
     /// The slots of the swap area that entries and files name, as often as they do.
     swapped: Vec<SwpEntry>,
 }
@@ -107,6 +109,7 @@ impl Reach {
         self.anon_vmas.clear();
         self.held.clear();
         self.swapped.clear();
+        self.mlocked.clear();
         let swap_cache = kernel.swap.in_use(&kernel.core().memory).filter_map(|(.., page)| page);
         self.held.extend(swap_cache.map(|page| page.0));
         let cached = kernel.shmem.cached();
@@ -156,6 +159,7 @@ impl Reach {
         }
         self.check_swap(kernel)?;
         self.check_huge_zero(kernel)?;
+        self.check_mlocked(kernel)?;
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
             None => Ok(()),
@@ -203,19 +207,45 @@ impl Reach {
         if count == keepers + shrinker { Ok(()) } else { Err(Miscount::HugeZero { count, keepers, shrinker }) }
     }
 
+    /// Whether the pages that say that they are locked in memory are so, and are counted.
+    fn check_mlocked(&self, kernel: &Kernel) -> Result<(), Miscount> {
+        if !kernel.mlocked_matters() {
+            return Ok(());
+        }
+        let says_so = |pfn: &Pfn| kernel.flags_now(Page(*pfn)).contains(PageFlags::MLOCKED);
+        let mut pages = 0;
+        for pfn in kernel.mem_map.pfns().filter(says_so) {
+            if !self.mlocked.contains(&pfn) {
+                return Err(Miscount::Mlocked { page: Page(pfn) });
+            }
+            pages += 1;
+        }
+        let count = kernel.core().memory.get(kernel.nr_mlock.loc());
+        if count == pages { Ok(()) } else { Err(Miscount::MlockedCount { count, pages }) }
+    }
+
     fn in_order(&self, mm: MmId) -> Result<(), Miscount> {
         let empty = self.vmas.iter().any(|vma| vma.start >= vma.end);
         let overlap = self.vmas.array_windows().any(|[one, next]| one.end > next.start);
         if empty || overlap { Err(Miscount::Disorder { mm }) } else { Ok(()) }
     }
 
+    fn is_locked(&self, va: VirtAddr) -> bool {
+        self.vmas.iter().any(|vma| vma.start <= va && va < vma.end && vma.flags.contains(VmFlags::LOCKED))
+    }
+
     /// Whether a mapping allows what an entry does, and of a shared mapping whether the entry maps the page of its file.
     fn judge(&self, kernel: &Kernel, mm: MmId, va: VirtAddr, entry: Entry) -> Result<(), Miscount> {
-        let vma = self.vmas.iter().find(|vma| vma.start <= va && va < vma.end);
-        let Some(vma) = vma.filter(|vma| !entry.has(Entry::RW) || vma.flags.intersects(VmFlags::WRITE)) else {
+        let mut vmas = self.vmas.iter().enumerate();
+        let found = vmas.find(|(_, vma)| vma.start <= va && va < vma.end);
+        let allows = |vma: &VmaSnapshot| !entry.has(Entry::RW) || vma.flags.intersects(VmFlags::WRITE);
+        let Some((nth, vma)) = found.filter(|(_, vma)| allows(vma)) else {
             return Err(Miscount::Stray { mm, va });
         };
         let page = Page(entry.pfn());
+        if !entry.has(Entry::SPECIAL) && !kernel.rmap_finds(mm, nth, page) {
+            return Err(Miscount::Unlinked { mm, va, page });
+        }
         let Some(file) = vma.file.filter(|_| !entry.has(Entry::SPECIAL)) else { return Ok(()) };
         let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
         if kernel.folio_index(page, index) >= kernel.i_size(file.index()) {
@@ -290,6 +320,9 @@ impl Reach {
                 }
                 None => self.judge(kernel, mm, va, entry)?,
             }
+            if kernel.mlocked_matters() && self.is_locked(va) {
+                self.mlocked.push(entry.pfn());
+            }
             if !entry.has(Entry::SPECIAL) {
                 self.mappings.push(Mapping { page: entry.pfn(), mm, va });
             }
@@ -333,6 +366,19 @@ impl Kernel {
         let has_users = |mm: &MmId| self.core().memory.get(self.mm(*mm).mm_users().loc()) > 0;
         let exists = |mm: &MmId| self.mm_slab.current(self.core(), usize::from(mm.0)).is_some();
         (0..self.config.mms as u8).map(MmId).filter(move |mm| exists(mm) && !has_users(mm))
+    }
+
+    /// Whether a walk from a page by its `anon_vma` comes to a mapping, which is the one at this place in the list of its address space.
+    fn rmap_finds(&self, mm: MmId, nth: usize, page: Page) -> bool {
+        let Some(slot) = anon_vma_of_mapping(self.mapping_of(page).0) else { return true };
+        let mm = self.mm(mm);
+        let vma = mm.vmas.peek()[nth].0.index();
+        mm.anon_vma_chains.peek().iter().any(|avc| avc.vma() == vma && avc.anon_vma().index() == slot)
+    }
+
+    /// Whether pages say that they are locked in memory.
+    fn mlocked_matters(&self) -> bool {
+        self.config.setting::<Mlock>() == Mlock::Walk
     }
 
     /// Recounts everything; to be called when nothing is going on. `others` is how many references to a page are

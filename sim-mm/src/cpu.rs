@@ -5,7 +5,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
-use crate::settings::{DebugVm, Migration, Swap, Thp};
+use crate::settings::{DebugVm, LruBatch, Migration, Swap, Thp};
 
 impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
@@ -45,6 +45,18 @@ impl<'m> Cpu<'m> {
     #[inline]
     pub(crate) fn walks_rmap(self) -> bool {
         self.has_swap() || self.setting::<Migration>() == Migration::On || self.setting::<Thp>() == Thp::Always
+    }
+
+    /// Whether pages go to the lists of reclaim in batches.
+    #[inline]
+    pub(crate) fn has_batches(self) -> bool {
+        self.setting::<LruBatch>() == LruBatch::On
+    }
+
+    /// Whether anybody asks on which list a page is: whoever counts the references of batches, reclaim, and migration.
+    #[inline]
+    pub(crate) fn has_lists(self) -> bool {
+        self.has_batches() || self.walks_rmap()
     }
 
     /// Notes that a kernel would do something else here that is not modelled, and what. The simulated one goes on as if

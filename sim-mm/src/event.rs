@@ -211,6 +211,13 @@ pub enum Event {
         /// Which page of which file it was.
         page: SharedPage,
     },
+    /// A page is about to leave its file, because the disk is taken to have it: whoever wants it will read it from there.
+    PageDropped {
+        /// Which.
+        pfn: Pfn,
+        /// Which page of which file it is.
+        page: SharedPage,
+    },
     /// Somebody is about to wait for the lock of a page.
     PageLockWanted {
         /// Which.

@@ -134,6 +134,8 @@ pub struct Kernel {
     /// The folios that are to be split when memory is short.
     pub(crate) split_queue: SplitQueue,
     pub(crate) swap: SwapInfo,
+    /// `NR_MLOCK`: the pages that say that they are locked in memory.
+    pub(crate) nr_mlock: Shared<u64>,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
     pub(crate) lru_lock: Loc,
     pub(crate) mm_slab: Slab<MmWords>,
@@ -193,6 +195,7 @@ impl Kernel {
         // As many slots as there are frames: they are never short.
         let slots = if has_swap { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
+        let nr_mlock = Shared::at(memory.words("vmstat.nr_mlock", 1));
         let lru_lock = memory.words("lru_lock", 1);
         let task_mms = memory.words("task.mm", config.tasks);
         let serials = memory.record("serial");
@@ -252,6 +255,7 @@ impl Kernel {
             huge_zero,
             split_queue,
             swap,
+            nr_mlock,
             lru_lock,
             mm_slab,
             mms,

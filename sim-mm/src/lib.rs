@@ -44,6 +44,9 @@ mod migrate;
 mod mincore;
 mod miscount;
 mod mlock;
+mod mlock_page;
+mod mlocked;
+mod mm_inline;
 mod mm_types;
 mod mman;
 mod mmap;
@@ -55,6 +58,7 @@ mod mpage;
 mod mprotect;
 mod mremap;
 mod msync;
+mod munlock;
 mod oom_kill;
 mod open;
 mod page;
@@ -102,6 +106,7 @@ mod vm_flags;
 mod vma;
 mod vmalloc;
 mod vmscan;
+mod vmscan_disk;
 
 pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_alloc, sys_pkey_free};
 pub use arch::vsyscall::in_gate_area;
@@ -125,7 +130,7 @@ pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
-pub use mfill::{Fill, mfill_atomic, mwriteprotect_range};
+pub use mfill::{Fill, Wake, mfill_atomic, mwriteprotect_range};
 pub use migrate::{
     MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait, pmd_migration_entry_wait,
     sys_move_pages,
@@ -133,6 +138,8 @@ pub use migrate::{
 pub use mincore::sys_mincore;
 pub use miscount::Miscount;
 pub use mlock::{Lock, sys_mlock, sys_munlock};
+pub use mlock_page::mlock_followed;
+pub use mlocked::marks_mlocked;
 pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
@@ -169,13 +176,13 @@ pub use settings::{
     CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch,
     GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
     LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
-    MigrateFlush, Migration, MigrationAd, MigrationWait, MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade,
-    MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys,
-    Preempt, PteRead, RcuFlavor, ReclaimSplit, Retract, RmapMlock, SETTINGS, SetPmdAsks, SharedWriteFault,
-    ShmemMapFolio, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk,
-    SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne,
-    Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
-    never_built,
+    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite,
+    PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS,
+    SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty,
+    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
+    SwapinLarge, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify,
+    UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
@@ -185,7 +192,7 @@ pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard};
 pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;
-pub use userfaultfd::{userfaultfd_read, userfaultfd_register};
+pub use userfaultfd::{userfaultfd_read, userfaultfd_register, userfaultfd_wake};
 pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, kernel_pte, vfree, vmalloc};

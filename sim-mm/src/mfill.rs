@@ -1,7 +1,7 @@
 //! `mm/userfaultfd.c`: what user code does about a fault: it fills a page, or lets a write pass.
 
 use sim_core::{BoxFuture, Op, OpKind, Routine};
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::errno::Errno;
 use crate::filemap::{add_to_page_cache, delete_from_page_cache};
@@ -20,6 +20,7 @@ use crate::rmap::{anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap};
 use crate::settings::{MprotectUpgrade, UffdFillDirty};
 use crate::shmem::{Sgp, ShmemError, shmem_getpage};
 use crate::swap::{folio_add_lru, folio_add_lru_vma};
+use crate::swapops::is_none_mostly;
 use crate::userfaultfd::wake_userfault;
 use crate::vm_flags::VmFlags;
 
@@ -34,6 +35,15 @@ pub enum Fill {
     Continue,
 }
 
+/// Whether who waits for a page is woken: `UFFDIO_*_MODE_DONTWAKE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// By the same call.
+    AtOnce,
+    /// By another one: `UFFDIO_WAKE`.
+    Later,
+}
+
 /// `UFFDIO_COPY`, `UFFDIO_ZEROPAGE` and `UFFDIO_CONTINUE`: fills a missing page of an address space, and wakes who waits for it.
 ///
 /// # Errors
@@ -44,6 +54,7 @@ pub fn mfill_atomic<'m>(
     mm: &'m MmStruct,
     addr: VirtAddr,
     fill: Fill,
+    wake: Wake,
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -56,7 +67,9 @@ pub fn mfill_atomic<'m>(
         mfill_atomic_pte(cpu, mm, vma, addr, fill).await?;
         drop(mmap_lock);
         // The entry is there before anybody is woken, and before the queue is looked at.
-        wake_userfault(cpu, mm, addr, addr.plus_pages(1)).await;
+        if wake == Wake::AtOnce {
+            wake_userfault(cpu, mm, addr, addr.plus_pages(1)).await;
+        }
         Ok(())
     })
 }
@@ -203,7 +216,7 @@ async fn install_cached<'m>(
         if vma.index_of(cpu, addr) >= i_size_read(cpu, file).await {
             return Err(Errno::Efault);
         }
-        if !cpu.read_once(ptep).await.none() {
+        if !is_none_mostly(cpu.read_once(ptep).await.entry) {
             return Err(Errno::Eexist);
         }
         if newly_allocated {
@@ -233,7 +246,7 @@ async fn install<'m>(
     if is_unlinked(cpu, pmdp, ptep) {
         return Err(Errno::Eagain);
     }
-    if !cpu.read_once(ptep).await.none() {
+    if !is_none_mostly(cpu.read_once(ptep).await.entry) {
         return Err(Errno::Eexist);
     }
     if let Some(page) = page {
@@ -244,22 +257,36 @@ async fn install<'m>(
     Ok(())
 }
 
+/// `change_prepare()`: there is a page table for each page of the range, so that a marker has a place.
+async fn populate_tables<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+    let mut at = start;
+    while at < end {
+        let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, at), at).await?;
+        let pmdp = pmd_alloc(cpu, mm, pudp, at).await?;
+        pte_alloc(cpu, mm, pmdp).await?;
+        at = cpu.mmu.geometry.addr_end(Level::Pmd, at, end);
+    }
+    Ok(())
+}
+
 /// `UFFDIO_WRITEPROTECT`: writes to pages `start` up to `end` wait for user code from now on; or, without `protect`, they pass,
 /// and who waits is woken. The lock is held for reading only, so faults and other such calls go on beside it.
 ///
 /// # Errors
-/// `EINVAL` for an unaligned range, `ENOENT` where nothing is registered for that.
+/// `EINVAL` for an unaligned range, and if nobody is to be woken by what wakes nobody; `ENOENT` where nothing is registered for that;
+/// `ENOMEM`.
 pub fn mwriteprotect_range<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     start: VirtAddr,
     end: VirtAddr,
     protect: bool,
+    wake: Wake,
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("mwriteprotect_range"));
-        if start.offset() != 0 || end <= start {
+        if start.offset() != 0 || end <= start || protect && wake == Wake::Later {
             return Err(Errno::Einval);
         }
         let mmap_lock = cpu.down_read(mm.mmap_lock).await;
@@ -270,10 +297,15 @@ pub fn mwriteprotect_range<'m>(
         }
         let upgrade =
             cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive && flags.contains(VmFlags::WRITE);
-        let change = if protect { Change::UffdWp } else { Change::UffdWpResolve { flags, upgrade } };
+        // userfaultfd_wp_use_markers()
+        let markers = vma.file(cpu).is_some();
+        if protect && markers {
+            Box::pin(populate_tables(cpu, mm, start, end)).await?;
+        }
+        let change = if protect { Change::UffdWp { markers } } else { Change::UffdWpResolve { flags, upgrade } };
         change_protection_range(cpu, mm, vma, (start, end), change).await;
         drop(mmap_lock);
-        if !protect {
+        if !protect && wake == Wake::AtOnce {
             wake_userfault(cpu, mm, start, end).await;
         }
         Ok(())

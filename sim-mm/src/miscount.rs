@@ -88,6 +88,15 @@ pub enum Miscount {
         /// The address.
         va: VirtAddr,
     },
+    /// An entry maps a page from which nobody comes to the mapping of the entry, because that does not hang on the page's `anon_vma`.
+    Unlinked {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that is mapped.
+        page: Page,
+    },
     /// An entry of a shared mapping maps another page than the one that its file has there.
     OtherPage {
         /// The address space.
@@ -131,6 +140,18 @@ pub enum Miscount {
     Locked {
         /// The page.
         page: Page,
+    },
+    /// A page says that it is locked in memory, and no locked mapping maps it.
+    Mlocked {
+        /// The page.
+        page: Page,
+    },
+    /// `NR_MLOCK` differs from the number of pages that say that they are locked in memory.
+    MlockedCount {
+        /// What it says.
+        count: u64,
+        /// The pages.
+        pages: u64,
     },
     /// Mappings exist that no address space has in its list: nobody will free them.
     LostVmas {
@@ -212,6 +233,9 @@ impl fmt::Display for Miscount {
             Miscount::Migrating { mm, va } => {
                 write!(f, "mm{}: the entry for {va} waits for a page that nobody moves", mm.0)
             }
+            Miscount::Unlinked { mm, va, page } => {
+                write!(f, "mm{}: the mapping of {va} does not hang on the anon_vma of {}", mm.0, page.0)
+            }
             Miscount::OtherPage { mm, va, page } => {
                 write!(f, "mm{}: the entry for {va} maps {}, which the file does not have there", mm.0, page.0)
             }
@@ -232,6 +256,12 @@ impl fmt::Display for Miscount {
                 )
             }
             Miscount::Locked { page } => write!(f, "{} is locked", page.0),
+            Miscount::Mlocked { page } => {
+                write!(f, "{} says that it is locked in memory, and no locked mapping maps it", page.0)
+            }
+            Miscount::MlockedCount { count, pages } => {
+                write!(f, "NR_MLOCK is {count}, and {pages} pages say that they are locked in memory")
+            }
             Miscount::LostVmas { exist, listed } => {
                 write!(f, "{exist} mappings exist, and the address spaces list {listed}")
             }

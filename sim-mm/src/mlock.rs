@@ -9,7 +9,9 @@ use crate::folio::folio_nr_pages;
 use crate::folio_batch::folio_pte_batch;
 use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, vma_adjust_trans_huge};
 use crate::kernel::Cpu;
+use crate::mlocked::marks_mlocked;
 use crate::mm_types::{MmStruct, Page};
+use crate::munlock::munlock_vma_pages_range;
 use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::pgtable::{Pte, Ptep};
 use crate::settings::{LruBatch, MlockLarge};
@@ -100,6 +102,13 @@ async fn apply_vma_lock_flags<'m>(
 
 /// `mlock_vma_pages_range()`: the pages that are there.
 async fn mlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr, locks: bool) {
+    if marks_mlocked(cpu) {
+        // Whoever faults them in locks them, when mmap_lock has been let go of.
+        if !locks {
+            munlock_vma_pages_range(cpu, mm, start, end).await;
+        }
+        return;
+    }
     if cpu.setting::<LruBatch>() == LruBatch::Off {
         return;
     }

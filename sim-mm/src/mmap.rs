@@ -18,6 +18,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mman::{MapFlags, Prot};
 use crate::mmap_lock::MmapWriteHeld;
 use crate::mmu_gather::MmuGather;
+use crate::munlock::munlock_vmas;
 use crate::safeguards::{MUNMAP_MMAP_LOCK, MUNMAP_STACK_NO_DOWNGRADE};
 use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::swap::drain_before_unmapping;
@@ -381,6 +382,10 @@ pub(crate) fn do_munmap<'m>(
 async fn unmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, detached: &Detached) {
     let _routine = cpu.enter("unmap_region");
     let vmas = &detached.vmas;
+    // What calls this does so before, as long as kernels did that.
+    if let Some(munlocked) = munlock_vmas(cpu, mm, vmas) {
+        munlocked.await;
+    }
     let (Some(first), Some(last)) = (vmas.first(), vmas.last()) else { return };
     drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, first.start(cpu), last.end(cpu)).await;

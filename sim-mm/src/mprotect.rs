@@ -23,7 +23,7 @@ use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{CHANGE_PMD_ONCE, MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
 use crate::settings::{CowReuse, MprotectUncount, MprotectUpgrade};
-use crate::swapops::{MigrationEntry, MigrationKind};
+use crate::swapops::{MigrationEntry, MigrationKind, UFFD_WP_MARKER, is_uffd_wp_marker};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
 
@@ -204,8 +204,8 @@ pub(crate) enum Change {
     /// `MM_CP_PROT_NUMA`: they allow no access, so that the next one is noticed. In a mapping whose pages are copied at a
     /// write, only pages that are mapped once are marked.
     Numa { is_cow: bool },
-    /// `MM_CP_UFFD_WP`: writes are to wait for user code.
-    UffdWp,
+    /// `MM_CP_UFFD_WP`: writes are to wait for user code. With `markers` entries of pages that are not mapped say so too.
+    UffdWp { markers: bool },
     /// `MM_CP_UFFD_WP_RESOLVE`: writes pass again. `flags` are those of the mapping, and `upgrade` is as above.
     UffdWpResolve { flags: VmFlags, upgrade: bool },
 }
@@ -274,7 +274,7 @@ async fn change_huge<'m>(
     change: Change,
 ) -> HugeChange {
     // Writes that user code is to learn of are noticed page by page.
-    let by_page = matches!(change, Change::UffdWp | Change::UffdWpResolve { .. });
+    let by_page = matches!(change, Change::UffdWp { .. } | Change::UffdWpResolve { .. });
     if by_page || next.0 - addr.0 != cpu.mmu.geometry.span(Level::Pmd) {
         split_huge_pmd(cpu, vma, mm, pmdp, addr).await;
         return HugeChange::NotHuge;
@@ -325,9 +325,21 @@ async fn change_pte_range<'m>(
                 cpu.set_pte_at(mm, addr, ptep, new).await;
                 pages += 1;
             }
+        } else if let Some(new) = changed_marker(pte.entry, change) {
+            cpu.set_pte_at(mm, addr, ptep, new).await;
+            pages += 1;
         }
     }
     pages
+}
+
+/// What `change_pte_range()` makes of an entry where nothing is mapped. `None` if it stays as it is.
+fn changed_marker(entry: Entry, change: Change) -> Option<Entry> {
+    match change {
+        Change::UffdWp { markers: true } if entry.is_none() => Some(UFFD_WP_MARKER),
+        Change::UffdWpResolve { .. } if is_uffd_wp_marker(entry) => Some(Entry::NONE),
+        _ => None,
+    }
 }
 
 /// What `change_pte_range()` makes of an entry whose page is being moved: it must not come back writable. Entries of pages that are there
@@ -339,7 +351,7 @@ async fn change_migration_entry(cpu: Cpu<'_>, mut entry: MigrationEntry, change:
         entry.kind = if exclusive { MigrationKind::ReadableExclusive } else { MigrationKind::Readable };
     }
     match change {
-        Change::UffdWp => entry.uffd_wp = true,
+        Change::UffdWp { .. } => entry.uffd_wp = true,
         Change::UffdWpResolve { .. } => entry.uffd_wp = false,
         Change::Protect { .. } | Change::Numa { .. } => {}
     }
@@ -349,7 +361,7 @@ async fn change_migration_entry(cpu: Cpu<'_>, mut entry: MigrationEntry, change:
 /// Whether an entry is one that is changed so.
 async fn may_change(cpu: Cpu<'_>, pte: Pte, change: Change) -> bool {
     match change {
-        Change::Protect { .. } | Change::UffdWp => true,
+        Change::Protect { .. } | Change::UffdWp { .. } => true,
         Change::UffdWpResolve { .. } => pte.uffd_wp(),
         Change::Numa { .. } if pte.protnone() || pte.special() => false,
         Change::Numa { is_cow } => !is_cow || page_mapcount(cpu, Page(pte.pfn())).await == 1,
@@ -376,7 +388,7 @@ async fn change_one<'m>(
             let new = Pte::modify(old.entry, vm_get_page_prot(VmFlags::empty()));
             (new, saves_write(cpu) && old.write())
         }
-        Change::UffdWp => (old.entry.without(Entry::RW).with(Entry::UFFD_WP), false),
+        Change::UffdWp { .. } => (old.entry.without(Entry::RW).with(Entry::UFFD_WP), false),
         Change::UffdWpResolve { flags, upgrade } => {
             let cleared = ptep.value(old.entry.without(Entry::UFFD_WP));
             (cleared.entry, upgrade && can_change_pte_writable(cpu, flags, cleared).await)

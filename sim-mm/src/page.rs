@@ -240,10 +240,10 @@ pub(crate) async fn set_flags_unlocked(cpu: Cpu<'_>, page: Page, flags: PageFlag
     .await;
 }
 
-/// `set_page_dirty()`: the page holds what is nowhere else.
+/// `set_page_dirty()`: the page holds what is nowhere else. Reclaim has to wait until it is written once more.
 #[track_caller]
 pub fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
-    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::DIRTY)
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| (flags | PageFlags::DIRTY) - PageFlags::RECLAIM)
 }
 
 /// `SetPageUptodate()`: the page holds what its file has there.
@@ -264,10 +264,16 @@ pub(crate) fn set_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Ou
     cpu.rmw(cpu.kernel.page_flags(page), |flags| (flags | PageFlags::WRITEBACK) - PageFlags::ERROR)
 }
 
-/// `end_page_writeback()`: the device is done.
+/// `end_page_writeback()`: the device is done. If reclaim waits for the page, the page is among the next ones that it tries:
+/// `rotate_reclaimable_page()`.
 #[track_caller]
 pub(crate) fn end_page_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
-    cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::WRITEBACK)
+    cpu.rmw(cpu.kernel.page_flags(page), |flags| {
+        let busy = PageFlags::LOCKED | PageFlags::DIRTY | PageFlags::UNEVICTABLE;
+        let rotates = flags.contains(PageFlags::RECLAIM | PageFlags::LRU) && !flags.intersects(busy);
+        let gone = PageFlags::WRITEBACK | PageFlags::RECLAIM;
+        if rotates { flags - gone - PageFlags::ACTIVE } else { flags - gone }
+    })
 }
 
 /// `wait_on_page_writeback()`: waits until no device is writing the page.

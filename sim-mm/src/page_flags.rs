@@ -23,6 +23,8 @@ bitflags! {
         const ACTIVE = 1 << 5;
         /// `PG_unevictable`: locked.
         const UNEVICTABLE = 1 << 6;
+        /// `PG_mlocked`: some mapping has it locked.
+        const MLOCKED = 1 << 18;
         /// `PG_swapbacked`: it can be written to swap, and is not to be dropped.
         const SWAPBACKED = 1 << 7;
         /// `PG_head`: the first page of a compound page. The byte of `PG_locked` has no other flag.
@@ -33,6 +35,8 @@ bitflags! {
         const WRITEBACK = 1 << 24;
         /// `PG_error`: it could not be written when that was tried last. Whoever asks by `fsync()` is told.
         const ERROR = 1 << 20;
+        /// `PG_reclaim`: reclaim wants it as soon as it has been written.
+        const RECLAIM = 1 << 21;
         /// `PG_uptodate`: it holds what its file has there.
         const UPTODATE = 1 << 19;
     }

@@ -29,7 +29,7 @@ pub(crate) enum SyncMode {
 ///
 /// First the entries become clean, so that each later write makes the page dirty in a fault. Then the flag is cleared. Such a fault holds the
 /// lock of the page, so it cannot come between the two.
-async fn clear_page_dirty_for_io(cpu: Cpu<'_>, page: Page) -> bool {
+pub(crate) async fn clear_page_dirty_for_io(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("clear_page_dirty_for_io");
     if page_mkclean(cpu, page).await {
         set_page_dirty(cpu, page).await;

@@ -14,8 +14,8 @@ use crate::event::{Event, Order, Sharing};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 pub use crate::pgtable_types::{PAGE_PROTNONE, is_pte_present};
-use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
-use crate::settings::SoftDirty;
+use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT, UFFD_WP_NOTIFY};
+use crate::settings::{SoftDirty, UffdWpNotify};
 use crate::vm_flags::VmFlags;
 
 /// A pointer to an entry.
@@ -243,8 +243,16 @@ pub(crate) fn vma_page_prot(cpu: Cpu<'_>, flags: VmFlags) -> u64 {
 
 /// `vma_wants_writenotify()`.
 pub(crate) fn vma_wants_writenotify(cpu: Cpu<'_>, flags: VmFlags) -> bool {
-    let noticed = flags.contains(VmFlags::DIRTY_TRACKING) || vma_soft_dirty_enabled(cpu, flags);
+    let noticed = flags.contains(VmFlags::DIRTY_TRACKING)
+        || vma_soft_dirty_enabled(cpu, flags)
+        || flags.contains(VmFlags::UFFD_WP) && notifies_uffd_wp(cpu);
     flags.contains(VmFlags::WRITE | VmFlags::SHARED) && noticed
+}
+
+/// Whether every first write to shared memory that `userfaultfd` may write-protect is a fault.
+fn notifies_uffd_wp(cpu: Cpu<'_>) -> bool {
+    cpu.consulted(UFFD_WP_NOTIFY);
+    cpu.setting::<UffdWpNotify>() == UffdWpNotify::Yes
 }
 
 /// `vma_soft_dirty_enabled()`: whether a page of the mapping counts as written only if its entry says so.

@@ -106,6 +106,10 @@ crate::safeguards! {
         "The flushes that reclaim owes an address space are counted, because a flag that is cleared after a flush forgets what became due meanwhile.";
     UNMAP_FLUSH_DIRTY = "unmap-flush-dirty" order in "shrink_page_list" since Release::v(4, 3), commit "d950c9477d51" =>
         "Translations through which a page may still be written are flushed before the page is written to swap, because what is written to it later would be lost.";
+    REMOVE_CHECK_DIRTY = "remove-check-dirty" check in "__remove_mapping" since Release::v26(12) =>
+        "A page that reclaim takes out of its file is looked at once more when its count is frozen, because somebody may have written to it and made it dirty since it was found clean.";
+    REMOVE_REF_THEN_DIRTY = "remove-ref-then-dirty" order in "__remove_mapping" since Release::v26(12) =>
+        "Reclaim freezes the reference count of a page before it looks a last time whether the page is dirty, because who writes by a reference sets the flag before dropping the reference.";
     LAZYFREE_CHECK_REFCOUNT = "lazyfree-check-refcount" check in "try_to_unmap_one" since Release::v(5, 18), commit "6c8e2a256915" =>
         "A page that MADV_FREE gave up is not discarded while somebody holds a reference, because a device may be writing to it.";
     LAZYFREE_REF_THEN_DIRTY = "lazyfree-ref-then-dirty" order in "try_to_unmap_one" since Release::v(5, 18), commit "6c8e2a256915" =>
@@ -160,6 +164,12 @@ crate::safeguards! {
     SWAP_FREE_HOLDS_DEVICE = "swap-free-holds-device" order in "free_swap_and_cache" since Release::v(6, 9), commit "82b1c07a0af6", cve "CVE-2024-26960" =>
         "Whoever frees a slot holds the swap area until the slot's page is looked for as well, because somebody else may free the page, and swapoff() then the area.";
 
+    UFFD_WP_MARKER = "uffd-wp-marker" order in "pte_install_uffd_wp_if_needed" since Release::v(5, 19), commit "999dad824c39" =>
+        "Where a page of a file was write-protected for userfaultfd and is not mapped any more, a marker says so, because the page is mapped again by a fault that knows of nothing else.";
+
+    UFFD_WP_NOTIFY = "uffd-wp-notify" design in "vma_wants_writenotify" since Release::v(6, 2), commit "51d3d5eb74ff" =>
+        "Entries of shared memory are read-only from the start where userfaultfd may write-protect them, because whoever gives an entry the bits of its mapping would let writes pass.";
+
     // Migration.
     MIGRATE_LOCK = "migrate-lock" order in "__unmap_and_move" since Release::v26(16) =>
         "A page is locked while it is moved, because whoever comes to it or takes it from its place waits for the lock.";
@@ -193,6 +203,12 @@ crate::safeguards! {
         "The dirty bit of an entry is kept in the page when a driver takes the page away, because nothing else knows that the page was written.";
     ANON_VMA_MAPPED_RECHECK = "anon-vma-mapped-recheck" check in "page_lock_anon_vma_read" since Release::v26(36), commit "f18194275c39" =>
         "Whoever has locked the anon_vma of a page asks once more whether the page is mapped, because only its mappings keep the anon_vma.";
+    ANON_VMA_REUSE_COUNTS = "anon-vma-reuse-counts" design in "anon_vma_clone" since Release::v(6, 0), commit "2555283eb40d", cve "CVE-2022-42703" =>
+        "The mapping of a child takes over an anon_vma only if no mapping uses it, because two mappings with one anon_vma are taken for mappings that hang on the same ones, and are merged.";
+
+    // Locked memory, before v5.18.
+    MUNLOCK_COUNT_CLEARED = "munlock-count-cleared" order in "__munlock_pagevec" since Release::v(4, 12), until Release::v(5, 18), commit "70feee0e1ef3", cve "CVE-2017-18221" =>
+        "A page whose flag munlock() has cleared is not counted as locked any more, wherever it is, because a page that waits in a batch of another CPU is on no list, and nobody else takes it off the count.";
 
     // Collapsing into huge pages.
     COLLAPSE_SYNC_IPI = "collapse-sync-ipi" order in "collapse_huge_page" since Release::v(6, 1), commit "2ba99c5e0881" =>

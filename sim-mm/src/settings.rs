@@ -3,7 +3,7 @@
 
 use crate::registry::setting::{Knob, Settings};
 use crate::release::Release;
-use crate::safeguards::COW_REUSE_COUNTS;
+use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS, UFFD_WP_NOTIFY};
 
 /// Whether x86 kernels of a release were built that free tables so, on machines that flush so.
 ///
@@ -346,11 +346,39 @@ crate::settings! {
     }
 
     /// Which `anon_vma` of its ancestors the mapping of a child takes over, so that it needs no new one.
-    AnonVmaReuse = design "anon_vma_reuse" {
+    AnonVmaReuse = design "anon_vma_reuse" has ANON_VMA_REUSE_COUNTS by [Children] else Degree {
         /// It takes one that has fewer than two children and mappings together. This was the rule before v6.0 (CVE-2022-42703).
         Degree = "degree",
         /// It takes one that no mapping uses and that has fewer than two children. This is the rule since v6.0 (`2555283eb40d`).
         Children = "children" since Release::v(6, 0),
+    }
+
+    /// How pages of locked mappings are known. It matters where reclaim or migration asks, or batches of pages do.
+    Mlock = design "mlock" {
+        /// A flag says so. Whoever faults pages in sets it, and whoever unlocks a mapping goes through its pages and clears it. This was the rule before v5.18.
+        Walk = "walk",
+        /// Whoever maps or unmaps a page counts. Here the page is moved from list to list. This is the rule since v5.18 (`cea86fe246b6`).
+        Rmap = "rmap" since Release::v(5, 18),
+    }
+
+    /// Whether entries of shared memory are read-only from the start where `userfaultfd` may write-protect them.
+    UffdWpNotify = design "uffd_wp_notify" has UFFD_WP_NOTIFY by [Yes] else No {
+        /// They are not. Whoever gives an entry the bits of its mapping makes it writable. This was the rule before v6.2.
+        No = "no",
+        /// They are. This is the rule since v6.2 (`51d3d5eb74ff`).
+        Yes = "yes" since Release::v(6, 2),
+    }
+
+    /// Whether reclaim writes a dirty page of a file on the disk, or leaves that to the flusher, and takes the page afterwards.
+    ReclaimDirtyFile = design "reclaim_dirty_file" {
+        /// It writes the page. This was the rule before v3.2.
+        Writes = "writes",
+        /// Only `kswapd` writes it. This was the rule from v3.2 to v4.11.
+        Kswapd = "kswapd" since Release::v(3, 2),
+        /// Only `kswapd` writes it, and only if it has come to the page before. This was the rule from v4.12 to v6.15.
+        SecondTime = "second_time" since Release::v(4, 12),
+        /// It never writes it. This is the rule since v6.16.
+        Flusher = "flusher" since Release::v(6, 16),
     }
 
     /// Whether `mprotect()` makes entries of private memory writable.
@@ -649,14 +677,6 @@ crate::settings! {
         Pages = "pages",
         /// It leaves alone a folio of which the mapping has only a part. This is the rule since v6.7 (`dc68badcede4`).
         Whole = "whole" since Release::v(6, 7),
-    }
-
-    /// Who says of a page that a mapping that is locked maps it.
-    RmapMlock = design "rmap_mlock" {
-        /// The system calls that lock and unlock mappings, and faults on new pages.
-        Callers = "callers",
-        /// Each entry that begins to map the page, and each that ends. This is the rule since v5.18 (`cea86fe246b6`).
-        Rmap = "rmap" since Release::v(5, 18),
     }
 
     /// How a large folio goes to swap.

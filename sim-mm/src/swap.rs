@@ -9,22 +9,12 @@ use sim_core::CpuId;
 
 use crate::folio::{is_large, page_is_anon};
 use crate::kernel::Cpu;
+use crate::mlocked::{count_mlocked, is_locked, marks_mlocked, set_mlocked};
 use crate::mm_types::{Page, Vma};
 use crate::page::{get_page, put_page, set_page_referenced};
 use crate::page_flags::PageFlags;
 use crate::pagevec::Batch;
-use crate::settings::{LruBatch, RmapMlock, UnmapDrain};
-use crate::vm_flags::VmFlags;
-
-fn has_batches(cpu: Cpu<'_>) -> bool {
-    cpu.setting::<LruBatch>() == LruBatch::On
-}
-
-/// Whether anybody asks on which list a page is: whoever counts the references of batches, reclaim, and
-/// migration.
-fn has_lists(cpu: Cpu<'_>) -> bool {
-    has_batches(cpu) || cpu.walks_rmap()
-}
+use crate::settings::{Mlock, UnmapDrain};
 
 async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {
     cpu.load(cpu.kernel.page_flags(page)).await
@@ -32,7 +22,7 @@ async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {
 
 /// `folio_batch_add_and_move()`: one more page of a batch. A batch that is full is worked off. Without batches that is done at once.
 async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
-    if !has_batches(cpu) {
+    if !cpu.has_batches() {
         cpu.rmw(cpu.kernel.page_flags(page), move |flags: PageFlags| moved(batch, flags)).await;
         return;
     }
@@ -71,6 +61,8 @@ async fn work_off(cpu: Cpu<'_>, of: CpuId, which: impl Fn(Batch) -> bool) {
 fn moved(batch: Batch, flags: PageFlags) -> PageFlags {
     let evictable = flags.contains(PageFlags::LRU) && !flags.contains(PageFlags::UNEVICTABLE);
     match batch {
+        // page_evictable()
+        Batch::Add if flags.contains(PageFlags::MLOCKED) => flags | PageFlags::LRU | PageFlags::UNEVICTABLE,
         Batch::Add => flags | PageFlags::LRU,
         Batch::Mlock => (flags - PageFlags::ACTIVE) | PageFlags::LRU | PageFlags::UNEVICTABLE,
         Batch::Munlock => flags - PageFlags::UNEVICTABLE,
@@ -85,14 +77,14 @@ fn moved(batch: Batch, flags: PageFlags) -> PageFlags {
 
 /// `lru_add_drain()`: works off all batches of this CPU.
 pub async fn lru_add_drain(cpu: Cpu<'_>) {
-    if has_batches(cpu) {
+    if cpu.has_batches() {
         work_off(cpu, cpu.id, |_| true).await;
     }
 }
 
 /// `lru_add_drain_all()`: works off the batches of all CPUs. In Linux each CPU does that itself, in a worker that is waited for.
 pub(crate) async fn lru_add_drain_all(cpu: Cpu<'_>) {
-    if has_batches(cpu) {
+    if cpu.has_batches() {
         for of in CpuId::all(cpu.mmu.core.config.cpus) {
             work_off(cpu, of, |_| true).await;
         }
@@ -109,31 +101,43 @@ pub(crate) async fn drain_before_unmapping(cpu: Cpu<'_>) {
 
 /// `folio_add_lru_vma()`, `lru_cache_add_inactive_or_unevictable()` before v6.0: of a new page of private memory.
 pub(crate) async fn folio_add_lru_vma(cpu: Cpu<'_>, page: Page, vma: Vma) {
-    if !has_lists(cpu) {
+    if !cpu.has_lists() {
         return;
     }
     // __SetPageSwapBacked(): nobody else knows the page.
     let word = cpu.kernel.page_flags(page);
     cpu.this_cpu_write(word, cpu.this_cpu_read(word) | PageFlags::SWAPBACKED);
-    let locked = vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED;
-    add(cpu, if locked { Batch::Mlock } else { Batch::Add }, page).await;
+    let locked = is_locked(cpu, vma);
+    if locked && marks_mlocked(cpu) && !is_large(cpu, page) {
+        Box::pin(add_mlocked(cpu, page)).await;
+    } else {
+        add(cpu, if locked { Batch::Mlock } else { Batch::Add }, page).await;
+    }
+}
+
+/// The same for a page of a locked mapping that says so itself.
+async fn add_mlocked(cpu: Cpu<'_>, page: Page) {
+    if set_mlocked(cpu, page).await {
+        count_mlocked(cpu, 1).await;
+    }
+    add(cpu, Batch::Add, page).await;
 }
 
 /// `folio_add_lru()`: of a new page of a file.
 pub(crate) async fn folio_add_lru(cpu: Cpu<'_>, page: Page) {
-    if has_lists(cpu) {
+    if cpu.has_lists() {
         add(cpu, Batch::Add, page).await;
     }
 }
 
 /// Whether the page is on a list: `PageLRU()`. Without batches every page is.
 pub(crate) async fn folio_test_lru(cpu: Cpu<'_>, page: Page) -> bool {
-    !has_lists(cpu) || flags(cpu, page).await.contains(PageFlags::LRU)
+    !cpu.has_lists() || flags(cpu, page).await.contains(PageFlags::LRU)
 }
 
 /// `mark_page_accessed()`: the second time, the page becomes active.
 pub async fn mark_page_accessed(cpu: Cpu<'_>, page: Page) {
-    if !has_lists(cpu) {
+    if !cpu.has_lists() {
         set_page_referenced(cpu, page).await;
         return;
     }
@@ -154,7 +158,7 @@ pub async fn mark_page_accessed(cpu: Cpu<'_>, page: Page) {
 
 /// `folio_mark_lazyfree()`.
 pub(crate) async fn folio_mark_lazyfree(cpu: Cpu<'_>, page: Page) {
-    if !has_lists(cpu) {
+    if !cpu.has_lists() {
         return;
     }
     let flags = flags(cpu, page).await;
@@ -166,7 +170,7 @@ pub(crate) async fn folio_mark_lazyfree(cpu: Cpu<'_>, page: Page) {
 
 /// `folio_deactivate()`.
 pub(crate) async fn folio_deactivate(cpu: Cpu<'_>, page: Page) {
-    if !has_lists(cpu) {
+    if !cpu.has_lists() {
         return;
     }
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;
@@ -178,22 +182,21 @@ pub(crate) async fn folio_deactivate(cpu: Cpu<'_>, page: Page) {
 
 /// `mlock_folio()`.
 pub(crate) async fn mlock_folio(cpu: Cpu<'_>, page: Page) {
-    if has_lists(cpu) {
+    if cpu.has_lists() {
         add(cpu, Batch::Mlock, page).await;
     }
 }
 
 /// `munlock_folio()`.
 pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
-    if has_lists(cpu) {
+    if cpu.has_lists() {
         add(cpu, Batch::Munlock, page).await;
     }
 }
 
 /// Whether an entry of a mapping tells that its page is to stay in memory: since v5.18 the reverse mapping does that.
 fn rmap_locks(cpu: Cpu<'_>, vma: Vma) -> bool {
-    let locked = vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED;
-    locked && has_lists(cpu) && cpu.setting::<RmapMlock>() == RmapMlock::Rmap
+    is_locked(cpu, vma) && cpu.has_lists() && cpu.setting::<Mlock>() == Mlock::Rmap
 }
 
 /// `mlock_vma_folio()`: one more entry of a mapping maps a page. Of a large folio nobody knows whether all of it is in the mapping.
@@ -212,7 +215,7 @@ pub(crate) async fn munlock_vma_folio(cpu: Cpu<'_>, page: Page, vma: Vma) {
 
 /// `isolate_lru_page()`, since v6.0 `folio_isolate_lru()`: takes a page off its list, with a reference. False if it is on none.
 pub(crate) async fn isolate_lru_page(cpu: Cpu<'_>, page: Page) -> bool {
-    if !has_lists(cpu) {
+    if !cpu.has_lists() {
         get_page(cpu, page).await;
         return true;
     }
@@ -225,7 +228,7 @@ pub(crate) async fn isolate_lru_page(cpu: Cpu<'_>, page: Page) -> bool {
 
 /// `putback_lru_page()`: back to a list, without the reference that kept it off.
 pub(crate) async fn putback_lru_page(cpu: Cpu<'_>, page: Page) {
-    if has_lists(cpu) {
+    if cpu.has_lists() {
         add(cpu, Batch::Add, page).await;
     }
     put_page(cpu, page).await;

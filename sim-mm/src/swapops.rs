@@ -13,6 +13,22 @@ const SWP_PTE_MARKER: u64 = 31;
 /// `PTE_MARKER_GUARD`: a lightweight guard region, by `MADV_GUARD_INSTALL` since v6.13.
 const PTE_MARKER_GUARD: u64 = 1 << 2;
 
+/// `PTE_MARKER_UFFD_WP`: writes to the page, which is not mapped now, wait for user code. Since v5.19, in memory of files.
+const PTE_MARKER_UFFD_WP: u64 = 1 << 0;
+
+/// `make_pte_marker(PTE_MARKER_UFFD_WP)`.
+pub(crate) const UFFD_WP_MARKER: Entry = Entry(SWP_PTE_MARKER << SWP_TYPE_SHIFT | PTE_MARKER_UFFD_WP << 14);
+
+/// `pte_marker_uffd_wp()`.
+pub(crate) fn is_uffd_wp_marker(entry: Entry) -> bool {
+    entry == UFFD_WP_MARKER
+}
+
+/// `pte_none_mostly()`: nothing is mapped there, whatever the entry says of the page that comes.
+pub(crate) fn is_none_mostly(entry: Entry) -> bool {
+    entry.is_none() || is_uffd_wp_marker(entry)
+}
+
 /// `make_pte_marker(PTE_MARKER_GUARD)`.
 pub(crate) const GUARD: Entry = Entry(SWP_PTE_MARKER << SWP_TYPE_SHIFT | PTE_MARKER_GUARD << 14);
 

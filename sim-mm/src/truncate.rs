@@ -5,7 +5,7 @@ use std::ops::Range;
 use sim_mmu::Pfn;
 
 use crate::check;
-use crate::event::Event;
+use crate::event::{Event, SharedPage};
 use crate::filemap::{
     delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, trylock_page,
 };
@@ -215,6 +215,8 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
 /// Who has a reference may make the page dirty and then put it. So the count is frozen first, and the flag is looked at behind it.
 async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     let _routine = cpu.enter("remove_mapping");
+    // Whoever looks the page up meanwhile finds it frozen, and waits for this lock.
+    let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
     if !page_ref_freeze(cpu, page, 2).await {
         return false;
     }
@@ -225,6 +227,8 @@ async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     );
     page_ref_unfreeze(cpu, page, 2).await;
     if !dirty {
+        let index = cpu.this_cpu_read(cpu.kernel.page(page).index());
+        cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
         delete_from_page_cache(cpu, inode, page).await;
     }
     !dirty

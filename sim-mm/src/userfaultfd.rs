@@ -9,6 +9,7 @@ use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::huge_memory::vma_adjust_trans_huge;
+use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::release::Release;
@@ -58,11 +59,12 @@ pub fn userfaultfd_register(
     })
 }
 
-/// `vma_can_userfault()`. Private anonymous memory has no page that is not mapped. Write protection of shared memory, for which the kernel
-/// must remember pages that are not mapped, is not modelled.
+/// `vma_can_userfault()`. Private anonymous memory has no page that is not mapped. Write protection of a file in memory needs markers of
+/// pages that are not mapped: since v5.19 (`b1f9e876862d`).
 fn vma_can_userfault(cpu: Cpu<'_>, vma: Vma, modes: UffdMode) -> bool {
     let version = cpu.kernel.config.kernel.version;
-    let modes_for = if vma.flags(cpu).contains(VmFlags::PFNMAP) || version < Release::v(4, 3) {
+    let is_of_disk = vma.file(cpu).is_some_and(|file| on_disk(cpu, file));
+    let modes_for = if vma.flags(cpu).contains(VmFlags::PFNMAP) || is_of_disk || version < Release::v(4, 3) {
         UffdMode::empty()
     } else if vma.is_anonymous(cpu) {
         UffdMode::MISSING | UffdMode::WP
@@ -70,8 +72,10 @@ fn vma_can_userfault(cpu: Cpu<'_>, vma: Vma, modes: UffdMode) -> bool {
         UffdMode::empty()
     } else if version < Release::v(5, 14) {
         UffdMode::MISSING
-    } else {
+    } else if version < Release::v(5, 19) {
         UffdMode::MISSING | UffdMode::MINOR
+    } else {
+        UffdMode::MISSING | UffdMode::MINOR | UffdMode::WP
     };
     modes_for.contains(modes)
 }
@@ -107,6 +111,27 @@ pub(crate) async fn wake_userfault<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: Vi
     for task in woken.await {
         cpu.store(waken(cpu, task), true).await;
     }
+}
+
+/// `UFFDIO_WAKE`: the faults in pages `start` up to `end` begin anew, whatever their entries are.
+///
+/// # Errors
+/// `EINVAL` for a range that is empty or unaligned.
+pub fn userfaultfd_wake<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> BoxFuture<'m, Result<(), Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("userfaultfd_wake"));
+        if start.offset() != 0 || end <= start {
+            return Err(Errno::Einval);
+        }
+        wake_userfault(cpu, mm, start, end).await;
+        Ok(())
+    })
 }
 
 /// `userfaultfd_read()`: waits for a fault that nobody has read yet, and answers its address.

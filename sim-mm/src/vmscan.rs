@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use sim_core::{BoxFuture, Op, OpKind, Routine};
 
-use crate::event::{Event, RefChange};
+use crate::check;
+use crate::event::{Event, RefChange, SharedPage};
 use crate::filemap::{page_mapping, replace_page};
 use crate::folio::{folio_entire_mapcount, folio_nr_pages, is_large, page_is_anon};
 use crate::huge_memory::{Tails, can_split_folio, deferred_split_scan, shrink_huge_zero_page_scan, split_folio};
+use crate::inode::on_disk;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{
@@ -20,13 +22,14 @@ use crate::page_io::swap_writepage;
 use crate::rmap::{
     Mlocked, RmapLock, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty,
 };
-use crate::safeguards::UNMAP_FLUSH_DIRTY;
+use crate::safeguards::{REMOVE_CHECK_DIRTY, REMOVE_REF_THEN_DIRTY, UNMAP_FLUSH_DIRTY};
 use crate::settings::{ReclaimSplit, Swap, ThpSwap};
 use crate::shmem::shmem_writepage;
 use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 use crate::swap_state::{__delete_from_swap_cache, add_to_swap, put_swap_pages, slots_of};
 use crate::swapfile::{page_swap_entry, try_to_free_swap};
 use crate::tlb_types::TlbUbc;
+use crate::vmscan_disk::{Dirty, Reclaimer, disk_mapping, pageout_to_disk, what_of_dirty};
 
 /// Whom reclaim spares: `ignore_references` of `shrink_page_list()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub(crate) async fn reclaim_pages(cpu: Cpu<'_>, pages: Vec<Page>) {
     for page in &pages {
         cpu.rmw(cpu.kernel.page_flags(*page), |flags| flags - PageFlags::ACTIVE).await;
     }
-    shrink_page_list(cpu, pages, Spare::None).await;
+    shrink_page_list(cpu, pages, Spare::None, Reclaimer::Caller).await;
 }
 
 /// What becomes of a page that reclaim looks at.
@@ -58,7 +61,7 @@ enum Fate {
 
 /// `shrink_page_list()`, since v6.0 `shrink_folio_list()`: writes out and frees what can be freed; answers how many pages were. The
 /// others go back to their lists.
-async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare) -> u64 {
+async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare, who: Reclaimer) -> u64 {
     let _routine = cpu.enter("shrink_page_list");
     let mut ubc = TlbUbc::default();
     let (mut free, mut back) = (Vec::new(), Vec::new());
@@ -70,7 +73,7 @@ async fn shrink_page_list(cpu: Cpu<'_>, pages: Vec<Page>, spare: Spare) -> u64 {
         }
         let (fate, locked) = {
             let mut tails = Vec::new();
-            let done = shrink_page(cpu, page, &mut ubc, spare, &mut tails).await;
+            let done = shrink_page(cpu, page, &mut ubc, (spare, who), &mut tails).await;
             // They were on the list of pages as well.
             pages.extend(tails);
             done
@@ -104,7 +107,7 @@ async fn shrink_page(
     cpu: Cpu<'_>,
     page: Page,
     ubc: &mut TlbUbc,
-    spare: Spare,
+    (spare, who): (Spare, Reclaimer),
     tails: &mut Vec<Page>,
 ) -> (Fate, bool) {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
@@ -137,7 +140,13 @@ async fn shrink_page(
     if page_maybe_dma_pinned(cpu, page).await {
         return (Fate::Activate, true);
     }
-    if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY) {
+    let flags = cpu.load(cpu.kernel.page_flags(page)).await;
+    if flags.contains(PageFlags::DIRTY) {
+        match what_of_dirty(cpu, page, flags, who).await {
+            Dirty::Keep => return (Fate::Keep, true),
+            Dirty::Activate => return (Fate::Activate, true),
+            Dirty::Write => {}
+        }
         if cpu.has(UNMAP_FLUSH_DIRTY) {
             try_to_unmap_flush_dirty(cpu, ubc).await;
         }
@@ -162,7 +171,7 @@ async fn shrink_page(
         }
     }
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
-    let freed = if flags.contains(PageFlags::SWAPBACKED) {
+    let freed = if !is_anon || flags.contains(PageFlags::SWAPBACKED) {
         __remove_mapping(cpu, page).await
     } else {
         // It was given up: the reference that keeps it off its list is the last one.
@@ -238,6 +247,10 @@ async fn pageout(cpu: Cpu<'_>, page: Page) -> Pageout {
         // It was truncated.
         return Pageout::Keep;
     }
+    if let Some(at) = disk_mapping(cpu, page) {
+        let written = Box::pin(pageout_to_disk(cpu, page, at)).await;
+        return if written { Pageout::Success } else { Pageout::Clean };
+    }
     // clear_page_dirty_for_io()
     let old = cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::DIRTY).await;
     if !old.contains(PageFlags::DIRTY) {
@@ -280,20 +293,29 @@ async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
         (None, Some((inode, _))) => xa_locks.push(cpu.lock(kernel.shmem.xa_lock(inode)).await),
         (None, None) => return false,
     }
+    let is_dirty = async || cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY);
     // The caller's reference, and those of the cache.
     let count = 1 + folio_nr_pages(cpu, page);
+    let early = if cpu.has(REMOVE_REF_THEN_DIRTY) { None } else { Some(is_dirty().await) };
     if !page_ref_freeze(cpu, page, count).await {
         return false;
     }
-    if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY) {
+    let dirty = async || match early {
+        Some(dirty) => dirty,
+        None => is_dirty().await,
+    };
+    if check!(cpu, REMOVE_CHECK_DIRTY, dirty().await) {
         page_ref_unfreeze(cpu, page, count).await;
         return false;
     }
     if let Some(entry) = entry {
         __delete_from_swap_cache(cpu, page, entry).await;
         put_swap_pages(cpu, page, entry).await;
-    } else if let Some((inode, _)) = file {
-        // What was never written is zero again when it is needed.
+    } else if let Some((inode, index)) = file {
+        if on_disk(cpu, inode) {
+            cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
+        }
+        // What was never written is zero again when it is needed, and what is on the disk is read.
         replace_page(cpu, inode, page, None).await;
     }
     true
@@ -342,7 +364,7 @@ pub fn shrink_inactive_list(cpu: Cpu<'_>, pages: u64, spare: Spare) -> BoxFuture
         {
             taken.push(page);
         }
-        shrink_page_list(cpu, taken, spare).await + shrink_slab(cpu).await
+        shrink_page_list(cpu, taken, spare, Reclaimer::Kswapd).await + shrink_slab(cpu).await
     })
 }
 

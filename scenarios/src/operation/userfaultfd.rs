@@ -1,16 +1,16 @@
-//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage`, `uffd_continue` and `uffd_writeprotect`: page faults that user code handles.
+//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage`, `uffd_continue`, `uffd_writeprotect` and `uffd_wake`: page faults that user code handles.
 
 use std::fmt;
 
 use sim_mm::{
-    Errno, Fill, Release, UffdMode, mfill_atomic, mwriteprotect_range, userfaultfd_read,
-    userfaultfd_register,
+    Errno, Fill, Release, UffdMode, Wake, mfill_atomic, mwriteprotect_range, userfaultfd_read,
+    userfaultfd_register, userfaultfd_wake,
 };
 use sim_mmu::VirtAddr;
 
 use super::argument::{Argument, NewValue, OldProcess, PlaceElsewhere, RangePages, Word};
 use super::range::{Range, needs_pages_at_an_address};
-use super::{Operation, Running, as_text, operation};
+use super::{Operation, Running, as_text, operation, pages_text};
 use crate::json::{Bool, List, Named, name_of};
 use crate::stage::{Place, Task};
 
@@ -24,7 +24,8 @@ impl Argument for UffdMode {}
 
 operation! {
     /// From now on, user code handles faults in pages: `UFFDIO_REGISTER`. A process has one descriptor. A fault in such a page waits until
-    /// another thread has handled it. Mappings of files can be registered since v4.11, and not for `wp`.
+    /// another thread has handled it. Mappings of files in memory can be
+    /// registered since v4.11, and for `wp` since v5.19.
     "uffd_register" UffdRegister since [Release::v(4, 3)] {
         /// The first page.
         required "at" at: Place,
@@ -57,6 +58,8 @@ operation! {
         required "to" to: PlaceElsewhere,
         /// The value.
         required "value" value: Word,
+        /// Whether who waits for it is left to `uffd_wake`.
+        or (false) "dontwake" dontwake: Bool,
     }
 }
 
@@ -67,6 +70,8 @@ operation! {
         required "process" process: OldProcess,
         /// The page, by the names of that process.
         required "to" to: PlaceElsewhere,
+        /// Whether who waits for it is left to `uffd_wake`.
+        or (false) "dontwake" dontwake: Bool,
     }
 }
 
@@ -77,6 +82,8 @@ operation! {
         required "process" process: OldProcess,
         /// The page, by the names of that process.
         required "at" at: PlaceElsewhere,
+        /// Whether who waits for it is left to `uffd_wake`.
+        or (false) "dontwake" dontwake: Bool,
     }
 }
 
@@ -89,6 +96,20 @@ operation! {
         required "at" at: PlaceElsewhere,
         /// Whether they wait; they pass if not.
         or (true) "protect" protect: Bool,
+        /// Whether who waits is left to `uffd_wake`, although writes pass again.
+        or (false) "dontwake" dontwake: Bool,
+    }
+}
+
+operation! {
+    /// Wakes who waits for pages, whatever is mapped there: `UFFDIO_WAKE`. Their accesses are made again.
+    "uffd_wake" UffdWake since [Release::v(4, 3)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// The first page, by the names of that process.
+        required "at" at: PlaceElsewhere,
+        /// How many; one if not given.
+        optional "pages" pages: RangePages,
     }
 }
 
@@ -113,27 +134,43 @@ impl fmt::Display for UffdRead {
 
 impl fmt::Display for UffdCopy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "userfaultfd of {}: copy {} to {}", self.process, self.value, self.to)
+        write!(f, "userfaultfd of {}: copy {} to {}{}", self.process, self.value, self.to, later(self.dontwake))
     }
 }
 
 impl fmt::Display for UffdZeropage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "userfaultfd of {}: the zero page to {}", self.process, self.to)
+        write!(f, "userfaultfd of {}: the zero page to {}{}", self.process, self.to, later(self.dontwake))
     }
 }
 
 impl fmt::Display for UffdContinue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "userfaultfd of {}: go on at {}", self.process, self.at)
+        write!(f, "userfaultfd of {}: go on at {}{}", self.process, self.at, later(self.dontwake))
     }
 }
 
 impl fmt::Display for UffdWriteprotect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.protect { "write-protect" } else { "let writes pass at" };
-        write!(f, "userfaultfd of {}: {verb} {}", self.process, self.at)
+        write!(f, "userfaultfd of {}: {verb} {}{}", self.process, self.at, later(self.dontwake))
     }
+}
+
+impl fmt::Display for UffdWake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pages = self.pages.map_or_else(String::new, |pages| format!(", {}", pages_text(pages)));
+        write!(f, "userfaultfd of {}: wake who waits at {}{pages}", self.process, self.at)
+    }
+}
+
+/// What a line says of a call that wakes nobody.
+fn later(dontwake: bool) -> &'static str {
+    if dontwake { ", waking nobody" } else { "" }
+}
+
+fn wake(dontwake: bool) -> Wake {
+    if dontwake { Wake::Later } else { Wake::AtOnce }
 }
 
 impl Operation for UffdRegister {
@@ -166,8 +203,8 @@ impl Operation for UffdRead {
 }
 
 /// Fills a page of a process that is missing.
-async fn fill(task: Task<'_>, process: &str, place: &Place, fill: Fill) -> Result<i64, Errno> {
-    task.with_page(process, place, async |mm, va| mfill_atomic(task.cpu, mm, va, fill).await).await?;
+async fn fill(task: Task<'_>, process: &str, place: &Place, fill: Fill, wake: Wake) -> Result<i64, Errno> {
+    task.with_page(process, place, async |mm, va| mfill_atomic(task.cpu, mm, va, fill, wake).await).await?;
     Ok(0)
 }
 
@@ -177,7 +214,7 @@ impl Operation for UffdCopy {
     }
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
-        Box::pin(fill(task, &self.process, &self.to, Fill::Copy(self.value)))
+        Box::pin(fill(task, &self.process, &self.to, Fill::Copy(self.value), wake(self.dontwake)))
     }
 }
 
@@ -187,7 +224,7 @@ impl Operation for UffdZeropage {
     }
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
-        Box::pin(fill(task, &self.process, &self.to, Fill::Zeropage))
+        Box::pin(fill(task, &self.process, &self.to, Fill::Zeropage, wake(self.dontwake)))
     }
 }
 
@@ -197,7 +234,7 @@ impl Operation for UffdContinue {
     }
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
-        Box::pin(fill(task, &self.process, &self.at, Fill::Continue))
+        Box::pin(fill(task, &self.process, &self.at, Fill::Continue, wake(self.dontwake)))
     }
 }
 
@@ -209,9 +246,25 @@ impl Operation for UffdWriteprotect {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let write = async |mm, va: VirtAddr| {
-                mwriteprotect_range(task.cpu, mm, va, va.plus_pages(1), self.protect).await
+                mwriteprotect_range(task.cpu, mm, va, va.plus_pages(1), self.protect, wake(self.dontwake)).await
             };
             task.with_page(&self.process, &self.at, write).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for UffdWake {
+    fn routine(&self) -> Option<&'static str> {
+        Some("userfaultfd_wake")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let pages = self.pages.unwrap_or(1);
+            let wake =
+                async |mm, va: VirtAddr| userfaultfd_wake(task.cpu, mm, va, va.plus_pages(pages)).await;
+            task.with_page(&self.process, &self.at, wake).await?;
             Ok(0)
         })
     }

@@ -3,7 +3,8 @@
 //! At rest each live root is walked. An entry that maps a page where no mapping is, or that allows a write which its
 //! mapping does not, is what the kernel calls a bad page map when it meets one. An entry of a mapping of a file must map the
 //! page that the file has at that place, or a copy if the mapping is private. No file has, and no entry maps, a page behind the end of the
-//! file. Two entries must not lead to one table. Mappings must be in order, and
+//! file. From an anonymous page one comes by its `anon_vma` to every mapping that maps it. A page that says that it is locked in memory is mapped by a
+//! locked mapping, and the kernel counts as many pages as say so. Two entries must not lead to one table. Mappings must be in order, and
 //! must not overlap.
 
 use sim_mm::{Kernel, Miscount, Reach};
@@ -17,6 +18,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &mut Reach, site:
     let changed = match what {
         Miscount::Stray { mm, va }
         | Miscount::OtherPage { mm, va, .. }
+        | Miscount::Unlinked { mm, va, .. }
         | Miscount::MappedBehindEnd { mm, va, .. } => ghost.changed(mm, va.vpn()).cloned(),
         _ => None,
     };

@@ -9,13 +9,13 @@
 //! still be dirty. In between, the bit may be in a register only.
 //!
 //! A file on a disk is judged by what the disk has. A page of it that is in memory may differ from its block only if an entry or the page
-//! says that it is dirty.
+//! says that it is dirty. When the kernel takes it out of memory because the disk has it, the disk must have it.
 //!
 //! Not checked: a page that nobody maps and no file has, because its contents are lost anyway; what a device writes through a pin to a page
 //! that no disk is behind; a page that is pinned, because whoever pinned it will say that it is dirty; a page whose last write to the disk
 //! failed, because `fsync()` tells that; the accessed bit, which only tells reclaim what to try first.
 
-use sim_mm::{Kernel, Order, Page, PageFlags};
+use sim_mm::{Kernel, Order, Page, PageFlags, SharedPage};
 use sim_mmu::{Entry, Pfn};
 
 use super::ghost::{FrameState, Seen};
@@ -42,6 +42,19 @@ fn differs(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<Finding> {
         !told && !is_dirty(ghost, kernel, page.0) && ghost.pins_on(page.0).next().is_none()
     })?;
     Some(finding(ghost, page.0, site, ghost.last_write(page.0)))
+}
+
+/// A page of a file leaves memory, because the disk is taken to have it.
+pub(super) fn dropped(ghost: Seen<'_>, kernel: &Kernel, pfn: Pfn, at: SharedPage, site: &Site) -> Option<Finding> {
+    let told = flags(kernel, pfn).contains(PageFlags::ERROR);
+    if told || !kernel.differs_from_disk(at, Page(pfn)) {
+        return None;
+    }
+    Some(Finding {
+        violation: Violation::DirtyDropped { pfn, at },
+        site: site.clone(),
+        other: ghost.last_write(pfn).cloned(),
+    })
 }
 
 fn finding(ghost: Seen<'_>, pfn: Pfn, site: &Site, written: Option<&Site>) -> Finding {

@@ -159,6 +159,10 @@ impl Violation {
             Violation::MapcountAtRest { pfn, count, mappings } => {
                 format!("at rest the mapcount of {pfn} is {count}, but {mappings} entries map it")
             }
+            Violation::DirtyDropped { pfn, at } => format!(
+                "{pfn}, page {} of a file, leaves memory, and the disk does not have what was written to it",
+                at.index
+            ),
             Violation::DirtyLost { pfn, page } => {
                 let place = page.map_or_else(String::new, |(mm, va)| format!(" at {}", names.page_of(mm, va)));
                 format!("{pfn} was written{place}, but at rest neither an entry nor the page itself is dirty")
@@ -178,6 +182,12 @@ impl Violation {
             Violation::BadPageMap { what: Miscount::Stray { mm, va } } => {
                 let (mm, page) = (names.mm(*mm), names.page(*mm, *va));
                 format!("at rest {mm} has an entry at {page} that no mapping of its allows")
+            }
+            Violation::BadPageMap { what: Miscount::Unlinked { mm, va, page } } => {
+                let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
+                format!(
+                    "at rest {mm} maps {page} at {at}, and nobody comes from {page} to that mapping by its anon_vma"
+                )
             }
             Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);

@@ -76,6 +76,8 @@ pub enum Violation {
     BadPageMap { what: Miscount },
     /// `dirty-lost`, at rest: a page was written, and nothing says so.
     DirtyLost { pfn: Pfn, page: Option<(MmId, VirtAddr)> },
+    /// A page of a file leaves memory, and the disk does not have what was written to it.
+    DirtyDropped { pfn: Pfn, at: SharedPage },
     /// `lost-write`: a write at `va` went to `pfn`, and `copy`, which was made before, is mapped there instead.
     WriteLost { mm: MmId, va: VirtAddr, pfn: Pfn, copy: Pfn },
     /// `semantics`, at rest: a page was written, and soft-dirty does not tell it.
@@ -178,7 +180,7 @@ impl Violation {
             | Violation::LostAtRest { .. } => OracleId::Refcount,
             Violation::FreedUnderMapping { .. } | Violation::MapcountAtRest { .. } => OracleId::Mapcount,
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
-            Violation::DirtyLost { .. } => OracleId::DirtyLost,
+            Violation::DirtyLost { .. } | Violation::DirtyDropped { .. } => OracleId::DirtyLost,
             Violation::WriteLost { .. } => OracleId::LostWrite,
             Violation::WriteUnseen { .. } | Violation::NotSynced { .. } => OracleId::Semantics,
             Violation::Deadlock { .. } => OracleId::Deadlock,
@@ -222,6 +224,7 @@ impl Violation {
             | Violation::LostAtRest { pfn }
             | Violation::FreedUnderMapping { pfn, .. }
             | Violation::DirtyLost { pfn, .. }
+            | Violation::DirtyDropped { pfn, .. }
             | Violation::WriteLost { pfn, .. }
             | Violation::WriteUnseen { pfn, .. }
             | Violation::NotSynced { pfn, .. }
@@ -230,9 +233,11 @@ impl Violation {
             Violation::BadPageMap {
                 what:
                     Miscount::OtherPage { page, .. }
+                    | Miscount::Unlinked { page, .. }
                     | Miscount::MappedBehindEnd { page, .. }
                     | Miscount::CachedBehindEnd { page, .. }
                     | Miscount::OtherFile { page, .. }
+                    | Miscount::Mlocked { page }
                     | Miscount::Locked { page },
             } => Some(page.0),
             Violation::ObjectUsed { .. }
@@ -274,6 +279,7 @@ impl Violation {
                 what:
                     Miscount::Stray { mm, va }
                     | Miscount::OtherPage { mm, va, .. }
+                    | Miscount::Unlinked { mm, va, .. }
                     | Miscount::MappedBehindEnd { mm, va, .. },
             } => Some((mm, va)),
             Violation::DirtyLost { page, .. } => page,

@@ -290,6 +290,10 @@ impl sim_mm::Observer for Watch {
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
+            Mm::PageDropped { pfn, page } => {
+                let lost = dirty_lost::dropped(ghost.seen(core), cpu.kernel, pfn, page, &site);
+                self.report(cpu.core, lost);
+            }
             Mm::PteChanged { mm, va, old, new, order, sharing } => {
                 let is_huge = order > Order::PTE;
                 let part = |entry, nth| if is_huge { part_of_huge(entry, nth) } else { entry };

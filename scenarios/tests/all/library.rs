@@ -107,6 +107,7 @@ macro_rules! scenarios {
 scenarios! {
     allocations_fail
     anon_vma_reuse
+    anon_vma_reused_twice
     batch_is_full
     clear_refs_vs_migration
     collapse_flush_keeps_walk_caches
@@ -115,6 +116,7 @@ scenarios! {
     copy_of_a_whole_page
     copy_vs_cached_reads
     cr3_rewritten_after_preemption
+    deferred_flush_vs_writeback
     deferred_split_vs_put
     deposit_follows_huge_page
     device_migration_dirty
@@ -183,6 +185,8 @@ scenarios! {
     migration_entry_wait_pins
     mkclean_not_flushed
     mkclean_window
+    mlock_vs_munlock
+    mprotect_loses_uffd_wp
     mprotect_vs_deferred_reclaim_flush
     mprotect_vs_huge_page_that_moves
     mprotect_vs_migration
@@ -194,6 +198,7 @@ scenarios! {
     mremap_vs_migration
     mremap_vs_retract
     mremap_vs_writeback
+    munlock_of_a_page_in_a_batch
     new_pages_are_empty
     numa_hinting
     numa_moves_huge_page_vs_pin
@@ -211,6 +216,8 @@ scenarios! {
     protnone_write_while_migrating
     ranges_of_pages
     recheck_sees_another_page
+    reclaim_of_file_pages
+    reclaim_vs_write_by_reference
     ref_on_frozen_page
     ref_on_moved_page
     reference_overflow
@@ -274,6 +281,7 @@ scenarios! {
     two_faults_one_table
     two_flushes
     uffd_wp_deferred_flush
+    uffd_wp_of_shared_memory
     unmap_vs_fault
     vfork_child_leaves
     vma_lock_vs_exit
@@ -286,6 +294,7 @@ scenarios! {
     write_pin_of_shared_huge_page
     write_pins
     written_after_pageout
+    written_after_reclaim_wrote
     zap_dirties_before_flush
     zap_vs_huge_page_that_moves
 }

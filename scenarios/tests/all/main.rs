@@ -6,6 +6,7 @@ mod common;
 mod conform;
 mod coverage;
 mod cow_matrix;
+mod disk_programs;
 mod exhaustive;
 mod hardware_words;
 mod interrupts;

@@ -21,7 +21,7 @@ use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTE
 use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
 use crate::swapfile::swap_duplicate;
-use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_clear_exclusive};
+use crate::swapops::{MigrationEntry, SwpEntry, is_uffd_wp_marker, pte_swp_clear_exclusive};
 use crate::vm_flags::VmFlags;
 
 /// Both address spaces, and the mapping in both.
@@ -200,7 +200,10 @@ async fn copy_one_pte<'m>(
             Box::pin(copy_migration_entry(cpu, copy, (dst, src), addr, entry)).await;
             return Copied::Done;
         }
-        // copy_pte_marker(): a guard stays a guard.
+        // copy_pte_marker(): a guard stays a guard. Of the writes of a child, nobody learns.
+        if is_uffd_wp_marker(pte.entry) {
+            return Copied::Done;
+        }
         cpu.set_pte_at(copy.dst, addr, dst, pte.entry).await;
         return Copied::Done;
     }

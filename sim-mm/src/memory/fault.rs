@@ -18,9 +18,9 @@ use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
-use crate::pgtable::{Pmd, TablePtr, mkdirty};
+use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, mkdirty};
 use crate::settings::Thp;
-use crate::swapops::{MigrationEntry, SwpEntry, is_guard};
+use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
@@ -184,6 +184,9 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
             migration_entry_wait(cpu, ptep, orig).await;
             return Ok(VmFault::default());
         }
+        if is_uffd_wp_marker(orig.entry) {
+            return Box::pin(pte_marker_handle_uffd_wp(cpu, vmf, ptep, orig)).await;
+        }
         // handle_pte_marker(): an entry that only marks its page.
         return if is_guard(orig.entry) { Err(VmFaultError::Sigsegv) } else { Err(VmFaultError::Sigbus) };
     }
@@ -213,4 +216,23 @@ async fn do_pte_missing<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmF
         None => do_anonymous_page(cpu, vmf).await,
         Some(file) => do_fault(cpu, vmf, file).await,
     }
+}
+
+/// `pte_marker_handle_uffd_wp()`: the page comes from its file, and its entry is write-protected. If nobody wants to know of writes any more,
+/// the marker goes, and the access is made again.
+async fn pte_marker_handle_uffd_wp<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    ptep: Ptep,
+    orig: Pte,
+) -> Result<VmFault, VmFaultError> {
+    if vmf.vma.flags(cpu).contains(VmFlags::UFFD_WP) {
+        return do_pte_missing(cpu, vmf).await;
+    }
+    // pte_marker_clear()
+    let Some(_locked) = vmf.map_lock(cpu, ptep).await else { return Ok(VmFault::default()) };
+    if cpu.read_once(ptep).await == orig {
+        cpu.set_pte_at(vmf.mm, vmf.address, ptep, Entry::NONE).await;
+    }
+    Ok(VmFault::default())
 }

@@ -1,6 +1,6 @@
 //! Faults in memory that belongs to a file: `do_fault()`.
 
-use sim_mmu::{Level, VirtAddr};
+use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::dirty::{Mkwrite, do_page_mkwrite, fault_dirty_shared_page};
 use super::set_pmd::{Together, do_set_pmd};
@@ -20,6 +20,7 @@ use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
 use crate::settings::FaultAroundFolio;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage_gfp};
 use crate::swap::{folio_add_lru_vma, mlock_vma_folio};
+use crate::swapops::{is_none_mostly, is_uffd_wp_marker};
 use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
@@ -42,7 +43,7 @@ pub(super) async fn do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> R
 /// `do_read_fault()`: maps what the file has around the address as well.
 async fn do_read_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
     // uffd_disable_fault_around()
-    let watched = vmf.vma.flags(cpu).contains(VmFlags::UFFD_MINOR);
+    let watched = vmf.vma.flags(cpu).intersects(VmFlags::UFFD_MINOR | VmFlags::UFFD_WP);
     if !watched && do_fault_around(cpu, vmf, file).await? {
         return Ok(VmFault::default());
     }
@@ -185,7 +186,7 @@ async fn do_fault_around<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Resul
             if cpu.read_once(ptep).await.none() {
                 is_there |= addr == vmf.address;
                 get_page(cpu, page).await;
-                set_pte_range(cpu, vmf, page, addr, ptep).await;
+                set_pte_range(cpu, vmf, page, addr, (ptep, false)).await;
             }
         }
         let end = folio_indices(cpu, page, index).end;
@@ -256,9 +257,10 @@ async fn finish_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Result<bo
     if !vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
         check_stable_address_space(cpu, vmf.mm)?;
     }
-    let is_free = cpu.read_once(ptep).await.none();
+    let seen = cpu.read_once(ptep).await.entry;
+    let is_free = is_none_mostly(seen);
     if is_free {
-        set_pte_range(cpu, vmf, page, vmf.address, ptep).await;
+        set_pte_range(cpu, vmf, page, vmf.address, (ptep, is_uffd_wp_marker(seen))).await;
     }
     Ok(is_free)
 }
@@ -281,28 +283,35 @@ async fn finish_large_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Res
     // pte_range_none()
     for (_, addr) in together.each() {
         if !cpu.read_once(entry(addr)).await.none() {
-            if addr == vmf.address {
-                return Ok(false);
-            }
             together = Together::alone(page, vmf.address);
             break;
         }
     }
-    if together.pages == 1 && !cpu.read_once(entry(vmf.address)).await.none() {
+    // The touched page alone may have a marker: its mapping is registered then.
+    let seen = cpu.read_once(entry(vmf.address)).await.entry;
+    if !is_none_mostly(seen) {
         return Ok(false);
     }
     page_ref_add(cpu, cpu.kernel.folio_of(page), together.pages - 1).await;
     for (page, addr) in together.each() {
-        set_pte_range(cpu, vmf, page, addr, entry(addr)).await;
+        set_pte_range(cpu, vmf, page, addr, (entry(addr), is_uffd_wp_marker(seen))).await;
     }
     Ok(true)
 }
 
-/// `set_pte_range()`, `do_set_pte()`: the entry of a page of the file, or of the copy of one. The caller holds the PTE lock.
-async fn set_pte_range<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page, addr: VirtAddr, ptep: Ptep) {
+/// `set_pte_range()`, `do_set_pte()`: the entry of a page of the file, or of the copy of one. The caller holds the PTE lock. If a marker says so,
+/// the next write waits for user code.
+async fn set_pte_range<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    page: Page,
+    addr: VirtAddr,
+    (ptep, uffd_wp): (Ptep, bool),
+) {
     let flags = vmf.vma.flags(cpu);
     let written = if vmf.is_write() { mkdirty(cpu) | maybe_mkwrite(cpu, vmf.vma) } else { 0 };
     let entry = Pte::make(page.0, vma_page_prot(cpu, flags)).with(written);
+    let entry = if uffd_wp { entry.without(Entry::RW).with(Entry::UFFD_WP) } else { entry };
     if vmf.is_write() && !flags.contains(VmFlags::SHARED) {
         page_add_new_anon_rmap(cpu, page, vmf.vma, addr).await;
         folio_add_lru_vma(cpu, page, vmf.vma).await;

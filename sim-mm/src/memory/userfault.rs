@@ -2,6 +2,7 @@
 
 use super::tables::find_pmd;
 use crate::kernel::Cpu;
+use crate::swapops::is_none_mostly;
 use crate::userfaultfd::{add_userfault, remove_userfault};
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
 
@@ -48,5 +49,5 @@ async fn userfaultfd_must_wait<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, reason: Reason)
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
     let pte = cpu.read_once(ptep).await;
-    pte.none() || reason == Reason::WriteProtected && !pte.write()
+    is_none_mostly(pte.entry) || reason == Reason::WriteProtected && !pte.write()
 }

@@ -13,6 +13,7 @@ use crate::highmem::copy_user_highpage;
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
+use crate::munlock::munlock_copied;
 use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
 use crate::page_flags::PageFlags;
@@ -304,6 +305,9 @@ async fn wp_page_copy<'m>(
         put_page(cpu, page).await;
     }
     if let Some(old) = old {
+        if same {
+            munlock_copied(cpu, vma, old).await;
+        }
         if same && cpu.has_swap() && cpu.setting::<CowFreesSwap>() == CowFreesSwap::Yes {
             Box::pin(free_swap_cache(cpu, old)).await;
         }

@@ -11,6 +11,7 @@ use crate::fs::Inode;
 use crate::huge_memory::{split_huge_pmd, zap_huge_pmd};
 use crate::kernel::{Cpu, Kernel};
 use crate::migrate::migration_entry_to_page;
+use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
@@ -180,6 +181,8 @@ async fn zap_pte_range<'m>(
 ) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
+    // !zap_drop_file_uffd_wp(): whether a marker stays where a page was write-protected for user code.
+    let marks = zap != Zap::Everything && keeps_uffd_wp(cpu, vma);
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
     if is_unlinked(cpu, pmdp, ptep) {
@@ -197,6 +200,9 @@ async fn zap_pte_range<'m>(
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
             let pte = ptep_get_and_clear(cpu, tlb.mm, addr, ptep, pte).await;
             tlb.remove_tlb_entry(addr);
+            if marks && pte.uffd_wp() {
+                pte_install_uffd_wp_if_needed(cpu, tlb.mm, addr, ptep).await;
+            }
             if !pte.special() {
                 let page = Page(pte.pfn());
                 let mut delay_rmap = false;

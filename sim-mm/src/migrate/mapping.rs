@@ -157,10 +157,12 @@ pub(crate) async fn discard(cpu: Cpu<'_>, new: Page) {
 
 /// `migrate_page_states()`, since v5.16 `folio_migrate_flags()`.
 pub(crate) async fn migrate_page_states(cpu: Cpu<'_>, new: Page, old: Page) {
-    let gone = PageFlags::ACTIVE | PageFlags::UNEVICTABLE | PageFlags::DIRTY | PageFlags::SWAPCACHE;
+    // mlock_migrate_page(): the new page counts as locked, and the old one does not.
+    let gone =
+        PageFlags::ACTIVE | PageFlags::UNEVICTABLE | PageFlags::MLOCKED | PageFlags::DIRTY | PageFlags::SWAPCACHE;
     let flags = cpu.rmw(cpu.kernel.page_flags(old), move |flags| flags - gone).await;
     // That it is locked in memory follows from its mappings, when the entries lead to it.
-    let kept = flags & (PageFlags::REFERENCED | PageFlags::ACTIVE | PageFlags::DIRTY);
+    let kept = flags & (PageFlags::REFERENCED | PageFlags::ACTIVE | PageFlags::MLOCKED | PageFlags::DIRTY);
     cpu.rmw(cpu.kernel.page_flags(new), move |flags| flags | kept).await;
     for (from, to) in cpu.kernel.folio_pages(old).zip(cpu.kernel.folio_pages(new)) {
         cpu.note(Event::PageMigrated { from: from.0, to: to.0 });

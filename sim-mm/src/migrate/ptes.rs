@@ -6,6 +6,8 @@ use sim_mmu::{Entry, Pfn};
 use crate::folio::page_is_anon;
 use crate::huge_memory::remove_migration_pmd;
 use crate::kernel::Cpu;
+use crate::mlock_page::mlock_vma_page;
+use crate::mlocked::marks_mlocked;
 use crate::mm_types::{Page, Vma};
 use crate::page::get_page;
 use crate::page_flags::PageFlags;
@@ -100,7 +102,11 @@ async fn remove_one<'m>(cpu: Cpu<'m>, vma: Vma, new: Page, mapped: Mapped<'m>) {
     }
     cpu.set_pte_at(mm, address, mapped.ptep, pte).await;
     if vma.flags(cpu).contains(VmFlags::LOCKED) {
-        // mlock_vma_page(): mlock() passes over entries that are not present.
-        mlock_folio(cpu, new).await;
+        // mlock() passes over entries that are not present.
+        if marks_mlocked(cpu) {
+            mlock_vma_page(cpu, new).await;
+        } else {
+            mlock_folio(cpu, new).await;
+        }
     }
 }

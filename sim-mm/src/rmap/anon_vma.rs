@@ -12,6 +12,7 @@ use crate::errno::Errno;
 use crate::fault_inject::should_fail;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
+use crate::safeguards::ANON_VMA_REUSE_COUNTS;
 use crate::settings::AnonVmaReuse;
 use crate::vm_flags::VmFlags;
 
@@ -189,6 +190,7 @@ async fn __anon_vma_prepare(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) -> Result<(),
 fn is_reusable(cpu: Cpu<'_>, anon_vma: AnonVma, parents: Option<AnonVma>) -> bool {
     let words = words(cpu, anon_vma);
     let (children, active) = (cpu.this_cpu_read(words.num_children()), cpu.this_cpu_read(words.num_active_vmas()));
+    cpu.consulted(ANON_VMA_REUSE_COUNTS);
     match cpu.setting::<AnonVmaReuse>() {
         // One count for both: a mapping without a child looked like a child without a mapping.
         AnonVmaReuse::Degree => children + active < 2 && Some(anon_vma) != parents,

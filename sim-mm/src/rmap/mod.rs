@@ -35,6 +35,8 @@ use crate::event::Event;
 use crate::folio::{folio_nr_pages, is_large, page_is_anon};
 use crate::huge_memory::deferred_split_folio;
 use crate::kernel::Cpu;
+use crate::mlock_page::clear_page_mlock;
+use crate::mlocked::is_mlocked;
 use crate::mm_types::{MmId, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
 use crate::page_flags::{PageFlags, anon_mapping};
@@ -48,19 +50,24 @@ fn change_count<'m>(
     page: Page,
     count: Shared<u64>,
     update: impl Fn(u64) -> u64 + Unpin,
-) -> impl Future<Output = ()> {
+) -> impl Future<Output = u64> {
     let op = Op::new(OpKind::Rmw, count.loc());
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);
         let new = update(old);
         hw.perform_rmw(&op, old, new);
         cpu.note(Event::MapcountChanged { pfn: page.0, old, new });
+        new
     })
 }
 
 /// One entry of a table of `mm` more maps the page by itself, or one less.
 #[track_caller]
-fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + Unpin) -> impl Future<Output = ()> {
+fn change_mapcount<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    update: impl Fn(u64) -> u64 + Unpin,
+) -> impl Future<Output = u64> {
     change_count(cpu, page, cpu.kernel.mapcount(page), update)
 }
 
@@ -136,7 +143,10 @@ pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
 
 /// `page_remove_rmap()`: one mapping in `mm` less.
 pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
-    change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
+    let left = change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
+    if left == 0 && is_mlocked(cpu, page) {
+        clear_page_mlock(cpu, page).await;
+    }
     if is_large(cpu, page) {
         Box::pin(async {
             let head = cpu.kernel.folio_of(page);

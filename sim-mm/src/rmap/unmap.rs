@@ -6,7 +6,8 @@ use crate::event::Event;
 use crate::folio::page_is_anon;
 use crate::huge_memory::{Small, split_huge_pmd_address};
 use crate::kernel::Cpu;
-use crate::mm_types::Page;
+use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
+use crate::mm_types::{Page, Vma};
 use crate::page::{page_count, put_page, set_page_dirty};
 use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk};
@@ -65,7 +66,7 @@ async fn try_to_unmap_one<'m>(
     }
     let mut walk = PageVmaMappedWalk::new(run, if is_large { Find::MappingInSync } else { Find::Mapping });
     while let Some(mapped) = walk.next(cpu).await {
-        if is_locked || !unmap_pte(cpu, mapped, ubc).await {
+        if is_locked || !unmap_pte(cpu, vma, mapped, ubc).await {
             return false;
         }
     }
@@ -73,7 +74,7 @@ async fn try_to_unmap_one<'m>(
 }
 
 /// The body of `try_to_unmap_one()`: one entry.
-async fn unmap_pte<'m>(cpu: Cpu<'m>, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
+async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
     let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);
     let exclusive = is_anon
@@ -88,6 +89,9 @@ async fn unmap_pte<'m>(cpu: Cpu<'m>, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bo
         flush_tlb_page(cpu, mm, address).await;
         pteval
     };
+    if pteval.uffd_wp() && !is_anon && keeps_uffd_wp(cpu, vma) {
+        pte_install_uffd_wp_if_needed(cpu, mm, address, mapped.ptep).await;
+    }
     // The entry that knew it is gone.
     if pteval.dirty() {
         set_page_dirty(cpu, page).await;

@@ -30,8 +30,8 @@ pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Opt
     let kernel: &'m Kernel = cpu.kernel;
     let slot = anon_vma_of_mapping(mapping)?;
     let words = kernel.anon_vmas.record(slot);
-    // The page is mapped in this step, so this is the life that it means.
-    let anon_vma = kernel.anon_vmas.current(cpu.core, slot)?;
+    // The page is mapped in this step, so this is the life that it means. It is over if the page hangs on what none of its mappings keeps.
+    let anon_vma = kernel.anon_vmas.latest(cpu.core, slot)?;
     let root = cpu.load(words.root()).await?;
     let sem = kernel.anon_vmas.record(root.index()).rwsem();
     if let Some(held) = cpu.down_read_trylock(sem).await {

@@ -211,8 +211,10 @@ impl Ghost {
         let seen = self.seen(core);
         let known = seen.known_frames().filter_map(|pfn| {
             let at = seen.shared(pfn).filter(|at| at.file == file && pages.contains(&at.index))?;
+            // What is said of a frame that is free is over.
+            let life = seen.life(pfn).filter(|life| life.state == FrameState::Data)?;
             let FileWrites { count, kept, .. } = seen.frame(pfn, OfFrame::Dirty)?.writes;
-            (kept < count).then(|| (pfn, at, count, seen.life(pfn).map_or(0, |life| life.frees)))
+            (kept < count).then_some((pfn, at, count, life.frees))
         });
         let pages = known.collect();
         self.loose.syncs.push(Sync { id, pages });
