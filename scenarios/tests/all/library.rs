@@ -222,6 +222,7 @@ scenarios! {
     ref_on_moved_page
     reference_overflow
     remote_read_vs_exec
+    retract_of_a_private_mapping
     retract_vs_truncate
     return_to_an_address_space
     reuse_before_flush

@@ -109,7 +109,7 @@ pub(super) async fn __split_huge_page(cpu: Cpu<'_>, pieces: &[Piece], cached: bo
     cpu.this_cpu_write(words.mm_ids(), 0);
     cpu.this_cpu_write(words.mm_id_mapcounts(), 0);
     let still = if order > 0 { PageFlags::HEAD } else { PageFlags::empty() };
-    cpu.rmw(cpu.kernel.page_flags(head), move |flags| flags - PageFlags::HEAD | still).await;
+    cpu.rmw(cpu.kernel.page_flags(head), move |flags| (flags - PageFlags::HEAD) | still).await;
     page_ref_unfreeze(cpu, head, count(order)).await;
 }
 
