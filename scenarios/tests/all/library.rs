@@ -133,6 +133,7 @@ scenarios! {
     exit_vs_migration
     exit_vs_speculation
     flush_skips_switching_cpu
+    folio_vs_lockless_gup
     folio_vs_user
     forced_write_vs_continue
     fork_of_a_pinned_huge_page
