@@ -191,7 +191,7 @@ pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
 }
 
 /// Whether an entry of a mapping tells that its page is to stay in memory: since v5.18 the reverse mapping does that.
-fn rmap_locks(cpu: Cpu<'_>, vma: Vma) -> bool {
+pub(crate) fn rmap_locks(cpu: Cpu<'_>, vma: Vma) -> bool {
     let locked = vma.flags(cpu) & (VmFlags::LOCKED | VmFlags::SPECIAL) == VmFlags::LOCKED;
     locked && has_lists(cpu) && cpu.setting::<RmapMlock>() == RmapMlock::Rmap
 }

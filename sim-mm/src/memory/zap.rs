@@ -20,7 +20,7 @@ use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{
     GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
 };
-use crate::swap::{drain_before_unmapping, munlock_vma_folio};
+use crate::swap::{drain_before_unmapping, munlock_folio, rmap_locks};
 use crate::swapfile::free_swap_and_cache;
 use crate::swapops::{MigrationEntry, SwpEntry};
 use crate::vm_flags::VmFlags;
@@ -133,6 +133,8 @@ async fn zap_pmd_range<'m>(
     zap: Zap,
 ) {
     let geometry = cpu.mmu.geometry;
+    // munlock_vma_folio()
+    let locks = rmap_locks(cpu, vma);
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let mut pmd = cpu.read_once(pmdp).await;
         if pmd.is_huge() {
@@ -154,9 +156,9 @@ async fn zap_pmd_range<'m>(
             }
         }
         if pmd.leads_to_table()
-            && let Some(rest) = zap_pte_range(cpu, tlb, vma, pmd, (addr, next), zap).await
+            && let Some(rest) = zap_pte_range(cpu, tlb, pmd, (addr, next), zap, locks).await
         {
-            zap_rest(cpu, tlb, vma, pmd, (rest, next), zap).await;
+            zap_rest(cpu, tlb, pmd, (rest, next), zap, locks).await;
         }
     }
 }
@@ -169,14 +171,14 @@ fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
 
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's, which frees them only after
 /// it flushed. Answers at which page it had to stop, because the gather has no room for another one, or the end if pages can be freed at
-/// once, because it has flushed already.
+/// once, because it has flushed already. `locks` says whether the mapping kept the pages in memory.
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
-    vma: Vma,
     pmd: Pmd,
     (start, end): (VirtAddr, VirtAddr),
     zap: Zap,
+    locks: bool,
 ) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
@@ -208,7 +210,9 @@ async fn zap_pte_range<'m>(
                 } else {
                     page_remove_rmap(cpu, page, tlb.mm.id).await;
                 }
-                munlock_vma_folio(cpu, page, vma).await;
+                if locks {
+                    Box::pin(munlock_folio(cpu, cpu.kernel.folio_of(page))).await;
+                }
                 if tlb.remove_page(page) && tlb.is_full(cpu).await {
                     // With the lock held, so that nobody relies on the entries before.
                     tlb.force_flush(cpu).await;
@@ -240,10 +244,10 @@ async fn zap_pte_range<'m>(
 fn zap_rest<'a, 'm>(
     cpu: Cpu<'m>,
     tlb: &'a mut MmuGather<'m>,
-    vma: Vma,
     pmd: Pmd,
     (start, end): (VirtAddr, VirtAddr),
     zap: Zap,
+    locks: bool,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let mut stopped = Some(start);
@@ -255,7 +259,7 @@ fn zap_rest<'a, 'm>(
             if rest == end {
                 break;
             }
-            stopped = zap_pte_range(cpu, tlb, vma, pmd, (rest, end), zap).await;
+            stopped = zap_pte_range(cpu, tlb, pmd, (rest, end), zap, locks).await;
         }
     })
 }
