@@ -189,13 +189,21 @@ pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
 /// `free_the_page()`: puts a block back.
 pub(crate) async fn free_the_page(cpu: Cpu<'_>, page: Page, order: u8) {
     let _routine = cpu.enter(Routine::helper(if order == 0 { "free_unref_page" } else { "__free_pages_ok" }));
-    if order > 0 && cpu.kernel.mmu.phys.contains(page.0) {
-        Box::pin(unqueue_deferred_split(cpu, page)).await;
-    }
     match (cpu.setting::<PageAlloc>(), order) {
-        (PageAlloc::AnyFrame, _) => free_to_the_list(cpu, page, order).await,
+        (_, 1..) => Box::pin(free_block(cpu, page, order)).await,
+        (PageAlloc::AnyFrame, 0) => free_to_the_list(cpu, page, order).await,
         (PageAlloc::Buddy, 0) => Box::pin(free_unref_page_commit(cpu, page)).await,
-        (PageAlloc::Buddy, _) => Box::pin(free_one_page(cpu, page, order)).await,
+    }
+}
+
+/// The same of several frames. A folio leaves the queue of those that are to be split.
+async fn free_block(cpu: Cpu<'_>, page: Page, order: u8) {
+    if cpu.kernel.mmu.phys.contains(page.0) {
+        unqueue_deferred_split(cpu, page).await;
+    }
+    match cpu.setting::<PageAlloc>() {
+        PageAlloc::AnyFrame => free_to_the_list(cpu, page, order).await,
+        PageAlloc::Buddy => free_one_page(cpu, page, order).await,
     }
 }
 

@@ -195,7 +195,7 @@ pub(crate) async fn munlock_folio(cpu: Cpu<'_>, page: Page) {
 }
 
 /// Whether an entry of a mapping tells that its page is to stay in memory: since v5.18 the reverse mapping does that.
-fn rmap_locks(cpu: Cpu<'_>, vma: Vma) -> bool {
+pub(crate) fn rmap_locks(cpu: Cpu<'_>, vma: Vma) -> bool {
     is_locked(cpu, vma) && cpu.has_lists() && cpu.setting::<Mlock>() == Mlock::Rmap
 }
 

@@ -140,6 +140,7 @@ scenarios! {
     file_huge_page_to_swap
     file_huge_page_vs_gup
     flush_skips_switching_cpu
+    folio_vs_lockless_gup
     folio_vs_user
     forced_write_vs_continue
     fork_of_a_pinned_huge_page

@@ -1,5 +1,6 @@
 //! A first touch that maps several pages at once: `alloc_anon_folio()`. Since v6.8.
 
+use sim_core::BoxFuture;
 use sim_mmu::{Entry, Pfn, VirtAddr};
 
 use super::userfault::{Reason, handle_userfault};
@@ -76,7 +77,7 @@ pub(super) fn suitable_ranges<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, pmd: Pmd) -> Vec
 
 /// `alloc_anon_folio()`: a folio of zeroes for the largest of the ranges of which no page is mapped. It is looked for without the lock of the
 /// table, so whoever maps the folio looks again. `None` if a single page is to be mapped.
-pub(super) async fn alloc_anon_folio(cpu: Cpu<'_>, ranges: Vec<Range>) -> Option<(Range, Page)> {
+async fn alloc_anon_folio(cpu: Cpu<'_>, ranges: Vec<Range>) -> Option<(Range, Page)> {
     let _routine = cpu.enter("alloc_anon_folio");
     let mut fits = ranges.len();
     for (nth, range) in ranges.iter().enumerate() {
@@ -108,7 +109,7 @@ pub(super) async fn set_ptes<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, range: Range, h
 }
 
 /// The rest of `do_anonymous_page()`: maps the folio, if still no page of its range is mapped.
-pub(super) async fn map_anon_folio<'m>(
+async fn map_anon_folio<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
     (range, head): (Range, Page),
@@ -133,4 +134,20 @@ pub(super) async fn map_anon_folio<'m>(
     folio_add_lru_vma(cpu, head, vma).await;
     set_ptes(cpu, mm, range, head, bits).await;
     Ok(VmFault::default())
+}
+
+/// The part of `do_anonymous_page()` about large folios, if the mapping may have any there. `None` if a single page is to be mapped.
+pub(super) fn do_anonymous_folio<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    pmd: Pmd,
+) -> Option<BoxFuture<'m, Option<Result<VmFault, VmFaultError>>>> {
+    let ranges = suitable_ranges(cpu, vmf, pmd);
+    if ranges.is_empty() {
+        return None;
+    }
+    Some(Box::pin(async move {
+        let folio = alloc_anon_folio(cpu, ranges).await?;
+        Some(map_anon_folio(cpu, vmf, folio).await)
+    }))
 }

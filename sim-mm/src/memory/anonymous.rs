@@ -2,7 +2,7 @@
 
 use sim_mmu::Entry;
 
-use super::anon_folio::{alloc_anon_folio, map_anon_folio, suitable_ranges};
+use super::anon_folio::do_anonymous_folio;
 use super::tables::pte_alloc;
 use super::userfault::{Reason, handle_userfault};
 use crate::check;
@@ -51,11 +51,10 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     if !vmf_anon_prepare(cpu, vmf).await? {
         return Ok(VmFault::RETRY);
     }
-    let ranges = suitable_ranges(cpu, vmf, pmd);
-    if !ranges.is_empty()
-        && let Some(folio) = Box::pin(alloc_anon_folio(cpu, ranges)).await
+    if let Some(folio) = do_anonymous_folio(cpu, vmf, pmd)
+        && let Some(done) = folio.await
     {
-        return Box::pin(map_anon_folio(cpu, vmf, folio)).await;
+        return done;
     }
     let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
     let mut entry = Pte::make(page.0, prot);

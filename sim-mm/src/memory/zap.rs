@@ -21,7 +21,7 @@ use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{
     GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
 };
-use crate::swap::{drain_before_unmapping, munlock_vma_folio};
+use crate::swap::{drain_before_unmapping, munlock_folio, rmap_locks};
 use crate::swapfile::free_swap_and_cache;
 use crate::swapops::{MigrationEntry, SwpEntry};
 use crate::vm_flags::VmFlags;
@@ -134,6 +134,7 @@ async fn zap_pmd_range<'m>(
     zap: Zap,
 ) {
     let geometry = cpu.mmu.geometry;
+    let how = How { zap, locks: rmap_locks(cpu, vma), marks: zap != Zap::Everything && keeps_uffd_wp(cpu, vma) };
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
         let mut pmd = cpu.read_once(pmdp).await;
         if pmd.is_huge() {
@@ -155,9 +156,9 @@ async fn zap_pmd_range<'m>(
             }
         }
         if pmd.leads_to_table()
-            && let Some(rest) = zap_pte_range(cpu, tlb, vma, (pmdp, pmd), (addr, next), zap).await
+            && let Some(rest) = zap_pte_range(cpu, tlb, (pmdp, pmd), (addr, next), how).await
         {
-            zap_rest(cpu, tlb, vma, (pmdp, pmd), (rest, next), zap).await;
+            zap_rest(cpu, tlb, (pmdp, pmd), (rest, next), how).await;
         }
     }
 }
@@ -168,21 +169,29 @@ fn is_copy(cpu: Cpu<'_>, pte: Pte) -> bool {
     has_page && page_is_anon(cpu, Page(pte.pfn()))
 }
 
+/// What is to go, and what a mapping says of its entries.
+#[derive(Clone, Copy)]
+struct How {
+    zap: Zap,
+    /// `munlock_vma_folio()`: it keeps its pages in memory, and each entry tells so.
+    locks: bool,
+    /// `!zap_drop_file_uffd_wp()`: a marker stays where a page was write-protected for user code.
+    marks: bool,
+}
+
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's, which frees them only after
 /// it flushed. Answers at which page it had to stop, because the gather has no room for another one, or the end if pages can be freed at
 /// once, because it has flushed already.
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
-    vma: Vma,
     (pmdp, pmd): (Pmdp, Pmd),
     (start, end): (VirtAddr, VirtAddr),
-    zap: Zap,
+    how: How,
 ) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
-    // !zap_drop_file_uffd_wp(): whether a marker stays where a page was write-protected for user code.
-    let marks = zap != Zap::Everything && keeps_uffd_wp(cpu, vma);
+    let How { zap, locks, marks } = how;
     let ptep = pmd.pte_offset(geometry, start);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
     if is_unlinked(cpu, pmdp, ptep) {
@@ -218,7 +227,9 @@ async fn zap_pte_range<'m>(
                 } else {
                     page_remove_rmap(cpu, page, tlb.mm.id).await;
                 }
-                munlock_vma_folio(cpu, page, vma).await;
+                if locks {
+                    Box::pin(munlock_folio(cpu, cpu.kernel.folio_of(page))).await;
+                }
                 if tlb.remove_page(page) && tlb.is_full(cpu).await {
                     // With the lock held, so that nobody relies on the entries before.
                     tlb.force_flush(cpu).await;
@@ -250,10 +261,9 @@ async fn zap_pte_range<'m>(
 fn zap_rest<'a, 'm>(
     cpu: Cpu<'m>,
     tlb: &'a mut MmuGather<'m>,
-    vma: Vma,
     pmd: (Pmdp, Pmd),
     (start, end): (VirtAddr, VirtAddr),
-    zap: Zap,
+    how: How,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let mut stopped = Some(start);
@@ -265,7 +275,7 @@ fn zap_rest<'a, 'm>(
             if rest == end {
                 break;
             }
-            stopped = zap_pte_range(cpu, tlb, vma, pmd, (rest, end), zap).await;
+            stopped = zap_pte_range(cpu, tlb, pmd, (rest, end), how).await;
         }
     })
 }

@@ -115,29 +115,31 @@ pub(crate) async fn total_mapcount(cpu: Cpu<'_>, head: Page) -> u64 {
     }
 }
 
-/// What the last change of a count has left: how many pages of a folio some entry maps by itself, if none maps all of it.
-fn mapped_pages(cpu: Cpu<'_>, head: Page) -> Option<u64> {
-    if cpu.this_cpu_read(cpu.kernel.page(head).entire_mapcount()) != 0 {
-        return None;
-    }
-    let is_mapped = |page: &Page| cpu.this_cpu_read(cpu.kernel.mapcount(*page)) != 0;
-    Some(cpu.kernel.folio_pages(head).filter(is_mapped).count() as u64)
+/// Whether no entry maps all of a folio, as the last change of a count has left it.
+fn is_in_parts(cpu: Cpu<'_>, head: Page) -> bool {
+    cpu.this_cpu_read(cpu.kernel.page(head).entire_mapcount()) == 0
+}
+
+/// Whether some entry maps a page by itself.
+fn is_mapped(cpu: Cpu<'_>, page: Page) -> bool {
+    cpu.this_cpu_read(cpu.kernel.mapcount(page)) != 0
 }
 
 /// The end of `folio_remove_rmap_pte()`: whether the page that was unmapped is one that nobody maps now, of a folio of private memory.
 pub(super) fn unmaps_a_part(cpu: Cpu<'_>, head: Page, page: Page) -> bool {
-    if !page_is_anon(cpu, head) || cpu.this_cpu_read(cpu.kernel.mapcount(page)) != 0 {
+    if !page_is_anon(cpu, head) || is_mapped(cpu, page) || !is_in_parts(cpu, head) {
         return false;
     }
     match cpu.setting::<DeferredSplit>() {
-        DeferredSplit::Last => mapped_pages(cpu, head).is_some(),
-        DeferredSplit::Part => mapped_pages(cpu, head).is_some_and(|mapped| mapped > 0),
+        DeferredSplit::Last => true,
+        DeferredSplit::Part => cpu.kernel.folio_pages(head).any(|page| is_mapped(cpu, page)),
     }
 }
 
 /// The end of `folio_remove_rmap_pmd()`: whether entries still map some of the pages, and no entry maps the others.
 pub(super) fn leaves_a_part(cpu: Cpu<'_>, head: Page) -> bool {
-    mapped_pages(cpu, head).is_some_and(|mapped| mapped > 0 && mapped < folio_nr_pages(cpu, head))
+    let mut pages = cpu.kernel.folio_pages(head).map(|page| is_mapped(cpu, page));
+    is_in_parts(cpu, head) && pages.next().is_some_and(|first| pages.any(|other| other != first))
 }
 
 /// `page_trans_huge_mapcount()`, before v5.18: how many entries map that page of the folio which most of them map. The counts of the pages are
