@@ -298,7 +298,7 @@ pub fn mwriteprotect_range<'m>(
         let upgrade =
             cpu.setting::<MprotectUpgrade>() == MprotectUpgrade::Exclusive && flags.contains(VmFlags::WRITE);
         // userfaultfd_wp_use_markers()
-        let markers = vma.file(cpu).is_some();
+        let markers = vma.file(cpu).is_some() || cpu.this_cpu_read(mm.uffd_wp_unpopulated());
         if protect && markers {
             Box::pin(populate_tables(cpu, mm, start, end)).await?;
         }

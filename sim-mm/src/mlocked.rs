@@ -39,7 +39,7 @@ pub(crate) async fn clear_mlocked(cpu: Cpu<'_>, page: Page) -> bool {
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::MLOCKED).await.contains(PageFlags::MLOCKED)
 }
 
-/// `PageMlocked()`, of a page that nobody maps, so that nobody can set it now.
+/// `PageMlocked()`. If nobody maps the page, nobody can set the flag now.
 pub(crate) fn is_mlocked(cpu: Cpu<'_>, page: Page) -> bool {
     marks_mlocked(cpu) && cpu.this_cpu_read(cpu.kernel.page_flags(page)).contains(PageFlags::MLOCKED)
 }

@@ -158,6 +158,8 @@ record! {
         mm_lock_seq: Shared<u64> = "mm_lock_seq";
         /// `fd_wqh` of its `userfaultfd`: whether there may be a fault that nobody has read yet.
         fd_ready: Shared<bool> = "fd_wqh";
+        /// `UFFD_FEATURE_WP_UNPOPULATED` of its `userfaultfd`: pages of anonymous memory that are not there can be write-protected.
+        uffd_wp_unpopulated: Shared<bool> = "uffd_wp_unpopulated";
         /// `MMF_VM_MERGE_ANY`: equal pages of all mappings may be merged.
         merge_any: Shared<bool> = "merge_any";
         /// `vma_writer_wait`: whom the last fault that lets go of a mapping wakes up. Since v6.15.
@@ -262,6 +264,11 @@ impl MmStruct {
     /// `fd_wqh`.
     pub(crate) fn fd_ready(&self) -> Shared<bool> {
         self.words.fd_ready()
+    }
+
+    /// `UFFD_FEATURE_WP_UNPOPULATED`.
+    pub(crate) fn uffd_wp_unpopulated(&self) -> Shared<bool> {
+        self.words.uffd_wp_unpopulated()
     }
 
     /// `MMF_VM_MERGE_ANY`: equal pages of all mappings may be merged.

@@ -16,6 +16,8 @@ bitflags! {
         const WP = 1 << 1;
         /// `UFFDIO_REGISTER_MODE_MINOR`: of pages that their file has and that are not mapped. Since v5.14, of shared memory.
         const MINOR = 1 << 2;
+        /// `UFFD_FEATURE_WP_UNPOPULATED`: the descriptor can write-protect pages of anonymous memory that are not there yet. Since v6.4.
+        const WP_UNPOPULATED = 1 << 3;
     }
 }
 

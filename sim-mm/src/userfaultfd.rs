@@ -39,7 +39,15 @@ pub fn userfaultfd_register(
         if start.offset() != 0 || end <= start || modes.is_empty() {
             return Err(Errno::Einval);
         }
+        let unpopulated = modes.contains(UffdMode::WP_UNPOPULATED);
+        if unpopulated && cpu.kernel.config.kernel.version < Release::v(6, 4) {
+            return Err(Errno::Einval);
+        }
         let _mmap_lock = mmap_write_lock(cpu, mm).await;
+        if unpopulated {
+            cpu.this_cpu_write(mm.uffd_wp_unpopulated(), true);
+        }
+        let modes = modes - UffdMode::WP_UNPOPULATED;
         let mut at = start;
         while at < end {
             vma_adjust_trans_huge(cpu, mm, [at, end]).await;

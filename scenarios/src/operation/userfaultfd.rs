@@ -17,7 +17,12 @@ use crate::stage::{Place, Task};
 impl Named for UffdMode {
     const WHAT: &'static str = "mode";
     const NAMES: &'static [(UffdMode, &'static str)] =
-        &[(UffdMode::MISSING, "missing"), (UffdMode::WP, "wp"), (UffdMode::MINOR, "minor")];
+        &[
+            (UffdMode::MISSING, "missing"),
+            (UffdMode::WP, "wp"),
+            (UffdMode::MINOR, "minor"),
+            (UffdMode::WP_UNPOPULATED, "wp_unpopulated"),
+        ];
 }
 
 impl Argument for UffdMode {}
@@ -32,7 +37,8 @@ operation! {
         /// How many; all up to the end of the mapping if not given.
         optional "pages" pages: RangePages,
         /// Which faults: of pages that are missing; of writes to pages that `uffd_writeprotect` protects (since v5.7); or of pages that
-        /// a file has and that are not mapped (since v5.14).
+        /// a file has and that are not mapped (since v5.14). With `wp_unpopulated` (since v6.4) the descriptor can also protect pages of
+        /// private memory that are not there yet.
         required "modes" modes: List<UffdMode>,
     }
     where needs_pages_at_an_address

@@ -15,6 +15,7 @@ use crate::pgtable::{Pte, mkdirty, vm_get_page_prot};
 use crate::rmap::page_add_new_anon_rmap;
 use crate::safeguards::{ANON_FAULT_ENTRY_LAST, ANON_FAULT_RECHECK};
 use crate::swap::folio_add_lru_vma;
+use crate::swapops::{is_none_mostly, is_uffd_wp_marker};
 use crate::vm_fault::{Fault, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
@@ -22,6 +23,11 @@ use crate::vm_flags::VmFlags;
 async fn set_up<'m>(cpu: Cpu<'m>, page: Page, vmf: Fault<'m>) {
     page_add_new_anon_rmap(cpu, page, vmf.vma, vmf.address).await;
     folio_add_lru_vma(cpu, page, vmf.vma).await;
+}
+
+/// The entry of a new page, where there was a marker if the next write is to wait for user code: `vmf_orig_pte_uffd_wp()`.
+fn protected(seen: Entry, entry: Entry) -> Entry {
+    if is_uffd_wp_marker(seen) { entry.without(Entry::RW).with(Entry::UFFD_WP) } else { entry }
 }
 
 /// `do_anonymous_page()`. Reading maps the zero page.
@@ -39,12 +45,13 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
         let locked = vmf.lock(cpu, ptep).await;
         check_stable_address_space(cpu, mm)?;
-        if cpu.read_once(ptep).await.none() {
+        let seen = cpu.read_once(ptep).await.entry;
+        if is_none_mostly(seen) {
             if vma.flags(cpu).contains(VmFlags::UFFD_MISSING) {
                 drop(locked);
                 return handle_userfault(cpu, vmf, Reason::Missing).await;
             }
-            cpu.set_pte_at(mm, address, ptep, entry).await;
+            cpu.set_pte_at(mm, address, ptep, protected(seen, entry)).await;
         }
         return Ok(VmFault::default());
     }
@@ -67,7 +74,11 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         put_page(cpu, page).await;
         return Err(error);
     }
-    if check!(cpu, ANON_FAULT_RECHECK, !cpu.read_once(ptep).await.none()) {
+    let mut seen = Entry::NONE;
+    if check!(cpu, ANON_FAULT_RECHECK, {
+        seen = cpu.read_once(ptep).await.entry;
+        !is_none_mostly(seen)
+    }) {
         drop(locked);
         put_page(cpu, page).await;
         return Ok(VmFault::default());
@@ -77,6 +88,7 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         put_page(cpu, page).await;
         return handle_userfault(cpu, vmf, Reason::Missing).await;
     }
+    let entry = protected(seen, entry);
     // The entry comes last: from then on others find the page, and its counts must be true.
     if cpu.has(ANON_FAULT_ENTRY_LAST) {
         set_up(cpu, page, vmf).await;

@@ -288,13 +288,13 @@ async fn finish_large_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, page: Page) -> Res
         }
     }
     // The touched page alone may have a marker: its mapping is registered then.
-    let seen = cpu.read_once(entry(vmf.address)).await.entry;
-    if !is_none_mostly(seen) {
+    let now = cpu.read_once(entry(vmf.address)).await.entry;
+    if !is_none_mostly(now) {
         return Ok(false);
     }
     page_ref_add(cpu, cpu.kernel.folio_of(page), together.pages - 1).await;
     for (page, addr) in together.each() {
-        set_pte_range(cpu, vmf, page, addr, (entry(addr), is_uffd_wp_marker(seen))).await;
+        set_pte_range(cpu, vmf, page, addr, (entry(addr), is_uffd_wp_marker(now))).await;
     }
     Ok(true)
 }

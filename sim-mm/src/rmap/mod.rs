@@ -50,24 +50,19 @@ fn change_count<'m>(
     page: Page,
     count: Shared<u64>,
     update: impl Fn(u64) -> u64 + Unpin,
-) -> impl Future<Output = u64> {
+) -> impl Future<Output = ()> {
     let op = Op::new(OpKind::Rmw, count.loc());
     cpu.step(op, move |hw| {
         let old = hw.core.memory.get(op.loc);
         let new = update(old);
         hw.perform_rmw(&op, old, new);
         cpu.note(Event::MapcountChanged { pfn: page.0, old, new });
-        new
     })
 }
 
 /// One entry of a table of `mm` more maps the page by itself, or one less.
 #[track_caller]
-fn change_mapcount<'m>(
-    cpu: Cpu<'m>,
-    page: Page,
-    update: impl Fn(u64) -> u64 + Unpin,
-) -> impl Future<Output = u64> {
+fn change_mapcount<'m>(cpu: Cpu<'m>, page: Page, update: impl Fn(u64) -> u64 + Unpin) -> impl Future<Output = ()> {
     change_count(cpu, page, cpu.kernel.mapcount(page), update)
 }
 
@@ -143,8 +138,9 @@ pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
 
 /// `page_remove_rmap()`: one mapping in `mm` less.
 pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
-    let left = change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
-    if left == 0 && is_mlocked(cpu, page) {
+    change_mapcount(cpu, page, |count| count.wrapping_sub(1)).await;
+    // Nobody has mapped it again in this step.
+    if is_mlocked(cpu, page) && cpu.this_cpu_read(cpu.kernel.mapcount(page)) == 0 {
         clear_page_mlock(cpu, page).await;
     }
     if is_large(cpu, page) {
