@@ -363,6 +363,10 @@ impl<'a> Narrator<'a> {
             Mm::PageUncached { pfn, page } if self.tells_files_of(*pfn) => {
                 Some(Fact::Cached { pfn: *pfn, page: *page, is_in: false })
             }
+            // Where the diagram is not about files, this is what it ends with.
+            Mm::PageDropped { pfn, page } if self.is_frame(*pfn) && !self.tells_files_of(*pfn) => {
+                Some(Fact::Cached { pfn: *pfn, page: *page, is_in: false })
+            }
             Mm::FileResized { file, pages } if self.of_files => Some(Fact::Resized { file: *file, pages: *pages }),
             Mm::FrameFreed { pfn, order } if self.is_one_of(*pfn, *order) => Some(Fact::Freed { pfn: *pfn }),
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
