@@ -101,6 +101,8 @@ pub(crate) async fn find_lock_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u
     loop {
         let (index, has) = find_get_entry(cpu, inode, from, to).await?;
         let Cached::Page(page) = has else { return Some((index, has)) };
+        let (_, at) = cpu.kernel.mapping_of(page);
+        cpu.vm_bug_on(at != index, "VM_BUG_ON_PAGE(page_to_pgoff(page) != index)");
         let indices = folio_indices(cpu, page, index);
         if from <= indices.start && indices.end <= to && trylock_page(cpu, page).await {
             if is_of_file(cpu, inode, page).await && !is_written_back(cpu, inode, page).await {

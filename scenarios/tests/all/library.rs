@@ -240,6 +240,7 @@ scenarios! {
     split_leaves_two_sizes
     split_ref_on_frozen_page
     split_tail_counted_early
+    split_tail_place_late
     split_unmap_skips_zapping
     split_vs_gup
     split_vs_huge_page_of_another

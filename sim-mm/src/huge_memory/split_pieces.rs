@@ -165,6 +165,9 @@ async fn __split_huge_page_tail(cpu: Cpu<'_>, head: Page, piece: Piece, count: u
         page_ref_unfreeze(cpu, tail, count).await;
     }
     if !mapping_first {
+        // By now others may have a reference, and look.
+        let index = cpu.this_cpu_read(cpu.kernel.page(head).index()) + (tail.0.0 - head.0.0);
+        cpu.store(words.index(), index).await;
         set_mapping(cpu, head, tail).await;
     }
 }
