@@ -195,51 +195,63 @@ async fn is_private_and_exclusive(cpu: Cpu<'_>, vma: Vma, pte: Pte) -> bool {
 
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is
 /// unconditional, so the page must not be freed between.
-async fn follow_page_pte(cpu: Cpu<'_>, vma: Vma, address: VirtAddr, pmdp: Pmdp, flags: FollFlags) -> Followed {
-    let _routine = cpu.enter("follow_page_pte");
-    let pmd = cpu.read_once(pmdp).await;
-    if pmd.bad() {
-        return Followed::NoPage;
-    }
-    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let ptl: Option<Held<'_>> =
-        if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
-    if ptl.is_some() && is_unlinked(cpu, pmdp, ptep) {
-        return Followed::NoPage;
-    }
-    let pte = cpu.read_once(ptep).await;
-    if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
-        let waits = flags.contains(FollFlags::MIGRATION) && MigrationEntry::of_pte(pte.entry).is_some();
-        return if waits { Followed::Moving } else { Followed::NoPage };
-    }
-    if pte.protnone() && faults_for_numa(cpu, flags) {
-        return Followed::NoPage;
-    }
-    if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {
-        return Followed::NoPage;
-    }
-    // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
-    let page = Page(pte.pfn());
-    if !pte.write() && gup_must_unshare(cpu, Some(vma), pte.page(), flags).await {
-        return Followed::MustUnshare;
-    }
-    if !try_grab_page(cpu, page, flags).await {
-        return Followed::Refused;
-    }
-    if flags.contains(FollFlags::TOUCH) {
-        if flags.contains(FollFlags::WRITE) && !pte.dirty() {
-            // set_page_dirty()
-            cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::DIRTY).await;
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async function has its arguments twice: as such, and as variables of its body"
+)]
+fn follow_page_pte<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    address: VirtAddr,
+    pmdp: Pmdp,
+    flags: FollFlags,
+) -> impl Future<Output = Followed> + use<'m> {
+    async move {
+        let _routine = cpu.enter("follow_page_pte");
+        let pmd = cpu.read_once(pmdp).await;
+        if pmd.bad() {
+            return Followed::NoPage;
         }
-        // The page, rather than rewriting the entry and losing a hardware dirty bit.
-        mark_page_accessed(cpu, page).await;
+        let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+        let ptl: Option<Held<'_>> =
+            if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
+        if ptl.is_some() && is_unlinked(cpu, pmdp, ptep) {
+            return Followed::NoPage;
+        }
+        let pte = cpu.read_once(ptep).await;
+        if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
+            let waits = flags.contains(FollFlags::MIGRATION) && MigrationEntry::of_pte(pte.entry).is_some();
+            return if waits { Followed::Moving } else { Followed::NoPage };
+        }
+        if pte.protnone() && faults_for_numa(cpu, flags) {
+            return Followed::NoPage;
+        }
+        if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {
+            return Followed::NoPage;
+        }
+        // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
+        let page = Page(pte.pfn());
+        if !pte.write() && gup_must_unshare(cpu, Some(vma), pte.page(), flags).await {
+            return Followed::MustUnshare;
+        }
+        if !try_grab_page(cpu, page, flags).await {
+            return Followed::Refused;
+        }
+        if flags.contains(FollFlags::TOUCH) {
+            if flags.contains(FollFlags::WRITE) && !pte.dirty() {
+                // set_page_dirty()
+                cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::DIRTY).await;
+            }
+            // The page, rather than rewriting the entry and losing a hardware dirty bit.
+            mark_page_accessed(cpu, page).await;
+        }
+        if flags.contains(FollFlags::MLOCK)
+            && marks_mlocked(cpu)
+            && !pte.special()
+            && !check!(cpu, MLOCK_VMA_RECHECK, !vma.flags(cpu).contains(VmFlags::LOCKED))
+        {
+            mlock_followed(cpu, page).await;
+        }
+        Followed::Page(page)
     }
-    if flags.contains(FollFlags::MLOCK)
-        && marks_mlocked(cpu)
-        && !pte.special()
-        && !check!(cpu, MLOCK_VMA_RECHECK, !vma.flags(cpu).contains(VmFlags::LOCKED))
-    {
-        mlock_followed(cpu, page).await;
-    }
-    Followed::Page(page)
 }

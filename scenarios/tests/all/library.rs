@@ -200,6 +200,7 @@ scenarios! {
     mremap_vs_retract
     mremap_vs_writeback
     munlock_of_a_page_in_a_batch
+    new_huge_page_vs_split
     new_pages_are_empty
     numa_hinting
     numa_moves_huge_page_vs_pin

@@ -74,9 +74,9 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         put_page(cpu, page).await;
         return Err(error);
     }
-    let mut seen = Entry::NONE;
     if check!(cpu, ANON_FAULT_RECHECK, {
-        seen = cpu.read_once(ptep).await.entry;
+        let seen = cpu.read_once(ptep).await.entry;
+        entry = protected(seen, entry);
         !is_none_mostly(seen)
     }) {
         drop(locked);
@@ -88,7 +88,6 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         put_page(cpu, page).await;
         return handle_userfault(cpu, vmf, Reason::Missing).await;
     }
-    let entry = protected(seen, entry);
     // The entry comes last: from then on others find the page, and its counts must be true.
     if cpu.has(ANON_FAULT_ENTRY_LAST) {
         set_up(cpu, page, vmf).await;

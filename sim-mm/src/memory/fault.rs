@@ -19,6 +19,7 @@ use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, mkdirty};
+use crate::pgtable_generic::is_unlinked;
 use crate::settings::Thp;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;
@@ -156,27 +157,30 @@ fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
     vmf.vma.start(cpu) <= start && start.0 + cpu.mmu.geometry.span(Level::Pmd) <= vmf.vma.end(cpu).0
 }
 
-/// `handle_pte_fault()`.
-async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
-    // pte_offset_map() of a table of a file, which may be freed while it is looked at.
-    let rcu = vmf.vma.file(cpu).map(|_| cpu.rcu_read_lock());
+/// `pte_offset_map()` and the entry, without a lock. If it leads to no table then the PMD entry is all that is answered. A table of a file may be
+/// freed while it is looked at, but not in a read-side section.
+async fn look_at_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> (Pmd, Option<(Ptep, Pte)>) {
+    let _rcu = vmf.vma.file(cpu).map(|_| cpu.rcu_read_lock());
     let pmd = cpu.read_once(vmf.pmdp).await;
-    if pmd.none() {
-        drop(rcu);
-        return do_pte_missing(cpu, vmf).await;
-    }
-    // pmd_trans_unstable(): somebody mapped a huge page meanwhile. The access is made again.
     if !pmd.leads_to_table() {
-        return Ok(VmFault::default());
+        return (pmd, None);
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
-    let orig = cpu.read_once(ptep).await;
+    (pmd, Some((ptep, cpu.read_once(ptep).await)))
+}
+
+/// `handle_pte_fault()`.
+async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
+    let (ptep, orig) = match look_at_entry(cpu, vmf).await {
+        (pmd, None) if pmd.none() => return do_pte_missing(cpu, vmf).await,
+        // pmd_trans_unstable(): somebody mapped a huge page meanwhile. The access is made again.
+        (_, None) => return Ok(VmFault::default()),
+        (_, Some(found)) => found,
+    };
     if orig.none() {
-        drop(rcu);
         return do_pte_missing(cpu, vmf).await;
     }
     if !orig.present() {
-        drop(rcu);
         if let Some(entry) = SwpEntry::of_pte(orig.entry) {
             return do_swap_page(cpu, vmf, ptep, orig, entry).await;
         }
@@ -191,12 +195,10 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return if is_guard(orig.entry) { Err(VmFaultError::Sigsegv) } else { Err(VmFaultError::Sigbus) };
     }
     if orig.protnone() && vmf.vma.flags(cpu).is_accessible() {
-        drop(rcu);
         return Ok(do_numa_page(cpu, vmf, ptep, orig).await);
     }
-    let Some(locked) = vmf.map_lock(cpu, ptep).await else { return Ok(VmFault::default()) };
-    drop(rcu);
-    if cpu.read_once(ptep).await != orig {
+    let locked = vmf.lock(cpu, ptep).await;
+    if is_unlinked(cpu, vmf.pmdp, ptep) || cpu.read_once(ptep).await != orig {
         return Ok(VmFault::default());
     }
     if vmf.flags.intersects(FaultFlags::WRITE | FaultFlags::UNSHARE) && !orig.write() {

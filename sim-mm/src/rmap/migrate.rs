@@ -26,7 +26,7 @@ use super::{page_remove_rmap, page_try_share_anon_rmap};
 /// page is mapped still. A page of a locked mapping is moved like any other.
 pub(crate) async fn try_to_migrate<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
     let _routine = cpu.enter("try_to_migrate");
-    let one = async |place| try_to_migrate_one(cpu, page, place, Find::Mapping, ubc).await;
+    let one = async |place| try_to_migrate_one(cpu, page, place, (Find::Mapping, Whole::Moves), ubc).await;
     rmap_walk(cpu, page, RmapLock::OfMapped, one).await;
 }
 
@@ -53,17 +53,38 @@ async fn split_and_migrate_one<'m>(
 ) -> bool {
     let Place { vma, run } = place;
     split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Migrating).await;
-    try_to_migrate_one(cpu, page, place, find, ubc).await
+    try_to_migrate_one(cpu, page, place, (find, Whole::Splits), ubc).await
+}
+
+/// What becomes of an entry that maps all of a folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// It says that all of it is being moved.
+    Moves,
+    /// `TTU_SPLIT_HUGE_PMD`: small entries take its place. A fault that has put a new folio on its list sets the entry afterwards, so the entry may
+    /// come when the walk is here already.
+    Splits,
 }
 
 /// `try_to_migrate_one()`: false if the page has to stay where it is.
-async fn try_to_migrate_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, find: Find, ubc: &mut TlbUbc) -> bool {
+async fn try_to_migrate_one<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    place: Place<'m>,
+    (find, whole): (Find, Whole),
+    ubc: &mut TlbUbc,
+) -> bool {
     let _routine = cpu.enter("try_to_migrate_one");
-    let Place { run, .. } = place;
-    if run.pages > 1
-        && let Some((pmdp, _, _ptl)) = pmd_mapped_walk(cpu, page, run.mm, run.address).await
+    let Place { vma, run } = place;
+    while run.pages > 1
+        && let Some((pmdp, _, ptl)) = pmd_mapped_walk(cpu, page, run.mm, run.address).await
     {
-        return Box::pin(set_pmd_migration_entry(cpu, page, (run.mm, run.address), pmdp)).await;
+        if whole == Whole::Moves {
+            let _ptl = ptl;
+            return Box::pin(set_pmd_migration_entry(cpu, page, (run.mm, run.address), pmdp)).await;
+        }
+        drop(ptl);
+        split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Migrating).await;
     }
     let mut walk = PageVmaMappedWalk::new(run, find);
     while let Some(mapped) = walk.next(cpu).await {
