@@ -24,8 +24,8 @@ pub use gup::{get_user_pages_remote, get_user_pages_unlocked, pin_user_pages};
 pub use pages::{Grab, Pages, Pin, put_pin};
 pub use populate::GUP_CALLS;
 pub use safeguards::SAFEGUARDS;
-pub use settings::{ForcedWrite, GupHugeZero, GupProtect, SETTINGS};
+pub use settings::{ForcedWrite, GupHugeZero, GupProtect};
 
 /// What a kernel with GUP has of safeguards and settings: GUP's own, and the memory manager's.
 pub const CATALOGUE: sim_mm::Catalogue =
-    sim_mm::Catalogue::new(&[SAFEGUARDS, sim_mm::SAFEGUARDS], &[SETTINGS, sim_mm::SETTINGS]);
+    sim_mm::Catalogue::new(&[SAFEGUARDS, sim_mm::SAFEGUARDS], &[settings::SETTINGS, sim_mm::SETTINGS]);

@@ -173,11 +173,7 @@ pub(crate) async fn add_to_page_cache(
         cpu.note(Event::PageLocked { pfn: page.0 });
     }
     let nr = folio_nr_pages(cpu, page);
-    if nr == 1 {
-        get_page(cpu, page).await;
-    } else {
-        page_ref_add(cpu, page, nr).await;
-    }
+    get_cache_references(cpu, page).await;
     let added = cpu
         .update(kernel.shmem.i_pages(inode), |pages| {
             let is_expected =
@@ -214,14 +210,6 @@ pub(crate) fn note_cached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
 pub(crate) fn note_uncached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
     for (index, page) in (index..).zip(cpu.kernel.folio_pages(head)) {
         cpu.note(Event::PageUncached { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
-    }
-}
-
-/// The references of the page cache to a folio, which has left its file: one for each page.
-pub(crate) async fn put_cache_references(cpu: Cpu<'_>, head: Page) {
-    match folio_nr_pages(cpu, head) {
-        1 => put_page(cpu, head).await,
-        pages => put_page_refs(cpu, head, pages).await,
     }
 }
 
@@ -337,5 +325,21 @@ pub(crate) async fn filemap_get_page(
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
         return Err(error);
+    }
+}
+
+/// The references of the page cache, or of the swap cache, to a folio: one for each page.
+pub(crate) async fn get_cache_references(cpu: Cpu<'_>, head: Page) {
+    match folio_nr_pages(cpu, head) {
+        1 => get_page(cpu, head).await,
+        pages => page_ref_add(cpu, head, pages).await,
+    }
+}
+
+/// The same given up, when the cache has the folio no more.
+pub(crate) async fn put_cache_references(cpu: Cpu<'_>, head: Page) {
+    match folio_nr_pages(cpu, head) {
+        1 => put_page(cpu, head).await,
+        pages => put_page_refs(cpu, head, pages).await,
     }
 }

@@ -122,6 +122,7 @@ pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in
 pub use fs::{Inode, InodeWords};
 pub use gfp::Gfp;
 pub use huge_memory::touch_pmd;
+pub use huge_mm::{allows_large_folios, has_block, is_file_aligned};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;

@@ -10,9 +10,7 @@ use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
 use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd, vma_adjust_trans_huge};
 use crate::kernel::Cpu;
-use crate::memory::{
-    asks_for_huge_pages, can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write,
-};
+use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
 use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
@@ -245,7 +243,7 @@ pub(crate) async fn change_protection_range<'m>(
                     }
                 }
                 // Where no huge page can be, the second read would find the same.
-                if !cpu.has(CHANGE_PMD_ONCE) && asks_for_huge_pages(cpu, vma) {
+                if !cpu.has(CHANGE_PMD_ONCE) && cpu.kernel.asks_for_huge_pages(vma.flags(cpu)) {
                     pmd = cpu.read_once(pmdp).await;
                     if pmd.trans_huge() {
                         pmd_clear_bad(cpu, mm, addr, pmdp).await;

@@ -6,15 +6,13 @@
 use sim_core::{Gate, Held, Op, OpKind, Routine};
 
 use crate::event::Event;
-use crate::filemap::filemap_get_entry;
+use crate::filemap::{filemap_get_entry, get_cache_references, put_cache_references};
 use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{
-    compound_head, get_page, page_cache_get_speculative, page_ref_add, put_page, put_page_refs, unlock_page,
-};
+use crate::page::{compound_head, page_cache_get_speculative, put_page, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_pages};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
@@ -77,11 +75,7 @@ pub(crate) async fn wait_for_swap_cache(cpu: Cpu<'_>, entry: SwpEntry) {
 
 /// `add_to_swap_cache()`: a folio that is locked is the slots' from now on.
 async fn add_to_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpEntry) {
-    if is_large(cpu, page) {
-        page_ref_add(cpu, page, folio_nr_pages(cpu, page)).await;
-    } else {
-        get_page(cpu, page).await;
-    }
+    get_cache_references(cpu, page).await;
     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags | PageFlags::SWAPCACHE).await;
     for (page, entry) in slots_of(cpu, page, entry) {
         cache_page(cpu, page, entry).await;
@@ -148,10 +142,7 @@ pub(crate) async fn delete_from_swap_cache(cpu: Cpu<'_>, page: Page, entry: SwpE
     let _routine = cpu.enter("delete_from_swap_cache");
     __delete_from_swap_cache(cpu, page, entry).await;
     put_swap_pages(cpu, page, entry).await;
-    match folio_nr_pages(cpu, page) {
-        1 => put_page(cpu, page).await,
-        pages => put_page_refs(cpu, page, pages).await,
-    }
+    put_cache_references(cpu, page).await;
 }
 
 /// `put_swap_page()` of all slots of a folio.

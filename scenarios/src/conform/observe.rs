@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sim_core::Shared;
 use sim_mm::{
-    Inode, Kernel, MmId, Order, Page, PageFlags, Release, SMAPS_CODES, ShmemThp, SwpEntry, Thp, VmFlags,
-    VmaSnapshot, is_guard, is_pte_present, page_is_anon_now,
+    Inode, Kernel, MmId, Order, Page, PageFlags, Release, SMAPS_CODES, SwpEntry, VmFlags, VmaSnapshot,
+    allows_large_folios, has_block, is_file_aligned, is_guard, is_pte_present, page_is_anon_now,
 };
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
@@ -366,31 +366,12 @@ fn vma_view(kernel: &Kernel, vma: &VmaSnapshot, entries: &[Mapped], setting: Set
 
 /// `THPeligible`: large folios of some size are asked for, and there is room for one.
 fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
-    let nr = Order::of(Level::Pmd, kernel.mmu.geometry).pages();
-    let fits = |order| {
-        let span = VirtAddr::PAGE_SIZE << order;
-        vma.start.0.next_multiple_of(span) + span <= vma.end.0
-    };
-    let asked = vma.flags.contains(VmFlags::HUGEPAGE);
     let huge = kernel.mmu.geometry.order(Level::Pmd);
-    if vma.flags.contains(VmFlags::NOHUGEPAGE) {
-        return false;
-    }
+    let fits = |order| has_block(order, (vma.start, vma.end));
     let Some(file) = vma.file else {
-        let wanted = match kernel.config.setting() {
-            Thp::Never => false,
-            Thp::Madvise => asked,
-            Thp::Always => true,
-        };
+        let wanted = kernel.asks_for_huge_pages(vma.flags) && allows_large_folios(vma.flags);
         return kernel.anon_orders_of(vma.flags).chain(wanted.then_some(huge)).any(fits);
     };
-    let is_aligned = (vma.start.vpn().0 ^ vma.pgoff) & (nr - 1) == 0;
-    is_aligned
-        && fits(huge)
-        && match kernel.config.setting() {
-            ShmemThp::Never => false,
-            ShmemThp::Advise => asked,
-            ShmemThp::WithinSize => asked || kernel.file_pages(file) >= (vma.pgoff + 1).next_multiple_of(nr),
-            ShmemThp::Always => true,
-        }
+    let orders = kernel.shmem_orders(vma.pgoff, kernel.file_pages(file), Some(vma.flags));
+    fits(huge) && is_file_aligned(huge, vma.start, vma.pgoff) && orders.contains(&huge)
 }

@@ -3,7 +3,7 @@
 use sim_mmu::{Level, VirtAddr};
 
 use super::control::{Collapse, Scan};
-use super::retract::{collapse_and_free_pmd, lock_if_other, pte_free_defer, wait_for_walkers};
+use super::retract::{collapse_and_free_pmd, free_table_later};
 use super::revalidate::{find_pmd_or_thp_or_none, thp_vma_allowable};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
@@ -14,7 +14,7 @@ use crate::memory::{do_set_pmd, p4d_offset, pmd_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::find_vma;
 use crate::page::{get_page, put_page, put_page_refs, unlock_page};
-use crate::pgtable::{Pmd, Pmdp, ptep_get_and_clear};
+use crate::pgtable::{Pmd, Pmdp, Pte, ptep_get_and_clear};
 use crate::pgtable_generic::pmdp_collapse_flush;
 use crate::rmap::page_remove_rmap;
 use crate::safeguards::COLLAPSE_PTE_MAPPED_RMAP_LOCK;
@@ -90,8 +90,7 @@ async fn collapse_locked<'m>(
             {
                 let _ptl = cpu.lock(cpu.kernel.ptl(pmd.pte_offset(cpu.mmu.geometry, address).table())).await;
                 check_entries(cpu, pmd, address, head).await?;
-                let cleared = clear_entries(cpu, mm, pmd, address, head).await;
-                cleared.1?;
+                clear_entries(cpu, mm, pmd, address, head).await?;
             }
             collapse_and_free_pmd(cpu, mm, (pmdp, address)).await;
         }
@@ -99,60 +98,64 @@ async fn collapse_locked<'m>(
     if by.is_khugepaged() { Ok(()) } else { set_huge_pmd(cpu, mm, vma, address, head).await }
 }
 
+/// Whether an entry of the table maps its page of the huge page, or is empty. The table stays if it is anything else.
+fn maps_its_page(pte: Pte, page: Page) -> Result<bool, Scan> {
+    if pte.none() {
+        return Ok(false);
+    }
+    if !pte.present() {
+        return Err(Scan::PteNonPresent);
+    }
+    // A private mapping may have copied it.
+    if pte.page() == Some(page) { Ok(true) } else { Err(Scan::Fail) }
+}
+
 /// Step 1: each entry of the table is empty or maps its page of the huge page.
 async fn check_entries(cpu: Cpu<'_>, pmd: Pmd, address: VirtAddr, head: Page) -> Result<(), Scan> {
     let first = pmd.pte_offset(cpu.mmu.geometry, address);
     let range = entries(cpu.mmu.geometry, first, address, address.plus_pages(cpu.pmd_nr()));
     for ((ptep, ..), page) in range.zip(cpu.kernel.folio_pages(head)) {
-        let pte = cpu.read_once(ptep).await;
-        if pte.none() {
-            continue;
-        }
-        if !pte.present() {
-            return Err(Scan::PteNonPresent);
-        }
-        // A private mapping may have copied it.
-        if pte.page() != Some(page) {
-            return Err(Scan::Fail);
-        }
+        maps_its_page(cpu.read_once(ptep).await, page)?;
     }
     Ok(())
 }
 
-/// Step 2: the entries are empty, and count no more. Answers how many mapped a page, and whether one of them has become another's meanwhile.
+/// Steps 2 and 3: the entries are empty, and what they mapped counts them no more. Since v6.6 the lock of the table was released after step 1, so
+/// that an entry may have become another's. What is cleared until then is flushed here.
 async fn clear_entries<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     pmd: Pmd,
     address: VirtAddr,
     head: Page,
-) -> (u64, Result<(), Scan>) {
+) -> Result<(), Scan> {
     let first = pmd.pte_offset(cpu.mmu.geometry, address);
-    let range = entries(cpu.mmu.geometry, first, address, address.plus_pages(cpu.pmd_nr()));
+    let end = address.plus_pages(cpu.pmd_nr());
+    let range = entries(cpu.mmu.geometry, first, address, end);
     let mut mapped = 0;
     let mut ended = Ok(());
     for ((ptep, addr, _), page) in range.zip(cpu.kernel.folio_pages(head)) {
         let pte = cpu.read_once(ptep).await;
-        if pte.none() {
-            continue;
+        match maps_its_page(pte, page) {
+            Ok(false) => continue,
+            Ok(true) => {}
+            Err(why) => {
+                ended = Err(why);
+                break;
+            }
         }
-        if !pte.present() {
-            ended = Err(Scan::PteNonPresent);
-            break;
-        }
-        if pte.page() != Some(page) {
-            ended = Err(Scan::Fail);
-            break;
-        }
-        // The flush is that of the table.
+        // If all of them go, the flush of the table is theirs, too.
         ptep_get_and_clear(cpu, mm, addr, ptep, pte).await;
         page_remove_rmap(cpu, page, mm.id).await;
         mapped += 1;
     }
     if mapped > 0 {
+        if ended.is_err() {
+            flush_tlb_mm_range(cpu, mm, address, end, false).await;
+        }
         put_page_refs(cpu, head, mapped).await;
     }
-    (mapped, ended)
+    ended
 }
 
 /// Steps 1 to 4 since v6.6, when `mmap_lock` is held for reading: the locks of the tables keep others out.
@@ -163,48 +166,40 @@ async fn free_table_lockless<'m>(
     head: Page,
     vma: Vma,
 ) -> Result<(), Scan> {
-    let end = VirtAddr(address.0 + cpu.mmu.geometry.span(Level::Pmd));
     let pmd = cpu.read_once(pmdp).await;
     if !pmd.leads_to_table() {
         return Err(Scan::Fail);
     }
-    let table = pmd.pte_offset(cpu.mmu.geometry, address).table();
+    let lock_of_table = cpu.kernel.ptl(pmd.pte_offset(cpu.mmu.geometry, address).table());
+    let lock_of_pmd = cpu.kernel.ptl(pmdp.table());
     {
-        let _ptl = cpu.lock(cpu.kernel.ptl(table)).await;
+        let _ptl = cpu.lock(lock_of_table).await;
         check_entries(cpu, pmd, address, head).await?;
     }
-    // userfaultfd fills a page of a private mapping without looking at its file, so that the lock of the huge page does not keep it out.
+    // userfaultfd fills a page of a private mapping without looking at its file, so that the lock of the huge page does not keep it out. It takes
+    // the lock of the table, which is held from step 2 to step 4 then.
     let armed = vma.flags(cpu).intersects(VmFlags::UFFD) && !vma.flags(cpu).contains(VmFlags::SHARED);
-    let mut pml = if armed { Some(cpu.lock(cpu.kernel.ptl(pmdp.table())).await) } else { None };
-    {
-        let _ptl = lock_if_other(cpu, pmdp, table).await;
-        if cpu.read_once(pmdp).await != pmd {
-            return Err(Scan::Fail);
-        }
-        let (mapped, cleared) = clear_entries(cpu, mm, pmd, address, head).await;
-        if cleared.is_err() && mapped > 0 {
-            flush_tlb_mm_range(cpu, mm, address, end, false).await;
-        }
-        cleared?;
-        if armed {
-            let old = pmdp_collapse_flush(cpu, mm, address, pmdp).await;
-            drop(pml.take());
-            wait_for_walkers(cpu).await;
-            pte_free_defer(cpu, Page(old.pte_offset(cpu.mmu.geometry, address).table())).await;
-            return Ok(());
-        }
-    }
     let old = {
-        let _pml = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
-        let _ptl = lock_if_other(cpu, pmdp, table).await;
+        let mut _pml = if armed { Some(cpu.lock(lock_of_pmd).await) } else { None };
+        let mut _ptl = Some(cpu.lock(lock_of_table).await);
         if cpu.read_once(pmdp).await != pmd {
-            flush_tlb_mm_range(cpu, mm, address, end, false).await;
             return Err(Scan::Fail);
+        }
+        clear_entries(cpu, mm, pmd, address, head).await?;
+        if !armed {
+            // The lock of the upper table comes first.
+            _ptl = None;
+            _pml = Some(cpu.lock(lock_of_pmd).await);
+            _ptl = Some(cpu.lock(lock_of_table).await);
+            if cpu.read_once(pmdp).await != pmd {
+                let end = address.plus_pages(cpu.pmd_nr());
+                flush_tlb_mm_range(cpu, mm, address, end, false).await;
+                return Err(Scan::Fail);
+            }
         }
         pmdp_collapse_flush(cpu, mm, address, pmdp).await
     };
-    wait_for_walkers(cpu).await;
-    pte_free_defer(cpu, Page(old.pte_offset(cpu.mmu.geometry, address).table())).await;
+    free_table_later(cpu, old, address).await;
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! The page tables through which a file was mapped page by page go, so that its huge page can be mapped: `retract_page_tables()`.
 
-use sim_core::Held;
 use sim_mmu::{Level, VirtAddr};
 
 use super::control::Collapse;
@@ -11,7 +10,7 @@ use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::tlb_remove_table_sync_one;
 use crate::page::put_page;
-use crate::pgtable::Pmdp;
+use crate::pgtable::{Pmd, Pmdp};
 use crate::pgtable_generic::pmdp_collapse_flush;
 use crate::rcu::call_rcu_tables;
 use crate::safeguards::{COLLAPSE_SYNC_IPI, RETRACT_ANON_VMA_RECHECK};
@@ -108,7 +107,7 @@ async fn retract_lockless<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, (pmdp, a
             return;
         }
         let table = pmd.pte_offset(cpu.mmu.geometry, at).table();
-        let _ptl = lock_if_other(cpu, pmdp, table).await;
+        let _ptl = cpu.lock(cpu.kernel.ptl(table)).await;
         // userfaultfd may have filled a page of a private mapping since it was asked.
         let is_used = vma.anon_vma(cpu).is_some() || vma.flags(cpu).contains(VmFlags::UFFD_WP);
         if is_used {
@@ -116,16 +115,11 @@ async fn retract_lockless<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, (pmdp, a
         }
         pmdp_collapse_flush(cpu, mm, at, pmdp).await
     };
+    free_table_later(cpu, old, at).await;
+}
+
+/// What follows when no entry leads to the table any more, since v6.6: `pte_free_defer()` leaves it to a grace period.
+pub(super) async fn free_table_later(cpu: Cpu<'_>, old: Pmd, at: VirtAddr) {
     wait_for_walkers(cpu).await;
-    pte_free_defer(cpu, Page(old.pte_offset(cpu.mmu.geometry, at).table())).await;
-}
-
-/// The lock of a page table, if it is not that of the table above, which the caller holds.
-pub(super) async fn lock_if_other(cpu: Cpu<'_>, pmdp: Pmdp, table: sim_mmu::Pfn) -> Option<Held<'_>> {
-    if table == pmdp.table() { None } else { Some(cpu.lock(cpu.kernel.ptl(table)).await) }
-}
-
-/// `pte_free_defer()`.
-pub(super) async fn pte_free_defer(cpu: Cpu<'_>, table: Page) {
-    call_rcu_tables(cpu, &[table.0]).await;
+    call_rcu_tables(cpu, &[old.pte_offset(cpu.mmu.geometry, at).table()]).await;
 }

@@ -4,15 +4,14 @@ use sim_mmu::{Level, VirtAddr};
 
 use super::control::{Collapse, Scan};
 use crate::fs::Inode;
+use crate::huge_mm::{allows_large_folios, has_block, is_file_aligned};
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::pgtable::Pmdp;
-use crate::settings::Thp;
-use crate::shmem::{file_vma_suitable, shmem_allowable_huge_orders};
-use crate::vm_flags::VmFlags;
+use crate::shmem::shmem_allowable_huge_orders;
 
 /// `thp_vma_allowable_order()`: whether the mapping may have huge pages, and has room for one. `MADV_COLLAPSE` does not ask what the system
 /// as a whole is set to.
@@ -21,18 +20,9 @@ pub(super) async fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> b
     if let Some(file) = vma.file(cpu) {
         return Box::pin(file_allowable(cpu, vma, file, by)).await;
     }
-    let span = cpu.mmu.geometry.span(Level::Pmd);
-    let asked = match cpu.setting::<Thp>() {
-        _ if by == Collapse::Madvise => true,
-        Thp::Always => true,
-        Thp::Madvise => flags.contains(VmFlags::HUGEPAGE),
-        Thp::Never => false,
-    };
-    let fits = vma.start(cpu).0.next_multiple_of(span) + span <= vma.end(cpu).0;
-    asked
-        && fits
-        && !flags.contains(VmFlags::NOHUGEPAGE)
-        && !flags.intersects(VmFlags::SPECIAL)
+    (by == Collapse::Madvise || cpu.kernel.asks_for_huge_pages(flags))
+        && allows_large_folios(flags)
+        && has_block(cpu.pmd_order(), (vma.start(cpu), vma.end(cpu)))
         && vma.is_anonymous(cpu)
         && vma.anon_vma(cpu).is_some()
 }
@@ -40,14 +30,13 @@ pub(super) async fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> b
 /// The part of it for a file: only one in memory has huge pages, and what each mapping of it maps has to begin where the huge page does.
 async fn file_allowable(cpu: Cpu<'_>, vma: Vma, file: Inode, by: Collapse) -> bool {
     let flags = vma.flags(cpu);
-    let span = cpu.mmu.geometry.span(Level::Pmd);
-    let first = VirtAddr(vma.start(cpu).0.next_multiple_of(span));
-    let fits = first.0 + span <= vma.end(cpu).0 && file_vma_suitable(cpu, vma, vma.index_of(cpu, first));
-    if on_disk(cpu, file) || !fits || flags.intersects(VmFlags::SPECIAL | VmFlags::NOHUGEPAGE) {
+    let (order, start) = (cpu.pmd_order(), vma.start(cpu));
+    let fits = has_block(order, (start, vma.end(cpu))) && is_file_aligned(order, start, vma.pgoff(cpu));
+    if on_disk(cpu, file) || !fits || !allows_large_folios(flags) {
         return false;
     }
     by == Collapse::Madvise
-        || shmem_allowable_huge_orders(cpu, file, vma.pgoff(cpu), Some(flags)).await.contains(&cpu.pmd_order())
+        || shmem_allowable_huge_orders(cpu, file, vma.pgoff(cpu), Some(flags)).await.contains(&order)
 }
 
 /// `hugepage_vma_revalidate()`: the mapping of the range, after `mmap_lock` was let go of and taken again.

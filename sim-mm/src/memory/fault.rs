@@ -1,7 +1,7 @@
 //! Page faults: `handle_mm_fault()` and how it finds out what is missing.
 
 use sim_core::BoxFuture;
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_mmu::{Entry, VirtAddr};
 
 use super::anonymous::do_anonymous_page;
 use super::file::do_fault;
@@ -14,13 +14,13 @@ use crate::huge_memory::{
     Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_numa_page, do_huge_pmd_wp_page, huge_pmd_set_accessed,
     split_huge_pmd,
 };
+use crate::huge_mm::{allows_large_folios, suitable_block};
 use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, mkdirty};
 use crate::pgtable_generic::is_unlinked;
-use crate::settings::Thp;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
@@ -138,23 +138,13 @@ async fn wp_huge_pmd<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, pmd: Pmd) -> Result<Fallb
     Ok(Fallback::Pages)
 }
 
-/// `hugepage_enabled()`: whether a mapping is to have huge pages where they fit.
-pub(crate) fn asks_for_huge_pages(cpu: Cpu<'_>, vma: Vma) -> bool {
-    match cpu.setting::<Thp>() {
-        Thp::Never => false,
-        Thp::Madvise => vma.flags(cpu).contains(VmFlags::HUGEPAGE),
-        Thp::Always => !vma.flags(cpu).contains(VmFlags::NOHUGEPAGE),
-    }
-}
-
 /// `thp_vma_allowable_order()`: whether a huge page fits around the address, and is to be had.
 fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
-    let flags = vmf.vma.flags(cpu);
-    if !asks_for_huge_pages(cpu, vmf.vma) || !vmf.vma.is_anonymous(cpu) || flags.intersects(VmFlags::SPECIAL) {
-        return false;
-    }
-    let start = cpu.pmd_base(vmf.address);
-    vmf.vma.start(cpu) <= start && start.0 + cpu.mmu.geometry.span(Level::Pmd) <= vmf.vma.end(cpu).0
+    let (vma, flags) = (vmf.vma, vmf.vma.flags(cpu));
+    cpu.kernel.asks_for_huge_pages(flags)
+        && allows_large_folios(flags)
+        && vma.is_anonymous(cpu)
+        && suitable_block(cpu.pmd_order(), vmf.address, (vma.start(cpu), vma.end(cpu))).is_some()
 }
 
 /// `pte_offset_map()` and the entry, without a lock. If it leads to no table then the PMD entry is all that is answered. A table of a file may be

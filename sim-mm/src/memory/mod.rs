@@ -16,7 +16,6 @@ mod wp;
 mod zap;
 
 pub(crate) use copy::copy_page_range;
-pub(crate) use fault::asks_for_huge_pages;
 pub use fault::handle_mm_fault;
 pub(crate) use fault::mm_fault;
 pub(crate) use numa::{can_change_pmd_writable, can_change_pte_writable, saves_write};

@@ -3,7 +3,6 @@
 use sim_core::BoxFuture;
 use sim_mmu::{Entry, Level, VirtAddr};
 
-use super::fault::asks_for_huge_pages;
 use super::tables::p4d_offset;
 use crate::entries::entries;
 use crate::folio::page_is_anon;
@@ -149,7 +148,7 @@ async fn zap_pmd_range<'m>(
             pmd = cpu.read_once(pmdp).await;
         }
         // Where no huge page can be, the second read would find the same.
-        if !cpu.has(ZAP_PMD_ONCE) && asks_for_huge_pages(cpu, vma) {
+        if !cpu.has(ZAP_PMD_ONCE) && cpu.kernel.asks_for_huge_pages(vma.flags(cpu)) {
             pmd = cpu.read_once(pmdp).await;
             if pmd.trans_huge() {
                 pmd_clear_bad(cpu, tlb.mm, addr, pmdp).await;

@@ -299,9 +299,24 @@ impl Default for Choices {
     }
 }
 
-/// Declares the settings of a crate: for each an enum of its values, and `SETTINGS`, the list of them all.
+/// The rows of the tables of a crate, one table after the other. `N` is the number of all rows.
+pub(crate) const fn join<const N: usize>(tables: [&[Setting]; 3]) -> [Setting; N] {
+    let mut rows = [tables[0][0]; N];
+    let (mut row, mut table) = (0, 0);
+    while table < tables.len() {
+        let mut nth = 0;
+        while nth < tables[table].len() {
+            rows[row] = tables[table][nth];
+            (row, nth) = (row + 1, nth + 1);
+        }
+        table += 1;
+    }
+    rows
+}
+
+/// Declares a table of settings: for each an enum of its values, and `SETTINGS`, the list of them all.
 ///
-/// The first line says how many settings the crates below have; these are counted on from there. A value may
+/// The first line says how many settings the tables before have; these are counted on from there. A value may
 /// say since which release kernels have it; a setting may say which values have a safeguard, and which one a
 /// kernel takes that lacks it. A function behind `usually` says which value a knob has that nobody chooses.
 ///
@@ -360,8 +375,8 @@ macro_rules! settings {
             }
         )*
 
-        /// The settings of this crate, in the order of the table.
-        pub const SETTINGS: &[$crate::Setting] = &[$(<$knob as $crate::Knob>::SETTING),*];
+        /// The settings, in the order of the table.
+        pub(crate) const SETTINGS: &[$crate::Setting] = &[$(<$knob as $crate::Knob>::SETTING),*];
     };
     (@group platform) => { $crate::Group::Platform };
     (@group design) => { $crate::Group::Design };

@@ -43,6 +43,7 @@ use crate::page_flags::{PageFlags, anon_mapping};
 use crate::settings::CowReuse;
 
 use large_mapcount::{folio_add_large_mapcount, folio_sub_large_mapcount, leaves_a_part, unmaps_a_part};
+use types::AnonVma;
 
 #[track_caller]
 fn change_count<'m>(
@@ -83,12 +84,16 @@ fn marks_exclusive(cpu: Cpu<'_>) -> bool {
     cpu.setting::<CowReuse>() == CowReuse::Exclusive
 }
 
+/// `__page_set_anon_rmap()`: `page->mapping` and `page->index` of a page that nobody finds by them before it is mapped.
+fn __page_set_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr, anon_vma: Option<AnonVma>) {
+    let slot = anon_vma.map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
+    cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_mapping(slot));
+    cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
+}
+
 /// `page_add_new_anon_rmap()`: the first mapping of a page that nobody else knows.
 pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr) {
-    // __page_set_anon_rmap(): nobody finds the page before it is mapped.
-    let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
-    cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_mapping(anon_vma));
-    cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
+    __page_set_anon_rmap(cpu, page, vma, addr, vma.anon_vma(cpu));
     change_mapcount(cpu, page, |_| 1).await;
     if marks_exclusive(cpu) {
         page_move_anon_rmap(cpu, page).await;
@@ -100,12 +105,9 @@ pub(crate) async fn page_add_new_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, a
 /// A page that may be shared hangs on the root of the tree, since any of the processes could map it next.
 pub(crate) async fn page_add_anon_rmap(cpu: Cpu<'_>, page: Page, vma: Vma, addr: VirtAddr, exclusive: bool) {
     if !page_is_anon(cpu, page) {
-        // __page_set_anon_rmap()
         let own = vma.anon_vma(cpu);
         let anon_vma = if exclusive { own } else { own.map(|own| anon_vma::root_of(cpu, own)) };
-        let slot = anon_vma.map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
-        cpu.this_cpu_write(cpu.kernel.page(page).mapping(), anon_mapping(slot));
-        cpu.this_cpu_write(cpu.kernel.page(page).index(), vma.index_of(cpu, addr));
+        __page_set_anon_rmap(cpu, page, vma, addr, anon_vma);
     }
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
     one_more(cpu, page, mm_of(cpu, vma)).await;
@@ -157,9 +159,7 @@ pub(crate) async fn page_remove_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
 
 /// `folio_add_new_anon_rmap()` of a large folio, `page_add_new_anon_rmap()` before v6.5: one entry maps all of it.
 pub(crate) async fn folio_add_new_anon_rmap(cpu: Cpu<'_>, head: Page, vma: Vma, addr: VirtAddr) {
-    let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
-    cpu.this_cpu_write(cpu.kernel.page(head).mapping(), anon_mapping(anon_vma));
-    cpu.this_cpu_write(cpu.kernel.page(head).index(), vma.index_of(cpu, addr));
+    __page_set_anon_rmap(cpu, head, vma, addr, vma.anon_vma(cpu));
     folio_add_rmap_pmd(cpu, head, mm_of(cpu, vma)).await;
     page_move_anon_rmap(cpu, head).await;
 }
@@ -199,9 +199,7 @@ pub(crate) async fn folio_add_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, mm: MmId,
 
 /// `folio_add_new_anon_rmap()` of a large folio that nobody knows, whose pages are to be mapped one by one. Since v6.8.
 pub(crate) async fn folio_add_new_anon_rmap_ptes(cpu: Cpu<'_>, head: Page, vma: Vma, addr: VirtAddr) {
-    let anon_vma = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
-    cpu.this_cpu_write(cpu.kernel.page(head).mapping(), anon_mapping(anon_vma));
-    cpu.this_cpu_write(cpu.kernel.page(head).index(), vma.index_of(cpu, addr));
+    __page_set_anon_rmap(cpu, head, vma, addr, vma.anon_vma(cpu));
     folio_add_anon_rmap_ptes(cpu, head, mm_of(cpu, vma), true).await;
 }
 

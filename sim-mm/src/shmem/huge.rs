@@ -8,12 +8,13 @@ use crate::filemap::add_to_page_cache;
 use crate::fs::Inode;
 use crate::gfp::Gfp;
 use crate::highmem::clear_huge_page;
+use crate::huge_mm::is_file_aligned;
 use crate::inode::i_size_read;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{Page, Vma};
 use crate::page::put_page;
 use crate::page_alloc::alloc_pages;
-use crate::settings::{ShmemThp, ShmemWriteHuge};
+use crate::settings::ShmemThp;
 use crate::shmem_fs::Pages;
 use crate::vm_fault::Fault;
 use crate::vm_flags::VmFlags;
@@ -21,46 +22,23 @@ use crate::vm_flags::VmFlags;
 /// `thp_vma_suitable_order()`: whether the huge page of the file around `index` would lie in the mapping as a whole, so that one entry can map it.
 pub(crate) fn file_vma_suitable(cpu: Cpu<'_>, vma: Vma, index: u64) -> bool {
     let nr = cpu.pmd_nr();
-    let (start, pgoff) = (vma.start(cpu).vpn().0, vma.pgoff(cpu));
+    let (start, end, pgoff) = (vma.start(cpu), vma.end(cpu), vma.pgoff(cpu));
     let first = index & !(nr - 1);
-    let is_aligned = (start ^ pgoff) & (nr - 1) == 0;
-    is_aligned && pgoff <= first && first + nr <= pgoff + (vma.end(cpu).vpn().0 - start)
+    let is_within = pgoff <= first && first + nr <= pgoff + (end.vpn().0 - start.vpn().0);
+    is_within && is_file_aligned(cpu.pmd_order(), start, pgoff)
 }
 
-/// `shmem_allowable_huge_orders()`, `shmem_is_huge()` before v6.10: the orders of folios that the file may get around `index`, in which a mapping
-/// with these flags wants a page, if any does. Order 0 is not among them.
+/// [`Kernel::shmem_orders`] of a file, whose size is asked only if it matters.
 pub(crate) async fn shmem_allowable_huge_orders(
     cpu: Cpu<'_>,
     inode: Inode,
     index: u64,
     mapped: Option<VmFlags>,
 ) -> Range<u8> {
-    let none = 1..1;
-    let huge = cpu.pmd_order()..cpu.pmd_order() + 1;
-    let asked = mapped.is_some_and(|flags| flags.contains(VmFlags::HUGEPAGE));
-    if mapped.is_some_and(|flags| flags.contains(VmFlags::NOHUGEPAGE)) {
-        return none;
-    }
-    let orders = match cpu.setting::<ShmemWriteHuge>() {
-        _ if mapped.is_some() => huge.clone(),
-        ShmemWriteHuge::Huge => huge.clone(),
-        ShmemWriteHuge::Written => none.clone(),
-        ShmemWriteHuge::Orders => 1..huge.end,
-    };
-    match cpu.setting::<ShmemThp>() {
-        ShmemThp::Always => return orders,
-        // shmem_get_orders_within_size()
-        ShmemThp::WithinSize => {
-            let end = i_size_read(cpu, inode).await;
-            let fits = |order: &u8| (index + 1).next_multiple_of(1 << order) <= end;
-            if let Some(highest) = orders.clone().rev().find(fits) {
-                return orders.start..highest + 1;
-            }
-        }
-        ShmemThp::Advise => {}
-        ShmemThp::Never => return none,
-    }
-    if asked { huge } else { none }
+    let is_refused = mapped.is_some_and(|flags| flags.contains(VmFlags::NOHUGEPAGE));
+    let asks_size = !is_refused && cpu.setting::<ShmemThp>() == ShmemThp::WithinSize;
+    let size = if asks_size { i_size_read(cpu, inode).await } else { 0 };
+    cpu.kernel.shmem_orders(index, size, mapped)
 }
 
 /// The first half of `shmem_alloc_and_add_folio()`: a large folio around `index`, full of zeroes, which the file has from now on. It is locked.

@@ -30,6 +30,8 @@ pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(
     let listed = Command::new("git").arg("-C").arg(project).args(["ls-files", "-z"]).output();
     let listed = listed.map_err(|error| format!("git: {error}"))?;
     let files = String::from_utf8(listed.stdout).map_err(|error| format!("git ls-files: {error}"))?;
+    fs::create_dir_all(tree).map_err(|error| at(tree, error))?;
+    clear(tree, &files).map_err(|error| at(tree, error))?;
     for file in files.split_terminator('\0') {
         let (from, to) = (project.join(file), tree.join(file));
         let Ok(mut contents) = fs::read(&from) else { continue };
@@ -55,6 +57,20 @@ pub(super) fn plant(project: &Path, tree: &Path, mutants: &[Mutant]) -> Result<(
         Some(mutant) => Err(format!("{}: there is no {}", mutant.name, mutant.file)),
         None => Ok(()),
     }
+}
+
+/// Removes what was planted last time and is not in the list of files any more, since the compiler would find it there. Keeps the list beside the
+/// tree.
+fn clear(tree: &Path, files: &str) -> std::io::Result<()> {
+    let list = tree.with_extension("files");
+    let now: std::collections::BTreeSet<&str> = files.split_terminator('\0').collect();
+    for file in fs::read_to_string(&list).unwrap_or_default().split_terminator('\0') {
+        let planted = tree.join(file);
+        if !now.contains(file) && planted.exists() {
+            fs::remove_file(planted)?;
+        }
+    }
+    fs::write(list, files)
 }
 
 /// The mutants of a file, with their numbers.
@@ -117,7 +133,28 @@ mod tests {
     use super::super::list;
     use super::*;
 
-    /// If somebody changes a line that a mutant changes, this test fails, long before the mutants are run.
+    /// Whether a lock that is held, or a routine that is told of, ends sooner since its `let` stands in braces. That would change the kernel with
+    /// every mutant, and without one.
+    fn ends_a_guard(text: &str, from: &str) -> bool {
+        let Ok(block) = syn::parse_str::<syn::Block>(&format!("{{ {from} }}")) else { return false };
+        let is_guard = |statement: &syn::Stmt| {
+            let syn::Stmt::Local(local) = statement else { return false };
+            matches!(&local.pat, syn::Pat::Ident(name) if name.ident.to_string().starts_with('_'))
+        };
+        let ends_there = text.split_once(from).is_some_and(|(_, rest)| rest.trim_start().starts_with('}'));
+        block.stmts.iter().any(is_guard) && !ends_there
+    }
+
+    #[test]
+    fn a_guard_that_a_mutant_would_end_is_seen() {
+        let text = "fn f() { let _held = lock(); let seen = 1; g(); }";
+        assert!(ends_a_guard(text, "let _held = lock();"));
+        assert!(!ends_a_guard(text, "lock()") && !ends_a_guard(text, "let seen = 1; g();"));
+        assert!(!ends_a_guard(text, "let _held = lock(); let seen = 1; g();"));
+    }
+
+    /// If somebody changes a line that a mutant changes, this test fails, long before the mutants are run. So it does if the text of a mutant is
+    /// only a part of an expression: one such mutant would keep all of them from being built.
     #[test]
     fn each_mutant_has_its_place() {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -126,8 +163,20 @@ mod tests {
         let mutants = list::read(&source("xtask/mutants.toml")).unwrap_or_else(|error| panic!("{error}"));
         let files: std::collections::BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
         for file in files {
-            let switched = switch(&source(file), "::sim_core", &of_file(&mutants, file));
+            let (text, in_file) = (source(file), of_file(&mutants, file));
+            let switched = switch(&text, "::sim_core", &in_file);
             assert!(switched.is_ok(), "{}", switched.err().unwrap_or_default());
+            for one in in_file {
+                let switched = switch(&text, "::sim_core", &[one]).unwrap_or_else(|error| panic!("{error}"));
+                let parsed = syn::parse_file(&switched);
+                assert!(
+                    parsed.is_ok(),
+                    "{}: {file} is no Rust with it: {}",
+                    one.1.name,
+                    parsed.err().map(|error| error.to_string()).unwrap_or_default()
+                );
+                assert!(!ends_a_guard(&text, one.1.from.trim()), "{}: its braces end a guard", one.1.name);
+            }
         }
     }
 }

@@ -131,6 +131,12 @@ fn a_circle_is_found_where_there_is_one() {
     ] {
         assert_eq!(ways(&[lib, ("a.rs", harmless), b]), [""; 0], "{harmless}");
     }
+    // A macro may be called as a module is.
+    let rule = ("e.rs", "macro_rules! a { () => {} }");
+    assert_eq!(
+        ways(&[lib, ("a.rs", "use crate::B; pub struct A(B);"), rule, ("b.rs", "crate::a! { struct B; }")]),
+        [""; 0]
+    );
     // An item that a parent defines belongs to the parent. An item that it re-exports does not.
     let child = ("a/c.rs", "use super::{A, D}; pub fn c(_: A, _: D) {}");
     let d = ("a/d.rs", "pub struct D;");

@@ -57,6 +57,7 @@ impl Crate {
         if let Some(original) = source.imported.get(name).filter(|original| original.as_slice() != path) {
             return self.definer(original);
         }
+        let name = name.trim_end_matches('!');
         let exported = || self.modules.iter().find(|(_, source)| source.macros.contains(name));
         Some(if within == 0 { exported().map_or(module, |(module, _)| module) } else { module })
     }
@@ -173,7 +174,13 @@ impl Reader<'_> {
                     let before = at.checked_sub(1).map(|before| &tokens[before]);
                     let goes_on = before.is_some_and(|t| is_punct(t, ':') || is_punct(t, '$') || is_word(t, "in"));
                     if !goes_on && is_path(rest) {
-                        let words = path(&tokens[at..]);
+                        let mut words = path(&tokens[at..]);
+                        let after = tokens.get(at + 3 * words.len() - 2);
+                        // A call of a macro is no use of the module that has the same name.
+                        if after.is_some_and(|token| is_punct(token, '!')) {
+                            let name = words.pop();
+                            words.extend(name.map(|name| name + "!"));
+                        }
                         self.source.named.extend(self.rooted(&words));
                     }
                 }

@@ -1,0 +1,324 @@
+//! The designs of the memory manager: rules of the kernel that changed over time. Those for large folios stand by themselves.
+
+use crate::release::Release;
+use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS, UFFD_WP_NOTIFY};
+
+crate::settings! {
+    above super::platform::SETTINGS.len();
+
+    /// The rule by which a write fault on an anonymous page decides to reuse the page instead of copying it.
+    CowReuse = design "cow_reuse" has COW_REUSE_COUNTS by [Refcount, Exclusive] else Mapcount {
+        /// It reuses the page if `page_mapcount() == 1`. This was the rule before v5.9.
+        Mapcount = "mapcount",
+        /// It reuses the page if `page_count() == 1`. This was the rule from v5.9 to v5.18.
+        Refcount = "refcount" since Release::v(5, 9),
+        /// It reuses the page if `PageAnonExclusive()` holds. This is the rule since v5.19.
+        Exclusive = "exclusive" since Release::v(5, 19),
+    }
+
+    /// The rule by which a write fault that reads a page from swap decides to reuse the page instead of copying it.
+    SwapReuse = design "swap_reuse" {
+        /// It reuses the page if no other entry maps the page or names its slot. This was the rule before v5.18.
+        Entries = "entries",
+        /// It reuses the page if nobody else holds a reference, and for that the page leaves the swap cache. This is the rule since v5.18 (`c145e0b47c77`).
+        References = "references" since Release::v(5, 18),
+    }
+
+    /// Whether the page that a write fault has copied gives up its slot of the swap area if no entry names it any more.
+    CowFreesSwap = design "cow_frees_swap" {
+        /// It keeps the slot until it is freed.
+        No = "no",
+        /// It gives the slot up. This is the rule since v5.14 (`f4c4a3f48480`).
+        Yes = "yes" since Release::v(5, 14),
+    }
+
+    /// Which of two neighbouring mappings joins the other if only one of them has had a page faulted in.
+    VmaMerge = design "vma_merge" {
+        /// A range without pages joins a mapping that has pages. A range with pages does not join a mapping without pages.
+        OneWay = "one_way",
+        /// Each can join the other. This is the rule since v6.16 (`879bca0a2c4f`).
+        BothWays = "both_ways" since Release::v(6, 16),
+    }
+
+    /// What becomes of a range that gets other flags if it cannot be merged for want of memory.
+    MergeFailure = design "merge_failure" {
+        /// It is split off, as if it could not be merged at all.
+        Split = "split",
+        /// The change fails. This is the rule since v6.14 (`47b16d0462a4`).
+        Abort = "abort" since Release::v(6, 14),
+    }
+
+    /// Which `anon_vma` of its ancestors the mapping of a child takes over, so that it needs no new one.
+    AnonVmaReuse = design "anon_vma_reuse" has ANON_VMA_REUSE_COUNTS by [Children] else Degree {
+        /// It takes one that has fewer than two children and mappings together. This was the rule before v6.0 (CVE-2022-42703).
+        Degree = "degree",
+        /// It takes one that no mapping uses and that has fewer than two children. This is the rule since v6.0 (`2555283eb40d`).
+        Children = "children" since Release::v(6, 0),
+    }
+
+    /// How pages of locked mappings are known. It matters where reclaim or migration asks, or batches of pages do.
+    Mlock = design "mlock" {
+        /// A flag says so. Whoever faults pages in sets it, and whoever unlocks a mapping goes through its pages and clears it. This was the rule before v5.18.
+        Walk = "walk",
+        /// Whoever maps or unmaps a page counts. Here the page is moved from list to list. This is the rule since v5.18 (`cea86fe246b6`).
+        Rmap = "rmap" since Release::v(5, 18),
+    }
+
+    /// Whether entries of shared memory are read-only from the start where `userfaultfd` may write-protect them.
+    UffdWpNotify = design "uffd_wp_notify" has UFFD_WP_NOTIFY by [Yes] else No {
+        /// They are not. Whoever gives an entry the bits of its mapping makes it writable. This was the rule before v6.2.
+        No = "no",
+        /// They are. This is the rule since v6.2 (`51d3d5eb74ff`).
+        Yes = "yes" since Release::v(6, 2),
+    }
+
+    /// Whether reclaim writes a dirty page of a file on the disk, or leaves that to the flusher, and takes the page afterwards.
+    ReclaimDirtyFile = design "reclaim_dirty_file" {
+        /// It writes the page. This was the rule before v3.2.
+        Writes = "writes",
+        /// Only `kswapd` writes it. This was the rule from v3.2 to v4.11.
+        Kswapd = "kswapd" since Release::v(3, 2),
+        /// Only `kswapd` writes it, and only if it has come to the page before. This was the rule from v4.12 to v6.15.
+        SecondTime = "second_time" since Release::v(4, 12),
+        /// It never writes it. This is the rule since v6.16.
+        Flusher = "flusher" since Release::v(6, 16),
+    }
+
+    /// Whether `mprotect()` makes entries of private memory writable.
+    MprotectUpgrade = design "mprotect_upgrade" {
+        /// It never does. The next write fault makes the entry writable.
+        Never = "never",
+        /// It does so if the page belongs to this address space alone. This is the rule since v6.0 (`64fe24a3e05e`).
+        Exclusive = "exclusive" since Release::v(6, 0),
+    }
+
+    /// How the kernel knows whether an entry for NUMA hinting was writable.
+    NumaWrite = design "numa_write" {
+        /// The entry says so.
+        Saved = "saved",
+        /// The kernel asks whether the page belongs to this address space alone. This is the rule since v6.2 (`6a56ccbcf6c6`).
+        Asked = "asked" since Release::v(6, 2),
+    }
+
+    /// The order in which `mremap()` to a given address checks and unmaps.
+    MremapTarget = design "mremap_target" {
+        /// It first unmaps the target. Then it checks whether there is a mapping to move.
+        UnmapFirst = "unmap_first",
+        /// It first checks whether there is a mapping. Then it unmaps the target, and then it checks whether the mapping can be moved. This is the rule since v5.16 (`550a7d60bd5e`).
+        LookUpFirst = "look_up_first" since Release::v(5, 16),
+        /// It first makes all checks, and it can move several mappings at once. This is the rule since v6.17 (`d23cb648e365`).
+        CheckFirst = "check_first" since Release::v(6, 17),
+    }
+
+    /// When a new mapping is marked whose pages may be merged by KSM, because all of its address space may.
+    KsmFlag = design "ksm_flag" {
+        /// It is marked when it is there, so that it does not join a neighbour that is marked.
+        Late = "late",
+        /// It is marked before it looks for neighbours. This is the rule since v6.17 (`cf7e7a3503df`).
+        Early = "early" since Release::v(6, 17),
+    }
+
+    /// How much `mremap()` moves by one entry of an upper table, where old and new place allow that.
+    MremapTables = design "mremap_tables" {
+        /// It moves a page table at the most.
+        Pmd = "pmd",
+        /// It moves a table of page tables as well. This is the rule since v5.11 (`c49dd3401802`).
+        Pud = "pud" since Release::v(5, 11),
+    }
+
+    /// Whether a mapping that `mremap()` makes longer is merged with the mapping behind it.
+    MremapExtend = design "mremap_extend" {
+        /// It stays a mapping of its own.
+        Alone = "alone",
+        /// It is merged. This is the rule since v5.19 (`ca3d76b0aa80`).
+        Merge = "merge" since Release::v(5, 19),
+    }
+
+    /// Whether memory that was never touched stays counted as committed when `mprotect()` makes it read-only.
+    MprotectUncount = design "mprotect_uncount" {
+        /// It stays counted.
+        Never = "never",
+        /// It is not counted any more. This is the rule since v6.0.
+        Untouched = "untouched" since Release::v(6, 0),
+    }
+
+    /// Which mappings `MREMAP_DONTUNMAP` can leave behind empty.
+    MremapDontunmap = design "mremap_dontunmap" {
+        /// It accepts only mappings of private anonymous memory.
+        Private = "private",
+        /// It accepts shared mappings too. This is the rule since v5.13 (`a4609387859f`).
+        Any = "any" since Release::v(5, 13),
+    }
+
+    /// Which shared mappings `MADV_REMOVE` accepts.
+    MadvRemove = design "madv_remove" {
+        /// It accepts mappings that are writable.
+        Writable = "writable",
+        /// It accepts mappings that could be made writable. This is the rule since v6.7 (`e8e17ee90eaf`).
+        MayWrite = "may_write" since Release::v(6, 7),
+    }
+
+    /// Whether a write fault keeps `mmap_lock` while it makes a page of shared memory dirty, for which it may have to wait.
+    SharedWriteFault = design "shared_write_fault" {
+        /// The fault keeps the lock.
+        Hold = "hold",
+        /// The fault drops the lock, and is then handled again. This is the rule since v5.5 (`89b15332af7c`).
+        Retry = "retry" since Release::v(5, 5),
+        /// The fault drops the lock, and is then complete. This is the rule since v6.0 (`d92725256b4f`).
+        Completed = "completed" since Release::v(6, 0),
+    }
+
+    /// What becomes of a table for which no batch can be had, where tables are freed after a grace period.
+    TableOne = design "table_one" {
+        /// It is freed after an empty interrupt to every CPU.
+        SyncIpi = "sync_ipi",
+        /// It waits for a grace period alone. This is the rule since v6.14 (`718b13861d22`).
+        CallRcu = "call_rcu" since Release::v(6, 14),
+    }
+
+    /// Which flushes interrupt a CPU in lazy TLB mode.
+    LazyFlush = design "lazy_flush" {
+        /// Every flush interrupts it.
+        Always = "always",
+        /// Only a flush after which page tables are freed interrupts it. It learns of other flushes when it leaves lazy mode. This is the rule since v4.20 (`12c4d978fd17`).
+        Tables = "tables" since Release::v(4, 20),
+    }
+
+    /// Whether the translations of an address space outlive a switch to another: CR4.PCIDE.
+    Pcid = design "pcid" {
+        /// They do not: every switch drops them, as with `nopcid`.
+        Off = "off",
+        /// They do, tagged with a PCID, and are used again if no flush was missed: since v4.14 (`10af6235e0d3`).
+        On = "on" since Release::v(4, 14),
+    }
+
+    /// When a CPU is taken out of the cpumask of an address space that it has left.
+    MmCpumask = design "mm_cpumask" {
+        /// When it leaves.
+        Eager = "eager",
+        /// When an interrupt of a flush finds it elsewhere; before that, whoever flushes looks what it has loaded. Since v6.14 (`209954cbc7d0`).
+        Lazy = "lazy" since Release::v(6, 14),
+    }
+
+    /// How somebody who comes to the entry of a page that is being moved waits for the page.
+    MigrationWait = design "migration_wait" {
+        /// He has a reference to the page while he waits.
+        Reference = "reference",
+        /// He takes a reference, and gives it up when he is in the queue of the page. This is the rule since v4.20 (`9a1ea439b16b`).
+        PutAndWait = "put_and_wait" since Release::v(4, 20),
+        /// He takes none: the lock of the page table keeps the page until he is in the queue. This is the rule since v5.17 (`ffa65753c431`).
+        Locked = "locked" since Release::v(5, 17),
+    }
+
+    /// How a fault for NUMA hinting moves a page to the node of its CPU.
+    NumaMove = design "numa_move" {
+        /// It makes the entry of a single page present, and then moves the page. It copies a huge page, and maps the copy. No entry says that the huge page is being moved.
+        Copied = "copied",
+        /// It moves the page in the way in which all pages are moved, instead of making the entry present. This is the rule since v5.13 (`c5b5a3dd2c1f`).
+        Migrated = "migrated" since Release::v(5, 13),
+    }
+
+    /// How a huge page is moved to other frames.
+    ThpMigration = design "thp_migration" {
+        /// It is split first, and its pages are moved one by one.
+        Split = "split",
+        /// As a whole: the entry that maps it says that it is being moved. This is the rule since v4.14 (`616b8371539a`).
+        Whole = "whole" since Release::v(4, 14),
+    }
+
+    /// What becomes of the accessed and the dirty bit of an entry whose page is moved.
+    MigrationAd = design "migration_ad" {
+        /// The entry comes back old and clean. That it was dirty is kept in the page.
+        Lost = "lost",
+        /// The entry comes back as it was. This is the rule since v6.1 (`2e3468778dbe`).
+        Kept = "kept" since Release::v(6, 1),
+    }
+
+    /// When translations are flushed whose entries migration has taken away.
+    MigrateFlush = design "migrate_flush" {
+        /// Each as soon as its entry is gone.
+        AtOnce = "at_once",
+        /// All together before the page is moved, on a machine that collects flushes (`flush_batch`). This is the rule since v6.3 (`7e12beb8ca2a`).
+        Batched = "batched" since Release::v(6, 3),
+    }
+
+    /// When the contents of a page that is moved are copied.
+    MigrateCopy = design "migrate_copy" {
+        /// When the new page is in the place of the old one.
+        AfterMapping = "after_mapping",
+        /// Before that, so that a page that cannot be read stays where it is. This is the rule since v6.11 (`060913999d7a`).
+        BeforeMapping = "before_mapping" since Release::v(6, 11),
+    }
+
+    /// When a CPU that unmaps pages empties its batches of pages.
+    UnmapDrain = design "unmap_drain" {
+        /// It empties them before it unmaps anything. A batch has room for 15 pages.
+        BeforeUnmap = "before_unmap",
+        /// It empties them when it has pages to free. A batch has room for 31 pages. This is the rule since v6.9.
+        WithPages = "with_pages" since Release::v(6, 9),
+    }
+
+    /// How translations are flushed after `/proc/PID/clear_refs` has write-protected entries.
+    ClearRefsFlush = design "clear_refs_flush" {
+        /// By a gather of the whole address space, which flushed even though it had gathered nothing.
+        Gather = "gather",
+        /// By a gather that gathers nothing, and so not at all: from v5.6 (`0758cd830494`) to v5.11.
+        Never = "never" since Release::v(5, 6),
+        /// By a flush of the whole address space. This is the rule since v5.12 (`912efa17e512`).
+        Mm = "mm" since Release::v(5, 12),
+    }
+
+    /// Which of two mappings that are merged decides whether all of the merged one counts as written.
+    SoftDirtyMerge = design "soft_dirty_merge" {
+        /// The one that takes in the other.
+        Grown = "grown",
+        /// Either of them: if one counts as written, all of the merged one does. This is the rule since v6.19.
+        Either = "either" since Release::v(6, 19),
+    }
+
+    /// How fork recognizes a mapping that has guards.
+    GuardMark = design "guard_mark" {
+        /// The mapping gets an `anon_vma`, as if it had pages.
+        AnonVma = "anon_vma",
+        /// The mapping also gets the flag `VM_MAYBE_GUARD`. This is the rule since v6.19, and in stable releases of v6.18.
+        Flag = "flag" since Release::v(6, 18),
+    }
+
+    /// Which faults of user code take the lock of their mapping alone, and `mmap_lock` only if that fails.
+    VmaLock = design "vma_lock" {
+        /// No fault does. Before v6.4 a mapping has no lock.
+        None = "none",
+        /// Faults in private memory that has had a page do. This is the rule since v6.4 (`0bff0aaea03e`).
+        Anonymous = "anonymous" since Release::v(6, 4),
+        /// Faults in shared memory do as well. This is the rule since v6.7 (`4ed4379881aa`).
+        Files = "files" since Release::v(6, 7),
+        /// All faults do. This is the rule since v6.10.
+        All = "all" since Release::v(6, 10),
+        /// All faults do, and a mapping is freed at once, not after a grace period. This is the rule since v6.15 (`3104138517fc`).
+        Refcount = "refcount" since Release::v(6, 15),
+    }
+
+    /// Whether the entry of a page of a file that user code fills in is dirty although it is not writable.
+    UffdFillDirty = design "uffd_fill_dirty" {
+        /// It is dirty only if it is writable.
+        Writable = "writable",
+        /// It always is. This is the rule since v5.16 (`9ae0f87d009c`).
+        Always = "always" since Release::v(5, 16),
+    }
+
+    /// Which lock lets a stack grow.
+    StackGrowth = design "stack_growth" {
+        /// A stack grows under `mmap_lock` for reading, and GUP lets a stack grow as well.
+        Shared = "shared",
+        /// A stack grows under `mmap_lock` for writing, and GUP lets no stack grow. This is the rule since v6.5 (`8d7071af8907`).
+        Exclusive = "exclusive" since Release::v(6, 5),
+    }
+
+    /// Whether `rcu_read_lock()` delays the grace periods after which page tables are freed.
+    RcuFlavor = design "rcu_flavor" {
+        /// It does not. Before v4.20 RCU-sched is a flavor of its own, and only disabled preemption delays it.
+        Split = "split",
+        /// It does. Since v4.20 all flavors are one.
+        Consolidated = "consolidated" since Release::v(4, 20),
+    }
+}
