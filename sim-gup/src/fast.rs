@@ -7,8 +7,8 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries, pgd_offset,
-    set_page_referenced,
+    Cpu, Errno, Event, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries, pgd_offset,
+    ptep_get_lockless, set_page_referenced,
 };
 use sim_mmu::VirtAddr;
 
@@ -19,11 +19,19 @@ use crate::gup::get_user_pages_unlocked;
 use crate::huge::gup_huge_pmd;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
-    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE, GUP_PMD_PRESENT,
-    GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT,
-    GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
+    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_GET_PTE_LOW_AGAIN, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE,
+    GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS,
+    GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
+
+/// `gup_get_pte()`: the entry, which is made and taken away meanwhile. If it has to be read in two halves, they may be of two entries.
+async fn gup_get_pte(cpu: Cpu<'_>, ptep: Ptep) -> Pte {
+    if cpu.splits_entries() {
+        return ptep_get_lockless(cpu, ptep, cpu.has(GUP_GET_PTE_LOW_AGAIN)).await;
+    }
+    cpu.read_once(ptep).await
+}
 
 /// Pins the pages that one page table maps: `gup_pte_range()`.
 async fn gup_pte_range(
@@ -37,7 +45,7 @@ async fn gup_pte_range(
     let _routine = cpu.enter(Routine::lockless("gup_pte_range"));
     let geometry = cpu.mmu.geometry;
     for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
-        let pte = cpu.read_once(ptep).await;
+        let pte = gup_get_pte(cpu, ptep).await;
         // An entry for NUMA hinting allows nobody anything, so it ends here too.
         if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
             return Err(Fallback);
@@ -45,6 +53,11 @@ async fn gup_pte_range(
         // Not modelled yet: an entry of a device page, which takes a reference to its device map here, gives it
         // back at the end, and undoes what was pinned if there is no map any more.
         if check!(cpu, GUP_PTE_SPECIAL, pte.special()) {
+            return Err(Fallback);
+        }
+        if !cpu.mmu.phys.contains(pte.pfn()) {
+            // compound_head() reads the struct page of the frame, and there is none.
+            cpu.note(Event::KernelBug { what: "VM_BUG_ON(!pfn_valid(pte_pfn(pte)))" });
             return Err(Fallback);
         }
         let page = Page(pte.pfn());

@@ -29,6 +29,8 @@ sim_mm::safeguards! {
         "The page-table entry must allow the access from user mode; in particular, pinning a page for writing needs a writable entry.";
     GUP_PTE_SPECIAL = "gup-pte-special" check in "gup_pte_range" since FAST_GUP, on X86 =>
         "The lockless walk refuses special entries (the zero page, raw frames), because their pages are not reference-counted.";
+    GUP_GET_PTE_LOW_AGAIN = "gup-get-pte-low-again" order in "gup_get_pte" since FAST_GUP, on X86, commit "8174c430e445" =>
+        "Where an entry is read in two halves, its low half is read again after the high half, because the entry may have become another one between the two loads.";
     GUP_PTE_RECHECK = "gup-pte-recheck" check in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "After the reference is taken the page-table entry is read again, because the page may have been freed and reused before that.";
     GUP_REF_THEN_RECHECK = "gup-ref-then-recheck" order in "gup_pte_range" since COMMON_WALK, on X86, commit "e585513b76f7" =>

@@ -264,6 +264,8 @@ crate::safeguards! {
         "The entry of a huge page is never empty while its soft-dirty bit is cleared, because MADV_DONTNEED looks without the lock and would take the page for gone.";
     ZAP_PMD_ONCE = "zap-pmd-once" order in "zap_pmd_range" since Release::v(3, 4), commit "1a5a9906d4e8", cve "CVE-2012-1179" =>
         "What an unmapping tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
+    PMD_READ_ATOMIC = "pmd-read-atomic" order in "pmd_read_atomic" since Release::v(3, 5), commit "26c191788f18", cve "CVE-2012-2373" =>
+        "Where an entry is read in two halves, an unmapping reads the low half of a PMD entry first, because a fault may fill the entry between the two loads.";
     CHANGE_PMD_ONCE = "change-pmd-once" order in "change_protection_range" since Release::v(5, 6), commit "8b272b3cbbb5" =>
         "What a change of protection tests of a PMD entry and what it follows is one value, because a fault may map a huge page between two reads, and the entry would be taken for a bad one.";
 

@@ -146,7 +146,7 @@ fn choices(node: &Node<'_>, group: Group) -> Option<Choices> {
     let mut choices = Choices::default();
     for setting in CATALOGUE.settings_of(group) {
         let names: Vec<(usize, &str)> = setting.values.iter().map(|value| value.name).enumerate().collect();
-        let value = |node: &Node<'_>| node.named(&format!("`{}` value", setting.key), &names, setting.later);
+        let value = |node: &Node<'_>| node.named(&format!("`{}` value", setting.key), &names, &[]);
         if let Some(place) = fields.optional(setting.key, value).flatten() {
             choices.set(setting, place);
         }

@@ -149,9 +149,6 @@ impl Page {
             };
             let rows: Vec<_> = setting.values.iter().enumerate().map(row).collect();
             self.table(["value", "meaning", "unless another is chosen"], &rows);
-            if !setting.later.is_empty() {
-                self.line(&format!("Not modelled yet: {}.", one_of(setting.later.iter().copied(), "and")));
-            }
         }
     }
 

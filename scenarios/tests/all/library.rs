@@ -111,10 +111,13 @@ scenarios! {
     batch_is_full
     clear_refs_vs_migration
     collapse_flush_keeps_walk_caches
+    collapse_of_a_mapped_huge_page
     collapse_vs_reclaim
+    collapse_vs_uffd_copy
     collapse_vs_user
     copy_of_a_whole_page
     copy_vs_cached_reads
+    cow_of_a_locked_page
     cr3_rewritten_after_preemption
     deferred_flush_vs_writeback
     deferred_split_vs_put
@@ -226,6 +229,7 @@ scenarios! {
     remote_read_vs_exec
     retract_of_a_private_mapping
     retract_vs_truncate
+    retract_vs_uffd_copy
     return_to_an_address_space
     reuse_before_flush
     reuse_breaks_pin
@@ -238,6 +242,7 @@ scenarios! {
     spec_ref_vs_reuse
     special_page_pinned
     speculative_walk
+    split_behind_end_of_file
     split_leaves_two_sizes
     split_ref_on_frozen_page
     split_tail_counted_early
@@ -272,6 +277,8 @@ scenarios! {
     table_freed_for_a_single_user
     tables_of_neighbours
     tasks_share_a_cpu
+    torn_pae_entry
+    torn_pmd_of_dontneed
     truncate_vs_cow
     truncate_vs_hole
     truncate_vs_migration

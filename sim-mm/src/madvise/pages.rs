@@ -18,7 +18,7 @@ use crate::mmu_gather::MmuGather;
 use crate::page::{put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::pagewalk::{WalkAction, skip_huge, walk_page_range};
-use crate::pgtable::ptep_get_and_clear;
+use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::settings::MadvRemove;
 use crate::shmem::{shmem_put, shmem_swapin_range};

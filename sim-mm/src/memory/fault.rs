@@ -20,6 +20,7 @@ use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, mkdirty};
+use crate::pgtable_3level::ptep_get_lockless;
 use crate::pgtable_generic::is_unlinked;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;
@@ -156,7 +157,16 @@ async fn look_at_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> (Pmd, Option<(Ptep, 
         return (pmd, None);
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
-    (pmd, Some((ptep, cpu.read_once(ptep).await)))
+    let pte =
+        if cpu.splits_entries() { ptep_get_lockless(cpu, ptep, true).await } else { cpu.read_once(ptep).await };
+    (pmd, Some((ptep, pte)))
+}
+
+/// `pte_unmap_same()`: whether an entry that is not present is still what it was. Where an entry has halves, one that is being made or taken
+/// away has a high half alone, which means nothing.
+async fn pte_unmap_same<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) -> bool {
+    let _locked = vmf.lock(cpu, ptep).await;
+    cpu.read_once(ptep).await == orig
 }
 
 /// `handle_pte_fault()`.
@@ -171,6 +181,9 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return do_pte_missing(cpu, vmf).await;
     }
     if !orig.present() {
+        if cpu.splits_entries() && !Box::pin(pte_unmap_same(cpu, vmf, ptep, orig)).await {
+            return Ok(VmFault::default());
+        }
         if let Some(entry) = SwpEntry::of_pte(orig.entry) {
             return do_swap_page(cpu, vmf, ptep, orig, entry).await;
         }

@@ -14,8 +14,10 @@ use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty;
-use crate::pgtable::{P4d, Pmd, Pmdp, Pte, Pud, ptep_get_and_clear};
+use crate::pgtable::{P4d, Pmd, Pmdp, Pte, Pud};
+use crate::pgtable_3level::pmd_read_atomic;
 use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
+use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{
     GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
@@ -135,7 +137,7 @@ async fn zap_pmd_range<'m>(
     let geometry = cpu.mmu.geometry;
     let how = How { zap, locks: rmap_locks(cpu, vma), marks: zap != Zap::Everything && keeps_uffd_wp(cpu, vma) };
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, start), start, end) {
-        let mut pmd = cpu.read_once(pmdp).await;
+        let mut pmd = pmd_read_atomic(cpu, pmdp).await;
         if pmd.is_huge() {
             // A part of a huge page goes, and the rest stays: its pages get entries of their own first.
             let is_whole = next.0 - addr.0 == geometry.span(Level::Pmd);

@@ -55,8 +55,6 @@ pub struct SettingFacts {
     pub group: Group,
     /// Its values. The first is the default where no release says otherwise.
     pub values: &'static [ValueFacts],
-    /// Names of values that exist and are not modelled yet.
-    pub later: &'static [&'static str],
     /// The safeguard that hangs on it.
     pub implied: Option<Implied>,
     /// Of a knob that has not the first value wherever nobody chooses one: the value it has, by the kernel's
@@ -342,7 +340,7 @@ macro_rules! settings {
         $(usually [$usual:path])?
         $(has $safeguard:ident by $by:tt else $without:ident)? {
             $(#[doc = $value_about:literal] $value:ident = $name:literal $(since $since:expr)?),* $(,)?
-        } $(later $later:tt)?
+        }
     )*) => {
         #[allow(clippy::upper_case_acronyms, reason = "counts the rows of the table")]
         enum SettingRow { $($knob),* }
@@ -363,7 +361,6 @@ macro_rules! settings {
                             doc: $value_about,
                             since: $crate::settings!(@or $($since)?),
                         }),*],
-                        later: $crate::settings!(@later $($later)?),
                         implied: $crate::settings!(@implied $knob $($safeguard $by $without)?),
                         usual: $crate::settings!(@or $(|version, chosen| $usual(version, chosen).index())?),
                     });
@@ -382,8 +379,6 @@ macro_rules! settings {
     (@group design) => { $crate::Group::Design };
     (@or $value:expr) => { Some($value) };
     (@or) => { None };
-    (@later $later:expr) => { &$later };
-    (@later) => { &[] };
     (@implied $knob:ident) => { None };
     (@implied $knob:ident $safeguard:ident [$($by:ident),+] $without:ident) => {
         Some($crate::Implied {

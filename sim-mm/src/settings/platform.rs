@@ -229,7 +229,9 @@ crate::settings! {
     PteRead = platform "pte_read" {
         /// The kernel reads it in one access.
         Atomic = "atomic",
-    } later ["split_lo_hi"]
+        /// It reads and writes the halves of an entry one after the other, as with PAE. The low half has the flags and 4 bits of the frame number.
+        SplitLoHi = "split_lo_hi",
+    }
 
     /// Which allocations of a run may fail although there is memory (`CONFIG_FAULT_INJECTION`). The schedule chooses which of them fail.
     AllocFailures = platform "alloc_failures" {

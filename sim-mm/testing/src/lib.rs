@@ -20,8 +20,8 @@ use sim_mm::arch::fault::user_access;
 use sim_mm::{
     AsidSlots, Catalogue, Choices, CowReuse, Cpu, Errno, Flush, FlushBatch, GatherBatch, GupCalls, HwAd, Kernel,
     KernelConfig, Knob, MachineConfig, MapFlags, MemoryMap, MemoryOrder, MmId, Mmap, PageAlloc, Pcid, Preempt,
-    Prot, Release, Safeguard, Settings, SpeculativeWalk, Swap, TableFree, Thp, ZeroThp, do_exit, madvise_dontneed,
-    start_task_in, sys_fork, sys_mmap, sys_munmap,
+    Prot, PteRead, Release, Safeguard, Settings, SpeculativeWalk, Swap, TableFree, Thp, ZeroThp, do_exit,
+    madvise_dontneed, start_task_in, sys_fork, sys_mmap, sys_munmap,
 };
 use sim_mmu::{DataOp, Geometry, VirtAddr};
 
@@ -97,14 +97,21 @@ impl Kernels {
             knob::<HwAd>(),
             knob::<PageAlloc>(),
             knob::<MemoryMap>(),
-            (knob::<Swap>(), knob::<FlushBatch>(), knob::<GatherBatch>(), knob::<Thp>(), knob::<ZeroThp>()),
+            (
+                knob::<Swap>(),
+                knob::<FlushBatch>(),
+                knob::<GatherBatch>(),
+                knob::<Thp>(),
+                knob::<ZeroThp>(),
+                knob::<PteRead>(),
+            ),
         );
         let platform = knobs.prop_map(
             |(flush, table_free, memory, preempt, speculative_walk, slots, hw_ad, page_alloc, map, others)| {
                 let platform = Settings::default().with(flush).with(table_free).with(memory).with(preempt);
                 let platform = platform.with(speculative_walk).with(slots).with(hw_ad).with(page_alloc).with(map);
-                let (swap, flush_batch, gather_batch, thp, zero_thp) = others;
-                platform.with(swap).with(flush_batch).with(gather_batch).with(thp).with(zero_thp)
+                let (swap, flush_batch, gather_batch, thp, zero_thp, pte_read) = others;
+                platform.with(pte_read).with(swap).with(flush_batch).with(gather_batch).with(thp).with(zero_thp)
             },
         );
         let release = select(vec!["v5.0", "v5.10", "v6.4", "v6.12", "latest"]);
