@@ -1,14 +1,60 @@
 //! `include/linux/huge_mm.h`: which mappings may have large folios, and of which sizes. All of it follows from what the system is set to and
 //! from the mapping, without an access.
 
-use std::ops::Range;
-
 use sim_mmu::{Level, VirtAddr};
 
 use crate::kernel::Kernel;
 use crate::release::Release;
-use crate::settings::{AnonOrders, ShmemThp, ShmemWriteHuge, Thp};
+use crate::settings::{AnonOrders, ShmemOrders, ShmemOrdersWhere, ShmemThp, ShmemWriteHuge, Thp};
 use crate::vm_flags::VmFlags;
+
+/// A set of orders of large folios. Order 0 is never among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orders(u32);
+
+impl Orders {
+    /// No order.
+    pub const NONE: Orders = Orders(0);
+
+    /// One order.
+    pub fn one(order: u8) -> Orders {
+        Orders(1 << order & !1)
+    }
+
+    /// All orders up to this one.
+    pub fn up_to(order: u8) -> Orders {
+        Orders((2 << order) - 2)
+    }
+
+    fn no_more_than(self, order: u8) -> Orders {
+        Orders(self.0 & Orders::up_to(order).0)
+    }
+
+    fn with(self, others: Orders) -> Orders {
+        Orders(self.0 | others.0)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this order is among them.
+    pub fn contains(self, order: u8) -> bool {
+        self.0 & 1 << order != 0
+    }
+
+    /// Each of them, the highest first.
+    pub fn highest_first(self) -> impl Iterator<Item = u8> {
+        (1..u32::BITS as u8).rev().filter(move |order| self.contains(*order))
+    }
+
+    /// `shmem_get_orders_within_size()`: those up to the highest one whose block around `index` lies within a file of `size` pages.
+    fn within_size(self, index: u64, size: u64) -> Orders {
+        let fits = |order: &u8| (index + 1).next_multiple_of(1 << order) <= size;
+        self.highest_first().find(fits).map_or(Orders::NONE, |highest| self.no_more_than(highest))
+    }
+}
 
 impl Kernel {
     /// `hugepage_enabled()`: whether private memory with these flags is to have huge pages where they fit.
@@ -21,33 +67,73 @@ impl Kernel {
     }
 
     /// `shmem_allowable_huge_orders()`, `shmem_is_huge()` before v6.10, for a file of `size` pages: the orders of folios that it may get around
-    /// `index`, in which a mapping with the flags `mapped` wants a page, if any does. Order 0 is not among them.
-    pub fn shmem_orders(&self, index: u64, size: u64, mapped: Option<VmFlags>) -> Range<u8> {
-        let none = 1..1;
-        let highest = self.mmu.geometry.order(Level::Pmd);
-        let huge = highest..highest + 1;
+    /// `index`, in which a mapping with the flags `mapped` wants a page, if any does. No file in memory has a name here. So each mapping is of shared anonymous
+    /// memory (`vma_is_anon_shmem()`), which has orders of its own besides.
+    pub fn shmem_orders(&self, index: u64, size: u64, mapped: Option<VmFlags>) -> Orders {
         if mapped.is_some_and(|flags| flags.contains(VmFlags::NOHUGEPAGE)) {
-            return none;
+            return Orders::NONE;
         }
+        let global = self.shmem_huge_global_enabled(index, size, mapped);
+        match mapped {
+            Some(flags) => global.with(self.shmem_orders_by_size(index, size, flags, global)),
+            None => global,
+        }
+    }
+
+    /// `shmem_huge_global_enabled()`: what `shmem_enabled` says. Huge pages of shared anonymous memory follow it as well (`inherit`, as is usual).
+    fn shmem_huge_global_enabled(&self, index: u64, size: u64, mapped: Option<VmFlags>) -> Orders {
+        let huge = Orders::one(self.mmu.geometry.order(Level::Pmd));
         let orders = match self.config.setting::<ShmemWriteHuge>() {
-            _ if mapped.is_some() => huge.clone(),
-            ShmemWriteHuge::Huge => huge.clone(),
-            ShmemWriteHuge::Written => none.clone(),
-            ShmemWriteHuge::Orders => 1..huge.end,
+            _ if mapped.is_some() => huge,
+            ShmemWriteHuge::Huge => huge,
+            ShmemWriteHuge::Written => Orders::NONE,
+            ShmemWriteHuge::Orders => Orders::up_to(self.mmu.geometry.order(Level::Pmd)),
         };
         match self.config.setting::<ShmemThp>() {
+            ShmemThp::Never | ShmemThp::Deny => return Orders::NONE,
+            ShmemThp::Force => return huge,
             ShmemThp::Always => return orders,
-            // shmem_get_orders_within_size()
             ShmemThp::WithinSize => {
-                let fits = |order: &u8| (index + 1).next_multiple_of(1 << order) <= size;
-                if let Some(highest) = orders.clone().rev().find(fits) {
-                    return orders.start..highest + 1;
+                let within = orders.within_size(index, size);
+                if !within.is_empty() {
+                    return within;
                 }
             }
             ShmemThp::Advise => {}
-            ShmemThp::Never => return none,
         }
-        if mapped.is_some_and(|flags| flags.contains(VmFlags::HUGEPAGE)) { huge } else { none }
+        if mapped.is_some_and(|flags| flags.contains(VmFlags::HUGEPAGE)) { huge } else { Orders::NONE }
+    }
+
+    /// The orders that the sizes of their own add, where `shmem_enabled` allows those in `global`.
+    fn shmem_orders_by_size(&self, index: u64, size: u64, flags: VmFlags, global: Orders) -> Orders {
+        let highest = self.mmu.geometry.order(Level::Pmd) - 1;
+        let orders = match self.config.setting::<ShmemOrders>() {
+            ShmemOrders::None => return Orders::NONE,
+            ShmemOrders::K8 => Orders::one(1),
+            ShmemOrders::K16 => Orders::one(2),
+            ShmemOrders::K32 => Orders::one(3),
+            ShmemOrders::K64 => Orders::one(4),
+            ShmemOrders::K128 => Orders::one(5),
+            ShmemOrders::K256 => Orders::one(6),
+            ShmemOrders::K512 => Orders::one(7),
+            ShmemOrders::K1024 => Orders::one(8),
+            ShmemOrders::All => Orders::up_to(highest),
+        };
+        let orders = orders.no_more_than(highest);
+        let inherits = self.config.setting::<ShmemOrdersWhere>() == ShmemOrdersWhere::Inherit;
+        let is_wanted = match self.config.setting::<ShmemThp>() {
+            _ if self.config.kernel.version < Release::v(6, 11) => false,
+            ShmemThp::Deny => false,
+            // Only what inherits the word of the whole system obeys it.
+            ShmemThp::Force => inherits,
+            _ => match self.config.setting::<ShmemOrdersWhere>() {
+                ShmemOrdersWhere::Always => true,
+                ShmemOrdersWhere::WithinSize => return orders.within_size(index, size),
+                ShmemOrdersWhere::Advise => flags.contains(VmFlags::HUGEPAGE),
+                ShmemOrdersWhere::Inherit => !global.is_empty(),
+            },
+        };
+        if is_wanted { orders } else { Orders::NONE }
     }
 
     /// `huge_anon_orders_always`: the orders of folios that faults on private memory map page by page, the largest first. A huge page is

@@ -124,7 +124,7 @@ pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in
 pub use fs::{Inode, InodeWords};
 pub use gfp::Gfp;
 pub use huge_memory::touch_pmd;
-pub use huge_mm::{allows_large_folios, has_block, is_file_aligned};
+pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;
@@ -183,10 +183,10 @@ pub use settings::{
     MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MprotectUncount,
     MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite,
     PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS,
-    SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty,
-    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
-    SwapinLarge, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify,
-    UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp,
+    ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes,
+    StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge,
+    UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

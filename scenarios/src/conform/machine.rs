@@ -7,10 +7,7 @@ use sim_core::MemoryBuilder;
 use sim_core::source::Source;
 use sim_gup::callers::{Pipe, Ring};
 use sim_gup::{CATALOGUE, GUP_CALLS};
-use sim_mm::{
-    Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Nodes, Page, Pkeys,
-    Swap,
-};
+use sim_mm::{Choices, Inode, Kernel, KernelConfig, LruBatch, MachineConfig, Memfd, Migration, MmId, Nodes, Page};
 use sim_mmu::Geometry;
 
 use super::program::{Host, PROCESSES};
@@ -53,8 +50,9 @@ const FILES: usize = 256;
 impl Machine {
     /// A machine with a kernel on which nothing runs, set as the recorded one was.
     pub fn new(kernel: KernelConfig, host: Host) -> Machine {
-        let knobs = Choices::default().with(LruBatch::On).with(Swap::Sync).with(Migration::On);
-        let knobs = knobs.with(Pkeys::Off).with(host.soft_dirty).with(host.anon_orders);
+        let knobs = Choices::default().with(LruBatch::On).with(host.swap).with(Migration::On);
+        let knobs = knobs.with(host.pkeys).with(host.soft_dirty).with(host.anon_orders);
+        let knobs = knobs.with(host.shmem_orders).with(host.shmem_orders_where);
         let knobs = knobs.with(host.thp).with(host.shmem_thp).with(host.zero_thp).with(host.nodes);
         let mut memory = MemoryBuilder::default();
         let memfds = ["0", "1"].map(|name| Memfd::new(&mut memory, name));

@@ -4,8 +4,8 @@
 //! [`replay`] runs a program on a machine, one operation (`operation/`) at a time. [`observe`] looks at the
 //! machine after each operation, [`compare`] says how that differs from what was recorded, and [`score`] counts.
 
-mod anon_orders;
 pub mod compare;
+mod folio_orders;
 pub mod machine;
 pub mod observe;
 mod operation;

@@ -373,5 +373,5 @@ fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
         return kernel.anon_orders_of(vma.flags).chain(wanted.then_some(huge)).any(fits);
     };
     let orders = kernel.shmem_orders(vma.pgoff, kernel.file_pages(file), Some(vma.flags));
-    fits(huge) && is_file_aligned(huge, vma.start, vma.pgoff) && orders.contains(&huge)
+    orders.highest_first().any(|order| fits(order) && is_file_aligned(order, vma.start, vma.pgoff))
 }

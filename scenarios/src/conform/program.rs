@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sim_mm::{AnonOrders, Knob, Nodes, Release, ShmemThp, SoftDirty, Thp, ZeroThp};
+use sim_mm::{
+    AnonOrders, Knob, Nodes, Pkeys, Release, ShmemOrders, ShmemOrdersWhere, ShmemThp, SoftDirty, Swap, Thp,
+    ZeroThp,
+};
 use sim_mmu::VirtAddr;
 
-use super::anon_orders::Told;
-use super::trace::{Args, Begin, FORMAT, Header, Returned, StepLine};
+use super::folio_orders::Told;
+use super::trace::{Access, Args, Begin, FORMAT, Header, OTHER_SIGNAL, Returned, StepLine};
 use super::view::{Observation, ProcessView};
 
 /// The most processes of a program.
@@ -39,12 +42,20 @@ pub struct Host {
     pub soft_dirty: SoftDirty,
     /// Which large folios below the size of a huge page it has. No header says so, but mappings do.
     pub anon_orders: AnonOrders,
+    /// Which of them shared anonymous memory has. Mappings tell that too.
+    pub shmem_orders: ShmemOrders,
+    /// Where it has them. Nothing tells that.
+    pub shmem_orders_where: ShmemOrdersWhere,
     /// Where private memory has huge pages.
     pub thp: Thp,
     /// Which files in memory have huge pages.
     pub shmem_thp: ShmemThp,
     /// Whether reading maps a huge page of zeroes.
     pub zero_thp: ZeroThp,
+    /// Whether it has an area for swap.
+    pub swap: Swap,
+    /// Whether it has protection keys. No header says so, but an access to memory that can only be executed does.
+    pub pkeys: Pkeys,
     /// How many nodes its memory has. No header says so, but it takes pages to a node that it has.
     pub nodes: Nodes,
 }
@@ -54,9 +65,13 @@ impl Default for Host {
         Host {
             soft_dirty: SoftDirty::Off,
             anon_orders: AnonOrders::None,
+            shmem_orders: ShmemOrders::None,
+            shmem_orders_where: ShmemOrdersWhere::Always,
             thp: Thp::Madvise,
             shmem_thp: ShmemThp::Never,
             zero_thp: ZeroThp::On,
+            swap: Swap::Sync,
+            pkeys: Pkeys::Off,
             nodes: Nodes::One,
         }
     }
@@ -86,6 +101,12 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether user code got a signal that the recorder has no name for. Of those that it can get here only that of protection keys has none.
+    fn tells_pkeys(&self) -> bool {
+        let is_other = |access: &Access| matches!(access, Access::Failed(how) if how == OTHER_SIGNAL);
+        self.returned.acc.iter().any(|(_, _, access)| is_other(access))
+    }
+
     /// Whether pages were to be taken to node 1, and the machine had one.
     fn tells_second_node(&self) -> bool {
         self.args.node == Some(1) && self.returned.err.as_deref() != Some("ENODEV")
@@ -146,11 +167,14 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
     let seen = || traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
     let notes_writes = seen().any(|process| process.tells_soft_dirty());
     let has_second_node = traces.programs.iter().flat_map(|program| &program.steps).any(Step::tells_second_node);
+    let has_pkeys = traces.programs.iter().flat_map(|program| &program.steps).any(Step::tells_pkeys);
     let mut told = Told::default();
     seen().for_each(|process| told.look(process));
     for Program { setting, .. } in &mut traces.programs {
         setting.host.soft_dirty = if notes_writes { SoftDirty::On } else { SoftDirty::Off };
-        setting.host.anon_orders = told.orders();
+        setting.host.anon_orders = told.anon_orders();
+        setting.host.shmem_orders = told.shmem_orders();
+        setting.host.pkeys = if has_pkeys { Pkeys::On } else { Pkeys::Off };
         setting.host.nodes = if has_second_node { Nodes::Two } else { Nodes::One };
     }
     Ok(traces)
@@ -277,6 +301,7 @@ fn host(header: &Header) -> Result<Host, String> {
         thp: knob(header.thp.as_deref(), usual.thp)?,
         shmem_thp: knob(header.shmem_thp.as_deref(), usual.shmem_thp)?,
         zero_thp: knob(zero_thp, usual.zero_thp)?,
+        swap: if header.swap == Some(0) { Swap::Off } else { usual.swap },
         ..usual
     })
 }

@@ -22,6 +22,8 @@ pub struct Header {
     pub thp: Option<String>,
     /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled`.
     pub shmem_thp: Option<String>,
+    /// Whether it had an area for swap.
+    pub swap: Option<u8>,
     /// `/sys/kernel/mm/transparent_hugepage/use_zero_page`: `0` or `1`.
     pub zero_thp: Option<String>,
 }
@@ -110,6 +112,9 @@ pub struct Returned {
     #[serde(default)]
     pub acc: Vec<(u64, u64, Access)>,
 }
+
+/// What a trace says of a signal that the recorder has no name for.
+pub const OTHER_SIGNAL: &str = "OTHER";
 
 /// The result of an access to a page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -11,6 +11,7 @@ use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::pgtable::Pmdp;
+use crate::settings::ShmemThp;
 use crate::shmem::shmem_allowable_huge_orders;
 
 /// `thp_vma_allowable_order()`: whether the mapping may have huge pages, and has room for one. `MADV_COLLAPSE` does not ask what the system
@@ -35,8 +36,10 @@ async fn file_allowable(cpu: Cpu<'_>, vma: Vma, file: Inode, by: Collapse) -> bo
     if on_disk(cpu, file) || !fits || !allows_large_folios(flags) {
         return false;
     }
-    by == Collapse::Madvise
-        || shmem_allowable_huge_orders(cpu, file, vma.pgoff(cpu), Some(flags)).await.contains(&order)
+    if by == Collapse::Madvise {
+        return cpu.setting::<ShmemThp>() != ShmemThp::Deny;
+    }
+    shmem_allowable_huge_orders(cpu, file, vma.pgoff(cpu), Some(flags)).await.contains(order)
 }
 
 /// `hugepage_vma_revalidate()`: the mapping of the range, after `mmap_lock` was let go of and taken again.

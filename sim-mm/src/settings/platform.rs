@@ -107,12 +107,52 @@ crate::settings! {
     ShmemThp = platform "shmem_thp" {
         /// None has, but what `MADV_COLLAPSE` makes.
         Never = "never",
+        /// None has, and `MADV_COLLAPSE` makes none either.
+        Deny = "deny",
         /// They have where a mapping asks for it by `MADV_HUGEPAGE`.
         Advise = "advise",
         /// They also have where all of the huge page lies within the file.
         WithinSize = "within_size",
         /// They have wherever a huge page fits.
         Always = "always",
+        /// They have wherever a huge page fits, and nothing smaller than a huge page.
+        Force = "force",
+    }
+
+    /// Of which size else the large folios of files in memory are: `hugepages-*kB/shmem_enabled`. Since v6.11; older kernels have none.
+    ShmemOrders = platform "shmem_orders" {
+        /// There are none besides huge pages.
+        None = "none",
+        /// They have 8 KiB.
+        K8 = "8k",
+        /// They have 16 KiB.
+        K16 = "16k",
+        /// They have 32 KiB.
+        K32 = "32k",
+        /// They have 64 KiB.
+        K64 = "64k",
+        /// They have 128 KiB.
+        K128 = "128k",
+        /// They have 256 KiB.
+        K256 = "256k",
+        /// They have 512 KiB.
+        K512 = "512k",
+        /// They have 1 MiB.
+        K1024 = "1024k",
+        /// They have each of these sizes, and the largest one that fits is tried first.
+        All = "all",
+    }
+
+    /// Where a file in memory has the folios of `shmem_orders`: what `hugepages-*kB/shmem_enabled` says for these sizes.
+    ShmemOrdersWhere = platform "shmem_orders_where" {
+        /// It has them wherever they fit.
+        Always = "always",
+        /// It has them where all of the folio lies within the file.
+        WithinSize = "within_size",
+        /// It has them where a mapping asks for it by `MADV_HUGEPAGE`.
+        Advise = "advise",
+        /// It has them where `shmem_thp` gives huge pages.
+        Inherit = "inherit",
     }
 
     /// Whether kernel code can be preempted.

@@ -27,7 +27,6 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::safeguards::FAULT_SIZE_RECHECK;
-use crate::settings::ShmemThp;
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
 use crate::vm_fault::Fault;
@@ -172,9 +171,10 @@ pub(crate) async fn shmem_getpage_gfp(
         if vm_flags.contains(VmFlags::UFFD_MISSING) {
             return Err(ShmemError::Userfault(VmFlags::UFFD_MISSING));
         }
-        let huge = match cpu.setting::<ShmemThp>() {
-            ShmemThp::Never => None,
-            _ => Box::pin(huge::shmem_alloc_huge(cpu, inode, index, vmf)).await,
+        let huge = if huge::may_have_large_folios(cpu) {
+            Box::pin(huge::shmem_alloc_huge(cpu, inode, index, vmf)).await
+        } else {
+            None
         };
         let page = match huge {
             Some(page) => page,

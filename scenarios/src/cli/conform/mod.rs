@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use clap::builder::PossibleValuesParser;
-use sim_mm::{AnonOrders, Knob, Release};
+use sim_mm::{AnonOrders, Knob, Release, ShmemOrders, ShmemOrdersWhere};
 
 use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
@@ -25,8 +25,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RELEASE", value_parser = super::configure::release)]
     kernel: Option<Release>,
     /// Of which size the large folios are that faults on private memory map: 64k, none, all. Without it, what the mappings of each trace tell.
-    #[arg(long, value_name = "ANON_ORDERS", value_parser = PossibleValuesParser::new(orders()))]
+    #[arg(long, value_name = "ANON_ORDERS", value_parser = PossibleValuesParser::new(names::<AnonOrders>()))]
     anon_orders: Option<String>,
+    /// The same of shared anonymous memory.
+    #[arg(long, value_name = "SHMEM_ORDERS", value_parser = PossibleValuesParser::new(names::<ShmemOrders>()))]
+    shmem_orders: Option<String>,
+    /// Where shared anonymous memory has them. Without it, wherever they fit.
+    #[arg(long, value_name = "WHERE", value_parser = PossibleValuesParser::new(names::<ShmemOrdersWhere>()))]
+    shmem_orders_where: Option<String>,
     /// The number of threads, which never changes the output. The default is one for each processor.
     #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -45,9 +51,16 @@ Exit codes: 3 if a line was malformed (the other programs are compared all the s
 else 1 if --program was given and the program diverged; else 0. Without --program a divergence lowers the score, \
 and is no failure.";
 
-/// The values of `--anon-orders`.
-fn orders() -> impl Iterator<Item = &'static str> {
-    AnonOrders::SETTING.values.iter().map(|value| value.name)
+/// The names of a knob's values.
+fn names<K: Knob>() -> impl Iterator<Item = &'static str> {
+    K::SETTING.values.iter().map(|value| value.name)
+}
+
+/// The knob becomes what an option says, if it is given.
+fn choose<K: Knob>(knob: &mut K, option: Option<&str>) {
+    if let Some(place) = option.and_then(|name| K::SETTING.by_name(name)) {
+        *knob = K::VALUES[place];
+    }
 }
 
 /// The programs that are compared, and the results.
@@ -74,8 +87,10 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
         bad_lines += bad.len() as u64;
         left_out += without;
         let mut read = read;
-        if let Some(place) = args.anon_orders.as_deref().and_then(|name| AnonOrders::SETTING.by_name(name)) {
-            read.iter_mut().for_each(|program| program.setting.host.anon_orders = AnonOrders::VALUES[place]);
+        for Program { setting, .. } in &mut read {
+            choose(&mut setting.host.anon_orders, args.anon_orders.as_deref());
+            choose(&mut setting.host.shmem_orders, args.shmem_orders.as_deref());
+            choose(&mut setting.host.shmem_orders_where, args.shmem_orders_where.as_deref());
         }
         programs.extend(read.into_iter().filter(|program| args.program.is_none_or(|n| n == program.number)));
     }

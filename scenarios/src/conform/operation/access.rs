@@ -2,11 +2,11 @@
 
 use sim_core::BoxFuture;
 use sim_gup::callers::{RemoteOp, access_remote_vm, process_vm_rw};
-use sim_mm::arch::fault::{Killed, user_access};
+use sim_mm::arch::fault::{Killed, Signal, user_access};
 use sim_mm::{Cpu, Errno, MmStruct};
 use sim_mmu::{DataOp, VirtAddr};
 
-use super::super::trace::{Access, Args, Returned};
+use super::super::trace::{Access, Args, OTHER_SIGNAL, Returned};
 use super::actor::{Actor, Code, note};
 
 /// On whose behalf an access is made.
@@ -38,6 +38,9 @@ pub(super) fn touch<'m>(actor: Actor<'m>, args: &Args) -> Option<Code<'m>> {
                 // A trace does not have the bytes that were fetched.
                 Ok(_) if data == DataOp::Fetch => Access::Value(0),
                 Ok(word) => Access::byte(word),
+                Err(Killed::Signal(Signal::SegvPkuerr)) if via == Via::User => {
+                    Access::Failed(OTHER_SIGNAL.to_owned())
+                }
                 Err(Killed::Signal(signal)) if via == Via::User => Access::Failed(signal.to_string()),
                 Err(killed) => Access::Failed(Errno::from(killed).to_string()),
             };
