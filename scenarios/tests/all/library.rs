@@ -126,6 +126,8 @@ scenarios! {
     dirty_bit_vs_mprotect
     dirty_cow
     disk_fails
+    dontneed_frees_empty_table
+    dontneed_frees_table_under_migration
     dontneed_vs_clear_refs
     dontneed_vs_madv_free
     dontneed_vs_numa_hint
@@ -155,6 +157,7 @@ scenarios! {
     gate_page_reference
     gup_return_values
     gupfast_vs_deposited_table
+    gupfast_vs_empty_table
     gupfast_vs_table_free
     gupfast_vs_thp_collapse
     half_a_huge_page_is_not_forked
