@@ -127,7 +127,6 @@ scenarios! {
     dirty_cow
     disk_fails
     dontneed_frees_empty_table
-    dontneed_frees_table_under_migration
     dontneed_vs_clear_refs
     dontneed_vs_madv_free
     dontneed_vs_numa_hint
@@ -187,6 +186,7 @@ scenarios! {
     migrate_vs_gup
     migrate_vs_user
     migration_entry_wait_pins
+    migration_vs_empty_table
     mkclean_not_flushed
     mkclean_window
     mlock_vs_munlock
