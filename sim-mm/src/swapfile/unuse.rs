@@ -75,7 +75,7 @@ async fn unuse_cached(cpu: Cpu<'_>) {
     }
 }
 
-/// `unuse_mm()`: every entry of an address space that names a slot maps the page again. `mmap_lock` keeps the mappings and the tables.
+/// `unuse_mm()`: every entry of an address space that names a slot maps the page again. `mmap_lock` keeps the mappings.
 async fn unuse_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> Result<(), Errno> {
     let _routine = cpu.enter("unuse_mm");
     let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
