@@ -3,8 +3,8 @@
 use sim_core::Held;
 use sim_mm::{
     Cpu, MigrationEntry, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
-    mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed, page_is_anon, pgd_offset,
-    pmd_migration_entry_wait,
+    look_at_pte, mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed, page_is_anon,
+    pgd_offset, pmd_migration_entry_wait,
 };
 use sim_mmu::VirtAddr;
 
@@ -103,11 +103,8 @@ async fn wait_and_follow(
     pmdp: Pmdp,
     flags: FollFlags,
 ) -> Followed {
-    let pmd = cpu.read_once(pmdp).await;
-    if pmd.leads_to_table() {
-        let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-        let seen = cpu.read_once(ptep).await;
-        migration_entry_wait(cpu, ptep, seen).await;
+    if let (_, Some(found)) = look_at_pte(cpu, pmdp, address).await {
+        migration_entry_wait(cpu, pmdp, found).await;
     }
     follow_pmd_mask(cpu, mm, vma, address, pmdp, flags).await
 }

@@ -75,6 +75,7 @@ mod pgtable_generic;
 mod pgtable_huge;
 mod pgtable_set;
 mod pgtable_types;
+mod pt_reclaim;
 mod rcu;
 mod rcu_batch;
 mod read_write;
@@ -164,7 +165,7 @@ pub use page_writeback::set_page_dirty_lock;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
 pub use pgtable_3level::ptep_get_lockless;
-pub use pgtable_generic::is_unlinked;
+pub use pgtable_generic::{is_unlinked, look_at_pte};
 pub use pgtable_huge::{huge_migration, part_of_huge};
 pub use read_write::{sys_pread, sys_pwrite, sys_pwrite_from};
 pub use registry::Catalogue;
@@ -182,11 +183,11 @@ pub use settings::{
     LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
     MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MprotectUncount,
     MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite,
-    PageAlloc, Pcid, Pkeys, Preempt, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS,
-    SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp,
-    ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes,
-    StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge,
-    UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract,
+    SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin,
+    ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug,
+    SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne, Thp, ThpMigration, ThpSwap,
+    TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -1,6 +1,6 @@
 //! `mm/page_vma_mapped.c`: where a mapping maps the pages of a folio.
 
-use sim_core::Held;
+use sim_core::{Held, RcuReadGuard};
 use sim_mmu::{Level, Pfn, VirtAddr};
 
 use crate::kernel::Cpu;
@@ -54,11 +54,13 @@ pub(crate) struct PageVmaMappedWalk<'m> {
     /// The entry that leads to the table that it is in, and where that stands.
     pmd: Option<(Pmdp, Pmd)>,
     ptl: Option<Held<'m>>,
+    /// The table is not freed while the walk is in it, although it is looked at without its lock.
+    rcu: Option<RcuReadGuard<'m>>,
 }
 
 impl<'m> PageVmaMappedWalk<'m> {
     pub(crate) fn new(run: Run<'m>, find: Find) -> PageVmaMappedWalk<'m> {
-        PageVmaMappedWalk { run, find, nth: 0, pmd: None, ptl: None }
+        PageVmaMappedWalk { run, find, nth: 0, pmd: None, ptl: None, rcu: None }
     }
 
     /// `page_vma_mapped_walk()`: the next entry that maps a page of the folio by itself. A page has one place in a mapping.
@@ -67,7 +69,7 @@ impl<'m> PageVmaMappedWalk<'m> {
             let page = Page(Pfn(self.run.page.0.0 + self.nth));
             let address = self.run.address.plus_pages(self.nth);
             if self.nth > 0 && cpu.pmd_base(address) == address {
-                (self.pmd, self.ptl) = (None, None);
+                (self.pmd, self.ptl, self.rcu) = (None, None, None);
             }
             if self.pmd.is_none() && !self.enter_table(cpu, address).await {
                 let left = cpu.mmu.geometry.addr_end(Level::Pmd, address, VirtAddr(u64::MAX)).vpn().0;
@@ -91,16 +93,17 @@ impl<'m> PageVmaMappedWalk<'m> {
                 return Some(Mapped { mm: self.run.mm, page, address, ptep, pte });
             }
         }
-        self.ptl = None;
+        (self.ptl, self.rcu) = (None, None);
         None
     }
 
     /// Finds the table for the address. False if there is none.
     async fn enter_table(&mut self, cpu: Cpu<'m>, address: VirtAddr) -> bool {
         if let Some(pmdp) = find_pmd(cpu, self.run.mm, address).await {
+            let rcu = cpu.rcu_read_lock();
             let pmd = cpu.read_once(pmdp).await;
             if pmd.leads_to_table() {
-                self.pmd = Some((pmdp, pmd));
+                (self.pmd, self.rcu) = (Some((pmdp, pmd)), Some(rcu));
                 return true;
             }
         }

@@ -160,8 +160,8 @@ fn joined(low: Entry, high: Entry) -> Entry {
     Entry(low.0 | high.0)
 }
 
-/// `pmd_read_atomic()`, of an entry that others may fill meanwhile. They fill it with one access (`set_64bit()`), and it is emptied only by whoever
-/// has mmap_lock for writing. So an entry whose low half is there is there as a whole, and its high half is read behind that.
+/// `pmd_read_atomic()`, `pmdp_get_lockless()`: an entry that others may fill and empty meanwhile. They fill it with one access (`set_64bit()`). So if
+/// the low half is there, and still there behind the load of the high half, both are of one entry.
 pub(crate) async fn pmd_read_atomic(cpu: Cpu<'_>, pmdp: Pmdp) -> Pmd {
     if !cpu.splits_entries() {
         return cpu.read_once(pmdp).await;
@@ -172,11 +172,16 @@ pub(crate) async fn pmd_read_atomic(cpu: Cpu<'_>, pmdp: Pmdp) -> Pmd {
             let high = cpu.load_half(pmdp, EntryHalf::High).await;
             return pmdp.value(joined(cpu.load_half(pmdp, EntryHalf::Low).await, high));
         }
-        let low = cpu.load_half(pmdp, EntryHalf::Low).await;
-        if low.is_none() {
-            return pmdp.value(Entry::NONE);
+        loop {
+            let low = cpu.load_half(pmdp, EntryHalf::Low).await;
+            if low.is_none() {
+                return pmdp.value(Entry::NONE);
+            }
+            let high = cpu.load_half(pmdp, EntryHalf::High).await;
+            if cpu.load_half(pmdp, EntryHalf::Low).await == low {
+                return pmdp.value(joined(low, high));
+            }
         }
-        pmdp.value(joined(low, cpu.load_half(pmdp, EntryHalf::High).await))
     })
     .await
 }

@@ -4,10 +4,12 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::check;
+use crate::entries::entries;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp, Ptep, TablePtr};
+use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp, Pte, Ptep, TablePtr};
+use crate::pgtable_3level::ptep_get_lockless;
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
 use crate::safeguards::{
     COLLAPSE_FLUSH, FLUSH_RANGE_TABLES, PMDP_INVALIDATE_ATOMIC, PTE_MAP_RECHECK, SPLIT_INVALIDATE,
@@ -119,11 +121,51 @@ pub(crate) async fn pmdp_collapse_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr
     old
 }
 
+/// `pte_offset_map()` and the entry, without a lock. If there is no table then the PMD entry is all that is answered. A table may be freed while it
+/// is looked at, but not in a read-side section.
+pub async fn look_at_pte(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> (Pmd, Option<(Ptep, Pte)>) {
+    let _rcu = cpu.rcu_read_lock();
+    let pmd = cpu.read_once(pmdp).await;
+    if !pmd.leads_to_table() {
+        return (pmd, None);
+    }
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+    let pte =
+        if cpu.splits_entries() { ptep_get_lockless(cpu, ptep, true).await } else { cpu.read_once(ptep).await };
+    (pmd, Some((ptep, pte)))
+}
+
+/// What [`next_not_present`] finds.
+pub(crate) enum NotPresent {
+    /// An entry and its address.
+    Entry(Ptep, VirtAddr, Pte),
+    /// All entries are empty or map a page.
+    No,
+    /// There is no table.
+    NoTable,
+}
+
+/// The first entry of a range within a table that is not empty and maps no page. It is looked for as by [`look_at_pte`].
+pub(crate) async fn next_not_present(cpu: Cpu<'_>, pmdp: Pmdp, (start, end): (VirtAddr, VirtAddr)) -> NotPresent {
+    let _rcu = cpu.rcu_read_lock();
+    let pmd = cpu.read_once(pmdp).await;
+    if !pmd.leads_to_table() {
+        return NotPresent::NoTable;
+    }
+    for (ptep, address, _) in entries(cpu.mmu.geometry, pmd.pte_offset(cpu.mmu.geometry, start), start, end) {
+        let pte = cpu.read_once(ptep).await;
+        if !pte.none() && !pte.present() {
+            return NotPresent::Entry(ptep, address, pte);
+        }
+    }
+    NotPresent::No
+}
+
 /// `pmd_same()` in `pte_offset_map_lock()`, for a caller that has taken the lock of a table: whether the entry leads there no more. Then the table
 /// may be free soon, and what is put into it is lost.
 ///
-/// A table of a file is taken out of reach with only its own lock held, besides that of the table above. So no step can come in between, and
-/// the entry is read without one. A table of private memory goes only while nobody else can look for it.
+/// A table of a file, and an empty one, is taken out of reach with only its own lock held, besides that of the table above. So no step can come in
+/// between, and the entry is read without one. Any other table of private memory goes only while nobody else can look for it.
 pub fn is_unlinked(cpu: Cpu<'_>, pmdp: Pmdp, ptep: Ptep) -> bool {
     let pmd = pmdp.value(cpu.entry_now(pmdp));
     check!(cpu, PTE_MAP_RECHECK, !pmd.leads_to_table() || pmd.entry.pfn() != ptep.table())

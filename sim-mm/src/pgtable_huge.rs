@@ -153,14 +153,26 @@ impl<'m> Cpu<'m> {
             self.before_change();
             hw.perform_rmw(&op, old.0, 0);
             self.table_access(pmdp);
-            for index in 0..self.mmu.geometry.entries(Level::Pte) {
-                let entry = self.mmu.entry_now(old.pfn(), index);
-                if !entry.is_none() {
-                    self.note_pte(mm, va.plus_pages(u64::from(index)), entry, Entry::NONE);
-                }
-            }
+            self.note_entries(mm, old.pfn(), va, |entry| (entry, Entry::NONE));
             pmdp.value(old)
         })
+    }
+
+    /// Tells of the entries of a table that begins to map, or maps no longer, the addresses from `start` on.
+    pub(crate) fn note_entries(
+        self,
+        mm: &MmStruct,
+        table: Pfn,
+        start: VirtAddr,
+        change: impl Fn(Entry) -> (Entry, Entry),
+    ) {
+        for index in 0..self.mmu.geometry.entries(Level::Pte) {
+            let entry = self.mmu.entry_now(table, index);
+            if !entry.is_none() {
+                let (old, new) = change(entry);
+                self.note_pte(mm, start.plus_pages(u64::from(index)), old, new);
+            }
+        }
     }
 
     /// `pmd_populate()` where a huge page was mapped: the entry leads to a table from now on, and the entries of that table are what

@@ -224,7 +224,7 @@ crate::safeguards! {
     COLLAPSE_FILE_CHECK_REFCOUNT = "collapse-file-check-refcount" check in "collapse_file" since Release::v(4, 8), commit "f3f0e1d2150b" =>
         "A page of a file to which somebody holds a reference is not collapsed, because a device would go on with the page, and the file with its copy.";
     PTE_MAP_RECHECK = "pte-map-recheck" check in "pte_offset_map_lock" since Release::v(6, 5), commit "0d940a9b270b" =>
-        "Whoever has taken the lock of a page table asks again whether the table is in use, because khugepaged takes tables of files away without mmap_lock.";
+        "Whoever has taken the lock of a page table asks again whether the table is in use, because khugepaged takes tables of files away without mmap_lock, and MADV_DONTNEED takes empty ones.";
     MREMAP_PMD_RECHECK = "mremap-pmd-recheck" check in "move_normal_pmd" since Release::v(6, 12), commit "6fa1066fc5d0", cve "CVE-2024-50066" =>
         "Under the locks of the tables mremap() asks whether there still is a page table to move, because khugepaged may have taken it away.";
     RETRACT_ANON_VMA_RECHECK = "retract-anon-vma-recheck" check in "retract_page_tables" since Release::v(6, 2), commit "023f47a8250c" =>
@@ -274,4 +274,8 @@ crate::safeguards! {
         "A page fault that maps several pages reads their entries again under the PTE lock, because another thread may have filled one of them in the meantime.";
     SWAPIN_FOLIO_RECHECK = "swapin-folio-recheck" check in "do_swap_page" since Release::v(6, 12), commit "242d12c98174" =>
         "A fault that reads several pages from swap looks under the PTE lock whether each entry still names its slot, because others may have changed one of them in the meantime.";
+
+    // Page tables that are empty.
+    PT_RECLAIM_RECHECK = "pt-reclaim-recheck" check in "try_to_free_pte" since Release::v(6, 14), commit "6375e95f381e" =>
+        "MADV_DONTNEED frees a page table only if all its entries are empty under its lock, because a fault may have filled one while the lock was let go of.";
 }

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
-use crate::pgtable::{Pmdp, Ptep};
+use crate::pgtable::{Pmdp, Pte, Ptep};
 use crate::pgtable_generic::is_unlinked;
 use crate::rmap::anon_vma_prepare;
 use crate::settings::VmaLock;
@@ -138,7 +138,7 @@ pub(crate) fn check_stable_address_space(cpu: Cpu<'_>, mm: &MmStruct) -> Result<
 /// A PTE under its lock.
 pub(crate) struct Locked<'m> {
     pub(crate) ptep: Ptep,
-    pub(crate) ptl: Held<'m>,
+    _ptl: Held<'m>,
 }
 
 impl<'m> Fault<'m> {
@@ -147,16 +147,19 @@ impl<'m> Fault<'m> {
         cpu.kernel.ptl(ptep.table())
     }
 
-    /// `pte_offset_map_lock()`, of a table of private memory.
-    pub(crate) async fn lock(&self, cpu: Cpu<'m>, ptep: Ptep) -> Locked<'m> {
-        let ptl = cpu.lock(self.lockptr(cpu, ptep)).await;
-        Locked { ptep, ptl }
-    }
-
     /// `pte_offset_map_lock()`. `None` if the table is not in use any more: the access is to be made again.
     pub(crate) async fn map_lock(&self, cpu: Cpu<'m>, ptep: Ptep) -> Option<Locked<'m>> {
-        let locked = self.lock(cpu, ptep).await;
-        if is_unlinked(cpu, self.pmdp, ptep) { None } else { Some(locked) }
+        let ptl = cpu.lock(self.lockptr(cpu, ptep)).await;
+        if is_unlinked(cpu, self.pmdp, ptep) { None } else { Some(Locked { ptep, _ptl: ptl }) }
+    }
+
+    /// The same. `None` also if the entry is not what it was when the fault looked at it without the lock: `pte_same()`.
+    pub(crate) async fn map_lock_same(&self, cpu: Cpu<'m>, (ptep, orig): (Ptep, Pte)) -> Option<Locked<'m>> {
+        let ptl = cpu.lock(self.lockptr(cpu, ptep)).await;
+        if is_unlinked(cpu, self.pmdp, ptep) || cpu.read_once(ptep).await != orig {
+            return None;
+        }
+        Some(Locked { ptep, _ptl: ptl })
     }
 
     pub(crate) fn is_write(&self) -> bool {

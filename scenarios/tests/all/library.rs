@@ -129,6 +129,7 @@ scenarios! {
     dirty_bit_vs_mprotect
     dirty_cow
     disk_fails
+    dontneed_frees_empty_table
     dontneed_vs_clear_refs
     dontneed_vs_madv_free
     dontneed_vs_numa_hint
@@ -158,6 +159,7 @@ scenarios! {
     gate_page_reference
     gup_return_values
     gupfast_vs_deposited_table
+    gupfast_vs_empty_table
     gupfast_vs_table_free
     gupfast_vs_thp_collapse
     half_a_huge_page_is_not_forked
@@ -187,6 +189,7 @@ scenarios! {
     migrate_vs_gup
     migrate_vs_user
     migration_entry_wait_pins
+    migration_vs_empty_table
     mkclean_not_flushed
     mkclean_window
     mlock_vs_munlock

@@ -15,7 +15,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::find_vma;
 use crate::page::{get_page, put_page, put_page_refs, unlock_page};
 use crate::pgtable::{Pmd, Pmdp, Pte};
-use crate::pgtable_generic::pmdp_collapse_flush;
+use crate::pgtable_generic::{is_unlinked, pmdp_collapse_flush};
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::page_remove_rmap;
 use crate::safeguards::COLLAPSE_PTE_MAPPED_RMAP_LOCK;
@@ -171,10 +171,14 @@ async fn free_table_lockless<'m>(
     if !pmd.leads_to_table() {
         return Err(Scan::Fail);
     }
-    let lock_of_table = cpu.kernel.ptl(pmd.pte_offset(cpu.mmu.geometry, address).table());
+    let first = pmd.pte_offset(cpu.mmu.geometry, address);
+    let lock_of_table = cpu.kernel.ptl(first.table());
     let lock_of_pmd = cpu.kernel.ptl(pmdp.table());
     {
         let _ptl = cpu.lock(lock_of_table).await;
+        if is_unlinked(cpu, pmdp, first) {
+            return Err(Scan::Fail);
+        }
         check_entries(cpu, pmd, address, head).await?;
     }
     // userfaultfd fills a page of a private mapping without looking at its file, so that the lock of the huge page does not keep it out. It takes

@@ -13,6 +13,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page_flags::PageFlags;
 use crate::pgtable::Pte;
+use crate::pgtable_generic::is_unlinked;
 use crate::settings::CollapseReadOnly;
 use crate::swap::folio_test_lru;
 
@@ -46,6 +47,9 @@ async fn scan<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, address: VirtAddr, b
     }
     let first = pmd.pte_offset(cpu.mmu.geometry, address);
     let _ptl = cpu.lock(cpu.kernel.ptl(first.table())).await;
+    if is_unlinked(cpu, pmdp, first) {
+        return Err(Scan::PmdNull);
+    }
     let mut counted = Counted::new(cpu, vma, by);
     for (ptep, ..) in entries(cpu.mmu.geometry, first, address, address.plus_pages(cpu.pmd_nr())) {
         let pte = cpu.read_once(ptep).await;

@@ -4,11 +4,11 @@ use sim_core::ReadHeld;
 use sim_mmu::VirtAddr;
 
 use super::control::Scan;
-use crate::entries::entries;
 use crate::kernel::Cpu;
 use crate::memory::do_swap_page;
 use crate::mm_types::{MmStruct, Vma};
 use crate::pgtable::Pmdp;
+use crate::pgtable_generic::{NotPresent, next_not_present};
 use crate::swap::lru_add_drain;
 use crate::swapops::SwpEntry;
 use crate::vm_fault::{Fault, FaultFlags, LockAfter};
@@ -23,16 +23,14 @@ pub(super) async fn __collapse_huge_page_swapin<'m>(
     mmap_lock: ReadHeld<'m>,
 ) -> Result<ReadHeld<'m>, Scan> {
     let _routine = cpu.enter("__collapse_huge_page_swapin");
-    let pmd = cpu.read_once(pmdp).await;
-    if !pmd.leads_to_table() {
-        return Err(Scan::PmdNull);
-    }
-    let first = pmd.pte_offset(cpu.mmu.geometry, haddr);
-    for (ptep, address, _) in entries(cpu.mmu.geometry, first, haddr, haddr.plus_pages(cpu.pmd_nr())) {
-        let pte = cpu.read_once(ptep).await;
-        if pte.none() || pte.present() {
-            continue;
-        }
+    let (mut next, end) = (haddr, haddr.plus_pages(cpu.pmd_nr()));
+    while next < end {
+        let (ptep, address, pte) = match next_not_present(cpu, pmdp, (next, end)).await {
+            NotPresent::Entry(ptep, address, pte) => (ptep, address, pte),
+            NotPresent::No => break,
+            NotPresent::NoTable => return Err(Scan::PmdNull),
+        };
+        next = address.plus_pages(1);
         // An entry that only marks its page ends a fault by a signal.
         let entry = SwpEntry::of_pte(pte.entry).ok_or(Scan::Fail)?;
         let vmf = Fault { mm, vma, address, flags: FaultFlags::ALLOW_RETRY, pmdp };

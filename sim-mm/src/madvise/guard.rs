@@ -5,9 +5,10 @@ use sim_mmu::{Entry, Level, VirtAddr};
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
-use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc, zap_page_range};
+use crate::memory::{Zap, p4d_offset, pmd_alloc, pte_alloc, pud_alloc, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
 use crate::pagewalk::{skip_huge, walk_page_range};
+use crate::pgtable_generic::is_unlinked;
 use crate::rmap::anon_vma_prepare;
 use crate::settings::GuardMark;
 use crate::swapops::{GUARD, is_guard};
@@ -33,7 +34,7 @@ pub(super) async fn madvise_guard_install<'m>(
     }
     while !install(cpu, mm, start, end).await? {
         // A page was there, or came meanwhile.
-        zap_page_range(cpu, mm, vma, start, end).await;
+        zap_page_range(cpu, mm, vma, (start, end), Zap::Pages).await;
     }
     Ok(())
 }
@@ -53,6 +54,9 @@ async fn install<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtA
         }
         let ptep = pmd.pte_offset(geometry, addr);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        if is_unlinked(cpu, pmdp, ptep) {
+            continue;
+        }
         for (ptep, addr, _) in entries(geometry, ptep, addr, next) {
             let pte = cpu.read_once(ptep).await;
             if is_guard(pte.entry) {

@@ -20,7 +20,7 @@ use crate::errno::Errno;
 use crate::huge_memory::vma_adjust_trans_huge;
 use crate::kernel::Cpu;
 use crate::khugepaged::madvise_collapse;
-use crate::memory::zap_page_range;
+use crate::memory::{Zap, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
@@ -140,7 +140,7 @@ async fn madvise_vma_behavior<'m>(
         }
         Advice::DontNeedLocked if flags.contains(VmFlags::PFNMAP) => Err(Errno::Einval),
         Advice::DontNeed | Advice::DontNeedLocked => {
-            zap_page_range(cpu, mm, vma, start, end).await;
+            zap_page_range(cpu, mm, vma, (start, end), Zap::PagesAndTables).await;
             Ok(())
         }
         Advice::Free => madvise_free_single_vma(cpu, mm, vma, start, end).await,

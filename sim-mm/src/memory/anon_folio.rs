@@ -55,6 +55,11 @@ impl Range {
         (0..self.pages()).zip(pteps).map(move |(nth, ptep)| (nth, ptep, self.start.plus_pages(nth)))
     }
 
+    /// Whether an entry leads to its table.
+    fn is_below(self, pmd: Pmd) -> bool {
+        pmd.leads_to_table() && pmd.entry.pfn() == self.ptep.table()
+    }
+
     /// `pte_range_none()`.
     async fn is_empty(self, cpu: Cpu<'_>) -> bool {
         for (_, ptep, _) in self.entries() {
@@ -75,20 +80,37 @@ pub(super) fn suitable_ranges<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, pmd: Pmd) -> Vec
     cpu.kernel.anon_orders_of(flags).filter_map(|order| Range::around(cpu, vmf, pmd, order)).collect()
 }
 
+/// What came of looking for a folio.
+enum Alloc {
+    Folio(Range, Page),
+    /// A single page is to be mapped.
+    Page,
+    /// `-EAGAIN`: there is no table any more. The access is to be made again.
+    Again,
+}
+
 /// `alloc_anon_folio()`: a folio of zeroes for the largest of the ranges of which no page is mapped. It is looked for without the lock of the
-/// table, so whoever maps the folio looks again. `None` if a single page is to be mapped.
-async fn alloc_anon_folio(cpu: Cpu<'_>, ranges: Vec<Range>) -> Option<(Range, Page)> {
+/// table, so whoever maps the folio looks again.
+async fn alloc_anon_folio<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ranges: Vec<Range>) -> Alloc {
     let _routine = cpu.enter("alloc_anon_folio");
     let mut fits = ranges.len();
-    for (nth, range) in ranges.iter().enumerate() {
-        if range.is_empty(cpu).await {
-            fits = nth;
-            break;
+    {
+        // The table may be freed while it is looked at, but not in a read-side section.
+        let _rcu = cpu.rcu_read_lock();
+        let pmd = cpu.read_once(vmf.pmdp).await;
+        if !ranges.iter().all(|range| range.is_below(pmd)) {
+            return Alloc::Again;
+        }
+        for (nth, range) in ranges.iter().enumerate() {
+            if range.is_empty(cpu).await {
+                fits = nth;
+                break;
+            }
         }
     }
-    let (range, head) = alloc_largest(cpu, &ranges[fits..]).await?;
+    let Some((range, head)) = alloc_largest(cpu, &ranges[fits..]).await else { return Alloc::Page };
     clear_huge_page(cpu, head, range.pages()).await;
-    Some((range, head))
+    Alloc::Folio(range, head)
 }
 
 /// A folio for the first of the ranges for which there is memory. Each is a part of the one before, so that it fits as well.
@@ -115,7 +137,10 @@ async fn map_anon_folio<'m>(
     (range, head): (Range, Page),
 ) -> Result<VmFault, VmFaultError> {
     let Fault { mm, vma, .. } = vmf;
-    let locked = vmf.lock(cpu, range.ptep).await;
+    let Some(locked) = vmf.map_lock(cpu, range.ptep).await else {
+        put_page(cpu, head).await;
+        return Ok(VmFault::default());
+    };
     let stable = check_stable_address_space(cpu, mm);
     let is_empty = !check!(cpu, ANON_FOLIO_RECHECK, !range.is_empty(cpu).await);
     // Nobody registers the mapping while the fault has its lock.
@@ -147,7 +172,10 @@ pub(super) fn do_anonymous_folio<'m>(
         return None;
     }
     Some(Box::pin(async move {
-        let folio = alloc_anon_folio(cpu, ranges).await?;
-        Some(map_anon_folio(cpu, vmf, folio).await)
+        match alloc_anon_folio(cpu, vmf, ranges).await {
+            Alloc::Folio(range, head) => Some(map_anon_folio(cpu, vmf, (range, head)).await),
+            Alloc::Page => None,
+            Alloc::Again => Some(Ok(VmFault::default())),
+        }
     }))
 }

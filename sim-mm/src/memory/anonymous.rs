@@ -43,7 +43,7 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     let prot = vm_get_page_prot(vma.flags(cpu));
     if !vmf.is_write() {
         let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
-        let locked = vmf.lock(cpu, ptep).await;
+        let Some(locked) = vmf.map_lock(cpu, ptep).await else { return Ok(VmFault::default()) };
         check_stable_address_space(cpu, mm)?;
         let seen = cpu.read_once(ptep).await.entry;
         if is_none_mostly(seen) {
@@ -68,7 +68,10 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
     if vma.flags(cpu).contains(VmFlags::WRITE) {
         entry = entry.with(mkdirty(cpu) | Entry::RW);
     }
-    let locked = vmf.lock(cpu, ptep).await;
+    let Some(locked) = vmf.map_lock(cpu, ptep).await else {
+        put_page(cpu, page).await;
+        return Ok(VmFault::default());
+    };
     if let Err(error) = check_stable_address_space(cpu, mm) {
         drop(locked);
         put_page(cpu, page).await;

@@ -20,8 +20,7 @@ use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, mkdirty};
-use crate::pgtable_3level::ptep_get_lockless;
-use crate::pgtable_generic::is_unlinked;
+use crate::pgtable_generic::look_at_pte;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
@@ -148,30 +147,15 @@ fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
         && suitable_block(cpu.pmd_order(), vmf.address, (vma.start(cpu), vma.end(cpu))).is_some()
 }
 
-/// `pte_offset_map()` and the entry, without a lock. If it leads to no table then the PMD entry is all that is answered. A table of a file may be
-/// freed while it is looked at, but not in a read-side section.
-async fn look_at_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> (Pmd, Option<(Ptep, Pte)>) {
-    let _rcu = vmf.vma.file(cpu).map(|_| cpu.rcu_read_lock());
-    let pmd = cpu.read_once(vmf.pmdp).await;
-    if !pmd.leads_to_table() {
-        return (pmd, None);
-    }
-    let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
-    let pte =
-        if cpu.splits_entries() { ptep_get_lockless(cpu, ptep, true).await } else { cpu.read_once(ptep).await };
-    (pmd, Some((ptep, pte)))
-}
-
 /// `pte_unmap_same()`: whether an entry that is not present is still what it was. Where an entry has halves, one that is being made or taken
 /// away has a high half alone, which means nothing.
 async fn pte_unmap_same<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) -> bool {
-    let _locked = vmf.lock(cpu, ptep).await;
-    cpu.read_once(ptep).await == orig
+    vmf.map_lock_same(cpu, (ptep, orig)).await.is_some()
 }
 
 /// `handle_pte_fault()`.
 async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
-    let (ptep, orig) = match look_at_entry(cpu, vmf).await {
+    let (ptep, orig) = match look_at_pte(cpu, vmf.pmdp, vmf.address).await {
         (pmd, None) if pmd.none() => return do_pte_missing(cpu, vmf).await,
         // pmd_trans_unstable(): somebody mapped a huge page meanwhile. The access is made again.
         (_, None) => return Ok(VmFault::default()),
@@ -188,7 +172,7 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
             return do_swap_page(cpu, vmf, ptep, orig, entry).await;
         }
         if MigrationEntry::of_pte(orig.entry).is_some() {
-            migration_entry_wait(cpu, ptep, orig).await;
+            migration_entry_wait(cpu, vmf.pmdp, (ptep, orig)).await;
             return Ok(VmFault::default());
         }
         if is_uffd_wp_marker(orig.entry) {
@@ -200,10 +184,7 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
     if orig.protnone() && vmf.vma.flags(cpu).is_accessible() {
         return Ok(do_numa_page(cpu, vmf, ptep, orig).await);
     }
-    let locked = vmf.lock(cpu, ptep).await;
-    if is_unlinked(cpu, vmf.pmdp, ptep) || cpu.read_once(ptep).await != orig {
-        return Ok(VmFault::default());
-    }
+    let Some(locked) = vmf.map_lock_same(cpu, (ptep, orig)).await else { return Ok(VmFault::default()) };
     if vmf.flags.intersects(FaultFlags::WRITE | FaultFlags::UNSHARE) && !orig.write() {
         return do_wp_page(cpu, vmf, locked, orig).await;
     }
@@ -235,8 +216,7 @@ async fn pte_marker_handle_uffd_wp<'m>(
         return do_pte_missing(cpu, vmf).await;
     }
     // pte_marker_clear()
-    let Some(_locked) = vmf.map_lock(cpu, ptep).await else { return Ok(VmFault::default()) };
-    if cpu.read_once(ptep).await == orig {
+    if let Some(_locked) = vmf.map_lock_same(cpu, (ptep, orig)).await {
         cpu.set_pte_at(vmf.mm, vmf.address, ptep, Entry::NONE).await;
     }
     Ok(VmFault::default())

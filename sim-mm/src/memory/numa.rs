@@ -19,10 +19,7 @@ use crate::vm_flags::VmFlags;
 /// v5.13 instead, before that when the entry is present again.
 pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) -> VmFault {
     let _routine = cpu.enter("do_numa_page");
-    let mut locked = vmf.lock(cpu, ptep).await;
-    if cpu.read_once(ptep).await != orig {
-        return VmFault::default();
-    }
+    let Some(mut locked) = vmf.map_lock_same(cpu, (ptep, orig)).await else { return VmFault::default() };
     let misplaced = orig.page().and_then(|page| Some((page, mpol_misplaced(cpu, page)?)));
     let maps_first = cpu.setting::<NumaMove>() == NumaMove::Copied;
     if let Some((page, node)) = misplaced {
@@ -33,10 +30,10 @@ pub(super) async fn do_numa_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, o
             if Box::pin(migrate_misplaced_page(cpu, page, node)).await {
                 return VmFault::default();
             }
-            locked = vmf.lock(cpu, ptep).await;
-            if cpu.read_once(ptep).await != orig {
-                return VmFault::default();
-            }
+            locked = match vmf.map_lock_same(cpu, (ptep, orig)).await {
+                Some(locked) => locked,
+                None => return VmFault::default(),
+            };
         }
     }
     map_again(cpu, vmf, ptep, orig).await;

@@ -72,14 +72,13 @@ async fn swap_in_and_map<'m>(
     orig: Pte,
     entry: SwpEntry,
 ) -> Result<VmFault, VmFaultError> {
-    let found = match swapin(cpu, vmf, (ptep, orig), entry).await? {
+    let found = match swapin(cpu, vmf, orig, entry).await? {
         Swapin::Found(found) => found,
         Swapin::Busy => return Ok(VmFault::default()),
         Swapin::NoPage => {
             // Back out if somebody else has changed the entry by now.
-            let _locked = vmf.lock(cpu, ptep).await;
-            let same = cpu.read_once(ptep).await == orig;
-            return if same { Err(VmFaultError::Oom) } else { Ok(VmFault::default()) };
+            let same = vmf.map_lock_same(cpu, (ptep, orig)).await;
+            return if same.is_some() { Err(VmFaultError::Oom) } else { Ok(VmFault::default()) };
         }
     };
     let (pinned, run) = (found.pinned, found.run);
@@ -107,18 +106,13 @@ enum Swapin {
 }
 
 /// Finds the page, or reads it.
-async fn swapin<'m>(
-    cpu: Cpu<'m>,
-    vmf: Fault<'m>,
-    pte: (Ptep, Pte),
-    entry: SwpEntry,
-) -> Result<Swapin, VmFaultError> {
+async fn swapin<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pte, entry: SwpEntry) -> Result<Swapin, VmFaultError> {
     if let Some(page) = lookup_swap_cache(cpu, entry).await {
         lock_page(cpu, page).await;
         return Ok(Swapin::Found(Found { page, cached: true, major: false, pinned: false, run: None }));
     }
     if cpu.setting::<Swap>() == Swap::Sync && __swap_count(cpu, entry).await == 1 {
-        return skip_swapcache(cpu, vmf, pte, entry).await;
+        return skip_swapcache(cpu, vmf, orig, entry).await;
     }
     // swapin_readahead(), of this page alone.
     let Some((page, read)) = read_swap_cache_async(cpu, entry).await else { return Ok(Swapin::NoPage) };
@@ -130,10 +124,10 @@ async fn swapin<'m>(
 async fn skip_swapcache<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
-    pte: (Ptep, Pte),
+    orig: Pte,
     entry: SwpEntry,
 ) -> Result<Swapin, VmFaultError> {
-    let run = Box::pin(alloc_swap_folio(cpu, vmf, pte, entry)).await;
+    let run = Box::pin(alloc_swap_folio(cpu, vmf, orig, entry)).await;
     let (page, first, pages) = match run {
         Some(run) => {
             lock_new_swap_folio(cpu, run.head());
@@ -178,13 +172,11 @@ async fn map<'m>(
     if by_references && cached && vmf.is_write() && !folio_test_lru(cpu, page).await {
         lru_add_drain(cpu).await;
     }
-    let locked = vmf.lock(cpu, ptep).await;
-    if cpu.read_once(ptep).await != orig {
-        drop(locked);
+    let Some(locked) = vmf.map_lock_same(cpu, (ptep, orig)).await else {
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
         return Ok(VmFault { major, ..VmFault::default() });
-    }
+    };
     let (new, write_done) = if by_references {
         map_by_references(cpu, vmf, orig, entry, &found).await
     } else {

@@ -79,7 +79,7 @@ async fn is_uncached(cpu: Cpu<'_>, first: SwpEntry, pages: u64) -> bool {
 pub(super) async fn alloc_swap_folio<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
-    (ptep, orig): (Ptep, Pte),
+    orig: Pte,
     entry: SwpEntry,
 ) -> Option<SwapRun> {
     if cpu.setting::<SwapinLarge>() == SwapinLarge::Pages || cpu.kernel.anon_orders().next().is_none() {
@@ -93,7 +93,8 @@ pub(super) async fn alloc_swap_folio<'m>(
     let mut ranges = suitable_ranges(cpu, vmf, pmd);
     ranges.retain(|range| first_slot(*range, vmf, entry).is_some());
     let fits = {
-        let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        let first = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
+        let _locked = vmf.map_lock(cpu, first).await?;
         let mut fits = ranges.len();
         for (nth, range) in ranges.iter().enumerate() {
             // can_swapin_thp()
@@ -117,14 +118,14 @@ pub(super) async fn map_swap_folio<'m>(
     run: SwapRun,
 ) -> Result<VmFault, VmFaultError> {
     let SwapRun { range, head, .. } = run;
-    let locked = vmf.lock(cpu, ptep).await;
-    let has_changed = cpu.read_once(ptep).await != orig;
-    if has_changed || check!(cpu, SWAPIN_FOLIO_RECHECK, !is_batch(cpu, range, vmf, orig).await) {
-        drop(locked);
+    let locked = vmf.map_lock_same(cpu, (ptep, orig)).await;
+    let has_changed =
+        locked.is_none() || check!(cpu, SWAPIN_FOLIO_RECHECK, !is_batch(cpu, range, vmf, orig).await);
+    let Some(locked) = locked.filter(|_| !has_changed) else {
         unlock_page(cpu, head).await;
         put_page(cpu, head).await;
         return Ok(VmFault { major: true, ..VmFault::default() });
-    }
+    };
     for slot in run.slots() {
         swap_free(cpu, slot).await;
     }

@@ -2,6 +2,7 @@
 
 use super::tables::find_pmd;
 use crate::kernel::Cpu;
+use crate::pgtable_generic::look_at_pte;
 use crate::swapops::is_none_mostly;
 use crate::userfaultfd::{add_userfault, remove_userfault};
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, VmFault, VmFaultError};
@@ -40,14 +41,10 @@ pub(super) async fn handle_userfault<'m>(
 /// `userfaultfd_must_wait()`: whether the entry is still what the fault was about. It is read without its lock.
 async fn userfaultfd_must_wait<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, reason: Reason) -> bool {
     let Some(pmdp) = find_pmd(cpu, vmf.mm, vmf.address).await else { return true };
-    let pmd = cpu.read_once(pmdp).await;
+    let (pmd, found) = look_at_pte(cpu, pmdp, vmf.address).await;
     if pmd.trans_huge() {
         return reason == Reason::WriteProtected && !pmd.write();
     }
-    if !pmd.leads_to_table() {
-        return pmd.none();
-    }
-    let ptep = pmd.pte_offset(cpu.mmu.geometry, vmf.address);
-    let pte = cpu.read_once(ptep).await;
+    let Some((_, pte)) = found else { return pmd.none() };
     is_none_mostly(pte.entry) || reason == Reason::WriteProtected && !pte.write()
 }

@@ -129,9 +129,9 @@ async fn wp_page_of_disk<'m>(
     let mut lock = LockAfter::Held;
     if kept != Mkwrite::Gone {
         // finish_mkwrite_fault()
-        let locked = vmf.map_lock(cpu, ptep).await;
-        let same = locked.is_some() && cpu.read_once(ptep).await == orig;
-        if same && let Some(locked) = &locked {
+        let locked = vmf.map_lock_same(cpu, (ptep, orig)).await;
+        let same = locked.is_some();
+        if let Some(locked) = &locked {
             wp_page_reuse(cpu, vmf, locked).await;
         }
         drop(locked);
@@ -165,14 +165,10 @@ async fn lock_page_and_pte<'m>(
     let ptep = locked.ptep;
     drop(locked);
     lock_page(cpu, page).await;
-    let locked = vmf.lock(cpu, ptep).await;
-    let locked = if cpu.read_once(ptep).await == orig {
-        Some(locked)
-    } else {
+    let locked = vmf.map_lock_same(cpu, (ptep, orig)).await;
+    if locked.is_none() {
         unlock_page(cpu, page).await;
-        drop(locked);
-        None
-    };
+    }
     put_page(cpu, page).await;
     locked
 }
@@ -280,9 +276,8 @@ async fn wp_page_copy<'m>(
     if let Some(old) = old {
         copy_user_highpage(cpu, new, old).await;
     }
-    // What it copies keeps a table of a file in use: if it was private before, then because of this mapping.
-    let locked = vmf.lock(cpu, ptep).await;
-    let same = !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
+    let locked = vmf.map_lock(cpu, ptep).await;
+    let same = locked.is_some() && !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
     if same {
         let unshare = vmf.flags.contains(FaultFlags::UNSHARE);
         // A copy that is not written keeps what the entry said to who watches it.
@@ -298,7 +293,7 @@ async fn wp_page_copy<'m>(
             munlock_vma_folio(cpu, old, vma).await;
         }
     }
-    drop(locked.ptl);
+    drop(locked);
     // The reference of the entry that is gone, or of the copy that nobody needs.
     let unneeded = if same { old } else { Some(new) };
     if let Some(page) = unneeded {

@@ -18,6 +18,7 @@ use crate::pgtable::{P4d, Pmd, Pmdp, Pte, Pud};
 use crate::pgtable_3level::pmd_read_atomic;
 use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::pgtable_set::ptep_get_and_clear;
+use crate::pt_reclaim::{Reclaim, reclaim_table, try_get_and_clear_pmd};
 use crate::rmap::{flush_tlb_batched_pending, page_remove_rmap};
 use crate::safeguards::{
     GATHER_FLUSH_PFNMAP, ZAP_DELAY_RMAP, ZAP_FLUSH_DIRTY_LOCKED, ZAP_PMD_ONCE, ZAP_SET_PAGE_DIRTY,
@@ -32,20 +33,17 @@ use crate::vm_flags::VmFlags;
 pub(crate) enum Zap {
     /// All pages. Entries that only mark a page stay.
     Pages,
+    /// The same, and page tables that are empty then: `reclaim_pt`.
+    PagesAndTables,
     /// All pages and all marks, for the mapping goes as well: `ZAP_FLAG_DROP_MARKER`.
     Everything,
     /// The pages of the file. What private mappings have copied stays: `!even_cows`.
     FilePages,
 }
 
-/// `zap_page_range()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
-/// returns. The page tables stay.
-pub(crate) async fn zap_page_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, start: VirtAddr, end: VirtAddr) {
-    zap_page_range_single(cpu, mm, vma, (start, end), Zap::Pages).await;
-}
-
-/// `zap_page_range_single()`.
-async fn zap_page_range_single<'m>(
+/// `zap_page_range()`, since v6.1 `zap_page_range_single()`: pages `start` up to `end` are gone, from memory and from every TLB, when this
+/// returns.
+pub(crate) async fn zap_page_range<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     vma: Vma,
@@ -72,7 +70,7 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
         let (from, to) = (from.max(first), to.min(first + pages));
         if from < to {
             let (start, end) = (start.plus_pages(from - first), start.plus_pages(to - first));
-            zap_page_range_single(cpu, kernel.mm(mm), vma, (start, end), zap).await;
+            zap_page_range(cpu, kernel.mm(mm), vma, (start, end), zap).await;
         }
     }
 }
@@ -156,10 +154,15 @@ async fn zap_pmd_range<'m>(
                 pmd_clear_bad(cpu, tlb.mm, addr, pmdp).await;
             }
         }
-        if pmd.leads_to_table()
-            && let Some(rest) = zap_pte_range(cpu, tlb, (pmdp, pmd), (addr, next), how).await
-        {
-            zap_rest(cpu, tlb, (pmdp, pmd), (rest, next), how).await;
+        if !pmd.leads_to_table() {
+            continue;
+        }
+        let mut reclaim = Reclaim::of(cpu, zap == Zap::PagesAndTables, addr, next);
+        if let Some(rest) = zap_pte_range(cpu, tlb, (pmdp, pmd), (addr, next), how, &mut reclaim).await {
+            zap_rest(cpu, tlb, (pmdp, pmd), (rest, next), how, &mut reclaim).await;
+        }
+        if reclaim != Reclaim::Keep {
+            reclaim_table(cpu, tlb, (pmdp, addr), reclaim).await;
         }
     }
 }
@@ -182,13 +185,14 @@ struct How {
 
 /// `zap_pte_range()`: clears the entries of one table under its lock. The pages are the gather's, which frees them only after
 /// it flushed. Answers at which page it had to stop, because the gather has no room for another one, or the end if pages can be freed at
-/// once, because it has flushed already.
+/// once, because it has flushed already. `reclaim` says what becomes of the table.
 async fn zap_pte_range<'m>(
     cpu: Cpu<'m>,
     tlb: &mut MmuGather<'m>,
     (pmdp, pmd): (Pmdp, Pmd),
     (start, end): (VirtAddr, VirtAddr),
     how: How,
+    reclaim: &mut Reclaim,
 ) -> Option<VirtAddr> {
     let _routine = cpu.enter("zap_pte_range");
     let geometry = cpu.mmu.geometry;
@@ -197,6 +201,7 @@ async fn zap_pte_range<'m>(
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
     if is_unlinked(cpu, pmdp, ptep) {
         // Whoever took it away had unmapped all that it led to.
+        *reclaim = Reclaim::Keep;
         return None;
     }
     flush_tlb_batched_pending(cpu, tlb.mm).await;
@@ -205,12 +210,14 @@ async fn zap_pte_range<'m>(
         let pte = cpu.read_once(ptep).await;
         if pte.present() {
             if zap == Zap::FilePages && is_copy(cpu, pte) {
+                *reclaim = Reclaim::Keep;
                 continue;
             }
             // ptep_get_and_clear_full(): an exchange, for the hardware may set A or D meanwhile.
             let pte = ptep_get_and_clear(cpu, tlb.mm, addr, ptep, pte).await;
             tlb.remove_tlb_entry(addr);
             if marks && pte.uffd_wp() {
+                *reclaim = Reclaim::Keep;
                 pte_install_uffd_wp_if_needed(cpu, tlb.mm, addr, ptep).await;
             }
             if !pte.special() {
@@ -234,6 +241,7 @@ async fn zap_pte_range<'m>(
                 if tlb.remove_page(page) && tlb.is_full(cpu).await {
                     // With the lock held, so that nobody relies on the entries before.
                     tlb.force_flush(cpu).await;
+                    reclaim.let_go();
                     return Some(addr.plus_pages(1));
                 }
             }
@@ -245,11 +253,18 @@ async fn zap_pte_range<'m>(
             let page = Box::pin(migration_entry_to_page(cpu, entry)).await;
             if zap != Zap::FilePages || !page_is_anon(cpu, page) {
                 cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
+            } else {
+                *reclaim = Reclaim::Keep;
             }
         } else if !pte.none() && (zap == Zap::Everything || !marks && is_uffd_wp_marker(pte.entry)) {
             // pte_clear_not_present_full(): a plain store, for the hardware sets no bits of what is not present.
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
+        } else if !pte.none() {
+            *reclaim = Reclaim::Keep;
         }
+    }
+    if *reclaim == Reclaim::Direct {
+        *reclaim = try_get_and_clear_pmd(cpu, pmdp).await;
     }
     if force_flush {
         tlb.flush_dirty(cpu).await;
@@ -265,6 +280,7 @@ fn zap_rest<'a, 'm>(
     pmd: (Pmdp, Pmd),
     (start, end): (VirtAddr, VirtAddr),
     how: How,
+    reclaim: &'a mut Reclaim,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let mut stopped = Some(start);
@@ -276,7 +292,7 @@ fn zap_rest<'a, 'm>(
             if rest == end {
                 break;
             }
-            stopped = zap_pte_range(cpu, tlb, pmd, (rest, end), how).await;
+            stopped = zap_pte_range(cpu, tlb, pmd, (rest, end), how, reclaim).await;
         }
     })
 }

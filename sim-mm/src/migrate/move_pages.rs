@@ -14,6 +14,7 @@ use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
 use crate::page::{get_page, lock_page, put_page};
 use crate::pgtable::Pmdp;
+use crate::pgtable_generic::is_unlinked;
 use crate::settings::{Migration, Nodes, ThpMigration};
 use crate::swap::{isolate_lru_page, lru_add_drain};
 use crate::vm_flags::VmFlags;
@@ -154,6 +155,9 @@ async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> R
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if is_unlinked(cpu, pmdp, ptep) {
+        return Err(Errno::Enoent);
+    }
     let pte = cpu.read_once(ptep).await;
     if !pte.present() {
         return Err(Errno::Enoent);

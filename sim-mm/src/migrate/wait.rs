@@ -8,6 +8,7 @@ use crate::mm_types::Page;
 use crate::page::{get_page_unless_zero, put_page, wait_on_page_locked};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pmdp, Pte, Ptep};
+use crate::pgtable_generic::is_unlinked;
 use crate::safeguards::MIGRATION_WAIT_RECHECK;
 use crate::settings::MigrationWait;
 use crate::swapops::MigrationEntry;
@@ -24,10 +25,14 @@ pub(crate) async fn migration_entry_to_page(cpu: Cpu<'_>, entry: MigrationEntry)
 
 /// `migration_entry_wait()`: waits until the page has been moved, or stays where it is. Then the access is tried again. In a box, since
 /// hardly any fault comes here.
-pub fn migration_entry_wait<'m>(cpu: Cpu<'m>, ptep: Ptep, seen: Pte) -> BoxFuture<'m, ()> {
+pub fn migration_entry_wait<'m>(cpu: Cpu<'m>, pmdp: Pmdp, (ptep, seen): (Ptep, Pte)) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         let _routine = cpu.enter("migration_entry_wait");
         let ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+        if is_unlinked(cpu, pmdp, ptep) {
+            // Whoever took the table away had unmapped all that it led to.
+            return;
+        }
         let pte = if reads_again(cpu) { cpu.read_once(ptep).await } else { seen };
         wait_for(cpu, MigrationEntry::of_pte(pte.entry), ptl).await;
     })

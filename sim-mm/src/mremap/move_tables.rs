@@ -190,10 +190,10 @@ async fn move_normal_pmd<'m>(
     // pmd_pgtable()
     let table = pmd.entry.pfn();
     cpu.set_table(old, Entry::NONE).await;
-    note_entries(cpu, mm, table, from, |entry| (entry, Entry::NONE));
+    cpu.note_entries(mm, table, from, |entry| (entry, Entry::NONE));
     // pmd_populate()
     cpu.set_table(new, Entry::new(table, PAGE_TABLE)).await;
-    note_entries(cpu, mm, table, to, |entry| (Entry::NONE, entry));
+    cpu.note_entries(mm, table, to, |entry| (Entry::NONE, entry));
     let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
     flush_tlb_mm_range(cpu, mm, from, end, false).await;
     drop(locks);
@@ -212,25 +212,7 @@ fn note_tables<'m>(
         let entry = cpu.mmu.entry_now(table, index);
         if !entry.is_none() {
             let va = VirtAddr(start.0 + u64::from(index) * geometry.span(Level::Pmd));
-            note_entries(cpu, mm, entry.pfn(), va, &change);
-        }
-    }
-}
-
-/// Tells of the entries of a table that begins to map, or maps no longer, the addresses from `start` on.
-fn note_entries<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    table: Pfn,
-    start: VirtAddr,
-    change: impl Fn(Entry) -> (Entry, Entry),
-) {
-    for index in 0..cpu.mmu.geometry.entries(Level::Pte) {
-        let entry = cpu.mmu.entry_now(table, index);
-        if !entry.is_none() {
-            let (old, new) = change(entry);
-            let va = start.plus_pages(u64::from(index));
-            cpu.note_pte(mm, va, old, new);
+            cpu.note_entries(mm, entry.pfn(), va, &change);
         }
     }
 }

@@ -176,6 +176,14 @@ crate::settings! {
         CallRcu = "call_rcu" since Release::v(6, 14),
     }
 
+    /// What becomes of a page table of which `MADV_DONTNEED` has unmapped everything: `CONFIG_PT_RECLAIM`.
+    PtReclaim = design "pt_reclaim" {
+        /// It stays until its mapping goes.
+        Kept = "kept",
+        /// It is freed, if all its entries are empty. This is the rule since v6.14 (`6375e95f381e`).
+        Freed = "freed" since Release::v(6, 14),
+    }
+
     /// Which flushes interrupt a CPU in lazy TLB mode.
     LazyFlush = design "lazy_flush" {
         /// Every flush interrupts it.

@@ -6,10 +6,11 @@ use crate::release::Release;
 /// Whether x86 kernels of a release were built that free tables so, on machines that flush so.
 ///
 /// All of v4.14 to v4.18 wait for a grace period (9e52fc2b50de); from v4.19 on only those do that can be guests whose
-/// hypervisor flushes for them (48a8b97cfd80); since v6.15 all do again. Before v4.14 none did, whatever a flush was.
+/// hypervisor flushes for them (48a8b97cfd80); since v6.14 all do again, because
+/// `MADV_DONTNEED` frees tables (4817f70c25b6). Before v4.14 none did, whatever a flush was.
 fn is_built(version: Release, flush: Flush, table_free: TableFree) -> bool {
     let by_rcu = version >= Release::v(4, 14);
-    let by_interrupt = version >= Release::v(4, 19) && version < Release::v(6, 15) && flush == Flush::Ipi;
+    let by_interrupt = version >= Release::v(4, 19) && version < Release::v(6, 14) && flush == Flush::Ipi;
     match table_free {
         TableFree::AfterFlush => !by_rcu || by_interrupt,
         TableFree::RcuSched | TableFree::RcuThenSyncIpi => by_rcu,

@@ -4,14 +4,14 @@ use sim_core::{Bytes, Gate, Op, OpKind};
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::{__swap_count, swap_free, try_to_free_swap};
-use crate::entries::entries;
 use crate::errno::Errno;
 use crate::fork::{get_task_mm, mmput};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::page::{get_page, lock_page, put_page, unlock_page, wait_on_page_writeback};
-use crate::pgtable::{Pte, Ptep, vm_get_page_prot};
+use crate::pgtable::{Pmdp, Pte, Ptep, vm_get_page_prot};
+use crate::pgtable_generic::{NotPresent, is_unlinked, next_not_present};
 use crate::rmap::page_add_anon_rmap;
 use crate::settings::CowReuse;
 use crate::shmem::shmem_unuse;
@@ -75,7 +75,7 @@ async fn unuse_cached(cpu: Cpu<'_>) {
     }
 }
 
-/// `unuse_mm()`: every entry of an address space that names a slot maps the page again. `mmap_lock` keeps the mappings and the tables.
+/// `unuse_mm()`: every entry of an address space that names a slot maps the page again. `mmap_lock` keeps the mappings.
 async fn unuse_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> Result<(), Errno> {
     let _routine = cpu.enter("unuse_mm");
     let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
@@ -95,15 +95,13 @@ async fn unuse_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma) -> Result<(), E
         let next = geometry.addr_end(Level::Pmd, addr, end);
         if let Some(pmdp) = find_pmd(cpu, mm, addr).await {
             // A huge page that is mapped is not in swap.
-            let pmd = cpu.read_once(pmdp).await;
-            if !pmd.leads_to_table() {
-                addr = next;
-                continue;
-            }
-            for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, next) {
-                if let Some(entry) = SwpEntry::of_pte(cpu.read_once(ptep).await.entry) {
-                    unuse_entry(cpu, mm, (vma, addr), ptep, entry).await?;
+            while addr < next
+                && let NotPresent::Entry(ptep, at, pte) = next_not_present(cpu, pmdp, (addr, next)).await
+            {
+                if let Some(entry) = SwpEntry::of_pte(pte.entry) {
+                    unuse_entry(cpu, mm, (vma, at), (pmdp, ptep), entry).await?;
                 }
+                addr = at.plus_pages(1);
             }
         }
         addr = next;
@@ -116,7 +114,7 @@ async fn unuse_entry<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     place: (Vma, VirtAddr),
-    ptep: Ptep,
+    at: (Pmdp, Ptep),
     entry: SwpEntry,
 ) -> Result<(), Errno> {
     let cached = lookup_swap_cache(cpu, entry).await;
@@ -131,7 +129,7 @@ async fn unuse_entry<'m>(
     };
     lock_page(cpu, page).await;
     wait_on_page_writeback(cpu, page).await;
-    unuse_pte(cpu, mm, place, ptep, entry, page).await;
+    unuse_pte(cpu, mm, place, at, entry, page).await;
     try_to_free_swap(cpu, page).await;
     unlock_page(cpu, page).await;
     put_page(cpu, page).await;
@@ -144,12 +142,15 @@ async fn unuse_pte<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     (vma, addr): (Vma, VirtAddr),
-    ptep: Ptep,
+    (pmdp, ptep): (Pmdp, Ptep),
     entry: SwpEntry,
     page: Page,
 ) {
     let _routine = cpu.enter("unuse_pte");
     let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if is_unlinked(cpu, pmdp, ptep) {
+        return;
+    }
     let old = cpu.read_once(ptep).await;
     // pte_same_as_swp()
     if SwpEntry::of_pte(old.entry) != Some(entry) {
