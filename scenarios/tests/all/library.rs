@@ -115,6 +115,7 @@ scenarios! {
     collapse_vs_user
     copy_of_a_whole_page
     copy_vs_cached_reads
+    cow_of_a_locked_page
     cr3_rewritten_after_preemption
     deferred_flush_vs_writeback
     deferred_split_vs_put
@@ -220,6 +221,7 @@ scenarios! {
     recheck_sees_another_page
     reclaim_of_file_pages
     reclaim_vs_write_by_reference
+    reclaim_without_swap
     ref_on_frozen_page
     ref_on_moved_page
     reference_overflow
