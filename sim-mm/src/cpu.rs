@@ -5,7 +5,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct};
 use crate::registry::safeguard::Safeguard;
 use crate::registry::setting::Knob;
-use crate::settings::{DebugVm, LruBatch, Migration, Swap, Thp};
+use crate::settings::{DebugVm, LruBatch};
 
 impl<'m> Cpu<'m> {
     /// Whether this kernel has a safeguard. Of a condition, [`check!`](crate::check!) asks.
@@ -35,16 +35,16 @@ impl<'m> Cpu<'m> {
         self.kernel.config.setting()
     }
 
-    /// Whether the machine has a swap area. On one without, no page is ever reclaimed.
+    /// Whether the machine has a swap area. On one without, reclaim leaves private memory and files in memory alone.
     #[inline]
     pub(crate) fn has_swap(self) -> bool {
-        self.setting::<Swap>() != Swap::Off
+        self.kernel.config.has_swap()
     }
 
-    /// Whether anybody goes from a page to the entries that map it: reclaim, migration, or who splits huge pages.
+    /// Whether anybody goes from a page to the entries that map it.
     #[inline]
     pub(crate) fn walks_rmap(self) -> bool {
-        self.has_swap() || self.setting::<Migration>() == Migration::On || self.setting::<Thp>() == Thp::Always
+        self.kernel.config.walks_rmap()
     }
 
     /// Whether pages go to the lists of reclaim in batches.

@@ -28,7 +28,7 @@ use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
     self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, Migration, Nodes, PageAlloc, Pkeys, Preempt,
-    RcuFlavor, Swap, VmaLock,
+    RcuFlavor, Swap, Thp, VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
@@ -71,6 +71,21 @@ impl MachineConfig {
             Group::Platform => self.platform.get(),
             Group::Design => self.kernel.designs.get(),
         }
+    }
+
+    /// Whether there is a swap area.
+    #[inline]
+    pub(crate) fn has_swap(&self) -> bool {
+        self.setting::<Swap>() != Swap::Off
+    }
+
+    /// Whether anybody goes from a page to the entries that map it: reclaim, migration, or who splits huge pages.
+    #[inline]
+    pub(crate) fn walks_rmap(&self) -> bool {
+        self.has_swap()
+            || self.setting::<settings::Disk>() != settings::Disk::None
+            || self.setting::<Migration>() == Migration::On
+            || self.setting::<Thp>() == Thp::Always
     }
 
     /// How many of the frames are above 4 GiB.
@@ -176,10 +191,8 @@ impl Kernel {
         let when_free = if by_count { WhenFree::TypeSafe } else { WhenFree::Untouchable };
         let vmas = Slab::new(&mut memory, "vma", config.vmas, when_free);
         // Those that a child's mappings hang on may outlive the parent's.
-        let has_swap = config.setting::<Swap>() != Swap::Off;
         // SLAB_TYPESAFE_BY_RCU: reclaim and migration come to them by pages, which do not keep them.
-        let walks_rmap = has_swap || config.setting::<Migration>() == Migration::On;
-        let when_free = if walks_rmap { WhenFree::TypeSafe } else { WhenFree::Untouchable };
+        let when_free = if config.walks_rmap() { WhenFree::TypeSafe } else { WhenFree::Untouchable };
         let anon_vmas = Slab::new(&mut memory, "anon_vma", 2 * config.vmas, when_free);
         let shmem = Shmem::new(&mut memory, config.files);
         let blocks = if config.setting::<settings::Disk>() == settings::Disk::None { 0 } else { config.frames };
@@ -193,7 +206,7 @@ impl Kernel {
         let split_queue =
             SplitQueue { lock: memory.alone("split_queue_lock"), len: word(&mut memory, "split_queue_len") };
         // As many slots as there are frames: they are never short.
-        let slots = if has_swap { config.frames as usize } else { 0 };
+        let slots = if config.has_swap() { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
         let nr_mlock = Shared::at(memory.words("vmstat.nr_mlock", 1));
         let lru_lock = memory.words("lru_lock", 1);

@@ -3,7 +3,7 @@
 //! A page is put on a list, moved or locked in batches. Every CPU has one batch of each kind. While a page is in
 //! a batch, the batch has a reference to it. Code that counts references, for example to decide about COW, sees
 //! that reference. The lists have no order here: a page is on one as its flags say, and reclaim takes any that is. A machine without
-//! batches ([`LruBatch::Off`]) puts a page on its list at once. Without swap and migration as well, nobody asks, and nothing of this is seen.
+//! batches ([`LruBatch::Off`]) puts a page on its list at once. Where nobody goes from pages to entries as well, nobody asks, and nothing of this is seen.
 
 use sim_core::CpuId;
 

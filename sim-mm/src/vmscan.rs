@@ -329,7 +329,9 @@ async fn isolate_one(cpu: Cpu<'_>) -> Option<Page> {
         let memory = &hw.core.memory;
         hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc) + 1);
         let flags = |page: Page| PageFlags::from_bits_retain(memory.get(cpu.kernel.page_flags(page).loc()));
-        let passed_over = PageFlags::ACTIVE | PageFlags::UNEVICTABLE;
+        let skipped = PageFlags::ACTIVE | PageFlags::UNEVICTABLE;
+        // can_reclaim_anon_pages(), and nr_swap_pages before v3.8: without swap only the list of files is looked at.
+        let passed_over = if cpu.has_swap() { skipped } else { skipped | PageFlags::SWAPBACKED };
         let inactive = cpu.kernel.mem_map.pfns().map(Page).filter(|page| {
             flags(*page).contains(PageFlags::LRU)
                 && !flags(*page).intersects(passed_over)

@@ -11,8 +11,8 @@ use crate::stage::Task;
 
 operation! {
     /// The kernel takes pages away from whoever has them, as `kswapd` does when memory is short: `shrink_inactive_list()`. Which pages it
-    /// tries first is a choice. The machine must have swap (`"platform": { "swap": "sync" }`), or no page is found. A page of a file on the disk goes
-    /// to its block, or is left to the flusher, as the release has it.
+    /// tries first is a choice. A page of a file on the disk goes to its block, or is left to the flusher, as the release has it. Private memory
+    /// and files in memory go to swap (`"platform": { "swap": "sync" }`). On a machine without swap they stay, but for pages that `MADV_FREE` gave up.
     "reclaim" Reclaim {
         /// How many pages it tries; one if not given.
         optional "pages" pages: RangePages,

@@ -81,10 +81,11 @@ struct Program {
 fn program() -> impl Strategy<Value = Program> {
     let thread = || vec((select(&CALLS[..]), 0..PAGES), 2..5);
     let batches = select(&["off", "on"][..]);
-    let platform = (batches, select(&["sc", "tso"][..]), select(&["plain", "checksums"][..]));
+    let devices = (select(&["plain", "checksums"][..]), select(&["sync", "off"][..]));
+    let platform = (batches, select(&["sc", "tso"][..]), devices);
     // With deferred flushes every release loses writes: see the scenario `deferred-flush-vs-writeback`.
-    let platform = platform.prop_map(|(lru, memory, disk)| {
-        vec![("lru_batch", lru), ("memory", memory), ("disk", disk), ("swap", "sync")]
+    let platform = platform.prop_map(|(lru, memory, (disk, swap))| {
+        vec![("lru_batch", lru), ("memory", memory), ("disk", disk), ("swap", swap)]
     });
     (select(&RELEASES[..]), platform, [thread(), thread()], 1..4u64)
         .prop_map(|(release, platform, threads, reclaims)| Program { release, platform, threads, reclaims })

@@ -226,6 +226,7 @@ scenarios! {
     recheck_sees_another_page
     reclaim_of_file_pages
     reclaim_vs_write_by_reference
+    reclaim_without_swap
     ref_on_frozen_page
     ref_on_moved_page
     reference_overflow

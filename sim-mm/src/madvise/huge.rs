@@ -136,7 +136,7 @@ pub(super) async fn madvise_cold_huge_pmd<'m>(
     HugeAdvice::Changed
 }
 
-/// `MADV_PAGEOUT` of a huge page: the page, if it is to be written to swap.
+/// `MADV_PAGEOUT` of a huge page: the page, if it is to be reclaimed.
 pub(super) async fn madvise_pageout_huge_pmd<'m>(
     cpu: Cpu<'m>,
     _mm: &'m MmStruct,

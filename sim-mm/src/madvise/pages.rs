@@ -135,7 +135,7 @@ async fn free_range<'m>(
 
 /// What `madvise_free_pte_range()` does once for each folio: false if it is to be left alone.
 async fn folio_may_be_freed(cpu: Cpu<'_>, page: Page, pages: u64) -> bool {
-    if cpu.has_swap() && !Box::pin(may_be_freed(cpu, page)).await {
+    if cpu.walks_rmap() && !Box::pin(may_be_freed(cpu, page)).await {
         return false;
     }
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
@@ -261,7 +261,7 @@ async fn cold_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: Vi
     }
 }
 
-/// `madvise_pageout()`: what nobody else maps is written to swap.
+/// `madvise_pageout()`: what nobody else maps is reclaimed.
 pub(super) fn madvise_pageout<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
@@ -310,8 +310,8 @@ pub(super) fn madvise_pageout<'m>(
                     if page_mapcount(cpu, page).await != 1 {
                         continue;
                     }
-                    if !cpu.has_swap() {
-                        cpu.not_modelled("swap");
+                    if !cpu.walks_rmap() {
+                        cpu.not_modelled("the lists of reclaim on a machine without swap, disk and migration");
                         continue;
                     }
                     cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::REFERENCED).await;

@@ -190,7 +190,7 @@ crate::settings! {
 
     /// Whether there is a swap area, and how its device reads and writes.
     Swap = platform "swap" {
-        /// There is none. No page is ever swapped out.
+        /// There is none. Reclaim takes pages of files on a disk, and leaves the rest, but for what `MADV_FREE` gave up.
         Off = "off",
         /// The device is synchronous, as zram is. A page that one entry names is read without the swap cache.
         Sync = "sync",
