@@ -272,4 +272,8 @@ crate::safeguards! {
         "A page fault that maps several pages reads their entries again under the PTE lock, because another thread may have filled one of them in the meantime.";
     SWAPIN_FOLIO_RECHECK = "swapin-folio-recheck" check in "do_swap_page" since Release::v(6, 12), commit "242d12c98174" =>
         "A fault that reads several pages from swap looks under the PTE lock whether each entry still names its slot, because others may have changed one of them in the meantime.";
+
+    // Tags of the page cache.
+    WRITEBACK_KEEPS_DIRTY_TAG = "writeback-keeps-dirty-tag" check in "test_set_page_writeback" since Release::v26(12) =>
+        "A page that begins to be written keeps the tag of dirty pages if it has become dirty again since it was made clean for that, because fsync() finds dirty pages by their tag.";
 }

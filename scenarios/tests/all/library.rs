@@ -111,7 +111,9 @@ scenarios! {
     batch_is_full
     clear_refs_vs_migration
     collapse_flush_keeps_walk_caches
+    collapse_of_a_mapped_huge_page
     collapse_vs_reclaim
+    collapse_vs_uffd_copy
     collapse_vs_user
     copy_of_a_whole_page
     copy_vs_cached_reads
@@ -122,6 +124,7 @@ scenarios! {
     deposit_follows_huge_page
     device_migration_dirty
     device_migration_flush
+    dirtied_before_writeback_begins
     dirty_bit_of_a_file
     dirty_bit_vs_fork
     dirty_bit_vs_mprotect
@@ -228,6 +231,7 @@ scenarios! {
     remote_read_vs_exec
     retract_of_a_private_mapping
     retract_vs_truncate
+    retract_vs_uffd_copy
     return_to_an_address_space
     reuse_before_flush
     reuse_breaks_pin
@@ -240,6 +244,7 @@ scenarios! {
     spec_ref_vs_reuse
     special_page_pinned
     speculative_walk
+    split_behind_end_of_file
     split_leaves_two_sizes
     split_ref_on_frozen_page
     split_tail_counted_early
