@@ -2,9 +2,9 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MigrationEntry, MmStruct, P4dp, Page, PageFlags, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
+    Cpu, MigrationEntry, MmStruct, P4dp, Page, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
     look_at_pte, mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed, page_is_anon,
-    pgd_offset, pmd_migration_entry_wait,
+    pgd_offset, pmd_migration_entry_wait, set_page_dirty,
 };
 use sim_mmu::VirtAddr;
 
@@ -236,8 +236,7 @@ fn follow_page_pte<'m>(
         }
         if flags.contains(FollFlags::TOUCH) {
             if flags.contains(FollFlags::WRITE) && !pte.dirty() {
-                // set_page_dirty()
-                cpu.rmw(cpu.kernel.page_flags(page), |old| old | PageFlags::DIRTY).await;
+                Box::pin(set_page_dirty(cpu, page)).await;
             }
             // The page, rather than rewriting the entry and losing a hardware dirty bit.
             mark_page_accessed(cpu, page).await;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sim_core::{Loc, MemoryBuilder, Object, RwSem, Shared};
 
-use crate::fs::Inode;
+use crate::fs::{Inode, PageTag, PageTags};
 
 /// The number of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,8 @@ pub(crate) struct Disk {
     free: Object<Vec<bool>>,
     /// `i_data`, by the slot of the file.
     i_data: Vec<Object<Blocks>>,
+    /// The tags of `i_pages`, by the slot of the file. A file in memory is written nowhere, and has none.
+    tags: Vec<Object<PageTags>>,
     /// `invalidate_lock`, by the slot of the file: who takes pages out of it, and who reads pages into it.
     invalidate_lock: Vec<RwSem>,
     /// Whether a transfer failed in the present run.
@@ -37,6 +39,8 @@ impl Disk {
         let files = if blocks == 0 { 0 } else { files };
         let i_data = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_data"), Blocks::new());
         let i_data = (0..files).map(i_data).collect();
+        let tags = |n: usize| Object::new(&mut *memory, format!("inode[{n}].i_pages.marks"), PageTags::new());
+        let tags = (0..files).map(tags).collect();
         let lock = |n: usize| memory.alone(format!("inode[{n}].invalidate_lock"));
         let invalidate_lock = (0..files).map(lock).collect();
         Disk {
@@ -44,6 +48,7 @@ impl Disk {
             words,
             free: Object::new(memory, "disk.bitmap", vec![true; blocks]),
             i_data,
+            tags,
             invalidate_lock,
             failed: Shared::at(memory.words("disk.failed", 1)),
         }
@@ -69,6 +74,11 @@ impl Disk {
         &self.i_data[inode.index()]
     }
 
+    /// The tags of the pages of a file.
+    pub(crate) fn tags(&self, inode: Inode) -> &Object<PageTags> {
+        &self.tags[inode.index()]
+    }
+
     /// `invalidate_lock` of a file.
     pub(crate) fn invalidate_lock(&self, inode: Inode) -> RwSem {
         self.invalidate_lock[inode.index()]
@@ -77,5 +87,11 @@ impl Disk {
     /// The block of a page of the file in a slot: for those who look at the machine when nothing is going on.
     pub(crate) fn block_now(&self, file: u32, index: u64) -> Option<Block> {
         self.i_data.get(file as usize)?.peek().get(&index).copied()
+    }
+
+    /// The tags of a page of the file in a slot: for the same.
+    pub(crate) fn tags_now(&self, file: u32, index: u64) -> PageTag {
+        let tags = self.tags.get(file as usize).and_then(|tags| tags.peek().get(&index).copied());
+        tags.unwrap_or_default()
     }
 }

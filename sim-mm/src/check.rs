@@ -10,6 +10,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::event::{Order, SharedPage};
 use crate::folio::page_is_anon_now;
+use crate::fs::PageTag;
 use crate::kernel::Kernel;
 use crate::miscount::Miscount;
 use crate::mm_types::VmaSnapshot;
@@ -415,8 +416,13 @@ impl Kernel {
             if self.shared_page(page) != Some(at) {
                 return Err(Miscount::OtherFile { page, at });
             }
-            if self.flags_now(page).contains(PageFlags::LOCKED) {
+            let flags = self.flags_now(page);
+            if flags.contains(PageFlags::LOCKED) {
                 return Err(Miscount::Locked { page });
+            }
+            let tags = self.disk.tags_now(at.file, at.index);
+            if flags.contains(PageFlags::DIRTY) && self.is_on_disk(at.file) && !tags.contains(PageTag::DIRTY) {
+                return Err(Miscount::Untagged { page, at });
             }
         }
         Ok(())

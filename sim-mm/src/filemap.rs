@@ -9,17 +9,16 @@ use std::ops::Range;
 use crate::check;
 use crate::event::{Event, SharedPage};
 use crate::folio::folio_nr_pages;
-use crate::fs::Inode;
+use crate::fs::{Inode, PageTag};
 use crate::inode::{i_size_read, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::mpage::mpage_readpage;
-use crate::page::{
-    get_page, lock_page, page_cache_get_speculative, page_ref_add, put_page, put_page_refs, test_and_set_flags,
-    unlock_page,
-};
+use crate::page::{lock_page, page_cache_get_speculative, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_page;
-use crate::page_flags::{PageFlags, file_mapping, file_of_mapping};
+use crate::page_flags::{PageFlags, file_mapping};
+use crate::page_tags::clear_tags;
+use crate::pagemap::{get_cache_references, put_cache_references};
 use crate::safeguards::{FAULT_MAPPING_RECHECK, FILEMAP_INVALIDATE_LOCK};
 use crate::shmem_fs::Cached;
 use crate::swap::folio_add_lru;
@@ -69,6 +68,30 @@ pub(crate) async fn find_get_entry(cpu: Cpu<'_>, inode: Inode, from: u64, to: u6
 /// `find_get_entry()` of one index, since v6.2 `filemap_get_entry()`: what the file has there, a page with a reference.
 pub(crate) async fn filemap_get_entry(cpu: Cpu<'_>, inode: Inode, index: u64) -> Option<Cached> {
     find_get_entry(cpu, inode, index, index + 1).await.map(|(_, has)| has)
+}
+
+/// `find_get_pages_tag()`, since v6.2 `filemap_get_folios_tag()`, one page at a time: the first page of a file on the disk in `from..to` that has
+/// the tag, and where it is. It has a reference.
+pub(crate) async fn find_get_page_tag(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    from: u64,
+    to: u64,
+    tag: PageTag,
+) -> Option<(u64, Page)> {
+    let mut from = from;
+    loop {
+        let tagged = cpu.read(cpu.kernel.disk.tags(inode), |tags| {
+            let mut tagged = tags.range(from.min(to)..to).filter(|(_, tags)| tags.contains(tag));
+            tagged.next().map(|(index, _)| *index)
+        });
+        let index = tagged.await?;
+        if let Some(page) = filemap_get_entry(cpu, inode, index).await.and_then(Cached::page) {
+            return Some((index, page));
+        }
+        // It has left the file.
+        from = index + 1;
+    }
 }
 
 /// `page->mapping == mapping`, by somebody who has the page locked: whether it is the file's.
@@ -216,7 +239,13 @@ pub(crate) fn note_uncached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) 
 /// `delete_from_page_cache()`: the folio of the page, which the caller has locked and mapped nowhere, leaves its file.
 pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Page) {
     let head = cpu.kernel.folio_of(page);
+    let xa_lock = match on_disk(cpu, inode) {
+        // Whoever gives the page a tag meanwhile has seen that it is the file's.
+        true => Some(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await),
+        false => None,
+    };
     replace_page(cpu, inode, head, None).await;
+    drop(xa_lock);
     put_cache_references(cpu, head).await;
 }
 
@@ -237,15 +266,8 @@ pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Opt
     .await;
     // page->mapping = NULL, in the same critical section of the page cache's lock.
     cpu.this_cpu_write(kernel.page(head).mapping(), 0);
+    clear_tags(cpu, inode, index);
     note_uncached(cpu, inode, index, head);
-}
-
-/// `page->mapping` and `page->index` of a folio that the caller has locked: the file that it is of, and where in it.
-pub(crate) fn page_mapping(cpu: Cpu<'_>, page: Page) -> Option<(Inode, u64)> {
-    let words = cpu.kernel.page(cpu.kernel.folio_of(page));
-    let slot = file_of_mapping(cpu.this_cpu_read(words.mapping()))?;
-    let inode = cpu.kernel.shmem.inodes.current(cpu.core, slot as usize)?;
-    Some((inode, cpu.this_cpu_read(words.index())))
 }
 
 /// What somebody wants of a page of a file on the disk.
@@ -325,21 +347,5 @@ pub(crate) async fn filemap_get_page(
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
         return Err(error);
-    }
-}
-
-/// The references of the page cache, or of the swap cache, to a folio: one for each page.
-pub(crate) async fn get_cache_references(cpu: Cpu<'_>, head: Page) {
-    match folio_nr_pages(cpu, head) {
-        1 => get_page(cpu, head).await,
-        pages => page_ref_add(cpu, head, pages).await,
-    }
-}
-
-/// The same given up, when the cache has the folio no more.
-pub(crate) async fn put_cache_references(cpu: Cpu<'_>, head: Page) {
-    match folio_nr_pages(cpu, head) {
-        1 => put_page(cpu, head).await,
-        pages => put_page_refs(cpu, head, pages).await,
     }
 }

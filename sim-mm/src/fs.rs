@@ -1,5 +1,8 @@
-//! `include/linux/fs.h`: files.
+//! `include/linux/fs.h`: files, and the tags of their pages.
 
+use std::collections::BTreeMap;
+
+use bitflags::bitflags;
 use sim_core::{Ref, Shared, record};
 
 record! {
@@ -20,3 +23,19 @@ record! {
 
 /// A file.
 pub type Inode = Ref<InodeWords>;
+
+bitflags! {
+    /// The tags that the page cache of a file has for a page.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct PageTag: u8 {
+        /// `PAGECACHE_TAG_DIRTY`: the page is dirty, or was when it was last looked at.
+        const DIRTY = 1 << 0;
+        /// `PAGECACHE_TAG_WRITEBACK`: the disk is writing it.
+        const WRITEBACK = 1 << 1;
+        /// `PAGECACHE_TAG_TOWRITE`: somebody has promised to write it.
+        const TOWRITE = 1 << 2;
+    }
+}
+
+/// The tags of the pages of a file, by their places in it. A page that has none is not there.
+pub(crate) type PageTags = BTreeMap<u64, PageTag>;

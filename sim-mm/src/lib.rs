@@ -65,8 +65,10 @@ mod page;
 mod page_alloc;
 mod page_flags;
 mod page_io;
+mod page_tags;
 mod page_vma_mapped;
 mod page_writeback;
+mod pagemap;
 mod pagevec;
 mod pagewalk;
 mod pgtable;
@@ -157,10 +159,11 @@ pub use open::{sys_fadvise_dontneed, sys_ftruncate, sys_open, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing,
     page_cache_add_speculative, page_cache_get_speculative, pin_references, put_page, put_page_refs,
-    set_page_dirty, set_page_referenced, try_get_page, unpin_folio, unpin_user_page,
+    set_page_dirty_no_writeback, set_page_referenced, try_get_page, unpin_folio, unpin_user_page,
 };
 pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
+pub use page_tags::set_page_dirty;
 pub use page_writeback::set_page_dirty_lock;
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
@@ -186,8 +189,9 @@ pub use settings::{
     PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract,
     SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin,
     ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug,
-    SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, TableFree, TableOne, Thp, ThpMigration, ThpSwap,
-    TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, SyncTag, TableFree, TableOne, Thp, ThpMigration,
+    ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -136,6 +136,13 @@ pub enum Miscount {
         /// The place in the file.
         at: SharedPage,
     },
+    /// A page of a file on the disk is dirty, and its file does not have it under the tag by which dirty pages are found.
+    Untagged {
+        /// The page.
+        page: Page,
+        /// The place in the file.
+        at: SharedPage,
+    },
     /// A page is locked, and nobody is left who could unlock it.
     Locked {
         /// The page.
@@ -254,6 +261,9 @@ impl fmt::Display for Miscount {
                     "{} and page {} of inode[{}] do not agree that they are the same",
                     page.0, at.index, at.file
                 )
+            }
+            Miscount::Untagged { page, at } => {
+                write!(f, "{} is dirty, and no tag of inode[{}] says so of page {}", page.0, at.file, at.index)
             }
             Miscount::Locked { page } => write!(f, "{} is locked", page.0),
             Miscount::Mlocked { page } => {

@@ -10,7 +10,8 @@ use crate::event::Event;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{end_page_writeback, set_page_error, set_page_uptodate, set_page_writeback, unlock_page};
+use crate::page::{set_page_error, set_page_uptodate, unlock_page};
+use crate::page_tags::{test_clear_page_writeback, test_set_page_writeback};
 use crate::settings::{Disk, DiskErrors};
 
 /// `get_block()` without `create`: the block of a page; `None` is a hole. The caller has the page locked.
@@ -138,7 +139,7 @@ pub(crate) async fn mpage_readpage(cpu: Cpu<'_>, inode: Inode, index: u64, page:
 /// `EIO`, if the disk cannot write the block.
 pub(crate) async fn mpage_writepage(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page) -> Result<(), Errno> {
     let _routine = cpu.enter("mpage_writepage");
-    set_page_writeback(cpu, page).await;
+    test_set_page_writeback(cpu, inode, index, page).await;
     let block = find_block(cpu, inode, index).await;
     unlock_page(cpu, page).await;
     let written = match block {
@@ -151,7 +152,7 @@ pub(crate) async fn mpage_writepage(cpu: Cpu<'_>, inode: Inode, index: u64, page
         set_page_error(cpu, page).await;
         cpu.store(cpu.kernel.shmem.inodes.deref(**cpu, inode).wb_err(), true).await;
     }
-    end_page_writeback(cpu, page).await;
+    test_clear_page_writeback(cpu, inode, index, page).await;
     written
 }
 

@@ -240,9 +240,9 @@ pub(crate) async fn set_flags_unlocked(cpu: Cpu<'_>, page: Page, flags: PageFlag
     .await;
 }
 
-/// `set_page_dirty()`: the page holds what is nowhere else. Reclaim has to wait until it is written once more.
+/// `__set_page_dirty_no_writeback()`: a page that no disk is behind holds what is nowhere else. Reclaim has to wait until it is written once more.
 #[track_caller]
-pub fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
+pub fn set_page_dirty_no_writeback<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = PageFlags> + use<'m> {
     cpu.rmw(cpu.kernel.page_flags(page), |flags| (flags | PageFlags::DIRTY) - PageFlags::RECLAIM)
 }
 

@@ -1,20 +1,20 @@
 //! `mm/page-writeback.c`: dirty pages of a file go to the disk, and nobody writes to a page without its becoming dirty.
 //!
-//! A page is dirty by its flag, or by an entry that maps it. Linux finds the pages with the flag by tags of the page cache; here every page
-//! of the file is looked at.
+//! A page is dirty by its flag, or by an entry that maps it. A page with the flag is found by its tag in the page cache.
 
 use crate::errno::Errno;
 use crate::event::Event;
-use crate::filemap::{find_get_entry, is_of_file};
-use crate::fs::Inode;
+use crate::filemap::{find_get_page_tag, is_of_file};
+use crate::fs::{Inode, PageTag};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::mpage::mpage_writepage;
-use crate::page::{lock_page, put_page, set_page_dirty, unlock_page, wait_on_page_writeback};
+use crate::page::{lock_page, put_page, unlock_page, wait_on_page_writeback};
 use crate::page_flags::PageFlags;
+use crate::page_tags::{set_page_dirty, tag_pages_for_writeback};
 use crate::rmap::page_mkclean;
 use crate::safeguards::STABLE_PAGE_WAIT;
-use crate::settings::Disk;
+use crate::settings::{Disk, SyncTag};
 
 /// Whether a writeback waits for pages that are being written already: `enum writeback_sync_modes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub(crate) enum SyncMode {
 /// `clear_page_dirty_for_io()`, of a page that is locked: whether it has to be written. It is not dirty any more when this returns.
 ///
 /// First the entries become clean, so that each later write makes the page dirty in a fault. Then the flag is cleared. Such a fault holds the
-/// lock of the page, so it cannot come between the two.
+/// lock of the page, so it cannot come between the two. The tag of the page stays until the page is under writeback: who writes all dirty pages
+/// and waits for them finds the page by the one tag or by the other.
 pub(crate) async fn clear_page_dirty_for_io(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("clear_page_dirty_for_io");
     if page_mkclean(cpu, page).await {
@@ -51,12 +52,17 @@ pub(crate) async fn write_cache_pages(
     mode: SyncMode,
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("write_cache_pages");
+    let tag = match (mode, cpu.setting::<SyncTag>()) {
+        (SyncMode::All, SyncTag::ToWrite) => {
+            tag_pages_for_writeback(cpu, inode, from, to).await;
+            PageTag::TOWRITE
+        }
+        _ => PageTag::DIRTY,
+    };
     let mut result = Ok(());
     let mut next = from;
-    while let Some((index, has)) = find_get_entry(cpu, inode, next, to).await {
+    while let Some((index, page)) = find_get_page_tag(cpu, inode, next, to, tag).await {
         next = index + 1;
-        // A file on the disk has no page in swap.
-        let Some(page) = has.page() else { continue };
         lock_page(cpu, page).await;
         let written = write_one(cpu, inode, index, page, mode).await;
         put_page(cpu, page).await;
@@ -90,9 +96,8 @@ async fn write_one(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, mode: Syn
 /// `filemap_fdatawait_range()`: waits for the pages of the file in `from..to` that are being written, by whomever.
 pub(crate) async fn filemap_fdatawait_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     let mut next = from;
-    while let Some((index, has)) = find_get_entry(cpu, inode, next, to).await {
+    while let Some((index, page)) = find_get_page_tag(cpu, inode, next, to, PageTag::WRITEBACK).await {
         next = index + 1;
-        let Some(page) = has.page() else { continue };
         wait_on_page_writeback(cpu, page).await;
         put_page(cpu, page).await;
     }

@@ -13,7 +13,8 @@ use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget};
 use crate::mm_types::Page;
 use crate::mpage::get_block;
-use crate::page::{put_page, set_page_dirty, unlock_page};
+use crate::page::{put_page, unlock_page};
+use crate::page_tags::set_page_dirty;
 use crate::page_writeback::wait_for_stable_page;
 use crate::safeguards::WRITE_COPY_ATOMIC;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage, shmem_put};
@@ -192,6 +193,8 @@ async fn write_end(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, value: u6
         i_size_write(cpu, inode, index + 1).await;
     }
     set_page_dirty(cpu, page).await;
+    // Only now: fsync() promises nothing of a write that has not come to its end, and finds the page by its tag.
+    cpu.note(Event::PageWritten { pfn: page.0 });
     unlock_page(cpu, page).await;
     put_page(cpu, page).await;
 }
@@ -199,9 +202,5 @@ async fn write_end(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, value: u6
 /// `copy_page_from_iter_atomic()`, by the kernel's own mapping of the page.
 async fn write_word(cpu: Cpu<'_>, page: Page, value: u64) {
     let op = Op::new(OpKind::Write, cpu.mmu.phys.word(page.0, 0));
-    cpu.step(op, move |hw| {
-        hw.perform_store(&op, value);
-        cpu.note(Event::PageWritten { pfn: page.0 });
-    })
-    .await;
+    cpu.step(op, move |hw| hw.perform_store(&op, value)).await;
 }

@@ -278,4 +278,7 @@ crate::safeguards! {
     // Page tables that are empty.
     PT_RECLAIM_RECHECK = "pt-reclaim-recheck" check in "try_to_free_pte" since Release::v(6, 14), commit "6375e95f381e" =>
         "MADV_DONTNEED frees a page table only if all its entries are empty under its lock, because a fault may have filled one while the lock was let go of.";
+    // Tags of the page cache.
+    WRITEBACK_KEEPS_DIRTY_TAG = "writeback-keeps-dirty-tag" check in "test_set_page_writeback" since Release::v26(12) =>
+        "A page that begins to be written keeps the tag of dirty pages if it has become dirty again since it was made clean for that, because fsync() finds dirty pages by their tag.";
 }

@@ -6,7 +6,7 @@
 use sim_core::{Gate, Held, Op, OpKind, Routine};
 
 use crate::event::Event;
-use crate::filemap::{filemap_get_entry, get_cache_references, put_cache_references};
+use crate::filemap::filemap_get_entry;
 use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::gfp::Gfp;
@@ -16,6 +16,7 @@ use crate::page::{compound_head, page_cache_get_speculative, put_page, unlock_pa
 use crate::page_alloc::{alloc_page, alloc_pages};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
+use crate::pagemap::{get_cache_references, put_cache_references};
 use crate::shmem_fs::Cached;
 use crate::swap::folio_add_lru;
 use crate::swap_info::page_of_word;

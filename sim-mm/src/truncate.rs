@@ -7,7 +7,7 @@ use sim_mmu::Pfn;
 use crate::check;
 use crate::event::{Event, SharedPage};
 use crate::filemap::{
-    delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, trylock_page,
+    delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, replace_page, trylock_page,
 };
 use crate::folio::{folio_mapcount, folio_nr_pages, is_large, page_mapcount};
 use crate::fs::Inode;
@@ -23,6 +23,7 @@ use crate::page::{
     wait_on_page_writeback,
 };
 use crate::page_flags::PageFlags;
+use crate::pagemap::put_cache_references;
 use crate::safeguards::{
     INVALIDATE_CHECK_DIRTY, TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED, TRUNCATE_WAIT_WRITEBACK,
 };
@@ -216,7 +217,7 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
 async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     let _routine = cpu.enter("remove_mapping");
     // Whoever looks the page up meanwhile finds it frozen, and waits for this lock.
-    let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
+    let xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
     if !page_ref_freeze(cpu, page, 2).await {
         return false;
     }
@@ -229,7 +230,9 @@ async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     if !dirty {
         let index = cpu.this_cpu_read(cpu.kernel.page(page).index());
         cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
-        delete_from_page_cache(cpu, inode, page).await;
+        replace_page(cpu, inode, page, None).await;
+        drop(xa_lock);
+        put_cache_references(cpu, page).await;
     }
     !dirty
 }

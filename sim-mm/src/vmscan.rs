@@ -6,19 +6,20 @@ use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::check;
 use crate::event::{Event, RefChange, SharedPage};
-use crate::filemap::{page_mapping, replace_page};
+use crate::filemap::replace_page;
 use crate::folio::{folio_entire_mapcount, folio_nr_pages, is_large, page_is_anon};
 use crate::huge_memory::{Tails, can_split_folio, deferred_split_scan, shrink_huge_zero_page_scan, split_folio};
 use crate::inode::on_disk;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page::{
-    page_count, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty, test_and_set_flags,
-    unlock_page,
+    page_count, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty_no_writeback,
+    test_and_set_flags, unlock_page,
 };
 use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_writepage;
+use crate::pagemap::{disk_mapping, page_mapping};
 use crate::rmap::{
     Mlocked, RmapLock, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty,
 };
@@ -29,7 +30,7 @@ use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 use crate::swap_state::{__delete_from_swap_cache, add_to_swap, put_swap_pages, slots_of};
 use crate::swapfile::{page_swap_entry, try_to_free_swap};
 use crate::tlb_types::TlbUbc;
-use crate::vmscan_disk::{Dirty, Reclaimer, disk_mapping, pageout_to_disk, what_of_dirty};
+use crate::vmscan_disk::{Dirty, Reclaimer, pageout_to_disk, what_of_dirty};
 
 /// Whom reclaim spares: `ignore_references` of `shrink_page_list()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ async fn shrink_page(
             return (Fate::Activate, true);
         }
         // It may be clean, if MADV_FREE was at it and has not got as far as its list. What it holds is nowhere else all the same.
-        set_page_dirty(cpu, page).await;
+        set_page_dirty_no_writeback(cpu, page).await;
     }
     if page_mapped(cpu, page).await {
         try_to_unmap(cpu, page, RmapLock::OfMapped, Mlocked::Stays, ubc).await;

@@ -1,9 +1,7 @@
 //! `mm/vmscan.c`, where it comes to a page of a file on the disk: nobody needs slots of the swap area for it, since it has a block.
 
-use crate::filemap::page_mapping;
 use crate::folio::page_is_anon;
 use crate::fs::Inode;
-use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::mpage::mpage_writepage;
@@ -18,11 +16,6 @@ pub(crate) enum Reclaimer {
     Kswapd,
     /// A system call does.
     Caller,
-}
-
-/// The file on the disk whose page this is, which the caller has locked, and where in the file.
-pub(crate) fn disk_mapping(cpu: Cpu<'_>, page: Page) -> Option<(Inode, u64)> {
-    page_mapping(cpu, page).filter(|(inode, _)| on_disk(cpu, *inode))
 }
 
 /// What `shrink_page_list()` does with a dirty page of a file.

@@ -4,7 +4,8 @@
 //! mapping does not, is what the kernel calls a bad page map when it meets one. An entry of a mapping of a file must map the
 //! page that the file has at that place, or a copy if the mapping is private. No file has, and no entry maps, a page behind the end of the
 //! file. From an anonymous page one comes by its `anon_vma` to every mapping that maps it. A page that says that it is locked in memory is mapped by a
-//! locked mapping, and the kernel counts as many pages as say so. Two entries must not lead to one table. Mappings must be in order, and
+//! locked mapping, and the kernel counts as many pages as say so. A page of a file on the disk that says that it is dirty has the tag by which
+//! writeback finds it. Two entries must not lead to one table. Mappings must be in order, and
 //! must not overlap.
 
 use sim_mm::{Kernel, Miscount, Reach};

@@ -237,6 +237,7 @@ impl Violation {
                     | Miscount::MappedBehindEnd { page, .. }
                     | Miscount::CachedBehindEnd { page, .. }
                     | Miscount::OtherFile { page, .. }
+                    | Miscount::Untagged { page, .. }
                     | Miscount::Mlocked { page }
                     | Miscount::Locked { page },
             } => Some(page.0),

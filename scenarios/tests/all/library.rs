@@ -124,6 +124,7 @@ scenarios! {
     deposit_follows_huge_page
     device_migration_dirty
     device_migration_flush
+    dirtied_before_writeback_begins
     dirty_bit_of_a_file
     dirty_bit_vs_fork
     dirty_bit_vs_mprotect
@@ -240,6 +241,7 @@ scenarios! {
     reuse_on_another_cpu
     reuse_on_the_same_cpu
     rmap_dropped_before_flush
+    shmem_folio_vs_user
     shootdown_acknowledged
     slow_gup_vs_zap
     soft_dirty_not_flushed

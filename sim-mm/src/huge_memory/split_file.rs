@@ -6,7 +6,7 @@
 use super::split_pieces::{__split_huge_page, Piece, Tails, can_split_folio, counts_references, give_back};
 use crate::errno::Errno;
 use crate::event::Event;
-use crate::filemap::{page_mapping, put_cache_references, replace_page};
+use crate::filemap::replace_page;
 use crate::folio::folio_nr_pages;
 use crate::fs::Inode;
 use crate::inode::i_size_read;
@@ -14,6 +14,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::page_ref_freeze;
 use crate::page_flags::PageFlags;
+use crate::pagemap::{page_mapping, put_cache_references};
 use crate::rmap::{Mlocked, RmapLock, try_to_unmap, try_to_unmap_flush};
 use crate::tlb_types::TlbUbc;
 

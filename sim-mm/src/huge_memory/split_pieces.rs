@@ -4,12 +4,12 @@ use sim_core::{Op, OpKind};
 use sim_mmu::Pfn;
 
 use crate::event::Event;
-use crate::filemap::page_mapping;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page, page_count, page_ref_unfreeze, put_page, unlock_page};
 use crate::page_flags::PageFlags;
+use crate::pagemap::page_mapping;
 use crate::rmap::total_mapcount;
 use crate::safeguards::{SPLIT_EXPECTED_COUNT, SPLIT_TAIL_FLAGS_FIRST, SPLIT_TAIL_MAPPING_FIRST};
 

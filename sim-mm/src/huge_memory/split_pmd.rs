@@ -10,7 +10,8 @@ use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{
-    get_page, lock_page, put_page, set_page_dirty, set_page_referenced, test_and_set_flags, unlock_page,
+    get_page, lock_page, put_page, set_page_dirty_no_writeback, set_page_referenced, test_and_set_flags,
+    unlock_page,
 };
 use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::huge_entry;
@@ -169,7 +170,7 @@ async fn split_file_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, pmdp: Pmdp, address:
     let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
     let head = Page(old.pfn());
     if old.dirty() {
-        set_page_dirty(cpu, head).await;
+        set_page_dirty_no_writeback(cpu, head).await;
     }
     if old.young() {
         set_page_referenced(cpu, head).await;
@@ -239,7 +240,7 @@ async fn split_anon_pmd<'m>(
     let old = pmdp_invalidate_for_split(cpu, mm, address, pmdp).await;
     let head = Page(old.pfn());
     if old.dirty() {
-        set_page_dirty(cpu, head).await;
+        set_page_dirty_no_writeback(cpu, head).await;
     }
     let exclusive = cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
     // The entry is invalid by now: a lockless pin that came before shows in the count, and one that comes later finds it changed.

@@ -9,7 +9,7 @@ use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::mmu_gather::MmuGather;
-use crate::page::{put_page, set_page_dirty};
+use crate::page::{put_page, set_page_dirty_no_writeback};
 use crate::pgtable::Pmdp;
 use crate::pgtable_generic::pgtable_trans_huge_withdraw;
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
@@ -43,7 +43,7 @@ pub(crate) async fn zap_huge_pmd<'m>(
     }
     if !is_zero {
         if orig.dirty() && !page_is_anon(cpu, head) {
-            set_page_dirty(cpu, head).await;
+            set_page_dirty_no_writeback(cpu, head).await;
         }
         folio_remove_rmap_pmd(cpu, head, tlb.mm.id).await;
     }

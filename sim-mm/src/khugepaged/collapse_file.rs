@@ -17,7 +17,7 @@ use crate::highmem::{clear_page, copy_user_highpage};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{
-    __set_page_locked, page_count, page_ref_add, put_page, put_page_refs, set_page_dirty, unlock_page,
+    __set_page_locked, page_count, page_ref_add, put_page, put_page_refs, set_page_dirty_no_writeback, unlock_page,
 };
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::{PageFlags, file_mapping};
@@ -200,7 +200,7 @@ async fn store(cpu: Cpu<'_>, (inode, start): (Inode, u64), new: Page, isolated: 
     cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::UPTODATE);
     // The reference by which it came into the world is one of those of the file.
     page_ref_add(cpu, new, nr - 1).await;
-    set_page_dirty(cpu, new).await;
+    set_page_dirty_no_writeback(cpu, new).await;
     folio_add_lru(cpu, new).await;
     cpu.update(kernel.shmem.i_pages(inode), |pages| {
         pages.extend((0..nr).map(|nth| (start + nth, Cached::Page(new).nth(nth))));

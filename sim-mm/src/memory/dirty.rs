@@ -6,8 +6,8 @@ use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::mpage::get_block;
-use crate::page::{lock_page, put_page, set_page_dirty, test_and_set_flags, unlock_page};
-use crate::page_flags::PageFlags;
+use crate::page::{lock_page, put_page, unlock_page};
+use crate::page_tags::set_page_dirty;
 use crate::page_writeback::wait_for_stable_page;
 use crate::safeguards::FAULT_DIRTY_LOCKED;
 use crate::settings::SharedWriteFault;
@@ -75,7 +75,7 @@ pub(super) async fn fault_dirty_shared_page<'m>(
     page: Page,
     kept: Mkwrite,
 ) -> LockAfter {
-    let dirtied = test_and_set_flags(cpu, page, PageFlags::DIRTY).await || kept != Mkwrite::NotAsked;
+    let dirtied = set_page_dirty(cpu, page).await || kept != Mkwrite::NotAsked;
     if kept != Mkwrite::Unlocked {
         unlock_page(cpu, page).await;
     }

@@ -13,7 +13,7 @@ use crate::migrate::migration_entry_to_page;
 use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
-use crate::page::set_page_dirty;
+use crate::page_tags::set_page_dirty;
 use crate::pgtable::{P4d, Pmd, Pmdp, Pte, Pud};
 use crate::pgtable_3level::pmd_read_atomic;
 use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
@@ -225,7 +225,7 @@ async fn zap_pte_range<'m>(
                 let mut delay_rmap = false;
                 if pte.dirty() && !page_is_anon(cpu, page) {
                     if cpu.has(ZAP_SET_PAGE_DIRTY) {
-                        set_page_dirty(cpu, page).await;
+                        Box::pin(set_page_dirty(cpu, page)).await;
                     }
                     force_flush = cpu.has(ZAP_FLUSH_DIRTY_LOCKED);
                     delay_rmap = force_flush && cpu.has(ZAP_DELAY_RMAP);

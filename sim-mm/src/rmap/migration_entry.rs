@@ -4,8 +4,8 @@ use sim_mmu::Entry;
 
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::set_page_dirty;
 use crate::page_flags::PageFlags;
+use crate::page_tags::set_page_dirty;
 use crate::safeguards::{FORK_MIGRATION_READ, MIGRATE_SET_DIRTY};
 use crate::settings::MigrationAd;
 use crate::swapops::{MigrationEntry, MigrationKind};

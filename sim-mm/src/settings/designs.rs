@@ -84,6 +84,14 @@ crate::settings! {
         Flusher = "flusher" since Release::v(6, 16),
     }
 
+    /// By which tag of the page cache a writeback that waits finds its pages.
+    SyncTag = design "sync_tag" {
+        /// By the tag of dirty pages. What becomes dirty before it has come there is written as well.
+        Dirty = "dirty",
+        /// By a tag that those pages get which are dirty when it begins, so that it ends however fast others write. This is the rule since v2.6.36 (`f446daaea9d4`).
+        ToWrite = "towrite" since Release::v26(36),
+    }
+
     /// Whether `mprotect()` makes entries of private memory writable.
     MprotectUpgrade = design "mprotect_upgrade" {
         /// It never does. The next write fault makes the entry writable.

@@ -3,16 +3,17 @@
 use sim_mmu::Pfn;
 
 use crate::check;
-use crate::filemap::{add_to_page_cache, page_mapping, put_cache_references, replace_page};
+use crate::filemap::{add_to_page_cache, replace_page};
 use crate::folio::{folio_mapcount, folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::huge_memory::{Tails, split_folio};
 use crate::inode::i_size_read;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
-use crate::page::{lock_page, put_page, set_page_dirty, unlock_page, wait_on_page_writeback};
+use crate::page::{lock_page, put_page, set_page_dirty_no_writeback, unlock_page, wait_on_page_writeback};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_writepage;
+use crate::pagemap::{page_mapping, put_cache_references};
 use crate::safeguards::{SHMEM_FREE_SWAP_SAME, SHMEM_SWAPIN_HOLDS_DEVICE, SHMEM_SWAPIN_RECHECK};
 use crate::settings::{ShmemSwap, ShmemSwapin, Swap};
 use crate::shmem_fs::{Cached, Pages};
@@ -34,7 +35,7 @@ pub(crate) async fn shmem_writepage(cpu: Cpu<'_>, page: Page) -> bool {
     let may_go = !is_large(cpu, page) || Box::pin(large_may_go(cpu, inode, page)).await;
     let entry = if may_go && add_to_swap(cpu, page).await { page_swap_entry(cpu, page) } else { None };
     let Some(entry) = entry else {
-        set_page_dirty(cpu, page).await;
+        set_page_dirty_no_writeback(cpu, page).await;
         return false;
     };
     {
@@ -69,7 +70,7 @@ async fn large_may_go(cpu: Cpu<'_>, inode: Inode, head: Page) -> bool {
         return true;
     }
     // Each of its pages has to be written.
-    set_page_dirty(cpu, head).await;
+    set_page_dirty_no_writeback(cpu, head).await;
     let split = split_folio(cpu, head, Tails::Listed).await.is_ok();
     if split {
         cpu.rmw(cpu.kernel.page_flags(head), |flags| flags - PageFlags::DIRTY).await;
@@ -198,7 +199,7 @@ async fn swapin(cpu: Cpu<'_>, inode: Inode, index: u64, entry: SwpEntry, major: 
     }
     delete_from_swap_cache(cpu, head, first_entry).await;
     // What it holds is nowhere else from now on.
-    set_page_dirty(cpu, head).await;
+    set_page_dirty_no_writeback(cpu, head).await;
     for (_, entry) in slots_of(cpu, head, first_entry) {
         swap_free(cpu, entry).await;
     }

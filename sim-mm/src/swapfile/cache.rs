@@ -5,7 +5,7 @@ use super::{__swap_count, page_swap_entry, swap_free};
 use crate::folio::folio_mapcount;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::{put_page, set_page_dirty, test_and_set_flags, unlock_page};
+use crate::page::{put_page, set_page_dirty_no_writeback, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::rmap::page_trans_huge_mapcount;
 use crate::safeguards::SWAP_FREE_HOLDS_DEVICE;
@@ -71,7 +71,7 @@ pub(crate) async fn try_to_free_swap(cpu: Cpu<'_>, page: Page) -> bool {
         }
     }
     delete_from_swap_cache(cpu, page, entry).await;
-    set_page_dirty(cpu, page).await;
+    set_page_dirty_no_writeback(cpu, page).await;
     true
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn reuse_swap_page(cpu: Cpu<'_>, page: Page) -> bool {
     let count = mapcount + __swap_count(cpu, entry).await;
     if count == 1 && !flags.contains(PageFlags::WRITEBACK) {
         delete_from_swap_cache(cpu, page, entry).await;
-        set_page_dirty(cpu, page).await;
+        set_page_dirty_no_writeback(cpu, page).await;
     }
     count <= 1
 }
