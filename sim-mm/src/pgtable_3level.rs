@@ -6,6 +6,7 @@
 //! is its flags and the last four bits of the frame number. So frames 0 to 15 have nothing in the high half, as frames below 4 GiB.
 
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -32,27 +33,61 @@ impl<'m> Cpu<'m> {
     }
 
     /// A load of one half. Answers an entry with that half alone.
-    async fn load_half<P: TablePtr>(self, ptr: P, half: EntryHalf) -> Entry {
+    #[track_caller]
+    fn load_half<P: TablePtr + 'm>(self, ptr: P, half: EntryHalf) -> impl Future<Output = Entry> + use<'m, P> {
         let bytes = half.bytes();
-        let op = self.entry_op(ptr, OpKind::Read, std::panic::Location::caller());
+        let op = self.entry_op(ptr, OpKind::Read, Location::caller());
         let op = op.behind(self.load_gate(op.loc, bytes));
         self.step(op, move |hw| {
             let word = hw.perform_load(&op);
             self.table_access(ptr);
             Entry(bytes.put(0, bytes.take(word)))
         })
-        .await
     }
 
     /// A store of the high half. It means nothing while the low half is not present.
-    async fn store_high(self, ptep: Ptep, new: Entry) {
-        let op = self.entry_op(ptep, OpKind::Write, std::panic::Location::caller());
+    #[track_caller]
+    fn store_high(self, ptep: Ptep, new: Entry) -> impl Future<Output = ()> + use<'m> {
+        let op = self.entry_op(ptep, OpKind::Write, Location::caller());
         self.step(op, move |hw| {
             self.before_change();
             hw.perform_store_of(&op, HIGH, HIGH.take(new.0));
             self.table_access(ptep);
         })
-        .await;
+    }
+
+    /// A store of the low half of an entry whose high half was that of `before`.
+    #[track_caller]
+    fn store_low(
+        self,
+        (mm, va): (&'m MmStruct, VirtAddr),
+        ptep: Ptep,
+        (before, new): (Entry, Entry),
+    ) -> impl Future<Output = ()> + use<'m> {
+        let op = self.entry_op(ptep, OpKind::Write, Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(LOW.put(before.0, LOW.take(hw.core.memory.get(op.loc))));
+            self.before_change();
+            hw.perform_store_of(&op, LOW, LOW.take(new.0));
+            self.table_access(ptep);
+            self.note_change(mm, va, ptep, old, new);
+        })
+    }
+
+    /// A locked exchange of the low half with nothing. Answers what was there.
+    #[track_caller]
+    fn clear_low(self, (mm, va): (&'m MmStruct, VirtAddr), ptep: Ptep) -> impl Future<Output = Pte> + use<'m> {
+        let op = self.entry_op(ptep, OpKind::Rmw, Location::caller());
+        self.step(op, move |hw| {
+            let old = Entry(hw.core.memory.get(op.loc));
+            self.before_change();
+            hw.perform_rmw(&op, old.0, LOW.put(old.0, 0));
+            self.table_access(ptep);
+            if !old.is_none() {
+                self.note_change(mm, va, ptep, old, Entry::NONE);
+            }
+            ptep.value(old)
+        })
     }
 }
 
@@ -68,15 +103,7 @@ pub(crate) fn native_set_pte<'m>(
     Box::pin(async move {
         let before = cpu.entry_now(ptep);
         cpu.store_high(ptep, new).await;
-        let op = cpu.entry_op(ptep, OpKind::Write, std::panic::Location::caller());
-        cpu.step(op, move |hw| {
-            let old = Entry(LOW.put(before.0, LOW.take(hw.core.memory.get(op.loc))));
-            cpu.before_change();
-            hw.perform_store_of(&op, LOW, LOW.take(new.0));
-            cpu.table_access(ptep);
-            cpu.note_change(mm, va, ptep, old, new);
-        })
-        .await;
+        cpu.store_low((mm, va), ptep, (before, new)).await;
     })
 }
 
@@ -88,18 +115,7 @@ pub(crate) fn native_ptep_get_and_clear<'m>(
     ptep: Ptep,
 ) -> BoxFuture<'m, Pte> {
     Box::pin(async move {
-        let op = cpu.entry_op(ptep, OpKind::Rmw, std::panic::Location::caller());
-        let old = cpu.step(op, move |hw| {
-            let old = Entry(hw.core.memory.get(op.loc));
-            cpu.before_change();
-            hw.perform_rmw(&op, old.0, LOW.put(old.0, 0));
-            cpu.table_access(ptep);
-            if !old.is_none() {
-                cpu.note_change(mm, va, ptep, old, Entry::NONE);
-            }
-            ptep.value(old)
-        });
-        let old = old.await;
+        let old = cpu.clear_low((mm, va), ptep).await;
         cpu.store_high(ptep, Entry::NONE).await;
         old
     })
