@@ -25,14 +25,6 @@ use crate::safeguards::{
 };
 use crate::settings::GupProtect;
 
-/// `gup_get_pte()`: the entry, which is made and taken away meanwhile. If it has to be read in two halves, they may be of two entries.
-async fn gup_get_pte(cpu: Cpu<'_>, ptep: Ptep) -> Pte {
-    if cpu.splits_entries() {
-        return ptep_get_lockless(cpu, ptep, cpu.has(GUP_GET_PTE_LOW_AGAIN)).await;
-    }
-    cpu.read_once(ptep).await
-}
-
 /// Pins the pages that one page table maps: `gup_pte_range()`.
 async fn gup_pte_range(
     cpu: Cpu<'_>,
@@ -45,7 +37,8 @@ async fn gup_pte_range(
     let _routine = cpu.enter(Routine::lockless("gup_pte_range"));
     let geometry = cpu.mmu.geometry;
     for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
-        let pte = gup_get_pte(cpu, ptep).await;
+        // gup_get_pte()
+        let pte = ptep_get_lockless(cpu, ptep, || cpu.has(GUP_GET_PTE_LOW_AGAIN)).await;
         // An entry for NUMA hinting allows nobody anything, so it ends here too.
         if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
             return Err(Fallback);

@@ -239,11 +239,8 @@ pub(crate) fn note_uncached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) 
 /// `delete_from_page_cache()`: the folio of the page, which the caller has locked and mapped nowhere, leaves its file.
 pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Page) {
     let head = cpu.kernel.folio_of(page);
-    let xa_lock = match on_disk(cpu, inode) {
-        // Whoever gives the page a tag meanwhile has seen that it is the file's.
-        true => Some(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await),
-        false => None,
-    };
+    // Whoever gives the page a tag meanwhile has seen that it is the file's.
+    let xa_lock = if on_disk(cpu, inode) { Some(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await) } else { None };
     replace_page(cpu, inode, head, None).await;
     drop(xa_lock);
     put_cache_references(cpu, head).await;

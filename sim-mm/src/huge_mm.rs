@@ -4,6 +4,7 @@
 use sim_mmu::{Level, VirtAddr};
 
 use crate::kernel::Kernel;
+use crate::registry::setting::Knob;
 use crate::release::Release;
 use crate::settings::{AnonOrders, ShmemOrders, ShmemOrdersWhere, ShmemThp, ShmemWriteHuge, Thp};
 use crate::vm_flags::VmFlags;
@@ -27,7 +28,15 @@ impl Orders {
     }
 
     fn no_more_than(self, order: u8) -> Orders {
-        Orders(self.0 & Orders::up_to(order).0)
+        self.within(Orders::up_to(order))
+    }
+
+    fn no_less_than(self, order: u8) -> Orders {
+        Orders(self.0 >> order << order)
+    }
+
+    fn within(self, others: Orders) -> Orders {
+        Orders(self.0 & others.0)
     }
 
     fn with(self, others: Orders) -> Orders {
@@ -46,7 +55,20 @@ impl Orders {
 
     /// Each of them, the highest first.
     pub fn highest_first(self) -> impl Iterator<Item = u8> {
-        (1..u32::BITS as u8).rev().filter(move |order| self.contains(*order))
+        std::iter::successors(self.highest(), move |order| self.no_more_than(order - 1).highest())
+    }
+
+    fn highest(self) -> Option<u8> {
+        self.0.checked_ilog2().map(|order| order as u8)
+    }
+
+    /// The orders that a knob chooses which names sizes from that of order `least` on: none, one of them, or `all`.
+    fn chosen<K: Knob>(knob: K, least: u8, all: Orders) -> Orders {
+        match knob.index() {
+            0 => Orders::NONE,
+            last if last == K::VALUES.len() - 1 => all,
+            nth => Orders::one(least + nth as u8 - 1).within(all),
+        }
     }
 
     /// `shmem_get_orders_within_size()`: those up to the highest one whose block around `index` lies within a file of `size` pages.
@@ -106,59 +128,39 @@ impl Kernel {
 
     /// The orders that the sizes of their own add, where `shmem_enabled` allows those in `global`.
     fn shmem_orders_by_size(&self, index: u64, size: u64, flags: VmFlags, global: Orders) -> Orders {
-        let highest = self.mmu.geometry.order(Level::Pmd) - 1;
-        let orders = match self.config.setting::<ShmemOrders>() {
-            ShmemOrders::None => return Orders::NONE,
-            ShmemOrders::K8 => Orders::one(1),
-            ShmemOrders::K16 => Orders::one(2),
-            ShmemOrders::K32 => Orders::one(3),
-            ShmemOrders::K64 => Orders::one(4),
-            ShmemOrders::K128 => Orders::one(5),
-            ShmemOrders::K256 => Orders::one(6),
-            ShmemOrders::K512 => Orders::one(7),
-            ShmemOrders::K1024 => Orders::one(8),
-            ShmemOrders::All => Orders::up_to(highest),
-        };
-        let orders = orders.no_more_than(highest);
-        let inherits = self.config.setting::<ShmemOrdersWhere>() == ShmemOrdersWhere::Inherit;
-        let is_wanted = match self.config.setting::<ShmemThp>() {
-            _ if self.config.kernel.version < Release::v(6, 11) => false,
-            ShmemThp::Deny => false,
+        let all = Orders::up_to(self.mmu.geometry.order(Level::Pmd) - 1);
+        let orders = Orders::chosen(self.config.setting::<ShmemOrders>(), 1, all);
+        let by = self.config.setting::<ShmemOrdersWhere>();
+        let is_refused = match self.config.setting::<ShmemThp>() {
+            _ if self.config.kernel.version < Release::v(6, 11) => true,
+            ShmemThp::Deny => true,
             // Only what inherits the word of the whole system obeys it.
-            ShmemThp::Force => inherits,
-            _ => match self.config.setting::<ShmemOrdersWhere>() {
-                ShmemOrdersWhere::Always => true,
-                ShmemOrdersWhere::WithinSize => return orders.within_size(index, size),
-                ShmemOrdersWhere::Advise => flags.contains(VmFlags::HUGEPAGE),
-                ShmemOrdersWhere::Inherit => !global.is_empty(),
-            },
+            ShmemThp::Force => by != ShmemOrdersWhere::Inherit,
+            _ => false,
+        };
+        let is_wanted = match by {
+            _ if is_refused => false,
+            ShmemOrdersWhere::Always => true,
+            ShmemOrdersWhere::WithinSize => return orders.within_size(index, size),
+            ShmemOrdersWhere::Advise => flags.contains(VmFlags::HUGEPAGE),
+            ShmemOrdersWhere::Inherit => !global.is_empty(),
         };
         if is_wanted { orders } else { Orders::NONE }
     }
 
-    /// `huge_anon_orders_always`: the orders of folios that faults on private memory map page by page, the largest first. A huge page is
-    /// none of them.
-    pub fn anon_orders(&self) -> impl Iterator<Item = u8> + use<> {
-        let one = match self.config.setting::<AnonOrders>() {
-            AnonOrders::None => Some(0),
-            AnonOrders::K16 => Some(2),
-            AnonOrders::K32 => Some(3),
-            AnonOrders::K64 => Some(4),
-            AnonOrders::K128 => Some(5),
-            AnonOrders::K256 => Some(6),
-            AnonOrders::K512 => Some(7),
-            AnonOrders::K1024 => Some(8),
-            AnonOrders::All => None,
-        };
-        let has_any = self.config.kernel.version >= Release::v(6, 8);
+    /// `huge_anon_orders_always`: the orders of folios that faults on private memory map page by page. A huge page is none of them.
+    pub fn anon_orders(&self) -> Orders {
+        if self.config.kernel.version < Release::v(6, 8) {
+            return Orders::NONE;
+        }
         // THP_ORDERS_ALL_ANON: a folio of two pages has no room for its list of folios that are to be split.
-        let orders = 2..self.mmu.geometry.order(Level::Pmd);
-        orders.rev().filter(move |order| has_any && one.is_none_or(|one| one == *order))
+        let all = Orders::up_to(self.mmu.geometry.order(Level::Pmd) - 1).no_less_than(2);
+        Orders::chosen(self.config.setting::<AnonOrders>(), 2, all)
     }
 
     /// `thp_vma_allowable_orders()`: those of them that a mapping of private memory with these flags may have.
-    pub fn anon_orders_of(&self, flags: VmFlags) -> impl Iterator<Item = u8> + use<> {
-        self.anon_orders().filter(move |_| allows_large_folios(flags))
+    pub fn anon_orders_of(&self, flags: VmFlags) -> Orders {
+        if allows_large_folios(flags) { self.anon_orders() } else { Orders::NONE }
     }
 }
 
@@ -188,4 +190,37 @@ pub(crate) fn suitable_block(
     let span = VirtAddr::PAGE_SIZE << order;
     let block = VirtAddr(address.0 & !(span - 1));
     (start <= block && block.0 + span <= end.0).then_some(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes stand in the rows of two knobs in their order. The names say what is chosen.
+    #[test]
+    fn the_rows_of_a_knob_are_the_orders_that_they_name() {
+        fn rows<K: Knob>(least: u8) {
+            let all = Orders::up_to(8);
+            for knob in K::VALUES {
+                let expected = match knob.name() {
+                    "none" => Orders::NONE,
+                    "all" => all,
+                    name => {
+                        let kib: u32 = name.trim_end_matches('k').parse().expect("a size");
+                        Orders::one((kib / 4).ilog2() as u8)
+                    }
+                };
+                assert_eq!(Orders::chosen(*knob, least, all), expected, "{}", knob.name());
+            }
+        }
+        rows::<AnonOrders>(2);
+        rows::<ShmemOrders>(1);
+    }
+
+    #[test]
+    fn orders_are_told_from_the_highest_down() {
+        assert_eq!(Orders::up_to(4).highest_first().collect::<Vec<_>>(), [4, 3, 2, 1]);
+        assert_eq!(Orders::one(9).with(Orders::one(4)).highest_first().collect::<Vec<_>>(), [9, 4]);
+        assert_eq!((Orders::one(0), Orders::NONE.highest_first().next()), (Orders::NONE, None));
+    }
 }

@@ -121,36 +121,49 @@ pub(crate) fn native_ptep_get_and_clear<'m>(
     })
 }
 
-/// `ptep_get_lockless()`, or `gup_get_pte()`: both halves, and the low half once more. If that is what it was, the entry was not taken away in between,
-/// so the high half belongs to it; else all is read anew.
+/// `ptep_get_lockless()`, or `gup_get_pte()`: an entry that others make and take away meanwhile. If it has halves, both are read, and the low half
+/// once more. If that is what it was, the entry was not taken away in between, so the high half belongs to it; else all is read anew.
 ///
-/// With `is_reread` off, the two halves may be of two entries.
-pub fn ptep_get_lockless<'m>(cpu: Cpu<'m>, ptep: Ptep, is_reread: bool) -> BoxFuture<'m, Pte> {
+/// If `rereads` says no, the two halves may be of two entries.
+#[track_caller]
+pub fn ptep_get_lockless<'m, R: FnOnce() -> bool>(
+    cpu: Cpu<'m>,
+    ptep: Ptep,
+    rereads: R,
+) -> impl Future<Output = Pte> + use<'m, R> {
+    if cpu.splits_entries() {
+        EntryAccess::Halves(read_halves(cpu, ptep, rereads()))
+    } else {
+        EntryAccess::Whole(cpu.read_once(ptep))
+    }
+}
+
+fn read_halves(cpu: Cpu<'_>, ptep: Ptep, rereads: bool) -> BoxFuture<'_, Pte> {
     Box::pin(async move {
         loop {
             let low = cpu.load_half(ptep, EntryHalf::Low).await;
             let high = cpu.load_half(ptep, EntryHalf::High).await;
-            if !is_reread || cpu.load_half(ptep, EntryHalf::Low).await == low {
+            if !rereads || cpu.load_half(ptep, EntryHalf::Low).await == low {
                 return ptep.value(joined(low, high));
             }
         }
     })
 }
 
-/// A change of an entry: one access, or one for each half.
-pub(crate) enum Change<'m, F: Future> {
+/// An access to an entry: a single one, or one for each half.
+pub(crate) enum EntryAccess<'m, F: Future> {
     Whole(F),
     Halves(BoxFuture<'m, F::Output>),
 }
 
-impl<F: Future + Unpin> Future for Change<'_, F> {
+impl<F: Future + Unpin> Future for EntryAccess<'_, F> {
     type Output = F::Output;
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         match self.get_mut() {
-            Change::Whole(change) => Pin::new(change).poll(context),
-            Change::Halves(change) => change.as_mut().poll(context),
+            EntryAccess::Whole(access) => Pin::new(access).poll(context),
+            EntryAccess::Halves(accesses) => accesses.as_mut().poll(context),
         }
     }
 }

@@ -130,9 +130,7 @@ pub async fn look_at_pte(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> (Pmd, O
         return (pmd, None);
     }
     let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let pte =
-        if cpu.splits_entries() { ptep_get_lockless(cpu, ptep, true).await } else { cpu.read_once(ptep).await };
-    (pmd, Some((ptep, pte)))
+    (pmd, Some((ptep, ptep_get_lockless(cpu, ptep, || true).await)))
 }
 
 /// What [`next_not_present`] finds.

@@ -8,7 +8,7 @@ use sim_mmu::{Entry, VirtAddr};
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
 use crate::pgtable::{Pte, Ptep, TablePtr};
-use crate::pgtable_3level::{Change, native_ptep_get_and_clear, native_set_pte};
+use crate::pgtable_3level::{EntryAccess, native_ptep_get_and_clear, native_set_pte};
 use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
 
 impl<'m> Cpu<'m> {
@@ -22,10 +22,10 @@ impl<'m> Cpu<'m> {
         new: Entry,
     ) -> impl Future<Output = ()> + use<'m> {
         if self.splits_entries() {
-            return Change::Halves(native_set_pte(self, mm, va, ptep, new));
+            return EntryAccess::Halves(native_set_pte(self, mm, va, ptep, new));
         }
         let op = self.entry_op(ptep, OpKind::Write, std::panic::Location::caller());
-        Change::Whole(self.step(op, move |hw| {
+        EntryAccess::Whole(self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
             self.before_change();
             hw.perform_store(&op, new.0);
@@ -87,9 +87,9 @@ pub(crate) fn ptep_get_and_clear<'m>(
 ) -> impl Future<Output = Pte> + use<'m> {
     let stored = (!cpu.has(PTEP_GET_AND_CLEAR)).then_some(seen);
     if cpu.splits_entries() && stored.is_none() {
-        return Change::Halves(native_ptep_get_and_clear(cpu, mm, va, ptep));
+        return EntryAccess::Halves(native_ptep_get_and_clear(cpu, mm, va, ptep));
     }
-    Change::Whole(cpu.change_pte(mm, va, ptep, stored, |_| Entry::NONE))
+    EntryAccess::Whole(cpu.change_pte(mm, va, ptep, stored, |_| Entry::NONE))
 }
 
 /// `ptep_set_wrprotect()` of an entry that was `seen` under its lock.

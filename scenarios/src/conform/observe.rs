@@ -370,7 +370,7 @@ fn is_thp_eligible(kernel: &Kernel, vma: &VmaSnapshot) -> bool {
     let fits = |order| has_block(order, (vma.start, vma.end));
     let Some(file) = vma.file else {
         let wanted = kernel.asks_for_huge_pages(vma.flags) && allows_large_folios(vma.flags);
-        return kernel.anon_orders_of(vma.flags).chain(wanted.then_some(huge)).any(fits);
+        return kernel.anon_orders_of(vma.flags).highest_first().chain(wanted.then_some(huge)).any(fits);
     };
     let orders = kernel.shmem_orders(vma.pgoff, kernel.file_pages(file), Some(vma.flags));
     orders.highest_first().any(|order| fits(order) && is_file_aligned(order, vma.start, vma.pgoff))

@@ -164,10 +164,11 @@ pub fn read(stream: impl BufRead) -> io::Result<Traces> {
     }
     reader.finish_program();
     let mut traces = reader.traces;
-    let seen = || traces.programs.iter().flat_map(|program| &program.steps).flat_map(|step| step.seen.values());
+    let steps = || traces.programs.iter().flat_map(|program| &program.steps);
+    let seen = || steps().flat_map(|step| step.seen.values());
     let notes_writes = seen().any(|process| process.tells_soft_dirty());
-    let has_second_node = traces.programs.iter().flat_map(|program| &program.steps).any(Step::tells_second_node);
-    let has_pkeys = traces.programs.iter().flat_map(|program| &program.steps).any(Step::tells_pkeys);
+    let has_second_node = steps().any(Step::tells_second_node);
+    let has_pkeys = steps().any(Step::tells_pkeys);
     let mut told = Told::default();
     seen().for_each(|process| told.look(process));
     for Program { setting, .. } in &mut traces.programs {

@@ -77,7 +77,8 @@ pub(super) fn suitable_ranges<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, pmd: Pmd) -> Vec
     if flags.intersects(VmFlags::UFFD_MISSING | VmFlags::UFFD_WP) || !vmf.vma.is_anonymous(cpu) {
         return Vec::new();
     }
-    cpu.kernel.anon_orders_of(flags).filter_map(|order| Range::around(cpu, vmf, pmd, order)).collect()
+    let orders = cpu.kernel.anon_orders_of(flags).highest_first();
+    orders.filter_map(|order| Range::around(cpu, vmf, pmd, order)).collect()
 }
 
 /// What came of looking for a folio.

@@ -147,12 +147,6 @@ fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
         && suitable_block(cpu.pmd_order(), vmf.address, (vma.start(cpu), vma.end(cpu))).is_some()
 }
 
-/// `pte_unmap_same()`: whether an entry that is not present is still what it was. Where an entry has halves, one that is being made or taken
-/// away has a high half alone, which means nothing.
-async fn pte_unmap_same<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, ptep: Ptep, orig: Pte) -> bool {
-    vmf.map_lock_same(cpu, (ptep, orig)).await.is_some()
-}
-
 /// `handle_pte_fault()`.
 async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, VmFaultError> {
     let (ptep, orig) = match look_at_pte(cpu, vmf.pmdp, vmf.address).await {
@@ -165,7 +159,8 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         return do_pte_missing(cpu, vmf).await;
     }
     if !orig.present() {
-        if cpu.splits_entries() && !Box::pin(pte_unmap_same(cpu, vmf, ptep, orig)).await {
+        // pte_unmap_same(): where an entry has halves, one that is being made or taken away has a high half alone, which means nothing.
+        if cpu.splits_entries() && Box::pin(vmf.map_lock_same(cpu, (ptep, orig))).await.is_none() {
             return Ok(VmFault::default());
         }
         if let Some(entry) = SwpEntry::of_pte(orig.entry) {

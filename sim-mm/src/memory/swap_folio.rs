@@ -82,7 +82,7 @@ pub(super) async fn alloc_swap_folio<'m>(
     orig: Pte,
     entry: SwpEntry,
 ) -> Option<SwapRun> {
-    if cpu.setting::<SwapinLarge>() == SwapinLarge::Pages || cpu.kernel.anon_orders().next().is_none() {
+    if cpu.setting::<SwapinLarge>() == SwapinLarge::Pages || cpu.kernel.anon_orders().is_empty() {
         return None;
     }
     let _routine = cpu.enter("alloc_swap_folio");
