@@ -49,6 +49,11 @@ impl AnyFrame {
         self.mem_map.slot(pfn).is_some_and(|slot| is_set(memory, self.free, slot))
     }
 
+    /// Whether a frame was ever taken off the list.
+    pub(crate) fn was_used(&self, memory: &Memory, pfn: Pfn) -> bool {
+        self.mem_map.slot(pfn).is_some_and(|slot| is_set(memory, self.used, slot))
+    }
+
     /// Puts the frames of a block back. A frame that is free already, or that memory does not have, is the oracle's to judge.
     pub(crate) fn put(&self, memory: &Memory, pfn: Pfn, order: u8) {
         for slot in (pfn.0..pfn.0 + (1 << order)).filter_map(|pfn| self.mem_map.slot(Pfn(pfn))) {

@@ -74,6 +74,12 @@ impl Reach {
         self.tables.binary_search(&table).is_ok()
     }
 
+    /// The frames that anything leads to, of a huge page the first. Some are told more than once.
+    fn frames(&self) -> impl Iterator<Item = Pfn> {
+        let mapped = self.mappings.iter().chain(&self.huge).map(|mapping| mapping.page);
+        mapped.chain(self.tables.iter().copied()).chain(self.held.iter().copied())
+    }
+
     /// How many references files and batches have to a block of frames, which are one page.
     pub fn held(&self, frames: Range<Pfn>) -> u64 {
         let first = self.held.partition_point(|held| *held < frames.start);
@@ -215,7 +221,7 @@ impl Reach {
         }
         let says_so = |pfn: &Pfn| kernel.flags_now(Page(*pfn)).contains(PageFlags::MLOCKED);
         let mut pages = 0;
-        for pfn in kernel.mem_map.pfns().filter(says_so) {
+        for pfn in kernel.mem_map.pfns().filter(|pfn| kernel.was_used(*pfn)).filter(says_so) {
             if !self.mlocked.contains(&pfn) {
                 return Err(Miscount::Mlocked { page: Page(pfn) });
             }
@@ -390,7 +396,12 @@ impl Kernel {
     pub fn check(&self, others: impl Fn(Page) -> u64) -> Result<(), Miscount> {
         let mut reach = Reach::default();
         reach.walk(self)?;
-        self.mem_map.pfns().try_for_each(|pfn| self.check_page(Page(pfn), &reach, &others))?;
+        if let Some(page) = reach.frames().find(|pfn| !self.was_used(*pfn)) {
+            return Err(Miscount::FreeInUse { page: Page(page) });
+        }
+        // A machine has thousands of frames that no run uses.
+        let mut used = self.mem_map.pfns().filter(|pfn| self.was_used(*pfn));
+        used.try_for_each(|pfn| self.check_page(Page(pfn), &reach, &others))?;
         self.check_free_lists()
     }
 
@@ -471,24 +482,31 @@ impl Kernel {
         if is_queued && (self.is_free(page) || self.folio_order(page) == 0) {
             return Err(Miscount::Queued { page });
         }
-        let boot = page.0.0 < self.config.boot_frames();
-        // A tail counts nothing itself.
-        let is_tail = frames.start != page.0;
-        let entries = reach.entries(frames.clone());
-        let others: u64 = (frames.start.0..frames.end.0).map(|pfn| others(Page(Pfn(pfn)))).sum();
-        let holders = entries + u64::from(reach.has_table(page.0) || boot) + reach.held(frames) + others;
         let count = memory.get(self.refcount(page).loc());
-        let expected = if is_tail { 0 } else { holders };
-        if count != expected {
-            return Err(Miscount::Refcount { page, count, holders: expected });
+        // A tail counts nothing itself, and what its head counts is compared there.
+        let is_tail = frames.start != page.0;
+        let holders = if is_tail { 0 } else { self.holders(frames.clone(), reach, others) };
+        if count != holders {
+            return Err(Miscount::Refcount { page, count, holders });
+        }
+        if memory.get(self.refcount(Page(frames.start)).loc()) == 0 {
+            return Ok(());
         }
         let is_cached = |at: SharedPage| self.shmem.has(at, page);
-        if let Some(at) = self.shared_page(page).filter(|at| holders > 0 && !is_cached(*at)) {
+        if let Some(at) = self.shared_page(page).filter(|at| !is_cached(*at)) {
             return Err(Miscount::OtherFile { page, at });
         }
-        if holders > 0 && self.is_free(page) {
+        if self.is_free(page) {
             return Err(Miscount::FreeInUse { page });
         }
         Ok(())
+    }
+
+    /// How many references there are to the page whose frames these are.
+    fn holders(&self, frames: Range<Pfn>, reach: &Reach, others: &impl Fn(Page) -> u64) -> u64 {
+        let head = frames.start;
+        let others: u64 = (head.0..frames.end.0).map(|pfn| others(Page(Pfn(pfn)))).sum();
+        let own = reach.has_table(head) || head.0 < self.config.boot_frames();
+        reach.entries(frames.clone()) + u64::from(own) + reach.held(frames) + others
     }
 }

@@ -31,6 +31,14 @@ impl Kernel {
         }
     }
 
+    /// Whether anybody ever had a frame since the machine was built; where that is not known, yes.
+    pub(crate) fn was_used(&self, pfn: Pfn) -> bool {
+        match self.config.setting::<PageAlloc>() {
+            PageAlloc::AnyFrame => self.any_frame.was_used(&self.core().memory, pfn),
+            PageAlloc::Buddy => true,
+        }
+    }
+
     /// `page->_refcount`.
     pub fn refcount(&self, page: Page) -> Shared<u64> {
         self.page(page).refcount()

@@ -57,6 +57,10 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         // The first frame of a compound page counts for all of it, and the others count nothing.
         let frames = kernel.folio_frames(Page(pfn));
         let is_tail = frames.start != pfn;
+        // What holds for the first frame holds for the others, unless they are in another state.
+        if is_tail && count == 0 && ghost.life(frames.start).is_some_and(|head| head.state == state) {
+            return None;
+        }
         let pins_on = (frames.start.0..frames.end.0).flat_map(|pfn| ghost.pins_on(Pfn(pfn)));
         let mappings = if frames.end.0 - frames.start.0 == 1 {
             ghost.mappings(pfn).len() as u64
