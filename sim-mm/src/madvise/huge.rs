@@ -4,7 +4,6 @@ use sim_core::Held;
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::event::Event;
-use crate::folio::page_mapcount;
 use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
@@ -13,6 +12,7 @@ use crate::page_flags::PageFlags;
 use crate::pagewalk::WalkAction;
 use crate::pgtable::{Pmd, Pmdp};
 use crate::pgtable_generic::{pmdp_invalidate, pmdp_modify_start};
+use crate::rmap::folio_maybe_mapped_shared;
 use crate::safeguards::FREE_KEEPS_PMD;
 use crate::swap::{folio_deactivate, folio_mark_lazyfree};
 use crate::vmscan::isolate_for_reclaim;
@@ -56,7 +56,7 @@ pub(super) async fn madvise_free_huge_pmd<'m>(
     let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return HugeAdvice::Split };
     let head = Page(pmd.pfn());
     // Others that map the page may still want it.
-    if is_passed_over(cpu, pmd) || page_mapcount(cpu, head).await != 1 {
+    if is_passed_over(cpu, pmd) || folio_maybe_mapped_shared(cpu, head).await {
         return HugeAdvice::Untouched;
     }
     if !test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
@@ -99,8 +99,7 @@ async fn is_for_reclaim<'m>(
     range: (VirtAddr, VirtAddr),
     ptl: Held<'m>,
 ) -> Result<Held<'m>, HugeAdvice> {
-    // folio_maybe_mapped_shared(), page_mapcount() before v6.9.
-    if page_mapcount(cpu, head).await != 1 {
+    if folio_maybe_mapped_shared(cpu, head).await {
         return Err(HugeAdvice::Untouched);
     }
     if is_whole(cpu, range) {
