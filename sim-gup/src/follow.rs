@@ -157,7 +157,8 @@ async fn follow_huge<'m>(
 
 /// `gup_can_follow_protnone()`: an access of user code would be noticed, and so is this one.
 fn faults_for_numa(cpu: Cpu<'_>, flags: FollFlags) -> bool {
-    cpu.setting::<GupNuma>() == GupNuma::Faults && !flags.contains(FollFlags::FORCE)
+    let by_default = cpu.setting::<GupNuma>() == GupNuma::Faults && !flags.contains(FollFlags::FORCE);
+    by_default || flags.contains(FollFlags::HONOR_NUMA_FAULT)
 }
 
 /// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only to a page that is this

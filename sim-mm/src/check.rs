@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use sim_mmu::{Entry, Level, Pfn, VirtAddr};
+use sim_mmu::{Entry, Level, Pfn, Translation, VirtAddr};
 
 use crate::event::{Order, SharedPage};
 use crate::folio::page_is_anon_now;
@@ -167,6 +167,7 @@ impl Reach {
         self.check_swap(kernel)?;
         self.check_huge_zero(kernel)?;
         self.check_mlocked(kernel)?;
+        kernel.live_mms().try_for_each(|mm| kernel.check_sptes(mm))?;
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
             None => Ok(()),
@@ -381,6 +382,22 @@ impl Kernel {
         let mm = self.mm(mm);
         let vma = mm.vmas.peek()[nth].0.index();
         mm.anon_vma_chains.peek().iter().any(|avc| avc.vma() == vma && avc.anon_vma().index() == slot)
+    }
+
+    /// Whether a guest has what its process has, and may do no more. A secondary MMU has no references, so nothing else keeps what it uses.
+    fn check_sptes(&self, id: MmId) -> Result<(), Miscount> {
+        let mm = self.mm(id);
+        let root = Pfn(self.core().memory.get(mm.pgd().loc()));
+        let allows = |va: VirtAddr, spte: &Translation| {
+            let (_, level, entry) = self.mmu.lowest_under(root, va);
+            let pfn = Pfn(entry.pfn().0 + (va.vpn().0 & ((1 << self.mmu.geometry.order(level)) - 1)));
+            let maps = entry.is_present() && (level == Level::Pte || entry.has(Entry::PAGE_SIZE));
+            maps && pfn == spte.pfn && (entry.has(Entry::RW) || !spte.rights.write)
+        };
+        match mm.kvm.sptes.peek().iter().find(|(vpn, spte)| !allows(vpn.base(), spte)) {
+            Some((vpn, spte)) => Err(Miscount::Spte { mm: id, va: vpn.base(), page: Page(spte.pfn) }),
+            None => Ok(()),
+        }
     }
 
     /// Whether pages say that they are locked in memory.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use sim_core::Loc;
-use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr, Vpn};
+use sim_mmu::{Entry, Geometry, Level, Pfn, Translation, VirtAddr, Vpn};
 
 use crate::mm_types::MmId;
 use crate::page_flags::{PageFlags, file_of_mapping, is_anon_mapping};
@@ -355,6 +355,22 @@ pub enum Event {
     FlushDone {
         /// Which.
         id: u64,
+    },
+    /// A guest got a page of its process: an entry of its secondary MMU came to be.
+    GuestMapped {
+        /// The address space of the process.
+        mm: MmId,
+        /// What the entry says. The page has the same address in the guest.
+        spte: Translation,
+    },
+    /// That entry went.
+    GuestUnmapped {
+        /// The address space of the process.
+        mm: MmId,
+        /// The page.
+        va: VirtAddr,
+        /// The frame that the guest had there.
+        pfn: Pfn,
     },
     /// An address space came to be.
     MmCreated {

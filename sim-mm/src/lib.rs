@@ -34,6 +34,9 @@ mod kernel;
 mod kernel_config;
 mod khugepaged;
 mod ksm;
+mod kvm_main;
+mod kvm_mmu;
+mod kvm_types;
 mod madvise;
 mod mem_map;
 mod memfd;
@@ -53,6 +56,7 @@ mod mmap;
 mod mmap_lock;
 mod mmdrop;
 mod mmu_gather;
+mod mmu_notifier;
 mod mmzone;
 mod mpage;
 mod mprotect;
@@ -132,6 +136,7 @@ pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;
 pub use ksm::prctl_set_memory_merge;
+pub use kvm_main::{FaultBegun, GuestPage, kvm_create_vm, kvm_fault_begins, kvm_guest_access, kvm_tdp_mmu_map};
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
@@ -150,6 +155,7 @@ pub use mm_types::{MmId, MmStruct, Page, Vma, VmaSnapshot};
 pub use mman::{MapFlags, MremapFlags, MsFlags, Prot};
 pub use mmap::{Mmap, find_vma, sys_mmap, sys_munmap, vma_lookup};
 pub use mmap_lock::{MmapLock, MmapWriteHeld, VmaReadHeld};
+pub use mmu_notifier::mm_has_notifiers;
 pub use mmzone::{FIRST_HIGH_FRAME, MemMap};
 pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
@@ -189,15 +195,15 @@ pub use settings::{
     PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract,
     SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin,
     ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug,
-    SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, SyncTag, TableFree, TableOne, Thp, ThpMigration,
-    ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
-    never_built,
+    SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp,
+    ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall,
+    ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapfile::sys_swapoff;
-pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard};
+pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard, pte_swp_soft_dirty};
 pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
 pub use userfault::UffdMode;

@@ -58,6 +58,15 @@ pub enum Miscount {
         /// What it says.
         count: u64,
     },
+    /// A guest has a page that its process does not have there, or may do more with it than the process.
+    Spte {
+        /// The address space of the process.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page.
+        page: Page,
+    },
     /// Two entries lead to one page table.
     SharedTable {
         /// The table.
@@ -242,6 +251,9 @@ impl fmt::Display for Miscount {
             }
             Miscount::Unlinked { mm, va, page } => {
                 write!(f, "mm{}: the mapping of {va} does not hang on the anon_vma of {}", mm.0, page.0)
+            }
+            Miscount::Spte { mm, va, page } => {
+                write!(f, "mm{}: its guest has {} at {va}, and the process does not, or may do less", mm.0, page.0)
             }
             Miscount::OtherPage { mm, va, page } => {
                 write!(f, "mm{}: the entry for {va} maps {}, which the file does not have there", mm.0, page.0)

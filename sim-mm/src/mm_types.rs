@@ -4,6 +4,7 @@ use sim_core::{MemoryBuilder, Object, Ref, RwSem, SeqCount, Shared, Slab, SpinLo
 use sim_mmu::{Pfn, VirtAddr};
 
 use crate::fs::Inode;
+use crate::kvm_types::Kvm;
 use crate::page_flags::{PageFlags, PageType};
 use crate::rmap::types::{AnonVma, Avc};
 use crate::userfault::Userfault;
@@ -168,6 +169,8 @@ record! {
         tlb_flush_batched: Shared<u64> = "tlb_flush_batched";
         /// `MMF_HUGE_ZERO_PAGE`: the address space keeps the huge page of zeroes. Since v4.9.
         huge_zero: Shared<bool> = "huge_zero";
+        /// `notifier_subscriptions`: whether a secondary MMU is told of what becomes of entries.
+        notifier_subscriptions: Shared<bool> = "notifier_subscriptions";
     }
 }
 
@@ -186,6 +189,8 @@ pub struct MmStruct {
     pub(crate) anon_vma_chains: Object<Vec<Avc>>,
     /// `fault_pending_wqh` and `fault_wqh` of its `userfaultfd`: the faults that wait for user code.
     pub(crate) fault_wqh: Object<Vec<Userfault>>,
+    /// The virtual machine that the process runs, if it does.
+    pub(crate) kvm: Kvm,
 }
 
 impl MmStruct {
@@ -198,6 +203,7 @@ impl MmStruct {
             vmas: Object::new(memory, format!("{name}.mm_rb"), Vec::new()),
             anon_vma_chains: Object::new(memory, format!("{name}.anon_vma_chain"), Vec::new()),
             fault_wqh: Object::new(memory, format!("{name}.fault_wqh"), Vec::new()),
+            kvm: Kvm::new(memory, &name),
         }
     }
 
@@ -289,6 +295,11 @@ impl MmStruct {
     /// `MMF_HUGE_ZERO_PAGE`: the address space keeps the huge page of zeroes.
     pub(crate) fn huge_zero(&self) -> Shared<bool> {
         self.words.huge_zero()
+    }
+
+    /// `notifier_subscriptions`: whether a secondary MMU is told of what becomes of entries.
+    pub(crate) fn notifier_subscriptions(&self) -> Shared<bool> {
+        self.words.notifier_subscriptions()
     }
 
     /// `page_table_lock`: guards the entries above the PMD level.

@@ -18,6 +18,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mman::{MapFlags, Prot};
 use crate::mmap_lock::MmapWriteHeld;
 use crate::mmu_gather::MmuGather;
+use crate::mmu_notifier::mmu_notifier_release;
 use crate::munlock::munlock_vmas;
 use crate::safeguards::{MUNMAP_MMAP_LOCK, MUNMAP_STACK_NO_DOWNGRADE};
 use crate::shmem::{shmem_file_setup, shmem_put};
@@ -412,6 +413,7 @@ async fn remove_vma_list(cpu: Cpu<'_>, mm: &MmStruct, vmas: &[Vma]) {
 /// `exit_mmap()`: the last user is gone; everything goes.
 pub(crate) async fn exit_mmap<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let _routine = cpu.enter("exit_mmap");
+    mmu_notifier_release(cpu, mm).await;
     let vmas = cpu.update(&mm.vmas, std::mem::take).await;
     let all = Detached { vmas, floor: VirtAddr(0), ceiling: VirtAddr(0), ceiling_grows_down: false };
     for vma in &all.vmas {

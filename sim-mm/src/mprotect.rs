@@ -16,13 +16,18 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mman::Prot;
 use crate::mmap::vma_lookup;
 use crate::mmap_lock::{MmapLock, MmapWriteHeld};
+use crate::mmu_notifier::{
+    MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
+};
 use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr, vm_get_page_prot, vma_page_prot};
 use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{CHANGE_PMD_ONCE, MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
 use crate::settings::{CowReuse, MprotectUncount, MprotectUpgrade};
-use crate::swapops::{MigrationEntry, MigrationKind, UFFD_WP_MARKER, is_uffd_wp_marker};
+use crate::swapops::{
+    MigrationEntry, MigrationKind, SwpEntry, UFFD_WP_MARKER, is_uffd_wp_marker, pte_swp_set_uffd_wp,
+};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
 
@@ -220,6 +225,7 @@ pub(crate) async fn change_protection_range<'m>(
     let _routine = cpu.enter("change_protection_range");
     let geometry = cpu.mmu.geometry;
     let mut pages = 0;
+    let mut range = MmuNotifierRange::NONE;
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
     for (p4dp, addr, next) in entries(geometry, p4d_offset(cpu, mm, start), start, end) {
         let p4d = cpu.read_once(p4dp).await;
@@ -233,6 +239,10 @@ pub(crate) async fn change_protection_range<'m>(
             }
             for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, next) {
                 let mut pmd = cpu.read_once(pmdp).await;
+                // Where no entry is, none changes.
+                if range.is_none() && !pmd.none() {
+                    range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
+                }
                 if pmd.is_huge() {
                     match Box::pin(change_huge(cpu, mm, vma, pmdp, (addr, next), change)).await {
                         HugeChange::NotHuge => pmd = cpu.read_once(pmdp).await,
@@ -256,6 +266,7 @@ pub(crate) async fn change_protection_range<'m>(
             }
         }
     }
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     // Only entries that changed can have left translations behind.
     if pages > 0 && cpu.has(MPROTECT_FLUSH) {
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
@@ -324,7 +335,7 @@ async fn change_pte_range<'m>(
                 cpu.set_pte_at(mm, addr, ptep, new).await;
                 pages += 1;
             }
-        } else if let Some(new) = changed_marker(pte.entry, change) {
+        } else if let Some(new) = changed_absent(pte.entry, change).filter(|new| *new != pte.entry) {
             cpu.set_pte_at(mm, addr, ptep, new).await;
             pages += 1;
         }
@@ -332,11 +343,13 @@ async fn change_pte_range<'m>(
     pages
 }
 
-/// What `change_pte_range()` makes of an entry where nothing is mapped. `None` if it stays as it is.
-fn changed_marker(entry: Entry, change: Change) -> Option<Entry> {
+/// What `change_pte_range()` makes of an entry where nothing is mapped, or whose page is in swap. `None` if it stays as it is.
+fn changed_absent(entry: Entry, change: Change) -> Option<Entry> {
     match change {
         Change::UffdWp { markers: true } if entry.is_none() => Some(UFFD_WP_MARKER),
         Change::UffdWpResolve { .. } if is_uffd_wp_marker(entry) => Some(Entry::NONE),
+        Change::UffdWp { .. } => SwpEntry::of_pte(entry).map(|_| pte_swp_set_uffd_wp(entry, true)),
+        Change::UffdWpResolve { .. } => SwpEntry::of_pte(entry).map(|_| pte_swp_set_uffd_wp(entry, false)),
         _ => None,
     }
 }

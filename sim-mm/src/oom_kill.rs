@@ -9,6 +9,7 @@ use crate::kernel::Cpu;
 use crate::memory::{Zap, unmap_page_range};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_gather::MmuGather;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::safeguards::OOM_REAP_GATHER_VMA;
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
@@ -37,11 +38,16 @@ async fn __oom_reap_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let mut whole = if each { None } else { Some(MmuGather::gather_fullmm(cpu, mm).await) };
     for vma in vmas.into_iter().filter(|vma| may_be_reaped(cpu, *vma)) {
         let (start, end) = (vma.start(cpu), vma.end(cpu));
+        let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
         match &mut whole {
-            Some(tlb) => unmap_page_range(cpu, tlb, vma, start, end, Zap::Pages).await,
+            Some(tlb) => {
+                unmap_page_range(cpu, tlb, vma, start, end, Zap::Pages).await;
+                mmu_notifier_invalidate_range_end(cpu, range).await;
+            }
             None => {
                 let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
                 unmap_page_range(cpu, &mut tlb, vma, start, end, Zap::Pages).await;
+                mmu_notifier_invalidate_range_end(cpu, range).await;
                 tlb.finish(cpu).await;
             }
         }

@@ -229,10 +229,16 @@ crate::safeguards! {
         "Under the locks of the tables mremap() asks whether there still is a page table to move, because khugepaged may have taken it away.";
     RETRACT_ANON_VMA_RECHECK = "retract-anon-vma-recheck" check in "retract_page_tables" since Release::v(6, 2), commit "023f47a8250c" =>
         "When khugepaged has mmap_lock for writing it asks again whether a private mapping of the file was written, because its copies would be lost with the page table.";
+    RETRACT_NOTIFY = "retract-notify" order in "collapse_and_free_pmd" since Release::v(6, 1), commit "f268f6cf875f", cve "CVE-2022-48991" =>
+        "A secondary MMU is told before a page table of a file goes, because it has no references, and nobody tells it later of a page that is mapped nowhere.";
     COLLAPSE_PTE_MAPPED_RMAP_LOCK = "collapse-pte-mapped-rmap-lock" order in "collapse_pte_mapped_thp" since Release::v(6, 1), commit "8d3c106e19e8" =>
         "A page table of a file is freed under the lock of the mappings of the file, because truncation walks it with that lock alone.";
     FLUSH_RANGE_TABLES = "flush-range-tables" order in "pmdp_collapse_flush" since Release::v(6, 15), commit "3ef938c35035", cve "CVE-2025-22045" =>
         "The flush after a page table was taken out of reach says that tables may be freed, because lazy CPUs and paging-structure caches are left alone otherwise.";
+
+    // Secondary MMUs.
+    KVM_MMU_RETRY = "kvm-mmu-retry" check in "kvm_tdp_mmu_map" since Release::v26(27), commit "e930bffe95e1" =>
+        "A fault of a guest looks for its page once more if an invalidation was under way or has ended meanwhile, because the page may belong to somebody else by then.";
 
     // Splits of folios.
     SPLIT_EXPECTED_COUNT = "split-expected-count" order in "split_huge_page_to_list" since Release::v(4, 5), commit "e9b61f19858a" =>

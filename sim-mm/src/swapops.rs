@@ -89,6 +89,33 @@ pub(crate) fn pte_swp_clear_exclusive(entry: Entry) -> Entry {
     entry.without(SWP_EXCLUSIVE)
 }
 
+/// The marks of an entry that maps a page, kept in the entry that names the slot of the page: `pte_swp_mksoft_dirty()`, `pte_swp_mkuffd_wp()`.
+pub(crate) fn pte_swp_with_marks_of(swp: Entry, mapped: Entry) -> Entry {
+    let flag = |mark: u64, bit: u64| if mapped.has(mark) { bit } else { 0 };
+    swp.with(flag(Entry::SOFT_DIRTY, SWP_SOFT_DIRTY) | flag(Entry::UFFD_WP, SWP_UFFD_WP))
+}
+
+/// Those marks, of the entry that maps the page again: `pte_swp_soft_dirty()`, `pte_swp_uffd_wp()`.
+pub(crate) fn pte_swp_marks(swp: Entry) -> u64 {
+    let flag = |bit: u64, mark: u64| if swp.has(bit) { mark } else { 0 };
+    flag(SWP_SOFT_DIRTY, Entry::SOFT_DIRTY) | flag(SWP_UFFD_WP, Entry::UFFD_WP)
+}
+
+/// `pte_swp_soft_dirty()`: whether an entry that names a slot says that the page was written.
+pub fn pte_swp_soft_dirty(swp: Entry) -> bool {
+    swp.has(SWP_SOFT_DIRTY)
+}
+
+/// `pte_swp_clear_soft_dirty()`.
+pub(crate) fn pte_swp_clear_soft_dirty(swp: Entry) -> Entry {
+    swp.without(SWP_SOFT_DIRTY)
+}
+
+/// `pte_swp_mkuffd_wp()`, or `pte_swp_clear_uffd_wp()`.
+pub(crate) fn pte_swp_set_uffd_wp(swp: Entry, waits: bool) -> Entry {
+    if waits { swp.with(SWP_UFFD_WP) } else { swp.without(SWP_UFFD_WP) }
+}
+
 /// What the entry that is there again may do: the type of a migration entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrationKind {

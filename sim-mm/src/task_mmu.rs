@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::huge_memory::pmd_trans_huge_lock;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::page_maybe_dma_pinned;
 use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::pgtable::{Pmdp, Pte, Ptep};
@@ -21,7 +22,7 @@ use crate::pgtable_generic::pmdp_modify_start;
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::safeguards::{CLEAR_REFS_FLUSH, CLEAR_REFS_KEEPS_PMD, CLEAR_REFS_SPARES_PINNED, CLEAR_REFS_WRITE_LOCK};
 use crate::settings::{ClearRefsFlush, SoftDirty};
-use crate::swapops::MigrationEntry;
+use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_clear_soft_dirty};
 use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, mmap_write_lock};
 
@@ -48,6 +49,8 @@ pub fn clear_refs_write<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()>
         let _reading =
             if cpu.has(CLEAR_REFS_WRITE_LOCK) { None } else { writing.take().map(|held| held.downgrade()) };
         cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
+        let all = (VirtAddr(0), cpu.mmu.geometry.task_size());
+        let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
         for vma in vmas.into_iter().filter(|vma| !vma.flags(cpu).contains(VmFlags::PFNMAP)) {
             let huge_entry = async |pmdp, addr, _| {
                 clear_soft_dirty_pmd(cpu, mm, vma, addr, pmdp).await;
@@ -58,6 +61,7 @@ pub fn clear_refs_write<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()>
             })
             .await;
         }
+        mmu_notifier_invalidate_range_end(cpu, range).await;
         // A translation that still allows writing lets a write pass without a fault, and so without a mark.
         if cpu.setting::<ClearRefsFlush>() != ClearRefsFlush::Never && cpu.has(CLEAR_REFS_FLUSH) {
             flush_tlb_mm_range(cpu, mm, VirtAddr(0), cpu.mmu.geometry.task_size(), false).await;
@@ -85,6 +89,8 @@ async fn clear_refs_pte_range<'m>(
             // It comes back without the mark. Whether it comes back writable is not changed.
             let clean = MigrationEntry { soft_dirty: false, ..entry };
             cpu.set_pte_at(mm, addr, ptep, clean.to_pte()).await;
+        } else if SwpEntry::of_pte(pte.entry).is_some() {
+            cpu.set_pte_at(mm, addr, ptep, pte_swp_clear_soft_dirty(pte.entry)).await;
         }
     }
 }

@@ -18,6 +18,7 @@ mod geometry;
 mod invalidate;
 mod invlpgb;
 mod mmu;
+mod nested;
 mod paging;
 mod phys;
 mod registers;

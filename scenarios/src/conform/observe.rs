@@ -11,6 +11,7 @@ use sim_core::Shared;
 use sim_mm::{
     Inode, Kernel, MmId, Order, Page, PageFlags, Release, SMAPS_CODES, SwpEntry, VmFlags, VmaSnapshot,
     allows_large_folios, has_block, is_file_aligned, is_guard, is_pte_present, page_is_anon_now,
+    pte_swp_soft_dirty,
 };
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
@@ -249,7 +250,8 @@ fn page_run(kernel: &Kernel, release: Release, mapped: &Mapped, id: u64, fresh: 
     let memory = &kernel.core().memory;
     let &Mapped { page, entry, frame, huge } = mapped;
     if !mapped.is_present() {
-        let marks = [('d', fresh), ('g', is_guard(entry)), ('s', true)];
+        let soft_dirty = fresh || SwpEntry::of_pte(entry).is_some() && pte_swp_soft_dirty(entry);
+        let marks = [('d', soft_dirty), ('g', is_guard(entry)), ('s', true)];
         return PageRun { page, pages: 1, flags: set_marks(&marks), present: None };
     }
     // PAGEMAP_SCAN, by which the recorder sees what a PMD maps, came with v6.7.

@@ -74,6 +74,10 @@ pub(super) enum Fact {
     Speculated { level: Level, table: Pfn },
     /// A translation went into the TLB.
     Filled { id: u32, of: PageOf, leaf: Entry },
+    /// A guest got a page of its process.
+    GuestMapped { of: PageOf, spte: Entry },
+    /// A guest has it no more.
+    GuestUnmapped { of: PageOf, pfn: Pfn },
     /// The translations of a page were dropped from the TLB of a CPU.
     Dropped { target: CpuId, pcid: Option<Pcid> },
     /// An interrupt was sent.
@@ -130,8 +134,10 @@ impl Fact {
             | Fact::Dirtied { pfn, .. }
             | Fact::Touched { pfn, .. }
             | Fact::Cached { pfn, .. }
+            | Fact::GuestUnmapped { pfn, .. }
             | Fact::Pinned { pfn, .. } => Some(*pfn),
             Fact::Filled { leaf, .. } => Some(leaf.pfn()),
+            Fact::GuestMapped { spte, .. } => Some(spte.pfn()),
             Fact::Began { table, .. } | Fact::Speculated { table, .. } => Some(*table),
             _ => None,
         }
@@ -246,6 +252,8 @@ impl fmt::Display for Fact {
             Fact::Began { level, table } => write!(f, "walk begins at the cached {}: {table}", level.name()),
             Fact::Speculated { level, table } => write!(f, "speculative walk reads a {} in {table}", level.name()),
             Fact::Filled { of, leaf, .. } => write!(f, "TLB caches {of}: {}", brief_pte(*leaf)),
+            Fact::GuestMapped { of, spte } => write!(f, "guest gets {of}: {}", brief_pte(*spte)),
+            Fact::GuestUnmapped { of, .. } => write!(f, "guest loses {of}"),
             Fact::Dropped { target, pcid: None } => write!(f, "TLB of CPU {} flushed", target.0),
             Fact::Dropped { target, pcid: Some(Pcid(pcid)) } => {
                 write!(f, "PCID {pcid} of CPU {} flushed", target.0)

@@ -395,6 +395,12 @@ impl<'a> Narrator<'a> {
             Mm::Pinned { id, va, mm, pfn, .. } if self.is_frame(*pfn) || self.of_pins => {
                 Some(Fact::Pinned { id: *id, of: self.page(at, (*mm, *va)), pfn: *pfn })
             }
+            Mm::GuestMapped { mm, spte } if self.is_frame(spte.pfn) => {
+                Some(Fact::GuestMapped { of: self.page(at, (*mm, spte.vpn.base())), spte: spte.leaf })
+            }
+            Mm::GuestUnmapped { mm, va, pfn } if self.is_frame(*pfn) => {
+                Some(Fact::GuestUnmapped { of: self.page(at, (*mm, *va)), pfn: *pfn })
+            }
             Mm::PinTouched { id, pfn, word, value, write, .. }
                 if self.is_frame(*pfn) || self.oracle == OracleId::Check =>
             {

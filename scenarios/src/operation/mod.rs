@@ -80,6 +80,7 @@ operations! {
     migrate_vma: MigrateVma;
     khugepaged: Khugepaged;
     break_ksm: BreakKsm;
+    kvm: KvmCreateVm, GuestRead, GuestWrite;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;
     wait: WaitUntil;
     vmas: Vmas;

@@ -234,6 +234,7 @@ impl Violation {
                 what:
                     Miscount::OtherPage { page, .. }
                     | Miscount::Unlinked { page, .. }
+                    | Miscount::Spte { page, .. }
                     | Miscount::MappedBehindEnd { page, .. }
                     | Miscount::CachedBehindEnd { page, .. }
                     | Miscount::OtherFile { page, .. }

@@ -397,6 +397,8 @@ impl sim_mm::Observer for Watch {
             | Mm::AllocationFailed { .. }
             | Mm::MapcountChanged { .. }
             | Mm::PinMoved { .. }
+            | Mm::GuestMapped { .. }
+            | Mm::GuestUnmapped { .. }
             | Mm::MmReplaced { .. }
             | Mm::PageUncached { .. }
             | Mm::BlockWritten { .. }

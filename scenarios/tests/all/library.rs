@@ -158,6 +158,8 @@ scenarios! {
     freed_table
     gate_page_not_mapped
     gate_page_reference
+    guest_fault_vs_dontneed
+    guest_vs_kernel
     gup_return_values
     gupfast_vs_deposited_table
     gupfast_vs_empty_table
@@ -233,6 +235,7 @@ scenarios! {
     reference_overflow
     remote_read_vs_exec
     retract_of_a_private_mapping
+    retract_vs_guest
     retract_vs_truncate
     retract_vs_uffd_copy
     return_to_an_address_space

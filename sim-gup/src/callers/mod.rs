@@ -1,9 +1,10 @@
-//! The callers of GUP: devices, pipes, rings, and code that reads or writes the memory of other processes.
+//! The callers of GUP: devices, pipes, rings, guests, and code that reads or writes the memory of other processes.
 
 mod coredump;
 mod device;
 mod io_uring;
 mod ksm;
+mod kvm;
 mod remote;
 mod splice;
 
@@ -11,5 +12,6 @@ pub use coredump::get_dump_page;
 pub use device::{device_read, device_write};
 pub use io_uring::{Ring, fixed_rw, register_buffer, unregister_buffer};
 pub use ksm::break_cow;
+pub use kvm::kvm_vcpu_run;
 pub use remote::{RemoteOp, access_remote_vm, process_vm_rw};
 pub use splice::{Pipe, pipe_read, vmsplice};

@@ -9,6 +9,7 @@ use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{
     get_page, lock_page, put_page, set_page_dirty_no_writeback, set_page_referenced, test_and_set_flags,
     unlock_page,
@@ -34,24 +35,33 @@ pub(crate) fn split_huge_pmd<'m>(
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         let _routine = cpu.enter("__split_huge_pmd");
-        let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
-        let pmd = cpu.read_once(pmdp).await;
-        if !pmd.is_huge() {
-            return;
-        }
-        let has_page = pmd.trans_huge() && !is_huge_zero_pmd(cpu, pmd);
-        let (pmd, locked, _ptl) = if cpu.has(SPLIT_PMD_PAGE_LOCK) && has_page {
-            lock_page_of(cpu, pmdp, pmd, ptl).await
-        } else {
-            (pmd, None, ptl)
-        };
-        if pmd.is_huge() {
-            __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, Small::Mapping)).await;
-        }
-        if let Some(page) = locked {
-            unlock_page(cpu, page).await;
-        }
+        let address = cpu.pmd_base(address);
+        let all = (address, address.plus_pages(cpu.pmd_nr()));
+        let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
+        split_if_huge(cpu, vma, mm, pmdp, address).await;
+        mmu_notifier_invalidate_range_end(cpu, range).await;
     })
+}
+
+/// The body of `__split_huge_pmd()`, under the lock of the entry.
+async fn split_if_huge<'m>(cpu: Cpu<'m>, vma: Vma, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
+    let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+    let pmd = cpu.read_once(pmdp).await;
+    if !pmd.is_huge() {
+        return;
+    }
+    let has_page = pmd.trans_huge() && !is_huge_zero_pmd(cpu, pmd);
+    let (pmd, locked, _ptl) = if cpu.has(SPLIT_PMD_PAGE_LOCK) && has_page {
+        lock_page_of(cpu, pmdp, pmd, ptl).await
+    } else {
+        (pmd, None, ptl)
+    };
+    if pmd.is_huge() {
+        __split_huge_pmd_locked(cpu, vma, mm, pmdp, address, (pmd, Small::Mapping)).await;
+    }
+    if let Some(page) = locked {
+        unlock_page(cpu, page).await;
+    }
 }
 
 /// Locks the page that an entry maps, for which the lock of the table is let go of if somebody else has the page locked: nobody sleeps with a

@@ -11,6 +11,7 @@ use crate::gfp::Gfp;
 use crate::highmem::{clear_huge_page, copy_user_huge_page};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
@@ -146,6 +147,22 @@ async fn map_another<'m>(
         Some(from) => copy_user_huge_page(cpu, head, from, cpu.pmd_nr()).await,
         None => clear_huge_page(cpu, head, cpu.pmd_nr()).await,
     }
+    let address = cpu.pmd_base(vmf.address);
+    let all = (address, address.plus_pages(cpu.pmd_nr()));
+    let range = mmu_notifier_invalidate_range_start(cpu, vmf.mm, all).await;
+    let mapped = replace_huge_page(cpu, vmf, orig, from, head).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
+    Ok(Fallback::Done(mapped?))
+}
+
+/// The end of `map_another()`, under the lock of the entry: it maps `head`, unless it has changed meanwhile.
+async fn replace_huge_page<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    orig: Pmd,
+    from: Option<Page>,
+    head: Page,
+) -> Result<VmFault, VmFaultError> {
     let ptl = cpu.lock(cpu.kernel.ptl(vmf.pmdp.table())).await;
     put_if_any(cpu, from).await;
     let same = cpu.read_once(vmf.pmdp).await == orig;
@@ -154,7 +171,7 @@ async fn map_another<'m>(
         drop(ptl);
         put_page(cpu, head).await;
         stable?;
-        return Ok(Fallback::Done(VmFault::default()));
+        return Ok(VmFault::default());
     }
     let address = cpu.pmd_base(vmf.address);
     pmdp_huge_clear_flush(cpu, vmf.mm, address, vmf.pmdp).await;
@@ -170,7 +187,7 @@ async fn map_another<'m>(
         None if entries_count(cpu) => put_huge_zero_page(cpu).await,
         None => {}
     }
-    Ok(Fallback::Done(VmFault { write: true, ..VmFault::default() }))
+    Ok(VmFault { write: true, ..VmFault::default() })
 }
 
 async fn put_if_any(cpu: Cpu<'_>, page: Option<Page>) {

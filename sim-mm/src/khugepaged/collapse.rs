@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::put_page;
 use crate::page_alloc::alloc_pages;
 use crate::pgtable::{Pmd, Pmdp, maybe_mkwrite, mkdirty, vm_get_page_prot};
@@ -74,10 +75,13 @@ async fn collapse_into<'m>(
         return Err(why);
     }
     let anon_vma = anon_vma_lock_write(cpu, vma).await;
+    let all = (address, address.plus_pages(cpu.pmd_nr()));
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
     let old = {
         let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         pmdp_collapse_flush(cpu, mm, address, pmdp).await
     };
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     wait_for_walkers(cpu).await;
     let first = old.pte_offset(cpu.mmu.geometry, address);
     let isolated = {

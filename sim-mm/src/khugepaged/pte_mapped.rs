@@ -3,7 +3,7 @@
 use sim_mmu::{Level, VirtAddr};
 
 use super::control::{Collapse, Scan};
-use super::retract::{collapse_and_free_pmd, free_table_later};
+use super::retract::{collapse_and_free_pmd, free_table_later, invalidate_start};
 use super::revalidate::{find_pmd_or_thp_or_none, thp_vma_allowable};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
@@ -13,6 +13,7 @@ use crate::kernel::Cpu;
 use crate::memory::{do_set_pmd, p4d_offset, pmd_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::find_vma;
+use crate::mmu_notifier::mmu_notifier_invalidate_range_end;
 use crate::page::{get_page, put_page, put_page_refs, unlock_page};
 use crate::pgtable::{Pmd, Pmdp, Pte};
 use crate::pgtable_generic::{is_unlinked, pmdp_collapse_flush};
@@ -172,40 +173,51 @@ async fn free_table_lockless<'m>(
         return Err(Scan::Fail);
     }
     let first = pmd.pte_offset(cpu.mmu.geometry, address);
-    let lock_of_table = cpu.kernel.ptl(first.table());
-    let lock_of_pmd = cpu.kernel.ptl(pmdp.table());
     {
-        let _ptl = cpu.lock(lock_of_table).await;
+        let _ptl = cpu.lock(cpu.kernel.ptl(first.table())).await;
         if is_unlinked(cpu, pmdp, first) {
             return Err(Scan::Fail);
         }
         check_entries(cpu, pmd, address, head).await?;
     }
+    let range = invalidate_start(cpu, mm, address).await;
+    let old = unlink_table(cpu, mm, (pmdp, pmd, address), head, vma).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
+    free_table_later(cpu, old?, address).await;
+    Ok(())
+}
+
+/// Steps 2 to 4: the entry leads to its table no more. Answers what the entry was.
+async fn unlink_table<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (pmdp, pmd, address): (Pmdp, Pmd, VirtAddr),
+    head: Page,
+    vma: Vma,
+) -> Result<Pmd, Scan> {
+    let lock_of_table = cpu.kernel.ptl(pmd.pte_offset(cpu.mmu.geometry, address).table());
+    let lock_of_pmd = cpu.kernel.ptl(pmdp.table());
     // userfaultfd fills a page of a private mapping without looking at its file, so that the lock of the huge page does not keep it out. It takes
     // the lock of the table, which is held from step 2 to step 4 then.
     let armed = vma.flags(cpu).intersects(VmFlags::UFFD) && !vma.flags(cpu).contains(VmFlags::SHARED);
-    let old = {
-        let mut _pml = if armed { Some(cpu.lock(lock_of_pmd).await) } else { None };
-        let mut _ptl = Some(cpu.lock(lock_of_table).await);
+    let mut _pml = if armed { Some(cpu.lock(lock_of_pmd).await) } else { None };
+    let mut _ptl = Some(cpu.lock(lock_of_table).await);
+    if cpu.read_once(pmdp).await != pmd {
+        return Err(Scan::Fail);
+    }
+    clear_entries(cpu, mm, pmd, address, head).await?;
+    if !armed {
+        // The lock of the upper table comes first.
+        _ptl = None;
+        _pml = Some(cpu.lock(lock_of_pmd).await);
+        _ptl = Some(cpu.lock(lock_of_table).await);
         if cpu.read_once(pmdp).await != pmd {
+            let end = address.plus_pages(cpu.pmd_nr());
+            flush_tlb_mm_range(cpu, mm, address, end, false).await;
             return Err(Scan::Fail);
         }
-        clear_entries(cpu, mm, pmd, address, head).await?;
-        if !armed {
-            // The lock of the upper table comes first.
-            _ptl = None;
-            _pml = Some(cpu.lock(lock_of_pmd).await);
-            _ptl = Some(cpu.lock(lock_of_table).await);
-            if cpu.read_once(pmdp).await != pmd {
-                let end = address.plus_pages(cpu.pmd_nr());
-                flush_tlb_mm_range(cpu, mm, address, end, false).await;
-                return Err(Scan::Fail);
-            }
-        }
-        pmdp_collapse_flush(cpu, mm, address, pmdp).await
-    };
-    free_table_later(cpu, old, address).await;
-    Ok(())
+    }
+    Ok(pmdp_collapse_flush(cpu, mm, address, pmdp).await)
 }
 
 /// `set_huge_pmd()`: one entry maps the huge page.

@@ -9,11 +9,14 @@ use crate::fs::Inode;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::tlb_remove_table_sync_one;
+use crate::mmu_notifier::{
+    MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
+};
 use crate::page::put_page;
 use crate::pgtable::{Pmd, Pmdp};
 use crate::pgtable_generic::pmdp_collapse_flush;
 use crate::rcu::call_rcu_tables;
-use crate::safeguards::{COLLAPSE_SYNC_IPI, RETRACT_ANON_VMA_RECHECK};
+use crate::safeguards::{COLLAPSE_SYNC_IPI, RETRACT_ANON_VMA_RECHECK, RETRACT_NOTIFY};
 use crate::settings::Retract;
 use crate::vm_flags::VmFlags;
 
@@ -78,12 +81,23 @@ async fn retract_locked<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, (pmdp, at)
 
 /// `collapse_and_free_pmd()`: no entry leads to the table any more, and it is free. The caller keeps out everybody who could walk it with a lock.
 pub(super) async fn collapse_and_free_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, (pmdp, at): (Pmdp, VirtAddr)) {
+    let range = invalidate_start(cpu, mm, at).await;
     let old = {
         let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         pmdp_collapse_flush(cpu, mm, at, pmdp).await
     };
     wait_for_walkers(cpu).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     put_page(cpu, Page(old.pte_offset(cpu.mmu.geometry, at).table())).await;
+}
+
+/// Secondary MMUs have nothing of what one entry at the PMD level leads to. Who only comes from a page to its mappings does not tell them later: the page
+/// is not mapped there any more.
+pub(super) async fn invalidate_start<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, at: VirtAddr) -> MmuNotifierRange<'m> {
+    if !cpu.has(RETRACT_NOTIFY) {
+        return MmuNotifierRange::NONE;
+    }
+    mmu_notifier_invalidate_range_start(cpu, mm, (at, at.plus_pages(cpu.pmd_nr()))).await
 }
 
 /// A lockless walk that has found a page table has interrupts off, and may take references until it has them on again. Where the flush
@@ -100,22 +114,29 @@ async fn retract_lockless<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, (pmdp, a
     if test_exit(cpu, mm) || vma.flags(cpu).contains(VmFlags::UFFD_WP) {
         return;
     }
-    let old = {
-        let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
-        let pmd = cpu.read_once(pmdp).await;
-        if !pmd.leads_to_table() {
-            return;
-        }
-        let table = pmd.pte_offset(cpu.mmu.geometry, at).table();
-        let _ptl = cpu.lock(cpu.kernel.ptl(table)).await;
-        // userfaultfd may have filled a page of a private mapping since it was asked.
-        let is_used = vma.anon_vma(cpu).is_some() || vma.flags(cpu).contains(VmFlags::UFFD_WP);
-        if is_used {
-            return;
-        }
-        pmdp_collapse_flush(cpu, mm, at, pmdp).await
-    };
-    free_table_later(cpu, old, at).await;
+    let range = invalidate_start(cpu, mm, at).await;
+    let old = unlink_unused(cpu, mm, vma, (pmdp, at)).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
+    if let Some(old) = old {
+        free_table_later(cpu, old, at).await;
+    }
+}
+
+/// The entry leads to its table no more when this returns, unless the mapping has pages of its own in it. Answers what the entry was.
+async fn unlink_unused<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, (pmdp, at): (Pmdp, VirtAddr)) -> Option<Pmd> {
+    let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+    let pmd = cpu.read_once(pmdp).await;
+    if !pmd.leads_to_table() {
+        return None;
+    }
+    let table = pmd.pte_offset(cpu.mmu.geometry, at).table();
+    let _ptl = cpu.lock(cpu.kernel.ptl(table)).await;
+    // userfaultfd may have filled a page of a private mapping since it was asked.
+    let is_used = vma.anon_vma(cpu).is_some() || vma.flags(cpu).contains(VmFlags::UFFD_WP);
+    if is_used {
+        return None;
+    }
+    Some(pmdp_collapse_flush(cpu, mm, at, pmdp).await)
 }
 
 /// What follows when no entry leads to the table any more, since v6.6: `pte_free_defer()` leaves it to a grace period.

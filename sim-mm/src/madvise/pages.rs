@@ -15,6 +15,7 @@ use crate::inode::get_file;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{put_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::pagewalk::{WalkAction, skip_huge, walk_page_range};
@@ -45,10 +46,12 @@ pub(super) async fn madvise_free_single_vma<'m>(
     }
     lru_add_drain(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
     let mut from = Some(start);
     while let Some(start) = from {
         from = free_range(cpu, mm, &mut tlb, start, end).await;
     }
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     tlb.finish(cpu).await;
     Ok(())
 }

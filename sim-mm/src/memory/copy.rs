@@ -12,6 +12,9 @@ use crate::huge_memory::{HugeCopy, copy_huge_pmd};
 use crate::kernel::Cpu;
 use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mmu_notifier::{
+    MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
+};
 use crate::page::{get_page, page_maybe_dma_pinned, put_page};
 use crate::page_alloc::alloc_page;
 use crate::page_flags::PageFlags;
@@ -22,7 +25,7 @@ use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTE
 use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
 use crate::swapfile::swap_duplicate;
-use crate::swapops::{MigrationEntry, SwpEntry, is_uffd_wp_marker, pte_swp_clear_exclusive};
+use crate::swapops::{MigrationEntry, SwpEntry, is_uffd_wp_marker, pte_swp_clear_exclusive, pte_swp_set_uffd_wp};
 use crate::vm_flags::VmFlags;
 
 /// Both address spaces, and the mapping in both.
@@ -55,6 +58,11 @@ pub(crate) async fn copy_page_range<'m>(
     let (start, end) = (vma.start(cpu), vma.end(cpu));
     // A lockless pin that overlaps this gives up: it may have pinned a page that was found not to be pinned here.
     let cow = vma.flags(cpu).is_cow_mapping() && cpu.has(FORK_WRITE_PROTECT_SEQ);
+    let range = if vma.flags(cpu).is_cow_mapping() {
+        mmu_notifier_invalidate_range_start(cpu, src, (start, end)).await
+    } else {
+        MmuNotifierRange::NONE
+    };
     if cow {
         cpu.write_begin(src.write_protect_seq()).await;
     }
@@ -62,6 +70,7 @@ pub(crate) async fn copy_page_range<'m>(
     if cow {
         cpu.write_end(src.write_protect_seq()).await;
     }
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     copied
 }
 
@@ -256,7 +265,8 @@ async fn copy_swap_entry<'m>(
     if shared != pte.entry {
         cpu.set_pte_at(copy.src, addr, src, shared).await;
     }
-    cpu.set_pte_at(copy.dst, addr, dst, shared).await;
+    // Of the writes of a child, nobody learns.
+    cpu.set_pte_at(copy.dst, addr, dst, pte_swp_set_uffd_wp(shared, false)).await;
 }
 
 /// `copy_nonpresent_pte()` of an entry whose page is being moved: it comes back in both, and read-only in both if the page is to be copied

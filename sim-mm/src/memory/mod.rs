@@ -9,6 +9,7 @@ mod file;
 mod numa;
 mod set_pmd;
 mod swap;
+mod swap_entry;
 mod swap_folio;
 mod tables;
 mod userfault;

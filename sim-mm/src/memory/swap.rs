@@ -3,6 +3,7 @@
 use sim_core::BoxFuture;
 use sim_mmu::Entry;
 
+use super::swap_entry::{Brought, brought_back};
 use super::swap_folio::{SwapRun, alloc_swap_folio, map_swap_folio};
 use super::wp::do_wp_page;
 use crate::check;
@@ -12,7 +13,7 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, page_count, put_page, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
-use crate::pgtable::{Pte, Ptep, TablePtr, maybe_mkwrite, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep, TablePtr};
 use crate::rmap::page_add_anon_rmap;
 use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};
@@ -180,7 +181,7 @@ async fn map<'m>(
     let (new, write_done) = if by_references {
         map_by_references(cpu, vmf, orig, entry, &found).await
     } else {
-        map_by_entries(cpu, vmf, orig, entry, page).await
+        map_by_entries(cpu, vmf, orig, page).await
     };
     let pte = set_entry(cpu, vmf, &locked, new, page).await;
     if !by_references {
@@ -216,20 +217,10 @@ async fn set_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>, new: N
 
 /// Before v5.18: `reuse_swap_page()` says whether a write may go to the page. It counts the entry as one that names the slot, so that
 /// is freed only afterwards.
-async fn map_by_entries<'m>(
-    cpu: Cpu<'m>,
-    vmf: Fault<'m>,
-    _orig: Pte,
-    _entry: SwpEntry,
-    page: Page,
-) -> (NewEntry, bool) {
-    let entry = Pte::make(page.0, vm_get_page_prot(vmf.vma.flags(cpu)));
-    if vmf.is_write() && reuse_swap_page(cpu, page).await {
-        let entry = entry.with(Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma));
-        (NewEntry { entry, exclusive: true }, true)
-    } else {
-        (NewEntry { entry, exclusive: false }, false)
-    }
+async fn map_by_entries<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pte, page: Page) -> (NewEntry, bool) {
+    let exclusive = vmf.is_write() && reuse_swap_page(cpu, page).await;
+    let Brought { bits, write_done } = brought_back(cpu, vmf, orig, exclusive);
+    (NewEntry { entry: Entry::new(page.0, bits), exclusive }, write_done)
 }
 
 /// Since v5.18 (`c145e0b47c77`): nobody else may hold a reference. Since v5.19 the entry may say that the page is this address space's
@@ -248,21 +239,9 @@ async fn map_by_references<'m>(
     if should_try_to_free_swap(cpu, vmf, page).await {
         try_to_free_swap(cpu, page).await;
     }
-    let vm_flags = vmf.vma.flags(cpu);
-    let mut entry = Pte::make(page.0, vm_get_page_prot(vm_flags));
     let alone = exclusive || page_count(cpu, page).await == 1;
-    let mut write_done = false;
-    if alone {
-        if cpu.setting::<CowReuse>() == CowReuse::Exclusive && vm_flags.contains(VmFlags::WRITE) {
-            entry = entry.with(Entry::RW);
-        }
-        if vmf.is_write() {
-            // Before v5.19 only a write makes the entry writable.
-            entry = entry.with(Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma));
-            write_done = true;
-        }
-    }
-    (NewEntry { entry, exclusive: alone }, write_done)
+    let Brought { bits, write_done } = brought_back(cpu, vmf, orig, alone);
+    (NewEntry { entry: Entry::new(page.0, bits), exclusive: alone }, write_done)
 }
 
 /// `should_try_to_free_swap()`: it is worth while where the mapping is locked, or for a write if nobody but the cache and this fault has a

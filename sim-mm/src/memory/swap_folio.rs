@@ -1,14 +1,13 @@
 //! A fault that reads several slots of the swap area into one folio: `alloc_swap_folio()`. Since v6.12, and of a synchronous device only.
 
-use sim_mmu::Entry;
-
 use super::anon_folio::{Range, alloc_largest, set_ptes, suitable_ranges};
+use super::swap_entry::{Brought, brought_back};
 use super::wp::do_wp_page;
 use crate::check;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{page_ref_add, put_page, unlock_page};
-use crate::pgtable::{Pte, Ptep, maybe_mkwrite, vm_get_page_prot};
+use crate::pgtable::{Pte, Ptep};
 use crate::rmap::folio_add_new_anon_rmap_ptes;
 use crate::safeguards::SWAPIN_FOLIO_RECHECK;
 use crate::settings::SwapinLarge;
@@ -16,7 +15,6 @@ use crate::swap_info::SWAP_HAS_CACHE;
 use crate::swapfile::swap_free;
 use crate::swapops::{SwpEntry, pte_move_swp_offset};
 use crate::vm_fault::{Fault, VmFault, VmFaultError};
-use crate::vm_flags::VmFlags;
 
 /// Entries in a row that name slots in a row, and the folio that is for them.
 #[derive(Clone, Copy)]
@@ -130,15 +128,7 @@ pub(super) async fn map_swap_folio<'m>(
         swap_free(cpu, slot).await;
     }
     // Nobody else knows the folio, so it is this address space's own.
-    let vm_flags = vmf.vma.flags(cpu);
-    let mut bits = vm_get_page_prot(vm_flags);
-    if vm_flags.contains(VmFlags::WRITE) {
-        bits |= Entry::RW;
-    }
-    let write_done = vmf.is_write();
-    if write_done {
-        bits |= Entry::DIRTY | maybe_mkwrite(cpu, vmf.vma);
-    }
+    let Brought { bits, write_done } = brought_back(cpu, vmf, orig, true);
     page_ref_add(cpu, head, range.pages() - 1).await;
     folio_add_new_anon_rmap_ptes(cpu, head, vmf.vma, range.start()).await;
     set_ptes(cpu, vmf.mm, range, head, bits).await;

@@ -13,6 +13,7 @@ use crate::highmem::copy_user_highpage;
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::munlock::munlock_copied;
 use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
@@ -276,6 +277,8 @@ async fn wp_page_copy<'m>(
     if let Some(old) = old {
         copy_user_highpage(cpu, new, old).await;
     }
+    let page = address.page_base();
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (page, page.plus_pages(1))).await;
     let locked = vmf.map_lock(cpu, ptep).await;
     let same = locked.is_some() && !check!(cpu, WP_FAULT_RECHECK, cpu.read_once(ptep).await != orig);
     if same {
@@ -294,6 +297,7 @@ async fn wp_page_copy<'m>(
         }
     }
     drop(locked);
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     // The reference of the entry that is gone, or of the copy that nobody needs.
     let unneeded = if same { old } else { Some(new) };
     if let Some(page) = unneeded {

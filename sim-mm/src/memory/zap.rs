@@ -13,6 +13,7 @@ use crate::migrate::migration_entry_to_page;
 use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page_tags::set_page_dirty;
 use crate::pgtable::{P4d, Pmd, Pmdp, Pte, Pud};
 use crate::pgtable_3level::pmd_read_atomic;
@@ -53,7 +54,9 @@ pub(crate) async fn zap_page_range<'m>(
     let _routine = cpu.enter("zap_page_range");
     drain_before_unmapping(cpu).await;
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
     unmap_page_range(cpu, &mut tlb, vma, start, end, zap).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     tlb.finish(cpu).await;
 }
 
@@ -77,6 +80,9 @@ pub(crate) async fn unmap_mapping_range<'m>(cpu: Cpu<'m>, file: Inode, from: u64
 
 /// `unmap_vmas()`.
 pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: &[Vma]) {
+    let [first, ..] = vmas else { return };
+    let all = (first.start(cpu), vmas.last().unwrap_or(first).end(cpu));
+    let range = mmu_notifier_invalidate_range_start(cpu, tlb.mm, all).await;
     for vma in vmas {
         unmap_page_range(cpu, tlb, *vma, vma.start(cpu), vma.end(cpu), Zap::Everything).await;
         // tlb_end_vma(): no reference keeps the frames. Their driver frees them as soon as it finds no mapping of them, so
@@ -85,6 +91,7 @@ pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: 
             tlb.flush_tlbonly(cpu).await;
         }
     }
+    mmu_notifier_invalidate_range_end(cpu, range).await;
 }
 
 /// `unmap_page_range()`, of a range of a mapping that is not empty.

@@ -16,6 +16,7 @@ use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put, s
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{__set_page_locked, get_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
@@ -69,6 +70,7 @@ async fn migrate_vma_collect<'m>(
     let _routine = cpu.enter("migrate_vma_collect_pmd");
     let flushed_locked = cpu.has(MIGRATE_VMA_FLUSH_LOCKED);
     let mut collected = Vec::new();
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
     let huge_entry = async |pmdp, addr, _| collect_huge(cpu, mm, vma, pmdp, addr).await;
     walk_page_range(cpu, mm, start, end, huge_entry, async |ptep, start, end| {
         let before = collected.len();
@@ -79,6 +81,7 @@ async fn migrate_vma_collect<'m>(
         }
     })
     .await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     if !collected.is_empty() && !flushed_locked {
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }

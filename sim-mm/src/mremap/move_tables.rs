@@ -12,13 +12,14 @@ use crate::huge_memory::{move_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::pgtable::{PAGE_TABLE, Pmdp, Pudp, soft_dirty};
 use crate::pgtable_generic::is_unlinked;
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_PMD_RECHECK, MREMAP_TABLE_RMAP_LOCK};
 use crate::settings::MremapTables;
-use crate::swapops::MigrationEntry;
+use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_with_marks_of};
 use crate::vma::i_mmap_lock_write;
 
 /// Which way entries go.
@@ -60,6 +61,21 @@ pub(super) async fn move_page_tables<'m>(
     way: Way,
 ) -> u64 {
     let _routine = cpu.enter("move_page_tables");
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (old, VirtAddr(old.0 + len))).await;
+    let done = move_extents(cpu, mm, old, new, len, way).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
+    done
+}
+
+/// The body of `move_page_tables()`: one extent after the other.
+async fn move_extents<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    old: VirtAddr,
+    new: VirtAddr,
+    len: u64,
+    way: Way,
+) -> u64 {
     let by_pud = cpu.setting::<MremapTables>() == MremapTables::Pud;
     let mut done = 0;
     while done < len {
@@ -255,6 +271,9 @@ async fn move_ptes<'m>(
         let moved = match MigrationEntry::of_pte(pte.entry) {
             Some(entry) => MigrationEntry { soft_dirty: soft_dirty(cpu) != 0, ..entry }.to_pte(),
             None if pte.present() => pte.entry.with(soft_dirty(cpu)),
+            None if SwpEntry::of_pte(pte.entry).is_some() => {
+                pte_swp_with_marks_of(pte.entry, Entry(soft_dirty(cpu)))
+            }
             None => pte.entry,
         };
         cpu.set_pte_at(mm, to, new, moved).await;

@@ -8,6 +8,7 @@ use crate::folio::page_is_anon;
 use crate::huge_memory::{Small, set_pmd_migration_entry, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::put_page;
 use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
@@ -77,6 +78,20 @@ async fn try_to_migrate_one<'m>(
     ubc: &mut TlbUbc,
 ) -> bool {
     let _routine = cpu.enter("try_to_migrate_one");
+    let range = mmu_notifier_invalidate_range_start(cpu, place.run.mm, place.addresses()).await;
+    let moved = migrate_place(cpu, page, place, (find, whole), ubc).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
+    moved
+}
+
+/// The body of `try_to_migrate_one()`: the entries of one mapping.
+async fn migrate_place<'m>(
+    cpu: Cpu<'m>,
+    page: Page,
+    place: Place<'m>,
+    (find, whole): (Find, Whole),
+    ubc: &mut TlbUbc,
+) -> bool {
     let Place { vma, run } = place;
     while run.pages > 1
         && let Some((pmdp, _, ptl)) = pmd_mapped_walk(cpu, page, run.mm, run.address).await

@@ -5,6 +5,7 @@ use sim_mmu::Entry;
 use crate::arch::tlb::flush_tlb_page;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page_vma_mapped::{Find, PageVmaMappedWalk};
 use crate::safeguards::{MKCLEAN_FLUSH, MKCLEAN_SYNC};
 use crate::vm_flags::VmFlags;
@@ -34,6 +35,7 @@ async fn page_mkclean_one<'m>(cpu: Cpu<'m>, place: Place<'m>, cleaned: &mut bool
     if !vma.flags(cpu).contains(VmFlags::SHARED) {
         return true;
     }
+    let range = mmu_notifier_invalidate_range_start(cpu, run.mm, place.addresses()).await;
     // An entry that is empty may be so for a moment only, or lead to a flush that is not done: who has the lock is waited for.
     let find = if cpu.has(MKCLEAN_SYNC) { Find::MappingInSync } else { Find::Mapping };
     let mut walk = PageVmaMappedWalk::new(run, find);
@@ -50,5 +52,6 @@ async fn page_mkclean_one<'m>(cpu: Cpu<'m>, place: Place<'m>, cleaned: &mut bool
         cpu.set_pte_at(run.mm, mapped.address, mapped.ptep, clean).await;
         *cleaned = true;
     }
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     true
 }

@@ -8,6 +8,7 @@ use crate::huge_memory::{Small, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{Page, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{page_count, put_page};
 use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
@@ -17,7 +18,7 @@ use crate::pgtable_set::ptep_get_and_clear;
 use crate::safeguards::{LAZYFREE_CHECK_REFCOUNT, LAZYFREE_REF_THEN_DIRTY};
 use crate::settings::CowReuse;
 use crate::swapfile::{page_swap_entry, swap_duplicate, swap_free};
-use crate::swapops::pte_swp_mkexclusive;
+use crate::swapops::{pte_swp_mkexclusive, pte_swp_with_marks_of};
 use crate::tlb_types::TlbUbc;
 use crate::vm_flags::VmFlags;
 
@@ -58,6 +59,14 @@ async fn try_to_unmap_one<'m>(
     ubc: &mut TlbUbc,
 ) -> bool {
     let _routine = cpu.enter("try_to_unmap_one");
+    let range = mmu_notifier_invalidate_range_start(cpu, place.run.mm, place.addresses()).await;
+    let unmapped = unmap_place(cpu, page, place, mlocked, ubc).await;
+    mmu_notifier_invalidate_range_end(cpu, range).await;
+    unmapped
+}
+
+/// The body of `try_to_unmap_one()`: the entries of one mapping.
+async fn unmap_place<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, mlocked: Mlocked, ubc: &mut TlbUbc) -> bool {
     let Place { vma, run } = place;
     let is_locked = mlocked == Mlocked::Stays && vma.flags(cpu).contains(VmFlags::LOCKED);
     // Of a large folio whoever is just unmapping a page is waited for: TTU_SYNC, since v5.13.
@@ -75,7 +84,7 @@ async fn try_to_unmap_one<'m>(
     true
 }
 
-/// The body of `try_to_unmap_one()`: one entry.
+/// One entry of it.
 async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
     let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);
@@ -108,7 +117,7 @@ async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut Tlb
             return false;
         }
         let gone = if flags.contains(PageFlags::SWAPBACKED) {
-            to_swap(cpu, page, &mapped, exclusive).await
+            to_swap(cpu, page, (&mapped, pteval), exclusive).await
         } else {
             may_be_discarded(cpu, page).await
         };
@@ -128,7 +137,7 @@ async fn remap<'m>(cpu: Cpu<'m>, mapped: &Mapped<'m>, pteval: Pte) {
 }
 
 /// The entry names the page's slot from now on. False if the page is pinned, so that it must not become shared.
-async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, mapped: &Mapped<'m>, exclusive: bool) -> bool {
+async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, (mapped, pteval): (&Mapped<'m>, Pte), exclusive: bool) -> bool {
     let Some(entry) = page_swap_entry(cpu, page) else { return false };
     if !swap_duplicate(cpu, entry).await {
         return false;
@@ -137,7 +146,8 @@ async fn to_swap<'m>(cpu: Cpu<'m>, page: Page, mapped: &Mapped<'m>, exclusive: b
         swap_free(cpu, entry).await;
         return false;
     }
-    let swp_pte = if exclusive { pte_swp_mkexclusive(entry.to_pte()) } else { entry.to_pte() };
+    let swp_pte = pte_swp_with_marks_of(entry.to_pte(), pteval.entry);
+    let swp_pte = if exclusive { pte_swp_mkexclusive(swp_pte) } else { swp_pte };
     cpu.set_pte_at(mapped.mm, mapped.address, mapped.ptep, swp_pte).await;
     true
 }

@@ -1,7 +1,7 @@
 //! `rmap_walk()`: from a page to the mappings that may map it.
 
 use sim_core::{BoxFuture, Op, OpKind, ReadHeld, Routine};
-use sim_mmu::Pfn;
+use sim_mmu::{Pfn, VirtAddr};
 
 use super::anon_vma::{mappings_of, put_pinned, root_of};
 use super::large_mapcount::total_mapcount;
@@ -134,6 +134,13 @@ async fn rmap_walk_anon_lock<'m>(
 pub(crate) struct Place<'m> {
     pub(crate) vma: Vma,
     pub(crate) run: Run<'m>,
+}
+
+impl Place<'_> {
+    /// The first address that it is about, and the end.
+    pub(crate) fn addresses(&self) -> (VirtAddr, VirtAddr) {
+        (self.run.address, self.run.address.plus_pages(self.run.pages))
+    }
 }
 
 /// `vma_address()`: where a mapping has the pages of a folio, whose first one is page `index` of its file or `anon_vma`.

@@ -24,6 +24,14 @@ crate::settings! {
         References = "references" since Release::v(5, 18),
     }
 
+    /// Which fault that brings a page from swap makes its entry writable, if the page belongs to this address space alone.
+    SwapinWritable = design "swapin_writable" {
+        /// Only that of a write. This was the rule before v6.11.
+        Write = "write",
+        /// Any, if nobody is to learn of the next write (`userfaultfd`, soft-dirty). This is the rule since v6.11 (`c18160dba5ff`).
+        Read = "read" since Release::v(6, 11),
+    }
+
     /// Whether the page that a write fault has copied gives up its slot of the swap area if no entry names it any more.
     CowFreesSwap = design "cow_frees_swap" {
         /// It keeps the slot until it is freed.

@@ -16,7 +16,7 @@ use crate::rmap::page_add_anon_rmap;
 use crate::settings::CowReuse;
 use crate::shmem::shmem_unuse;
 use crate::swap_state::{lookup_swap_cache, read_swap_cache_async};
-use crate::swapops::{SwpEntry, pte_swp_exclusive};
+use crate::swapops::{SwpEntry, pte_swp_exclusive, pte_swp_marks};
 
 /// `try_to_unuse()`: no slot is in use when this returns. Files come first, then address spaces, then pages that are left in the swap
 /// cache. Who is just taking a page to swap may be passed over, so all begins anew as long as a slot is in use.
@@ -160,6 +160,7 @@ async fn unuse_pte<'m>(
     get_page(cpu, page).await;
     page_add_anon_rmap(cpu, page, vma, addr, exclusive).await;
     let new = Pte::make(page.0, vm_get_page_prot(vma.flags(cpu))).without(Entry::ACCESSED);
+    let new = new.with(pte_swp_marks(old.entry));
     cpu.set_pte_at(mm, addr, ptep, new).await;
     swap_free(cpu, entry).await;
 }

@@ -59,7 +59,7 @@ impl<'m> Cpu<'m> {
         translation
     }
 
-    fn next_translation(self) -> u32 {
+    pub(crate) fn next_translation(self) -> u32 {
         let id = self.mmu.next_id.get();
         self.mmu.next_id.set(id + 1);
         id

@@ -1,0 +1,67 @@
+//! `mm/mmu_notifier.c`: who has translations of its own of an address space is told before its entries change.
+//!
+//! Such a *secondary MMU* has no references to the pages that it uses. So whoever takes a page away from an address, or write-protects it, calls the
+//! start before the first entry changes and the end behind the last one. The start names the whole range, because what the entries hold is not
+//! known yet. Nothing is told where none subscribed.
+//!
+//! Here that is the MMU of a virtual machine. It is told of nothing but these invalidations, so its accesses make no page young
+//! (`clear_flush_young`).
+
+use sim_mmu::VirtAddr;
+
+use crate::kernel::Cpu;
+use crate::kvm_mmu::{
+    kvm_mmu_notifier_invalidate_range_end, kvm_mmu_notifier_invalidate_range_start, kvm_mmu_notifier_release,
+};
+use crate::mm_types::MmStruct;
+
+/// `struct mmu_notifier_range`, from the start of an invalidation to its end.
+#[must_use = "a secondary MMU maps nothing until the end"]
+pub(crate) struct MmuNotifierRange<'m> {
+    /// Whose entries change; none if nobody subscribed.
+    mm: Option<&'m MmStruct>,
+}
+
+impl MmuNotifierRange<'_> {
+    /// An invalidation of nothing.
+    pub(crate) const NONE: Self = MmuNotifierRange { mm: None };
+
+    /// Whether nobody was told of it.
+    pub(crate) fn is_none(&self) -> bool {
+        self.mm.is_none()
+    }
+}
+
+/// `mm_has_notifiers()`: whether a secondary MMU is told.
+pub fn mm_has_notifiers(cpu: Cpu<'_>, mm: &MmStruct) -> bool {
+    cpu.this_cpu_read(mm.notifier_subscriptions())
+}
+
+/// `mmu_notifier_invalidate_range_start()`: no secondary MMU uses these pages when this returns.
+pub(crate) async fn mmu_notifier_invalidate_range_start<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (start, end): (VirtAddr, VirtAddr),
+) -> MmuNotifierRange<'m> {
+    if !mm_has_notifiers(cpu, mm) {
+        return MmuNotifierRange::NONE;
+    }
+    Box::pin(kvm_mmu_notifier_invalidate_range_start(cpu, mm, (start, end))).await;
+    MmuNotifierRange { mm: Some(mm) }
+}
+
+/// `mmu_notifier_invalidate_range_end()`: the entries are what they are to be, and a secondary MMU may use them.
+pub(crate) async fn mmu_notifier_invalidate_range_end<'m>(cpu: Cpu<'m>, range: MmuNotifierRange<'m>) {
+    if let Some(mm) = range.mm {
+        Box::pin(kvm_mmu_notifier_invalidate_range_end(cpu, mm)).await;
+    }
+}
+
+/// `mmu_notifier_release()`, when an address space ends: no secondary MMU uses any of it.
+pub(crate) async fn mmu_notifier_release<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
+    if mm_has_notifiers(cpu, mm) {
+        Box::pin(kvm_mmu_notifier_release(cpu, mm)).await;
+        // hlist_del_init_rcu()
+        cpu.store(mm.notifier_subscriptions(), false).await;
+    }
+}
