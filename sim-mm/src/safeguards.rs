@@ -219,6 +219,8 @@ crate::safeguards! {
         "Translations of small pages are flushed before khugepaged copies the pages, so that nobody writes to them meanwhile.";
     COLLAPSE_LOCK_VMA = "collapse-lock-vma" order in "collapse_huge_page" since Release::v(6, 4), commit "55fd6fccad31" =>
         "The mapping is locked for writing by khugepaged, because a fault that holds only the lock of its mapping would work in the page table that is taken out of reach.";
+    COLLAPSE_LOCK_VMA_FIRST = "collapse-lock-vma-first" order in "collapse_huge_page" since Release::v(6, 17), commit "366a4532d96f" =>
+        "The mapping is locked by khugepaged before it looks whether the entry still leads to a page table, because MADV_DONTNEED holds only the lock of the mapping and frees a table that is empty.";
     COLLAPSE_PMD_RECHECK = "collapse-pmd-recheck" check in "collapse_huge_page" since Release::v26(38), commit "ba76149f47d8" =>
         "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
     COLLAPSE_FILE_CHECK_REFCOUNT = "collapse-file-check-refcount" check in "collapse_file" since Release::v(4, 8), commit "f3f0e1d2150b" =>

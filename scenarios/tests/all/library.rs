@@ -112,6 +112,7 @@ scenarios! {
     clear_refs_vs_migration
     collapse_flush_keeps_walk_caches
     collapse_of_a_mapped_huge_page
+    collapse_vs_dontneed
     collapse_vs_reclaim
     collapse_vs_uffd_copy
     collapse_vs_user

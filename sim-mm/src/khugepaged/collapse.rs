@@ -20,7 +20,7 @@ use crate::page_alloc::alloc_pages;
 use crate::pgtable::{Pmd, Pmdp, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_deposit, pmdp_collapse_flush};
 use crate::rmap::{anon_vma_lock_write, folio_add_new_anon_rmap};
-use crate::safeguards::{COLLAPSE_LOCK_VMA, COLLAPSE_PMD_RECHECK};
+use crate::safeguards::{COLLAPSE_LOCK_VMA, COLLAPSE_LOCK_VMA_FIRST, COLLAPSE_PMD_RECHECK};
 use crate::swap::folio_add_lru_vma;
 use crate::vma::{mmap_write_lock, vma_start_write};
 
@@ -66,13 +66,17 @@ async fn collapse_into<'m>(
     // a page to its mappings. Each of them is kept out by itself.
     let _mmap_lock = mmap_write_lock(cpu, mm).await;
     let vma = hugepage_vma_revalidate(cpu, mm, address, by).await?;
-    if cpu.has(COLLAPSE_LOCK_VMA) {
+    let (locks, first) = (cpu.has(COLLAPSE_LOCK_VMA), cpu.has(COLLAPSE_LOCK_VMA_FIRST));
+    if locks && first {
         vma_start_write(cpu, mm, vma).await;
     }
     if let Err(why) = check_pmd_still_valid(cpu, mm, address, pmdp).await
         && check!(cpu, COLLAPSE_PMD_RECHECK, true)
     {
         return Err(why);
+    }
+    if locks && !first {
+        vma_start_write(cpu, mm, vma).await;
     }
     let anon_vma = anon_vma_lock_write(cpu, vma).await;
     let all = (address, address.plus_pages(cpu.pmd_nr()));

@@ -95,6 +95,16 @@ impl Advice {
         }
     }
 
+    /// Whether it unmaps the pages.
+    pub(super) fn zaps(self) -> bool {
+        matches!(self, Advice::DontNeed | Advice::DontNeedLocked)
+    }
+
+    /// Whether the lock of the mapping is enough for it, since v6.17: `get_lock_mode()`.
+    pub(super) fn needs_one_mapping(self) -> bool {
+        self.zaps() || self == Advice::Free
+    }
+
     /// Whether it changes the mapping itself: `madvise_need_mmap_write()`.
     pub(super) fn changes_flags(self) -> bool {
         match self {

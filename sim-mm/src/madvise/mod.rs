@@ -24,8 +24,9 @@ use crate::memory::{Zap, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
+use crate::settings::MadviseLock;
 use crate::vm_flags::VmFlags;
-use crate::vma::{change_vmas, i_mmap_lock_write, mmap_write_lock, vma_modify_flags};
+use crate::vma::{change_vmas, i_mmap_lock_write, lock_vma_under_rcu, mmap_write_lock, vma_modify_flags};
 
 /// `madvise()`.
 ///
@@ -69,15 +70,35 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
     if advice == Advice::Collapse {
         return Box::pin(collapse_range(cpu, mm, start, end)).await;
     }
-    // madvise_need_mmap_write()
+    if advice.needs_one_mapping()
+        && cpu.setting::<MadviseLock>() == MadviseLock::Vma
+        && let Some(done) = Box::pin(madvise_one_vma(cpu, mm, (start, end), advice)).await
+    {
+        return done;
+    }
     let (_writing, _reading) = match advice {
         _ if advice.changes_flags() => (Some(mmap_write_lock(cpu, mm).await), None),
         _ if cpu.has(MADVISE_MMAP_LOCK) => (None, Some(cpu.down_read(mm.mmap_lock).await)),
         _ => (None, None),
     };
-    let dontneed = matches!(advice, Advice::DontNeed | Advice::DontNeedLocked);
-    let _routine = dontneed.then(|| cpu.enter("madvise_dontneed"));
+    let _routine = advice.zaps().then(|| cpu.enter("madvise_dontneed"));
     madvise_walk_vmas(cpu, mm, start, end, advice).await
+}
+
+/// `try_vma_read_lock()` and what follows: the advice for a range that lies in one mapping, under the lock of the mapping alone. `None` if that lock
+/// is not enough, or somebody has it for writing.
+async fn madvise_one_vma<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (start, end): (VirtAddr, VirtAddr),
+    advice: Advice,
+) -> Option<Result<(), Errno>> {
+    let (vma, _held) = lock_vma_under_rcu(cpu, mm, start).await?;
+    if end > vma.end(cpu) || vma.flags(cpu).intersects(VmFlags::UFFD) {
+        return None;
+    }
+    let _routine = advice.zaps().then(|| cpu.enter("madvise_dontneed"));
+    Some(madvise_vma_behavior(cpu, mm, vma, start, end, advice).await)
 }
 
 /// `madvise_walk_vmas()`: one mapping after the other. A hole is no reason to stop.

@@ -322,6 +322,14 @@ crate::settings! {
         Refcount = "refcount" since Release::v(6, 15),
     }
 
+    /// Which lock `MADV_DONTNEED` and `MADV_FREE` take.
+    MadviseLock = design "madvise_lock" {
+        /// `mmap_lock`, for reading.
+        Mmap = "mmap",
+        /// That of the mapping alone, if the range lies in one that no `userfaultfd` watches. This is the rule since v6.17 (`a6fde7add78d`).
+        Vma = "vma" since Release::v(6, 17),
+    }
+
     /// Whether the entry of a page of a file that user code fills in is dirty although it is not writable.
     UffdFillDirty = design "uffd_fill_dirty" {
         /// It is dirty only if it is writable.

@@ -244,8 +244,8 @@ async fn put_stranger(cpu: Cpu<'_>, words: VmArea) {
     }
 }
 
-/// `lock_vma_under_rcu()`: the mapping that the address is in, locked for a fault. `None` if the fault has to be handled
-/// with `mmap_lock`.
+/// `lock_vma_under_rcu()`: the mapping that the address is in, locked for reading, for a fault or for an advice. `None` if that needs
+/// `mmap_lock`.
 pub(crate) async fn lock_vma_under_rcu<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
