@@ -26,7 +26,7 @@ bitflags! {
         const MLOCK = 0x1000;
         /// `FOLL_MIGRATION`: a page that is being moved is waited for, until v6.2. Others take it for not there.
         const MIGRATION = 0x8000;
-        /// `FOLL_HONOR_NUMA_FAULT`: an entry for NUMA hinting faults. Since v6.6; before, it did for all but forced accesses.
+        /// `FOLL_HONOR_NUMA_FAULT`: an entry for NUMA hinting counts as one that faults. Before v6.6 that was so for all but forced accesses.
         const HONOR_NUMA_FAULT = 0x20000;
         /// `FOLL_COW`: a forced write broke COW; the page is this address space's own.
         const COW = 0x4000;

@@ -88,10 +88,6 @@ sim_mm::safeguards! {
     LONGTERM_FILE_WRITE = "longterm-file-write" check in "check_vma_flags" since Release::v(6, 5), commit "8ac268436e6d" =>
         "A page of a file on a disk is not pinned for long to write to it, because writeback makes it clean while a device still writes, and nobody says afterwards that it is dirty.";
 
-    // Callers.
-    KVM_HONORS_NUMA_FAULT = "kvm-honors-numa-fault" order in "hva_to_pfn" since Release::v(6, 6), commit "b1e1296d7c6a" =>
-        "A guest gets no page from an entry for NUMA hinting, because the fault that lets the process have the page again changes the entry without telling the guest.";
-
     // The gate area.
     GATE_PAGE_WRITE = "gate-page-write" check in "get_gate_page" since Release::v26(12) =>
         "The vsyscall page is not pinned for writing, because every process reads it and no entry allows a write.";

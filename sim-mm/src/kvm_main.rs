@@ -1,20 +1,12 @@
-//! `virt/kvm/kvm_main.c`: a process runs a guest, whose pages come from the process.
-//!
-//! A fault of the guest looks for a page of the process without the lock of the secondary MMU. What it has found is void if an invalidation was under
-//! way or has ended meanwhile.
+//! `virt/kvm/kvm_main.c`: a process gets a virtual machine.
 
-use sim_core::{BoxFuture, Routine};
-use sim_mmu::{VirtAddr, Vpn};
+use sim_core::{BoxFuture, Routine, WriteHeld};
 
-use crate::check;
 use crate::errno::Errno;
-use crate::event::Event;
-use crate::fork::sleep_until_zero;
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page};
-use crate::page_tags::set_page_dirty;
-use crate::safeguards::KVM_MMU_RETRY;
-use crate::vma::mmap_write_lock;
+use crate::mm_types::MmStruct;
+use crate::rmap::{anon_vma_lock_write_tree, anon_vma_root};
+use crate::vma::{i_mmap_lock_write_all, mmap_write_lock, vma_start_write};
 
 /// `kvm_create_vm()`: the process runs a guest from now on, whose memory is that of the process.
 ///
@@ -25,79 +17,27 @@ pub fn kvm_create_vm(cpu: Cpu<'_>) -> BoxFuture<'_, Result<(), Errno>> {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("kvm_create_vm"));
         let mm = cpu.current_mm().ok_or(Errno::Einval)?;
-        // mmu_notifier_register(): nobody is in the midst of a change that he did not tell of, and would tell the end of.
+        // mmu_notifier_register()
         let _mmap_lock = mmap_write_lock(cpu, mm).await;
+        let _all = mm_take_all_locks(cpu, mm).await;
         let had_one = cpu.xchg(mm.notifier_subscriptions(), true).await;
         if had_one { Err(Errno::Ebusy) } else { Ok(()) }
     })
 }
 
-/// The moment at which a fault of a guest began to look for a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FaultBegun {
-    seq: u64,
-    step: u64,
-}
-
-/// What a fault of a guest found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GuestPage {
-    /// The page, to which the caller has a reference.
-    pub page: Page,
-    /// Whether the process may write to it.
-    pub writable: bool,
-}
-
-/// `mmu_seq = kvm->mmu_invalidate_seq` of a fault: read before the page is looked for. It waits for invalidations that are under way,
-/// where C tries again and again.
-pub async fn kvm_fault_begins(cpu: Cpu<'_>, mm: &MmStruct) -> FaultBegun {
-    let words = mm.kvm.words;
-    sleep_until_zero(cpu, words.mmu_invalidate_in_progress().loc()).await;
-    let step = cpu.core.steps();
-    FaultBegun { seq: cpu.load(words.mmu_invalidate_seq()).await, step }
-}
-
-/// `kvm_tdp_mmu_map()`: the guest has the page from now on. False if an invalidation has come in between, for then the page may be the process's no
-/// more.
-pub async fn kvm_tdp_mmu_map(cpu: Cpu<'_>, mm: &MmStruct, vpn: Vpn, found: GuestPage, begun: FaultBegun) -> bool {
-    let words = mm.kvm.words;
-    let _mmu_lock = cpu.lock(words.mmu_lock()).await;
-    // mmu_invalidate_retry(): the count of those under way first. The end of an invalidation counts it as ended before that.
-    let in_progress = cpu.load(words.mmu_invalidate_in_progress()).await > 0;
-    let has_ended = cpu.load(words.mmu_invalidate_seq()).await != begun.seq;
-    if check!(cpu, KVM_MMU_RETRY, in_progress || has_ended) {
-        return false;
+/// `mm_take_all_locks()`, for a caller that holds `mmap_lock` for writing: nobody is changing entries now. He would have told nobody that he began,
+/// since nobody had subscribed.
+async fn mm_take_all_locks<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> Vec<WriteHeld<'m>> {
+    let vmas = cpu.read(&mm.vmas, Clone::clone).await;
+    for vma in &vmas {
+        vma_start_write(cpu, mm, *vma).await;
     }
-    let GuestPage { page: Page(pfn), writable } = found;
-    let root = cpu.this_cpu_read(mm.pgd());
-    cpu.update(&mm.kvm.sptes, |sptes| {
-        let spte = cpu.nested_translation(root, vpn, pfn, writable, begun.step);
-        sptes.insert(vpn, spte);
-        cpu.note(Event::GuestMapped { mm: mm.id, spte });
-    })
-    .await;
-    // kvm_release_faultin_page(): what the guest writes sets no bit in an entry of the process. Before v6.13 the page became dirty when the
-    // entry of the guest went.
-    if writable {
-        set_page_dirty(cpu, found.page).await;
+    let mut held = i_mmap_lock_write_all(cpu, mm, |_| true).await;
+    let mut roots: Vec<_> = vmas.iter().filter_map(|vma| anon_vma_root(cpu, *vma)).collect();
+    roots.sort_unstable_by_key(|root| root.index());
+    roots.dedup();
+    for root in roots {
+        held.push(anon_vma_lock_write_tree(cpu, root).await);
     }
-    true
-}
-
-/// The guest reads the first word of a page, or writes to it. Answers what the word holds then; nothing if the secondary MMU does not allow it.
-pub async fn kvm_guest_access<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    va: VirtAddr,
-    write: Option<u64>,
-) -> Option<u64> {
-    let vpn = va.vpn();
-    loop {
-        let spte = cpu.read(&mm.kvm.sptes, |sptes| sptes.get(&vpn).copied()).await;
-        let spte = spte.filter(|spte| spte.rights.write || write.is_none())?;
-        let holds = move || mm.kvm.sptes.look(cpu.core).get(&vpn) == Some(&spte);
-        if let Some(value) = cpu.guest_access(va, spte, write, holds).await {
-            return Some(value);
-        }
-    }
+    held
 }

@@ -10,9 +10,9 @@ record! {
     pub(crate) struct KvmWords {
         /// `mmu_lock`: guards the rest.
         pub(crate) mmu_lock: SpinLock = "mmu_lock";
-        /// `mmu_invalidate_seq`, `mmu_notifier_seq` before v6.1: how many invalidations have ended.
+        /// `mmu_invalidate_seq`, `mmu_notifier_seq` in older releases: how many invalidations have ended.
         pub(crate) mmu_invalidate_seq: Shared<u64> = "mmu_invalidate_seq";
-        /// `mmu_invalidate_in_progress`, `mmu_notifier_count` before v6.1: how many are under way.
+        /// `mmu_invalidate_in_progress`, `mmu_notifier_count` in older releases: how many are under way.
         pub(crate) mmu_invalidate_in_progress: Shared<u64> = "mmu_invalidate_in_progress";
     }
 }
@@ -26,7 +26,7 @@ pub(crate) struct Kvm {
 }
 
 impl Kvm {
-    /// None that runs yet, for the address space of that name.
+    /// A virtual machine that does not run yet. `mm` names its address space.
     pub(crate) fn new(memory: &mut MemoryBuilder, mm: &str) -> Kvm {
         Kvm {
             words: memory.record(format!("{mm}.kvm")),

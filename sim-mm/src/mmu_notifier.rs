@@ -1,8 +1,8 @@
-//! `mm/mmu_notifier.c`: who has translations of its own of an address space is told before its entries change.
+//! `mm/mmu_notifier.c`: whoever has translations of an address space of his own is told before an entry changes.
 //!
-//! Such a *secondary MMU* has no references to the pages that it uses. So whoever takes a page away from an address, or write-protects it, calls the
-//! start before the first entry changes and the end behind the last one. The start names the whole range, because what the entries hold is not
-//! known yet. Nothing is told where none subscribed.
+//! Such a *secondary MMU* has no references to the pages that it uses. So whoever takes a page away from an address, or write-protects it, calls
+//! `mmu_notifier_invalidate_range_start()` before the first change and `mmu_notifier_invalidate_range_end()` after the last. The start names the
+//! whole range, because what the entries hold is not known yet. If nobody subscribed, both do nothing.
 //!
 //! Here that is the MMU of a virtual machine. It is told of nothing but these invalidations, so its accesses make no page young
 //! (`clear_flush_young`).
@@ -10,7 +10,7 @@
 use sim_mmu::VirtAddr;
 
 use crate::kernel::Cpu;
-use crate::kvm_mmu::{
+use crate::kvm_notifier::{
     kvm_mmu_notifier_invalidate_range_end, kvm_mmu_notifier_invalidate_range_start, kvm_mmu_notifier_release,
 };
 use crate::mm_types::MmStruct;

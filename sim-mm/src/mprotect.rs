@@ -225,7 +225,6 @@ pub(crate) async fn change_protection_range<'m>(
     let _routine = cpu.enter("change_protection_range");
     let geometry = cpu.mmu.geometry;
     let mut pages = 0;
-    let mut range = MmuNotifierRange::NONE;
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
     for (p4dp, addr, next) in entries(geometry, p4d_offset(cpu, mm, start), start, end) {
         let p4d = cpu.read_once(p4dp).await;
@@ -237,11 +236,14 @@ pub(crate) async fn change_protection_range<'m>(
             if pud.none() {
                 continue;
             }
+            // One invalidation for each table of PMD entries. Since v6.12 Linux has one for each table of PUD entries.
+            let mut range = MmuNotifierRange::NONE;
+            let last = next;
             for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, next) {
                 let mut pmd = cpu.read_once(pmdp).await;
-                // Where no entry is, none changes.
+                // The start comes with the first PMD entry that is not empty.
                 if range.is_none() && !pmd.none() {
-                    range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
+                    range = mmu_notifier_invalidate_range_start(cpu, mm, (addr, last)).await;
                 }
                 if pmd.is_huge() {
                     match Box::pin(change_huge(cpu, mm, vma, pmdp, (addr, next), change)).await {
@@ -264,9 +266,9 @@ pub(crate) async fn change_protection_range<'m>(
                     pages += change_pte_range(cpu, mm, (pmdp, pmd), addr, next, change).await;
                 }
             }
+            mmu_notifier_invalidate_range_end(cpu, range).await;
         }
     }
-    mmu_notifier_invalidate_range_end(cpu, range).await;
     // Only entries that changed can have left translations behind.
     if pages > 0 && cpu.has(MPROTECT_FLUSH) {
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
@@ -335,7 +337,7 @@ async fn change_pte_range<'m>(
                 cpu.set_pte_at(mm, addr, ptep, new).await;
                 pages += 1;
             }
-        } else if let Some(new) = changed_absent(pte.entry, change).filter(|new| *new != pte.entry) {
+        } else if let Some(new) = changed_absent(pte.entry, change) {
             cpu.set_pte_at(mm, addr, ptep, new).await;
             pages += 1;
         }
@@ -345,13 +347,14 @@ async fn change_pte_range<'m>(
 
 /// What `change_pte_range()` makes of an entry where nothing is mapped, or whose page is in swap. `None` if it stays as it is.
 fn changed_absent(entry: Entry, change: Change) -> Option<Entry> {
-    match change {
+    let new = match change {
         Change::UffdWp { markers: true } if entry.is_none() => Some(UFFD_WP_MARKER),
         Change::UffdWpResolve { .. } if is_uffd_wp_marker(entry) => Some(Entry::NONE),
         Change::UffdWp { .. } => SwpEntry::of_pte(entry).map(|_| pte_swp_set_uffd_wp(entry, true)),
         Change::UffdWpResolve { .. } => SwpEntry::of_pte(entry).map(|_| pte_swp_set_uffd_wp(entry, false)),
         _ => None,
-    }
+    };
+    new.filter(|new| *new != entry)
 }
 
 /// What `change_pte_range()` makes of an entry whose page is being moved: it must not come back writable. Entries of pages that are there

@@ -38,18 +38,16 @@ async fn __oom_reap_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
     let mut whole = if each { None } else { Some(MmuGather::gather_fullmm(cpu, mm).await) };
     for vma in vmas.into_iter().filter(|vma| may_be_reaped(cpu, *vma)) {
         let (start, end) = (vma.start(cpu), vma.end(cpu));
+        let mut own = None;
+        let tlb = match &mut whole {
+            Some(tlb) => tlb,
+            None => own.insert(MmuGather::gather(cpu, mm, start, end).await),
+        };
         let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
-        match &mut whole {
-            Some(tlb) => {
-                unmap_page_range(cpu, tlb, vma, start, end, Zap::Pages).await;
-                mmu_notifier_invalidate_range_end(cpu, range).await;
-            }
-            None => {
-                let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
-                unmap_page_range(cpu, &mut tlb, vma, start, end, Zap::Pages).await;
-                mmu_notifier_invalidate_range_end(cpu, range).await;
-                tlb.finish(cpu).await;
-            }
+        unmap_page_range(cpu, tlb, vma, start, end, Zap::Pages).await;
+        mmu_notifier_invalidate_range_end(cpu, range).await;
+        if let Some(tlb) = own {
+            tlb.finish(cpu).await;
         }
     }
     if let Some(tlb) = whole {

@@ -242,6 +242,9 @@ crate::safeguards! {
     KVM_MMU_RETRY = "kvm-mmu-retry" check in "kvm_tdp_mmu_map" since Release::v26(27), commit "e930bffe95e1" =>
         "A fault of a guest looks for its page once more if an invalidation was under way or has ended meanwhile, because the page may belong to somebody else by then.";
 
+    SWAPOFF_KEEPS_MARKS = "swapoff-keeps-marks" order in "unuse_pte" since Release::v(5, 19), commit "14a762dd1977" =>
+        "When swapoff maps a page again, the entry says what the entry of its slot said: that the page was written, and that writes wait for userfaultfd.";
+
     // Splits of folios.
     SPLIT_EXPECTED_COUNT = "split-expected-count" order in "split_huge_page_to_list" since Release::v(4, 5), commit "e9b61f19858a" =>
         "A folio is split only if nobody else has a reference, because nobody could tell to which of its pages the reference belongs.";

@@ -106,6 +106,16 @@ pub fn pte_swp_soft_dirty(swp: Entry) -> bool {
     swp.has(SWP_SOFT_DIRTY)
 }
 
+/// `pte_swp_uffd_wp_any()`: whether an entry that maps nothing says that writes wait for user code.
+pub(crate) fn pte_swp_uffd_wp_any(entry: Entry) -> bool {
+    is_uffd_wp_marker(entry) || SwpEntry::of_pte(entry).is_some() && entry.has(SWP_UFFD_WP)
+}
+
+/// `pte_swp_mksoft_dirty()`, on a kernel that keeps such a bit.
+pub(crate) fn pte_swp_mksoft_dirty(swp: Entry) -> Entry {
+    swp.with(SWP_SOFT_DIRTY)
+}
+
 /// `pte_swp_clear_soft_dirty()`.
 pub(crate) fn pte_swp_clear_soft_dirty(swp: Entry) -> Entry {
     swp.without(SWP_SOFT_DIRTY)

@@ -189,7 +189,15 @@ impl<'m> Cpu<'m> {
             let through = through.filter(|_| (self.controls(), self.cr3()) == registers)?;
             let Done { result, holds: value } = self.perform(&op, data);
             let bytes = data.bytes;
-            self.report_with(|| Event::Retired { va, access, through: *through, word, bytes, value });
+            self.report_with(|| Event::Retired {
+                va,
+                access,
+                through: *through,
+                nested: false,
+                word,
+                bytes,
+                value,
+            });
             Some(result)
         })
     }

@@ -55,6 +55,8 @@ pub enum Event {
         access: Access,
         /// The translation that it used.
         through: Translation,
+        /// Whether a guest made it, by a second paging structure.
+        nested: bool,
         /// The frame's word.
         word: u32,
         /// Which bytes of it.

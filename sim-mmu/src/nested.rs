@@ -55,7 +55,15 @@ impl<'m> Cpu<'m> {
             let value = write.unwrap_or(old);
             hw.perform_rmw(&op, old, value);
             let access = if write.is_some() { Access::USER_WRITE } else { Access::USER_READ };
-            self.report_with(|| Event::Retired { va, access, through, word: 0, bytes: Bytes::ALL, value });
+            self.report_with(|| Event::Retired {
+                va,
+                access,
+                through,
+                nested: true,
+                word: 0,
+                bytes: Bytes::ALL,
+                value,
+            });
             Some(value)
         })
     }

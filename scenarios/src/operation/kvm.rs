@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim_gup::callers::{RemoteOp, kvm_vcpu_run};
+use sim_gup::callers::{RemoteOp, kvm_vcpu_ioctl};
 use sim_mm::{Release, kvm_create_vm};
 
 use super::argument::{NewValue, Word};
@@ -11,7 +11,7 @@ use crate::stage::{Place, Task};
 
 operation! {
     /// The process gets a virtual machine: `KVM_CREATE_VM`. The memory of the guest is that of the process, at the same addresses. A secondary MMU
-    /// leads to it, which holds no references to pages and is told by MMU notifiers what becomes of them. If the process has a guest already, the
+    /// leads to it. It holds no references. MMU notifiers tell it before an entry of the process changes. If the process has a guest already, the
     /// operation fails with `EBUSY`.
     "kvm_create_vm" KvmCreateVm since [Release::v26(27)] {}
 }
@@ -77,7 +77,7 @@ impl Operation for GuestRead {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let va = task.address(&self.from)?;
-            let value = kvm_vcpu_run(task.cpu, va, RemoteOp::Read).await?;
+            let value = kvm_vcpu_ioctl(task.cpu, va, RemoteOp::Read).await?;
             task.keep(self.name.as_deref(), value);
             Ok(value.cast_signed())
         })
@@ -92,7 +92,7 @@ impl Operation for GuestWrite {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             let va = task.address(&self.to)?;
-            kvm_vcpu_run(task.cpu, va, RemoteOp::Write(self.value)).await?;
+            kvm_vcpu_ioctl(task.cpu, va, RemoteOp::Write(self.value)).await?;
             Ok(0)
         })
     }

@@ -53,7 +53,10 @@ fn is_told(ghost: Seen<'_>, kernel: &Kernel, mm: MmId, write: &NotedWrite) -> bo
     let NotedWrite { vpn, pfn, frees, .. } = *write;
     let entry = entry_of(kernel, mm, vpn);
     let same = entry.pfn() == pfn && ghost.life(pfn).is_some_and(|life| life.frees == frees);
-    let is_there = entry.is_present() && (same || ghost.copied_from(entry.pfn()) == Some(pfn));
+    let now = entry.pfn();
+    let frees_now = ghost.life(now).map_or(0, |life| life.frees);
+    let moved = ghost.copied_from(now) == Some(pfn) || ghost.came_by_swap((pfn, frees), (now, frees_now));
+    let is_there = entry.is_present() && (same || moved);
     let vmas = kernel.vma_list(kernel.mm(mm));
     let is_new = vmas
         .iter()

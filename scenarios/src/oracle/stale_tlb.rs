@@ -1,8 +1,8 @@
 //! `stale-tlb`: an access retires through a translation that a complete flush should have dropped.
 //!
 //! A change without a flush promises nothing. So the old entry and the new one are both right until a flush
-//! completes that began after the change. From then on the old one is wrong. Not checked: the rights of
-//! upper-level entries, A and D.
+//! completes that began after the change. From then on the old one is wrong. A guest may go on while an entry of its process names the
+//! same page and allows nothing for a moment, for nobody takes the page away then. Not checked: the rights of upper-level entries, A and D.
 
 use sim_mm::MmId;
 use sim_mmu::{Access, Translation, VirtAddr};
@@ -16,10 +16,10 @@ pub(super) fn retired(
     mm: MmId,
     va: VirtAddr,
     access: Access,
-    through: &Translation,
+    (through, nested): (&Translation, bool),
     site: &Site,
 ) -> Option<Finding> {
-    if ghost.justifies(mm, va.vpn(), through.pfn, access.writes()) {
+    if ghost.justifies(mm, va.vpn(), through.pfn, access.writes(), nested) {
         return None;
     }
     Some(Finding {

@@ -144,7 +144,7 @@ impl Watch {
         ghost: &mut Ghost,
         cpu: sim_mmu::Cpu<'_>,
         (va, access): (VirtAddr, Access),
-        through: &Translation,
+        (through, nested): (&Translation, bool),
         (word, bytes, value): (u32, Bytes, u64),
     ) {
         let core = cpu.core;
@@ -158,7 +158,7 @@ impl Watch {
             self.report(core, uaf);
             return;
         }
-        let stale = stale_tlb::retired(seen, mm, va, access, through, &site);
+        let stale = stale_tlb::retired(seen, mm, va, access, (through, nested), &site);
         let installed = seen.changed(mm, va.vpn()).unwrap_or(&site);
         let old = (!access.writes())
             .then(|| incoherent::read(seen, cpu, mm, va, through, (word, bytes, value), &site))
@@ -238,9 +238,10 @@ impl sim_mmu::Observer for Watch {
                 let found = page_table_use_after_free::accessed(seen, root, level, table, by, || site(*cpu));
                 self.report(cpu.core, found);
             }
-            Hardware::Retired { va, access, through, word, bytes, value } => {
+            Hardware::Retired { va, access, through, nested, word, bytes, value } => {
                 // Of a huge page only the page of the address is used.
-                self.retired(&mut ghost, cpu, (va, access), &through.of_page(va), (word, bytes, value));
+                let through = (&through.of_page(va), nested);
+                self.retired(&mut ghost, cpu, (va, access), through, (word, bytes, value));
             }
             Hardware::Filled(translation) => {
                 translation.frames().for_each(|pfn| ghost.filled(core, pfn));

@@ -159,6 +159,7 @@ scenarios! {
     freed_table
     gate_page_not_mapped
     gate_page_reference
+    guest_created_meanwhile
     guest_fault_vs_dontneed
     guest_vs_kernel
     gup_return_values
@@ -271,6 +272,7 @@ scenarios! {
     swapin_vs_migration
     swapin_wrong_page_of_file
     swapin_wrong_slot
+    swapoff_forgets_soft_dirty
     swapoff_vs_entry_free
     swapoff_vs_swapin
     switch_vs_flush

@@ -11,15 +11,13 @@ use crate::fast::__get_user_pages_fast;
 use crate::flags::FollFlags;
 use crate::gup::get_user_pages_unlocked;
 use crate::pages::{Pages, Pin, put_pin};
-use crate::safeguards::KVM_HONORS_NUMA_FAULT;
 
 /// `KVM_RUN`: the guest of the process reads the first word of a page, or writes to it. Answers the value.
 ///
 /// # Errors
 /// `EINVAL` if the process has no guest, `EFAULT` if the process has nothing there that may be accessed so.
-pub fn kvm_vcpu_run<'m>(cpu: Cpu<'m>, va: VirtAddr, access: RemoteOp) -> BoxFuture<'m, Result<u64, Errno>> {
+pub fn kvm_vcpu_ioctl<'m>(cpu: Cpu<'m>, va: VirtAddr, access: RemoteOp) -> BoxFuture<'m, Result<u64, Errno>> {
     Box::pin(async move {
-        let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("kvm_vcpu_ioctl"));
         let mm = cpu.current_mm().filter(|mm| mm_has_notifiers(cpu, mm)).ok_or(Errno::Einval)?;
         let write = match access {
@@ -37,6 +35,8 @@ pub fn kvm_vcpu_run<'m>(cpu: Cpu<'m>, va: VirtAddr, access: RemoteOp) -> BoxFutu
 
 /// `kvm_tdp_page_fault()`: the guest gets the page, or tries again.
 async fn kvm_tdp_page_fault<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, va: VirtAddr, write: bool) -> Result<(), Errno> {
+    // While the guest runs, the CPU is as quiet for RCU as in user code.
+    let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter("kvm_tdp_page_fault");
     let begun = kvm_fault_begins(cpu, mm).await;
     let (pin, writable) = hva_to_pfn(cpu, va.page_base(), write).await?;
@@ -54,9 +54,9 @@ async fn hva_to_pfn(cpu: Cpu<'_>, addr: VirtAddr, write: bool) -> Result<(Pin, b
     }
     // hva_to_pfn_slow()
     let mut pages = Pages::default();
-    let mut flags = FollFlags::empty();
+    // A fault of the guest counts as an access of the process, so that the page can move to the node of the virtual CPU.
+    let mut flags = FollFlags::HONOR_NUMA_FAULT;
     flags.set(FollFlags::WRITE, write);
-    flags.set(FollFlags::HONOR_NUMA_FAULT, cpu.has(KVM_HONORS_NUMA_FAULT));
     get_user_pages_unlocked(cpu, addr, 1, &mut pages, flags).await.map_err(|_| Errno::Efault)?;
     let pin = pages.take().pop().ok_or(Errno::Efault)?;
     if write {

@@ -9,7 +9,7 @@ use crate::flags::FollFlags;
 use crate::gup::get_user_pages_remote;
 use crate::pages::{Pages, Pin, put_pin};
 
-/// What is done with a word of the other process.
+/// What is done with a word, of another process or of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteOp {
     /// It is read.

@@ -113,18 +113,33 @@ pub(crate) fn split_huge_pmd_address<'m>(
     small: Small,
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
-        let Some((pmdp, pmd, _ptl)) = huge_entry(cpu, mm, address).await else { return };
-        let _routine = cpu.enter("__split_huge_pmd");
-        if pmd.migration().is_some() {
-            // pmd_folio() reads the descriptor of a frame. The bits of this entry name another frame, or none.
-            let looks = cpu.setting::<SplitPmdFolio>() == SplitPmdFolio::Folios;
-            if looks && !cpu.mmu.phys.contains(pmd_pfn_of_bits(pmd.entry)) {
-                cpu.note(Event::KernelBug { what: "pmd_folio() of an entry that names no frame" });
-            }
-        } else if pmd.maps(head) {
-            __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, small)).await;
-        }
+        let start = cpu.pmd_base(address);
+        let all = (start, start.plus_pages(cpu.pmd_nr()));
+        let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
+        split_if_maps(cpu, vma, mm, address, (head, small)).await;
+        mmu_notifier_invalidate_range_end(cpu, range).await;
     })
+}
+
+/// The body of `split_huge_pmd_address()`, under the lock of the entry.
+async fn split_if_maps<'m>(
+    cpu: Cpu<'m>,
+    vma: Vma,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+    (head, small): (Page, Small),
+) {
+    let Some((pmdp, pmd, _ptl)) = huge_entry(cpu, mm, address).await else { return };
+    let _routine = cpu.enter("__split_huge_pmd");
+    if pmd.migration().is_some() {
+        // pmd_folio() reads the descriptor of a frame. The bits of this entry name another frame, or none.
+        let looks = cpu.setting::<SplitPmdFolio>() == SplitPmdFolio::Folios;
+        if looks && !cpu.mmu.phys.contains(pmd_pfn_of_bits(pmd.entry)) {
+            cpu.note(Event::KernelBug { what: "pmd_folio() of an entry that names no frame" });
+        }
+    } else if pmd.maps(head) {
+        __split_huge_pmd_locked(cpu, vma, mm, pmdp, cpu.pmd_base(address), (pmd, small)).await;
+    }
 }
 
 /// `pmd_pfn()` of an entry that is not present: `__pte_needs_invert()`.

@@ -91,8 +91,7 @@ pub(super) async fn collapse_and_free_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, (p
     put_page(cpu, Page(old.pte_offset(cpu.mmu.geometry, at).table())).await;
 }
 
-/// Secondary MMUs have nothing of what one entry at the PMD level leads to. Who only comes from a page to its mappings does not tell them later: the page
-/// is not mapped there any more.
+/// No secondary MMU uses a page of the table when this returns. Whoever unmaps such a page later finds no entry here, and so tells nobody.
 pub(super) async fn invalidate_start<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, at: VirtAddr) -> MmuNotifierRange<'m> {
     if !cpu.has(RETRACT_NOTIFY) {
         return MmuNotifierRange::NONE;

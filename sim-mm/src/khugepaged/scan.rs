@@ -1,7 +1,7 @@
 //! Whether the pages of a range can be collapsed, as far as can be seen before anything is done: `hpage_collapse_scan_pmd()`.
 
 use sim_core::ReadHeld;
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::VirtAddr;
 
 use super::collapse::collapse_huge_page;
 use super::control::{Collapse, Counted, Scan};
@@ -16,7 +16,7 @@ use crate::pgtable::Pte;
 use crate::pgtable_generic::is_unlinked;
 use crate::settings::CollapseReadOnly;
 use crate::swap::folio_test_lru;
-use crate::swapops::pte_swp_marks;
+use crate::swapops::pte_swp_uffd_wp_any;
 
 /// `hpage_collapse_scan_pmd()`, `khugepaged_scan_pmd()` before v6.1: collapses the pages of a range, if they look like it. The caller holds
 /// `mmap_lock`, and gets it back if nothing was tried.
@@ -58,8 +58,7 @@ async fn scan<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, address: VirtAddr, b
             counted.add_none()?;
         } else if !pte.present() {
             counted.add_swapped()?;
-            // pte_swp_uffd_wp_any()
-            if pte_swp_marks(pte.entry) & Entry::UFFD_WP != 0 {
+            if pte_swp_uffd_wp_any(pte.entry) {
                 return Err(Scan::PteUffdWp);
             }
         } else if pte.uffd_wp() {

@@ -57,8 +57,9 @@ pub(crate) async fn copy_page_range<'m>(
     }
     let (start, end) = (vma.start(cpu), vma.end(cpu));
     // A lockless pin that overlaps this gives up: it may have pinned a page that was found not to be pinned here.
-    let cow = vma.flags(cpu).is_cow_mapping() && cpu.has(FORK_WRITE_PROTECT_SEQ);
-    let range = if vma.flags(cpu).is_cow_mapping() {
+    let is_cow = vma.flags(cpu).is_cow_mapping();
+    let cow = is_cow && cpu.has(FORK_WRITE_PROTECT_SEQ);
+    let range = if is_cow {
         mmu_notifier_invalidate_range_start(cpu, src, (start, end)).await
     } else {
         MmuNotifierRange::NONE
@@ -265,7 +266,7 @@ async fn copy_swap_entry<'m>(
     if shared != pte.entry {
         cpu.set_pte_at(copy.src, addr, src, shared).await;
     }
-    // Of the writes of a child, nobody learns.
+    // The child has no descriptor, so nobody waits for its writes.
     cpu.set_pte_at(copy.dst, addr, dst, pte_swp_set_uffd_wp(shared, false)).await;
 }
 

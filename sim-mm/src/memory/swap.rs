@@ -3,7 +3,7 @@
 use sim_core::BoxFuture;
 use sim_mmu::Entry;
 
-use super::swap_entry::{Brought, brought_back};
+use super::swap_entry::{SwapinFlags, swapin_flags};
 use super::swap_folio::{SwapRun, alloc_swap_folio, map_swap_folio};
 use super::wp::do_wp_page;
 use crate::check;
@@ -219,7 +219,7 @@ async fn set_entry<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, locked: &Locked<'m>, new: N
 /// is freed only afterwards.
 async fn map_by_entries<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pte, page: Page) -> (NewEntry, bool) {
     let exclusive = vmf.is_write() && reuse_swap_page(cpu, page).await;
-    let Brought { bits, write_done } = brought_back(cpu, vmf, orig, exclusive);
+    let SwapinFlags { bits, write_done } = swapin_flags(cpu, vmf, orig, exclusive);
     (NewEntry { entry: Entry::new(page.0, bits), exclusive }, write_done)
 }
 
@@ -240,7 +240,7 @@ async fn map_by_references<'m>(
         try_to_free_swap(cpu, page).await;
     }
     let alone = exclusive || page_count(cpu, page).await == 1;
-    let Brought { bits, write_done } = brought_back(cpu, vmf, orig, alone);
+    let SwapinFlags { bits, write_done } = swapin_flags(cpu, vmf, orig, alone);
     (NewEntry { entry: Entry::new(page.0, bits), exclusive: alone }, write_done)
 }
 

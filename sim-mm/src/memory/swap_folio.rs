@@ -1,7 +1,7 @@
 //! A fault that reads several slots of the swap area into one folio: `alloc_swap_folio()`. Since v6.12, and of a synchronous device only.
 
 use super::anon_folio::{Range, alloc_largest, set_ptes, suitable_ranges};
-use super::swap_entry::{Brought, brought_back};
+use super::swap_entry::{SwapinFlags, swapin_flags};
 use super::wp::do_wp_page;
 use crate::check;
 use crate::kernel::Cpu;
@@ -128,13 +128,13 @@ pub(super) async fn map_swap_folio<'m>(
         swap_free(cpu, slot).await;
     }
     // Nobody else knows the folio, so it is this address space's own.
-    let Brought { bits, write_done } = brought_back(cpu, vmf, orig, true);
+    let SwapinFlags { bits, write_done } = swapin_flags(cpu, vmf, orig, true);
     page_ref_add(cpu, head, range.pages() - 1).await;
     folio_add_new_anon_rmap_ptes(cpu, head, vmf.vma, range.start()).await;
     set_ptes(cpu, vmf.mm, range, head, bits).await;
     unlock_page(cpu, head).await;
     let now = cpu.read_once(ptep).await;
-    if vmf.is_write() && !now.write() {
+    if vmf.is_write() && !write_done {
         let done = do_wp_page(cpu, vmf, locked, now).await?;
         return Ok(VmFault { major: true, ..done });
     }

@@ -81,10 +81,10 @@ async fn migrate_vma_collect<'m>(
         }
     })
     .await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
     if !collected.is_empty() && !flushed_locked {
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
+    mmu_notifier_invalidate_range_end(cpu, range).await;
     collected
 }
 

@@ -19,7 +19,7 @@ use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
 use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_PMD_RECHECK, MREMAP_TABLE_RMAP_LOCK};
 use crate::settings::MremapTables;
-use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_with_marks_of};
+use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_mksoft_dirty};
 use crate::vma::i_mmap_lock_write;
 
 /// Which way entries go.
@@ -271,8 +271,8 @@ async fn move_ptes<'m>(
         let moved = match MigrationEntry::of_pte(pte.entry) {
             Some(entry) => MigrationEntry { soft_dirty: soft_dirty(cpu) != 0, ..entry }.to_pte(),
             None if pte.present() => pte.entry.with(soft_dirty(cpu)),
-            None if SwpEntry::of_pte(pte.entry).is_some() => {
-                pte_swp_with_marks_of(pte.entry, Entry(soft_dirty(cpu)))
+            None if soft_dirty(cpu) != 0 && SwpEntry::of_pte(pte.entry).is_some() => {
+                pte_swp_mksoft_dirty(pte.entry)
             }
             None => pte.entry,
         };

@@ -112,6 +112,11 @@ pub(crate) async fn anon_vma_lock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<Wr
     Some(cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await)
 }
 
+/// The root of the tree that a mapping hangs on, if anybody ever walks it.
+pub(crate) fn anon_vma_root(cpu: Cpu<'_>, vma: Vma) -> Option<AnonVma> {
+    vma.anon_vma(cpu).filter(|_| cpu.walks_rmap()).map(|anon_vma| root_of(cpu, anon_vma))
+}
+
 /// `anon_vma_lock_write()` of an `anon_vma` that the caller keeps.
 pub(crate) async fn anon_vma_lock_write_tree<'m>(cpu: Cpu<'m>, anon_vma: AnonVma) -> WriteHeld<'m> {
     let root = root_of(cpu, anon_vma);

@@ -12,7 +12,7 @@ mod unmap;
 mod walk;
 
 pub(crate) use anon_vma::{
-    anon_vma_clone, anon_vma_fork, anon_vma_lock_write, anon_vma_lock_write_tree, anon_vma_prepare,
+    anon_vma_clone, anon_vma_fork, anon_vma_lock_write, anon_vma_lock_write_tree, anon_vma_prepare, anon_vma_root,
     has_one_anon_vma, unlink_anon_vmas, walked,
 };
 pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};

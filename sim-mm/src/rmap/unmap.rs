@@ -84,7 +84,7 @@ async fn unmap_place<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, mlocked: Ml
     true
 }
 
-/// One entry of it.
+/// One entry of a mapping.
 async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
     let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);

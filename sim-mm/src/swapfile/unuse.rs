@@ -13,6 +13,7 @@ use crate::page::{get_page, lock_page, put_page, unlock_page, wait_on_page_write
 use crate::pgtable::{Pmdp, Pte, Ptep, vm_get_page_prot};
 use crate::pgtable_generic::{NotPresent, is_unlinked, next_not_present};
 use crate::rmap::page_add_anon_rmap;
+use crate::safeguards::SWAPOFF_KEEPS_MARKS;
 use crate::settings::CowReuse;
 use crate::shmem::shmem_unuse;
 use crate::swap_state::{lookup_swap_cache, read_swap_cache_async};
@@ -160,7 +161,7 @@ async fn unuse_pte<'m>(
     get_page(cpu, page).await;
     page_add_anon_rmap(cpu, page, vma, addr, exclusive).await;
     let new = Pte::make(page.0, vm_get_page_prot(vma.flags(cpu))).without(Entry::ACCESSED);
-    let new = new.with(pte_swp_marks(old.entry));
+    let new = if cpu.has(SWAPOFF_KEEPS_MARKS) { new.with(pte_swp_marks(old.entry)) } else { new };
     cpu.set_pte_at(mm, addr, ptep, new).await;
     swap_free(cpu, entry).await;
 }

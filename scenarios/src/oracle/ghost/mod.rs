@@ -74,6 +74,15 @@ struct Frame {
     writes: FileWrites,
 }
 
+/// What is known of a slot of the swap area.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// Who may read what it holds.
+    readers: Readers,
+    /// The frame that was written to it, and how often that had been freed.
+    from: Option<(Pfn, u32)>,
+}
+
 /// What was written to a page of a file, on a machine with a disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FileWrites {
@@ -153,6 +162,8 @@ struct LateWrite {
 struct Justified {
     pfn: Pfn,
     write: bool,
+    /// Whether the entry was present. One that was not names its page still, and justifies translations of a guest alone.
+    present: bool,
     /// The number of flushes that had begun when it was replaced.
     until: Option<u32>,
 }
@@ -258,6 +269,8 @@ struct Loose {
     syncs: Vec<Sync>,
     /// The pages that are locked: by whom, and where.
     page_locks: Vec<(Pfn, (CpuId, Option<TaskId>), Site)>,
+    /// The pages that came back from swap: the frame of each before and afterwards, with the number of times that it had been freed.
+    swapped: Vec<((Pfn, u32), (Pfn, u32))>,
 }
 
 /// The memory of the oracles.
@@ -268,8 +281,8 @@ pub struct Ghost {
     frames: Kept<Frame>,
     mms: Kept<Mm>,
     pages: Kept<PageHistory>,
-    /// Who may read what the slots of the swap area hold.
-    slots: Kept<Readers>,
+    /// What the slots of the swap area hold.
+    slots: Kept<Slot>,
     /// The number of each page that an event ever named.
     page_numbers: BTreeMap<(MmId, Vpn), usize>,
     /// Whether the kernel can be asked to note writes at all.
@@ -303,7 +316,7 @@ impl Ghost {
             frames: of_frames,
             mms: Kept::new(vec![Mm::default(); usize::from(u8::MAX) + 1]),
             pages: Kept::default(),
-            slots: Kept::new(vec![Readers::default(); slots as usize]),
+            slots: Kept::new(vec![Slot::default(); slots as usize]),
             page_numbers: BTreeMap::new(),
             notes_writes,
             has_disk: disk,

@@ -4,7 +4,7 @@ use sim_core::{CpuId, Loc, TaskId};
 use sim_mm::{MmId, SharedPage};
 use sim_mmu::{Pfn, Vpn};
 
-use super::{Copying, Frame, FrameState, Life, Mm, NotedWrite, PageHistory, PinState, Seen};
+use super::{Copying, Frame, FrameState, Justified, Life, Mm, NotedWrite, PageHistory, PinState, Seen};
 use crate::oracle::Site;
 use crate::oracle::places::{OfFrame, OfMm};
 use crate::oracle::readers::bit;
@@ -144,9 +144,10 @@ impl<'a> Seen<'a> {
     }
 
     /// Whether the entry of a page allows such a translation, or did when the last complete flush of it began.
-    pub(in crate::oracle) fn justifies(self, mm: MmId, vpn: Vpn, pfn: Pfn, write: bool) -> bool {
+    pub(in crate::oracle) fn justifies(self, mm: MmId, vpn: Vpn, pfn: Pfn, write: bool, nested: bool) -> bool {
         let Some(page) = self.page(mm, vpn) else { return false };
-        let mut values = page.values.iter().filter(|value| value.pfn == pfn && (value.write || !write));
+        let allows = |value: &&Justified| value.pfn == pfn && (value.write || !write) && (value.present || nested);
+        let mut values = page.values.iter().filter(allows);
         values.clone().any(|value| value.until.is_none())
             || values.any(|value| {
                 let done = self.mm(mm, OfMm::Done).map(|mm| mm.done.as_slice()).unwrap_or_default();
@@ -154,6 +155,11 @@ impl<'a> Seen<'a> {
                     .iter()
                     .any(|(range, nth)| range.contains(&vpn) && value.until.is_some_and(|until| until < *nth))
             })
+    }
+
+    /// Whether a page that was in one frame came by way of swap to the other. Of each frame it is told how often it was freed.
+    pub(in crate::oracle) fn came_by_swap(self, from: (Pfn, u32), to: (Pfn, u32)) -> bool {
+        self.ghost.loose.swapped.contains(&(from, to))
     }
 
     /// A reference that is not given up yet.

@@ -8,7 +8,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr, Vpn};
 
 use super::{
     Copying, FileWrites, Flush, Frame, FrameState, Ghost, Justified, LateWrite, Life, Noted, NotedWrite,
-    PageHistory, PinState, Sync,
+    PageHistory, PinState, Slot, Sync,
 };
 use crate::oracle::Site;
 use crate::oracle::places::{OfFrame, OfMm};
@@ -113,17 +113,19 @@ impl Ghost {
     /// A slot of the swap area holds what a frame held: whoever may read the one may read the other.
     pub(in crate::oracle) fn swapped_out(&mut self, core: &Core, pfn: Pfn, slot: u64) {
         let Some(source) = self.seen(core).frame(pfn, OfFrame::Readers) else { return };
-        let readers = source.readers.clone();
+        let held = Slot { readers: source.readers.clone(), from: Some((pfn, source.life.frees)) };
         core.touch(self.places.slot(slot), true);
         if let Some(of) = self.slots.change(slot as usize) {
-            *of = readers;
+            *of = held;
         }
     }
 
     /// A frame holds what a slot of the swap area holds.
     pub(in crate::oracle) fn swapped_in(&mut self, core: &Core, slot: u64, pfn: Pfn) {
         core.touch(self.places.slot(slot), false);
-        let Some(readers) = self.slots.get(slot as usize).cloned() else { return };
+        let Some(Slot { readers, from }) = self.slots.get(slot as usize).cloned() else { return };
+        let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
+        self.loose.swapped.extend(from.map(|from| (from, (pfn, frees))));
         if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers != readers) {
             frame.readers = readers;
         }
@@ -134,8 +136,8 @@ impl Ghost {
     pub(in crate::oracle) fn slot_named(&mut self, core: &Core, child: MmId, slot: u64, cached: Option<Pfn>) {
         let Some(parent) = self.seen(core).mm(child, OfMm::Forks).and_then(|mm| mm.parent) else { return };
         core.touch(self.places.slot(slot), true);
-        if let Some(readers) = self.slots.change(slot as usize) {
-            readers.share(child, parent);
+        if let Some(held) = self.slots.change(slot as usize) {
+            held.readers.share(child, parent);
         }
         if let Some(cached) = cached {
             self.share_with_child(core, child, cached);
@@ -363,8 +365,10 @@ impl Ghost {
         for value in page.values.iter_mut().filter(|value| value.until.is_none()) {
             value.until = Some(begun);
         }
-        if new.is_present() {
-            page.values.push(Justified { pfn: new.pfn(), write: new.has(Entry::RW), until: None });
+        let present = new.is_present();
+        if present || is_pte_present(new) {
+            let write = new.has(Entry::RW);
+            page.values.push(Justified { pfn: new.pfn(), write, present, until: None });
         }
     }
 
