@@ -161,6 +161,7 @@ scenarios! {
     gate_page_reference
     guest_created_meanwhile
     guest_fault_vs_dontneed
+    guest_vs_cow
     guest_vs_kernel
     gup_return_values
     gupfast_vs_deposited_table
