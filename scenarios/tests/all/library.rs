@@ -273,7 +273,6 @@ scenarios! {
     swapin_vs_migration
     swapin_wrong_page_of_file
     swapin_wrong_slot
-    swapoff_forgets_soft_dirty
     swapoff_vs_entry_free
     swapoff_vs_swapin
     switch_vs_flush
