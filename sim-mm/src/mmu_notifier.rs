@@ -17,18 +17,18 @@ use crate::mm_types::MmStruct;
 
 /// `struct mmu_notifier_range`, from the start of an invalidation to its end.
 #[must_use = "a secondary MMU maps nothing until the end"]
-pub(crate) struct MmuNotifierRange<'m> {
-    /// Whose entries change; none if nobody subscribed.
-    mm: Option<&'m MmStruct>,
+pub(crate) struct MmuNotifierRange {
+    /// Whether anybody was told of it.
+    is_told: bool,
 }
 
-impl MmuNotifierRange<'_> {
+impl MmuNotifierRange {
     /// An invalidation of nothing.
-    pub(crate) const NONE: Self = MmuNotifierRange { mm: None };
+    pub(crate) const NONE: Self = MmuNotifierRange { is_told: false };
 
     /// Whether nobody was told of it.
     pub(crate) fn is_none(&self) -> bool {
-        self.mm.is_none()
+        !self.is_told
     }
 }
 
@@ -42,17 +42,21 @@ pub(crate) async fn mmu_notifier_invalidate_range_start<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     (start, end): (VirtAddr, VirtAddr),
-) -> MmuNotifierRange<'m> {
+) -> MmuNotifierRange {
     if !mm_has_notifiers(cpu, mm) {
         return MmuNotifierRange::NONE;
     }
     Box::pin(kvm_mmu_notifier_invalidate_range_start(cpu, mm, (start, end))).await;
-    MmuNotifierRange { mm: Some(mm) }
+    MmuNotifierRange { is_told: true }
 }
 
 /// `mmu_notifier_invalidate_range_end()`: the entries are what they are to be, and a secondary MMU may use them.
-pub(crate) async fn mmu_notifier_invalidate_range_end<'m>(cpu: Cpu<'m>, range: MmuNotifierRange<'m>) {
-    if let Some(mm) = range.mm {
+pub(crate) async fn mmu_notifier_invalidate_range_end<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    range: MmuNotifierRange,
+) {
+    if range.is_told {
         Box::pin(kvm_mmu_notifier_invalidate_range_end(cpu, mm)).await;
     }
 }

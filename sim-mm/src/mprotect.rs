@@ -266,7 +266,7 @@ pub(crate) async fn change_protection_range<'m>(
                     pages += change_pte_range(cpu, mm, (pmdp, pmd), addr, next, change).await;
                 }
             }
-            mmu_notifier_invalidate_range_end(cpu, range).await;
+            mmu_notifier_invalidate_range_end(cpu, mm, range).await;
         }
     }
     // Only entries that changed can have left translations behind.

@@ -45,7 +45,7 @@ async fn __oom_reap_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
         };
         let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
         unmap_page_range(cpu, tlb, vma, start, end, Zap::Pages).await;
-        mmu_notifier_invalidate_range_end(cpu, range).await;
+        mmu_notifier_invalidate_range_end(cpu, mm, range).await;
         if let Some(tlb) = own {
             tlb.finish(cpu).await;
         }

@@ -61,7 +61,7 @@ pub fn clear_refs_write<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()>
             })
             .await;
         }
-        mmu_notifier_invalidate_range_end(cpu, range).await;
+        mmu_notifier_invalidate_range_end(cpu, mm, range).await;
         // A translation that still allows writing lets a write pass without a fault, and so without a mark.
         if cpu.setting::<ClearRefsFlush>() != ClearRefsFlush::Never && cpu.has(CLEAR_REFS_FLUSH) {
             flush_tlb_mm_range(cpu, mm, VirtAddr(0), cpu.mmu.geometry.task_size(), false).await;

@@ -28,7 +28,7 @@ use crate::safeguards::{
     INVALIDATE_CHECK_DIRTY, TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED, TRUNCATE_WAIT_WRITEBACK,
 };
 use crate::settings::TruncateHuge;
-use crate::shmem::{Sgp, shmem_free_swap, shmem_getpage};
+use crate::shmem::shmem_free_swap;
 use crate::shmem_fs::Cached;
 
 /// `truncate_cleanup_page()`: nobody maps the folio, which is locked, any more, and nobody has to write it anywhere. Who faulted it
@@ -63,7 +63,6 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     let mut next = from;
     while let Some((index, has)) = find_lock_entry(cpu, inode, next, to).await {
         next = match has {
-            Cached::Swapped(_, order) if lies_across(index, order, from..to) => index + 1,
             Cached::Swapped(entry, _) => {
                 shmem_free_swap(cpu, inode, index, entry).await;
                 index + 1
@@ -90,21 +89,6 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
             continue;
         };
         let page = match has {
-            // shmem_get_partial_folio(): it comes back, and is looked at as a folio. Linux does so before both loops. If the folio goes to swap
-            // again meanwhile, Linux before v6.19 takes all of its entry out of the file (`8a1968bd997f`).
-            Cached::Swapped(_, order) if lies_across(index, order, from..to) => {
-                next = index;
-                match Box::pin(shmem_getpage(cpu, inode, index, Sgp::Read)).await {
-                    Ok(Some(page)) => {
-                        unlock_page(cpu, page).await;
-                        put_page(cpu, page).await;
-                    }
-                    Ok(None) => {}
-                    // Without memory it stays.
-                    Err(_) => next = index + 1,
-                }
-                continue;
-            }
             Cached::Swapped(entry, _) => {
                 let gone = shmem_free_swap(cpu, inode, index, entry).await;
                 next = if gone { index + 1 } else { index };
@@ -141,12 +125,6 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
             }
         };
     }
-}
-
-/// Whether a folio in swap of which the file has a page at this index begins before the range or ends behind it.
-fn lies_across(index: u64, order: u8, range: Range<u64>) -> bool {
-    let first = index & !((1 << order) - 1);
-    first < range.start || range.end < first + (1 << order)
 }
 
 /// What became of a folio that was to leave its file.

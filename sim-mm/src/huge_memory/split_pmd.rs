@@ -39,7 +39,7 @@ pub(crate) fn split_huge_pmd<'m>(
         let all = (address, address.plus_pages(cpu.pmd_nr()));
         let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
         split_if_huge(cpu, vma, mm, pmdp, address).await;
-        mmu_notifier_invalidate_range_end(cpu, range).await;
+        mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     })
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn split_huge_pmd_address<'m>(
         let all = (start, start.plus_pages(cpu.pmd_nr()));
         let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
         split_if_maps(cpu, vma, mm, address, (head, small)).await;
-        mmu_notifier_invalidate_range_end(cpu, range).await;
+        mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     })
 }
 

@@ -151,7 +151,7 @@ async fn map_another<'m>(
     let all = (address, address.plus_pages(cpu.pmd_nr()));
     let range = mmu_notifier_invalidate_range_start(cpu, vmf.mm, all).await;
     let mapped = replace_huge_page(cpu, vmf, orig, from, head).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, vmf.mm, range).await;
     Ok(Fallback::Done(mapped?))
 }
 

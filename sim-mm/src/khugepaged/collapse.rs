@@ -85,7 +85,7 @@ async fn collapse_into<'m>(
         let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         pmdp_collapse_flush(cpu, mm, address, pmdp).await
     };
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     wait_for_walkers(cpu).await;
     let first = old.pte_offset(cpu.mmu.geometry, address);
     let isolated = {

@@ -182,7 +182,7 @@ async fn free_table_lockless<'m>(
     }
     let range = invalidate_start(cpu, mm, address).await;
     let old = unlink_table(cpu, mm, (pmdp, pmd, address), head, vma).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     free_table_later(cpu, old?, address).await;
     Ok(())
 }

@@ -87,12 +87,12 @@ pub(super) async fn collapse_and_free_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, (p
         pmdp_collapse_flush(cpu, mm, at, pmdp).await
     };
     wait_for_walkers(cpu).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     put_page(cpu, Page(old.pte_offset(cpu.mmu.geometry, at).table())).await;
 }
 
 /// No secondary MMU uses a page of the table when this returns. Whoever unmaps such a page later finds no entry here, and so tells nobody.
-pub(super) async fn invalidate_start<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, at: VirtAddr) -> MmuNotifierRange<'m> {
+pub(super) async fn invalidate_start<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, at: VirtAddr) -> MmuNotifierRange {
     if !cpu.has(RETRACT_NOTIFY) {
         return MmuNotifierRange::NONE;
     }
@@ -115,7 +115,7 @@ async fn retract_lockless<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, (pmdp, a
     }
     let range = invalidate_start(cpu, mm, at).await;
     let old = unlink_unused(cpu, mm, vma, (pmdp, at)).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     if let Some(old) = old {
         free_table_later(cpu, old, at).await;
     }

@@ -51,7 +51,7 @@ pub(super) async fn madvise_free_single_vma<'m>(
     while let Some(start) = from {
         from = free_range(cpu, mm, &mut tlb, start, end).await;
     }
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     tlb.finish(cpu).await;
     Ok(())
 }

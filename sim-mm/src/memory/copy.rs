@@ -71,7 +71,7 @@ pub(crate) async fn copy_page_range<'m>(
     if cow {
         cpu.write_end(src.write_protect_seq()).await;
     }
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, src, range).await;
     copied
 }
 

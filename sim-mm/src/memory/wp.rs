@@ -297,7 +297,7 @@ async fn wp_page_copy<'m>(
         }
     }
     drop(locked);
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     // The reference of the entry that is gone, or of the copy that nobody needs.
     let unneeded = if same { old } else { Some(new) };
     if let Some(page) = unneeded {

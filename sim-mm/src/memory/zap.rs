@@ -56,7 +56,7 @@ pub(crate) async fn zap_page_range<'m>(
     let mut tlb = MmuGather::gather(cpu, mm, start, end).await;
     let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
     unmap_page_range(cpu, &mut tlb, vma, start, end, zap).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     tlb.finish(cpu).await;
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: 
             tlb.flush_tlbonly(cpu).await;
         }
     }
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, tlb.mm, range).await;
 }
 
 /// `unmap_page_range()`, of a range of a mapping that is not empty.

@@ -84,7 +84,7 @@ async fn migrate_vma_collect<'m>(
     if !collected.is_empty() && !flushed_locked {
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     collected
 }
 

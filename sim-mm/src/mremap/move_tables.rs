@@ -63,7 +63,7 @@ pub(super) async fn move_page_tables<'m>(
     let _routine = cpu.enter("move_page_tables");
     let range = mmu_notifier_invalidate_range_start(cpu, mm, (old, VirtAddr(old.0 + len))).await;
     let done = move_extents(cpu, mm, old, new, len, way).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     done
 }
 

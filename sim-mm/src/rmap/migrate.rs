@@ -80,7 +80,7 @@ async fn try_to_migrate_one<'m>(
     let _routine = cpu.enter("try_to_migrate_one");
     let range = mmu_notifier_invalidate_range_start(cpu, place.run.mm, place.addresses()).await;
     let moved = migrate_place(cpu, page, place, (find, whole), ubc).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, place.run.mm, range).await;
     moved
 }
 

@@ -52,6 +52,6 @@ async fn page_mkclean_one<'m>(cpu: Cpu<'m>, place: Place<'m>, cleaned: &mut bool
         cpu.set_pte_at(run.mm, mapped.address, mapped.ptep, clean).await;
         *cleaned = true;
     }
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, run.mm, range).await;
     true
 }

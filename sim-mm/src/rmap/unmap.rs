@@ -61,7 +61,7 @@ async fn try_to_unmap_one<'m>(
     let _routine = cpu.enter("try_to_unmap_one");
     let range = mmu_notifier_invalidate_range_start(cpu, place.run.mm, place.addresses()).await;
     let unmapped = unmap_place(cpu, page, place, mlocked, ubc).await;
-    mmu_notifier_invalidate_range_end(cpu, range).await;
+    mmu_notifier_invalidate_range_end(cpu, place.run.mm, range).await;
     unmapped
 }
 
