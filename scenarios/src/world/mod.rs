@@ -286,12 +286,7 @@ impl<'s> World<'s> {
                 let is_lost = blocked.iter().any(is_lost);
                 self.watch.add(deadlock(&blocked, is_lost, steps, stack, wait));
             }
-            Outcome::StepBound => {
-                let core = self.kernel().core();
-                let stacks = CpuId::all(self.kernel().config.cpus);
-                let stacks = stacks.map(|id| (id, sim_core::Cpu { core, id }.routines()));
-                self.watch.add(livelock(step_bound, stacks));
-            }
+            Outcome::StepBound => self.watch.add(livelock(step_bound)),
         }
         RunSummary { steps, violation: self.watch.found() }
     }
