@@ -14,7 +14,7 @@ use crate::fs::PageTag;
 use crate::kernel::Kernel;
 use crate::miscount::Miscount;
 use crate::mm_types::VmaSnapshot;
-use crate::mm_types::{MmId, Page};
+use crate::mm_types::{MmId, MmStruct, Page};
 use crate::page_flags::{PageFlags, anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
 use crate::pgtable_huge::{huge_migration, part_of_huge};
@@ -167,7 +167,7 @@ impl Reach {
         self.check_swap(kernel)?;
         self.check_huge_zero(kernel)?;
         self.check_mlocked(kernel)?;
-        kernel.live_mms().try_for_each(|mm| kernel.check_sptes(mm))?;
+        kernel.mms().try_for_each(|mm| kernel.check_sptes(mm))?;
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
             None => Ok(()),
@@ -222,7 +222,7 @@ impl Reach {
         }
         let says_so = |pfn: &Pfn| kernel.flags_now(Page(*pfn)).contains(PageFlags::MLOCKED);
         let mut pages = 0;
-        for pfn in kernel.mem_map.pfns().filter(|pfn| kernel.was_used(*pfn)).filter(says_so) {
+        for pfn in kernel.mem_map.pfns().filter(says_so) {
             if !self.mlocked.contains(&pfn) {
                 return Err(Miscount::Mlocked { page: Page(pfn) });
             }
@@ -384,18 +384,20 @@ impl Kernel {
         mm.anon_vma_chains.peek().iter().any(|avc| avc.vma() == vma && avc.anon_vma().index() == slot)
     }
 
-    /// Whether a guest has what its process has, and may do no more. A secondary MMU has no references, so nothing else keeps what it uses.
-    fn check_sptes(&self, id: MmId) -> Result<(), Miscount> {
-        let mm = self.mm(id);
-        let root = Pfn(self.core().memory.get(mm.pgd().loc()));
+    /// Whether a guest has what its process has, and may do no more. A secondary MMU has no references, so nothing else keeps what it uses. The
+    /// guest of a process that has ended has nothing.
+    fn check_sptes(&self, mm: &MmStruct) -> Result<(), Miscount> {
+        let memory = &self.core().memory;
+        let root = Pfn(memory.get(mm.pgd().loc()));
+        let has_ended = memory.get(mm.mm_users().loc()) == 0;
         let allows = |va: VirtAddr, spte: &Translation| {
             let (_, level, entry) = self.mmu.lowest_under(root, va);
             let pfn = Pfn(entry.pfn().0 + (va.vpn().0 & ((1 << self.mmu.geometry.order(level)) - 1)));
             let maps = entry.is_present() && (level == Level::Pte || entry.has(Entry::PAGE_SIZE));
-            maps && pfn == spte.pfn && (entry.has(Entry::RW) || !spte.rights.write)
+            !has_ended && maps && pfn == spte.pfn && (entry.has(Entry::RW) || !spte.rights.write)
         };
         match mm.kvm.sptes.peek().iter().find(|(vpn, spte)| !allows(vpn.base(), spte)) {
-            Some((vpn, spte)) => Err(Miscount::Spte { mm: id, va: vpn.base(), page: Page(spte.pfn) }),
+            Some((vpn, spte)) => Err(Miscount::Spte { mm: mm.id, va: vpn.base(), page: Page(spte.pfn) }),
             None => Ok(()),
         }
     }
@@ -416,9 +418,9 @@ impl Kernel {
         if let Some(page) = reach.frames().find(|pfn| !self.was_used(*pfn)) {
             return Err(Miscount::FreeInUse { page: Page(page) });
         }
-        // A machine has thousands of frames that no run uses.
-        let mut used = self.mem_map.pfns().filter(|pfn| self.was_used(*pfn));
-        used.try_for_each(|pfn| self.check_page(Page(pfn), &reach, &others))?;
+        // A machine has thousands of frames that no run uses. Nothing leads to them, so they must count nothing.
+        let counts = |pfn: &Pfn| self.was_used(*pfn) || self.counts_anything(Page(*pfn));
+        self.mem_map.pfns().filter(counts).try_for_each(|pfn| self.check_page(Page(pfn), &reach, &others))?;
         self.check_free_lists()
     }
 
@@ -517,6 +519,12 @@ impl Kernel {
             return Err(Miscount::FreeInUse { page });
         }
         Ok(())
+    }
+
+    /// Whether a descriptor has a count, or says that its frame is a part of a folio.
+    fn counts_anything(&self, page: Page) -> bool {
+        let (memory, words) = (&self.core().memory, self.page(page));
+        [words.refcount(), words.mapcount(), words.compound_head()].iter().any(|word| memory.get(word.loc()) != 0)
     }
 
     /// How many references there are to the page whose frames these are.

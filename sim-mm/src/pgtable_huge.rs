@@ -82,6 +82,12 @@ impl<'m> Cpu<'m> {
         VirtAddr(addr.0 & !(self.mmu.geometry.span(Level::Pmd) - 1))
     }
 
+    /// What one PMD entry maps, around an address: the first address, and the end.
+    pub(crate) fn pmd_range(self, addr: VirtAddr) -> (VirtAddr, VirtAddr) {
+        let start = self.pmd_base(addr);
+        (start, start.plus_pages(self.pmd_nr()))
+    }
+
     /// Tells of the change of a PMD entry that maps a huge page, or mapped one, in the step that makes it.
     pub(crate) fn note_pmd(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
         let mapped = if new.has(Entry::PAGE_SIZE) { new } else { old };

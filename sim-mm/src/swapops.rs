@@ -89,16 +89,17 @@ pub(crate) fn pte_swp_clear_exclusive(entry: Entry) -> Entry {
     entry.without(SWP_EXCLUSIVE)
 }
 
+/// The marks that an entry has whether it maps a page or names its slot: the bit of the one and of the other.
+const MARKS: [(u64, u64); 2] = [(Entry::SOFT_DIRTY, SWP_SOFT_DIRTY), (Entry::UFFD_WP, SWP_UFFD_WP)];
+
 /// The marks of an entry that maps a page, kept in the entry that names the slot of the page: `pte_swp_mksoft_dirty()`, `pte_swp_mkuffd_wp()`.
 pub(crate) fn pte_swp_with_marks_of(swp: Entry, mapped: Entry) -> Entry {
-    let flag = |mark: u64, bit: u64| if mapped.has(mark) { bit } else { 0 };
-    swp.with(flag(Entry::SOFT_DIRTY, SWP_SOFT_DIRTY) | flag(Entry::UFFD_WP, SWP_UFFD_WP))
+    MARKS.iter().filter(|(bit, _)| mapped.has(*bit)).fold(swp, |swp, (_, kept)| swp.with(*kept))
 }
 
 /// Those marks, of the entry that maps the page again: `pte_swp_soft_dirty()`, `pte_swp_uffd_wp()`.
 pub(crate) fn pte_swp_marks(swp: Entry) -> u64 {
-    let flag = |bit: u64, mark: u64| if swp.has(bit) { mark } else { 0 };
-    flag(SWP_SOFT_DIRTY, Entry::SOFT_DIRTY) | flag(SWP_UFFD_WP, Entry::UFFD_WP)
+    MARKS.iter().filter(|(_, kept)| swp.has(*kept)).fold(0, |marks, (bit, _)| marks | bit)
 }
 
 /// `pte_swp_soft_dirty()`: whether an entry that names a slot says that the page was written.

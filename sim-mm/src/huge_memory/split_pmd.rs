@@ -36,8 +36,7 @@ pub(crate) fn split_huge_pmd<'m>(
     Box::pin(async move {
         let _routine = cpu.enter("__split_huge_pmd");
         let address = cpu.pmd_base(address);
-        let all = (address, address.plus_pages(cpu.pmd_nr()));
-        let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
+        let range = mmu_notifier_invalidate_range_start(cpu, mm, cpu.pmd_range(address)).await;
         split_if_huge(cpu, vma, mm, pmdp, address).await;
         mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     })
@@ -113,9 +112,7 @@ pub(crate) fn split_huge_pmd_address<'m>(
     small: Small,
 ) -> BoxFuture<'m, ()> {
     Box::pin(async move {
-        let start = cpu.pmd_base(address);
-        let all = (start, start.plus_pages(cpu.pmd_nr()));
-        let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
+        let range = mmu_notifier_invalidate_range_start(cpu, mm, cpu.pmd_range(address)).await;
         split_if_maps(cpu, vma, mm, address, (head, small)).await;
         mmu_notifier_invalidate_range_end(cpu, mm, range).await;
     })

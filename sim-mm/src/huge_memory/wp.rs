@@ -147,9 +147,7 @@ async fn map_another<'m>(
         Some(from) => copy_user_huge_page(cpu, head, from, cpu.pmd_nr()).await,
         None => clear_huge_page(cpu, head, cpu.pmd_nr()).await,
     }
-    let address = cpu.pmd_base(vmf.address);
-    let all = (address, address.plus_pages(cpu.pmd_nr()));
-    let range = mmu_notifier_invalidate_range_start(cpu, vmf.mm, all).await;
+    let range = mmu_notifier_invalidate_range_start(cpu, vmf.mm, cpu.pmd_range(vmf.address)).await;
     let mapped = replace_huge_page(cpu, vmf, orig, from, head).await;
     mmu_notifier_invalidate_range_end(cpu, vmf.mm, range).await;
     Ok(Fallback::Done(mapped?))

@@ -79,8 +79,7 @@ async fn collapse_into<'m>(
         vma_start_write(cpu, mm, vma).await;
     }
     let anon_vma = anon_vma_lock_write(cpu, vma).await;
-    let all = (address, address.plus_pages(cpu.pmd_nr()));
-    let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, cpu.pmd_range(address)).await;
     let old = {
         let _pmd_ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
         pmdp_collapse_flush(cpu, mm, address, pmdp).await

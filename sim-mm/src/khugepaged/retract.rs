@@ -96,7 +96,7 @@ pub(super) async fn invalidate_start<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, at: Vir
     if !cpu.has(RETRACT_NOTIFY) {
         return MmuNotifierRange::NONE;
     }
-    mmu_notifier_invalidate_range_start(cpu, mm, (at, at.plus_pages(cpu.pmd_nr()))).await
+    mmu_notifier_invalidate_range_start(cpu, mm, cpu.pmd_range(at)).await
 }
 
 /// A lockless walk that has found a page table has interrupts off, and may take references until it has them on again. Where the flush

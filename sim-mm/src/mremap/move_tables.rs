@@ -62,20 +62,6 @@ pub(super) async fn move_page_tables<'m>(
 ) -> u64 {
     let _routine = cpu.enter("move_page_tables");
     let range = mmu_notifier_invalidate_range_start(cpu, mm, (old, VirtAddr(old.0 + len))).await;
-    let done = move_extents(cpu, mm, old, new, len, way).await;
-    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
-    done
-}
-
-/// The body of `move_page_tables()`: one extent after the other.
-async fn move_extents<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    old: VirtAddr,
-    new: VirtAddr,
-    len: u64,
-    way: Way,
-) -> u64 {
     let by_pud = cpu.setting::<MremapTables>() == MremapTables::Pud;
     let mut done = 0;
     while done < len {
@@ -93,17 +79,18 @@ async fn move_extents<'m>(
                     done += pud_size;
                     continue;
                 }
-                Err(_) if way.direction == Direction::There => return done,
+                Err(_) if way.direction == Direction::There => break,
                 Ok(false) | Err(_) => {}
             }
         }
         let extent = get_extent(Level::Pmd);
         if move_extent(cpu, mm, from, to, extent, way).await.is_err() && way.direction == Direction::There {
-            return done;
+            break;
         }
         done += extent;
     }
-    len
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
+    done
 }
 
 /// One round of `move_page_tables()`: what one PUD entry maps on either side. Whether it is done.

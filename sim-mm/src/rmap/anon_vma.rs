@@ -107,8 +107,7 @@ pub(super) async fn put_pinned(cpu: Cpu<'_>, anon_vma: AnonVma) -> bool {
 /// `anon_vma_lock_write()` of what a mapping hangs on, before it is unlinked. Only reclaim and migration walk the trees, so nobody has
 /// to be waited for on a machine without either.
 pub(crate) async fn anon_vma_lock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<WriteHeld<'m>> {
-    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.walks_rmap())?;
-    let root = root_of(cpu, anon_vma);
+    let root = anon_vma_root(cpu, vma)?;
     Some(cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await)
 }
 
@@ -125,8 +124,7 @@ pub(crate) async fn anon_vma_lock_write_tree<'m>(cpu: Cpu<'m>, anon_vma: AnonVma
 
 /// The lock of the tree that a mapping hangs on, if somebody walks the tree now.
 pub(crate) fn walked(cpu: Cpu<'_>, vma: Vma) -> Option<RwSem> {
-    let anon_vma = vma.anon_vma(cpu).filter(|_| cpu.walks_rmap())?;
-    let sem = cpu.kernel.anon_vmas.record(root_of(cpu, anon_vma).index()).rwsem();
+    let sem = cpu.kernel.anon_vmas.record(anon_vma_root(cpu, vma)?.index()).rwsem();
     (cpu.core.memory.get(sem.loc()) != 0).then_some(sem)
 }
 

@@ -8,7 +8,6 @@ use crate::folio::page_is_anon;
 use crate::huge_memory::{Small, set_pmd_migration_entry, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::put_page;
 use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
@@ -22,14 +21,15 @@ use crate::tlb_types::TlbUbc;
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::migration_entry::{keep_dirty_bit, make_migration_entry};
 use super::types::AnonVma;
-use super::walk::{Place, RmapLock, rmap_walk};
+use super::walk::{Place, RmapLock, invalidating, rmap_walk};
 use super::{page_remove_rmap, page_try_share_anon_rmap};
 
 /// `try_to_migrate()`, `try_to_unmap()` with `TTU_MIGRATION` before v5.14, of a page that is locked. Stops where that cannot be; then the
 /// page is mapped still. A page of a locked mapping is moved like any other.
 pub(crate) async fn try_to_migrate<'m>(cpu: Cpu<'m>, page: Page, ubc: &mut TlbUbc) {
     let _routine = cpu.enter("try_to_migrate");
-    let one = async |place| try_to_migrate_one(cpu, page, place, (Find::Mapping, Whole::Moves), ubc).await;
+    let how = (Find::Mapping, Whole::Moves);
+    let one = async |place| invalidating(cpu, place, try_to_migrate_one(cpu, page, place, how, ubc)).await;
     rmap_walk(cpu, page, RmapLock::OfMapped, one).await;
 }
 
@@ -56,7 +56,7 @@ async fn split_and_migrate_one<'m>(
 ) -> bool {
     let Place { vma, run } = place;
     split_huge_pmd_address(cpu, vma, run.mm, run.address, page, Small::Migrating).await;
-    try_to_migrate_one(cpu, page, place, (find, Whole::Splits), ubc).await
+    invalidating(cpu, place, try_to_migrate_one(cpu, page, place, (find, Whole::Splits), ubc)).await
 }
 
 /// What becomes of an entry that maps all of a folio.
@@ -78,20 +78,6 @@ async fn try_to_migrate_one<'m>(
     ubc: &mut TlbUbc,
 ) -> bool {
     let _routine = cpu.enter("try_to_migrate_one");
-    let range = mmu_notifier_invalidate_range_start(cpu, place.run.mm, place.addresses()).await;
-    let moved = migrate_place(cpu, page, place, (find, whole), ubc).await;
-    mmu_notifier_invalidate_range_end(cpu, place.run.mm, range).await;
-    moved
-}
-
-/// The body of `try_to_migrate_one()`: the entries of one mapping.
-async fn migrate_place<'m>(
-    cpu: Cpu<'m>,
-    page: Page,
-    place: Place<'m>,
-    (find, whole): (Find, Whole),
-    ubc: &mut TlbUbc,
-) -> bool {
     let Place { vma, run } = place;
     while run.pages > 1
         && let Some((pmdp, _, ptl)) = pmd_mapped_walk(cpu, page, run.mm, run.address).await

@@ -5,13 +5,12 @@ use sim_mmu::Entry;
 use crate::arch::tlb::flush_tlb_page;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
-use crate::page_vma_mapped::{Find, PageVmaMappedWalk};
+use crate::page_vma_mapped::{Find, PageVmaMappedWalk, Run};
 use crate::safeguards::{MKCLEAN_FLUSH, MKCLEAN_SYNC};
 use crate::vm_flags::VmFlags;
 
 use super::page_mapped;
-use super::walk::{Place, RmapLock, rmap_walk};
+use super::walk::{Place, RmapLock, invalidating, rmap_walk};
 
 /// `page_mkclean()`, of a page that is locked: its entries in shared mappings are clean and read-only when this returns, in the tables and
 /// in every TLB. Answers whether one of them was dirty or writable.
@@ -21,21 +20,19 @@ pub(crate) async fn page_mkclean(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("page_mkclean");
     let mut cleaned = false;
     if page_mapped(cpu, page).await {
-        rmap_walk(cpu, page, RmapLock::OfMapped, async |place| page_mkclean_one(cpu, place, &mut cleaned).await)
-            .await;
+        let one = async |place: Place<'_>| {
+            // invalid_mkclean_vma(): what a private mapping writes is its own.
+            let is_shared = place.vma.flags(cpu).contains(VmFlags::SHARED);
+            !is_shared || invalidating(cpu, place, page_mkclean_one(cpu, place.run, &mut cleaned)).await
+        };
+        rmap_walk(cpu, page, RmapLock::OfMapped, one).await;
     }
     cleaned
 }
 
 /// `page_mkclean_one()`.
-async fn page_mkclean_one<'m>(cpu: Cpu<'m>, place: Place<'m>, cleaned: &mut bool) -> bool {
+async fn page_mkclean_one<'m>(cpu: Cpu<'m>, run: Run<'m>, cleaned: &mut bool) -> bool {
     let _routine = cpu.enter("page_mkclean_one");
-    let Place { vma, run } = place;
-    // invalid_mkclean_vma(): what a private mapping writes is its own.
-    if !vma.flags(cpu).contains(VmFlags::SHARED) {
-        return true;
-    }
-    let range = mmu_notifier_invalidate_range_start(cpu, run.mm, place.addresses()).await;
     // An entry that is empty may be so for a moment only, or lead to a flush that is not done: who has the lock is waited for.
     let find = if cpu.has(MKCLEAN_SYNC) { Find::MappingInSync } else { Find::Mapping };
     let mut walk = PageVmaMappedWalk::new(run, find);
@@ -52,6 +49,5 @@ async fn page_mkclean_one<'m>(cpu: Cpu<'m>, place: Place<'m>, cleaned: &mut bool
         cpu.set_pte_at(run.mm, mapped.address, mapped.ptep, clean).await;
         *cleaned = true;
     }
-    mmu_notifier_invalidate_range_end(cpu, run.mm, range).await;
     true
 }

@@ -8,7 +8,6 @@ use crate::huge_memory::{Small, split_huge_pmd_address};
 use crate::kernel::Cpu;
 use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{Page, Vma};
-use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{page_count, put_page};
 use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
@@ -24,7 +23,7 @@ use crate::vm_flags::VmFlags;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::large_mapcount::total_mapcount;
-use super::walk::{Place, RmapLock, rmap_walk};
+use super::walk::{Place, RmapLock, invalidating, rmap_walk};
 use super::{page_remove_rmap, page_try_share_anon_rmap};
 
 /// What becomes of a page that a locked mapping maps.
@@ -46,7 +45,7 @@ pub(crate) async fn try_to_unmap<'m>(
     ubc: &mut TlbUbc,
 ) {
     let _routine = cpu.enter("try_to_unmap");
-    let one = async |place| try_to_unmap_one(cpu, page, place, mlocked, ubc).await;
+    let one = async |place| invalidating(cpu, place, try_to_unmap_one(cpu, page, place, mlocked, ubc)).await;
     rmap_walk(cpu, page, lock, one).await;
 }
 
@@ -59,14 +58,6 @@ async fn try_to_unmap_one<'m>(
     ubc: &mut TlbUbc,
 ) -> bool {
     let _routine = cpu.enter("try_to_unmap_one");
-    let range = mmu_notifier_invalidate_range_start(cpu, place.run.mm, place.addresses()).await;
-    let unmapped = unmap_place(cpu, page, place, mlocked, ubc).await;
-    mmu_notifier_invalidate_range_end(cpu, place.run.mm, range).await;
-    unmapped
-}
-
-/// The body of `try_to_unmap_one()`: the entries of one mapping.
-async fn unmap_place<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, mlocked: Mlocked, ubc: &mut TlbUbc) -> bool {
     let Place { vma, run } = place;
     let is_locked = mlocked == Mlocked::Stays && vma.flags(cpu).contains(VmFlags::LOCKED);
     // Of a large folio whoever is just unmapping a page is waited for: TTU_SYNC, since v5.13.
@@ -84,7 +75,7 @@ async fn unmap_place<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, mlocked: Ml
     true
 }
 
-/// One entry of a mapping.
+/// The body of `try_to_unmap_one()`: one entry.
 async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
     let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);

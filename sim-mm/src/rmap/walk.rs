@@ -1,7 +1,7 @@
 //! `rmap_walk()`: from a page to the mappings that may map it.
 
 use sim_core::{BoxFuture, Op, OpKind, ReadHeld, Routine};
-use sim_mmu::{Pfn, VirtAddr};
+use sim_mmu::Pfn;
 
 use super::anon_vma::{mappings_of, put_pinned, root_of};
 use super::large_mapcount::total_mapcount;
@@ -10,6 +10,7 @@ use crate::check;
 use crate::folio::folio_nr_pages;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{Page, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page_flags::{anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
 use crate::page_vma_mapped::Run;
 use crate::safeguards::ANON_VMA_MAPPED_RECHECK;
@@ -136,11 +137,17 @@ pub(crate) struct Place<'m> {
     pub(crate) run: Run<'m>,
 }
 
-impl Place<'_> {
-    /// The first address that it is about, and the end.
-    pub(crate) fn addresses(&self) -> (VirtAddr, VirtAddr) {
-        (self.run.address, self.run.address.plus_pages(self.run.pages))
-    }
+/// What a walk does at one place, between the start and the end of an invalidation. Answers whether the walk goes on.
+pub(super) async fn invalidating<'m>(
+    cpu: Cpu<'m>,
+    place: Place<'m>,
+    rmap_one: impl Future<Output = bool>,
+) -> bool {
+    let Run { mm, address, pages, .. } = place.run;
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (address, address.plus_pages(pages))).await;
+    let goes_on = rmap_one.await;
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
+    goes_on
 }
 
 /// `vma_address()`: where a mapping has the pages of a folio, whose first one is page `index` of its file or `anon_vma`.

@@ -35,7 +35,7 @@ impl Judge<'_> {
         let named = mutant.killed_by.as_deref().filter(|_| !self.finds);
         match named.map(|case| case.split_once('/').unwrap_or((case, ""))) {
             Some((scenario, "")) => command.args(["test", scenario]),
-            Some((scenario, case)) => command.args(["run", scenario, "--case", case]),
+            Some((scenario, case)) => command.args(["run", scenario, "--case", case, "--no-record"]),
             None => command.args(["test", "--library", "--strategy", "portfolio", "--runs", "4000"]),
         };
         command.args(["--color", "never"]).env(tree::SWITCH, number.to_string()).stdin(Stdio::null());

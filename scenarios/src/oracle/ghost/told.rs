@@ -124,8 +124,10 @@ impl Ghost {
     pub(in crate::oracle) fn swapped_in(&mut self, core: &Core, slot: u64, pfn: Pfn) {
         core.touch(self.places.slot(slot), false);
         let Some(Slot { readers, from }) = self.slots.get(slot as usize).cloned() else { return };
-        let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
-        self.loose.swapped.extend(from.map(|from| (from, (pfn, frees))));
+        if self.notes_writes {
+            let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
+            self.loose.swapped.extend(from.map(|from| (from, (pfn, frees))));
+        }
         if let Some(frame) = self.frame(core, pfn, OfFrame::Readers, |frame| frame.readers != readers) {
             frame.readers = readers;
         }
