@@ -450,9 +450,24 @@ impl Kernel {
             if flags.contains(PageFlags::LOCKED) {
                 return Err(Miscount::Locked { page });
             }
-            let tags = self.disk.tags_now(at.file, at.index);
+            let tags = self.disk.tags_now(at.file, self.folio_index(page, at.index));
             if flags.contains(PageFlags::DIRTY) && self.is_on_disk(at.file) && !tags.contains(PageTag::DIRTY) {
                 return Err(Miscount::Untagged { page, at });
+            }
+        }
+        self.check_nr_thps(cached)
+    }
+
+    /// `nr_thps` of each file, against the huge pages that it has.
+    fn check_nr_thps(&self, cached: &[(SharedPage, Cached)]) -> Result<(), Miscount> {
+        for file in 0..self.shmem.inodes.used(self.core()) {
+            let says = self.core().memory.get(self.shmem.inodes.record(file).nr_thps().loc());
+            let heads = cached.iter().filter(|(at, _)| at.file as usize == file && self.is_on_disk(at.file));
+            let heads = heads.filter_map(|(_, has)| has.page().filter(|page| self.folio_of(*page) == *page));
+            let order = self.mmu.geometry.order(Level::Pmd);
+            let has = heads.filter(|head| self.folio_order(*head) == order).count() as u64;
+            if says != has {
+                return Err(Miscount::HugePagesOfFile { file: file as u32, says, has });
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::check;
 use crate::event::{Event, SharedPage};
 use crate::folio::folio_nr_pages;
 use crate::fs::{Inode, PageTag};
-use crate::inode::{i_size_read, on_disk};
+use crate::inode::{filemap_nr_thps_dec, i_size_read, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::mpage::mpage_readpage;
@@ -261,6 +261,10 @@ pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Opt
         }
     })
     .await;
+    if order == cpu.pmd_order() && on_disk(cpu, inode) {
+        // filemap_unaccount_folio()
+        filemap_nr_thps_dec(cpu, inode).await;
+    }
     // page->mapping = NULL, in the same critical section of the page cache's lock.
     cpu.this_cpu_write(kernel.page(head).mapping(), 0);
     clear_tags(cpu, inode, index);

@@ -18,11 +18,31 @@ record! {
         pub(crate) on_disk: Shared<bool> = "i_sb";
         /// `wb_err`: whether a page could not be written, and nobody was told yet.
         pub(crate) wb_err: Shared<bool> = "wb_err";
+        /// `i_writecount`: those of `f_count` that come from an open for writing. Linux counts the opens.
+        pub(crate) i_writecount: Shared<u64> = "i_writecount";
+        /// `nr_thps`: the huge pages of a file on the disk, whose file system does not know of them.
+        pub(crate) nr_thps: Shared<u64> = "nr_thps";
     }
 }
 
 /// A file.
 pub type Inode = Ref<InodeWords>;
+
+/// `f_mode`: what a file was opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FMode {
+    /// `FMODE_READ`.
+    Read,
+    /// `FMODE_READ` and `FMODE_WRITE`.
+    ReadWrite,
+}
+
+/// `struct file`: a file, as somebody opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) inode: Inode,
+    pub(crate) f_mode: FMode,
+}
 
 bitflags! {
     /// The tags that the page cache of a file has for a page.

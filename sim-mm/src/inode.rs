@@ -1,4 +1,4 @@
-//! `fs/file_table.c` and `fs/inode.c`: who holds a file, and how long it is.
+//! `fs/inode.c`: who holds a file, how long it is, and whether somebody may write to it.
 
 use crate::event::Event;
 use crate::fs::Inode;
@@ -21,6 +21,33 @@ pub(crate) fn fput(cpu: Cpu<'_>, inode: Inode) -> bool {
 /// Whether a file is on the disk, and not in memory alone. That never changes.
 pub(crate) fn on_disk(cpu: Cpu<'_>, inode: Inode) -> bool {
     cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).on_disk())
+}
+
+/// `get_write_access()`, of somebody who opens the file. It is a locked operation, and so a full barrier: what the opener reads behind it is
+/// not older.
+pub(crate) async fn get_write_access(cpu: Cpu<'_>, inode: Inode) {
+    cpu.rmw(cpu.kernel.shmem.inodes.deref(**cpu, inode).i_writecount(), |writers| writers + 1).await;
+}
+
+/// `inode_is_open_for_write()`.
+pub(crate) async fn inode_is_open_for_write(cpu: Cpu<'_>, inode: Inode) -> bool {
+    cpu.load(cpu.kernel.shmem.inodes.deref(**cpu, inode).i_writecount()).await > 0
+}
+
+/// `filemap_nr_thps()`: how many huge pages a file on the disk has.
+#[track_caller]
+pub(crate) fn filemap_nr_thps<'m>(cpu: Cpu<'m>, inode: Inode) -> impl Future<Output = u64> + use<'m> {
+    cpu.load(cpu.kernel.shmem.inodes.deref(**cpu, inode).nr_thps())
+}
+
+/// `filemap_nr_thps_inc()`, a full barrier.
+pub(crate) async fn filemap_nr_thps_inc(cpu: Cpu<'_>, inode: Inode) {
+    cpu.rmw(cpu.kernel.shmem.inodes.deref(**cpu, inode).nr_thps(), |thps| thps + 1).await;
+}
+
+/// `filemap_nr_thps_dec()`.
+pub(crate) async fn filemap_nr_thps_dec(cpu: Cpu<'_>, inode: Inode) {
+    cpu.rmw(cpu.kernel.shmem.inodes.deref(**cpu, inode).nr_thps(), |thps| thps.wrapping_sub(1)).await;
 }
 
 /// `i_size_read()`, in pages.

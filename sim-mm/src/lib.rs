@@ -19,6 +19,7 @@ mod event;
 mod exec;
 mod exit;
 mod fault_inject;
+mod file_table;
 mod filemap;
 mod folio;
 mod folio_batch;
@@ -129,7 +130,7 @@ pub use exec::sys_execve;
 pub use exit::do_exit;
 pub use folio::{page_is_anon, page_is_anon_now};
 pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in, sys_fork, sys_vfork};
-pub use fs::{Inode, InodeWords};
+pub use fs::{FMode, Inode, InodeWords};
 pub use gfp::Gfp;
 pub use huge_memory::touch_pmd;
 pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
@@ -163,7 +164,7 @@ pub use mprotect::{sys_mprotect, sys_pkey_mprotect};
 pub use mremap::{Mremap, sys_mremap};
 pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
-pub use open::{sys_fadvise_dontneed, sys_ftruncate, sys_open, sys_punch_hole};
+pub use open::{Open, sys_fadvise_dontneed, sys_ftruncate, sys_open, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing,
     page_cache_add_speculative, page_cache_get_speculative, pin_references, put_page, put_page_refs,
@@ -189,10 +190,10 @@ pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
 pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
-    CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, Flush, FlushBatch,
-    GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag, LargeMapcount,
-    LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder, MergeFailure,
-    MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask,
+    CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp, FileThpMappings,
+    Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag,
+    LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder,
+    MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask,
     MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
     NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit,
     Retract, SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap,

@@ -3,31 +3,39 @@
 use sim_core::{BoxFuture, MemoryBuilder, Object, Routine};
 
 use crate::errno::Errno;
-use crate::fs::Inode;
-use crate::inode::get_file;
+use crate::fs::{FMode, File, Inode};
 use crate::kernel::Cpu;
-use crate::shmem::{shmem_file_setup, shmem_put};
+use crate::shmem::shmem_file_setup;
 
 /// A descriptor that all processes have, as those do that were forked behind `memfd_create()`.
 #[derive(Debug)]
 pub struct Memfd {
-    file: Object<Option<Inode>>,
+    file: Object<Option<File>>,
+    /// The file on the disk that the descriptor was made with, under its name. It is there whoever closes the descriptor.
+    dentry: Object<Option<Inode>>,
 }
 
 impl Memfd {
     /// A descriptor that is not open.
     pub fn new(memory: &mut MemoryBuilder, name: &str) -> Memfd {
-        Memfd { file: Object::new(memory, format!("memfd.{name}"), None) }
+        let file = Object::new(memory, format!("memfd.{name}"), None);
+        let dentry = Object::new(memory, format!("dentry.{name}"), None);
+        Memfd { file, dentry }
     }
 
     /// Where the descriptor leads, for system calls.
-    pub(crate) fn file_of(&self) -> &Object<Option<Inode>> {
+    pub(crate) fn file_of(&self) -> &Object<Option<File>> {
         &self.file
+    }
+
+    /// Where the name leads.
+    pub(crate) fn dentry(&self) -> &Object<Option<Inode>> {
+        &self.dentry
     }
 
     /// The file, if it is open. Not an access: for those who look at the machine between two runs.
     pub fn file(&self) -> Option<Inode> {
-        *self.file.peek()
+        self.file.peek().map(|file| file.inode)
     }
 }
 
@@ -35,11 +43,24 @@ impl Memfd {
 ///
 /// # Errors
 /// `EBADF`, if it is not open.
-pub(crate) async fn fget(cpu: Cpu<'_>, fd: &Memfd) -> Result<Inode, Errno> {
+pub(crate) async fn fget(cpu: Cpu<'_>, fd: &Memfd) -> Result<File, Errno> {
     // The reference is taken in the step of the look: who closes the descriptor excludes those who are between the two.
-    let inode = cpu.read(&fd.file, |file| *file).await.ok_or(Errno::Ebadf)?;
-    get_file(cpu, inode);
-    Ok(inode)
+    let file = cpu.read(&fd.file, |file| *file).await.ok_or(Errno::Ebadf)?;
+    file.get(cpu);
+    Ok(file)
+}
+
+/// The same for somebody who wants to write.
+///
+/// # Errors
+/// `EBADF`, if it is not open for writing.
+pub(crate) async fn fget_write(cpu: Cpu<'_>, fd: &Memfd) -> Result<File, Errno> {
+    let file = fget(cpu, fd).await?;
+    if !file.writes() {
+        file.put(cpu).await;
+        return Err(Errno::Ebadf);
+    }
+    Ok(file)
 }
 
 /// `memfd_create()`, and `ftruncate()` to `pages` pages.
@@ -54,7 +75,7 @@ pub fn sys_memfd_create<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFutur
             if file.is_some() {
                 return Err(Errno::Ebusy);
             }
-            *file = Some(shmem_file_setup(cpu, pages)?);
+            *file = Some(File::of_new(cpu, shmem_file_setup(cpu, pages)?, FMode::ReadWrite));
             Ok(())
         })
         .await
@@ -69,8 +90,8 @@ pub fn sys_close<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Result<(), Er
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("close"));
-        let inode = cpu.update(&fd.file, Option::take).await.ok_or(Errno::Ebadf)?;
-        shmem_put(cpu, inode).await;
+        let file = cpu.update(&fd.file, Option::take).await.ok_or(Errno::Ebadf)?;
+        file.put(cpu).await;
         Ok(())
     })
 }

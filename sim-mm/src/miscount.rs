@@ -152,6 +152,15 @@ pub enum Miscount {
         /// The place in the file.
         at: SharedPage,
     },
+    /// `nr_thps` of a file on the disk differs from the number of its huge pages.
+    HugePagesOfFile {
+        /// The file.
+        file: u32,
+        /// What it says.
+        says: u64,
+        /// The huge pages that it has.
+        has: u64,
+    },
     /// A page is locked, and nobody is left who could unlock it.
     Locked {
         /// The page.
@@ -276,6 +285,9 @@ impl fmt::Display for Miscount {
             }
             Miscount::Untagged { page, at } => {
                 write!(f, "{} is dirty, and no tag of inode[{}] says so of page {}", page.0, at.file, at.index)
+            }
+            Miscount::HugePagesOfFile { file, says, has } => {
+                write!(f, "inode[{file}] has {has} huge pages, and nr_thps is {says}")
             }
             Miscount::Locked { page } => write!(f, "{} is locked", page.0),
             Miscount::Mlocked { page } => {

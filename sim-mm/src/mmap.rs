@@ -6,9 +6,9 @@ use sim_mmu::VirtAddr;
 use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
-use crate::fs::Inode;
+use crate::fs::{File, Inode};
 use crate::huge_memory::vma_adjust_trans_huge;
-use crate::inode::{get_file, on_disk};
+use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -61,20 +61,21 @@ pub struct Mmap<'a> {
 ///
 /// # Errors
 /// `EINVAL` for an empty or unaligned range, `ENOMEM` if it does not fit, `EPERM` for page zero, `EEXIST` if
-/// `MAP_FIXED_NOREPLACE` finds something there, `EBADF` if the descriptor is not open, `EOVERFLOW` for pages that no file can have.
+/// `MAP_FIXED_NOREPLACE` finds something there, `EBADF` if the descriptor is not open, `EACCES` if it is open for reading and the mapping would
+/// write to the file, `EOVERFLOW` for pages that no file can have.
 pub fn sys_mmap<'m>(cpu: Cpu<'m>, request: Mmap<'m>) -> BoxFuture<'m, Result<VirtAddr, Errno>> {
     match request.file {
         None => Box::pin(vm_mmap_pgoff(cpu, request, None)),
         Some(fd) => Box::pin(async move {
             let file = fget(cpu, fd).await?;
             let mapped = vm_mmap_pgoff(cpu, request, Some(file)).await;
-            shmem_put(cpu, file).await;
+            file.put(cpu).await;
             mapped
         }),
     }
 }
 
-async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<Inode>) -> Result<VirtAddr, Errno> {
+async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<File>) -> Result<VirtAddr, Errno> {
     let _kernel = cpu.enter_kernel();
     let _routine = cpu.enter(Routine::system_call("do_mmap"));
     let mm = cpu.current_mm().ok_or(Errno::Einval)?;
@@ -97,7 +98,7 @@ async fn do_mmap<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     request: &Mmap<'_>,
-    file: Option<Inode>,
+    file: Option<File>,
     pkey: u8,
 ) -> Result<VirtAddr, Errno> {
     let Mmap { addr, pages, prot, flags, pgoff, .. } = *request;
@@ -120,7 +121,10 @@ async fn do_mmap<'m>(
     }
     if flags.contains(MapFlags::SHARED) {
         vm_flags |= VmFlags::SHARED | VmFlags::MAYSHARE;
-        vm_flags.set(VmFlags::DIRTY_TRACKING, file.is_some_and(|file| on_disk(cpu, file)));
+        vm_flags.set(VmFlags::DIRTY_TRACKING, file.is_some_and(|file| on_disk(cpu, file.inode)));
+    }
+    if let Some(file) = file {
+        vm_flags = file_flags(file, vm_flags)?;
     }
     // accountable_mapping(): private and writable.
     let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;
@@ -143,6 +147,19 @@ async fn do_mmap<'m>(
     mmap_region(cpu, mm, Region { wish, len, flags: vm_flags, backing }).await
 }
 
+/// What a mapping of a file may do by what the file was opened for: a shared mapping of a file that is open for reading can never be written to, and
+/// is as good as private.
+fn file_flags(file: File, vm_flags: VmFlags) -> Result<VmFlags, Errno> {
+    if file.writes() {
+        return Ok(vm_flags | VmFlags::FMODE_WRITE);
+    }
+    match vm_flags {
+        private if !private.contains(VmFlags::SHARED) => Ok(private),
+        written if written.contains(VmFlags::WRITE) => Err(Errno::Eacces),
+        read => Ok(read - (VmFlags::SHARED | VmFlags::MAYWRITE | VmFlags::DIRTY_TRACKING)),
+    }
+}
+
 /// Whether a range is whole pages of user space, of which page zero is none.
 fn fits(cpu: Cpu<'_>, addr: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
     if addr.offset() != 0 {
@@ -162,7 +179,7 @@ enum Backing {
     /// A file of its own, without a name.
     Shared,
     /// A file, from this page on.
-    File { file: Inode, pgoff: u64 },
+    File { file: File, pgoff: u64 },
 }
 
 /// A mapping that is to be.
@@ -193,8 +210,8 @@ async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Resu
         Backing::File { file, .. } => {
             Box::pin(async move {
                 // Only a file that has other mappings can be gone through at the moment.
-                let _i_mmap = i_mmap_lock_write(cpu, Some(file)).await;
-                insert_region(cpu, mm, &region, Some(file)).await
+                let _i_mmap = i_mmap_lock_write(cpu, Some(file.inode)).await;
+                insert_region(cpu, mm, &region, Some(file.inode)).await
             })
             .await
         }
@@ -229,7 +246,7 @@ async fn insert_region<'m>(
                 let vma = VmaSnapshot { start, end, flags: alone, pgoff, anon_vma: None, file };
                 let new = vm_area_alloc(cpu, mm, vma)?;
                 if let Backing::File { file, .. } = backing {
-                    get_file(cpu, file);
+                    file.get(cpu);
                 }
                 vma_link(cpu, mm, vmas, new);
                 new

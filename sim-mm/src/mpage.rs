@@ -133,7 +133,8 @@ pub(crate) async fn mpage_readpage(cpu: Cpu<'_>, inode: Inode, index: u64, page:
 }
 
 /// `mpage_writepage()`: writes a page that is locked and clean to its block, and unlocks it. It may become dirty again meanwhile, and is
-/// under writeback until the disk has it.
+/// under writeback until the disk has it. Of a huge page only the first page is written, as by `block_write_full_page()`: a file that is open for
+/// writing has none.
 ///
 /// # Errors
 /// `EIO`, if the disk cannot write the block.

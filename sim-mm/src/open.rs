@@ -2,25 +2,45 @@
 
 use sim_core::{BoxFuture, Routine};
 
+use crate::check;
 use crate::errno::Errno;
-use crate::inode::{get_file, on_disk};
+use crate::fs::{FMode, File, Inode};
+use crate::inode::{filemap_nr_thps, get_file, get_write_access, on_disk};
 use crate::kernel::Cpu;
-use crate::memfd::{Memfd, fget};
+use crate::memfd::{Memfd, fget, fget_write};
+use crate::memory::{Zap, unmap_mapping_range};
 use crate::mpage::{fill_blocks, has_room};
-use crate::shmem::{shmem_file_setup, shmem_put};
-use crate::truncate::{invalidate_mapping_pages, shmem_punch_hole, shmem_setattr, truncate_setsize};
+use crate::safeguards::{OPEN_KEEPS_PRIVATE_PAGES, OPEN_TRUNCATES_HUGE_PAGES};
+use crate::shmem::shmem_file_setup;
+use crate::truncate::{
+    invalidate_mapping_pages, shmem_punch_hole, shmem_setattr, truncate_inode_pages, truncate_setsize,
+};
 
-/// `open()` with `O_CREAT` of a file on the disk that has `pages` pages. With `holds`, it is there already, and has a block for each page, of
-/// which the first word holds that. Without, all of its pages are holes. Its name keeps the file, whoever closes it.
+/// What `open()` opens.
+#[derive(Clone, Copy, Debug)]
+pub enum Open<'m> {
+    /// `O_CREAT`: a file of so many pages, under a name of its own, which keeps the file, whoever closes it. If it `holds` something, it is there
+    /// already, and has a block for each page, of which the first word holds that. Otherwise all of its pages are holes.
+    Create {
+        /// Its length in pages.
+        pages: u64,
+        /// What is in it.
+        holds: Option<u64>,
+    },
+    /// The file that this descriptor was made with, by its name.
+    Existing(&'m Memfd),
+}
+
+/// `open()` of a file on the disk.
 ///
 /// # Errors
-/// `ENOENT` on a machine without a disk, `EBUSY` if the descriptor is open already, `ENOMEM` if the machine has no room for one more file,
-/// `ENOSPC` if the disk has no room for its pages.
+/// `ENOENT` on a machine without a disk, or if there is no such file, `EBUSY` if the descriptor is open already, `ENOMEM` if the machine has no
+/// room for one more file, `ENOSPC` if the disk has no room for its pages.
 pub fn sys_open<'m>(
     cpu: Cpu<'m>,
     fd: &'m Memfd,
-    pages: u64,
-    holds: Option<u64>,
+    what: Open<'m>,
+    f_mode: FMode,
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -28,25 +48,73 @@ pub fn sys_open<'m>(
         if cpu.kernel.disk.len() == 0 {
             return Err(Errno::Enoent);
         }
-        cpu.update(fd.file_of(), |file| {
-            if file.is_some() {
-                return Err(Errno::Ebusy);
-            }
-            if holds.is_some() && !has_room(cpu, pages) {
-                return Err(Errno::Enospc);
-            }
-            let inode = shmem_file_setup(cpu, pages)?;
-            cpu.this_cpu_write(cpu.kernel.shmem.inodes.deref(**cpu, inode).on_disk(), true);
-            // The name has a reference as well.
-            get_file(cpu, inode);
-            if let Some(value) = holds {
-                fill_blocks(cpu, inode, pages, value);
-            }
-            *file = Some(inode);
-            Ok(())
-        })
-        .await
+        match what {
+            Open::Create { pages, holds } => create(cpu, fd, pages, holds, f_mode).await,
+            Open::Existing(of) => open_again(cpu, fd, of, f_mode).await,
+        }
     })
+}
+
+/// `ext2_create()` and its kin, with the first open of the file.
+async fn create(cpu: Cpu<'_>, fd: &Memfd, pages: u64, holds: Option<u64>, f_mode: FMode) -> Result<(), Errno> {
+    cpu.update(fd.file_of(), |file| {
+        if file.is_some() {
+            return Err(Errno::Ebusy);
+        }
+        if holds.is_some() && !has_room(cpu, pages) {
+            return Err(Errno::Enospc);
+        }
+        let inode = shmem_file_setup(cpu, pages)?;
+        cpu.this_cpu_write(cpu.kernel.shmem.inodes.deref(**cpu, inode).on_disk(), true);
+        // The name has a reference as well.
+        get_file(cpu, inode);
+        fd.dentry().poke(cpu.core, |dentry| *dentry = Some(inode));
+        if let Some(value) = holds {
+            fill_blocks(cpu, inode, pages, value);
+        }
+        *file = Some(File::of_new(cpu, inode, f_mode));
+        Ok(())
+    })
+    .await
+}
+
+/// The open of a file that is there. `fd_install()` comes last.
+async fn open_again(cpu: Cpu<'_>, fd: &Memfd, of: &Memfd, f_mode: FMode) -> Result<(), Errno> {
+    let inode = cpu.read(of.dentry(), |dentry| *dentry).await.ok_or(Errno::Enoent)?;
+    let file = do_dentry_open(cpu, inode, f_mode).await;
+    let is_free = cpu
+        .update(fd.file_of(), |open| {
+            let is_free = open.is_none();
+            if is_free {
+                *open = Some(file);
+            }
+            is_free
+        })
+        .await;
+    if !is_free {
+        file.put(cpu).await;
+        return Err(Errno::Ebusy);
+    }
+    Ok(())
+}
+
+/// `do_dentry_open()`. A file system of which the pages are single ones cannot write to a huge page. So who opens a file for writing first takes its
+/// pages out of memory, if there are huge ones among them. Who collapses pages looks for writers behind that, in `collapse_file()`: each counts
+/// itself before it looks for the other.
+async fn do_dentry_open(cpu: Cpu<'_>, inode: Inode, f_mode: FMode) -> File {
+    let _routine = cpu.enter("do_dentry_open");
+    let file = File { inode, f_mode };
+    get_file(cpu, inode);
+    if file.writes() {
+        get_write_access(cpu, inode).await;
+        if check!(cpu, OPEN_TRUNCATES_HUGE_PAGES, filemap_nr_thps(cpu, inode).await > 0) {
+            let _invalidate_lock = cpu.down_write(cpu.kernel.disk.invalidate_lock(inode)).await;
+            let zap = if cpu.has(OPEN_KEEPS_PRIVATE_PAGES) { Zap::FilePages } else { Zap::Pages };
+            unmap_mapping_range(cpu, inode, 0, u64::MAX, zap).await;
+            truncate_inode_pages(cpu, inode).await;
+        }
+    }
+    file
 }
 
 /// `posix_fadvise()` with `POSIX_FADV_DONTNEED`; answers how many pages left the file.
@@ -57,10 +125,11 @@ pub fn sys_fadvise_dontneed<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Re
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("generic_fadvise"));
-        let inode = fget(cpu, fd).await?;
+        let file = fget(cpu, fd).await?;
+        let inode = file.inode;
         // What is in memory alone has nowhere to come back from.
         let gone = if on_disk(cpu, inode) { invalidate_mapping_pages(cpu, inode).await } else { 0 };
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         Ok(gone)
     })
 }
@@ -68,12 +137,17 @@ pub fn sys_fadvise_dontneed<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Re
 /// `ftruncate()` to `pages` pages.
 ///
 /// # Errors
-/// `EBADF`, if the descriptor is not open.
+/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing.
 pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("do_truncate"));
-        let inode = fget(cpu, fd).await?;
+        let file = fget(cpu, fd).await?;
+        if !file.writes() {
+            file.put(cpu).await;
+            return Err(Errno::Einval);
+        }
+        let inode = file.inode;
         {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
             if on_disk(cpu, inode) {
@@ -82,7 +156,7 @@ pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'
                 shmem_setattr(cpu, inode, pages).await;
             }
         }
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         Ok(())
     })
 }
@@ -90,21 +164,21 @@ pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'
 /// `fallocate()` with `FALLOC_FL_PUNCH_HOLE` and `FALLOC_FL_KEEP_SIZE`: of pages `from` on, `pages` become a hole.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `EINVAL` for a hole of no length, `EFBIG` for one that no file can have.
+/// `EBADF` if the descriptor is not open for writing, `EINVAL` for a hole of no length, `EFBIG` for one that no file can have.
 pub fn sys_punch_hole<'m>(cpu: Cpu<'m>, fd: &'m Memfd, from: u64, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_fallocate"));
-        let inode = fget(cpu, fd).await?;
+        let file = fget_write(cpu, fd).await?;
         let done = match from.checked_add(pages) {
             _ if pages == 0 => Err(Errno::Einval),
             None => Err(Errno::Efbig),
             Some(to) => {
-                shmem_punch_hole(cpu, inode, from, to).await;
+                shmem_punch_hole(cpu, file.inode, from, to).await;
                 Ok(())
             }
         };
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         done
     })
 }

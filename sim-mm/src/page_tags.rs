@@ -32,7 +32,7 @@ pub fn set_page_dirty<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = bool
 
 /// `__set_page_dirty()`, since v5.16 `__folio_mark_dirty()`: the page cache knows that the page is dirty, if the page is of a file on the disk.
 async fn set_dirty_tag(cpu: Cpu<'_>, page: Page) {
-    let words = cpu.kernel.page(page);
+    let words = cpu.kernel.page(cpu.kernel.folio_of(page));
     let mapping = cpu.load(words.mapping()).await;
     let Some(inode) = inode_of_mapping(cpu, mapping).filter(|inode| on_disk(cpu, *inode)) else { return };
     let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;

@@ -71,6 +71,11 @@ pub(crate) async fn write_cache_pages(
     result
 }
 
+/// `filemap_flush()`: the dirty pages of the file that nobody else is writing. Nobody is told of errors here.
+pub(crate) async fn filemap_flush(cpu: Cpu<'_>, inode: Inode) {
+    let _ = write_cache_pages(cpu, inode, 0, u64::MAX, SyncMode::None).await;
+}
+
 /// One page of `write_cache_pages()`, which is locked, and unlocked when this returns.
 async fn write_one(cpu: Cpu<'_>, inode: Inode, index: u64, page: Page, mode: SyncMode) -> Result<(), Errno> {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;

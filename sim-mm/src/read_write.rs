@@ -10,14 +10,14 @@ use crate::filemap::{Fgp, FilemapError, filemap_get_page};
 use crate::fs::Inode;
 use crate::inode::{i_size_read, i_size_write, on_disk};
 use crate::kernel::Cpu;
-use crate::memfd::{Memfd, fget};
+use crate::memfd::{Memfd, fget, fget_write};
 use crate::mm_types::Page;
 use crate::mpage::get_block;
 use crate::page::{put_page, unlock_page};
 use crate::page_tags::set_page_dirty;
 use crate::page_writeback::wait_for_stable_page;
 use crate::safeguards::WRITE_COPY_ATOMIC;
-use crate::shmem::{Sgp, ShmemError, shmem_getpage, shmem_put};
+use crate::shmem::{Sgp, ShmemError, shmem_getpage};
 use crate::swap::mark_page_accessed;
 
 /// `pread()` of the first word of a page; `None` at the end of the file and behind it.
@@ -28,13 +28,14 @@ pub fn sys_pread<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64) -> BoxFuture<'m, R
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_read"));
-        let inode = fget(cpu, fd).await?;
+        let file = fget(cpu, fd).await?;
+        let inode = file.inode;
         let read = if on_disk(cpu, inode) {
             generic_file_read_iter(cpu, inode, index).await
         } else {
             shmem_file_read_iter(cpu, inode, index).await
         };
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         read
     })
 }
@@ -105,17 +106,18 @@ async fn block_write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Pag
 /// `pwrite()` of the first word of a page. A file that ends before is longer then.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
+/// `EBADF` if the descriptor is not open for writing, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
 pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_write"));
-        let inode = fget(cpu, fd).await?;
+        let file = fget_write(cpu, fd).await?;
+        let inode = file.inode;
         let written = {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
             generic_perform_write(cpu, inode, index, value).await
         };
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         written
     })
 }
@@ -133,12 +135,13 @@ pub fn sys_pwrite_from<'m>(
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_write"));
-        let inode = fget(cpu, fd).await?;
+        let file = fget_write(cpu, fd).await?;
+        let inode = file.inode;
         let written = {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
             Box::pin(generic_perform_write_from(cpu, inode, index, from)).await
         };
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         written
     })
 }

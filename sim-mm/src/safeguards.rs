@@ -225,6 +225,16 @@ crate::safeguards! {
         "When khugepaged has mmap_lock for writing it looks again whether the entry leads to a page table, because others may have mapped a huge page or moved the table meanwhile.";
     COLLAPSE_FILE_CHECK_REFCOUNT = "collapse-file-check-refcount" check in "collapse_file" since Release::v(4, 8), commit "f3f0e1d2150b" =>
         "A page of a file to which somebody holds a reference is not collapsed, because a device would go on with the page, and the file with its copy.";
+    COLLAPSE_FILE_CHECK_UPTODATE = "collapse-file-check-uptodate" check in "collapse_file" since Release::v(5, 4), commit "4655e5e5f387" =>
+        "A page of a file that could not be read from the disk is not collapsed, because the huge page counts as read.";
+    COLLAPSE_FILE_CHECK_DIRTY = "collapse-file-check-dirty" check in "collapse_file" since Release::v(5, 4), commit "99cb0dbd47a1" =>
+        "A page that is still to be written to the disk is not collapsed, because the huge page is never written there.";
+    COLLAPSE_FILE_CHECK_WRITERS = "collapse-file-check-writers" check in "collapse_file" since Release::v(5, 14), commit "eb6ecbed0aa2" =>
+        "A file gets a huge page only if nobody has opened it for writing meanwhile, because its file system writes single pages.";
+    OPEN_TRUNCATES_HUGE_PAGES = "open-truncates-huge-pages" check in "do_dentry_open" since Release::v(5, 4), commit "09d91cda0e82" =>
+        "Whoever opens a file for writing first takes its huge pages out of memory, because its file system writes single pages.";
+    OPEN_KEEPS_PRIVATE_PAGES = "open-keeps-private-pages" order in "do_dentry_open" since Release::v(5, 16), commit "8468e937df1f" =>
+        "When the huge pages of a file go because somebody opens it, private mappings keep the pages that they have copied.";
     PTE_MAP_RECHECK = "pte-map-recheck" check in "pte_offset_map_lock" since Release::v(6, 5), commit "0d940a9b270b" =>
         "Whoever has taken the lock of a page table asks again whether the table is in use, because khugepaged takes tables of files away without mmap_lock, and MADV_DONTNEED takes empty ones.";
     MREMAP_PMD_RECHECK = "mremap-pmd-recheck" check in "move_normal_pmd" since Release::v(6, 12), commit "6fa1066fc5d0", cve "CVE-2024-50066" =>

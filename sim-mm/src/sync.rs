@@ -8,8 +8,7 @@ use crate::fs::Inode;
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget};
-use crate::page_writeback::{SyncMode, filemap_fdatawait_range, write_cache_pages};
-use crate::shmem::shmem_put;
+use crate::page_writeback::{SyncMode, filemap_fdatawait_range, filemap_flush, write_cache_pages};
 
 /// `vfs_fsync_range()`: pages `from` up to `to` of the file. A file in memory has nowhere to go, so nothing is done.
 ///
@@ -43,9 +42,9 @@ pub fn sys_fsync<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Result<(), Er
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("do_fsync"));
-        let inode = fget(cpu, fd).await?;
-        let synced = vfs_fsync_range(cpu, inode, 0, u64::MAX).await;
-        shmem_put(cpu, inode).await;
+        let file = fget(cpu, fd).await?;
+        let synced = vfs_fsync_range(cpu, file.inode, 0, u64::MAX).await;
+        file.put(cpu).await;
         synced
     })
 }
@@ -59,11 +58,11 @@ pub fn writeback_single_inode<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, 
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("writeback_single_inode"));
-        let inode = fget(cpu, fd).await?;
-        if on_disk(cpu, inode) {
-            let _ = write_cache_pages(cpu, inode, 0, u64::MAX, SyncMode::None).await;
+        let file = fget(cpu, fd).await?;
+        if on_disk(cpu, file.inode) {
+            filemap_flush(cpu, file.inode).await;
         }
-        shmem_put(cpu, inode).await;
+        file.put(cpu).await;
         Ok(())
     })
 }

@@ -9,7 +9,7 @@ use crate::event::{Event, SharedPage};
 use crate::filemap::{
     delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, replace_page, trylock_page,
 };
-use crate::folio::{folio_mapcount, folio_nr_pages, is_large, page_mapcount};
+use crate::folio::{folio_mapcount, folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::highmem::clear_huge_page;
 use crate::huge_memory::{Pieces, Tails, folio_split};
@@ -45,20 +45,50 @@ async fn truncate_cleanup_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, 
     }
 }
 
+/// What a file loses with the pages that are taken out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loses {
+    /// What they hold: it is shorter, or has a hole.
+    Contents,
+    /// Nothing: the disk is taken to have what they hold.
+    Memory,
+}
+
 /// `truncate_inode_page()`, of a folio that is locked. False if it is the file's no more.
-async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, page: Page) -> bool {
+async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, page: Page, loses: Loses) -> bool {
     if !is_of_file(cpu, inode, page).await {
         return false;
     }
     let head = cpu.kernel.folio_of(page);
+    if loses == Loses::Memory {
+        note_dropped(cpu, inode, indices.start, head);
+    }
     truncate_cleanup_page(cpu, inode, indices, head).await;
     delete_from_page_cache(cpu, inode, head).await;
     true
 }
 
+/// Tells that a folio goes because the disk has what it holds.
+pub(crate) fn note_dropped(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
+    for (index, page) in (index..).zip(cpu.kernel.folio_pages(head)) {
+        cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
+    }
+}
+
+/// `truncate_inode_pages()`: takes all pages out of a file on the disk, which keeps what the disk has of it.
+pub(crate) async fn truncate_inode_pages(cpu: Cpu<'_>, inode: Inode) {
+    undo_range(cpu, inode, 0, u64::MAX, Loses::Memory).await;
+}
+
 /// `shmem_undo_range()`: takes pages `from` up to `to` out of the file; all up to the end if `to` is `u64::MAX`.
 async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
-    let _routine = cpu.enter("shmem_undo_range");
+    undo_range(cpu, inode, from, to, Loses::Contents).await;
+}
+
+/// The two of them.
+async fn undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64, loses: Loses) {
+    let name = if loses == Loses::Memory { "truncate_inode_pages_range" } else { "shmem_undo_range" };
+    let _routine = cpu.enter(name);
     // First those that nobody has locked.
     let mut next = from;
     while let Some((index, has)) = find_lock_entry(cpu, inode, next, to).await {
@@ -69,7 +99,7 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
             }
             Cached::Page(page) => {
                 let indices = folio_indices(cpu, page, index);
-                truncate_inode_page(cpu, inode, indices.clone(), page).await;
+                truncate_inode_page(cpu, inode, indices.clone(), page, loses).await;
                 unlock_page(cpu, page).await;
                 put_page(cpu, page).await;
                 indices.end
@@ -106,7 +136,7 @@ async fn shmem_undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
         let is_partial = indices.start < from || to < indices.end;
         let done = if is_partial {
             Box::pin(truncate_inode_partial_folio(cpu, inode, head, from..to)).await
-        } else if truncate_inode_page(cpu, inode, indices.clone(), page).await {
+        } else if truncate_inode_page(cpu, inode, indices.clone(), page, loses).await {
             Truncated::Gone
         } else {
             Truncated::Changed
@@ -202,8 +232,11 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
         let Some(page) = has.page() else { continue };
         let busy = PageFlags::DIRTY | PageFlags::WRITEBACK;
         let is_busy = cpu.load(cpu.kernel.page_flags(page)).await.intersects(busy);
-        if !is_busy && page_mapcount(cpu, page).await == 0 && remove_mapping(cpu, inode, page).await {
-            gone += 1;
+        let head = cpu.kernel.folio_of(page);
+        let nr = folio_nr_pages(cpu, head);
+        next = index + nr;
+        if !is_busy && folio_mapcount(cpu, head).await == 0 && remove_mapping(cpu, inode, head).await {
+            gone += nr;
         }
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
@@ -211,14 +244,15 @@ pub(crate) async fn invalidate_mapping_pages(cpu: Cpu<'_>, inode: Inode) -> u64 
     gone
 }
 
-/// `remove_mapping()`, of a page that is locked and has looked clean: it leaves its file, if only the file and the caller have a reference.
+/// `remove_mapping()`, of a folio that is locked and has looked clean: it leaves its file, if only the file and the caller have a reference.
 ///
 /// Who has a reference may make the page dirty and then put it. So the count is frozen first, and the flag is looked at behind it.
 async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
     let _routine = cpu.enter("remove_mapping");
     // Whoever looks the page up meanwhile finds it frozen, and waits for this lock.
     let xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
-    if !page_ref_freeze(cpu, page, 2).await {
+    let count = 1 + folio_nr_pages(cpu, page);
+    if !page_ref_freeze(cpu, page, count).await {
         return false;
     }
     let dirty = check!(
@@ -226,10 +260,10 @@ async fn remove_mapping(cpu: Cpu<'_>, inode: Inode, page: Page) -> bool {
         INVALIDATE_CHECK_DIRTY,
         cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::DIRTY)
     );
-    page_ref_unfreeze(cpu, page, 2).await;
+    page_ref_unfreeze(cpu, page, count).await;
     if !dirty {
         let index = cpu.this_cpu_read(cpu.kernel.page(page).index());
-        cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
+        note_dropped(cpu, inode, index, page);
         replace_page(cpu, inode, page, None).await;
         drop(xa_lock);
         put_cache_references(cpu, page).await;

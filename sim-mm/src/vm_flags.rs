@@ -68,6 +68,8 @@ bitflags! {
         /// What Linux finds out by asking `vm_file` (`vma_needs_dirty_tracking()`): the pages belong to a file on a disk, and are
         /// shared, so the kernel has to notice each page that is written.
         const DIRTY_TRACKING = 1 << 40;
+        /// What Linux finds out by asking `vm_file->f_mode`: the mapping was made by a descriptor that is open for writing.
+        const FMODE_WRITE = 1 << 41;
         /// `VM_PKEY_BIT0` to `VM_PKEY_BIT3`: the protection key of its pages, a number.
         const PKEY = 0xf_0000_0000;
         /// `VM_UFFD_MINOR`: user code wants to know when a page that the file has is not mapped.

@@ -1,11 +1,12 @@
-//! `open`, `fsync`, `writeback`, `fadvise_dontneed` and `pwrite_from`: files on a disk, and what their pages can be written from.
+//! `open`, `reopen`, `fsync`, `writeback`, `fadvise_dontneed` and `pwrite_from`: files on a disk, and what their pages can be written from.
 
 use std::fmt;
 
-use sim_mm::{sys_fadvise_dontneed, sys_fsync, sys_open, sys_pwrite_from, writeback_single_inode};
+use sim_mm::{FMode, Open as What, sys_fadvise_dontneed, sys_fsync, sys_open, sys_pwrite_from, writeback_single_inode};
 
-use super::argument::{FilePage, NewFile, OldFile, Word};
+use super::argument::{Argument, FilePage, NewFile, OldFile, Word};
 use super::{Operation, Running, operation, pages_text};
+use crate::json::Named;
 use crate::stage::{Place, Task};
 
 operation! {
@@ -19,6 +20,36 @@ operation! {
         required "pages" pages: FilePage,
         /// The first word of each page on the disk, of a file that is there already. If not given, the file is new, and all its pages are holes.
         optional "holds" holds: Word,
+        /// What the file is opened for; `rw` if not given.
+        or (FMode::ReadWrite) "mode" mode: FMode,
+    }
+}
+
+operation! {
+    /// Opens a file on the disk once more, by its name: `open()`. The descriptor with which it was made may be closed by now. If there is no such
+    /// file, it fails with ENOENT.
+    "reopen" Reopen {
+        /// What operations call the file as it is opened here.
+        required "as" name: NewFile,
+        /// The file, as `open` called it.
+        required "file" file: OldFile,
+        /// What it is opened for; `rw` if not given.
+        or (FMode::ReadWrite) "mode" mode: FMode,
+    }
+}
+
+impl Named for FMode {
+    const WHAT: &'static str = "`mode`";
+    const NAMES: &'static [(FMode, &'static str)] = &[(FMode::ReadWrite, "rw"), (FMode::Read, "r")];
+}
+
+impl Argument for FMode {}
+
+/// What an open for anything but reading and writing says.
+fn mode_text(mode: FMode) -> &'static str {
+    match mode {
+        FMode::ReadWrite => "",
+        FMode::Read => ", to read",
     }
 }
 
@@ -85,7 +116,16 @@ impl Operation for PwriteFrom {
 impl fmt::Display for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "open {}, {}", self.name, pages_text(self.pages))?;
-        self.holds.map_or(Ok(()), |holds| write!(f, " that hold {holds}"))
+        if let Some(holds) = self.holds {
+            write!(f, " that hold {holds}")?;
+        }
+        f.write_str(mode_text(self.mode))
+    }
+}
+
+impl fmt::Display for Reopen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open {} again as {}{}", self.file, self.name, mode_text(self.mode))
     }
 }
 
@@ -114,7 +154,22 @@ impl Operation for Open {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            sys_open(task.cpu, task.file(&self.name), self.pages, self.holds).await?;
+            let what = What::Create { pages: self.pages, holds: self.holds };
+            sys_open(task.cpu, task.file(&self.name), what, self.mode).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for Reopen {
+    fn routine(&self) -> Option<&'static str> {
+        Some("do_sys_open")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let what = What::Existing(task.file(&self.file));
+            sys_open(task.cpu, task.file(&self.name), what, self.mode).await?;
             Ok(0)
         })
     }

@@ -66,7 +66,7 @@ operations! {
     remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
     brk: Brk;
     file: MemfdCreate, Close, Ftruncate, PunchHole, Pread, Pwrite;
-    disk: Open, Fsync, Writeback, FadviseDontneed, PwriteFrom;
+    disk: Open, Reopen, Fsync, Writeback, FadviseDontneed, PwriteFrom;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
     oom_reap: OomReap;

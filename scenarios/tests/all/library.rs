@@ -130,6 +130,9 @@ scenarios! {
     dirty_bit_vs_fork
     dirty_bit_vs_mprotect
     dirty_cow
+    disk_collapse_of_pages_not_ready
+    disk_collapse_vs_gup
+    disk_collapse_vs_open
     disk_fails
     dontneed_frees_empty_table
     dontneed_vs_clear_refs
@@ -219,6 +222,8 @@ scenarios! {
     numa_moves_huge_page_vs_writer
     numa_moves_page_vs_user
     oom_reaper_vs_threads
+    open_drops_dirty_pages
+    open_drops_private_pages
     page_published_early
     parallel_dontneed_misses_flush
     pcid_given_to_another
@@ -282,6 +287,7 @@ scenarios! {
     system_calls_on_files
     system_calls_on_folios
     system_calls_on_huge_pages
+    system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
     system_calls_on_migration
     system_calls_on_swap

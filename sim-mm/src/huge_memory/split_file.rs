@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::filemap::replace_page;
 use crate::folio::folio_nr_pages;
 use crate::fs::Inode;
-use crate::inode::i_size_read;
+use crate::inode::{filemap_nr_thps_dec, i_size_read, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::page_ref_freeze;
@@ -44,6 +44,9 @@ pub(super) async fn split_file_folio(
         // The caller's reference, and those of the file.
         if !page_ref_freeze(cpu, head, 1 + folio_nr_pages(cpu, head)).await && counts {
             return Err(Errno::Eagain);
+        }
+        if cpu.kernel.folio_order(head) == cpu.pmd_order() && on_disk(cpu, inode) {
+            filemap_nr_thps_dec(cpu, inode).await;
         }
         __split_huge_page(cpu, pieces, true).await;
         for piece in &pieces[1..] {

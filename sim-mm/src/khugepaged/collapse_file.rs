@@ -5,6 +5,7 @@
 
 use sim_mmu::{Pfn, VirtAddr};
 
+use super::collapse_disk::{exclude_writers, is_dirty, lock_page_on_disk};
 use super::control::{Collapse, Scan};
 use super::retract::retract_page_tables;
 use crate::check;
@@ -14,6 +15,7 @@ use crate::folio::{folio_mapcount, folio_nr_pages};
 use crate::fs::Inode;
 use crate::gfp::Gfp;
 use crate::highmem::{clear_page, copy_user_highpage};
+use crate::inode::on_disk;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{
@@ -22,7 +24,7 @@ use crate::page::{
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::{PageFlags, file_mapping};
 use crate::rmap::{Mlocked, RmapLock, try_to_unmap, try_to_unmap_flush};
-use crate::safeguards::COLLAPSE_FILE_CHECK_REFCOUNT;
+use crate::safeguards::{COLLAPSE_FILE_CHECK_REFCOUNT, COLLAPSE_FILE_CHECK_UPTODATE};
 use crate::shmem::{Sgp, shmem_getpage};
 use crate::shmem_fs::{Cached, Pages};
 use crate::swap::{folio_add_lru, isolate_lru_page, lru_add_drain, putback_lru_page};
@@ -44,7 +46,9 @@ pub(super) async fn collapse_file<'m>(
     let new = alloc_pages(cpu, cpu.pmd_order(), Gfp::COMP).await.ok_or(Scan::AllocHugePageFail)?;
     __set_page_locked(cpu, new);
     let words = cpu.kernel.page(new);
-    cpu.this_cpu_write(words.flags(), cpu.this_cpu_read(words.flags()) | PageFlags::SWAPBACKED);
+    if !on_disk(cpu, inode) {
+        cpu.this_cpu_write(words.flags(), cpu.this_cpu_read(words.flags()) | PageFlags::SWAPBACKED);
+    }
     cpu.this_cpu_write(words.index(), start);
     cpu.this_cpu_write(words.mapping(), file_mapping(inode.index()));
     let mut isolated = Vec::new();
@@ -89,32 +93,20 @@ async fn isolate(
     let kernel: &Kernel = cpu.kernel;
     let end = start + cpu.pmd_nr();
     let is_empty = |pages: &Pages| pages.range(start..end).next().is_none();
-    // The extent was truncated, or a hole was punched.
-    if cpu.read(kernel.shmem.i_pages(inode), is_empty).await {
+    // The extent was truncated, or a hole was punched. What a disk has is read.
+    if !on_disk(cpu, inode) && cpu.read(kernel.shmem.i_pages(inode), is_empty).await {
         return Err(Scan::Truncated);
     }
     let mut index = start;
     while index < end {
-        let page = match filemap_get_entry(cpu, inode, index).await {
-            None => {
-                index += 1;
-                continue;
-            }
-            Some(Cached::Page(page)) => {
-                if !trylock_page(cpu, page).await {
-                    put_page(cpu, page).await;
-                    return Err(Scan::PageLock);
-                }
-                page
-            }
-            Some(Cached::Swapped(..)) => {
-                let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Read).await else {
-                    return Err(Scan::Fail);
-                };
-                // It has to be on its list to be taken off it.
-                lru_add_drain(cpu).await;
-                page
-            }
+        let page = if on_disk(cpu, inode) {
+            lock_page_on_disk(cpu, inode, index).await.map(Some)
+        } else {
+            lock_page_in_memory(cpu, inode, index).await
+        };
+        let Some(page) = page? else {
+            index += 1;
+            continue;
         };
         let head = cpu.kernel.folio_of(page);
         let indices = folio_indices(cpu, page, index);
@@ -126,16 +118,45 @@ async fn isolate(
         isolated.push((indices.start, head));
         index = indices.end;
     }
-    Ok(())
+    if on_disk(cpu, inode) { exclude_writers(cpu, inode).await } else { Ok(()) }
+}
+
+/// What a file in memory has there, locked and with a reference; `None` if that is a hole.
+async fn lock_page_in_memory(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Option<Page>, Scan> {
+    match filemap_get_entry(cpu, inode, index).await {
+        None => Ok(None),
+        Some(Cached::Page(page)) => {
+            if !trylock_page(cpu, page).await {
+                put_page(cpu, page).await;
+                return Err(Scan::PageLock);
+            }
+            Ok(Some(page))
+        }
+        Some(Cached::Swapped(..)) => {
+            let Ok(Some(page)) = shmem_getpage(cpu, inode, index, Sgp::Read).await else {
+                return Err(Scan::Fail);
+            };
+            // It has to be on its list to be taken off it.
+            lru_add_drain(cpu).await;
+            Ok(Some(page))
+        }
+    }
 }
 
 /// One round of it, for a folio that is locked and to which the caller has a reference.
 async fn isolate_one(cpu: Cpu<'_>, inode: Inode, head: Page, ubc: &mut TlbUbc) -> Result<(), Scan> {
+    let is_read = async || cpu.load(cpu.kernel.page_flags(head)).await.contains(PageFlags::UPTODATE);
+    if on_disk(cpu, inode) && check!(cpu, COLLAPSE_FILE_CHECK_UPTODATE, !is_read().await) {
+        return Err(Scan::Fail);
+    }
     if folio_nr_pages(cpu, head) == cpu.pmd_nr() {
         return Err(Scan::PteMappedHugepage);
     }
     if !is_of_file(cpu, inode, head).await {
         return Err(Scan::Truncated);
+    }
+    if on_disk(cpu, inode) && is_dirty(cpu, head).await {
+        return Err(Scan::Fail);
     }
     if !isolate_lru_page(cpu, head).await {
         return Err(Scan::DelPageLru);
@@ -200,7 +221,9 @@ async fn store(cpu: Cpu<'_>, (inode, start): (Inode, u64), new: Page, isolated: 
     cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::UPTODATE);
     // The reference by which it came into the world is one of those of the file.
     page_ref_add(cpu, new, nr - 1).await;
-    set_page_dirty_no_writeback(cpu, new).await;
+    if !on_disk(cpu, inode) {
+        set_page_dirty_no_writeback(cpu, new).await;
+    }
     folio_add_lru(cpu, new).await;
     cpu.update(kernel.shmem.i_pages(inode), |pages| {
         pages.extend((0..nr).map(|nth| (start + nth, Cached::Page(new).nth(nth))));

@@ -4,6 +4,7 @@
 //! anybody else has a reference. What they hold is copied to the huge page, and only then does the PMD entry map that.
 
 mod collapse;
+mod collapse_disk;
 mod collapse_file;
 mod control;
 mod copy;

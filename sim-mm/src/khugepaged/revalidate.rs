@@ -5,14 +5,15 @@ use sim_mmu::{Level, VirtAddr};
 use super::control::{Collapse, Scan};
 use crate::fs::Inode;
 use crate::huge_mm::{allows_large_folios, has_block, is_file_aligned};
-use crate::inode::on_disk;
+use crate::inode::{inode_is_open_for_write, on_disk};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::pgtable::Pmdp;
-use crate::settings::ShmemThp;
+use crate::settings::{FileThp, FileThpMappings, ShmemThp};
 use crate::shmem::shmem_allowable_huge_orders;
+use crate::vm_flags::VmFlags;
 
 /// `thp_vma_allowable_order()`: whether the mapping may have huge pages, and has room for one. `MADV_COLLAPSE` does not ask what the system
 /// as a whole is set to.
@@ -28,18 +29,32 @@ pub(super) async fn thp_vma_allowable(cpu: Cpu<'_>, vma: Vma, by: Collapse) -> b
         && vma.anon_vma(cpu).is_some()
 }
 
-/// The part of it for a file: only one in memory has huge pages, and what each mapping of it maps has to begin where the huge page does.
+/// The part of it for a file: what each mapping of it maps has to begin where the huge page does.
 async fn file_allowable(cpu: Cpu<'_>, vma: Vma, file: Inode, by: Collapse) -> bool {
     let flags = vma.flags(cpu);
     let (order, start) = (cpu.pmd_order(), vma.start(cpu));
     let fits = has_block(order, (start, vma.end(cpu))) && is_file_aligned(order, start, vma.pgoff(cpu));
-    if on_disk(cpu, file) || !fits || !allows_large_folios(flags) {
+    if !fits || !allows_large_folios(flags) {
         return false;
+    }
+    if on_disk(cpu, file) {
+        let is_wanted = by == Collapse::Madvise || cpu.kernel.asks_for_huge_pages(flags);
+        return is_wanted && file_thp_enabled(cpu, file, flags).await;
     }
     if by == Collapse::Madvise {
         return cpu.setting::<ShmemThp>() != ShmemThp::Deny;
     }
     shmem_allowable_huge_orders(cpu, file, vma.pgoff(cpu), Some(flags)).await.contains(order)
+}
+
+/// `file_thp_enabled()`: whether a file on a disk may have huge pages, by a mapping with these flags.
+async fn file_thp_enabled(cpu: Cpu<'_>, file: Inode, flags: VmFlags) -> bool {
+    let by_mapping = match cpu.setting::<FileThpMappings>() {
+        FileThpMappings::Text => false,
+        FileThpMappings::Exec => flags.contains(VmFlags::EXEC),
+        FileThpMappings::Any => true,
+    };
+    cpu.setting::<FileThp>() == FileThp::On && by_mapping && !inode_is_open_for_write(cpu, file).await
 }
 
 /// `hugepage_vma_revalidate()`: the mapping of the range, after `mmap_lock` was let go of and taken again.

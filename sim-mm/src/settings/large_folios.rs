@@ -110,6 +110,16 @@ crate::settings! {
         Asks = "asks" since Release::v(6, 12),
     }
 
+    /// By which mappings the pages of a file on a disk are collapsed, where such files may have huge pages (`file_thp`).
+    FileThpMappings = design "file_thp_mappings" {
+        /// By those of the text of a program that runs, and such mappings are not modelled.
+        Text = "text",
+        /// By those that may be executed. This was the rule from v5.14 (`eb6ecbed0aa2`) on.
+        Exec = "exec" since Release::v(5, 14),
+        /// By each. This is the rule since v6.8 (`7fbb5e188248`).
+        Any = "any" since Release::v(6, 8),
+    }
+
     /// Which pages of a huge page of a file a fault maps that maps what lies around.
     FaultAroundFolio = design "fault_around_folio" {
         /// It maps those that lie around.

@@ -156,6 +156,14 @@ crate::settings! {
         Inherit = "inherit",
     }
 
+    /// Whether files on a disk may have huge pages while nobody has them open for writing (`CONFIG_READ_ONLY_THP_FOR_FS`), made by khugepaged and by `MADV_COLLAPSE`.
+    FileThp = platform "file_thp" {
+        /// They have none.
+        Off = "off",
+        /// They may have huge pages. Kernels before v5.4 cannot have them.
+        On = "on",
+    }
+
     /// Whether kernel code can be preempted.
     Preempt = platform "preempt" {
         /// Code is preempted only in user mode and where it sleeps.

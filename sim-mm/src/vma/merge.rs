@@ -11,7 +11,6 @@ use super::lock::vma_mark_attached;
 use super::{Stopped, VmaTree, unlink_file_vma_locked, vm_area_dup, vm_area_free, vma_link_file};
 use crate::errno::Errno;
 use crate::fs::Inode;
-use crate::inode::fput;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::rmap::types::AnonVma;
@@ -127,9 +126,9 @@ pub(super) fn swallow(cpu: Cpu<'_>, mm: &MmStruct, vmas: &mut VmaTree<'_>, index
     let vma = vmas.remove(index);
     unlink_anon_vmas(cpu, mm, vma);
     unlink_file_vma_locked(cpu, vma);
-    if let Some(file) = vma.file(cpu) {
+    if let Some(file) = vma.vm_file(cpu) {
         // The mapping that takes it in holds the file as well, so this is never the last reference.
-        fput(cpu, file);
+        file.put_one_of_many(cpu);
     }
     vmas.removed.push(vma);
 }
@@ -196,8 +195,8 @@ pub(super) fn link_copy(cpu: Cpu<'_>, mm: &MmStruct, copy: Vma, orig: Vma) -> Re
     let linked = anon_vma_clone(cpu, (mm, copy), (mm, orig));
     if linked.is_err() {
         // The original holds the file as well, so this is never the last reference.
-        if let Some(file) = copy.file(cpu) {
-            fput(cpu, file);
+        if let Some(file) = copy.vm_file(cpu) {
+            file.put_one_of_many(cpu);
         }
         vm_area_free(cpu, copy);
     }

@@ -21,15 +21,13 @@ use sim_mmu::VirtAddr;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::fault_inject::should_fail;
-use crate::fs::Inode;
-use crate::inode::get_file;
+use crate::fs::{FMode, File, Inode};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rcu::{Callback, call_rcu};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{anon_vma_lock_write, unlink_anon_vmas};
 use crate::settings::{SoftDirty, SoftDirtyMerge, VmaLock};
-use crate::shmem::shmem_put;
 use crate::vm_flags::VmFlags;
 
 impl Vma {
@@ -71,6 +69,13 @@ impl Vma {
     /// `vm_file`, for a caller that excludes changes.
     pub fn file(self, cpu: Cpu<'_>) -> Option<Inode> {
         self.get(cpu, VmArea::vm_file)
+    }
+
+    /// The same, with what it was opened for.
+    pub(crate) fn vm_file(self, cpu: Cpu<'_>) -> Option<File> {
+        let writes = self.flags(cpu).contains(VmFlags::FMODE_WRITE);
+        let f_mode = if writes { FMode::ReadWrite } else { FMode::Read };
+        self.file(cpu).map(|inode| File { inode, f_mode })
     }
 
     /// `vm_mm`, for a caller that excludes that the mapping is freed.
@@ -170,7 +175,6 @@ pub(crate) fn vm_area_alloc(cpu: Cpu<'_>, mm: &MmStruct, vma: VmaSnapshot) -> Re
 /// # Errors
 /// `ENOMEM`, if the machine has no room for one more.
 pub(crate) fn vm_area_dup(cpu: Cpu<'_>, mm: &MmStruct, orig: Vma) -> Result<Vma, Errno> {
-    let file = orig.file(cpu);
     let new = vm_area_alloc(
         cpu,
         mm,
@@ -180,12 +184,11 @@ pub(crate) fn vm_area_dup(cpu: Cpu<'_>, mm: &MmStruct, orig: Vma) -> Result<Vma,
             flags: orig.flags(cpu),
             pgoff: orig.pgoff(cpu),
             anon_vma: orig.anon_vma(cpu),
-            file,
+            file: orig.file(cpu),
         },
     )?;
-    if let Some(file) = file {
-        // get_file()
-        get_file(cpu, file);
+    if let Some(file) = orig.vm_file(cpu) {
+        file.get(cpu);
     }
     Ok(new)
 }
@@ -264,10 +267,10 @@ pub(crate) fn unlink_file_vma_locked(cpu: Cpu<'_>, vma: Vma) {
 /// `remove_vma()`: the mapping lets go of its `anon_vma`s and of its file, and is freed.
 pub(crate) async fn remove_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     unlink_locked(cpu, mm, vma).await;
-    let file = vma.file(cpu);
+    let file = vma.vm_file(cpu);
     vm_area_free(cpu, vma);
     if let Some(file) = file {
-        shmem_put(cpu, file).await;
+        file.put(cpu).await;
     }
 }
 
