@@ -28,7 +28,7 @@ use crate::safeguards::{
     INVALIDATE_CHECK_DIRTY, TRUNCATE_UNMAP_AGAIN, TRUNCATE_UNMAP_LOCKED, TRUNCATE_WAIT_WRITEBACK,
 };
 use crate::settings::TruncateHuge;
-use crate::shmem::shmem_free_swap;
+use crate::shmem::{shmem_free_swap, shmem_get_partial_folio};
 use crate::shmem_fs::Cached;
 
 /// `truncate_cleanup_page()`: nobody maps the folio, which is locked, any more, and nobody has to write it anywhere. Who faulted it
@@ -93,6 +93,7 @@ async fn undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64, loses: Loses
     let mut next = from;
     while let Some((index, has)) = find_lock_entry(cpu, inode, next, to).await {
         next = match has {
+            Cached::Swapped(_, order) if is_partial(&block(index, order), &(from..to)) => index + 1,
             Cached::Swapped(entry, _) => {
                 shmem_free_swap(cpu, inode, index, entry).await;
                 index + 1
@@ -119,6 +120,11 @@ async fn undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64, loses: Loses
             continue;
         };
         let page = match has {
+            Cached::Swapped(entry, order) if is_partial(&block(index, order), &(from..to)) => {
+                Box::pin(shmem_get_partial_folio(cpu, inode, index, (entry, order))).await;
+                next = index;
+                continue;
+            }
             Cached::Swapped(entry, _) => {
                 let gone = shmem_free_swap(cpu, inode, index, entry).await;
                 next = if gone { index + 1 } else { index };
@@ -133,8 +139,7 @@ async fn undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64, loses: Loses
         // A split leaves the first of its pages locked, and with this reference.
         let head = cpu.kernel.folio_of(page);
         let indices = folio_indices(cpu, page, index);
-        let is_partial = indices.start < from || to < indices.end;
-        let done = if is_partial {
+        let done = if is_partial(&indices, &(from..to)) {
             Box::pin(truncate_inode_partial_folio(cpu, inode, head, from..to)).await
         } else if truncate_inode_page(cpu, inode, indices.clone(), page, loses).await {
             Truncated::Gone
@@ -155,6 +160,17 @@ async fn undo_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64, loses: Loses
             }
         };
     }
+}
+
+/// The places of the folio of this order around a place in a file.
+fn block(index: u64, order: u8) -> Range<u64> {
+    let first = index & !((1 << order) - 1);
+    first..first + (1 << order)
+}
+
+/// Whether only a part of a folio, which is at `indices`, lies in a range.
+fn is_partial(indices: &Range<u64>, range: &Range<u64>) -> bool {
+    indices.start < range.start || range.end < indices.end
 }
 
 /// What became of a folio that was to leave its file.

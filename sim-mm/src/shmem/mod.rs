@@ -8,7 +8,7 @@ mod swap;
 mod unuse;
 
 pub(crate) use huge::{file_vma_suitable, shmem_allowable_huge_orders};
-pub(crate) use swap::{shmem_free_swap, shmem_swapin_range, shmem_writepage};
+pub(crate) use swap::{shmem_free_swap, shmem_get_partial_folio, shmem_swapin_range, shmem_writepage};
 pub(crate) use unuse::shmem_unuse;
 
 use sim_core::Routine;
