@@ -60,11 +60,17 @@ async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, pa
         return false;
     }
     let head = cpu.kernel.folio_of(page);
-    if loses == Loses::Memory {
+    truncate_cleanup_page(cpu, inode, indices.clone(), head).await;
+    if loses == Loses::Contents {
+        delete_from_page_cache(cpu, inode, head).await;
+        return true;
+    }
+    {
+        let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
+        replace_page(cpu, inode, head, None).await;
         note_dropped(cpu, inode, indices.start, head);
     }
-    truncate_cleanup_page(cpu, inode, indices, head).await;
-    delete_from_page_cache(cpu, inode, head).await;
+    put_cache_references(cpu, head).await;
     true
 }
 
