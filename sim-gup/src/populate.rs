@@ -4,6 +4,7 @@ use sim_core::BoxFuture;
 use sim_mm::{Cpu, Errno, GupCalls, MmStruct, MmapLock, VmFlags, Vma, find_vma};
 use sim_mmu::VirtAddr;
 
+use crate::callers::break_ksm;
 use crate::flags::FollFlags;
 use crate::gup::{__get_user_pages, __get_user_pages_locked, Wanted};
 
@@ -12,6 +13,7 @@ pub const GUP_CALLS: GupCalls = GupCalls {
     mm_populate: |cpu, mm, start, end, ignore| Box::pin(__mm_populate(cpu, mm, start, end, ignore)),
     populate_vma_page_range,
     madvise_populate: |cpu, mm, start, end, write| Box::pin(madvise_populate(cpu, mm, start, end, write)),
+    break_ksm,
 };
 
 fn pages_between(start: VirtAddr, end: VirtAddr) -> u64 {

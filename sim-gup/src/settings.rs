@@ -33,6 +33,14 @@ sim_mm::settings! {
         Walk = "walk" since sim_mm::Release::v(6, 2),
     }
 
+    /// By which fault a merged page becomes a process's own again.
+    KsmBreak = design "ksm_break" {
+        /// By a write, also where the mapping cannot be written.
+        Write = "write",
+        /// By one that makes a copy, and that lets nobody write (`FAULT_FLAG_UNSHARE`). This is the rule since v6.2 (`58f595c66547`).
+        Unshare = "unshare" since sim_mm::Release::v(6, 2),
+    }
+
     /// What lockless GUP does with an entry that maps the huge page of zeroes.
     GupHugeZero = design "gup_huge_zero" {
         /// It takes references to that page.

@@ -176,6 +176,17 @@ pub enum Event {
         /// To where.
         to: Pfn,
     },
+    /// ksmd maps a merged page at an address, because it holds what the page holds that was mapped there.
+    PageMerged {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that was mapped there.
+        from: Pfn,
+        /// The merged page.
+        to: Pfn,
+    },
     /// A page was moved: what was one frame is the other from now on.
     PageMigrated {
         /// From where.

@@ -11,7 +11,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::huge_memory::mm_put_huge_zero_page;
 use crate::kernel::{Cpu, Kernel};
-use crate::ksm::ksm_fork;
+use crate::ksm::{ksm_exit, ksm_fork};
 use crate::memory::copy_page_range;
 use crate::mm_types::{MmId, MmStruct, Vma};
 use crate::mmap::exit_mmap;
@@ -252,6 +252,9 @@ pub(crate) async fn mmput<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
         return;
     }
     cpu.note(Event::MmExited { mm: mm.id });
+    if cpu.kernel.has_ksm() {
+        Box::pin(ksm_exit(cpu, mm)).await;
+    }
     exit_mmap(cpu, mm).await;
     mm_put_huge_zero_page(cpu, mm).await;
     mmdrop(cpu, mm).await;

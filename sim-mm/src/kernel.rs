@@ -18,6 +18,7 @@ use crate::blkdev::Disk;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::kernel_config::KernelConfig;
+use crate::ksm_types::Ksm;
 use crate::mm_types::{HugeZero, MmId, MmStruct, MmWords, Page, SplitQueue, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
@@ -149,6 +150,7 @@ pub struct Kernel {
     /// The folios that are to be split when memory is short.
     pub(crate) split_queue: SplitQueue,
     pub(crate) swap: SwapInfo,
+    pub(crate) ksm: Ksm,
     /// `NR_MLOCK`: the pages that say that they are locked in memory.
     pub(crate) nr_mlock: Shared<u64>,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
@@ -171,6 +173,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Whether ksmd may run, so that pages can be merged ones.
+    #[inline]
+    pub(crate) fn has_ksm(&self) -> bool {
+        self.config.setting::<settings::KsmRun>() == settings::KsmRun::On
+    }
+
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
         let mem_map = MemMap::new(&mut memory, config.frames, config.high_frames(), config.setting());
@@ -208,6 +216,7 @@ impl Kernel {
         // As many slots as there are frames: they are never short.
         let slots = if config.has_swap() { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
+        let ksm = Ksm::new(&mut memory);
         let nr_mlock = Shared::at(memory.words("vmstat.nr_mlock", 1));
         let lru_lock = memory.words("lru_lock", 1);
         let task_mms = memory.words("task.mm", config.tasks);
@@ -268,6 +277,7 @@ impl Kernel {
             huge_zero,
             split_queue,
             swap,
+            ksm,
             nr_mlock,
             lru_lock,
             mm_slab,
@@ -479,8 +489,9 @@ impl Kernel {
         }
         for mm in &self.mms {
             memory.set(mm.cpumask().loc(), 0);
-            // A CPU that was lazy during set-up has left.
-            memory.set(mm.mm_count().loc(), memory.get(mm.mm_count().loc()).min(1));
+            // A CPU that was lazy during set-up has left. ksmd has not.
+            let stay = 1 + u64::from(self.ksm.knows(mm.id));
+            memory.set(mm.mm_count().loc(), memory.get(mm.mm_count().loc()).min(stay));
         }
     }
 
@@ -547,6 +558,15 @@ pub(crate) type PopulateVmaPageRange = for<'m> fn(
 pub(crate) type MadvisePopulate =
     for<'m> fn(Cpu<'m>, &'m MmStruct, VirtAddr, VirtAddr, bool) -> BoxFuture<'m, Result<(), Errno>>;
 
+/// `break_ksm()`: the page at an address is no merged page any more. Also answers the lock, unless a fault let go of it.
+pub(crate) type BreakKsm = for<'m> fn(
+    Cpu<'m>,
+    &'m MmStruct,
+    MmapLock<'m>,
+    Vma,
+    VirtAddr,
+) -> BoxFuture<'m, (Result<(), Errno>, Option<MmapLock<'m>>)>;
+
 /// The functions of `mm/gup.c` that the memory manager calls: GUP stands above it, and `mlock()` or `MAP_POPULATE` fault
 /// pages in by it.
 #[derive(Clone, Copy)]
@@ -557,6 +577,8 @@ pub struct GupCalls {
     pub populate_vma_page_range: PopulateVmaPageRange,
     /// For `madvise()`.
     pub madvise_populate: MadvisePopulate,
+    /// For ksmd, and for `madvise()`.
+    pub break_ksm: BreakKsm,
 }
 
 impl GupCalls {
@@ -565,6 +587,7 @@ impl GupCalls {
         mm_populate: |_, _, _, _, _| Box::pin(async { Ok(()) }),
         populate_vma_page_range: |_, _, held, _, _, _| Box::pin(async { (Ok(0), Some(held)) }),
         madvise_populate: |_, _, _, _, _| Box::pin(async { Ok(()) }),
+        break_ksm: |_, _, held, _, _| Box::pin(async { (Ok(()), Some(held)) }),
     };
 }
 

@@ -35,6 +35,7 @@ mod kernel;
 mod kernel_config;
 mod khugepaged;
 mod ksm;
+mod ksm_types;
 mod kvm_main;
 mod kvm_mmu;
 mod kvm_notifier;
@@ -137,7 +138,7 @@ pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;
-pub use ksm::prctl_set_memory_merge;
+pub use ksm::{ksm_do_scan, page_is_ksm, prctl_set_memory_merge};
 pub use kvm_main::kvm_create_vm;
 pub use kvm_mmu::{FaultBegun, GuestPage, kvm_fault_begins, kvm_guest_access, kvm_tdp_mmu_map};
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};
@@ -192,15 +193,15 @@ pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
     CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp, FileThpMappings,
     Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag,
-    LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder,
-    MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask,
-    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
-    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit,
-    Retract, SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap,
-    ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio,
-    SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree,
-    TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock,
-    VmaMerge, Vsyscall, ZeroThp, never_built,
+    KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap,
+    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock,
+    MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables,
+    MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor,
+    ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders,
+    ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
+    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
+    SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty,
+    UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -21,6 +21,12 @@ impl<'m> From<ReadHeld<'m>> for MmapLock<'m> {
     }
 }
 
+impl<'m> From<MmapWriteHeld<'m>> for MmapLock<'m> {
+    fn from(held: MmapWriteHeld<'m>) -> Self {
+        MmapLock::Write(held)
+    }
+}
+
 /// `mmap_lock`, held for writing. Dropping it is `mmap_write_unlock()`.
 ///
 /// With it every mapping is let go of that was locked for writing meanwhile: `vma_end_write_all()`. Faults that compare

@@ -6,9 +6,11 @@ use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
 use crate::settings::{LazyTlb, VmaLock};
 
-/// Whether anybody but the users holds an address space: a lazy CPU, or who looked up a mapping of another process.
+/// Whether anybody but the users holds an address space: a lazy CPU, who looked up a mapping of another process, or ksmd.
 fn is_counted(cpu: Cpu<'_>) -> bool {
-    cpu.setting::<LazyTlb>() == LazyTlb::On || cpu.setting::<VmaLock>() == VmaLock::Refcount
+    cpu.setting::<LazyTlb>() == LazyTlb::On
+        || cpu.setting::<VmaLock>() == VmaLock::Refcount
+        || cpu.kernel.has_ksm()
 }
 
 /// `mmgrab()`: the address space is not freed before the caller has let go of it, though it may be empty.

@@ -170,6 +170,10 @@ fn free_pages_prepare(cpu: Cpu<'_>, page: Page, order: u8) -> bool {
     }
     for pfn in page.0.0..page.0.0 + (1 << order) {
         let page = cpu.kernel.page(Page(Pfn(pfn)));
+        // PageMappingFlags(): ksmd still looks at frames that were merged pages.
+        if cpu.kernel.has_ksm() {
+            cpu.this_cpu_write(page.mapping(), 0);
+        }
         if order > 0 {
             cpu.this_cpu_write(page.compound_head(), 0);
             cpu.this_cpu_write(page.compound_order(), 0);

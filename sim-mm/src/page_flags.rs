@@ -103,7 +103,21 @@ pub(crate) fn anon_mapping(anon_vma: u64) -> u64 {
 
 /// The slot of the `anon_vma` that `page->mapping` leads to.
 pub(crate) fn anon_vma_of_mapping(mapping: u64) -> Option<usize> {
-    if is_anon_mapping(mapping) { ((mapping >> 1) as usize).checked_sub(1) } else { None }
+    let has_one = is_anon_mapping(mapping) && !is_ksm_mapping(mapping);
+    if has_one { ((mapping >> 1) as usize).checked_sub(1) } else { None }
+}
+
+/// `PAGE_MAPPING_KSM`: the bit of `page->mapping` of an anonymous page that says that it leads to a node of ksmd's.
+const PAGE_MAPPING_KSM: u64 = 1 << 63;
+
+/// Whether `page->mapping` says that the page is a merged one.
+pub(crate) fn is_ksm_mapping(mapping: u64) -> bool {
+    mapping & PAGE_MAPPING_KSM != 0
+}
+
+/// `page->mapping` of a merged page: the number of its node, or zero if it has none yet.
+pub(crate) fn ksm_mapping(node: u64) -> u64 {
+    PAGE_MAPPING_KSM | anon_mapping(node)
 }
 
 /// `page->mapping` of a page of the file in this slot.

@@ -11,6 +11,7 @@ use crate::folio::{folio_entire_mapcount, folio_nr_pages, is_large, page_is_anon
 use crate::huge_memory::{Tails, can_split_folio, deferred_split_scan, shrink_huge_zero_page_scan, split_folio};
 use crate::inode::on_disk;
 use crate::kernel::{Cpu, Kernel};
+use crate::ksm::page_is_ksm;
 use crate::mm_types::Page;
 use crate::page::{
     page_count, page_maybe_dma_pinned, page_ref_freeze, page_ref_unfreeze, set_page_dirty_no_writeback,
@@ -114,6 +115,9 @@ async fn shrink_page(
 ) -> (Fate, bool) {
     let flags = cpu.load(cpu.kernel.page_flags(page)).await;
     if flags.intersects(PageFlags::UNEVICTABLE | PageFlags::WRITEBACK) {
+        return (Fate::Activate, true);
+    }
+    if page_is_ksm(cpu, page).await {
         return (Fate::Activate, true);
     }
     if spare == Spare::Young

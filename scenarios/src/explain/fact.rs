@@ -38,6 +38,8 @@ pub(super) enum Fact {
     Freed { pfn: Pfn },
     /// The contents of one frame were copied to another.
     Copied { from: Pfn, to: Pfn },
+    /// A merged page took the place of a page.
+    Merged { from: Pfn, to: Pfn },
     /// The contents of a frame were written to a slot of the swap area.
     SwappedOut { pfn: Pfn, slot: u64 },
     /// The disk took the contents of a page of a file.
@@ -232,6 +234,7 @@ impl fmt::Display for Fact {
             Fact::Noting { begins: false } => f.write_str("forgets which pages were written"),
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
+            Fact::Merged { from, to } => write!(f, "merges {from} into {to}"),
             Fact::WrittenBack { pfn } => write!(f, "disk takes {pfn}"),
             Fact::OnDisk { pfn, block } => write!(f, "disk writes {pfn} to block {block}"),
             Fact::WriteFailed { pfn } => write!(f, "disk fails to write {pfn}"),

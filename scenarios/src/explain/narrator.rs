@@ -372,6 +372,9 @@ impl<'a> Narrator<'a> {
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })
             }
+            Mm::PageMerged { from, to, .. } if self.is_frame(*from) || self.is_frame(*to) => {
+                Some(Fact::Merged { from: *from, to: *to })
+            }
             Mm::WrittenBack { pfn } if self.is_frame(*pfn) => Some(Fact::WrittenBack { pfn: *pfn }),
             // What came to the block from another frame.
             Mm::BlockWritten { pfn, block } if self.blocks.contains(block) && !self.is_frame(*pfn) => {

@@ -8,8 +8,8 @@ use super::{Operation, Running, operation};
 use crate::stage::{Place, Task};
 
 operation! {
-    /// ksmd has given up merging a page of the process, and looks whether a merged page is mapped there, which it would have copied:
-    /// `break_cow()`. The mapping must have been given the advice `mergeable`. Nobody merges pages here, so it ends with the look.
+    /// ksmd has given up merging a page of the process. If a merged page is mapped there, it is copied: `break_cow()`. The mapping must have been
+    /// given the advice `mergeable`.
     "break_ksm" BreakKsm {
         /// The page.
         required "at" at: Place,

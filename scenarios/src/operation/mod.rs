@@ -79,6 +79,7 @@ operations! {
     move_pages: MovePagesOperation;
     migrate_vma: MigrateVma;
     khugepaged: Khugepaged;
+    ksmd: Ksmd;
     break_ksm: BreakKsm;
     kvm: KvmCreateVm, GuestRead, GuestWrite;
     ring: RegisterBuffer, UnregisterBuffer, FixedRead, FixedWrite;

@@ -171,6 +171,10 @@ impl Violation {
                 "what was written at {} went to {pfn} after {pfn} was copied, and the copy {copy} is mapped there instead",
                 names.page_of(*mm, *va)
             ),
+            Violation::MergedOther { mm, va, pfn, kpage } => format!(
+                "ksmd maps {kpage} at {} in place of {pfn}, and the two do not hold the same",
+                names.page_of(*mm, *va)
+            ),
             Violation::WriteUnseen { mm, va, .. } => format!(
                 "user code wrote to {} after clear_refs was complete, and soft-dirty does not tell it",
                 names.page_of(*mm, *va)

@@ -80,6 +80,8 @@ pub enum Violation {
     DirtyDropped { pfn: Pfn, at: SharedPage },
     /// `lost-write`: a write at `va` went to `pfn`, and `copy`, which was made before, is mapped there instead.
     WriteLost { mm: MmId, va: VirtAddr, pfn: Pfn, copy: Pfn },
+    /// `lost-write`: ksmd maps `kpage` in place of `pfn`, which does not hold the same.
+    MergedOther { mm: MmId, va: VirtAddr, pfn: Pfn, kpage: Pfn },
     /// `semantics`, at rest: a page was written, and soft-dirty does not tell it.
     WriteUnseen { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `semantics`: a call said that what was written to `pfn`, a page of a file, is on the disk, and it is not.
@@ -181,7 +183,7 @@ impl Violation {
             Violation::FreedUnderMapping { .. } | Violation::MapcountAtRest { .. } => OracleId::Mapcount,
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::DirtyLost { .. } | Violation::DirtyDropped { .. } => OracleId::DirtyLost,
-            Violation::WriteLost { .. } => OracleId::LostWrite,
+            Violation::WriteLost { .. } | Violation::MergedOther { .. } => OracleId::LostWrite,
             Violation::WriteUnseen { .. } | Violation::NotSynced { .. } => OracleId::Semantics,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::LostWait { .. } => OracleId::LostWait,
@@ -226,6 +228,7 @@ impl Violation {
             | Violation::DirtyLost { pfn, .. }
             | Violation::DirtyDropped { pfn, .. }
             | Violation::WriteLost { pfn, .. }
+            | Violation::MergedOther { pfn, .. }
             | Violation::WriteUnseen { pfn, .. }
             | Violation::NotSynced { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
@@ -276,6 +279,7 @@ impl Violation {
             | Violation::FreedUnderPin { mm, va, .. }
             | Violation::FreedUnderMapping { mm, va, .. }
             | Violation::WriteLost { mm, va, .. }
+            | Violation::MergedOther { mm, va, .. }
             | Violation::WriteUnseen { mm, va, .. }
             | Violation::BadPageMap {
                 what:

@@ -349,6 +349,10 @@ impl sim_mm::Observer for Watch {
                 }
                 ghost.sync_done(id);
             }
+            Mm::PageMerged { mm, va, from, to } => {
+                self.report(cpu.core, lost_write::merged(ghost.seen(core), cpu.kernel, (mm, va), from, to, &site));
+                ghost.readable_as(core, mm, from, to);
+            }
             Mm::PageMigrated { from, to } => ghost.migrated(core, from, to),
             Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
             Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),

@@ -187,6 +187,10 @@ scenarios! {
     huge_zero_page_freed_before_flush
     invalidate_vs_write
     invlpg_leaves_global
+    ksm_vs_clear_refs
+    ksm_vs_fork_and_exit
+    ksm_vs_lockless_gup
+    ksm_vs_user
     ksmd_waits_for_huge_page
     lazy_cpu_walks_freed_tables
     links_fail
@@ -289,6 +293,7 @@ scenarios! {
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
+    system_calls_on_merged_pages
     system_calls_on_migration
     system_calls_on_swap
     table_batch_without_memory

@@ -1,16 +1,18 @@
-//! `ksmd`, as far as it makes a page a process's own again: `break_ksm()` of `mm/ksm.c`.
+//! `break_ksm()` of `mm/ksm.c`: a merged page becomes a process's own again.
 
 use sim_core::{BoxFuture, Routine};
-use sim_mm::{Cpu, Errno, MmStruct, VmFlags, put_page, vma_lookup};
+use sim_mm::{
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, handle_mm_fault, page_is_ksm, put_page,
+    vma_lookup,
+};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
 use crate::followed::Followed;
-use crate::settings::KsmLook;
+use crate::settings::{KsmBreak, KsmLook};
 
-/// `break_cow()`: ksmd has given up merging the page at an address, and looks whether a merged page is mapped there. It would be copied.
-/// Nobody merges pages here, so it always ends with the look.
+/// `break_cow()`: ksmd has given up merging the page at an address. If a merged page is mapped there, it is copied.
 ///
 /// The look waits for a page that is being moved, because it could be a merged one (`FOLL_MIGRATION`). The caller is a user of the address space.
 ///
@@ -20,20 +22,54 @@ pub fn break_cow<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) -> BoxFutur
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("break_cow"));
-        let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
+        let mmap_lock = cpu.down_read(mm.mmap_lock).await;
         // find_mergeable_vma()
         let vma = vma_lookup(cpu, mm, addr)
             .await
             .filter(|vma| vma.flags(cpu).contains(VmFlags::MERGEABLE) && vma.anon_vma(cpu).is_some());
         let vma = vma.ok_or(Errno::Einval)?;
+        break_ksm(cpu, mm, mmap_lock.into(), vma, addr.page_base()).await.0
+    })
+}
+
+/// `break_ksm()`: copies the page at an address, as a write would, until it is no merged page. The mapping may be one that cannot be written. Also
+/// answers the lock, unless a fault let go of it.
+///
+/// # Errors
+/// `ENOMEM`, if there is no memory for the copy.
+pub(crate) fn break_ksm<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
+    vma: Vma,
+    addr: VirtAddr,
+) -> BoxFuture<'m, (Result<(), Errno>, Option<MmapLock<'m>>)> {
+    Box::pin(async move {
+        let _routine = cpu.enter("break_ksm");
         let waits = match cpu.setting::<KsmLook>() {
             KsmLook::Follow => FollFlags::MIGRATION,
             KsmLook::Walk => FollFlags::empty(),
         };
-        let flags = FollFlags::GET | FollFlags::REMOTE | waits;
-        if let Followed::Page(page) = follow_page_mask(cpu, mm, vma, addr.page_base(), flags).await {
+        let fault = match cpu.setting::<KsmBreak>() {
+            KsmBreak::Write => FaultFlags::WRITE,
+            KsmBreak::Unshare => FaultFlags::UNSHARE,
+        };
+        let mut held = mmap_lock;
+        loop {
+            let flags = FollFlags::GET | FollFlags::REMOTE | waits;
+            let Followed::Page(page) = follow_page_mask(cpu, mm, vma, addr, flags).await else {
+                return (Ok(()), Some(held));
+            };
+            let is_ksm = page_is_ksm(cpu, page).await;
             put_page(cpu, page).await;
+            if !is_ksm {
+                return (Ok(()), Some(held));
+            }
+            held = match handle_mm_fault(cpu, mm, held, vma, addr, fault).await {
+                MmFault::Done(_, kept) => kept,
+                MmFault::Failed(error, kept) => return (Err(error.errno()), Some(kept)),
+                MmFault::Retry | MmFault::Completed => return (Ok(()), None),
+            };
         }
-        Ok(())
     })
 }

@@ -53,8 +53,10 @@ advices! {
     HugePage = "hugepage";
     /// It may not.
     NoHugePage = "nohugepage";
-    /// ksmd may merge equal pages of it. Nobody merges any here.
+    /// ksmd may merge equal pages of it.
     Mergeable = "mergeable";
+    /// ksmd may not, and what is merged becomes pages of its own again.
+    Unmergeable = "unmergeable";
     /// Core dumps leave it out.
     DontDump = "dontdump";
     /// Core dumps have it again.
@@ -128,6 +130,7 @@ impl Advice {
             | Advice::HugePage
             | Advice::NoHugePage
             | Advice::Mergeable
+            | Advice::Unmergeable
             | Advice::DontDump
             | Advice::DoDump
             | Advice::WipeOnFork
@@ -155,6 +158,7 @@ impl Advice {
             Advice::HugePage => (flags - VmFlags::NOHUGEPAGE) | VmFlags::HUGEPAGE,
             // ksm_madvise()
             Advice::Mergeable if is_compatible(flags) => flags | VmFlags::MERGEABLE,
+            Advice::Unmergeable => flags - VmFlags::MERGEABLE,
             Advice::NoHugePage => (flags - VmFlags::HUGEPAGE) | VmFlags::NOHUGEPAGE,
             _ => flags,
         })

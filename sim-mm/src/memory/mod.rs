@@ -23,4 +23,5 @@ pub(crate) use numa::{can_change_pmd_writable, can_change_pte_writable, saves_wr
 pub(crate) use set_pmd::do_set_pmd;
 pub(crate) use swap::do_swap_page;
 pub(crate) use tables::{find_pmd, find_pud, free_pgtables, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
+pub(crate) use wp::ptep_clear_flush;
 pub(crate) use zap::{Zap, unmap_mapping_range, unmap_page_range, unmap_vmas, zap_page_range};

@@ -12,6 +12,7 @@ use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
 use crate::inode::on_disk;
 use crate::kernel::Cpu;
+use crate::ksm::page_is_ksm;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::munlock::munlock_copied;
@@ -58,6 +59,13 @@ pub(super) async fn do_wp_page<'m>(
     }
     if !page_is_anon(cpu, page) {
         // The file's page, which stays as it is.
+        get_page(cpu, page).await;
+        let ptep = locked.ptep;
+        drop(locked);
+        return wp_page_copy(cpu, vmf, ptep, orig, Some(page)).await;
+    }
+    // A merged page is never reused. It is asked again when the page is locked.
+    if page_is_ksm(cpu, page).await {
         get_page(cpu, page).await;
         let ptep = locked.ptep;
         drop(locked);
@@ -176,7 +184,8 @@ async fn lock_page_and_pte<'m>(
 
 /// Before v5.9: the page, which is locked, is mapped once. Whoever holds it otherwise is not asked.
 async fn reuse_by_mapcount(cpu: Cpu<'_>, page: Page) -> bool {
-    let reuse = reuse_swap_page(cpu, page).await;
+    // ksmd may have made it a merged page before it was locked.
+    let reuse = !page_is_ksm(cpu, page).await && reuse_swap_page(cpu, page).await;
     if reuse {
         page_move_anon_rmap(cpu, page).await;
     }
@@ -192,7 +201,8 @@ async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
     if page_count(cpu, page).await != 1 || !test_and_set_flags(cpu, page, PageFlags::LOCKED).await {
         return false;
     }
-    let alone = page_mapcount(cpu, page).await == 1 && page_count(cpu, page).await == 1;
+    let alone =
+        !page_is_ksm(cpu, page).await && page_mapcount(cpu, page).await == 1 && page_count(cpu, page).await == 1;
     unlock_page(cpu, page).await;
     alone
 }
@@ -226,7 +236,7 @@ async fn wp_can_reuse_anon_folio(cpu: Cpu<'_>, page: Page) -> bool {
     if cpu.has_swap() {
         Box::pin(try_to_free_swap(cpu, page)).await;
     }
-    let alone = page_count(cpu, page).await == 1;
+    let alone = !page_is_ksm(cpu, page).await && page_count(cpu, page).await == 1;
     if alone {
         page_move_anon_rmap(cpu, page).await;
     }
@@ -316,7 +326,7 @@ async fn wp_page_copy<'m>(
 }
 
 /// `ptep_clear_flush()`: no CPU uses the old translation when this returns.
-async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) {
+pub(crate) async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) {
     let _routine = cpu.enter(Routine::helper("ptep_clear_flush"));
     cpu.update_pte(mm, address, ptep, |_| Entry::NONE).await;
     if cpu.has(WP_FLUSH) {

@@ -25,6 +25,7 @@ use crate::folio::{is_large, page_is_anon};
 use crate::gfp::Gfp;
 use crate::huge_memory::{Tails, split_folio};
 use crate::kernel::Cpu;
+use crate::ksm::page_is_ksm;
 use crate::mm_types::Page;
 use crate::page::{__set_page_locked, lock_page, page_count, put_page, test_and_set_flags, unlock_page};
 use crate::page_alloc::alloc_pages;
@@ -202,6 +203,10 @@ async fn migrate_page_unmap(
     let mut ready = Unmapped { old: page, new, anon_vma: None, was_mapped: false, locked, anon_vma_held: false };
     // Not modelled: MIGRATE_SYNC waits until the page has been written.
     if cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::WRITEBACK) {
+        undo(cpu, ready).await;
+        return Err(Stop::Again);
+    }
+    if page_is_ksm(cpu, page).await {
         undo(cpu, ready).await;
         return Err(Stop::Again);
     }

@@ -164,6 +164,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether ksmd merges equal pages where mappings allow it (`/sys/kernel/mm/ksm/run`).
+    KsmRun = platform "ksm" {
+        /// It does not.
+        Off = "off",
+        /// It does, when an operation says that it comes by (`ksmd`).
+        On = "on",
+    }
+
     /// Whether kernel code can be preempted.
     Preempt = platform "preempt" {
         /// Code is preempted only in user mode and where it sleeps.

@@ -1,4 +1,4 @@
-//! `mm/ksm.c`, as far as mappings say that equal pages of theirs may be merged. Nobody merges any.
+//! Which mappings say that equal pages of theirs may be merged.
 
 use sim_core::{BoxFuture, Routine};
 
