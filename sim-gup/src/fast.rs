@@ -7,8 +7,8 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, Event, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries, pgd_offset,
-    ptep_get_lockless, set_page_referenced,
+    Cpu, Errno, Event, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries,
+    page_is_secretmem, pgd_offset, ptep_get_lockless, set_page_referenced,
 };
 use sim_mmu::VirtAddr;
 
@@ -21,7 +21,8 @@ use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_GET_PTE_LOW_AGAIN, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE,
     GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS,
-    GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
+    GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK,
+    GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
 
@@ -61,6 +62,11 @@ async fn gup_pte_range(
         // freed and reused between the two, and what was read does not show it.
         let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(has_changed(cpu, ptep, pte).await) };
         if !try_grab_compound_head(cpu, page, head, flags).await {
+            return Err(Fallback);
+        }
+        // Behind the reference, which keeps the page from becoming another's.
+        if check!(cpu, GUP_SECRETMEM, page_is_secretmem(cpu, head).await) {
+            put_compound_head(cpu, head, flags).await;
             return Err(Fallback);
         }
         // khugepaged takes the whole table out of reach, and leaves its entries as they are until it has copied the pages.

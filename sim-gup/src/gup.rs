@@ -3,7 +3,7 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
     Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, arch_vma_access_permitted, check,
-    find_extend_vma, handle_mm_fault, in_gate_area,
+    find_extend_vma, handle_mm_fault, in_gate_area, vma_is_secretmem,
 };
 use sim_mmu::VirtAddr;
 
@@ -13,7 +13,9 @@ use crate::follow::follow_page_mask;
 use crate::followed::Followed;
 use crate::gate::get_gate_page;
 use crate::pages::Pages;
-use crate::safeguards::{CHECK_VMA_PKEY, CHECK_VMA_WRITE, GUP_KEEP_WRITE, LONGTERM_FILE_WRITE};
+use crate::safeguards::{
+    CHECK_VMA_PKEY, CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, GUP_KEEP_WRITE, LONGTERM_FILE_WRITE,
+};
 use crate::settings::ForcedWrite;
 
 /// How `faultin_page()` ended.
@@ -64,6 +66,9 @@ fn check_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, gup_flags: FollFlags) 
     let vm_flags = vma.flags(cpu);
     let force = gup_flags.contains(FollFlags::FORCE);
     if vm_flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
+        return Err(Errno::Efault);
+    }
+    if check!(cpu, CHECK_VMA_SECRETMEM, vma_is_secretmem(cpu, vma)) {
         return Err(Errno::Efault);
     }
     let longterm_write = gup_flags.contains(FollFlags::WRITE | FollFlags::LONGTERM);

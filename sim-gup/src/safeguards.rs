@@ -85,6 +85,10 @@ sim_mm::safeguards! {
         "A forced write goes on asking for a page that it may write to when COW is broken, because the copy may be gone when the page is looked up again.";
     FOLL_COW_DIRTY = "foll-cow-dirty" check in "can_follow_write_pte" since Release::v(4, 9), commit "19be0eaffa3a", cve "CVE-2016-5195" =>
         "A forced write that knows COW to be broken still wants a dirty entry, because somebody may have read the page back from the file meanwhile.";
+    CHECK_VMA_SECRETMEM = "check-vma-secretmem" check in "check_vma_flags" since Release::v(5, 14), commit "1507f51255c9" =>
+        "GUP refuses mappings of secret memory, because the kernel cannot read its pages, and nobody else may.";
+    GUP_SECRETMEM = "gup-secretmem" check in "gup_pte_range" since Release::v(5, 14), commit "1507f51255c9" =>
+        "Lockless GUP knows no mapping, and so asks the page that it has got whether it is secret memory.";
     LONGTERM_FILE_WRITE = "longterm-file-write" check in "check_vma_flags" since Release::v(6, 5), commit "8ac268436e6d" =>
         "A page of a file on a disk is not pinned for long to write to it, because writeback makes it clean while a device still writes, and nobody says afterwards that it is dirty.";
 

@@ -59,6 +59,8 @@ errnos! {
     Enosys = 38, "ENOSYS";
     /// The number is too large.
     Eoverflow = 75, "EOVERFLOW";
+    /// The file cannot do that.
+    Eopnotsupp = 95, "EOPNOTSUPP";
 }
 
 impl Errno {

@@ -10,7 +10,8 @@ use crate::check;
 use crate::event::{Event, SharedPage};
 use crate::folio::folio_nr_pages;
 use crate::fs::{Inode, PageTag};
-use crate::inode::{filemap_nr_thps_dec, i_size_read, on_disk};
+use crate::highmem::clear_page;
+use crate::inode::{filemap_nr_thps_dec, i_size_read, is_secret, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::mpage::mpage_readpage;
@@ -190,7 +191,11 @@ pub(crate) async fn add_to_page_cache(
     let flags = kernel.page_flags(page);
     let is_new = !cpu.this_cpu_read(flags).contains(PageFlags::LOCKED);
     let in_memory = PageFlags::SWAPBACKED | PageFlags::UPTODATE;
-    let kind = if on_disk(cpu, inode) { PageFlags::empty() } else { in_memory };
+    let kind = match (on_disk(cpu, inode), is_secret(cpu, inode)) {
+        (true, _) => PageFlags::empty(),
+        (false, true) => PageFlags::UPTODATE,
+        (false, false) => in_memory,
+    };
     cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) | PageFlags::LOCKED | kind);
     if is_new {
         cpu.note(Event::PageLocked { pfn: page.0 });
@@ -243,6 +248,11 @@ pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Pag
     let xa_lock = if on_disk(cpu, inode) { Some(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await) } else { None };
     replace_page(cpu, inode, head, None).await;
     drop(xa_lock);
+    if is_secret(cpu, inode) {
+        // secretmem_free_folio(): the kernel can read it again, and it is empty.
+        clear_page(cpu, head.0).await;
+        cpu.note(Event::PageCleared { pfn: head.0 });
+    }
     put_cache_references(cpu, head).await;
 }
 

@@ -50,6 +50,11 @@ pub(crate) async fn filemap_nr_thps_dec(cpu: Cpu<'_>, inode: Inode) {
     cpu.rmw(cpu.kernel.shmem.inodes.deref(**cpu, inode).nr_thps(), |thps| thps.wrapping_sub(1)).await;
 }
 
+/// `mapping->a_ops == &secretmem_aops`: whether a file is secret memory. That never changes.
+pub(crate) fn is_secret(cpu: Cpu<'_>, inode: Inode) -> bool {
+    cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).secret())
+}
+
 /// `i_size_read()`, in pages.
 #[track_caller]
 pub(crate) fn i_size_read<'m>(cpu: Cpu<'m>, inode: Inode) -> impl Future<Output = u64> + use<'m> {

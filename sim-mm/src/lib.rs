@@ -94,6 +94,7 @@ mod remap_pfn;
 mod rmap;
 mod safeguard_use;
 pub mod safeguards;
+mod secretmem;
 mod settings;
 mod shmem;
 mod shmem_fs;
@@ -189,6 +190,7 @@ pub use remap_pfn::{Driver, driver_mmap, driver_release};
 pub use rmap::types::{AnonVma, AnonVmaWords, Avc};
 pub use safeguard_use::SafeguardUse;
 pub use safeguards::SAFEGUARDS;
+pub use secretmem::{page_is_secretmem, sys_memfd_secret, vma_is_secretmem};
 pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
     CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp, FileThpMappings,
@@ -197,11 +199,11 @@ pub use settings::{
     MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock,
     MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables,
     MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor,
-    ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders,
-    ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
-    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
-    SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty,
-    UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault,
+    ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty,
+    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
+    SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge,
+    UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -8,7 +8,7 @@ use crate::check;
 use crate::errno::Errno;
 use crate::fs::{File, Inode};
 use crate::huge_memory::vma_adjust_trans_huge;
-use crate::inode::on_disk;
+use crate::inode::{is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -124,7 +124,7 @@ async fn do_mmap<'m>(
         vm_flags.set(VmFlags::DIRTY_TRACKING, file.is_some_and(|file| on_disk(cpu, file.inode)));
     }
     if let Some(file) = file {
-        vm_flags = file_flags(file, vm_flags)?;
+        vm_flags = file_flags(cpu, file, vm_flags)?;
     }
     // accountable_mapping(): private and writable.
     let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;
@@ -149,7 +149,13 @@ async fn do_mmap<'m>(
 
 /// What a mapping of a file may do by what the file was opened for: a shared mapping of a file that is open for reading can never be written to, and
 /// is as good as private.
-fn file_flags(file: File, vm_flags: VmFlags) -> Result<VmFlags, Errno> {
+///
+/// Of secret memory there are shared mappings alone, and they stay in memory: `secretmem_mmap()`.
+fn file_flags(cpu: Cpu<'_>, file: File, vm_flags: VmFlags) -> Result<VmFlags, Errno> {
+    if is_secret(cpu, file.inode) {
+        let secret = vm_flags | VmFlags::FMODE_WRITE | VmFlags::LOCKED | VmFlags::DONTDUMP;
+        return if vm_flags.contains(VmFlags::SHARED) { Ok(secret) } else { Err(Errno::Einval) };
+    }
     if file.writes() {
         return Ok(vm_flags | VmFlags::FMODE_WRITE);
     }

@@ -5,7 +5,7 @@ use sim_core::{BoxFuture, Routine};
 use crate::check;
 use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
-use crate::inode::{filemap_nr_thps, get_file, get_write_access, on_disk};
+use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write};
 use crate::memory::{Zap, unmap_mapping_range};
@@ -137,13 +137,14 @@ pub fn sys_fadvise_dontneed<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Re
 /// `ftruncate()` to `pages` pages.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing.
+/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing, or leads to secret memory.
 pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("do_truncate"));
         let file = fget(cpu, fd).await?;
-        if !file.writes() {
+        // Secret memory has got its length by now: secretmem_setattr().
+        if !file.writes() || is_secret(cpu, file.inode) {
             file.put(cpu).await;
             return Err(Errno::Einval);
         }
@@ -164,7 +165,8 @@ pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'
 /// `fallocate()` with `FALLOC_FL_PUNCH_HOLE` and `FALLOC_FL_KEEP_SIZE`: of pages `from` on, `pages` become a hole.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open for writing, `EINVAL` for a hole of no length, `EFBIG` for one that no file can have.
+/// `EBADF` if the descriptor is not open for writing, `EINVAL` for a hole of no length, `EFBIG` for one that no file can have,
+/// `EOPNOTSUPP` for secret memory.
 pub fn sys_punch_hole<'m>(cpu: Cpu<'m>, fd: &'m Memfd, from: u64, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -173,6 +175,7 @@ pub fn sys_punch_hole<'m>(cpu: Cpu<'m>, fd: &'m Memfd, from: u64, pages: u64) ->
         let done = match from.checked_add(pages) {
             _ if pages == 0 => Err(Errno::Einval),
             None => Err(Errno::Efbig),
+            Some(_) if is_secret(cpu, file.inode) => Err(Errno::Eopnotsupp),
             Some(to) => {
                 shmem_punch_hole(cpu, file.inode, from, to).await;
                 Ok(())

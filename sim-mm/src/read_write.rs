@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::filemap::{Fgp, FilemapError, filemap_get_page};
 use crate::fs::Inode;
-use crate::inode::{i_size_read, i_size_write, on_disk};
+use crate::inode::{i_size_read, i_size_write, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write};
 use crate::mm_types::Page;
@@ -23,14 +23,16 @@ use crate::swap::mark_page_accessed;
 /// `pread()` of the first word of a page; `None` at the end of the file and behind it.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `EIO` if the disk cannot read the page.
+/// `EBADF` if the descriptor is not open, `EINVAL` if it leads to secret memory, `EIO` if the disk cannot read the page.
 pub fn sys_pread<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64) -> BoxFuture<'m, Result<Option<u64>, Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_read"));
         let file = fget(cpu, fd).await?;
         let inode = file.inode;
-        let read = if on_disk(cpu, inode) {
+        let read = if is_secret(cpu, inode) {
+            Err(Errno::Einval)
+        } else if on_disk(cpu, inode) {
             generic_file_read_iter(cpu, inode, index).await
         } else {
             shmem_file_read_iter(cpu, inode, index).await
@@ -106,14 +108,16 @@ async fn block_write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Pag
 /// `pwrite()` of the first word of a page. A file that ends before is longer then.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open for writing, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
+/// `EBADF` if the descriptor is not open for writing, `EINVAL` if it leads to secret memory, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
 pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_write"));
         let file = fget_write(cpu, fd).await?;
         let inode = file.inode;
-        let written = {
+        let written = if is_secret(cpu, inode) {
+            Err(Errno::Einval)
+        } else {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
             generic_perform_write(cpu, inode, index, value).await
         };
@@ -137,7 +141,9 @@ pub fn sys_pwrite_from<'m>(
         let _routine = cpu.enter(Routine::system_call("vfs_write"));
         let file = fget_write(cpu, fd).await?;
         let inode = file.inode;
-        let written = {
+        let written = if is_secret(cpu, inode) {
+            Err(Errno::Einval)
+        } else {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
             Box::pin(generic_perform_write_from(cpu, inode, index, from)).await
         };

@@ -236,9 +236,9 @@ crate::safeguards! {
     OPEN_KEEPS_PRIVATE_PAGES = "open-keeps-private-pages" order in "do_dentry_open" since Release::v(5, 16), commit "8468e937df1f" =>
         "When the huge pages of a file go because somebody opens it, private mappings keep the pages that they have copied.";
     KSM_FLUSH_IF_PENDING = "ksm-flush-if-pending" check in "write_protect_page" since Release::v(4, 13), commit "b3a81d0841a9" =>
-        "ksmd flushes an entry that allows no write as well, if somebody has a flush of that process pending, because CPUs may still write by what the entry was.";
+        "An entry that allows no write is flushed by ksmd as well, if somebody has a flush of that process pending, because CPUs may still write by what the entry was.";
     KSM_COUNT_AFTER_PROTECT = "ksm-count-after-protect" order in "write_protect_page" since Release::v26(32) =>
-        "ksmd counts the references to a page when its entry is gone, because lockless GUP takes one while the entry is there, and a device may write by it.";
+        "The references to a page are counted by ksmd when its entry is gone, because lockless GUP takes one while the entry is there, and a device may write by it.";
     PTE_MAP_RECHECK = "pte-map-recheck" check in "pte_offset_map_lock" since Release::v(6, 5), commit "0d940a9b270b" =>
         "Whoever has taken the lock of a page table asks again whether the table is in use, because khugepaged takes tables of files away without mmap_lock, and MADV_DONTNEED takes empty ones.";
     MREMAP_PMD_RECHECK = "mremap-pmd-recheck" check in "move_normal_pmd" since Release::v(6, 12), commit "6fa1066fc5d0", cve "CVE-2024-50066" =>

@@ -117,7 +117,7 @@ async fn shrink_page(
     if flags.intersects(PageFlags::UNEVICTABLE | PageFlags::WRITEBACK) {
         return (Fate::Activate, true);
     }
-    if page_is_ksm(cpu, page).await {
+    if page_is_ksm(cpu, page).await || cpu.kernel.is_secret(page) {
         return (Fate::Activate, true);
     }
     if spare == Spare::Young

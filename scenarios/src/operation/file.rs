@@ -1,8 +1,8 @@
-//! `memfd_create`, `close`, `ftruncate`, `punch_hole`, `pread` and `pwrite`: files in memory, by their descriptor.
+//! `memfd_create`, `memfd_secret`, `close`, `ftruncate`, `punch_hole`, `pread` and `pwrite`: files in memory, by their descriptor.
 
 use std::fmt;
 
-use sim_mm::{sys_close, sys_ftruncate, sys_memfd_create, sys_pread, sys_punch_hole, sys_pwrite};
+use sim_mm::{Release, sys_close, sys_ftruncate, sys_memfd_create, sys_memfd_secret, sys_pread, sys_punch_hole, sys_pwrite};
 
 use super::argument::{FilePage, NewFile, NewValue, OldFile, Word};
 use super::{Operation, Running, as_text, operation, pages_text};
@@ -12,6 +12,18 @@ operation! {
     /// Makes a file that is nothing but memory: `memfd_create()`, and `ftruncate()` to its length. All its pages are holes. Every process
     /// of the scenario has the descriptor, as if it had been forked afterwards. If the file is there already, it fails with EBUSY.
     "memfd_create" MemfdCreate {
+        /// What operations call the file.
+        required "as" name: NewFile,
+        /// Its length in pages.
+        required "pages" pages: FilePage,
+    }
+}
+
+operation! {
+    /// Makes a file of secret memory, which the kernel itself cannot read: `memfd_secret()`, and `ftruncate()` to its length. Its mappings are shared,
+    /// and stay in memory. The machine must have it (`"platform": { "secretmem": "on" }`), or it fails with ENOSYS. It cannot be read or written by
+    /// its descriptor.
+    "memfd_secret" MemfdSecret since [Release::v(5, 14)] {
         /// What operations call the file.
         required "as" name: NewFile,
         /// Its length in pages.
@@ -82,6 +94,12 @@ impl fmt::Display for MemfdCreate {
     }
 }
 
+impl fmt::Display for MemfdSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "memfd_secret {}, {}", self.name, pages_text(self.pages))
+    }
+}
+
 impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "close {}", self.file)
@@ -120,6 +138,19 @@ impl Operation for MemfdCreate {
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
             sys_memfd_create(task.cpu, task.file(&self.name), self.pages).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for MemfdSecret {
+    fn routine(&self) -> Option<&'static str> {
+        Some("memfd_secret")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            sys_memfd_secret(task.cpu, task.file(&self.name), self.pages).await?;
             Ok(0)
         })
     }

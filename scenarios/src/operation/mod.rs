@@ -65,7 +65,7 @@ operations! {
     pipe: Vmsplice, PipeRead;
     remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
     brk: Brk;
-    file: MemfdCreate, Close, Ftruncate, PunchHole, Pread, Pwrite;
+    file: MemfdCreate, MemfdSecret, Close, Ftruncate, PunchHole, Pread, Pwrite;
     disk: Open, Reopen, Fsync, Writeback, FadviseDontneed, PwriteFrom;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;

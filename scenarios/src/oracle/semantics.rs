@@ -1,11 +1,13 @@
 //! `semantics`: an interface of the kernel does not do what it promises.
 //!
-//! There are two such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
+//! There are three such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
 //! that was written since the call was complete must be told by its entry, or by a mapping that is newer than the call. What the
 //! page holds may have been copied meanwhile: the copy counts.
 //!
 //! The second is that of `fsync()` and of `msync()` with `MS_SYNC`. When it returns without an error, the disk has taken each page of the file as
 //! it was when the call began, or as it was later. A page that has left the file meanwhile was truncated, and need not be there.
+//!
+//! The third is that of secret memory. The kernel cannot read it, and so GUP gives no page of it to anybody.
 //!
 //! Of the first it does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
 //! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes. Of the second: whether somebody
@@ -14,7 +16,7 @@
 //! still be on its way.
 
 use sim_mm::{Cpu, Kernel, MemoryOrder, MmId, Page, SoftDirty, VmFlags};
-use sim_mmu::{Entry, Pfn, Vpn};
+use sim_mmu::{Entry, Pfn, VirtAddr, Vpn};
 
 use super::ghost::{NotedWrite, Seen};
 use super::{Finding, Site, Violation};
@@ -30,6 +32,12 @@ pub(super) fn synced(ghost: Seen<'_>, cpu: Cpu<'_>, id: u64, site: &Site) -> Opt
         site: site.clone(),
         other: ghost.last_write(pfn).cloned(),
     })
+}
+
+/// GUP gives out a page.
+pub(super) fn pinned(kernel: &Kernel, (mm, va): (MmId, VirtAddr), pfn: Pfn, site: &Site) -> Option<Finding> {
+    let violation = Violation::SecretGiven { mm, va, pfn };
+    kernel.is_secret(Page(pfn)).then(|| Finding { violation, site: site.clone(), other: None })
 }
 
 /// A run has ended.

@@ -86,6 +86,8 @@ pub enum Violation {
     WriteUnseen { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `semantics`: a call said that what was written to `pfn`, a page of a file, is on the disk, and it is not.
     NotSynced { pfn: Pfn, at: SharedPage },
+    /// `semantics`: GUP gave out a page of secret memory.
+    SecretGiven { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `lost-wait`: these tasks wait, one of them for a word whose page has moved.
@@ -184,7 +186,9 @@ impl Violation {
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::DirtyLost { .. } | Violation::DirtyDropped { .. } => OracleId::DirtyLost,
             Violation::WriteLost { .. } | Violation::MergedOther { .. } => OracleId::LostWrite,
-            Violation::WriteUnseen { .. } | Violation::NotSynced { .. } => OracleId::Semantics,
+            Violation::WriteUnseen { .. } | Violation::NotSynced { .. } | Violation::SecretGiven { .. } => {
+                OracleId::Semantics
+            }
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::LostWait { .. } => OracleId::LostWait,
             Violation::Livelock { .. } => OracleId::Livelock,
@@ -229,6 +233,7 @@ impl Violation {
             | Violation::DirtyDropped { pfn, .. }
             | Violation::WriteLost { pfn, .. }
             | Violation::MergedOther { pfn, .. }
+            | Violation::SecretGiven { pfn, .. }
             | Violation::WriteUnseen { pfn, .. }
             | Violation::NotSynced { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
@@ -280,6 +285,7 @@ impl Violation {
             | Violation::FreedUnderMapping { mm, va, .. }
             | Violation::WriteLost { mm, va, .. }
             | Violation::MergedOther { mm, va, .. }
+            | Violation::SecretGiven { mm, va, .. }
             | Violation::WriteUnseen { mm, va, .. }
             | Violation::BadPageMap {
                 what:

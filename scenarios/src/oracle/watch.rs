@@ -363,6 +363,7 @@ impl sim_mm::Observer for Watch {
             Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
             Mm::Pinned { id, mm, va, pfn, references, .. } => {
+                self.report(cpu.core, semantics::pinned(cpu.kernel, (mm, va), pfn, &site));
                 ghost.pinned(core, (id, references), (mm, va), pfn, site);
                 self.report(cpu.core, stale_pin::taken(ghost.seen(core), id));
             }

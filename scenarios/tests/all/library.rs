@@ -256,6 +256,7 @@ scenarios! {
     reuse_on_another_cpu
     reuse_on_the_same_cpu
     rmap_dropped_before_flush
+    secretmem_in_a_batch
     shmem_folio_vs_user
     shootdown_acknowledged
     slow_gup_vs_zap
@@ -295,6 +296,7 @@ scenarios! {
     system_calls_on_huge_pages_of_files
     system_calls_on_merged_pages
     system_calls_on_migration
+    system_calls_on_secret_memory
     system_calls_on_swap
     table_batch_without_memory
     table_freed_for_a_single_user

@@ -2,8 +2,8 @@
 
 use sim_mmu::VirtAddr;
 
+use super::find::find_mergeable_vma;
 use super::page_is_ksm;
-use super::scan::find_mergeable_vma;
 use super::tree::{
     calc_checksum, pages_identical, set_unstable, stable_tree_insert, stable_tree_search,
     unstable_tree_search_insert,

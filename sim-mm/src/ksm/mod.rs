@@ -6,6 +6,7 @@
 //! Merged pages stay in memory, and where they are: reclaim and migration leave them alone. In Linux they have a reverse mapping of their own for
 //! that.
 
+mod find;
 mod merge;
 mod mergeable;
 mod scan;

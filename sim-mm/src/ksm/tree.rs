@@ -2,7 +2,7 @@
 
 use sim_core::{Op, OpKind};
 
-use super::scan::get_mergeable_page;
+use super::find::get_mergeable_page;
 use crate::kernel::Cpu;
 use crate::ksm_types::{RmapItem, StableNode};
 use crate::mm_types::Page;

@@ -3,7 +3,7 @@
 use sim_core::BoxFuture;
 use sim_mmu::VirtAddr;
 
-use super::scan::find_mergeable_vma;
+use super::find::find_mergeable_vma;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::ksm_types::RmapItem;

@@ -11,7 +11,7 @@ use crate::entries::entries;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::page_mapcount;
-use crate::inode::get_file;
+use crate::inode::{get_file, is_secret};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -194,6 +194,9 @@ pub(super) async fn madvise_remove<'m>(
     };
     if !flags.contains(VmFlags::SHARED | needed) {
         return Err(Errno::Eacces);
+    }
+    if is_secret(cpu, file) {
+        return Err(Errno::Eopnotsupp);
     }
     let (from, to) = (vma.index_of(cpu, start), vma.index_of(cpu, end));
     // The file is held: the mapping may go while it is worked on.

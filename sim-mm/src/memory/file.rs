@@ -10,13 +10,14 @@ use crate::filemap::{Fgp, FilemapError, filemap_get_page, folio_indices, next_up
 use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
-use crate::inode::on_disk;
+use crate::inode::{is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page, page_ref_add, put_page, unlock_page};
 use crate::page_alloc::alloc_page;
 use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vma_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
+use crate::secretmem::secretmem_fault;
 use crate::settings::FaultAroundFolio;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage_gfp};
 use crate::swap::{folio_add_lru_vma, mlock_vma_folio};
@@ -44,7 +45,8 @@ pub(super) async fn do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> R
 async fn do_read_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
     // uffd_disable_fault_around()
     let watched = vmf.vma.flags(cpu).intersects(VmFlags::UFFD_MINOR | VmFlags::UFFD_WP);
-    if !watched && do_fault_around(cpu, vmf, file).await? {
+    // Secret memory has no map_pages().
+    if !watched && !is_secret(cpu, file) && do_fault_around(cpu, vmf, file).await? {
         return Ok(VmFault::default());
     }
     let mut major = false;
@@ -130,6 +132,9 @@ async fn __do_fault<'m>(
     major: &mut bool,
 ) -> Result<Faulted, VmFaultError> {
     let index = vmf.vma.index_of(cpu, vmf.address);
+    if is_secret(cpu, file) {
+        return Box::pin(secretmem_fault(cpu, file, index)).await.map(Faulted::Page);
+    }
     if on_disk(cpu, file) {
         let page = Box::pin(filemap_get_page(cpu, file, index, Fgp::Read)).await.map_err(|error| match error {
             FilemapError::NoFrame => VmFaultError::Oom,

@@ -206,7 +206,8 @@ async fn migrate_page_unmap(
         undo(cpu, ready).await;
         return Err(Stop::Again);
     }
-    if page_is_ksm(cpu, page).await {
+    // Secret memory stays where it is: secretmem_migrate_folio(). While the page is locked, that does not change.
+    if page_is_ksm(cpu, page).await || cpu.kernel.is_secret(page) {
         undo(cpu, ready).await;
         return Err(Stop::Again);
     }

@@ -126,6 +126,14 @@ crate::settings! {
         CheckFirst = "check_first" since Release::v(6, 17),
     }
 
+    /// How lockless GUP knows that a page is secret memory.
+    SecretmemCheck = design "secretmem_check" {
+        /// It looks at the file of a page that is on a list of reclaim, and takes each other page for none.
+        Lru = "lru",
+        /// It looks at the file of each page. This is the rule since v6.9 (`65291dcfcf89`, CVE-2024-35872).
+        Mapping = "mapping" since Release::v(6, 9),
+    }
+
     /// When a new mapping is marked whose pages may be merged by KSM, because all of its address space may.
     KsmFlag = design "ksm_flag" {
         /// It is marked when it is there, so that it does not join a neighbour that is marked.

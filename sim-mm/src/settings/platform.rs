@@ -164,6 +164,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether processes can have secret memory (`CONFIG_SECRETMEM`, v5.14).
+    Secretmem = platform "secretmem" {
+        /// They cannot.
+        Off = "off",
+        /// They can, by `memfd_secret`.
+        On = "on",
+    }
+
     /// Whether ksmd merges equal pages where mappings allow it (`/sys/kernel/mm/ksm/run`).
     KsmRun = platform "ksm" {
         /// It does not.

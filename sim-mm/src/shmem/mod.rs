@@ -8,7 +8,7 @@ mod swap;
 mod unuse;
 
 pub(crate) use huge::{file_vma_suitable, shmem_allowable_huge_orders};
-pub(crate) use swap::{shmem_free_swap, shmem_get_partial_folio, shmem_swapin_range, shmem_writepage};
+pub(crate) use swap::{shmem_free_swap, shmem_swapin_range, shmem_writepage};
 pub(crate) use unuse::shmem_unuse;
 
 use sim_core::Routine;
@@ -29,6 +29,7 @@ use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::safeguards::FAULT_SIZE_RECHECK;
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
+use crate::swapops::SwpEntry;
 use crate::vm_fault::Fault;
 use crate::vm_flags::VmFlags;
 use swap::Swapin;
@@ -200,5 +201,28 @@ pub(crate) async fn shmem_getpage_gfp(
             return Err(ShmemError::BeyondEnd);
         }
         return Ok(Some(page));
+    }
+}
+
+/// `shmem_get_partial_folio()`: a folio in swap comes back to the file, because a part of it is to go and the rest is needed. The caller finds it in the
+/// file then. If it cannot come back, its pages are pages of their own from now on. The page at `index` has this slot.
+///
+/// The slots of a folio cannot go one by one: whoever wants a page of the rest would find the folio, and could not give it back to the file.
+pub(crate) async fn shmem_get_partial_folio(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    index: u64,
+    (entry, order): (SwpEntry, u8),
+) {
+    // The first page of the folio lies within the file, if any does.
+    let first = index & !((1 << order) - 1);
+    match shmem_getpage(cpu, inode, first, Sgp::Read).await {
+        Ok(Some(page)) => {
+            unlock_page(cpu, page).await;
+            put_page(cpu, page).await;
+        }
+        Ok(None) | Err(_) => {
+            swap::shmem_split_large_entry(cpu, inode, index, entry, order).await;
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use sim_mmu::Pfn;
 
-use super::{Sgp, shmem_getpage};
 use crate::check;
 use crate::filemap::{add_to_page_cache, replace_page};
 use crate::folio::{folio_mapcount, folio_nr_pages, is_large};
@@ -109,7 +108,13 @@ fn swapped_order(cpu: Cpu<'_>, inode: Inode, index: u64) -> u8 {
 }
 
 /// `shmem_split_large_entry()`: the pages of a folio that is in swap come back one by one. False if the file has something else there by now.
-async fn shmem_split_large_entry(cpu: Cpu<'_>, inode: Inode, index: u64, entry: SwpEntry, order: u8) -> bool {
+pub(super) async fn shmem_split_large_entry(
+    cpu: Cpu<'_>,
+    inode: Inode,
+    index: u64,
+    entry: SwpEntry,
+    order: u8,
+) -> bool {
     let kernel: &Kernel = cpu.kernel;
     let first = index & !((1 << order) - 1);
     cpu.update(kernel.shmem.i_pages(inode), |pages| {
@@ -233,29 +238,6 @@ pub(crate) async fn shmem_free_swap(cpu: Cpu<'_>, inode: Inode, index: u64, entr
     }
     Box::pin(free_swap_and_cache(cpu, entry)).await;
     true
-}
-
-/// `shmem_get_partial_folio()`: a folio in swap comes back to the file, because a part of it is to go and the rest is needed. The caller finds it in the
-/// file then. If it cannot come back, its pages are pages of their own from now on. The page at `index` has this slot.
-///
-/// The slots of a folio cannot go one by one: whoever wants a page of the rest would find the folio, and could not give it back to the file.
-pub(crate) async fn shmem_get_partial_folio(
-    cpu: Cpu<'_>,
-    inode: Inode,
-    index: u64,
-    (entry, order): (SwpEntry, u8),
-) {
-    // The first page of the folio lies within the file, if any does.
-    let first = index & !((1 << order) - 1);
-    match shmem_getpage(cpu, inode, first, Sgp::Read).await {
-        Ok(Some(page)) => {
-            unlock_page(cpu, page).await;
-            put_page(cpu, page).await;
-        }
-        Ok(None) | Err(_) => {
-            shmem_split_large_entry(cpu, inode, index, entry, order).await;
-        }
-    }
 }
 
 /// `shmem_swapin_range()`: what is in swap of pages `from` up to `to` is read into the swap cache. The file does not change.
