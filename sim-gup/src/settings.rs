@@ -37,7 +37,7 @@ sim_mm::settings! {
     KsmBreak = design "ksm_break" {
         /// By a write, also where the mapping cannot be written.
         Write = "write",
-        /// By one that makes a copy, and that lets nobody write (`FAULT_FLAG_UNSHARE`). This is the rule since v6.2 (`58f595c66547`).
+        /// By one that makes a copy, and that lets nobody write (`FAULT_FLAG_UNSHARE`). This is the rule since v6.2 (`6cce3314b928`).
         Unshare = "unshare" since sim_mm::Release::v(6, 2),
     }
 

@@ -262,6 +262,10 @@ pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Opt
     let kernel: &Kernel = cpu.kernel;
     let index = cpu.this_cpu_read(kernel.page(head).index());
     let (nr, order) = (folio_nr_pages(cpu, head), kernel.folio_order(head));
+    if order == cpu.pmd_order() && on_disk(cpu, inode) {
+        // filemap_unaccount_folio()
+        filemap_nr_thps_dec(cpu, inode).await;
+    }
     cpu.update(kernel.shmem.i_pages(inode), |pages| {
         for nth in 0..nr {
             match by {
@@ -271,10 +275,6 @@ pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Opt
         }
     })
     .await;
-    if order == cpu.pmd_order() && on_disk(cpu, inode) {
-        // filemap_unaccount_folio()
-        filemap_nr_thps_dec(cpu, inode).await;
-    }
     // page->mapping = NULL, in the same critical section of the page cache's lock.
     cpu.this_cpu_write(kernel.page(head).mapping(), 0);
     clear_tags(cpu, inode, index);

@@ -26,7 +26,7 @@ pub(crate) struct StableNode {
 
 /// What ksmd knows.
 pub(crate) struct Ksm {
-    /// `ksm_thread_mutex`: ksmd works, or user code wants pages of its own again.
+    /// `ksm_thread_mutex`: ksmd works.
     pub(crate) mutex: RwSem,
     /// The items, in the order in which ksmd came to them. Those that are marked are `root_unstable_tree`.
     pub(crate) items: Object<Vec<RmapItem>>,

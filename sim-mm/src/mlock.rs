@@ -14,6 +14,7 @@ use crate::mm_types::{MmStruct, Page};
 use crate::munlock::munlock_vma_pages_range;
 use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::pgtable::{Pte, Ptep};
+use crate::secretmem::vma_is_secretmem;
 use crate::settings::{LruBatch, MlockLarge};
 use crate::swap::{lru_add_drain, mlock_folio, munlock_folio};
 use crate::vm_flags::VmFlags;
@@ -187,8 +188,8 @@ fn mlock_fixup(
     let end = end.min(vma.end(cpu));
     let old = vma.flags(cpu);
     let new = (old - VmFlags::LOCKED_MASK) | flags;
-    // Special mappings are in memory as it is, and are not locked.
-    if new == old || old.intersects(VmFlags::SPECIAL) {
+    // Special mappings are in memory as it is, and are not locked. Secret memory stays locked.
+    if new == old || old.intersects(VmFlags::SPECIAL) || vma_is_secretmem(cpu, vma) {
         return Ok((end, Fixup::Same));
     }
     vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;

@@ -44,7 +44,8 @@ pub fn sys_memfd_secret<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFutur
     })
 }
 
-/// `secretmem_fault()`: the page of the file, locked and with a reference. A new one leaves the direct map before anybody can find it.
+/// `secretmem_fault()`: the page of the file, locked and with a reference. From the step in which it is the file's, the
+/// kernel cannot read it.
 pub(crate) async fn secretmem_fault(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, VmFaultError> {
     let _routine = cpu.enter("secretmem_fault");
     if index >= i_size_read(cpu, inode).await {

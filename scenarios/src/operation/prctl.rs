@@ -10,7 +10,7 @@ use crate::stage::Task;
 
 operation! {
     /// The process says whether equal pages of all its private memory may be merged: `prctl(PR_SET_MEMORY_MERGE)`. It is a flag of
-    /// its mappings, and nobody merges pages.
+    /// its mappings. When they may not any more, what is merged becomes pages of its own again.
     "prctl" Prctl since [Release::v(6, 4)] {
         /// Whether they may.
         required "set_memory_merge" set_memory_merge: Bool,

@@ -5,9 +5,9 @@
 //! a place through which its original was written since it was copied. And where a copy is mapped, nobody may write to its
 //! original.
 //!
-//! ksmd maps another page without a copy, because the two hold the same. So they must hold the same when it does.
+//! ksmd maps another page without a copy, because the two hold the same. So they must hold the same when it does, whoever has written.
 //!
-//! It does not judge: what a device or the kernel writes; a store that was under way in a store buffer when the page was
+//! Of copies it does not judge: what a device or the kernel writes; a store that was under way in a store buffer when the page was
 //! copied; copies that are mapped elsewhere, for example in a child.
 
 use sim_mm::{Kernel, MmId};

@@ -2,8 +2,8 @@
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, handle_mm_fault, page_is_ksm, put_page,
-    vma_lookup,
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFaultError, VmFlags, Vma, handle_mm_fault, page_is_ksm,
+    put_page, vma_lookup,
 };
 use sim_mmu::VirtAddr;
 
@@ -67,7 +67,9 @@ pub(crate) fn break_ksm<'m>(
             }
             held = match handle_mm_fault(cpu, mm, held, vma, addr, fault).await {
                 MmFault::Done(_, kept) => kept,
-                MmFault::Failed(error, kept) => return (Err(error.errno()), Some(kept)),
+                MmFault::Failed(VmFaultError::Oom, kept) => return (Err(Errno::Enomem), Some(kept)),
+                // The page is gone, or user code is to handle the fault: nobody can tell what is merged.
+                MmFault::Failed(_, kept) => return (Ok(()), Some(kept)),
                 MmFault::Retry | MmFault::Completed => return (Ok(()), None),
             };
         }

@@ -17,8 +17,8 @@ use crate::safeguards::{COLLAPSE_FILE_CHECK_DIRTY, COLLAPSE_FILE_CHECK_WRITERS};
 use crate::shmem_fs::Cached;
 use crate::swap::lru_add_drain;
 
-/// The page of the file, locked and with a reference. It is read, if it is not in memory. A dirty one was written before the file was closed, and is
-/// written back now, so that the next attempt finds it clean.
+/// The page of the file, locked and with a reference. It is read, if it is not in memory. A dirty one comes from somebody who had the
+/// file open for writing before. It is written back now, so that the next attempt finds it clean.
 pub(super) async fn lock_page_on_disk(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, Scan> {
     let Some(page) = filemap_get_entry(cpu, inode, index).await.and_then(Cached::page) else {
         // page_cache_sync_readahead()
@@ -39,8 +39,8 @@ pub(super) async fn lock_page_on_disk(cpu: Cpu<'_>, inode: Inode, index: u64) ->
     Ok(page)
 }
 
-/// Whether the disk does not have what a page holds. A page under writeback counts too (since v5.15, `74c42e1baacf`). Before that it is found by the
-/// reference of whoever writes it, for whom the disk here works at once.
+/// Whether the disk does not have what a page holds. A page under writeback counts too: since v5.15 (`74c42e1baacf`), while kernels before knew it only
+/// by the private data of some file systems.
 pub(super) async fn is_dirty(cpu: Cpu<'_>, page: Page) -> bool {
     let flags = async || cpu.load(cpu.kernel.page_flags(page)).await;
     check!(cpu, COLLAPSE_FILE_CHECK_DIRTY, flags().await.intersects(PageFlags::DIRTY | PageFlags::WRITEBACK))

@@ -41,8 +41,9 @@ pub(super) async fn cmp_and_merge_page(cpu: Cpu<'_>, item: RmapItem, page: Page)
         return false;
     }
     let Some((tree_item, tree_page)) = unstable_tree_search_insert(cpu, item, page).await else { return false };
+    let tree_folio = cpu.kernel.folio_of(tree_page);
     let merged = try_to_merge_two_pages(cpu, (item, page), (tree_item, tree_page)).await;
-    put_page(cpu, tree_page).await;
+    put_page(cpu, tree_folio).await;
     if merged {
         set_unstable(cpu, tree_item, false).await;
         lock_page(cpu, page).await;
@@ -100,11 +101,12 @@ async fn try_to_merge_one_page<'m>(
         return true;
     }
     // Whoever has the page locked may be at its entries as well, and ksmd can come again.
-    if !page_is_anon(cpu, page) || !trylock_page(cpu, page).await {
+    let folio = cpu.kernel.folio_of(page);
+    if !page_is_anon(cpu, page) || !trylock_page(cpu, folio).await {
         return false;
     }
     let merged = merge_locked(cpu, (mm, vma), address, page, kpage).await;
-    unlock_page(cpu, page).await;
+    unlock_page(cpu, folio).await;
     merged
 }
 
@@ -115,8 +117,12 @@ async fn merge_locked<'m>(
     page: Page,
     kpage: Option<Page>,
 ) -> bool {
-    if is_large(cpu, page) && split_folio(cpu, cpu.kernel.folio_of(page), Tails::Listed).await.is_err() {
-        return false;
+    if is_large(cpu, page) {
+        let head = cpu.kernel.folio_of(page);
+        // The lock and the reference stay those of the first page, so that ksmd has to come to each other one again.
+        if split_folio(cpu, head, Tails::Listed).await.is_err() || page != head {
+            return false;
+        }
     }
     let Some(orig) = write_protect_page(cpu, mm, address, page).await else { return false };
     let Some(kpage) = kpage else {

@@ -56,9 +56,11 @@ async fn scan(cpu: Cpu<'_>, mm: &MmStruct, start: VirtAddr, pages: u64) -> u64 {
             forget(cpu, mm.id, move |item| item.address == address).await;
             continue;
         };
+        // A reference to a part of a huge page is one to its first page, and stays that if the page is split.
+        let folio = cpu.kernel.folio_of(page);
         let item = get_next_rmap_item(cpu, mm, address).await;
         merged += u64::from(cmp_and_merge_page(cpu, item, page).await);
-        put_page(cpu, page).await;
+        put_page(cpu, folio).await;
     }
     merged
 }

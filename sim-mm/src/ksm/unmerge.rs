@@ -1,4 +1,4 @@
-//! Merged pages become their processes' own again: `break_ksm()`, which GUP's callers have, and who asks for it.
+//! Merged pages become their processes' own again. Those who want that are here: ksmd itself, and `madvise()`. `break_ksm()` stands with the callers of GUP.
 
 use sim_core::BoxFuture;
 use sim_mmu::VirtAddr;

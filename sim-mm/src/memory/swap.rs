@@ -9,6 +9,7 @@ use super::wp::do_wp_page;
 use crate::check;
 use crate::folio::folio_nr_pages;
 use crate::kernel::Cpu;
+use crate::ksm::page_is_ksm;
 use crate::mm_types::Page;
 use crate::page::{lock_page, page_count, put_page, unlock_page};
 use crate::page_flags::PageFlags;
@@ -239,7 +240,8 @@ async fn map_by_references<'m>(
     if should_try_to_free_swap(cpu, vmf, page).await {
         try_to_free_swap(cpu, page).await;
     }
-    let alone = exclusive || page_count(cpu, page).await == 1;
+    // A merged page is written by nobody, whoever is left of those that map it.
+    let alone = !page_is_ksm(cpu, page).await && (exclusive || page_count(cpu, page).await == 1);
     let SwapinFlags { bits, write_done } = swapin_flags(cpu, vmf, orig, alone);
     (NewEntry { entry: Entry::new(page.0, bits), exclusive: alone }, write_done)
 }

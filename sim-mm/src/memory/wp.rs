@@ -64,7 +64,7 @@ pub(super) async fn do_wp_page<'m>(
         drop(locked);
         return wp_page_copy(cpu, vmf, ptep, orig, Some(page)).await;
     }
-    // A merged page is never reused. It is asked again when the page is locked.
+    // A merged page is not reused. ksmd may be making one of it just now, so this is asked once more when the page is locked.
     if page_is_ksm(cpu, page).await {
         get_page(cpu, page).await;
         let ptep = locked.ptep;
@@ -184,8 +184,7 @@ async fn lock_page_and_pte<'m>(
 
 /// Before v5.9: the page, which is locked, is mapped once. Whoever holds it otherwise is not asked.
 async fn reuse_by_mapcount(cpu: Cpu<'_>, page: Page) -> bool {
-    // ksmd may have made it a merged page before it was locked.
-    let reuse = !page_is_ksm(cpu, page).await && reuse_swap_page(cpu, page).await;
+    let reuse = reuse_swap_page(cpu, page).await;
     if reuse {
         page_move_anon_rmap(cpu, page).await;
     }

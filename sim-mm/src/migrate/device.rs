@@ -14,6 +14,7 @@ use crate::gfp::Gfp;
 use crate::highmem::copy_user_highpage;
 use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put, split_huge_pmd};
 use crate::kernel::Cpu;
+use crate::ksm::page_is_ksm;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
@@ -133,7 +134,9 @@ async fn collect_pte_range<'m>(
             put_page(cpu, page).await;
             continue;
         }
-        if set_pte_migration(cpu, page, (mm, addr), (ptep, pte), Flush::Later).await {
+        // Neither merged pages nor secret memory can be moved.
+        let may_move = !page_is_ksm(cpu, page).await && !cpu.kernel.is_secret(page);
+        if may_move && set_pte_migration(cpu, page, (mm, addr), (ptep, pte), Flush::Later).await {
             collected.push(page);
         } else {
             unlock_page(cpu, page).await;

@@ -4,6 +4,7 @@ use super::device::{get_swap_device, put_swap_device};
 use super::{__swap_count, page_swap_entry, swap_free};
 use crate::folio::folio_mapcount;
 use crate::kernel::Cpu;
+use crate::ksm::page_is_ksm;
 use crate::mm_types::Page;
 use crate::page::{put_page, set_page_dirty_no_writeback, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
@@ -79,6 +80,10 @@ pub(crate) async fn try_to_free_swap(cpu: Cpu<'_>, page: Page) -> bool {
 /// by naming its slot. Such a page leaves the swap cache. Who holds it otherwise is not asked.
 pub(crate) async fn reuse_swap_page(cpu: Cpu<'_>, page: Page) -> bool {
     let _routine = cpu.enter("reuse_swap_page");
+    // ksmd may have made it a merged page before it was locked.
+    if page_is_ksm(cpu, page).await {
+        return false;
+    }
     let mapcount = page_trans_huge_mapcount(cpu, page).await;
     if !cpu.has_swap() {
         return mapcount <= 1;
