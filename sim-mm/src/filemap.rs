@@ -248,12 +248,16 @@ pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Pag
     let xa_lock = if on_disk(cpu, inode) { Some(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await) } else { None };
     replace_page(cpu, inode, head, None).await;
     drop(xa_lock);
+    free_folio(cpu, inode, head).await;
+    put_cache_references(cpu, head).await;
+}
+
+/// `a_ops->free_folio()`, which secret memory alone has: `secretmem_free_folio()`. The kernel can read the page again, and it is empty.
+async fn free_folio(cpu: Cpu<'_>, inode: Inode, head: Page) {
     if is_secret(cpu, inode) {
-        // secretmem_free_folio(): the kernel can read it again, and it is empty.
         clear_page(cpu, head.0).await;
         cpu.note(Event::PageCleared { pfn: head.0 });
     }
-    put_cache_references(cpu, head).await;
 }
 
 /// `__delete_from_page_cache()`, since v5.17 `__filemap_remove_folio()`; and `shmem_replace_entry()`, with the slots that stand in the folio's

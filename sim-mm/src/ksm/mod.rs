@@ -9,13 +9,14 @@
 mod find;
 mod merge;
 mod mergeable;
+mod prctl;
 mod scan;
 mod tree;
 mod unmerge;
 mod write_protect;
 
-pub use mergeable::prctl_set_memory_merge;
 pub(crate) use mergeable::{is_compatible, ksm_fork, ksm_vma_flags};
+pub use prctl::prctl_set_memory_merge;
 pub use scan::ksm_do_scan;
 pub(crate) use scan::ksm_exit;
 pub(crate) use unmerge::unmerge_ksm_pages;
