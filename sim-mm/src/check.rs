@@ -460,7 +460,8 @@ impl Kernel {
 
     /// `nr_thps` of each file, against the huge pages that it has.
     fn check_nr_thps(&self, cached: &[(SharedPage, Cached)]) -> Result<(), Miscount> {
-        for file in 0..self.shmem.inodes.used(self.core()) {
+        let files = if self.has_disk() { self.shmem.inodes.used(self.core()) } else { 0 };
+        for file in 0..files {
             let says = self.core().memory.get(self.shmem.inodes.record(file).nr_thps().loc());
             let heads = cached.iter().filter(|(at, _)| at.file as usize == file && self.is_on_disk(at.file));
             let heads = heads.filter_map(|(_, has)| has.page().filter(|page| self.folio_of(*page) == *page));

@@ -241,12 +241,32 @@ pub(crate) fn note_uncached(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) 
     }
 }
 
+/// Tells that a folio goes because the disk has what it holds.
+pub(crate) fn note_dropped(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
+    for (index, page) in (index..).zip(cpu.kernel.folio_pages(head)) {
+        cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
+    }
+}
+
+/// What a file loses with a page that is taken out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loses {
+    /// What the page holds: the file is shorter, or has a hole, or is gone.
+    Contents,
+    /// Nothing: the disk is taken to have what the page holds.
+    Memory,
+}
+
 /// `delete_from_page_cache()`: the folio of the page, which the caller has locked and mapped nowhere, leaves its file.
-pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Page) {
+pub(crate) async fn delete_from_page_cache(cpu: Cpu<'_>, inode: Inode, page: Page, loses: Loses) {
     let head = cpu.kernel.folio_of(page);
+    let index = cpu.this_cpu_read(cpu.kernel.page(head).index());
     // Whoever gives the page a tag meanwhile has seen that it is the file's.
     let xa_lock = if on_disk(cpu, inode) { Some(cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await) } else { None };
     replace_page(cpu, inode, head, None).await;
+    if loses == Loses::Memory {
+        note_dropped(cpu, inode, index, head);
+    }
     drop(xa_lock);
     free_folio(cpu, inode, head).await;
     put_cache_references(cpu, head).await;
@@ -266,10 +286,7 @@ pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Opt
     let kernel: &Kernel = cpu.kernel;
     let index = cpu.this_cpu_read(kernel.page(head).index());
     let (nr, order) = (folio_nr_pages(cpu, head), kernel.folio_order(head));
-    if order == cpu.pmd_order() && on_disk(cpu, inode) {
-        // filemap_unaccount_folio()
-        filemap_nr_thps_dec(cpu, inode).await;
-    }
+    filemap_unaccount_huge(cpu, inode, head).await;
     cpu.update(kernel.shmem.i_pages(inode), |pages| {
         for nth in 0..nr {
             match by {
@@ -283,6 +300,13 @@ pub(crate) async fn replace_page(cpu: Cpu<'_>, inode: Inode, head: Page, by: Opt
     cpu.this_cpu_write(kernel.page(head).mapping(), 0);
     clear_tags(cpu, inode, index);
     note_uncached(cpu, inode, index, head);
+}
+
+/// The part of `filemap_unaccount_folio()` and of the split for a huge page of a file on the disk: the file has one less.
+pub(crate) async fn filemap_unaccount_huge(cpu: Cpu<'_>, inode: Inode, head: Page) {
+    if cpu.kernel.folio_order(head) == cpu.pmd_order() && on_disk(cpu, inode) {
+        filemap_nr_thps_dec(cpu, inode).await;
+    }
 }
 
 /// What somebody wants of a page of a file on the disk.

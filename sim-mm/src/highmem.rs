@@ -25,13 +25,18 @@ pub(crate) async fn clear_huge_page(cpu: Cpu<'_>, head: Page, pages: u64) {
     }
 }
 
+/// What a page holds, read in one step by the kernel's own mapping of it.
+pub(crate) async fn read_page(cpu: Cpu<'_>, page: Page) -> Box<[u64]> {
+    let phys = &cpu.mmu.phys;
+    let read = Op::new(OpKind::Read, phys.word(page.0, 0));
+    cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await
+}
+
 /// `copy_user_highpage()`: reads the old page in one step, fills the new one in another.
 pub(crate) async fn copy_user_highpage(cpu: Cpu<'_>, to: Page, from: Page) {
     let _routine = cpu.enter(Routine::helper("copy_user_highpage"));
-    let phys = &cpu.mmu.phys;
-    let read = Op::new(OpKind::Read, phys.word(from.0, 0));
-    let contents = cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await;
-    let write = Op::new(OpKind::Write, phys.word(to.0, 0));
+    let contents = read_page(cpu, from).await;
+    let write = Op::new(OpKind::Write, cpu.mmu.phys.word(to.0, 0));
     cpu.step(write, move |hw| {
         hw.perform_block_store(&write, contents.iter().copied());
         cpu.note(Event::PageCopied { from: from.0, to: to.0 });

@@ -52,7 +52,7 @@ pub(crate) async fn filemap_nr_thps_dec(cpu: Cpu<'_>, inode: Inode) {
 
 /// `mapping->a_ops == &secretmem_aops`: whether a file is secret memory. That never changes.
 pub(crate) fn is_secret(cpu: Cpu<'_>, inode: Inode) -> bool {
-    cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).secret())
+    cpu.kernel.has_secretmem() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).secret())
 }
 
 /// `i_size_read()`, in pages.

@@ -173,6 +173,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Whether processes can have secret memory (`CONFIG_SECRETMEM`, v5.14).
+    #[inline]
+    pub(crate) fn has_secretmem(&self) -> bool {
+        self.config.setting::<settings::Secretmem>() == settings::Secretmem::On
+    }
+
     /// Whether ksmd may run, so that pages can be merged ones.
     #[inline]
     pub(crate) fn has_ksm(&self) -> bool {

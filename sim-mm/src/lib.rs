@@ -139,7 +139,7 @@ pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;
-pub use ksm::{ksm_do_scan, page_is_ksm, prctl_set_memory_merge};
+pub use ksm::{break_cow, ksm_do_scan, page_is_ksm, prctl_set_memory_merge};
 pub use kvm_main::kvm_create_vm;
 pub use kvm_mmu::{FaultBegun, GuestPage, kvm_fault_begins, kvm_guest_access, kvm_tdp_mmu_map};
 pub use madvise::{Advice, madvise_dontneed, sys_madvise};

@@ -63,6 +63,26 @@ pub(crate) async fn fget_write(cpu: Cpu<'_>, fd: &Memfd) -> Result<File, Errno> 
     Ok(file)
 }
 
+/// `fd_install()` of a file that is made for it, in the same step.
+///
+/// # Errors
+/// `EBUSY` if the descriptor is open already, and those of `make`.
+pub(crate) async fn install_new(
+    cpu: Cpu<'_>,
+    fd: &Memfd,
+    f_mode: FMode,
+    make: impl Fn() -> Result<Inode, Errno> + Unpin,
+) -> Result<(), Errno> {
+    cpu.update(&fd.file, |file| {
+        if file.is_some() {
+            return Err(Errno::Ebusy);
+        }
+        *file = Some(File::of_new(cpu, make()?, f_mode));
+        Ok(())
+    })
+    .await
+}
+
 /// `memfd_create()`, and `ftruncate()` to `pages` pages.
 ///
 /// # Errors
@@ -71,14 +91,7 @@ pub fn sys_memfd_create<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFutur
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("memfd_create"));
-        cpu.update(&fd.file, |file| {
-            if file.is_some() {
-                return Err(Errno::Ebusy);
-            }
-            *file = Some(File::of_new(cpu, shmem_file_setup(cpu, pages)?, FMode::ReadWrite));
-            Ok(())
-        })
-        .await
+        install_new(cpu, fd, FMode::ReadWrite, || shmem_file_setup(cpu, pages)).await
     })
 }
 

@@ -4,7 +4,7 @@ use sim_core::{BoxFuture, Op, OpKind, Routine};
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::errno::Errno;
-use crate::filemap::{add_to_page_cache, delete_from_page_cache};
+use crate::filemap::{Loses, add_to_page_cache, delete_from_page_cache};
 use crate::fs::Inode;
 use crate::inode::i_size_read;
 use crate::kernel::Cpu;
@@ -155,7 +155,7 @@ async fn shmem_mfill_atomic_pte<'m>(
     }
     let installed = install_cached(cpu, mm, (vma, addr), at, file, page, true).await;
     if installed.is_err() {
-        delete_from_page_cache(cpu, file, page).await;
+        delete_from_page_cache(cpu, file, page, Loses::Contents).await;
     }
     unlock_page(cpu, page).await;
     if installed.is_err() {

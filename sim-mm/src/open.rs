@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
 use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_secret, on_disk};
 use crate::kernel::Cpu;
-use crate::memfd::{Memfd, fget, fget_write};
+use crate::memfd::{Memfd, fget, fget_write, install_new};
 use crate::memory::{Zap, unmap_mapping_range};
 use crate::mpage::{fill_blocks, has_room};
 use crate::safeguards::{OPEN_KEEPS_PRIVATE_PAGES, OPEN_TRUNCATES_HUGE_PAGES};
@@ -57,10 +57,7 @@ pub fn sys_open<'m>(
 
 /// `ext2_create()` and its kin, with the first open of the file.
 async fn create(cpu: Cpu<'_>, fd: &Memfd, pages: u64, holds: Option<u64>, f_mode: FMode) -> Result<(), Errno> {
-    cpu.update(fd.file_of(), |file| {
-        if file.is_some() {
-            return Err(Errno::Ebusy);
-        }
+    install_new(cpu, fd, f_mode, || {
         if holds.is_some() && !has_room(cpu, pages) {
             return Err(Errno::Enospc);
         }
@@ -72,8 +69,7 @@ async fn create(cpu: Cpu<'_>, fd: &Memfd, pages: u64, holds: Option<u64>, f_mode
         if let Some(value) = holds {
             fill_blocks(cpu, inode, pages, value);
         }
-        *file = Some(File::of_new(cpu, inode, f_mode));
-        Ok(())
+        Ok(inode)
     })
     .await
 }

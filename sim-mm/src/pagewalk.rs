@@ -1,12 +1,76 @@
-//! `mm/pagewalk.c`: goes through the page tables of a range, for code that only looks at PTEs.
+//! `mm/pagewalk.c`: goes through the page tables of a range, for code that only looks at PTEs, and to the page at one address.
 
 use sim_mmu::{Level, VirtAddr};
 
+use crate::errno::Errno;
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
-use crate::mm_types::MmStruct;
+use crate::mm_types::{MmStruct, Page};
+use crate::page::get_page;
 use crate::pgtable::{Pmdp, Ptep};
 use crate::pgtable_generic::is_unlinked;
+
+/// A page that is mapped somewhere, with a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walked {
+    /// An entry maps it by itself.
+    Page(Page),
+    /// It is a part of a huge page, all of which one entry maps.
+    Huge(Page),
+}
+
+/// `folio_walk_start()`, `follow_page()` with `FOLL_GET` before v6.12: the page that is mapped at an address.
+///
+/// # Errors
+/// `ENOENT` if none is, `EFAULT` if it is a page of zeroes, which is nobody's.
+pub(crate) async fn folio_walk_start<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    address: VirtAddr,
+) -> Result<Walked, Errno> {
+    let pmdp = find_pmd(cpu, mm, address).await.ok_or(Errno::Enoent)?;
+    let mut pmd = cpu.read_once(pmdp).await;
+    if pmd.trans_huge() {
+        let found = Box::pin(walk_huge(cpu, pmdp, address)).await?;
+        if let Some(page) = found {
+            return Ok(Walked::Huge(page));
+        }
+        pmd = cpu.read_once(pmdp).await;
+    }
+    if !pmd.leads_to_table() {
+        return Err(Errno::Enoent);
+    }
+    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
+    let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    if is_unlinked(cpu, pmdp, ptep) {
+        return Err(Errno::Enoent);
+    }
+    let pte = cpu.read_once(ptep).await;
+    if !pte.present() {
+        return Err(Errno::Enoent);
+    }
+    if pte.special() {
+        return Err(Errno::Efault);
+    }
+    let page = Page(pte.pfn());
+    get_page(cpu, page).await;
+    Ok(Walked::Page(page))
+}
+
+/// The part of it for a huge page. `None` if the entry leads to a table by now.
+async fn walk_huge(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> Result<Option<Page>, Errno> {
+    let Some((_ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return Ok(None) };
+    if pmd.migration().is_some() {
+        return Err(Errno::Enoent);
+    }
+    if is_huge_zero_pmd(cpu, pmd) {
+        return Err(Errno::Efault);
+    }
+    let page = pmd.page_of(cpu, address);
+    get_page(cpu, page).await;
+    Ok(Some(page))
+}
 
 /// What a walk does behind a huge page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

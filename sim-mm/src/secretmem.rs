@@ -6,15 +6,15 @@ use sim_core::{BoxFuture, Routine};
 use crate::errno::Errno;
 use crate::filemap::{add_to_page_cache, filemap_get_entry, lock_if_of_file};
 use crate::folio::is_large;
-use crate::fs::{FMode, File, Inode};
+use crate::fs::{FMode, Inode};
 use crate::inode::{i_size_read, is_secret};
 use crate::kernel::{Cpu, Kernel};
-use crate::memfd::Memfd;
+use crate::memfd::{Memfd, install_new};
 use crate::mm_types::{Page, Vma};
 use crate::page::put_page;
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::page_flags::file_of_mapping;
-use crate::settings::{Secretmem, SecretmemCheck};
+use crate::settings::SecretmemCheck;
 use crate::shmem::shmem_file_setup;
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, folio_test_lru};
@@ -31,14 +31,10 @@ pub fn sys_memfd_secret<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFutur
         if !cpu.kernel.has_secretmem() {
             return Err(Errno::Enosys);
         }
-        cpu.update(fd.file_of(), |file| {
-            if file.is_some() {
-                return Err(Errno::Ebusy);
-            }
+        install_new(cpu, fd, FMode::ReadWrite, || {
             let inode = shmem_file_setup(cpu, pages)?;
             cpu.this_cpu_write(cpu.kernel.shmem.inodes.deref(**cpu, inode).secret(), true);
-            *file = Some(File::of_new(cpu, inode, FMode::ReadWrite));
-            Ok(())
+            Ok(inode)
         })
         .await
     })
@@ -87,12 +83,6 @@ pub async fn page_is_secretmem(cpu: Cpu<'_>, page: Page) -> bool {
 }
 
 impl Kernel {
-    /// Whether processes can have secret memory (`CONFIG_SECRETMEM`, v5.14).
-    #[inline]
-    pub(crate) fn has_secretmem(&self) -> bool {
-        self.config.setting::<Secretmem>() == Secretmem::On
-    }
-
     /// Whether `page->mapping` leads to a file that is secret memory.
     fn is_secret_mapping(&self, mapping: u64) -> bool {
         let slot = file_of_mapping(mapping);

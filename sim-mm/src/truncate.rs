@@ -5,9 +5,10 @@ use std::ops::Range;
 use sim_mmu::Pfn;
 
 use crate::check;
-use crate::event::{Event, SharedPage};
+use crate::event::Event;
 use crate::filemap::{
-    delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, replace_page, trylock_page,
+    Loses, delete_from_page_cache, find_get_entry, find_lock_entry, folio_indices, is_of_file, note_dropped,
+    replace_page, trylock_page,
 };
 use crate::folio::{folio_mapcount, folio_nr_pages, is_large};
 use crate::fs::Inode;
@@ -45,40 +46,15 @@ async fn truncate_cleanup_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, 
     }
 }
 
-/// What a file loses with the pages that are taken out of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Loses {
-    /// What they hold: it is shorter, or has a hole.
-    Contents,
-    /// Nothing: the disk is taken to have what they hold.
-    Memory,
-}
-
 /// `truncate_inode_page()`, of a folio that is locked. False if it is the file's no more.
 async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, page: Page, loses: Loses) -> bool {
     if !is_of_file(cpu, inode, page).await {
         return false;
     }
     let head = cpu.kernel.folio_of(page);
-    truncate_cleanup_page(cpu, inode, indices.clone(), head).await;
-    if loses == Loses::Contents {
-        delete_from_page_cache(cpu, inode, head).await;
-        return true;
-    }
-    {
-        let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;
-        replace_page(cpu, inode, head, None).await;
-        note_dropped(cpu, inode, indices.start, head);
-    }
-    put_cache_references(cpu, head).await;
+    truncate_cleanup_page(cpu, inode, indices, head).await;
+    delete_from_page_cache(cpu, inode, head, loses).await;
     true
-}
-
-/// Tells that a folio goes because the disk has what it holds.
-pub(crate) fn note_dropped(cpu: Cpu<'_>, inode: Inode, index: u64, head: Page) {
-    for (index, page) in (index..).zip(cpu.kernel.folio_pages(head)) {
-        cpu.note(Event::PageDropped { pfn: page.0, page: SharedPage { file: inode.index() as u32, index } });
-    }
 }
 
 /// `truncate_inode_pages()`: takes all pages out of a file on the disk, which keeps what the disk has of it.

@@ -6,7 +6,7 @@ use sim_core::{BoxFuture, Op, OpKind, Routine};
 
 use crate::check;
 use crate::event::{Event, RefChange};
-use crate::filemap::replace_page;
+use crate::filemap::{note_dropped, replace_page};
 use crate::folio::{folio_entire_mapcount, folio_nr_pages, is_large, page_is_anon};
 use crate::huge_memory::{Tails, can_split_folio, deferred_split_scan, shrink_huge_zero_page_scan, split_folio};
 use crate::inode::on_disk;
@@ -31,7 +31,6 @@ use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 use crate::swap_state::{__delete_from_swap_cache, add_to_swap, put_swap_pages, slots_of};
 use crate::swapfile::{page_swap_entry, try_to_free_swap};
 use crate::tlb_types::TlbUbc;
-use crate::truncate::note_dropped;
 use crate::vmscan_disk::{Dirty, Reclaimer, pageout_to_disk, what_of_dirty};
 
 /// Whom reclaim spares: `ignore_references` of `shrink_page_list()`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim_gup::callers::break_cow;
+use sim_mm::break_cow;
 
 use super::{Operation, Running, operation};
 use crate::stage::{Place, Task};

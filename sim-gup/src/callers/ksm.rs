@@ -1,9 +1,8 @@
 //! `break_ksm()` of `mm/ksm.c`: a merged page becomes a process's own again.
 
-use sim_core::{BoxFuture, Routine};
+use sim_core::BoxFuture;
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFaultError, VmFlags, Vma, handle_mm_fault, page_is_ksm,
-    put_page, vma_lookup,
+    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFaultError, Vma, handle_mm_fault, page_is_ksm, put_page,
 };
 use sim_mmu::VirtAddr;
 
@@ -12,28 +11,10 @@ use crate::follow::follow_page_mask;
 use crate::followed::Followed;
 use crate::settings::{KsmBreak, KsmLook};
 
-/// `break_cow()`: ksmd has given up merging the page at an address. If a merged page is mapped there, it is copied.
-///
-/// The look waits for a page that is being moved, because it could be a merged one (`FOLL_MIGRATION`). The caller is a user of the address space.
-///
-/// # Errors
-/// `EINVAL`, if no mapping is there whose pages may be merged.
-pub fn break_cow<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) -> BoxFuture<'m, Result<(), Errno>> {
-    Box::pin(async move {
-        let _kernel = cpu.enter_kernel();
-        let _routine = cpu.enter(Routine::system_call("break_cow"));
-        let mmap_lock = cpu.down_read(mm.mmap_lock).await;
-        // find_mergeable_vma()
-        let vma = vma_lookup(cpu, mm, addr)
-            .await
-            .filter(|vma| vma.flags(cpu).contains(VmFlags::MERGEABLE) && vma.anon_vma(cpu).is_some());
-        let vma = vma.ok_or(Errno::Einval)?;
-        break_ksm(cpu, mm, mmap_lock.into(), vma, addr.page_base()).await.0
-    })
-}
-
 /// `break_ksm()`: copies the page at an address, as a write would, until it is no merged page. The mapping may be one that cannot be written. Also
 /// answers the lock, unless a fault let go of it.
+///
+/// The look waits for a page that is being moved, because it could be a merged one (`FOLL_MIGRATION`).
 ///
 /// # Errors
 /// `ENOMEM`, if there is no memory for the copy.

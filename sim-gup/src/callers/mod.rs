@@ -11,7 +11,6 @@ mod splice;
 pub use coredump::get_dump_page;
 pub use device::{device_read, device_write};
 pub use io_uring::{Ring, fixed_rw, register_buffer, unregister_buffer};
-pub use ksm::break_cow;
 pub(crate) use ksm::break_ksm;
 pub use kvm::kvm_vcpu_ioctl;
 pub use remote::{RemoteOp, access_remote_vm, process_vm_rw};

@@ -6,10 +6,10 @@
 use super::split_pieces::{__split_huge_page, Piece, Tails, can_split_folio, counts_references, give_back};
 use crate::errno::Errno;
 use crate::event::Event;
-use crate::filemap::replace_page;
+use crate::filemap::{filemap_unaccount_huge, replace_page};
 use crate::folio::folio_nr_pages;
 use crate::fs::Inode;
-use crate::inode::{filemap_nr_thps_dec, i_size_read, on_disk};
+use crate::inode::i_size_read;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::page_ref_freeze;
@@ -45,9 +45,7 @@ pub(super) async fn split_file_folio(
         if !page_ref_freeze(cpu, head, 1 + folio_nr_pages(cpu, head)).await && counts {
             return Err(Errno::Eagain);
         }
-        if cpu.kernel.folio_order(head) == cpu.pmd_order() && on_disk(cpu, inode) {
-            filemap_nr_thps_dec(cpu, inode).await;
-        }
+        filemap_unaccount_huge(cpu, inode, head).await;
         __split_huge_page(cpu, pieces, true).await;
         for piece in &pieces[1..] {
             if index + (piece.head.0.0 - head.0.0) >= end {

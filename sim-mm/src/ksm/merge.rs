@@ -5,8 +5,8 @@ use sim_mmu::VirtAddr;
 use super::find::find_mergeable_vma;
 use super::page_is_ksm;
 use super::tree::{
-    calc_checksum, pages_identical, set_unstable, stable_tree_insert, stable_tree_search,
-    unstable_tree_search_insert,
+    calc_checksum, change_item, pages_identical, remove_rmap_item_from_tree, stable_tree_insert,
+    stable_tree_search, unstable_tree_search_insert,
 };
 use super::unmerge::break_cow;
 use super::write_protect::{replace_page, write_protect_page};
@@ -28,16 +28,16 @@ pub(super) async fn cmp_and_merge_page(cpu: Cpu<'_>, item: RmapItem, page: Page)
     if page_is_ksm(cpu, page).await {
         return false;
     }
-    if let Some(kpage) = stable_tree_search(cpu, page).await {
-        set_unstable(cpu, item, false).await;
+    let kpage = stable_tree_search(cpu, page).await;
+    remove_rmap_item_from_tree(cpu, item).await;
+    if let Some(kpage) = kpage {
         let merged = kpage != page && try_to_merge_with_ksm_page(cpu, item, page, Some(kpage)).await;
         put_page(cpu, kpage).await;
         return merged;
     }
-    set_unstable(cpu, item, false).await;
     let checksum = calc_checksum(cpu, page).await;
     if item.oldchecksum != checksum {
-        set_checksum(cpu, item, checksum).await;
+        change_item(cpu, item, |item| item.oldchecksum = checksum).await;
         return false;
     }
     let Some((tree_item, tree_page)) = unstable_tree_search_insert(cpu, item, page).await else { return false };
@@ -45,22 +45,12 @@ pub(super) async fn cmp_and_merge_page(cpu: Cpu<'_>, item: RmapItem, page: Page)
     let merged = try_to_merge_two_pages(cpu, (item, page), (tree_item, tree_page)).await;
     put_page(cpu, tree_folio).await;
     if merged {
-        set_unstable(cpu, tree_item, false).await;
+        remove_rmap_item_from_tree(cpu, tree_item).await;
         lock_page(cpu, page).await;
         stable_tree_insert(cpu, page).await;
         unlock_page(cpu, page).await;
     }
     merged
-}
-
-async fn set_checksum(cpu: Cpu<'_>, item: RmapItem, checksum: u64) {
-    cpu.update(&cpu.kernel.ksm.items, |items| {
-        let same = |other: &&mut RmapItem| (other.mm, other.address) == (item.mm, item.address);
-        if let Some(found) = items.iter_mut().find(same) {
-            found.oldchecksum = checksum;
-        }
-    })
-    .await;
 }
 
 /// `try_to_merge_two_pages()`: the page of the first becomes a merged page, and takes the place of the other. If only the first half succeeds, then it
@@ -75,7 +65,8 @@ async fn try_to_merge_two_pages(
     }
     let merged = try_to_merge_with_ksm_page(cpu, tree_item, tree_page, Some(page)).await;
     if !merged {
-        break_cow(cpu, item).await;
+        // Without memory it stays a merged page, which the next write copies.
+        let _ = break_cow(cpu, cpu.kernel.mm(item.mm), item.address).await;
     }
     merged
 }

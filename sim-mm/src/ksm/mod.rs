@@ -19,7 +19,8 @@ pub(crate) use mergeable::{is_compatible, ksm_fork, ksm_vma_flags};
 pub use prctl::prctl_set_memory_merge;
 pub use scan::ksm_do_scan;
 pub(crate) use scan::ksm_exit;
-pub(crate) use unmerge::unmerge_ksm_pages;
+pub use unmerge::break_cow;
+pub(crate) use unmerge::unmerge_range;
 
 use crate::kernel::Cpu;
 use crate::mm_types::Page;

@@ -108,6 +108,8 @@ async fn forget(cpu: Cpu<'_>, mm: MmId, which: impl Fn(&RmapItem) -> bool + Unpi
 async fn free_exited(cpu: Cpu<'_>) {
     let mut known: Vec<MmId> =
         cpu.read(&cpu.kernel.ksm.items, |items| items.iter().map(|item| item.mm).collect()).await;
+    // Each once: with the last item of an address space that may be gone.
+    known.sort_unstable();
     known.dedup();
     for mm in known {
         if cpu.load(cpu.kernel.mm(mm).mm_users()).await == 0 {

@@ -1,8 +1,7 @@
 //! `root_stable_tree` and `root_unstable_tree`: which pages hold the same. Linux has them as trees by contents; here they are lists.
 
-use sim_core::{Op, OpKind};
-
 use super::find::get_mergeable_page;
+use crate::highmem::read_page;
 use crate::kernel::Cpu;
 use crate::ksm_types::{RmapItem, StableNode};
 use crate::mm_types::Page;
@@ -11,19 +10,13 @@ use crate::page_flags::ksm_mapping;
 
 /// `memcmp_pages()`, `pages_identical()`: each page is read in one step.
 pub(super) async fn pages_identical(cpu: Cpu<'_>, one: Page, other: Page) -> bool {
-    contents(cpu, one).await == contents(cpu, other).await
-}
-
-async fn contents(cpu: Cpu<'_>, page: Page) -> Vec<u64> {
-    let phys = &cpu.mmu.phys;
-    let read = Op::new(OpKind::Read, phys.word(page.0, 0));
-    cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await.to_vec()
+    read_page(cpu, one).await == read_page(cpu, other).await
 }
 
 /// `calc_checksum()`.
 pub(super) async fn calc_checksum(cpu: Cpu<'_>, page: Page) -> u64 {
     let mix = |sum: u64, word: u64| (sum.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    contents(cpu, page).await.into_iter().fold(0, mix)
+    read_page(cpu, page).await.into_iter().fold(0, mix)
 }
 
 /// `get_ksm_page()`: the page of a node, with a reference. The page may have been freed, and be another's: then its `mapping` says so, and the node
@@ -88,17 +81,22 @@ pub(super) async fn unstable_tree_search_insert(
         }
         put_page(cpu, tree_page).await;
     }
-    set_unstable(cpu, item, true).await;
+    change_item(cpu, item, |item| item.is_unstable = true).await;
     None
 }
 
-/// `remove_rmap_item_from_tree()`, or the insertion of the item.
-pub(super) async fn set_unstable(cpu: Cpu<'_>, item: RmapItem, is_unstable: bool) {
+/// Changes what ksmd knows of a page, if it still does.
+pub(super) async fn change_item(cpu: Cpu<'_>, item: RmapItem, change: impl Fn(&mut RmapItem) + Unpin) {
     cpu.update(&cpu.kernel.ksm.items, |items| {
         let same = |other: &&mut RmapItem| (other.mm, other.address) == (item.mm, item.address);
         if let Some(found) = items.iter_mut().find(same) {
-            found.is_unstable = is_unstable;
+            change(found);
         }
     })
     .await;
+}
+
+/// `remove_rmap_item_from_tree()`, of the unstable one.
+pub(super) async fn remove_rmap_item_from_tree(cpu: Cpu<'_>, item: RmapItem) {
+    change_item(cpu, item, |item| item.is_unstable = false).await;
 }

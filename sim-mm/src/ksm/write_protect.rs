@@ -1,6 +1,6 @@
 //! The two steps of a merge: the page cannot be written any more, and then another takes its place.
 
-use sim_mmu::Entry;
+use sim_mmu::{Entry, VirtAddr};
 
 use crate::check;
 use crate::event::Event;
@@ -13,12 +13,11 @@ use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
 use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run};
 use crate::pgtable::{Pte, vm_get_page_prot};
-use crate::rmap::{page_add_ksm_rmap, page_mapped, page_remove_rmap, page_try_share_anon_rmap};
+use crate::rmap::{page_add_file_rmap, page_mapped, page_remove_rmap, page_try_share_anon_rmap};
 use crate::safeguards::{KSM_COUNT_AFTER_PROTECT, KSM_FLUSH_IF_PENDING};
 use crate::settings::CowReuse;
 use crate::swap::{mlock_vma_folio, munlock_vma_folio};
 use crate::swapfile::try_to_free_swap;
-use sim_mmu::VirtAddr;
 
 /// `write_protect_page()`: the entry of a page that is locked allows no write, and no CPU can write by it any more. Answers the entry. `None` if the
 /// page is not mapped there, or somebody holds a reference by which he may write.
@@ -61,8 +60,7 @@ async fn write_protect(cpu: Cpu<'_>, mapped: Mapped<'_>) -> Option<Entry> {
     if !counts_late && is_held().await {
         return None;
     }
-    let old = cpu.read_once(ptep).await;
-    ptep_clear_flush(cpu, mm, address, ptep).await;
+    let old = ptep_clear_flush(cpu, mm, address, ptep).await;
     let held = counts_late && is_held().await;
     if held || exclusive && !page_try_share_anon_rmap(cpu, page).await {
         cpu.set_pte_at(mm, address, ptep, old.entry).await;
@@ -93,7 +91,7 @@ pub(super) async fn replace_page<'m>(
         None => false,
         Some(Mapped { ptep, .. }) => {
             get_page(cpu, kpage).await;
-            page_add_ksm_rmap(cpu, kpage, mm.id).await;
+            page_add_file_rmap(cpu, kpage, mm.id).await;
             mlock_vma_folio(cpu, kpage, vma).await;
             ptep_clear_flush(cpu, mm, address, ptep).await;
             let entry = Pte::make(kpage.0, vm_get_page_prot(vma.flags(cpu))).without(Entry::RW);

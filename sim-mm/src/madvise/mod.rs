@@ -20,11 +20,10 @@ use crate::errno::Errno;
 use crate::huge_memory::vma_adjust_trans_huge;
 use crate::kernel::Cpu;
 use crate::khugepaged::madvise_collapse;
-use crate::ksm::unmerge_ksm_pages;
+use crate::ksm::unmerge_range;
 use crate::memory::{Zap, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
-use crate::mmap_lock::MmapLock;
 use crate::safeguards::MADVISE_MMAP_LOCK;
 use crate::settings::MadviseLock;
 use crate::vm_flags::VmFlags;
@@ -73,7 +72,9 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
         return Box::pin(collapse_range(cpu, mm, start, end)).await;
     }
     if advice == Advice::Unmergeable && cpu.kernel.has_ksm() {
-        return Box::pin(unmerge_range(cpu, mm, start, end)).await;
+        let mmap_lock = mmap_write_lock(cpu, mm).await;
+        let _mmap_lock = Box::pin(unmerge_range(cpu, mm, mmap_lock, (start, end))).await?;
+        return madvise_walk_vmas(cpu, mm, start, end, advice).await;
     }
     if advice.needs_one_mapping()
         && cpu.setting::<MadviseLock>() == MadviseLock::Vma
@@ -144,39 +145,6 @@ async fn collapse_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end
         let (done, held) = madvise_collapse(cpu, mm, vma, (from, to), mmap_lock).await;
         mmap_lock = held;
         done?;
-        addr = to;
-    }
-    if unmapped { Err(Errno::Enomem) } else { Ok(()) }
-}
-
-/// `madvise_walk_vmas()` for `MADV_UNMERGEABLE`, whose faults may let go of `mmap_lock`.
-async fn unmerge_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
-    let mut mmap_lock = Some(mmap_write_lock(cpu, mm).await.into());
-    let mut addr = start;
-    let mut unmapped = false;
-    while addr < end {
-        let held: MmapLock<'m> = match mmap_lock.take() {
-            Some(held) => held,
-            None => mmap_write_lock(cpu, mm).await.into(),
-        };
-        let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start(cpu) < end) else {
-            return Err(Errno::Enomem);
-        };
-        unmapped |= addr < vma.start(cpu);
-        let (from, to) = (addr.max(vma.start(cpu)), end.min(vma.end(cpu)));
-        let is_merged = vma.flags(cpu).contains(VmFlags::MERGEABLE) && vma.anon_vma(cpu).is_some();
-        if is_merged {
-            let (unmerged, kept) = unmerge_ksm_pages(cpu, mm, held, vma, (from, to)).await;
-            unmerged?;
-            mmap_lock = kept;
-            // The mapping is looked for once more.
-            if mmap_lock.is_none() {
-                continue;
-            }
-        } else {
-            mmap_lock = Some(held);
-        }
-        madvise_vma_behavior(cpu, mm, vma, from, to, Advice::Unmergeable).await?;
         addr = to;
     }
     if unmapped { Err(Errno::Enomem) } else { Ok(()) }

@@ -324,11 +324,12 @@ async fn wp_page_copy<'m>(
     Ok(VmFault { write: same, ..VmFault::default() })
 }
 
-/// `ptep_clear_flush()`: no CPU uses the old translation when this returns.
-pub(crate) async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) {
+/// `ptep_clear_flush()`: no CPU uses the old translation when this returns. Answers the old entry, with what the hardware has set in it until then.
+pub(crate) async fn ptep_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr, ptep: Ptep) -> Pte {
     let _routine = cpu.enter(Routine::helper("ptep_clear_flush"));
-    cpu.update_pte(mm, address, ptep, |_| Entry::NONE).await;
+    let old = cpu.update_pte(mm, address, ptep, |_| Entry::NONE).await;
     if cpu.has(WP_FLUSH) {
         flush_tlb_page(cpu, mm, address).await;
     }
+    old
 }

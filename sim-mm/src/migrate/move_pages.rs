@@ -7,14 +7,12 @@ use super::{MAX_PASSES, MigrateMode, MigrateReason, migrate_pages};
 use crate::errno::Errno;
 use crate::folio::page_mapcount;
 use crate::gfp::Gfp;
-use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_and_put};
+use crate::huge_memory::split_and_put;
 use crate::kernel::Cpu;
-use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
-use crate::page::{get_page, lock_page, put_page};
-use crate::pgtable::Pmdp;
-use crate::pgtable_generic::is_unlinked;
+use crate::page::{lock_page, put_page};
+use crate::pagewalk::{Walked, folio_walk_start};
 use crate::settings::{Migration, Nodes, ThpMigration};
 use crate::swap::{isolate_lru_page, lru_add_drain};
 use crate::vm_flags::VmFlags;
@@ -139,57 +137,18 @@ async fn add_page_for_migration<'m>(
     queued
 }
 
-/// `follow_page()` with `FOLL_GET | FOLL_DUMP`, `folio_walk_start()` since v6.12: the page that is mapped there, with a reference.
+/// The page that is mapped there, with a reference. A kernel that cannot move a huge page whole splits it first (`FOLL_SPLIT`).
 async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> Result<Page, Errno> {
-    let pmdp = find_pmd(cpu, mm, address).await.ok_or(Errno::Enoent)?;
-    let mut pmd = cpu.read_once(pmdp).await;
-    if pmd.trans_huge() {
-        let found = Box::pin(follow_huge(cpu, pmdp, address)).await?;
-        if let Some(page) = found {
-            return Ok(page);
+    loop {
+        match folio_walk_start(cpu, mm, address).await? {
+            Walked::Huge(page) if cpu.setting::<ThpMigration>() != ThpMigration::Whole => {
+                let head = cpu.kernel.folio_of(page);
+                lock_page(cpu, head).await;
+                split_and_put(cpu, head).await?;
+            }
+            Walked::Page(page) | Walked::Huge(page) => return Ok(page),
         }
-        pmd = cpu.read_once(pmdp).await;
     }
-    if !pmd.leads_to_table() {
-        return Err(Errno::Enoent);
-    }
-    let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-    let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
-    if is_unlinked(cpu, pmdp, ptep) {
-        return Err(Errno::Enoent);
-    }
-    let pte = cpu.read_once(ptep).await;
-    if !pte.present() {
-        return Err(Errno::Enoent);
-    }
-    // The zero page is nobody's.
-    if pte.special() {
-        return Err(Errno::Efault);
-    }
-    let page = Page(pte.pfn());
-    get_page(cpu, page).await;
-    Ok(page)
-}
-
-/// The part of `follow_page()` for a huge page. A kernel that cannot move it whole splits it (`FOLL_SPLIT`). `None` if its pages are to be
-/// looked for one by one.
-async fn follow_huge(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> Result<Option<Page>, Errno> {
-    let Some((ptl, pmd)) = pmd_trans_huge_lock(cpu, pmdp).await else { return Ok(None) };
-    if pmd.migration().is_some() {
-        return Err(Errno::Enoent);
-    }
-    if is_huge_zero_pmd(cpu, pmd) {
-        return Err(Errno::Efault);
-    }
-    let page = pmd.page_of(cpu, address);
-    get_page(cpu, page).await;
-    if cpu.setting::<ThpMigration>() == ThpMigration::Whole {
-        return Ok(Some(page));
-    }
-    drop(ptl);
-    let head = Page(pmd.pfn());
-    lock_page(cpu, head).await;
-    split_and_put(cpu, head).await.map(|()| None)
 }
 
 async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued, Errno> {

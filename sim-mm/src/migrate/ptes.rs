@@ -1,9 +1,9 @@
 //! `remove_migration_ptes()`: the entries of a page lead to where it is now.
 
-use sim_core::{Op, OpKind};
 use sim_mmu::{Entry, Pfn};
 
 use crate::folio::page_is_anon;
+use crate::highmem::read_page;
 use crate::huge_memory::remove_migration_pmd;
 use crate::kernel::Cpu;
 use crate::mlock_page::mlock_vma_page;
@@ -72,10 +72,7 @@ async fn try_to_map_unused_to_zeropage<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mappe
         return false;
     }
     let Some(entry) = MigrationEntry::of_pte(mapped.pte.entry) else { return false };
-    let phys = &cpu.mmu.phys;
-    let read = Op::new(OpKind::Read, phys.word(mapped.page.0, 0));
-    let held = cpu.step(read, move |hw| hw.perform_block_load(&read, phys.words_per_frame())).await;
-    if held.iter().any(|word| *word != 0) {
+    if read_page(cpu, mapped.page).await.iter().any(|word| *word != 0) {
         return false;
     }
     let mut zero = Pte::make(cpu.kernel.zero_page.0, vma_page_prot(cpu, vma.flags(cpu))).with(Entry::SPECIAL);

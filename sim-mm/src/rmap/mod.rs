@@ -132,13 +132,7 @@ pub(crate) async fn page_dup_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     one_more(cpu, page, mm).await;
 }
 
-/// `page_add_anon_rmap()` of a merged page: one more mapping in `mm`. Whose the page is does not change.
-pub(crate) async fn page_add_ksm_rmap(cpu: Cpu<'_>, kpage: Page, mm: MmId) {
-    change_mapcount(cpu, kpage, |count| count.wrapping_add(1)).await;
-    one_more(cpu, kpage, mm).await;
-}
-
-/// `page_add_file_rmap()`: one more mapping of a page of a file, in `mm`.
+/// `page_add_file_rmap()`, and `page_add_anon_rmap()` of a merged page: one more mapping in `mm` of a page that is none of its own.
 pub(crate) async fn page_add_file_rmap(cpu: Cpu<'_>, page: Page, mm: MmId) {
     change_mapcount(cpu, page, |count| count.wrapping_add(1)).await;
     one_more(cpu, page, mm).await;

@@ -17,8 +17,8 @@ use crate::check;
 use crate::errno::Errno;
 use crate::fault_inject::should_fail;
 use crate::filemap::{
-    add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, folio_indices, is_of_file,
-    lock_if_of_file,
+    Loses, add_to_page_cache, delete_from_page_cache, filemap_get_entry, find_get_entry, folio_indices,
+    is_of_file, lock_if_of_file,
 };
 use crate::fs::Inode;
 use crate::inode::{fput, i_size_read};
@@ -72,7 +72,7 @@ async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
         from = folio_indices(cpu, page, index).end;
         lock_page(cpu, page).await;
         if is_of_file(cpu, inode, page).await {
-            delete_from_page_cache(cpu, inode, page).await;
+            delete_from_page_cache(cpu, inode, page, Loses::Contents).await;
         }
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
@@ -195,7 +195,7 @@ pub(crate) async fn shmem_getpage_gfp(
         }
         // The file may have become shorter since it was asked: then its pages were looked for too early.
         if check!(cpu, FAULT_SIZE_RECHECK, index >= i_size_read(cpu, inode).await) {
-            delete_from_page_cache(cpu, inode, page).await;
+            delete_from_page_cache(cpu, inode, page, Loses::Contents).await;
             unlock_page(cpu, page).await;
             put_page(cpu, page).await;
             return Err(ShmemError::BeyondEnd);
