@@ -3,8 +3,8 @@
 use sim_core::Held;
 use sim_mm::{
     Cpu, MigrationEntry, MmStruct, P4dp, Page, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
-    look_at_pte, mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed, page_is_anon,
-    pgd_offset, pmd_migration_entry_wait, set_page_dirty,
+    is_vm_hugetlb_page, look_at_pte, mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed,
+    page_is_anon, pgd_offset, pmd_migration_entry_wait, set_page_dirty,
 };
 use sim_mmu::VirtAddr;
 
@@ -13,6 +13,7 @@ use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::try_grab_page;
 use crate::huge::follow_trans_huge_pmd;
+use crate::hugetlb::follow_hugetlb_page;
 use crate::safeguards::{
     FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_PRESENT, FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE,
     FOLLOW_PTL, MLOCK_VMA_RECHECK,
@@ -28,6 +29,9 @@ pub(crate) async fn follow_page_mask(
     flags: FollFlags,
 ) -> Followed {
     let _routine = cpu.enter("follow_page_mask");
+    if is_vm_hugetlb_page(cpu, vma) {
+        return Box::pin(follow_hugetlb_page(cpu, mm, vma, address, flags)).await;
+    }
     let pgdp = pgd_offset(cpu, mm, address);
     follow_p4d_mask(cpu, mm, vma, address, pgdp.p4d_offset(), flags).await
 }

@@ -14,7 +14,8 @@ use crate::followed::Followed;
 use crate::gate::get_gate_page;
 use crate::pages::Pages;
 use crate::safeguards::{
-    CHECK_VMA_PKEY, CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, GUP_KEEP_WRITE, LONGTERM_FILE_WRITE,
+    CHECK_VMA_HUGETLB_FORCE, CHECK_VMA_PKEY, CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, GUP_KEEP_WRITE,
+    LONGTERM_FILE_WRITE,
 };
 use crate::settings::ForcedWrite;
 
@@ -77,6 +78,10 @@ fn check_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, gup_flags: FollFlags) 
         return Err(Errno::Efault);
     }
     if gup_flags.contains(FollFlags::WRITE) {
+        let is_forced = !vm_flags.contains(VmFlags::WRITE) && force;
+        if check!(cpu, CHECK_VMA_HUGETLB_FORCE, is_forced && vm_flags.contains(VmFlags::HUGETLB)) {
+            return Err(Errno::Efault);
+        }
         let allowed = vm_flags.contains(VmFlags::WRITE) || (force && vm_flags.is_cow_mapping());
         if check!(cpu, CHECK_VMA_WRITE, !allowed) {
             return Err(Errno::Efault);

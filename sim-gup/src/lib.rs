@@ -13,6 +13,7 @@ mod gate;
 mod grab;
 mod gup;
 mod huge;
+mod hugetlb;
 mod pages;
 mod populate;
 pub mod safeguards;

@@ -103,4 +103,6 @@ sim_mm::safeguards! {
         "A pin of the vsyscall page takes what its end gives back; a plain reference is less than that, so that the count goes below zero.";
     LONGTERM_UNSHARES = "longterm-unshares" check in "gup_must_unshare" since Release::v(6, 2), commit "84209e87c696" =>
         "A private mapping gets a page of its own before the zero page or a page of a file is pinned for reading for long, because the next write of the process would go to another page.";
+    CHECK_VMA_HUGETLB_FORCE = "check-vma-hugetlb-force" check in "check_vma_flags" since Release::v(6, 2), commit "f347454d0341" =>
+        "A forced write is refused in a mapping of huge pages of the pool, because there a fault makes the entry writable, whatever the mapping allows.";
 }

@@ -59,6 +59,8 @@ pub struct Reach {
     mlocked: Vec<Pfn>,
     /// The slots of the swap area that entries and files name, as often as they do.
     swapped: Vec<SwpEntry>,
+    /// The tables of PMD entries, as often as entries lead to them. On a machine with a pool of huge pages only.
+    pmd_tables: Vec<Pfn>,
 }
 
 /// Those of the entries that map a frame.
@@ -117,6 +119,7 @@ impl Reach {
         self.held.clear();
         self.swapped.clear();
         self.mlocked.clear();
+        self.pmd_tables.clear();
         let swap_cache = kernel.swap.in_use(&kernel.core().memory).filter_map(|(.., page)| page);
         self.held.extend(swap_cache.map(|page| page.0));
         let cached = kernel.shmem.cached();
@@ -167,6 +170,7 @@ impl Reach {
         self.check_swap(kernel)?;
         self.check_huge_zero(kernel)?;
         self.check_mlocked(kernel)?;
+        kernel.check_hugetlb(&self.pmd_tables)?;
         kernel.mms().try_for_each(|mm| kernel.check_sptes(mm))?;
         match self.tables.array_windows().find(|[one, other]| one == other) {
             Some([table, _]) => Err(Miscount::SharedTable { table: *table }),
@@ -276,9 +280,16 @@ impl Reach {
         level: Level,
         base: VirtAddr,
     ) -> Result<(), Miscount> {
-        self.tables.push(table);
+        // Address spaces may share a table of PMD entries: what it leads to is counted once, and each mapping of it is judged.
+        let again = level == Level::Pmd && kernel.has_hugetlb() && self.pmd_tables.contains(&table);
+        if level == Level::Pmd && kernel.has_hugetlb() {
+            self.pmd_tables.push(table);
+        }
+        if !again {
+            self.tables.push(table);
+        }
         let before = self.tables.len();
-        if level == Level::Pmd {
+        if level == Level::Pmd && !again {
             self.tables.extend(kernel.deposited(table));
         }
         let deposited = self.tables.len() - before;
@@ -313,10 +324,11 @@ impl Reach {
                 continue;
             }
             if is_huge {
-                self.huge_page(kernel, mm, va, entry)?;
-                // Nothing is deposited for a huge page of a file.
+                self.huge_page(kernel, (mm, va), entry, again)?;
+                // Nothing is deposited for a huge page of a file, or of the pool.
                 let page = Page(entry.pfn());
-                huge += usize::from(page_is_anon_now(kernel, page) || kernel.huge_zero_page() == Some(page));
+                let is_thp = !kernel.is_hugetlb(page) && page_is_anon_now(kernel, page);
+                huge += usize::from(is_thp || kernel.huge_zero_page() == Some(page));
                 continue;
             }
             match level.next() {
@@ -344,7 +356,13 @@ impl Reach {
 
 impl Reach {
     /// Notes what an entry that maps a huge page leads to.
-    fn huge_page(&mut self, kernel: &Kernel, mm: MmId, va: VirtAddr, entry: Entry) -> Result<(), Miscount> {
+    fn huge_page(
+        &mut self,
+        kernel: &Kernel,
+        (mm, va): (MmId, VirtAddr),
+        entry: Entry,
+        again: bool,
+    ) -> Result<(), Miscount> {
         for nth in 0..Order::of(Level::Pmd, kernel.mmu.geometry).pages() {
             let part = part_of_huge(entry, nth);
             if part == Entry::NONE {
@@ -355,7 +373,7 @@ impl Reach {
         let head = Page(entry.pfn());
         if kernel.huge_zero_page() == Some(head) {
             self.zeroes += 1;
-        } else {
+        } else if !again {
             self.huge.push(Mapping { page: head.0, mm, va });
         }
         Ok(())

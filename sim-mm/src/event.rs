@@ -325,6 +325,22 @@ pub enum Event {
         /// To whom the page belongs that it maps now, or mapped before if it maps none now.
         sharing: Sharing,
     },
+    /// An address space begins to use a table of another one.
+    TableShared {
+        /// The table.
+        table: Pfn,
+        /// The root of an address space that uses it already.
+        with: Pfn,
+        /// The root of the one that begins to.
+        root: Pfn,
+    },
+    /// An address space has given a shared table up: it is the others' alone from now on.
+    TableGivenUp {
+        /// The table.
+        table: Pfn,
+        /// The root of the address space.
+        root: Pfn,
+    },
     /// A reference count changed.
     RefChanged {
         /// Of which frame.

@@ -23,6 +23,15 @@ impl Gfp {
         if node == 0 { Gfp::NODE_0 } else { Gfp::NODE_1 }
     }
 
+    /// The node, if frames of one alone are asked for.
+    pub(crate) fn node(self) -> Option<u64> {
+        match (self.contains(Gfp::NODE_0), self.contains(Gfp::NODE_1)) {
+            (true, _) => Some(0),
+            (_, true) => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whether frames below 4 GiB may be taken, which are node 0 on a machine with two.
     pub(crate) fn allows_low(self) -> bool {
         !self.contains(Gfp::NODE_1)

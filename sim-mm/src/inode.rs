@@ -55,6 +55,11 @@ pub(crate) fn is_secret(cpu: Cpu<'_>, inode: Inode) -> bool {
     cpu.kernel.has_secretmem() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).secret())
 }
 
+/// `is_file_hugepages()`: whether the pages of a file are huge pages of the pool. That never changes.
+pub(crate) fn is_hugetlbfs(cpu: Cpu<'_>, inode: Inode) -> bool {
+    cpu.kernel.has_hugetlb() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).hugetlb())
+}
+
 /// `i_size_read()`, in pages.
 #[track_caller]
 pub(crate) fn i_size_read<'m>(cpu: Cpu<'m>, inode: Inode) -> impl Future<Output = u64> + use<'m> {

@@ -17,6 +17,7 @@ use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::blkdev::Disk;
 use crate::errno::Errno;
 use crate::event::Event;
+use crate::hugetlb_types::Hugetlb;
 use crate::kernel_config::KernelConfig;
 use crate::ksm_types::Ksm;
 use crate::mm_types::{HugeZero, MmId, MmStruct, MmWords, Page, SplitQueue, VmArea, Vma};
@@ -151,6 +152,7 @@ pub struct Kernel {
     pub(crate) split_queue: SplitQueue,
     pub(crate) swap: SwapInfo,
     pub(crate) ksm: Ksm,
+    pub(crate) hugetlb: Hugetlb,
     /// `NR_MLOCK`: the pages that say that they are locked in memory.
     pub(crate) nr_mlock: Shared<u64>,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
@@ -183,6 +185,12 @@ impl Kernel {
     #[inline]
     pub(crate) fn has_ksm(&self) -> bool {
         self.config.setting::<settings::KsmRun>() == settings::KsmRun::On
+    }
+
+    /// Whether there is a pool of huge pages (`CONFIG_HUGETLBFS`).
+    #[inline]
+    pub(crate) fn has_hugetlb(&self) -> bool {
+        self.config.setting::<settings::HugetlbPool>() == settings::HugetlbPool::On
     }
 
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
@@ -223,6 +231,7 @@ impl Kernel {
         let slots = if config.has_swap() { config.frames as usize } else { 0 };
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
         let ksm = Ksm::new(&mut memory);
+        let hugetlb = Hugetlb::new(&mut memory, config.vmas);
         let nr_mlock = Shared::at(memory.words("vmstat.nr_mlock", 1));
         let lru_lock = memory.words("lru_lock", 1);
         let task_mms = memory.words("task.mm", config.tasks);
@@ -284,6 +293,7 @@ impl Kernel {
             split_queue,
             swap,
             ksm,
+            hugetlb,
             nr_mlock,
             lru_lock,
             mm_slab,

@@ -30,6 +30,9 @@ mod gfp;
 mod highmem;
 mod huge_memory;
 mod huge_mm;
+mod hugetlb;
+mod hugetlb_pool;
+mod hugetlb_types;
 mod inode;
 mod kernel;
 mod kernel_config;
@@ -136,6 +139,9 @@ pub use fs::{FMode, Inode, InodeWords};
 pub use gfp::Gfp;
 pub use huge_memory::touch_pmd;
 pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
+pub use hugetlb::{
+    HugePageSize, HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked, is_vm_hugetlb_page, sys_nr_hugepages,
+};
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;
@@ -194,16 +200,17 @@ pub use secretmem::{page_is_secretmem, sys_memfd_secret, vma_is_secretmem};
 pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
     CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp, FileThpMappings,
-    Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag,
-    KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap,
-    MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock,
-    MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables,
-    MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor,
-    ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault,
-    ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty,
-    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
-    SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge,
-    UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HugetlbDontneed, HugetlbForce,
+    HugetlbFork, HugetlbLock, HugetlbPool, HwAd, InvlpgGlobal, KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb,
+    LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
+    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MprotectUncount,
+    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite,
+    PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract,
+    SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders,
+    ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
+    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
+    SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty,
+    UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

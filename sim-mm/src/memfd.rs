@@ -4,6 +4,7 @@ use sim_core::{BoxFuture, MemoryBuilder, Object, Routine};
 
 use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
+use crate::hugetlb::hugetlb_file_setup;
 use crate::kernel::Cpu;
 use crate::shmem::shmem_file_setup;
 
@@ -83,15 +84,29 @@ pub(crate) async fn install_new(
     .await
 }
 
-/// `memfd_create()`, and `ftruncate()` to `pages` pages.
+/// `memfd_create()`, with `MFD_HUGETLB` if its pages are to be huge pages of the pool, and `ftruncate()` to `pages` pages.
 ///
 /// # Errors
-/// `EBUSY` if the descriptor is open already, `ENOMEM` if the machine has no room for one more file.
-pub fn sys_memfd_create<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
+/// `ENOENT` for huge pages on a machine without them, `EINVAL` if the length is no number of them, `EBUSY` if the descriptor is open already, `ENOMEM` if the machine has no room for one more file.
+pub fn sys_memfd_create<'m>(
+    cpu: Cpu<'m>,
+    fd: &'m Memfd,
+    pages: u64,
+    hugetlb: bool,
+) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("memfd_create"));
-        install_new(cpu, fd, FMode::ReadWrite, || shmem_file_setup(cpu, pages)).await
+        if !hugetlb {
+            return install_new(cpu, fd, FMode::ReadWrite, || shmem_file_setup(cpu, pages)).await;
+        }
+        if !cpu.kernel.has_hugetlb() {
+            return Err(Errno::Enoent);
+        }
+        if !pages.is_multiple_of(cpu.pmd_nr()) {
+            return Err(Errno::Einval);
+        }
+        install_new(cpu, fd, FMode::ReadWrite, || hugetlb_file_setup(cpu, pages)).await
     })
 }
 

@@ -28,8 +28,8 @@ pub fn task_numa_work(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture
             let Some(vma) = find_vma(cpu, mm, addr).await.filter(|vma| vma.start(cpu) < end) else { break };
             let (from, to) = (addr.max(vma.start(cpu)), end.min(vma.end(cpu)));
             let flags = vma.flags(cpu);
-            // vma_migratable(), vma_is_accessible()
-            if !flags.intersects(VmFlags::PFNMAP | VmFlags::IO) && flags.is_accessible() {
+            // vma_migratable(), is_vm_hugetlb_page(), vma_is_accessible()
+            if !flags.intersects(VmFlags::PFNMAP | VmFlags::IO | VmFlags::HUGETLB) && flags.is_accessible() {
                 let change = Change::Numa { is_cow: flags.is_cow_mapping() };
                 change_protection_range(cpu, mm, vma, (from, to), change).await;
             }

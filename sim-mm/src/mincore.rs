@@ -4,6 +4,7 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
+use crate::hugetlb::is_vm_hugetlb_page;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
@@ -65,6 +66,10 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
         }
     }
     let Some(file) = vma.file(cpu) else { return false };
+    // mincore_hugetlb() does not ask the file.
+    if is_vm_hugetlb_page(cpu, vma) {
+        return false;
+    }
     match find_get_incore_page(cpu, file, vma.index_of(cpu, at)).await {
         Some(page) => {
             put_page(cpu, page).await;

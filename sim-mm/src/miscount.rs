@@ -72,6 +72,31 @@ pub enum Miscount {
         /// The table.
         table: Pfn,
     },
+    /// A table of PMD entries counts more or fewer users than entries lead to it.
+    TableUsers {
+        /// The table.
+        table: Pfn,
+        /// How many more than one it counts.
+        count: u64,
+        /// The entries that lead to it.
+        users: u64,
+    },
+    /// The pool of huge pages has more or fewer pages than it says.
+    HugePages {
+        /// How many it says.
+        says: u64,
+        /// How many are free or in use.
+        has: u64,
+    },
+    /// More or fewer huge pages are set aside than the pool says, or more than are free.
+    HugePagesSetAside {
+        /// How many it says.
+        says: u64,
+        /// For how many pages of mappings one is set aside.
+        has: u64,
+        /// How many are free.
+        free: u64,
+    },
     /// An entry maps a page where no mapping is, or lets more be done than the mapping.
     Stray {
         /// The address space.
@@ -246,6 +271,15 @@ impl fmt::Display for Miscount {
             }
             Miscount::FreeCount { order, count } => {
                 write!(f, "a free list of order {order} does not have {count} blocks, as it says")
+            }
+            Miscount::TableUsers { table, count, users } => {
+                write!(f, "{users} entries lead to the table {table}, and it counts {count} beside the first")
+            }
+            Miscount::HugePages { says, has } => {
+                write!(f, "the pool has {has} huge pages, and nr_huge_pages is {says}")
+            }
+            Miscount::HugePagesSetAside { says, has, free } => {
+                write!(f, "{has} of {free} free huge pages are set aside, and resv_huge_pages is {says}")
             }
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {

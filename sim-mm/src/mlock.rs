@@ -188,8 +188,8 @@ fn mlock_fixup(
     let end = end.min(vma.end(cpu));
     let old = vma.flags(cpu);
     let new = (old - VmFlags::LOCKED_MASK) | flags;
-    // Special mappings are in memory as it is, and are not locked. Secret memory stays locked.
-    if new == old || old.intersects(VmFlags::SPECIAL) || vma_is_secretmem(cpu, vma) {
+    // Special mappings, and huge pages of the pool, are in memory as it is, and are not locked. Secret memory stays locked.
+    if new == old || old.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB) || vma_is_secretmem(cpu, vma) {
         return Ok((end, Fixup::Same));
     }
     vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;

@@ -51,6 +51,8 @@ record! {
         pub(crate) mm_id_mapcounts: Shared<u64> = "_mm_id_mapcount";
         /// `_deferred_list` of a head page: whether the folio is on the queue of those to be split.
         pub(crate) deferred: Shared<bool> = "_deferred_list";
+        /// `pt_share_count` of a table of PMD entries: in how many more places it is used than one. Before v6.13 the reference count says so.
+        pub(crate) pt_share_count: Shared<u64> = "pt_share_count";
         /// `page_type`: what the frame is to the allocator.
         pub(crate) page_type: Shared<PageType> = "page_type";
     }

@@ -43,6 +43,8 @@ bitflags! {
         const NORESERVE = 0x4000;
         /// `MAP_POPULATE`: the pages are faulted in at once.
         const POPULATE = 0x8000;
+        /// `MAP_HUGETLB`: its pages are huge pages of the pool.
+        const HUGETLB = 0x4_0000;
         /// `MAP_FIXED_NOREPLACE`: at this very address, if nothing is there.
         const FIXED_NOREPLACE = 0x10_0000;
     }

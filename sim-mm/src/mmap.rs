@@ -1,5 +1,7 @@
 //! `mm/mmap.c`: the mappings of an address space.
 
+use std::ops::Range;
+
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
@@ -8,7 +10,8 @@ use crate::check;
 use crate::errno::Errno;
 use crate::fs::{File, Inode};
 use crate::huge_memory::vma_adjust_trans_huge;
-use crate::inode::{is_secret, on_disk};
+use crate::hugetlb::{hugetlb_file_setup, hugetlb_unreserve_pages, hugetlbfs_file_mmap};
+use crate::inode::{is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -101,7 +104,13 @@ async fn do_mmap<'m>(
     file: Option<File>,
     pkey: u8,
 ) -> Result<VirtAddr, Errno> {
-    let Mmap { addr, pages, prot, flags, pgoff, .. } = *request;
+    let Mmap { addr, prot, flags, pgoff, .. } = *request;
+    let huge = is_huge(cpu, &flags, file)?;
+    // ksys_mmap_pgoff(): memory without a name is as long as its huge pages.
+    let pages = if huge && file.is_none() { request.pages.next_multiple_of(cpu.pmd_nr()) } else { request.pages };
+    if huge && !pages.is_multiple_of(cpu.pmd_nr()) {
+        return Err(Errno::Einval);
+    }
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
     if pgoff.checked_add(pages).is_none() {
         return Err(Errno::Eoverflow);
@@ -109,6 +118,12 @@ async fn do_mmap<'m>(
     let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
     let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
     let wish = if fixed { wish? } else { wish.unwrap_or(None) };
+    // hugetlb_get_unmapped_area()
+    let is_aligned = |addr: &VirtAddr| !huge || cpu.pmd_base(*addr) == *addr;
+    if fixed && !wish.is_none_or(|wish| is_aligned(&wish)) {
+        return Err(Errno::Einval);
+    }
+    let wish = wish.filter(is_aligned);
     let may = VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
     let mut vm_flags = (prot.vm_flags() | may).with_pkey(pkey);
     // calc_vm_flag_bits()
@@ -139,12 +154,25 @@ async fn do_mmap<'m>(
             do_munmap(cpu, mm, start, end).await?;
         }
     }
+    if huge {
+        vm_flags |= VmFlags::HUGETLB | VmFlags::DONTEXPAND;
+    }
     let backing = match file {
         Some(file) => Backing::File { file, pgoff },
+        None if huge => Backing::Huge,
         None if vm_flags.contains(VmFlags::SHARED) => Backing::Shared,
         None => Backing::Anonymous,
     };
     mmap_region(cpu, mm, Region { wish, len, flags: vm_flags, backing }).await
+}
+
+/// Whether the pages of a new mapping are to be huge pages of the pool.
+fn is_huge(cpu: Cpu<'_>, flags: &MapFlags, file: Option<File>) -> Result<bool, Errno> {
+    match file {
+        Some(file) => Ok(is_hugetlbfs(cpu, file.inode)),
+        None if flags.contains(MapFlags::HUGETLB) && !cpu.kernel.has_hugetlb() => Err(Errno::Einval),
+        None => Ok(flags.contains(MapFlags::HUGETLB)),
+    }
 }
 
 /// What a mapping of a file may do by what the file was opened for: a shared mapping of a file that is open for reading can never be written to, and
@@ -184,6 +212,8 @@ enum Backing {
     Anonymous,
     /// A file of its own, without a name.
     Shared,
+    /// A file of hugetlbfs of its own, without a name.
+    Huge,
     /// A file, from this page on.
     File { file: File, pgoff: u64 },
 }
@@ -213,6 +243,31 @@ async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Resu
             })
             .await
         }
+        // hugetlb_file_setup()
+        Backing::Huge => {
+            Box::pin(async move {
+                let pages = region.len / VirtAddr::PAGE_SIZE;
+                let file = hugetlb_file_setup(cpu, pages)?;
+                let mapped = match hugetlbfs_file_mmap(cpu, mm, file, region.flags, 0..pages).await {
+                    Ok(()) => insert_region(cpu, mm, &region, Some(file)).await,
+                    Err(errno) => Err(errno),
+                };
+                if mapped.is_err() {
+                    Box::pin(forget_huge(cpu, mm, file, 0..pages)).await;
+                }
+                mapped
+            })
+            .await
+        }
+        Backing::File { file, pgoff } if region.flags.contains(VmFlags::HUGETLB) => {
+            Box::pin(async move {
+                let pages = pgoff..pgoff + region.len / VirtAddr::PAGE_SIZE;
+                hugetlbfs_file_mmap(cpu, mm, file.inode, region.flags, pages).await?;
+                let _i_mmap = i_mmap_lock_write(cpu, Some(file.inode)).await;
+                insert_region(cpu, mm, &region, Some(file.inode)).await
+            })
+            .await
+        }
         Backing::File { file, .. } => {
             Box::pin(async move {
                 // Only a file that has other mappings can be gone through at the moment.
@@ -222,6 +277,12 @@ async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Resu
             .await
         }
     }
+}
+
+/// A mapping of huge pages did not come to be, and its file has no other.
+async fn forget_huge(cpu: Cpu<'_>, mm: &MmStruct, file: Inode, pages: Range<u64>) {
+    hugetlb_unreserve_pages(cpu, file, Some(mm.id), pages).await;
+    shmem_put(cpu, file).await;
 }
 
 /// The second half of `mmap_region()`: a neighbour takes the region in, or a mapping of its own is made.
@@ -237,12 +298,12 @@ async fn insert_region<'m>(
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
             Some(start) => start,
-            None => unmapped_area_topdown(cpu, vmas, len).ok_or(Errno::Enomem)?,
+            None => unmapped_area_topdown(cpu, vmas, len, unit(cpu, flags)).ok_or(Errno::Enomem)?,
         };
         let end = VirtAddr(start.0 + len);
         let pgoff = match backing {
             Backing::Anonymous => start.vpn().0,
-            Backing::Shared => 0,
+            Backing::Shared | Backing::Huge => 0,
             Backing::File { pgoff, .. } => pgoff,
         };
         let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
@@ -270,17 +331,24 @@ fn overlaps(cpu: Cpu<'_>, vmas: &[Vma], start: VirtAddr, len: u64) -> bool {
     vmas.get(next).is_some_and(|vma| vma.start(cpu).0 < start.0 + len)
 }
 
-/// `unmapped_area_topdown()`: page zero stays free.
-pub(crate) fn unmapped_area_topdown(cpu: Cpu<'_>, vmas: &[Vma], len: u64) -> Option<VirtAddr> {
+/// Of what the address of a mapping is a multiple.
+fn unit(cpu: Cpu<'_>, flags: VmFlags) -> u64 {
+    let pages = if flags.contains(VmFlags::HUGETLB) { cpu.pmd_nr() } else { 1 };
+    pages * VirtAddr::PAGE_SIZE
+}
+
+/// `unmapped_area_topdown()`: page zero stays free, and the address is a multiple of `unit`.
+pub(crate) fn unmapped_area_topdown(cpu: Cpu<'_>, vmas: &[Vma], len: u64, unit: u64) -> Option<VirtAddr> {
     let mut gap_end = cpu.mmu.geometry.task_size().0;
     for vma in vmas.iter().rev() {
-        if vma.end(cpu).0 + len <= gap_end {
+        if vma.end(cpu).0 + len <= gap_end - gap_end % unit {
             break;
         }
         gap_end = vma.start(cpu).0;
     }
     gap_end
         .checked_sub(len)
+        .map(|start| start - start % unit)
         .filter(|start| *start >= VirtAddr::PAGE_SIZE)
         .map(VirtAddr)
         .filter(|start| !overlaps(cpu, vmas, *start, len))
@@ -291,7 +359,9 @@ pub(crate) fn unmapped_area_topdown(cpu: Cpu<'_>, vmas: &[Vma], len: u64) -> Opt
 /// # Errors
 /// `ENOMEM`, if there is no gap of that length.
 pub(crate) async fn get_unmapped_area(cpu: Cpu<'_>, mm: &MmStruct, len: u64) -> Result<VirtAddr, Errno> {
-    cpu.read(&mm.vmas, |vmas| unmapped_area_topdown(cpu, vmas, len)).await.ok_or(Errno::Enomem)
+    cpu.read(&mm.vmas, |vmas| unmapped_area_topdown(cpu, vmas, len, VirtAddr::PAGE_SIZE))
+        .await
+        .ok_or(Errno::Enomem)
 }
 
 /// Mappings that are out of the list, and where their neighbours end and begin.

@@ -9,6 +9,7 @@ use crate::entries::entries;
 use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
 use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd, vma_adjust_trans_huge};
+use crate::hugetlb::hugetlb_change_protection;
 use crate::kernel::Cpu;
 use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
 use crate::migrate::migration_entry_to_page;
@@ -223,6 +224,9 @@ pub(crate) async fn change_protection_range<'m>(
     change: Change,
 ) {
     let _routine = cpu.enter("change_protection_range");
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+        return Box::pin(change_hugetlb(cpu, mm, vma, (start, end), change)).await;
+    }
     let geometry = cpu.mmu.geometry;
     let mut pages = 0;
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
@@ -274,6 +278,20 @@ pub(crate) async fn change_protection_range<'m>(
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending - 1).await;
+}
+
+/// `change_protection()` of huge pages of the pool. They have no part in NUMA hinting, and no descriptor of `userfaultfd`.
+async fn change_hugetlb<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    range: (VirtAddr, VirtAddr),
+    change: Change,
+) {
+    if let Change::Protect { flags, .. } = change {
+        let change_moved = async |entry| change_migration_entry(cpu, entry, change).await;
+        hugetlb_change_protection(cpu, (mm, vma), range, flags, change_moved).await;
+    }
 }
 
 /// The part of `change_pmd_range()` for a huge page. If only some of its pages are to be changed, they get entries of their own first.

@@ -58,6 +58,6 @@ async fn __oom_reap_task_mm<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) {
 /// Whether nobody else needs what the mapping holds, and nobody has locked it.
 fn may_be_reaped(cpu: Cpu<'_>, vma: Vma) -> bool {
     let flags = vma.flags(cpu);
-    !flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP)
+    !flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB)
         && (vma.is_anonymous(cpu) || !flags.contains(VmFlags::SHARED))
 }

@@ -5,7 +5,8 @@ use sim_core::{BoxFuture, Routine};
 use crate::check;
 use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
-use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_secret, on_disk};
+use crate::hugetlb::hugetlb_setattr;
+use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write, install_new};
 use crate::memory::{Zap, unmap_mapping_range};
@@ -133,7 +134,7 @@ pub fn sys_fadvise_dontneed<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Re
 /// `ftruncate()` to `pages` pages.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing, or leads to secret memory.
+/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing, or leads to secret memory, or to huge pages of which the length is no number.
 pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -145,16 +146,19 @@ pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'
             return Err(Errno::Einval);
         }
         let inode = file.inode;
+        let mut done = Ok(());
         {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
             if on_disk(cpu, inode) {
                 Box::pin(truncate_setsize(cpu, inode, pages)).await;
+            } else if is_hugetlbfs(cpu, inode) {
+                done = Box::pin(hugetlb_setattr(cpu, inode, pages)).await;
             } else {
                 shmem_setattr(cpu, inode, pages).await;
             }
         }
         file.put(cpu).await;
-        Ok(())
+        done
     })
 }
 

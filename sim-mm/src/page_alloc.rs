@@ -13,6 +13,7 @@ use crate::fault_inject::should_fail;
 use crate::gfp::Gfp;
 use crate::highmem::clear_page;
 use crate::huge_memory::unqueue_deferred_split;
+use crate::hugetlb_pool::free_huge_folio;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, PageDescriptor};
 use crate::mmzone::{Lists, Zone};
@@ -144,12 +145,17 @@ fn prep_new_page(cpu: Cpu<'_>, first: Pfn, order: u8, gfp: Gfp) {
 
 /// `prep_compound_page()`: the first page stands for all. The others say which it is, and count nothing themselves.
 fn prep_compound_page(cpu: Cpu<'_>, first: Pfn, order: u8) {
-    let head = cpu.kernel.page(Page(first));
-    cpu.this_cpu_write(head.flags(), PageFlags::HEAD);
-    cpu.this_cpu_write(head.compound_order(), u64::from(order));
+    prep_compound_head(cpu, first, order);
     for tail in first.0 + 1..first.0 + (1 << order) {
         cpu.this_cpu_write(cpu.kernel.page(Page(Pfn(tail))).compound_head(), first.0 + 1);
     }
+}
+
+/// `prep_compound_head()`.
+pub(crate) fn prep_compound_head(cpu: Cpu<'_>, first: Pfn, order: u8) {
+    let head = cpu.kernel.page(Page(first));
+    cpu.this_cpu_write(head.flags(), PageFlags::HEAD);
+    cpu.this_cpu_write(head.compound_order(), u64::from(order));
 }
 
 /// `compound_order()`: of a page that is the first of several, two to the power of how many. Zero of any other page. Nobody
@@ -203,6 +209,10 @@ pub(crate) async fn free_the_page(cpu: Cpu<'_>, page: Page, order: u8) {
 /// The same of several frames. A folio leaves the queue of those that are to be split.
 async fn free_block(cpu: Cpu<'_>, page: Page, order: u8) {
     if cpu.kernel.mmu.phys.contains(page.0) {
+        // The destructor of a compound page.
+        if cpu.kernel.is_hugetlb(page) {
+            return free_huge_folio(cpu, page).await;
+        }
         unqueue_deferred_split(cpu, page).await;
     }
     match cpu.setting::<PageAlloc>() {

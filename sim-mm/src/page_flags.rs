@@ -39,6 +39,10 @@ bitflags! {
         const RECLAIM = 1 << 21;
         /// `PG_uptodate`: it holds what its file has there.
         const UPTODATE = 1 << 19;
+        /// `PG_hugetlb`, before v6.6 a destructor of the compound page: it is of the pool of huge pages.
+        const HUGETLB = 1 << 22;
+        /// `HPG_migratable`: a page of the pool that is in use, and that nobody moves.
+        const HUGETLB_MIGRATABLE = 1 << 23;
     }
 }
 

@@ -89,12 +89,23 @@ impl<'m> Cpu<'m> {
     }
 
     /// Tells of the change of a PMD entry that maps a huge page, or mapped one, in the step that makes it.
-    pub(crate) fn note_pmd(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
+    fn note_pmd(self, mm: &MmStruct, va: VirtAddr, pmdp: Pmdp, old: Entry, new: Entry) {
+        self.note_pmd_of(mm, va, old, new);
+        if self.kernel.has_hugetlb() {
+            self.note_shared_pmd(mm, va, pmdp.table(), old, new);
+        }
+    }
+
+    /// The same in one of the places from which the entry is found.
+    pub(crate) fn note_pmd_of(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
         let mapped = if new.has(Entry::PAGE_SIZE) { new } else { old };
         let sharing = if mapped.has(Entry::PAGE_SIZE) && !mapped.has(Entry::SPECIAL) {
             let page = self.kernel.page(Page(mapped.pfn()));
             let word = |loc| self.core.memory.get(loc);
-            Sharing::of_page(word(page.mapping().loc()), word(page.index().loc()))
+            match Sharing::of_page(word(page.mapping().loc()), word(page.index().loc())) {
+                Sharing::Shared(page) if self.kernel.is_private(mm, va) => Sharing::CopyOnWrite(page),
+                sharing => sharing,
+            }
         } else {
             Sharing::Nobody
         };
@@ -117,7 +128,7 @@ impl<'m> Cpu<'m> {
             self.before_change();
             hw.perform_store(&op, new.0);
             self.table_access(pmdp);
-            self.note_pmd(mm, va, old, new);
+            self.note_pmd(mm, va, pmdp, old, new);
         })
     }
 
@@ -138,7 +149,7 @@ impl<'m> Cpu<'m> {
             hw.perform_rmw(&op, old.0, new.0);
             self.table_access(pmdp);
             if new != old {
-                self.note_pmd(mm, va, old, new);
+                self.note_pmd(mm, va, pmdp, old, new);
             }
             pmdp.value(old)
         })

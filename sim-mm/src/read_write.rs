@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::filemap::{Fgp, FilemapError, filemap_get_page};
 use crate::fs::Inode;
-use crate::inode::{i_size_read, i_size_write, is_secret, on_disk};
+use crate::inode::{i_size_read, i_size_write, is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write};
 use crate::mm_types::Page;
@@ -105,17 +105,22 @@ async fn block_write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Pag
     Ok(page)
 }
 
+/// Whether a file has no `write_iter()`: only mappings of it can be written.
+fn cannot_be_written(cpu: Cpu<'_>, inode: Inode) -> bool {
+    is_secret(cpu, inode) || is_hugetlbfs(cpu, inode)
+}
+
 /// `pwrite()` of the first word of a page. A file that ends before is longer then.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open for writing, `EINVAL` if it leads to secret memory, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
+/// `EBADF` if the descriptor is not open for writing, `EINVAL` if it leads to secret memory or to a file of hugetlbfs, `ENOMEM` if no frame is free, `EIO` or `ENOSPC` of a disk.
 pub fn sys_pwrite<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64, value: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("vfs_write"));
         let file = fget_write(cpu, fd).await?;
         let inode = file.inode;
-        let written = if is_secret(cpu, inode) {
+        let written = if cannot_be_written(cpu, inode) {
             Err(Errno::Einval)
         } else {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
@@ -141,7 +146,7 @@ pub fn sys_pwrite_from<'m>(
         let _routine = cpu.enter(Routine::system_call("vfs_write"));
         let file = fget_write(cpu, fd).await?;
         let inode = file.inode;
-        let written = if is_secret(cpu, inode) {
+        let written = if cannot_be_written(cpu, inode) {
             Err(Errno::Einval)
         } else {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;

@@ -306,4 +306,32 @@ crate::safeguards! {
     // Tags of the page cache.
     WRITEBACK_KEEPS_DIRTY_TAG = "writeback-keeps-dirty-tag" check in "test_set_page_writeback" since Release::v26(12) =>
         "A page that begins to be written keeps the tag of dirty pages if it has become dirty again since it was made clean for that, because fsync() finds dirty pages by their tag.";
+
+    // Huge pages of the pool.
+    HUGE_PMD_UNSHARE_SYNC = "huge-pmd-unshare-sync" order in "huge_pmd_unshare" since Release::v(6, 16), commit "1013af4f585f", cve "CVE-2025-38085" =>
+        "An address space that gives up a shared table waits for lockless walkers first, because the table may become an ordinary one of another process.";
+    UNSHARE_FLUSH = "unshare-flush" order in "__unmap_hugepage_range" since Release::v(5, 16), commit "a4a118f2eead", cve "CVE-2021-4002" =>
+        "Translations are flushed before the lock of the file's mappings is let go of if a shared table was given up, because the pages behind it may be freed by the others.";
+    HUGETLB_CHANGE_FLUSH = "hugetlb-change-flush" order in "hugetlb_change_protection" since Release::v26(16) =>
+        "After mprotect() has changed entries of huge pages, the translations that allow more are flushed.";
+    HUGETLB_FAULT_MUTEX = "hugetlb-fault-mutex" order in "hugetlb_fault" since Release::v26(17), commit "3935baa9bcda" =>
+        "Two faults never fill one huge page of a file at the same time, because one of them would find the pool empty although a page is set aside.";
+    HUGETLB_FAULT_PTE_SAME = "hugetlb-fault-pte-same" check in "hugetlb_fault" since Release::v26(15) =>
+        "A fault reads the entry of a huge page again under its lock, because it may have been unmapped or replaced in the meantime.";
+    HUGETLB_NO_PAGE_RECHECK = "hugetlb-no-page-recheck" check in "hugetlb_no_page" since Release::v26(12) =>
+        "A fault maps a huge page only if the entry is still empty, because another may have been mapped in the meantime.";
+    HUGETLB_WP_PTE_SAME = "hugetlb-wp-pte-same" check in "hugetlb_wp" since Release::v26(16) =>
+        "The copy of a huge page is mapped only if the entry still maps the page that was copied.";
+    HUGETLB_REMOVE_UNMAP = "hugetlb-remove-unmap" check in "remove_inode_single_folio" since Release::v(4, 3) =>
+        "A huge page that leaves its file is unmapped once more, because a fault may have mapped it since the mappings of the file were gone through.";
+    FORK_COPIES_PINNED_HUGETLB = "fork-copies-pinned-hugetlb" check in "copy_hugetlb_page_range" since Release::v(5, 12), commit "4eae4efa2c29" =>
+        "Fork copies a pinned huge page of the pool for the child at once, so that the page that the device uses stays the parent's.";
+    FOLLOW_HUGE_PMD_LOCK = "follow-huge-pmd-lock" order in "follow_huge_pmd" since Release::v(4, 0), commit "e66f17ff7177" =>
+        "The lock of the entry is held from the look at it to the reference, because the page may be moved, and freed, between the two.";
+    FOLLOW_HUGE_PMD_PRESENT = "follow-huge-pmd-present" check in "follow_huge_pmd" since Release::v(4, 11), commit "c9d398fa2378" =>
+        "Whether an entry maps a huge page is asked of the entry that was read under the lock, because it may say by now that the page is being moved.";
+    FOLLOW_HUGETLB_LOCK = "follow-hugetlb-lock" order in "follow_hugetlb_page" since Release::v(6, 2), commit "eefc7fa53608" =>
+        "GUP locks the mapping before it looks for the table of a huge page, because the table may be unshared, and be another process's, before its lock is taken.";
+    GIGANTIC_FREEZE_TAILS = "gigantic-freeze-tails" check in "prep_compound_gigantic_folio" since Release::v(5, 14), commit "7118fc2906e2" =>
+        "Frames become a gigantic page only if nobody else has a reference to one of them, because a lockless walker would give it back to what the frame is then.";
 }

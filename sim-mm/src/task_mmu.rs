@@ -51,7 +51,7 @@ pub fn clear_refs_write<'m>(cpu: Cpu<'m>, mm: &'m MmStruct) -> BoxFuture<'m, ()>
         cpu.rmw(mm.tlb_flush_pending(), |pending| pending + 1).await;
         let all = (VirtAddr(0), cpu.mmu.geometry.task_size());
         let range = mmu_notifier_invalidate_range_start(cpu, mm, all).await;
-        for vma in vmas.into_iter().filter(|vma| !vma.flags(cpu).contains(VmFlags::PFNMAP)) {
+        for vma in vmas.into_iter().filter(|vma| !vma.flags(cpu).intersects(VmFlags::PFNMAP | VmFlags::HUGETLB)) {
             let huge_entry = async |pmdp, addr, _| {
                 clear_soft_dirty_pmd(cpu, mm, vma, addr, pmdp).await;
                 WalkAction::Continue

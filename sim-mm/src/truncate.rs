@@ -14,7 +14,8 @@ use crate::folio::{folio_mapcount, folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::highmem::clear_huge_page;
 use crate::huge_memory::{Pieces, Tails, folio_split};
-use crate::inode::{i_size_read, i_size_write, on_disk};
+use crate::hugetlb::hugetlb_punch_hole;
+use crate::inode::{i_size_read, i_size_write, is_hugetlbfs, on_disk};
 use crate::kernel::Cpu;
 use crate::memory::{Zap, unmap_mapping_range};
 use crate::mm_types::Page;
@@ -292,6 +293,9 @@ pub(crate) async fn shmem_setattr(cpu: Cpu<'_>, inode: Inode, newsize: u64) {
 /// `shmem_fallocate()` with `FALLOC_FL_PUNCH_HOLE`: pages `from` up to `to` are a hole. What private mappings have copied stays
 /// theirs.
 pub(crate) async fn shmem_punch_hole(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
+    if is_hugetlbfs(cpu, inode) {
+        return Box::pin(hugetlb_punch_hole(cpu, inode, from..to)).await;
+    }
     let _routine = cpu.enter("shmem_fallocate");
     let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
     let on_disk = on_disk(cpu, inode);

@@ -55,6 +55,8 @@ bitflags! {
         const WIPEONFORK = 0x200_0000;
         /// `VM_DONTDUMP`: core dumps leave it out.
         const DONTDUMP = 0x400_0000;
+        /// `VM_HUGETLB`: its pages are huge pages of the pool.
+        const HUGETLB = 0x40_0000;
         /// `VM_SOFTDIRTY`: it came after somebody began to watch what is written, so all of its pages count as written.
         const SOFTDIRTY = 0x800_0000;
         /// `VM_MIXEDMAP`: some pages have descriptors, some have not.
@@ -116,6 +118,7 @@ pub const SMAPS_CODES: &[(VmFlags, &str)] = &[
     (VmFlags::LOCKONFAULT, "lf"),
     (VmFlags::ACCOUNT, "ac"),
     (VmFlags::NORESERVE, "nr"),
+    (VmFlags::HUGETLB, "ht"),
     (VmFlags::WIPEONFORK, "wf"),
     (VmFlags::DONTDUMP, "dd"),
     (VmFlags::SOFTDIRTY, "sd"),

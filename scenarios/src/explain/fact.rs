@@ -40,6 +40,8 @@ pub(super) enum Fact {
     Copied { from: Pfn, to: Pfn },
     /// A merged page took the place of a page.
     Merged { from: Pfn, to: Pfn },
+    /// An address space begins to use a table that others have, or has given it up.
+    TableShared { table: Pfn, begins: bool },
     /// The contents of a frame were written to a slot of the swap area.
     SwappedOut { pfn: Pfn, slot: u64 },
     /// The disk took the contents of a page of a file.
@@ -235,6 +237,8 @@ impl fmt::Display for Fact {
             Fact::Noting { begins: true } => f.write_str("from here on notes which pages are written"),
             Fact::Copied { from, to } => write!(f, "copies {from} to {to}"),
             Fact::Merged { from, to } => write!(f, "merges {from} into {to}"),
+            Fact::TableShared { table, begins: true } => write!(f, "shares table {table}"),
+            Fact::TableShared { table, begins: false } => write!(f, "gives up table {table}"),
             Fact::WrittenBack { pfn } => write!(f, "disk takes {pfn}"),
             Fact::OnDisk { pfn, block } => write!(f, "disk writes {pfn} to block {block}"),
             Fact::WriteFailed { pfn } => write!(f, "disk fails to write {pfn}"),

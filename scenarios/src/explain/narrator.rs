@@ -375,6 +375,12 @@ impl<'a> Narrator<'a> {
             Mm::PageMerged { from, to, .. } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Merged { from: *from, to: *to })
             }
+            Mm::TableShared { table, .. } if self.is_frame(*table) => {
+                Some(Fact::TableShared { table: *table, begins: true })
+            }
+            Mm::TableGivenUp { table, .. } if self.is_frame(*table) => {
+                Some(Fact::TableShared { table: *table, begins: false })
+            }
             Mm::WrittenBack { pfn } if self.is_frame(*pfn) => Some(Fact::WrittenBack { pfn: *pfn }),
             // What came to the block from another frame.
             Mm::BlockWritten { pfn, block } if self.blocks.contains(block) && !self.is_frame(*pfn) => {

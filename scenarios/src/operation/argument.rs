@@ -246,6 +246,8 @@ numbers! {
     NumaNode to 63;
     /// A page of a file, counted from 0, or how many there are.
     FilePage to 1_048_576;
+    /// How many huge pages a pool has.
+    HugePages to 32_768;
     /// One of the pages that the kernel can map for itself, counted from 0. There are as many as a page table has entries.
     KernelPage to 511;
 }

@@ -6,6 +6,7 @@ use sim_mm::{Release, sys_close, sys_ftruncate, sys_memfd_create, sys_memfd_secr
 
 use super::argument::{FilePage, NewFile, NewValue, OldFile, Word};
 use super::{Operation, Running, as_text, operation, pages_text};
+use crate::json::Bool;
 use crate::stage::Task;
 
 operation! {
@@ -16,6 +17,9 @@ operation! {
         required "as" name: NewFile,
         /// Its length in pages.
         required "pages" pages: FilePage,
+        /// Whether its pages are huge pages of the pool (`MFD_HUGETLB`). The machine must have one (`"platform": { "hugetlbfs": "on" }`), or it fails with ENOENT.
+        /// If the length is no number of huge pages, it fails with EINVAL.
+        or (false) "hugetlb" hugetlb: Bool,
     }
 }
 
@@ -90,7 +94,8 @@ operation! {
 
 impl fmt::Display for MemfdCreate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "memfd_create {}, {}", self.name, pages_text(self.pages))
+        let kind = if self.hugetlb { " of huge pages" } else { "" };
+        write!(f, "memfd_create {}, {}{kind}", self.name, pages_text(self.pages))
     }
 }
 
@@ -137,7 +142,7 @@ impl Operation for MemfdCreate {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            sys_memfd_create(task.cpu, task.file(&self.name), self.pages).await?;
+            sys_memfd_create(task.cpu, task.file(&self.name), self.pages, self.hugetlb).await?;
             Ok(0)
         })
     }

@@ -53,6 +53,8 @@ pub(crate) enum Flag {
     NoReserve,
     /// `MAP_GROWSDOWN`.
     GrowsDown,
+    /// `MAP_HUGETLB`.
+    Hugetlb,
 }
 
 impl Named for Flag {
@@ -67,8 +69,9 @@ impl Named for Flag {
         (Flag::Locked, "locked"),
         (Flag::NoReserve, "noreserve"),
         (Flag::GrowsDown, "growsdown"),
+        (Flag::Hugetlb, "hugetlb"),
     ];
-    const LATER: &'static [&'static str] = &["hugetlb", "stack", "droppable"];
+    const LATER: &'static [&'static str] = &["stack", "droppable"];
 }
 
 impl Argument for Flag {}
@@ -85,6 +88,7 @@ impl Flag {
             Flag::Locked => MapFlags::LOCKED,
             Flag::NoReserve => MapFlags::NORESERVE,
             Flag::GrowsDown => MapFlags::GROWSDOWN,
+            Flag::Hugetlb => MapFlags::HUGETLB,
         }
     }
 }

@@ -79,6 +79,7 @@ operations! {
     move_pages: MovePagesOperation;
     migrate_vma: MigrateVma;
     khugepaged: Khugepaged;
+    nr_hugepages: NrHugepages;
     ksmd: Ksmd;
     break_ksm: BreakKsm;
     kvm: KvmCreateVm, GuestRead, GuestWrite;

@@ -26,7 +26,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<F
             return None;
         }
         let count = kernel.mapcount_now(Page(pfn));
-        let mappings = ghost.mappings(pfn).len() as u64;
+        let mappings = kernel.count_entries(ghost.mappings(pfn));
         (count != mappings).then(|| Finding {
             violation: Violation::MapcountAtRest { pfn, count, mappings },
             site: ghost.mapped_by(pfn).last().map_or_else(|| site.clone(), |(_, site)| site.clone()),

@@ -3,7 +3,8 @@
 //! processor may cache and use what the walk read in a freed frame.
 //!
 //! Not checked: whether a table that is still allocated is still linked. A lockless walker may be in a table that
-//! is not linked any more. The delay before freeing exists for that case.
+//! is not linked any more. The delay before freeing exists for that case. A table that several address spaces share is each one's until it has
+//! counted itself out.
 
 use sim_mmu::{Level, Pfn, Walker};
 
@@ -24,14 +25,27 @@ pub(super) fn accessed(
         None => Found::NoFrame,
         Some(life) => match life.state {
             // The tables of the kernel hang under every root.
-            FrameState::Table { level: is, root: of } if is == level && (of == root || ghost.is_kernels(of)) => {
+            FrameState::Table { level: is, root: of }
+                if is == level && life.sharers.is_empty() && (of == root || ghost.is_kernels(of)) =>
+            {
+                return None;
+            }
+            // Several address spaces may have it. Of hardware that walks through a table which its address space has given up, the flush is judged (`stale-tlb`):
+            // it comes later, and until then those who have the table do not use it for anything else.
+            FrameState::Table { level: is, .. }
+                if is == level
+                    && !life.sharers.is_empty()
+                    && (life.sharers.contains(&root) || by != Walker::Software) =>
+            {
                 return None;
             }
             FrameState::Reserved if table == root => return None,
             FrameState::Reserved => Found::ZeroPage,
             FrameState::Free => Found::Free,
             FrameState::Data | FrameState::Driver | FrameState::Zeroes => Found::Data,
-            FrameState::Table { level, root: of } => Found::Table { level, of_another: of != root },
+            FrameState::Table { level: is, root: of } => {
+                Found::Table { level: is, of_another: of != root || !life.sharers.is_empty() }
+            }
         },
     };
     let site = site();

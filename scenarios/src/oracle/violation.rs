@@ -237,7 +237,9 @@ impl Violation {
             | Violation::WriteUnseen { pfn, .. }
             | Violation::NotSynced { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
-            Violation::BadPageMap { what: Miscount::SharedTable { table } } => Some(table),
+            Violation::BadPageMap {
+                what: Miscount::SharedTable { table } | Miscount::TableUsers { table, .. },
+            } => Some(table),
             Violation::BadPageMap {
                 what:
                     Miscount::OtherPage { page, .. }

@@ -353,6 +353,8 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, lost_write::merged(ghost.seen(core), cpu.kernel, (mm, va), from, to, &site));
                 ghost.readable_as(core, mm, from, to);
             }
+            Mm::TableShared { table, with, root } => ghost.table_shared(core, table, with, root),
+            Mm::TableGivenUp { table, root } => ghost.table_given_up(core, table, root),
             Mm::PageMigrated { from, to } => ghost.migrated(core, from, to),
             Mm::SwappedOut { pfn, slot } => ghost.swapped_out(core, pfn, slot),
             Mm::SwappedIn { slot, pfn } => ghost.swapped_in(core, slot, pfn),

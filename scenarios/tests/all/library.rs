@@ -140,9 +140,12 @@ scenarios! {
     dontneed_vs_numa_hint
     driver_memory_vs_munmap
     dump_without_lock
+    entries_change_under_faults
     exec_kills_threads
     exit_vs_migration
     exit_vs_speculation
+    fault_vs_truncate
+    fault_vs_unshare
     file_collapse_vs_gup
     file_collapse_vs_user
     file_huge_page_moves_vs_user
@@ -151,6 +154,7 @@ scenarios! {
     flush_skips_switching_cpu
     folio_vs_lockless_gup
     folio_vs_user
+    forced_write
     forced_write_vs_continue
     fork_of_a_pinned_huge_page
     fork_of_a_range
@@ -162,11 +166,13 @@ scenarios! {
     freed_table
     gate_page_not_mapped
     gate_page_reference
+    gigantic_page_vs_gupfast
     guest_created_meanwhile
     guest_fault_vs_dontneed
     guest_vs_cow
     guest_vs_kernel
     gup_return_values
+    gup_vs_unshare
     gupfast_vs_deposited_table
     gupfast_vs_empty_table
     gupfast_vs_table_free
@@ -185,6 +191,12 @@ scenarios! {
     huge_page_to_swap
     huge_pin_vs_zap
     huge_zero_page_freed_before_flush
+    hugetlb_follow_vs_migration
+    hugetlb_fork_of_a_pinned_page
+    hugetlb_hole_vs_fault
+    hugetlb_vs_gup
+    hugetlb_vs_user
+    hugetlb_write_vs_dontneed
     invalidate_vs_write
     invlpg_leaves_global
     ksm_vs_clear_refs
@@ -206,6 +218,7 @@ scenarios! {
     mkclean_not_flushed
     mkclean_window
     mlock_vs_munlock
+    mprotect_gives_table_up
     mprotect_loses_uffd_wp
     mprotect_vs_deferred_reclaim_flush
     mprotect_vs_huge_page_that_moves
@@ -294,6 +307,7 @@ scenarios! {
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
+    system_calls_on_hugetlb
     system_calls_on_merged_pages
     system_calls_on_migration
     system_calls_on_secret_memory
@@ -313,12 +327,15 @@ scenarios! {
     two_collapses
     two_copies_one_page
     two_faults_one_folio
+    two_faults_one_huge_page
     two_faults_one_page
     two_faults_one_table
     two_flushes
     uffd_wp_deferred_flush
     uffd_wp_of_shared_memory
     unmap_vs_fault
+    unshare_not_flushed
+    unshare_vs_gupfast
     vfork_child_leaves
     vma_lock_vs_exit
     vma_lock_vs_mremap

@@ -24,6 +24,7 @@ use crate::rmap::{
 };
 use crate::safeguards::SPLIT_PMD_PAGE_LOCK;
 use crate::settings::SplitPmdFolio;
+use crate::vm_flags::VmFlags;
 
 /// `__split_huge_pmd()`: the entry leads to a table when this returns, if it mapped a huge page. Of a file, it is empty.
 pub(crate) fn split_huge_pmd<'m>(
@@ -158,7 +159,8 @@ fn is_inside_huge_page(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr) -> bool {
 pub(crate) async fn vma_adjust_trans_huge<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ends: [VirtAddr; 2]) {
     for address in ends.into_iter().filter(|address| is_inside_huge_page(cpu, mm, *address)) {
         let vma = mm.vmas.look(cpu.core).iter().copied().find(|vma| vma.contains(cpu, address));
-        if let Some(vma) = vma
+        // A huge page of the pool is never split, and a mapping never ends in one.
+        if let Some(vma) = vma.filter(|vma| !vma.flags(cpu).contains(VmFlags::HUGETLB))
             && let Some(pmdp) = find_pmd(cpu, mm, address).await
         {
             split_huge_pmd(cpu, vma, mm, pmdp, address).await;

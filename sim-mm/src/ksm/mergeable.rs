@@ -7,7 +7,7 @@ use crate::vm_flags::VmFlags;
 
 /// `vma_ksm_compatible()`: private memory with pages of its own.
 pub(crate) fn is_compatible(flags: VmFlags) -> bool {
-    !flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::SPECIAL)
+    !flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::SPECIAL | VmFlags::HUGETLB)
 }
 
 /// `ksm_vma_flags()`: the flags with which a new mapping looks for neighbours to join, and those that it has if it finds none. The

@@ -102,6 +102,11 @@ impl Advice {
         matches!(self, Advice::DontNeed | Advice::DontNeedLocked)
     }
 
+    /// Whether it is about pages that reclaim could take.
+    pub(super) fn is_of_lru_pages(self) -> bool {
+        matches!(self, Advice::Free | Advice::Cold | Advice::PageOut)
+    }
+
     /// Whether the lock of the mapping is enough for it, since v6.17: `get_lock_mode()`.
     pub(super) fn needs_one_mapping(self) -> bool {
         self.zaps() || self == Advice::Free

@@ -25,7 +25,7 @@ use crate::memory::{Zap, zap_page_range};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
-use crate::settings::MadviseLock;
+use crate::settings::{HugetlbDontneed, MadviseLock};
 use crate::vm_flags::VmFlags;
 use crate::vma::{change_vmas, i_mmap_lock_write, lock_vma_under_rcu, mmap_write_lock, vma_modify_flags};
 
@@ -161,6 +161,9 @@ async fn madvise_vma_behavior<'m>(
 ) -> Result<(), Errno> {
     let flags = vma.flags(cpu);
     let no_lru = VmFlags::LOCKED | VmFlags::PFNMAP;
+    if flags.contains(VmFlags::HUGETLB) && (advice.zaps() || advice.is_of_lru_pages()) {
+        return Box::pin(madvise_hugetlb(cpu, mm, vma, (start, end), advice)).await;
+    }
     match advice {
         Advice::DontNeed | Advice::Free | Advice::Cold | Advice::PageOut if flags.intersects(no_lru) => {
             Err(Errno::Einval)
@@ -184,6 +187,9 @@ async fn madvise_vma_behavior<'m>(
             Ok(())
         }
         Advice::WillNeed => {
+            if flags.contains(VmFlags::HUGETLB) {
+                return Ok(());
+            }
             if cpu.has_swap() && vma.is_anonymous(cpu) {
                 madvise_willneed(cpu, mm, start, end).await;
             } else if cpu.has_swap() {
@@ -200,6 +206,27 @@ async fn madvise_vma_behavior<'m>(
             madvise_update_vma(cpu, mm, vma, (start, end), new).await
         }
     }
+}
+
+/// `madvise_dontneed_free_valid_vma()` and `can_madv_lru_vma()`: huge pages of the pool go as a whole or not at all, and are on no list of reclaim.
+async fn madvise_hugetlb<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    (start, end): (VirtAddr, VirtAddr),
+    advice: Advice,
+) -> Result<(), Errno> {
+    let is_locked = advice == Advice::DontNeed && vma.flags(cpu).contains(VmFlags::LOCKED);
+    let refuses = cpu.setting::<HugetlbDontneed>() == HugetlbDontneed::Refused;
+    // The end is rounded down, since v6.1 (8ebe0a5eaaeb): nobody loses more than he named.
+    let end = cpu.pmd_base(end);
+    if !advice.zaps() || refuses || is_locked || cpu.pmd_base(start) != start {
+        return Err(Errno::Einval);
+    }
+    if start < end {
+        zap_page_range(cpu, mm, vma, (start, end), Zap::Pages).await;
+    }
+    Ok(())
 }
 
 /// `madvise_update_vma()`: the range gets other flags. In a box of its own, since most advices change none.

@@ -9,6 +9,7 @@ use crate::errno::Errno;
 use crate::folio::page_is_anon;
 use crate::highmem::copy_user_highpage;
 use crate::huge_memory::{HugeCopy, copy_huge_pmd};
+use crate::hugetlb::copy_hugetlb_page_range;
 use crate::kernel::Cpu;
 use crate::migrate::migration_entry_to_page;
 use crate::mm_types::{MmStruct, Page, Vma};
@@ -48,6 +49,9 @@ pub(crate) async fn copy_page_range<'m>(
     (src, vma): (&'m MmStruct, Vma),
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("copy_page_range");
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+        return Box::pin(copy_hugetlb_page_range(cpu, (dst, dst_vma), (src, vma))).await;
+    }
     let copy = VmaCopy { dst, src, dst_vma, vma };
     // vma_needs_copy(): what has no page of its own is faulted in again from the file, or from nothing.
     if vma.anon_vma(cpu).is_none()

@@ -15,6 +15,7 @@ use crate::huge_memory::{
     split_huge_pmd,
 };
 use crate::huge_mm::{allows_large_folios, suitable_block};
+use crate::hugetlb::hugetlb_fault;
 use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
@@ -48,7 +49,12 @@ pub(crate) async fn mm_fault<'m>(
     flags: FaultFlags,
 ) -> MmFault<'m> {
     let _routine = cpu.enter("handle_mm_fault");
-    match __handle_mm_fault(cpu, mm, vma, address, flags).await {
+    let done = if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+        Box::pin(hugetlb_fault(cpu, mm, vma, address, flags)).await
+    } else {
+        __handle_mm_fault(cpu, mm, vma, address, flags).await
+    };
+    match done {
         Ok(done) => match done.lock {
             LockAfter::Held => MmFault::Done(done, mmap_lock),
             LockAfter::Retry => MmFault::Retry,

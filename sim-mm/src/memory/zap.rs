@@ -8,6 +8,7 @@ use crate::entries::entries;
 use crate::folio::page_is_anon;
 use crate::fs::Inode;
 use crate::huge_memory::{split_huge_pmd, zap_huge_pmd};
+use crate::hugetlb::unmap_hugepage_range;
 use crate::kernel::{Cpu, Kernel};
 use crate::migrate::migration_entry_to_page;
 use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
@@ -103,6 +104,9 @@ pub(crate) async fn unmap_page_range<'m>(
     end: VirtAddr,
     zap: Zap,
 ) {
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+        return Box::pin(unmap_hugepage_range(cpu, tlb, vma, (start, end))).await;
+    }
     let p4dp = p4d_offset(cpu, tlb.mm, start);
     for (p4dp, addr, next) in entries(cpu.mmu.geometry, p4dp, start, end) {
         let p4d = cpu.read_once(p4dp).await;

@@ -150,7 +150,7 @@ pub(crate) fn take_place(cpu: Cpu<'_>, new: Page, old: Page) {
 /// A page that has not taken the place of another. It is locked no more, and nobody knew that it was.
 pub(crate) async fn discard(cpu: Cpu<'_>, new: Page) {
     let words = cpu.kernel.page(new);
-    cpu.this_cpu_write(words.flags(), cpu.this_cpu_read(words.flags()) & PageFlags::HEAD);
+    cpu.this_cpu_write(words.flags(), cpu.this_cpu_read(words.flags()) & (PageFlags::HEAD | PageFlags::HUGETLB));
     cpu.this_cpu_write(words.mapping(), 0);
     put_page(cpu, new).await;
 }

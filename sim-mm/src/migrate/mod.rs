@@ -6,8 +6,10 @@
 
 mod compact;
 mod device;
+mod hugetlb;
 mod mapping;
 mod misplaced;
+mod mode;
 mod move_pages;
 mod ptes;
 mod wait;
@@ -39,43 +41,19 @@ use crate::settings::MigrateFlush;
 use crate::swap::{folio_add_lru, putback_lru_page};
 use crate::tlb_types::TlbUbc;
 
+pub(crate) use hugetlb::isolate_hugetlb;
+use hugetlb::migrate_hugetlbs;
 use mapping::{Contents, migrate_page};
+pub use mode::MigrateMode;
+pub(crate) use mode::MigrateReason;
+use mode::Stop;
 use ptes::remove_migration_ptes;
-
-/// `enum migrate_mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MigrateMode {
-    /// `MIGRATE_ASYNC`: a page that somebody has locked is left alone.
-    Async,
-    /// `MIGRATE_SYNC`: the lock of a page is waited for.
-    Sync,
-}
-
-/// `enum migrate_reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MigrateReason {
-    /// `MR_SYSCALL`, `MR_COMPACTION`: a folio for which there is no room as a whole is split.
-    Asked,
-    /// `MR_NUMA_MISPLACED`: it stays where it is.
-    NumaMisplaced,
-}
 
 /// How often pages are tried that somebody holds: `NR_MAX_MIGRATE_PAGES_RETRY`.
 pub(crate) const MAX_PASSES: u64 = 10;
 
 /// `NR_MAX_MIGRATE_ASYNC_RETRY`, since v6.3: so many of them are tried without waiting, if many pages are moved together.
 const MAX_ASYNC_PASSES: u64 = 3;
-
-/// Why a page has not been moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// `-EAGAIN`: it may be moved some other time.
-    Again,
-    /// `-ENOMEM`: there is no frame.
-    NoFrame,
-    /// Nobody has it any more, so that it need not be moved.
-    Freed,
-}
 
 /// `migrate_pages()`: moves pages that were taken off their lists to frames of which `gfp` says where they are. Answers how many have not
 /// been moved; they go back to their lists.
@@ -87,6 +65,11 @@ pub(crate) async fn migrate_pages(
     passes: u64,
 ) -> u64 {
     let _routine = cpu.enter("migrate_pages");
+    if cpu.kernel.has_hugetlb() && pages.iter().any(|page| cpu.kernel.is_hugetlb(*page)) {
+        let (huge, rest) = pages.into_iter().partition(|page| cpu.kernel.is_hugetlb(*page));
+        let failed = Box::pin(migrate_hugetlbs(cpu, huge, gfp, mode, passes)).await;
+        return failed + Box::pin(migrate_pages(cpu, rest, gfp, (mode, reason), passes)).await;
+    }
     let batched = cpu.setting::<MigrateFlush>() == MigrateFlush::Batched;
     let (mut failed, mut split) = (Vec::new(), Vec::new());
     for pass in 0..passes {

@@ -3,11 +3,12 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
-use super::{MAX_PASSES, MigrateMode, MigrateReason, migrate_pages};
+use super::{MAX_PASSES, MigrateMode, MigrateReason, isolate_hugetlb, migrate_pages};
 use crate::errno::Errno;
 use crate::folio::page_mapcount;
 use crate::gfp::Gfp;
 use crate::huge_memory::split_and_put;
+use crate::hugetlb::{follow_huge_pmd, is_vm_hugetlb_page};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::mmap::vma_lookup;
@@ -131,7 +132,11 @@ async fn add_page_for_migration<'m>(
     if vma.flags(cpu).intersects(VmFlags::IO | VmFlags::PFNMAP) {
         return Err(Errno::Efault);
     }
-    let page = follow_page(cpu, mm, address).await?;
+    let page = if is_vm_hugetlb_page(cpu, vma) {
+        Box::pin(follow_huge_pmd(cpu, mm, address)).await?
+    } else {
+        follow_page(cpu, mm, address).await?
+    };
     let queued = isolate(cpu, page, request).await;
     put_page(cpu, page).await;
     queued
@@ -160,5 +165,8 @@ async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued,
     }
     // Another page of a folio finds that it is off its list.
     let head = cpu.kernel.folio_of(page);
+    if cpu.kernel.is_hugetlb(head) {
+        return if isolate_hugetlb(cpu, head).await { Ok(Queued::Isolated(head)) } else { Err(Errno::Ebusy) };
+    }
     if isolate_lru_page(cpu, head).await { Ok(Queued::Isolated(head)) } else { Err(Errno::Ebusy) }
 }

@@ -22,7 +22,11 @@ use crate::vm_flags::VmFlags;
 /// `remove_migration_ptes()`: each entry that says that `old` is being moved leads to `new`, which is the same page if it has not been
 /// moved. Both are locked. Of an anonymous page, the caller keeps the `anon_vma`: nobody maps the page.
 pub(crate) async fn remove_migration_ptes(cpu: Cpu<'_>, old: Page, new: Page, anon_vma: Option<AnonVma>) {
-    let lock = anon_vma.map_or(RmapLock::OfMapped, RmapLock::Kept);
+    remove_migration_ptes_locked(cpu, old, new, anon_vma.map_or(RmapLock::OfMapped, RmapLock::Kept)).await;
+}
+
+/// The same by a caller who has locked the mappings of a file, or keeps the `anon_vma`.
+pub(super) async fn remove_migration_ptes_locked(cpu: Cpu<'_>, old: Page, new: Page, lock: RmapLock) {
     let _routine = cpu.enter("remove_migration_ptes");
     rmap_walk(cpu, new, lock, async |place| remove_migration_pte(cpu, old, new, place, Zeroes::Kept).await).await;
 }

@@ -10,6 +10,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mman::MremapFlags;
 use crate::mmap::{do_munmap, find_vma, get_unmapped_area, vma_lookup};
+use crate::release::Release;
 use crate::rmap::anon_vma_lock_write;
 use crate::settings::{MremapDontunmap, MremapExtend, MremapTarget};
 use crate::vm_flags::VmFlags;
@@ -143,6 +144,13 @@ async fn remap_move<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, whole: Remap) -> Result<
 async fn check_prep_vma(cpu: Cpu<'_>, mm: &MmStruct, remap: &Remap) -> Result<Vma, Errno> {
     let vma = vma_lookup(cpu, mm, remap.addr).await.ok_or(Errno::Efault)?;
     let flags = vma.flags(cpu);
+    if flags.contains(VmFlags::HUGETLB) {
+        // Since v5.16 (550a7d60bd5e) they can be moved.
+        if cpu.kernel.config.kernel.version >= Release::v(5, 16) {
+            cpu.not_modelled("mremap() of huge pages of the pool");
+        }
+        return Err(Errno::Einval);
+    }
     // Of shared memory, a length of zero asks for a second mapping of the same pages.
     if remap.old_len == 0 && !flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE) {
         return Err(Errno::Einval);

@@ -346,6 +346,40 @@ crate::settings! {
         Always = "always" since Release::v(5, 16),
     }
 
+    /// What keeps the table of a huge page of the pool from being unshared during a fault.
+    HugetlbLock = design "hugetlb_fault_lock" {
+        /// Nothing does.
+        None = "none",
+        /// The lock of the mappings of the file does. This is the rule since v5.7 (`c0d0381ade79`).
+        Mapping = "mapping" since Release::v(5, 7),
+        /// A lock that each shared mapping has does. This is the rule since v6.1 (`40549ba8f8e0`).
+        Vma = "vma" since Release::v(6, 1),
+    }
+
+    /// What fork does with a mapping of huge pages of the pool that has none of its own.
+    HugetlbFork = design "hugetlb_fork" {
+        /// The child gets the entries of the parent.
+        Copies = "copies",
+        /// The child finds the pages in the file when it needs them. This is the rule since v6.0 (`bcd51a3c679d`).
+        Lazy = "lazy" since Release::v(6, 0),
+    }
+
+    /// What a fault for a forced write (`FOLL_FORCE`) does in a mapping of huge pages of the pool that is not writable.
+    HugetlbForce = design "hugetlb_force" {
+        /// The entry becomes writable.
+        Writable = "writable",
+        /// The fault fails, and the kernel warns. This is the rule since v6.0 (`1d8d14641fd9`).
+        Warns = "warns" since Release::v(6, 0),
+    }
+
+    /// What `MADV_DONTNEED` does with huge pages of the pool.
+    HugetlbDontneed = design "hugetlb_dontneed" {
+        /// It fails with EINVAL.
+        Refused = "refused",
+        /// It unmaps those that lie in the range as a whole. This is the rule since v5.18 (`90e7e7f5ef3f`).
+        Zaps = "zaps" since Release::v(5, 18),
+    }
+
     /// Which lock lets a stack grow.
     StackGrowth = design "stack_growth" {
         /// A stack grows under `mmap_lock` for reading, and GUP lets a stack grow as well.

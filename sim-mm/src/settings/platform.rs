@@ -172,6 +172,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether processes can have huge pages of a pool (`CONFIG_HUGETLBFS`). An operation makes the pool (`nr_hugepages`).
+    HugetlbPool = platform "hugetlbfs" {
+        /// They cannot.
+        Off = "off",
+        /// They can, by `memfd_create` and `mmap` with the flag `hugetlb`.
+        On = "on",
+    }
+
     /// Whether ksmd merges equal pages where mappings allow it (`/sys/kernel/mm/ksm/run`).
     KsmRun = platform "ksm" {
         /// It does not.

@@ -21,7 +21,8 @@ use crate::filemap::{
     is_of_file, lock_if_of_file,
 };
 use crate::fs::Inode;
-use crate::inode::{fput, i_size_read};
+use crate::hugetlb::hugetlb_unreserve_pages;
+use crate::inode::{fput, i_size_read, is_hugetlbfs};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
@@ -76,6 +77,9 @@ async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
         }
         unlock_page(cpu, page).await;
         put_page(cpu, page).await;
+    }
+    if is_hugetlbfs(cpu, inode) {
+        Box::pin(hugetlb_unreserve_pages(cpu, inode, None, 0..u64::MAX)).await;
     }
     if cpu.has_swap() {
         unuse::leave_swaplist(cpu, inode).await;

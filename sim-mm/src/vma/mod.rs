@@ -22,6 +22,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::fault_inject::should_fail;
 use crate::fs::{FMode, File, Inode};
+use crate::hugetlb::hugetlb_vm_op_close;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rcu::{Callback, call_rcu};
@@ -267,6 +268,9 @@ pub(crate) fn unlink_file_vma_locked(cpu: Cpu<'_>, vma: Vma) {
 /// `remove_vma()`: the mapping lets go of its `anon_vma`s and of its file, and is freed.
 pub(crate) async fn remove_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     unlink_locked(cpu, mm, vma).await;
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+        Box::pin(hugetlb_vm_op_close(cpu, mm, vma)).await;
+    }
     let file = vma.vm_file(cpu);
     vm_area_free(cpu, vma);
     if let Some(file) = file {

@@ -28,6 +28,10 @@ fn split_vma(
     part: NewPart,
 ) -> Result<(), Errno> {
     let vma = vmas[index];
+    // hugetlb_vm_op_split()
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) && cpu.pmd_base(addr) != addr {
+        return Err(Errno::Einval);
+    }
     let new = vm_area_dup(cpu, mm, vma)?;
     link_copy(cpu, mm, new, vma)?;
     vma_mark_attached(cpu, mm, new);

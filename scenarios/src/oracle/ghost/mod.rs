@@ -46,6 +46,8 @@ pub(super) struct Life {
     pub(super) freed: Option<Site>,
     /// How often it went there.
     pub(super) frees: u32,
+    /// Of a table that address spaces share, or shared since it was allocated: the roots of those who have it. Empty of any other.
+    pub(super) sharers: Vec<Pfn>,
 }
 
 /// What is known of a frame.

@@ -177,6 +177,24 @@ impl Ghost {
         }
     }
 
+    /// An address space begins to use a table that another one has.
+    pub(in crate::oracle) fn table_shared(&mut self, core: &Core, table: Pfn, with: Pfn, root: Pfn) {
+        if let Some(frame) = self.frame(core, table, OfFrame::Life, |_| true) {
+            let sharers = &mut frame.life.sharers;
+            if sharers.is_empty() {
+                sharers.push(with);
+            }
+            sharers.push(root);
+        }
+    }
+
+    /// An address space has given a shared table up.
+    pub(in crate::oracle) fn table_given_up(&mut self, core: &Core, table: Pfn, root: Pfn) {
+        if let Some(frame) = self.frame(core, table, OfFrame::Life, |_| true) {
+            frame.life.sharers.retain(|sharer| *sharer != root);
+        }
+    }
+
     /// A frame is a part of the huge page of zeroes, as a special entry says that maps a huge page.
     pub(in crate::oracle) fn holds_zeroes(&mut self, core: &Core, pfn: Pfn) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |frame| frame.life.state == FrameState::Data) {
@@ -254,7 +272,8 @@ impl Ghost {
 
     pub(in crate::oracle) fn freed(&mut self, core: &Core, pfn: Pfn, site: Site) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |_| true) {
-            frame.life = Life { state: FrameState::Free, freed: Some(site), frees: frame.life.frees + 1 };
+            let frees = frame.life.frees + 1;
+            frame.life = Life { state: FrameState::Free, freed: Some(site), frees, sharers: Vec::new() };
         }
     }
 

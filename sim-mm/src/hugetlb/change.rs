@@ -1,0 +1,65 @@
+//! Another protection for huge pages: `hugetlb_change_protection()`.
+
+use sim_mmu::VirtAddr;
+
+use super::pmd_share::{huge_pmd_unshare, pud_range};
+use super::{has_vma_lock, huge_pages, huge_pte_lock, huge_pte_offset};
+use crate::arch::tlb::flush_tlb_mm_range;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Vma};
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
+use crate::pgtable::{Pmd, vm_get_page_prot};
+use crate::pgtable_huge::pmdp_huge_get_and_clear;
+use crate::safeguards::HUGETLB_CHANGE_FLUSH;
+use crate::swapops::MigrationEntry;
+use crate::vm_flags::VmFlags;
+
+/// `hugetlb_change_protection()`: the entries get the protection of a mapping with these flags. A table that is shared is given up, and the next fault
+/// finds the pages in the file. `change_moved` says what the entry of a page that is being moved says from now on.
+///
+/// Translations are flushed before the lock of the file's mappings is let go of: the others may do with a table that was given up what they like then.
+pub(crate) async fn hugetlb_change_protection<'m>(
+    cpu: Cpu<'m>,
+    (mm, vma): (&'m MmStruct, Vma),
+    (start, end): (VirtAddr, VirtAddr),
+    flags: VmFlags,
+    change_moved: impl AsyncFn(MigrationEntry) -> MigrationEntry,
+) {
+    let _routine = cpu.enter("hugetlb_change_protection");
+    let Some(file) = vma.file(cpu) else { return };
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
+    let vma_lock = match has_vma_lock(cpu, vma) {
+        true => Some(cpu.down_write(cpu.kernel.hugetlb.vma_lock(vma)).await),
+        false => None,
+    };
+    let i_mmap = cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await;
+    let mut unshared: Option<(VirtAddr, VirtAddr)> = None;
+    let mut behind = start;
+    for addr in huge_pages(cpu, start, end) {
+        if addr < behind {
+            continue;
+        }
+        let Some(pmdp) = huge_pte_offset(cpu, mm, addr).await else { continue };
+        let _ptl = huge_pte_lock(cpu, pmdp).await;
+        if flags.contains(VmFlags::MAYSHARE) && huge_pmd_unshare(cpu, mm, addr, pmdp).await {
+            let (first, last) = pud_range(cpu, addr);
+            behind = last;
+            unshared = Some((unshared.map_or(first, |(first, _)| first), last));
+            continue;
+        }
+        let pmd = cpu.read_once(pmdp).await;
+        if let Some(entry) = pmd.migration() {
+            cpu.set_pmd_at(mm, addr, pmdp, change_moved(entry).await.to_pte()).await;
+        } else if !pmd.none() {
+            // huge_ptep_modify_prot_start(): the hardware sets no bit in what will be overwritten.
+            let old = pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await;
+            cpu.set_pmd_at(mm, addr, pmdp, Pmd::modify(old.entry, vm_get_page_prot(flags))).await;
+        }
+    }
+    if cpu.has(HUGETLB_CHANGE_FLUSH) {
+        let (start, end) = unshared.map_or((start, end), |(first, last)| (first.min(start), last.max(end)));
+        flush_tlb_mm_range(cpu, mm, start, end, false).await;
+    }
+    drop((i_mmap, vma_lock));
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
+}

@@ -1,0 +1,156 @@
+//! Huge pages at fork: `copy_hugetlb_page_range()`.
+
+use sim_mmu::{Entry, VirtAddr};
+
+use super::pmd_share::huge_pte_alloc;
+use super::reserve::{alloc_hugetlb_folio, mark_uptodate};
+use super::{huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read, lock_mapping_of};
+use crate::check;
+use crate::errno::Errno;
+use crate::folio::page_is_anon;
+use crate::highmem::copy_user_huge_page;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::mmu_notifier::{
+    MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
+};
+use crate::page::{get_page, page_maybe_dma_pinned, put_page};
+use crate::page_flags::PageFlags;
+use crate::pgtable::{Pmd, Pmdp, mkdirty, vm_get_page_prot};
+use crate::pgtable_huge::pmdp_set_wrprotect;
+use crate::rmap::{folio_add_new_anon_rmap, folio_add_rmap_pmd, folio_dup_anon_rmap_pmd, forked};
+use crate::safeguards::FORK_COPIES_PINNED_HUGETLB;
+use crate::settings::{CowReuse, HugetlbFork};
+use crate::vm_flags::VmFlags;
+
+/// `copy_hugetlb_page_range()`: the child maps the huge pages of the parent, read-only on both sides if the mapping is private.
+///
+/// # Errors
+/// `ENOMEM`, if no frame is free for a table, or the pool has no page for the copy of a pinned one.
+pub(crate) async fn copy_hugetlb_page_range<'m>(
+    cpu: Cpu<'m>,
+    (dst, dst_vma): (&'m MmStruct, Vma),
+    (src, vma): (&'m MmStruct, Vma),
+) -> Result<(), Errno> {
+    let is_shared = vma.flags(cpu).contains(VmFlags::MAYSHARE);
+    // vma_needs_copy(): the child finds in the file what the file has.
+    if cpu.setting::<HugetlbFork>() == HugetlbFork::Lazy && vma.anon_vma(cpu).is_none() {
+        return Ok(());
+    }
+    let _routine = cpu.enter("copy_hugetlb_page_range");
+    let is_cow = vma.flags(cpu).is_cow_mapping();
+    let all = (vma.start(cpu), vma.end(cpu));
+    let range = match is_cow {
+        true => mmu_notifier_invalidate_range_start(cpu, src, all).await,
+        false => MmuNotifierRange::NONE,
+    };
+    let _mapping = if is_shared { lock_mapping_of(cpu, vma).await } else { None };
+    let _vma_lock = hugetlb_vma_lock_read(cpu, vma).await;
+    let mut copied = Ok(());
+    for addr in huge_pages(cpu, all.0, all.1) {
+        let Some(src_pmdp) = huge_pte_offset(cpu, src, addr).await else { continue };
+        let dst_pmdp = match huge_pte_alloc(cpu, dst, dst_vma, addr).await {
+            Ok(dst_pmdp) => dst_pmdp,
+            Err(errno) => {
+                copied = Err(errno);
+                break;
+            }
+        };
+        // They share the table.
+        if dst_pmdp.table() == src_pmdp.table() {
+            continue;
+        }
+        let pair = Pair { dst, dst_vma, src, vma, is_cow };
+        copied = copy_one(cpu, pair, (dst_pmdp, src_pmdp), addr).await;
+        if copied.is_err() {
+            break;
+        }
+    }
+    mmu_notifier_invalidate_range_end(cpu, src, range).await;
+    copied
+}
+
+/// Both address spaces, and the mapping in both.
+#[derive(Clone, Copy)]
+struct Pair<'m> {
+    dst: &'m MmStruct,
+    dst_vma: Vma,
+    src: &'m MmStruct,
+    vma: Vma,
+    is_cow: bool,
+}
+
+/// The entry of one huge page.
+async fn copy_one<'m>(
+    cpu: Cpu<'m>,
+    pair: Pair<'m>,
+    (dst_pmdp, src_pmdp): (Pmdp, Pmdp),
+    addr: VirtAddr,
+) -> Result<(), Errno> {
+    let Pair { dst, dst_vma, src, vma, is_cow } = pair;
+    let mut copy: Option<Page> = None;
+    loop {
+        let dst_ptl = huge_pte_lock(cpu, dst_pmdp).await;
+        let src_ptl = huge_pte_lock(cpu, src_pmdp).await;
+        let pmd = cpu.read_once(src_pmdp).await;
+        if let Some(entry) = pmd.migration() {
+            let (parents, childs) = forked(cpu, entry, is_cow);
+            if let Some(entry) = parents {
+                cpu.set_pmd_at(src, addr, src_pmdp, entry.to_pte()).await;
+            }
+            cpu.set_pmd_at(dst, addr, dst_pmdp, childs.to_pte()).await;
+            break;
+        }
+        if !pmd.trans_huge() {
+            break;
+        }
+        let head = Page(pmd.pfn());
+        if page_is_anon(cpu, head) && check!(cpu, FORK_COPIES_PINNED_HUGETLB, must_copy(cpu, src, head).await) {
+            if let Some(new) = copy.take() {
+                copy_user_huge_page(cpu, new, head, cpu.pmd_nr()).await;
+                mark_uptodate(cpu, new).await;
+                folio_add_new_anon_rmap(cpu, new, dst_vma, addr).await;
+                let prot = vm_get_page_prot(dst_vma.flags(cpu));
+                let entry = Pmd::make_huge(new.0, prot).with(Entry::RW | mkdirty(cpu));
+                cpu.set_pmd_at(dst, addr, dst_pmdp, entry).await;
+                break;
+            }
+            drop((dst_ptl, src_ptl));
+            let file = vma.file(cpu).ok_or(Errno::Enomem)?;
+            let index = vma.index_of(cpu, addr);
+            copy = Some(alloc_hugetlb_folio(cpu, dst, dst_vma, file, index).await.ok_or(Errno::Enomem)?);
+            continue;
+        }
+        get_page(cpu, head).await;
+        if page_is_anon(cpu, head) {
+            folio_dup_anon_rmap_pmd(cpu, head, dst.id).await;
+        } else {
+            folio_add_rmap_pmd(cpu, head, dst.id).await;
+        }
+        let mut entry = pmd.entry;
+        if is_cow {
+            // huge_ptep_set_wrprotect(): parent and child write to copies from now on.
+            pmdp_set_wrprotect(cpu, src, addr, src_pmdp).await;
+            entry = entry.without(Entry::RW);
+        }
+        cpu.set_pmd_at(dst, addr, dst_pmdp, entry).await;
+        break;
+    }
+    if let Some(unused) = copy {
+        put_page(cpu, unused).await;
+    }
+    Ok(())
+}
+
+/// `page_needs_cow_for_dma()`, since v5.12: whether a device may write to the page. Then the child gets a copy at once.
+async fn must_copy<'m>(cpu: Cpu<'m>, src: &'m MmStruct, head: Page) -> bool {
+    if !cpu.this_cpu_read(src.has_pinned()) {
+        return false;
+    }
+    if cpu.setting::<CowReuse>() == CowReuse::Exclusive
+        && !cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE)
+    {
+        return false;
+    }
+    page_maybe_dma_pinned(cpu, head).await
+}

@@ -1,0 +1,58 @@
+//! Looking a huge page of the pool up: what `follow_hugetlb_page()` and `follow_huge_pmd()` need of `mm/hugetlb.c`.
+
+use sim_core::{Held, ReadHeld};
+use sim_mmu::VirtAddr;
+
+use super::{huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read};
+use crate::check;
+use crate::errno::Errno;
+use crate::kernel::Cpu;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::page::get_page;
+use crate::pgtable::Pmd;
+use crate::safeguards::{FOLLOW_HUGE_PMD_LOCK, FOLLOW_HUGE_PMD_PRESENT, FOLLOW_HUGETLB_LOCK};
+
+/// The entry of a huge page, and what keeps it as it is.
+pub struct HugetlbWalk<'m> {
+    /// What it says.
+    pub pmd: Pmd,
+    _ptl: Held<'m>,
+    _vma_lock: Option<ReadHeld<'m>>,
+}
+
+/// The entry of a huge page under its lock: what `follow_hugetlb_page()`, since v6.6 `hugetlb_follow_page_mask()`, looks at. `None` if there is no table
+/// for it.
+///
+/// The lock of the table says nothing of whose the table is. So the mapping is locked first, from v6.2 on: then nobody unshares the table.
+pub async fn hugetlb_walk_locked<'m>(
+    cpu: Cpu<'m>,
+    mm: &MmStruct,
+    vma: Vma,
+    address: VirtAddr,
+) -> Option<HugetlbWalk<'m>> {
+    let vma_lock = if cpu.has(FOLLOW_HUGETLB_LOCK) { hugetlb_vma_lock_read(cpu, vma).await } else { None };
+    let pmdp = huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await?;
+    let ptl = huge_pte_lock(cpu, pmdp).await;
+    Some(HugetlbWalk { pmd: cpu.read_once(pmdp).await, _ptl: ptl, _vma_lock: vma_lock })
+}
+
+/// `follow_huge_pmd()` for `FOLL_GET`: the page that is mapped at an address, with a reference. The lock of the entry is held from the look to the reference, because
+/// the reference is unconditional, and who moves the page takes it out of the entry under the lock.
+///
+/// # Errors
+/// `ENOENT`, if none is mapped.
+pub async fn follow_huge_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> Result<Page, Errno> {
+    let _routine = cpu.enter("follow_huge_pmd");
+    let pmdp = huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await.ok_or(Errno::Enoent)?;
+    let _ptl = match cpu.has(FOLLOW_HUGE_PMD_LOCK) {
+        true => Some(huge_pte_lock(cpu, pmdp).await),
+        false => None,
+    };
+    let pmd = cpu.read_once(pmdp).await;
+    if pmd.none() || check!(cpu, FOLLOW_HUGE_PMD_PRESENT, !pmd.trans_huge()) {
+        return Err(Errno::Enoent);
+    }
+    let page = pmd.page_of(cpu, address);
+    get_page(cpu, page).await;
+    Ok(page)
+}

@@ -1,0 +1,74 @@
+//! What moving a huge page of the pool needs: another page of the pool, and entries that say that the page is being moved.
+
+use sim_mmu::Entry;
+
+use super::pmd_share::{huge_pmd_unshare, pud_range};
+use super::{has_vma_lock, huge_pte_lock, huge_pte_offset};
+use crate::arch::tlb::flush_tlb_mm_range;
+use crate::folio::page_is_anon;
+use crate::gfp::Gfp;
+use crate::hugetlb_pool::dequeue_hugetlb_folio_node;
+use crate::kernel::Cpu;
+use crate::mm_types::{Page, Vma};
+use crate::page::{put_page, set_page_dirty_no_writeback};
+use crate::page_flags::PageFlags;
+use crate::page_vma_mapped::Run;
+use crate::pgtable_generic::pmdp_huge_clear_flush;
+use crate::rmap::{folio_remove_rmap_pmd, make_migration_entry, page_try_share_anon_rmap};
+
+/// `alloc_hugetlb_folio_nodemask()`: a free page that is not set aside, of the node that `gfp` names.
+///
+/// Not modelled: a page that the pool does not have is made for the purpose.
+pub(crate) async fn alloc_hugetlb_folio_nodemask(cpu: Cpu<'_>, gfp: Gfp) -> Option<Page> {
+    let hugetlb = &cpu.kernel.hugetlb;
+    let _hugetlb_lock = cpu.lock(hugetlb.lock).await;
+    let free = cpu.read(&hugetlb.huge.freelist, |free| free.len() as u64).await;
+    if free <= cpu.load(hugetlb.huge.resv_huge_pages).await {
+        return None;
+    }
+    dequeue_hugetlb_folio_node(cpu, &hugetlb.huge, gfp).await
+}
+
+/// The part of `try_to_migrate_one()` for a huge page of the pool, which is locked: its entry in this mapping says that the page is being moved. Of a table that is
+/// shared nothing is changed: the address space gives it up. False if the page has to stay where it is.
+pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vma, run: Run<'m>) -> bool {
+    let _routine = cpu.enter("try_to_migrate_one");
+    let Run { mm, address, .. } = run;
+    let is_anon = page_is_anon(cpu, head);
+    let Some(pmdp) = huge_pte_offset(cpu, mm, address).await else { return true };
+    let _ptl = huge_pte_lock(cpu, pmdp).await;
+    if !cpu.read_once(pmdp).await.maps(head) {
+        return true;
+    }
+    if !is_anon {
+        // Nobody waits for a mapping with i_mmap_rwsem held.
+        let vma_lock = match has_vma_lock(cpu, vma) {
+            true => match cpu.down_write_trylock(cpu.kernel.hugetlb.vma_lock(vma)).await {
+                None => return false,
+                held => held,
+            },
+            false => None,
+        };
+        let unshared = huge_pmd_unshare(cpu, mm, address, pmdp).await;
+        drop(vma_lock);
+        if unshared {
+            let (first, last) = pud_range(cpu, address);
+            flush_tlb_mm_range(cpu, mm, first, last, false).await;
+            return true;
+        }
+    }
+    let exclusive = is_anon && cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
+    if old.dirty() {
+        set_page_dirty_no_writeback(cpu, head).await;
+    }
+    if exclusive && !page_try_share_anon_rmap(cpu, head).await {
+        cpu.set_pmd_at(mm, address, pmdp, old.entry).await;
+        return false;
+    }
+    let entry = make_migration_entry(cpu, old.entry.without(Entry::PAGE_SIZE), exclusive);
+    cpu.set_pmd_at(mm, address, pmdp, entry.to_pte()).await;
+    folio_remove_rmap_pmd(cpu, head, mm.id).await;
+    put_page(cpu, head).await;
+    true
+}

@@ -1,0 +1,85 @@
+//! `mm/hugetlb.c`: huge pages that user code asks for by name, from a pool.
+//!
+//! A PMD entry maps such a page, and it is never split. All mappings have a file of hugetlbfs behind them, even private ones without a name.
+
+mod change;
+mod check;
+mod copy;
+mod fault;
+mod file;
+mod follow;
+mod gigantic;
+mod migrate;
+mod pmd_share;
+mod pool;
+mod reserve;
+mod unmap;
+mod wp;
+
+pub(crate) use change::hugetlb_change_protection;
+pub(crate) use copy::copy_hugetlb_page_range;
+pub(crate) use fault::hugetlb_fault;
+pub(crate) use file::{hugetlb_file_setup, hugetlb_punch_hole, hugetlb_setattr, hugetlbfs_file_mmap};
+pub use follow::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked};
+pub(crate) use migrate::{alloc_hugetlb_folio_nodemask, set_huge_pte_migration};
+pub use pool::{HugePageSize, sys_nr_hugepages};
+pub(crate) use reserve::{hugetlb_unreserve_pages, hugetlb_vm_op_close};
+pub(crate) use unmap::unmap_hugepage_range;
+
+use sim_core::{Held, ReadHeld};
+use sim_mmu::{Entry, VirtAddr};
+
+use crate::kernel::Cpu;
+use crate::memory::find_pud;
+use crate::mm_types::{MmStruct, Page, Vma};
+use crate::pgtable::{Pmd, Pmdp, mkdirty, vm_get_page_prot};
+use crate::settings::HugetlbLock;
+use crate::vm_flags::VmFlags;
+
+/// `is_vm_hugetlb_page()`, for a caller that excludes changes of the mapping.
+pub fn is_vm_hugetlb_page(cpu: Cpu<'_>, vma: Vma) -> bool {
+    vma.flags(cpu).contains(VmFlags::HUGETLB)
+}
+
+/// `huge_pte_offset()`, `hugetlb_walk()` since v6.2: the entry of a huge page, if there is a table for it. The caller keeps the table: it may be shared, and then
+/// who unshares it takes it away.
+pub(crate) async fn huge_pte_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pmdp> {
+    let pudp = find_pud(cpu, mm, addr).await?;
+    let pud = cpu.read_once(pudp).await;
+    if pud.none() { None } else { Some(pud.pmd_offset(cpu.mmu.geometry, addr)) }
+}
+
+/// `huge_pte_lock()`.
+pub(crate) async fn huge_pte_lock<'m>(cpu: Cpu<'m>, pmdp: Pmdp) -> Held<'m> {
+    cpu.lock(cpu.kernel.ptl(pmdp.table())).await
+}
+
+/// `i_mmap_lock_read()` in those releases in which it keeps tables from being unshared.
+pub(crate) async fn lock_mapping_of<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<ReadHeld<'m>> {
+    match (cpu.setting::<HugetlbLock>(), vma.file(cpu)) {
+        (HugetlbLock::Mapping, Some(file)) => Some(cpu.down_read(cpu.kernel.shmem.i_mmap_rwsem(file)).await),
+        _ => None,
+    }
+}
+
+/// `hugetlb_vma_lock_read()`: of a shared mapping, since v6.1.
+pub(crate) async fn hugetlb_vma_lock_read<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<ReadHeld<'m>> {
+    if has_vma_lock(cpu, vma) { Some(cpu.down_read(cpu.kernel.hugetlb.vma_lock(vma)).await) } else { None }
+}
+
+/// `__vma_shareable_lock()`: whether a mapping has a lock of its own that keeps its tables from being unshared.
+fn has_vma_lock(cpu: Cpu<'_>, vma: Vma) -> bool {
+    cpu.setting::<HugetlbLock>() == HugetlbLock::Vma && vma.flags(cpu).contains(VmFlags::MAYSHARE)
+}
+
+/// The huge pages of a range, each by its first address.
+pub(crate) fn huge_pages(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = VirtAddr> + use<> {
+    let step = cpu.pmd_nr() * VirtAddr::PAGE_SIZE;
+    (start.0..end.0).step_by(step as usize).map(VirtAddr)
+}
+
+/// `make_huge_pte()`: the entry of a huge page of the mapping.
+pub(super) fn make_huge_pte(cpu: Cpu<'_>, vma: Vma, head: Page, writable: bool) -> Entry {
+    let entry = Pmd::make_huge(head.0, vm_get_page_prot(vma.flags(cpu)));
+    if writable { entry.with(Entry::RW | mkdirty(cpu)) } else { entry.without(Entry::RW) }
+}

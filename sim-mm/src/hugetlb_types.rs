@@ -1,0 +1,95 @@
+//! The pools of huge pages that user code asks for by name: `struct hstate`, and what is kept beside the pages.
+
+use std::collections::BTreeMap;
+
+use sim_core::{MemoryBuilder, Object, RwSem, Shared, SpinLock};
+use sim_mmu::{Pfn, VirtAddr};
+
+use crate::mm_types::{MmId, Page, Vma};
+
+/// For whom a huge page is set aside: `struct resv_map`. Nobody is the owner of what is set aside for a shared mapping: then it is the file's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reservation {
+    /// The slot of the file.
+    pub(crate) file: u32,
+    /// The address space whose private mapping it is for.
+    pub(crate) owner: Option<MmId>,
+    /// The first page of the file that the huge page will be.
+    pub(crate) index: u64,
+}
+
+/// What was set aside, and whether the huge page has been taken since.
+pub(crate) type Reservations = BTreeMap<Reservation, bool>;
+
+/// The tables of PMD entries that several address spaces use: each with the places where one entry leads to it.
+pub(crate) type SharedTables = BTreeMap<Pfn, Vec<(MmId, VirtAddr)>>;
+
+/// `num_fault_mutexes`: how many faults in different huge pages can be under way at once.
+const NUM_FAULT_MUTEXES: u64 = 8;
+
+/// `struct hstate`: the pages of one size.
+pub(crate) struct Hstate {
+    /// `hugepage_freelists`: the one that was freed last is at the end, and is taken first.
+    pub(crate) freelist: Object<Vec<Page>>,
+    /// `nr_huge_pages`: those of the pool, free or not.
+    pub(crate) nr_huge_pages: Shared<u64>,
+    /// `resv_huge_pages`: how many of the free ones are set aside.
+    pub(crate) resv_huge_pages: Shared<u64>,
+}
+
+impl Hstate {
+    fn new(memory: &mut MemoryBuilder, name: &str) -> Hstate {
+        let word = |memory: &mut MemoryBuilder, field| Shared::at(memory.words(format!("{name}.{field}"), 1));
+        Hstate {
+            freelist: Object::new(memory, format!("{name}.hugepage_freelists"), Vec::new()),
+            nr_huge_pages: word(memory, "nr_huge_pages"),
+            resv_huge_pages: word(memory, "resv_huge_pages"),
+        }
+    }
+}
+
+/// The pools, and what they keep beside the pages.
+pub(crate) struct Hugetlb {
+    /// `hugetlb_lock`.
+    pub(crate) lock: SpinLock,
+    /// Pages that a PMD entry maps.
+    pub(crate) huge: Hstate,
+    /// Pages that a PUD entry could map.
+    pub(crate) gigantic: Hstate,
+    /// `resv_map`, of all files and mappings.
+    pub(crate) reservations: Object<Reservations>,
+    /// `hugetlb_fault_mutex_table`.
+    fault_mutexes: Vec<RwSem>,
+    /// `struct hugetlb_vma_lock`, by the slot of the mapping. Since v6.1.
+    vma_locks: Vec<RwSem>,
+    /// Who shares tables of PMD entries. Each change of it is made in the step that changes the entry which leads to the table.
+    pub(crate) shared_tables: Object<SharedTables>,
+}
+
+impl Hugetlb {
+    /// The pools of a machine with so many slots for mappings. They are empty.
+    pub(crate) fn new(memory: &mut MemoryBuilder, vmas: usize) -> Hugetlb {
+        let mutex = |n: u64| memory.alone(format!("hugetlb_fault_mutex_table[{n}]"));
+        let fault_mutexes = (0..NUM_FAULT_MUTEXES).map(mutex).collect();
+        let vma_locks = (0..vmas).map(|n| memory.alone(format!("vma[{n}].hugetlb_vma_lock"))).collect();
+        Hugetlb {
+            lock: memory.alone("hugetlb_lock".to_owned()),
+            huge: Hstate::new(memory, "hstates[0]"),
+            gigantic: Hstate::new(memory, "hstates[1]"),
+            reservations: Object::new(memory, "resv_map", Reservations::new()),
+            fault_mutexes,
+            vma_locks,
+            shared_tables: Object::new(memory, "pt_share_count", SharedTables::new()),
+        }
+    }
+
+    /// `hugetlb_fault_mutex_hash()`: the mutex of a huge page of a file, which is the `nth` of it.
+    pub(crate) fn fault_mutex(&self, file: usize, nth: u64) -> RwSem {
+        self.fault_mutexes[((file as u64 + nth) % NUM_FAULT_MUTEXES) as usize]
+    }
+
+    /// The lock of a mapping.
+    pub(crate) fn vma_lock(&self, vma: Vma) -> RwSem {
+        self.vma_locks[vma.0.index()]
+    }
+}
