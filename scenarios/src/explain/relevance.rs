@@ -243,7 +243,7 @@ fn merge(lines: Vec<Line>, finding: &Finding) -> Vec<Line> {
                 before.step = line.step;
             }
             (Fact::Count { count: Count::Ref, values, freed, .. }, Fact::Freed { .. })
-                if values.last() == Some(&0) =>
+                if same_place && values.last() == Some(&0) =>
             {
                 *freed = true;
                 before.step = line.step;
