@@ -306,4 +306,24 @@ crate::safeguards! {
     // Tags of the page cache.
     WRITEBACK_KEEPS_DIRTY_TAG = "writeback-keeps-dirty-tag" check in "test_set_page_writeback" since Release::v26(12) =>
         "A page that begins to be written keeps the tag of dirty pages if it has become dirty again since it was made clean for that, because fsync() finds dirty pages by their tag.";
+
+    // UFFDIO_MOVE.
+    UFFD_MOVE_RECHECK = "uffd-move-recheck" check in "move_pages" since Release::v(6, 8), commit "adef440691ba" =>
+        "UFFDIO_MOVE looks at both entries again under the locks of both tables, because others may have changed one of them since it looked at it.";
+    UFFD_MOVE_EXCLUSIVE = "uffd-move-exclusive" check in "move_pages" since Release::v(6, 8), commit "adef440691ba" =>
+        "A page is moved by UFFDIO_MOVE only if it belongs to this address space alone, because the new entry allows writes.";
+    UFFD_MOVE_PIN_RECHECK = "uffd-move-pin-recheck" check in "move_present_pte" since Release::v(6, 8), commit "adef440691ba" =>
+        "When the old entry is empty UFFDIO_MOVE asks once more whether the page is pinned, because lockless GUP takes pins as long as the entry is there.";
+    UFFD_MOVE_HUGE_PIN_RECHECK = "uffd-move-huge-pin-recheck" check in "move_pages_huge_pmd" since Release::v(6, 8), commit "adef440691ba" =>
+        "When the old entry of a huge page is empty UFFDIO_MOVE asks once more whether the page is pinned, because lockless GUP takes pins as long as the entry is there.";
+    UFFD_MOVE_INDEX_LAST = "uffd-move-index-last" order in "move_present_pte" since Release::v(6, 8), commit "d7a08838ab74" =>
+        "A page says that it is at its new place only when nothing can stop UFFDIO_MOVE any more, because it would stay at the old place where nobody finds it.";
+    UFFD_MOVE_FLUSH_LOCKED = "uffd-move-flush-locked" order in "move_present_pte" since Release::v(6, 8), commit "adef440691ba" =>
+        "UFFDIO_MOVE flushes the old place before it lets go of the PTE locks, because whoever unmaps the page at its new place flushes only there.";
+    UFFD_MOVE_CACHE_LOOKUP = "uffd-move-cache-lookup" order in "move_pages_pte" since Release::v(6, 14), commit "c50f8e6053b0" =>
+        "If the swap cache has the page of an entry that UFFDIO_MOVE moves, then the page is moved as well, because a fault at the new place maps it.";
+    UFFD_MOVE_CACHE_SAME = "uffd-move-cache-same" check in "move_swap_pte" since Release::v(6, 16), commit "0ea148a79919" =>
+        "UFFDIO_MOVE asks whether the page that it found in the swap cache still is the slot's when it has the page locked, because the page may have left the cache meanwhile.";
+    UFFD_MOVE_CACHE_RECHECK = "uffd-move-cache-recheck" check in "move_swap_pte" since Release::v(6, 16), commit "0ea148a79919" =>
+        "If the swap cache had no page, UFFDIO_MOVE asks it once more under the PTE locks, because the page may have come back and gone to the same slot meanwhile.";
 }

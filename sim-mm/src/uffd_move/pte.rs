@@ -1,0 +1,403 @@
+//! Moving what page table entries map: `move_pages_pte()`.
+
+use sim_core::WriteHeld;
+use sim_mmu::{Entry, VirtAddr};
+
+use super::swap::move_swap;
+use super::{Move, Stop, double_pt_lock, pages_of_table};
+use crate::arch::tlb::{flush_tlb_mm_range, flush_tlb_page};
+use crate::check;
+use crate::errno::Errno;
+use crate::filemap::trylock_page;
+use crate::folio::{is_large, page_is_anon};
+use crate::huge_memory::{Tails, can_split_folio, split_folio};
+use crate::kernel::Cpu;
+use crate::memory::ptep_clear_flush;
+use crate::migrate::migration_entry_wait;
+use crate::mm_types::Page;
+use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
+use crate::page::{get_page, lock_page, page_maybe_dma_pinned, put_page, unlock_page, wait_on_page_locked};
+use crate::pgtable::{Pmdp, Pte, Ptep, TablePtr, maybe_mkwrite, mkdirty, soft_dirty, vm_get_page_prot};
+use crate::pgtable_generic::is_unlinked;
+use crate::release::Release;
+use crate::rmap::types::AnonVma;
+use crate::rmap::{
+    anon_vma_lock_write_tree, anon_vma_trylock_write_tree, folio_move_anon_rmap, is_anon_exclusive, page_anon_vma,
+    page_get_anon_vma, put_anon_vma,
+};
+use crate::safeguards::{UFFD_MOVE_FLUSH_LOCKED, UFFD_MOVE_INDEX_LAST, UFFD_MOVE_PIN_RECHECK, UFFD_MOVE_RECHECK};
+use crate::swapops::MigrationEntry;
+
+/// `src_folio` and `src_folio_pte`: a folio that is locked, with a reference, and the entry by which it was found.
+#[derive(Clone, Copy)]
+pub(super) struct Src {
+    pub(super) folio: Page,
+    pub(super) pte: Pte,
+}
+
+/// What is held while a page is moved.
+#[derive(Default)]
+pub(super) struct Holds<'m> {
+    pub(super) src: Option<Src>,
+    /// `src_anon_vma`: the tree, locked for writing.
+    tree: Option<(AnonVma, WriteHeld<'m>)>,
+}
+
+/// What one look at the entries comes to if nothing was moved.
+pub(super) enum Pause {
+    /// This round is over.
+    Stop(Stop),
+    /// The folio, to which there is a reference, is to be locked.
+    Folio(Page),
+    /// The tree is to be locked.
+    Tree(AnonVma),
+    /// The folio, which is locked, is to be split.
+    Split(Page),
+    /// Somebody else has the large folio locked. There is no reference to it, which he would meet when he splits it.
+    Locked(Page),
+    /// The page is being moved to another frame.
+    Migration(Ptep, Pte),
+}
+
+impl From<Stop> for Pause {
+    fn from(stop: Stop) -> Pause {
+        Pause::Stop(stop)
+    }
+}
+
+impl From<Errno> for Pause {
+    fn from(errno: Errno) -> Pause {
+        Pause::Stop(Stop::from(errno))
+    }
+}
+
+/// Where the two entries are, and what the old one was.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) dst_pmdp: Pmdp,
+    pub(super) dst: Ptep,
+    pub(super) src: Ptep,
+    pub(super) orig: Pte,
+}
+
+/// Since v6.18 pages of one table are moved together, with one flush.
+fn moves_batches(cpu: Cpu<'_>) -> bool {
+    cpu.kernel.config.kernel.version >= Release::v(6, 18)
+}
+
+/// `move_pages_pte()`, since v6.18 `move_pages_ptes()`: how many pages were moved. A hole counts as one.
+pub(super) async fn move_pages_pte<'m>(
+    cpu: Cpu<'m>,
+    this: Move<'m>,
+    (dst_pmdp, src_pmdp): (Pmdp, Pmdp),
+) -> Result<u64, Stop> {
+    let _routine = cpu.enter("move_pages_pte");
+    let told = if moves_batches(cpu) { this.pages } else { 1 };
+    let range = mmu_notifier_invalidate_range_start(cpu, this.mm, (this.src, this.src.plus_pages(told))).await;
+    let mut holds = Holds::default();
+    let done = loop {
+        match attempt(cpu, this, (dst_pmdp, src_pmdp), &mut holds).await {
+            Ok(pages) => break Ok(pages),
+            Err(Pause::Stop(stop)) => break Err(stop),
+            Err(pause) => {
+                if let Err(stop) = Box::pin(wait(cpu, src_pmdp, pause, &mut holds)).await {
+                    break Err(stop);
+                }
+            }
+        }
+    };
+    let Holds { src, tree } = holds;
+    if let Some((anon_vma, held)) = tree {
+        drop(held);
+        put_anon_vma(cpu, anon_vma).await;
+    }
+    if let Some(Src { folio, .. }) = src {
+        unlock_page(cpu, folio).await;
+        put_page(cpu, folio).await;
+    }
+    mmu_notifier_invalidate_range_end(cpu, this.mm, range).await;
+    done
+}
+
+/// What may sleep, behind a look at the entries. Then they are looked at again.
+async fn wait<'m>(cpu: Cpu<'m>, src_pmdp: Pmdp, pause: Pause, holds: &mut Holds<'m>) -> Result<(), Stop> {
+    match pause {
+        Pause::Stop(stop) => return Err(stop),
+        Pause::Folio(folio) => lock_page(cpu, folio).await,
+        Pause::Tree(anon_vma) => holds.tree = Some((anon_vma, anon_vma_lock_write_tree(cpu, anon_vma).await)),
+        Pause::Split(head) => {
+            let split = split_folio(cpu, head, Tails::Listed).await;
+            if split == Err(Errno::Eagain) && !can_split_folio(cpu, head).await {
+                return Err(Stop::AgainBehindReferences(head));
+            }
+            split?;
+            // Each page has a lock and a count of its own now.
+            holds.src = None;
+            unlock_page(cpu, head).await;
+            put_page(cpu, head).await;
+        }
+        Pause::Locked(head) => {
+            wait_on_page_locked(cpu, head).await;
+            return Err(Stop::Again);
+        }
+        Pause::Migration(ptep, pte) => {
+            migration_entry_wait(cpu, src_pmdp, (ptep, pte)).await;
+            return Err(Stop::Again);
+        }
+    }
+    Ok(())
+}
+
+/// One look at the entries, as a reader of RCU, so that their tables stay. What is found is moved, if that can be done without sleeping.
+async fn attempt<'m>(
+    cpu: Cpu<'m>,
+    this: Move<'m>,
+    (dst_pmdp, src_pmdp): (Pmdp, Pmdp),
+    holds: &mut Holds<'m>,
+) -> Result<u64, Pause> {
+    let _rcu = cpu.rcu_read_lock();
+    let geometry = cpu.mmu.geometry;
+    let dst_pmd = cpu.read_once(dst_pmdp).await;
+    let src_pmd = cpu.read_once(src_pmdp).await;
+    if !dst_pmd.leads_to_table() || !src_pmd.leads_to_table() {
+        return Err(Pause::Stop(Stop::Again));
+    }
+    let (dst, src) = (dst_pmd.pte_offset(geometry, this.dst), src_pmd.pte_offset(geometry, this.src));
+    if !read_locked(cpu, dst).await.none() {
+        return Err(Pause::from(Errno::Eexist));
+    }
+    let orig = read_locked(cpu, src).await;
+    if orig.none() {
+        return if this.holes { Ok(1) } else { Err(Pause::from(Errno::Enoent)) };
+    }
+    // The folio that is locked is that of another entry.
+    if holds.src.is_some_and(|src| src.pte != orig) {
+        return Err(Pause::Stop(Stop::Again));
+    }
+    let at = At { dst_pmdp, dst, src, orig };
+    if !orig.present() {
+        if MigrationEntry::of_pte(orig.entry).is_some() {
+            return Err(Pause::Migration(src, orig));
+        }
+        return Box::pin(move_swap(cpu, this, at, holds)).await;
+    }
+    if Page(orig.pfn()) == cpu.kernel.zero_page {
+        return move_zeropage_pte(cpu, this, at).await;
+    }
+    let folio = match holds.src {
+        Some(src) => src.folio,
+        None => get_folio(cpu, at, holds).await?,
+    };
+    move_present(cpu, this, at, folio, holds).await
+}
+
+/// An entry, read under the lock of its table.
+async fn read_locked(cpu: Cpu<'_>, ptep: Ptep) -> Pte {
+    let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
+    cpu.read_once(ptep).await
+}
+
+/// A reference to the folio that the entry maps, taken under the lock of the table, and the lock of the folio, if nobody has that. In Linux
+/// before v6.14 the reference came first.
+async fn get_folio(cpu: Cpu<'_>, at: At, holds: &mut Holds<'_>) -> Result<Page, Pause> {
+    let _ptl = cpu.lock(cpu.kernel.ptl(at.src.table())).await;
+    if cpu.read_once(at.src).await != at.orig {
+        return Err(Pause::Stop(Stop::Again));
+    }
+    // vm_normal_folio()
+    let page = at.orig.page().ok_or(Errno::Ebusy)?;
+    if !is_anon_exclusive(cpu, page).await {
+        return Err(Pause::from(Errno::Ebusy));
+    }
+    let folio = cpu.kernel.folio_of(page);
+    let locked = trylock_page(cpu, folio).await;
+    if !locked && is_large(cpu, folio) {
+        return Err(Pause::Locked(folio));
+    }
+    get_page(cpu, folio).await;
+    holds.src = Some(Src { folio, pte: at.orig });
+    if locked { Ok(folio) } else { Err(Pause::Folio(folio)) }
+}
+
+/// The entry maps a page, whose folio is locked.
+async fn move_present<'m>(
+    cpu: Cpu<'m>,
+    this: Move<'m>,
+    at: At,
+    folio: Page,
+    holds: &mut Holds<'m>,
+) -> Result<u64, Pause> {
+    if !page_is_anon(cpu, folio) {
+        return Err(Pause::from(Errno::Ebusy));
+    }
+    if is_large(cpu, folio) {
+        return Err(Pause::Split(folio));
+    }
+    if holds.tree.is_none() && locks_tree(cpu) {
+        // page_referenced() may walk the tree without the lock of the folio.
+        let anon_vma = page_get_anon_vma(cpu, folio).await.ok_or(Stop::Again)?;
+        match anon_vma_trylock_write_tree(cpu, anon_vma).await {
+            Some(tree) => holds.tree = Some((anon_vma, tree)),
+            None => return Err(Pause::Tree(anon_vma)),
+        }
+    }
+    move_present_ptes(cpu, this, at, folio, holds).await.map_err(Pause::from)
+}
+
+/// Whether somebody may walk the tree without the lock of the folio: before v6.19.
+fn locks_tree(cpu: Cpu<'_>) -> bool {
+    cpu.walks_rmap() && cpu.kernel.config.kernel.version < Release::v(6, 19)
+}
+
+/// `is_pte_pages_stable()`, under both locks: the entries are as they were found, and the new one is in a table that is in use.
+pub(super) async fn is_pte_pages_stable(cpu: Cpu<'_>, at: At) -> bool {
+    if is_unlinked(cpu, at.dst_pmdp, at.dst) {
+        return false;
+    }
+    let has_changed =
+        async || cpu.read_once(at.src).await != at.orig || !cpu.read_once(at.dst).await.none();
+    !check!(cpu, UFFD_MOVE_RECHECK, has_changed().await)
+}
+
+/// `move_present_pte()`, since v6.18 `move_present_ptes()`: pages that are nobody else's, and not pinned. The first one is locked.
+async fn move_present_ptes<'m>(
+    cpu: Cpu<'m>,
+    this: Move<'m>,
+    at: At,
+    first: Page,
+    holds: &mut Holds<'m>,
+) -> Result<u64, Stop> {
+    let _routine = cpu.enter("move_present_pte");
+    let locks = double_pt_lock(cpu, at.dst.table(), at.src.table()).await;
+    if !is_pte_pages_stable(cpu, at).await {
+        return Err(Stop::Again);
+    }
+    if is_large(cpu, first) || page_maybe_dma_pinned(cpu, first).await || !is_anon_exclusive(cpu, first).await {
+        return Err(Stop::Errno(Errno::Ebusy));
+    }
+    let batches = moves_batches(cpu);
+    if batches {
+        // The entry has a reference, and stays as it is under the lock.
+        holds.src = None;
+        put_page(cpu, first).await;
+    }
+    let moved = move_batch(cpu, this, at, first, holds.tree.as_ref().map(|(anon_vma, _)| *anon_vma)).await;
+    let end = this.src.plus_pages(*moved.as_ref().unwrap_or(&0));
+    let late = !cpu.has(UFFD_MOVE_FLUSH_LOCKED);
+    // Whoever unmaps at the new place flushes only there, and frees a page that the old translation still reaches. So no translation is left
+    // when the locks are let go of.
+    if batches && !late && this.src < end {
+        flush_tlb_mm_range(cpu, this.mm, this.src, end, false).await;
+    }
+    drop(locks);
+    if late && this.src < end {
+        flush_tlb_mm_range(cpu, this.mm, this.src, end, false).await;
+    }
+    moved
+}
+
+/// The pages of one table, as many as can be locked at once.
+async fn move_batch<'m>(
+    cpu: Cpu<'m>,
+    this: Move<'m>,
+    at: At,
+    first: Page,
+    tree: Option<AnonVma>,
+) -> Result<u64, Stop> {
+    let batches = moves_batches(cpu);
+    let most = if batches { pages_of_table(cpu, &this) } else { 1 };
+    let (mut dst, mut src, mut page, mut moved) = (at.dst, at.src, first, 0);
+    loop {
+        let (from, to) = (this.src.plus_pages(moved), this.dst.plus_pages(moved));
+        let done = move_one(cpu, this, (src, from), (dst, to), page).await;
+        moved += u64::from(done);
+        if batches {
+            unlock_page(cpu, page).await;
+        }
+        if !done || moved == most {
+            break;
+        }
+        (dst, src) = (dst.next(), src.next());
+        match next_of_batch(cpu, dst, src, tree).await {
+            Some(next) => page = next,
+            None => break,
+        }
+    }
+    if moved == 0 { Err(Stop::Errno(Errno::Ebusy)) } else { Ok(moved) }
+}
+
+/// `check_ptes_for_batched_move()`: the page of the next entry, locked, if it may go with the others.
+async fn next_of_batch(cpu: Cpu<'_>, dst: Ptep, src: Ptep, tree: Option<AnonVma>) -> Option<Page> {
+    if !cpu.read_once(dst).await.none() {
+        return None;
+    }
+    let pte = cpu.read_once(src).await;
+    let page = pte.page().filter(|_| pte.present())?;
+    if !trylock_page(cpu, cpu.kernel.folio_of(page)).await {
+        return None;
+    }
+    let hangs_elsewhere = tree.is_some() && page_anon_vma(cpu, page) != tree;
+    if is_large(cpu, page) || hangs_elsewhere || !is_anon_exclusive(cpu, page).await {
+        unlock_page(cpu, cpu.kernel.folio_of(page)).await;
+        return None;
+    }
+    Some(page)
+}
+
+/// Moves a page, which is locked, under the locks of both tables. False if it is pinned: then it stays.
+async fn move_one<'m>(
+    cpu: Cpu<'m>,
+    this: Move<'m>,
+    (src, from): (Ptep, VirtAddr),
+    (dst, to): (Ptep, VirtAddr),
+    page: Page,
+) -> bool {
+    let Move { mm, dst_vma, .. } = this;
+    let last = cpu.has(UFFD_MOVE_INDEX_LAST);
+    if !last {
+        folio_move_anon_rmap(cpu, page, dst_vma, to).await;
+    }
+    // ptep_clear_flush(), since v6.18 ptep_get_and_clear()
+    let old = cpu.update_pte(mm, from, src, |_| Entry::NONE).await;
+    if !moves_batches(cpu) && cpu.has(UFFD_MOVE_FLUSH_LOCKED) {
+        flush_tlb_page(cpu, mm, from).await;
+    }
+    // Lockless GUP takes its reference and then looks at the entry again. So a pin shows in the count by now, or there will be none.
+    if check!(cpu, UFFD_MOVE_PIN_RECHECK, page_maybe_dma_pinned(cpu, page).await) {
+        cpu.set_pte_at(mm, from, src, old.entry).await;
+        return false;
+    }
+    if last {
+        folio_move_anon_rmap(cpu, page, dst_vma, to).await;
+    }
+    let marks = if marks_as_moved(cpu) {
+        soft_dirty(cpu) | if old.dirty() { mkdirty(cpu) } else { 0 }
+    } else {
+        mkdirty(cpu)
+    };
+    let prot = vm_get_page_prot(dst_vma.flags(cpu));
+    let entry = Pte::make(page.0, prot).with(marks | maybe_mkwrite(cpu, dst_vma));
+    cpu.set_pte_at(mm, to, dst, entry).await;
+    true
+}
+
+/// Whether a moved page counts as written because it was moved, and is dirty only if it was: since v6.15 (`75cb1cca2c88`). Before, each
+/// page was dirty afterwards, and an entry that names a slot said nothing.
+pub(super) fn marks_as_moved(cpu: Cpu<'_>) -> bool {
+    cpu.kernel.config.kernel.version >= Release::v(6, 15)
+}
+
+/// `move_zeropage_pte()`.
+async fn move_zeropage_pte<'m>(cpu: Cpu<'m>, this: Move<'m>, at: At) -> Result<u64, Pause> {
+    let _routine = cpu.enter("move_zeropage_pte");
+    let Move { mm, dst_vma, .. } = this;
+    let _locks = double_pt_lock(cpu, at.dst.table(), at.src.table()).await;
+    if !is_pte_pages_stable(cpu, at).await {
+        return Err(Pause::Stop(Stop::Again));
+    }
+    ptep_clear_flush(cpu, mm, this.src, at.src).await;
+    let prot = vm_get_page_prot(dst_vma.flags(cpu));
+    let entry = Pte::make(cpu.kernel.zero_page.0, prot).with(Entry::SPECIAL);
+    cpu.set_pte_at(mm, this.dst, at.dst, entry).await;
+    Ok(1)
+}
