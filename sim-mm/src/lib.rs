@@ -219,7 +219,7 @@ pub use userfaultfd::{userfaultfd_read, userfaultfd_register, userfaultfd_wake};
 pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, kernel_pte, vfree, vmalloc};
-pub use vmscan::{Spare, shrink_inactive_list};
+pub use vmscan::{Spare, shrink_active_list, shrink_inactive_list};
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

@@ -320,6 +320,8 @@ crate::safeguards! {
         "A page says that it is at its new place only when nothing can stop UFFDIO_MOVE any more, because it would stay at the old place where nobody finds it.";
     UFFD_MOVE_FLUSH_LOCKED = "uffd-move-flush-locked" order in "move_present_pte" since Release::v(6, 8), commit "adef440691ba" =>
         "UFFDIO_MOVE flushes the old place before it lets go of the PTE locks, because whoever unmaps the page at its new place flushes only there.";
+    ANON_VMA_MOVED_RECHECK = "anon-vma-moved-recheck" check in "page_lock_anon_vma_read" since Release::v(6, 8), commit "880a99b60d46" =>
+        "Whoever has locked the anon_vma of a page asks once more whether the page hangs on it, because UFFDIO_MOVE lets a page hang on another one while it is mapped.";
     UFFD_MOVE_CACHE_LOOKUP = "uffd-move-cache-lookup" order in "move_pages_pte" since Release::v(6, 14), commit "c50f8e6053b0" =>
         "If the swap cache has the page of an entry that UFFDIO_MOVE moves, then the page is moved as well, because a fault at the new place maps it.";
     UFFD_MOVE_CACHE_SAME = "uffd-move-cache-same" check in "move_swap_pte" since Release::v(6, 16), commit "0ea148a79919" =>

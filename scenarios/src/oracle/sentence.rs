@@ -197,6 +197,12 @@ impl Violation {
                     "at rest {mm} maps {page} at {at}, and nobody comes from {page} to that mapping by its anon_vma"
                 )
             }
+            Violation::BadPageMap { what: Miscount::OtherIndex { mm, va, page, says, index } } => {
+                let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
+                format!(
+                    "at rest {mm} maps {page} at {at}, whose index is {index}, and {page} says that its index is {says}"
+                )
+            }
             Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
                 format!("at rest {mm} has an entry at {at} that maps {page}, which its file does not have there")

@@ -242,6 +242,7 @@ impl Violation {
                 what:
                     Miscount::OtherPage { page, .. }
                     | Miscount::Unlinked { page, .. }
+                    | Miscount::OtherIndex { page, .. }
                     | Miscount::Spte { page, .. }
                     | Miscount::MappedBehindEnd { page, .. }
                     | Miscount::CachedBehindEnd { page, .. }
@@ -292,6 +293,7 @@ impl Violation {
                     Miscount::Stray { mm, va }
                     | Miscount::OtherPage { mm, va, .. }
                     | Miscount::Unlinked { mm, va, .. }
+                    | Miscount::OtherIndex { mm, va, .. }
                     | Miscount::MappedBehindEnd { mm, va, .. },
             } => Some((mm, va)),
             Violation::DirtyLost { page, .. } => page,

@@ -31,7 +31,7 @@ pub(crate) use move_pmd::move_huge_pmd;
 pub(crate) use numa::do_huge_pmd_numa_page;
 pub(crate) use queue::{deferred_split_folio, unqueue_deferred_split};
 pub(crate) use split_folio::{folio_split, split_and_put, split_folio};
-pub(crate) use split_pieces::{Pieces, Tails, cache_references, can_split_folio};
+pub(crate) use split_pieces::{Pieces, Tails, can_split_folio};
 pub(crate) use split_pmd::{Small, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};
 pub(crate) use wp::do_huge_pmd_wp_page;
 pub(crate) use zap::zap_huge_pmd;

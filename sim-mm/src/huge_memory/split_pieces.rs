@@ -76,7 +76,7 @@ pub(crate) enum Tails<'a> {
 }
 
 /// The references of the swap cache, or of the file: one for each page.
-pub(crate) async fn cache_references(cpu: Cpu<'_>, head: Page) -> u64 {
+pub(super) async fn cache_references(cpu: Cpu<'_>, head: Page) -> u64 {
     let cached = cpu.load(cpu.kernel.page_flags(head)).await.contains(PageFlags::SWAPCACHE)
         || page_mapping(cpu, head).is_some();
     if cached { folio_nr_pages(cpu, head) } else { 0 }

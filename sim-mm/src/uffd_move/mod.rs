@@ -7,20 +7,19 @@
 mod pte;
 mod swap;
 
-use sim_core::{BoxFuture, Bytes, Gate, Held, Op, OpKind, Routine};
+use sim_core::{BoxFuture, Held, Routine};
 use sim_mmu::{Level, Pfn, VirtAddr};
 
 use crate::errno::Errno;
-use crate::huge_memory::{cache_references, is_huge_zero_pmd, move_pages_huge_pmd, split_huge_pmd};
+use crate::huge_memory::{is_huge_zero_pmd, move_pages_huge_pmd, split_huge_pmd};
 use crate::kernel::Cpu;
 use crate::memory::{p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mfill::Wake;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
-use crate::page::page_count;
 use crate::pgtable::{Pmd, Pmdp};
 use crate::release::Release;
-use crate::rmap::{anon_vma_prepare, is_anon_exclusive, total_mapcount};
+use crate::rmap::{anon_vma_prepare, is_anon_exclusive};
 use crate::swap_state::wait_for_swap_cache;
 use crate::swapops::SwpEntry;
 use crate::userfaultfd::wake_userfault;
@@ -51,8 +50,6 @@ enum Stop {
     Again,
     /// The same, and somebody is reading the slot: Linux looks again until he is done.
     AgainBehindCache(SwpEntry),
-    /// The same, and somebody else has the folio: Linux looks again until he has put his reference.
-    AgainBehindReferences(Page),
 }
 
 impl From<Errno> for Stop {
@@ -116,21 +113,9 @@ async fn move_pages<'m>(
             Err(Stop::Errno(errno)) => return (moved, Err(errno)),
             Err(Stop::Again) => {}
             Err(Stop::AgainBehindCache(entry)) => wait_for_swap_cache(cpu, entry).await,
-            Err(Stop::AgainBehindReferences(head)) => wait_for_references(cpu, head).await,
         }
     }
     (moved, Ok(()))
-}
-
-/// Waits until somebody has put a reference to a folio that nobody but its mappings and the swap cache should have.
-async fn wait_for_references(cpu: Cpu<'_>, head: Page) {
-    let now = page_count(cpu, head).await;
-    if now <= total_mapcount(cpu, head).await + cache_references(cpu, head).await {
-        return;
-    }
-    let count = cpu.kernel.refcount(head).loc();
-    let changed = Gate::IsNot(count, Bytes::ALL, now);
-    cpu.step(Op::new(OpKind::Wait, count).behind(changed).sleeping(), |_| ()).await;
 }
 
 /// `find_vmas_mm_locked()` and `validate_move_areas()`: the two mappings, of which the new one has an `anon_vma`.
@@ -147,7 +132,8 @@ async fn find_vmas_mm_locked(
     if by_mapping && !dst_vma.flags(cpu).contains(VmFlags::SHARED) {
         anon_vma_prepare(cpu, mm, dst_vma).await?;
     }
-    let src_vma = if dst_vma.contains(cpu, src) { dst_vma } else { vma_lookup(cpu, mm, src).await.ok_or(missing)? };
+    let src_vma =
+        if dst_vma.contains(cpu, src) { dst_vma } else { vma_lookup(cpu, mm, src).await.ok_or(missing)? };
     for (vma, start) in [(src_vma, src), (dst_vma, dst)] {
         if vma.flags(cpu).contains(VmFlags::SHARED) || start.plus_pages(pages) > vma.end(cpu) {
             return Err(Errno::Einval);

@@ -10,7 +10,7 @@ use crate::check;
 use crate::errno::Errno;
 use crate::filemap::trylock_page;
 use crate::folio::{is_large, page_is_anon};
-use crate::huge_memory::{Tails, can_split_folio, split_folio};
+use crate::huge_memory::{Tails, split_folio};
 use crate::kernel::Cpu;
 use crate::memory::ptep_clear_flush;
 use crate::migrate::migration_entry_wait;
@@ -126,11 +126,8 @@ async fn wait<'m>(cpu: Cpu<'m>, src_pmdp: Pmdp, pause: Pause, holds: &mut Holds<
         Pause::Folio(folio) => lock_page(cpu, folio).await,
         Pause::Tree(anon_vma) => holds.tree = Some((anon_vma, anon_vma_lock_write_tree(cpu, anon_vma).await)),
         Pause::Split(head) => {
-            let split = split_folio(cpu, head, Tails::Listed).await;
-            if split == Err(Errno::Eagain) && !can_split_folio(cpu, head).await {
-                return Err(Stop::AgainBehindReferences(head));
-            }
-            split?;
+            // Somebody else has a reference. Linux v6.18 was asked, and does not wait until it is put.
+            split_folio(cpu, head, Tails::Listed).await.map_err(|_| Stop::Errno(Errno::Ebusy))?;
             // Each page has a lock and a count of its own now.
             holds.src = None;
             unlock_page(cpu, head).await;
@@ -254,8 +251,7 @@ pub(super) async fn is_pte_pages_stable(cpu: Cpu<'_>, at: At) -> bool {
     if is_unlinked(cpu, at.dst_pmdp, at.dst) {
         return false;
     }
-    let has_changed =
-        async || cpu.read_once(at.src).await != at.orig || !cpu.read_once(at.dst).await.none();
+    let has_changed = async || cpu.read_once(at.src).await != at.orig || !cpu.read_once(at.dst).await.none();
     !check!(cpu, UFFD_MOVE_RECHECK, has_changed().await)
 }
 

@@ -48,12 +48,7 @@ pub(super) async fn move_swap<'m>(
 }
 
 /// The page that the swap cache has of the slot, if it has one, locked.
-async fn lock_cached(
-    cpu: Cpu<'_>,
-    at: At,
-    entry: SwpEntry,
-    holds: &mut Holds<'_>,
-) -> Result<Option<Page>, Pause> {
+async fn lock_cached(cpu: Cpu<'_>, at: At, entry: SwpEntry, holds: &mut Holds<'_>) -> Result<Option<Page>, Pause> {
     if let Some(src) = holds.src {
         return Ok(Some(src.folio));
     }
