@@ -103,4 +103,6 @@ sim_mm::safeguards! {
         "A pin of the vsyscall page takes what its end gives back; a plain reference is less than that, so that the count goes below zero.";
     LONGTERM_UNSHARES = "longterm-unshares" check in "gup_must_unshare" since Release::v(6, 2), commit "84209e87c696" =>
         "A private mapping gets a page of its own before the zero page or a page of a file is pinned for reading for long, because the next write of the process would go to another page.";
+    GUP_FAST_LONGTERM_FILE = "gup-fast-longterm-file" check in "folio_fast_pin_allowed" since Release::v(6, 5), commit "a6e79df92e4a" =>
+        "Lockless GUP knows no mapping, and so asks the page that it has got whether it is of a file on a disk, before it is pinned for long to write to it.";
 }

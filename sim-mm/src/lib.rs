@@ -177,6 +177,7 @@ pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
 pub use page_tags::set_page_dirty;
 pub use page_writeback::set_page_dirty_lock;
+pub use pagemap::{Backed, folio_backing};
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
 pub use pgtable_3level::ptep_get_lockless;

@@ -6,9 +6,10 @@
 
 mod pte;
 mod swap;
+mod types;
 
-use sim_core::{BoxFuture, Held, Routine};
-use sim_mmu::{Level, Pfn, VirtAddr};
+use sim_core::{BoxFuture, Routine};
+use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
 use crate::huge_memory::{is_huge_zero_pmd, move_pages_huge_pmd, split_huge_pmd};
@@ -21,42 +22,11 @@ use crate::pgtable::{Pmd, Pmdp};
 use crate::release::Release;
 use crate::rmap::{anon_vma_prepare, is_anon_exclusive};
 use crate::swap_state::wait_for_swap_cache;
-use crate::swapops::SwpEntry;
 use crate::userfaultfd::wake_userfault;
 use crate::vm_flags::VmFlags;
 
 use pte::move_pages_pte;
-
-/// What is moved where.
-#[derive(Clone, Copy)]
-struct Move<'m> {
-    mm: &'m MmStruct,
-    dst_vma: Vma,
-    src_vma: Vma,
-    dst: VirtAddr,
-    src: VirtAddr,
-    /// How many pages are left.
-    pages: u64,
-    /// `UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES`.
-    holes: bool,
-}
-
-/// Why nothing is moved in this round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// It cannot be.
-    Errno(Errno),
-    /// `-EAGAIN`: something has changed meanwhile.
-    Again,
-    /// The same, and somebody is reading the slot: Linux looks again until he is done.
-    AgainBehindCache(SwpEntry),
-}
-
-impl From<Errno> for Stop {
-    fn from(errno: Errno) -> Stop {
-        if errno == Errno::Eagain { Stop::Again } else { Stop::Errno(errno) }
-    }
-}
+use types::{Move, Stop};
 
 /// `UFFDIO_MOVE`: the pages from `src` on are mapped from `dst` on, and nothing is where they were. Who waits for a page there is woken. Answers
 /// what the call returns and how many pages were moved.
@@ -219,21 +189,4 @@ async fn move_huge<'m>(
     drop(ptl);
     split_huge_pmd(cpu, src_vma, mm, src_pmdp, src).await;
     Err(Stop::Again)
-}
-
-/// `double_pt_lock()`: two locks of page tables, in the same order on every CPU.
-async fn double_pt_lock(cpu: Cpu<'_>, one: Pfn, other: Pfn) -> (Held<'_>, Option<Held<'_>>) {
-    let first = cpu.lock(cpu.kernel.ptl(one.min(other))).await;
-    let second = if one == other { None } else { Some(cpu.lock(cpu.kernel.ptl(one.max(other))).await) };
-    (first, second)
-}
-
-/// How many of the pages that are left lie in one table on either side.
-fn pages_of_table(cpu: Cpu<'_>, this: &Move<'_>) -> u64 {
-    let geometry = cpu.mmu.geometry;
-    let within = |start: VirtAddr| {
-        let end = geometry.addr_end(Level::Pmd, start, start.plus_pages(this.pages));
-        end.vpn().0 - start.vpn().0
-    };
-    within(this.src).min(within(this.dst))
 }

@@ -1,10 +1,11 @@
 //! Moving what page table entries map: `move_pages_pte()`.
 
-use sim_core::WriteHeld;
 use sim_mmu::{Entry, VirtAddr};
 
 use super::swap::move_swap;
-use super::{Move, Stop, double_pt_lock, pages_of_table};
+use super::types::{
+    At, Holds, Move, Pause, Src, Stop, double_pt_lock, is_pte_pages_stable, marks_as_moved, pages_of_table,
+};
 use crate::arch::tlb::{flush_tlb_mm_range, flush_tlb_page};
 use crate::check;
 use crate::errno::Errno;
@@ -18,67 +19,14 @@ use crate::mm_types::Page;
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{get_page, lock_page, page_maybe_dma_pinned, put_page, unlock_page, wait_on_page_locked};
 use crate::pgtable::{Pmdp, Pte, Ptep, TablePtr, maybe_mkwrite, mkdirty, soft_dirty, vm_get_page_prot};
-use crate::pgtable_generic::is_unlinked;
 use crate::release::Release;
 use crate::rmap::types::AnonVma;
 use crate::rmap::{
     anon_vma_lock_write_tree, anon_vma_trylock_write_tree, folio_move_anon_rmap, is_anon_exclusive, page_anon_vma,
     page_get_anon_vma, put_anon_vma,
 };
-use crate::safeguards::{UFFD_MOVE_FLUSH_LOCKED, UFFD_MOVE_INDEX_LAST, UFFD_MOVE_PIN_RECHECK, UFFD_MOVE_RECHECK};
+use crate::safeguards::{UFFD_MOVE_FLUSH_LOCKED, UFFD_MOVE_INDEX_LAST, UFFD_MOVE_PIN_RECHECK};
 use crate::swapops::MigrationEntry;
-
-/// `src_folio` and `src_folio_pte`: a folio that is locked, with a reference, and the entry by which it was found.
-#[derive(Clone, Copy)]
-pub(super) struct Src {
-    pub(super) folio: Page,
-    pub(super) pte: Pte,
-}
-
-/// What is held while a page is moved.
-#[derive(Default)]
-pub(super) struct Holds<'m> {
-    pub(super) src: Option<Src>,
-    /// `src_anon_vma`: the tree, locked for writing.
-    tree: Option<(AnonVma, WriteHeld<'m>)>,
-}
-
-/// What one look at the entries comes to if nothing was moved.
-pub(super) enum Pause {
-    /// This round is over.
-    Stop(Stop),
-    /// The folio, to which there is a reference, is to be locked.
-    Folio(Page),
-    /// The tree is to be locked.
-    Tree(AnonVma),
-    /// The folio, which is locked, is to be split.
-    Split(Page),
-    /// Somebody else has the large folio locked. There is no reference to it, which he would meet when he splits it.
-    Locked(Page),
-    /// The page is being moved to another frame.
-    Migration(Ptep, Pte),
-}
-
-impl From<Stop> for Pause {
-    fn from(stop: Stop) -> Pause {
-        Pause::Stop(stop)
-    }
-}
-
-impl From<Errno> for Pause {
-    fn from(errno: Errno) -> Pause {
-        Pause::Stop(Stop::from(errno))
-    }
-}
-
-/// Where the two entries are, and what the old one was.
-#[derive(Clone, Copy)]
-pub(super) struct At {
-    pub(super) dst_pmdp: Pmdp,
-    pub(super) dst: Ptep,
-    pub(super) src: Ptep,
-    pub(super) orig: Pte,
-}
 
 /// Since v6.18 pages of one table are moved together, with one flush.
 fn moves_batches(cpu: Cpu<'_>) -> bool {
@@ -246,15 +194,6 @@ fn locks_tree(cpu: Cpu<'_>) -> bool {
     cpu.walks_rmap() && cpu.kernel.config.kernel.version < Release::v(6, 19)
 }
 
-/// `is_pte_pages_stable()`, under both locks: the entries are as they were found, and the new one is in a table that is in use.
-pub(super) async fn is_pte_pages_stable(cpu: Cpu<'_>, at: At) -> bool {
-    if is_unlinked(cpu, at.dst_pmdp, at.dst) {
-        return false;
-    }
-    let has_changed = async || cpu.read_once(at.src).await != at.orig || !cpu.read_once(at.dst).await.none();
-    !check!(cpu, UFFD_MOVE_RECHECK, has_changed().await)
-}
-
 /// `move_present_pte()`, since v6.18 `move_present_ptes()`: pages that are nobody else's, and not pinned. The first one is locked.
 async fn move_present_ptes<'m>(
     cpu: Cpu<'m>,
@@ -277,9 +216,10 @@ async fn move_present_ptes<'m>(
         holds.src = None;
         put_page(cpu, first).await;
     }
-    let moved = move_batch(cpu, this, at, first, holds.tree.as_ref().map(|(anon_vma, _)| *anon_vma)).await;
-    let end = this.src.plus_pages(*moved.as_ref().unwrap_or(&0));
     let late = !cpu.has(UFFD_MOVE_FLUSH_LOCKED);
+    let tree = holds.tree.as_ref().map(|(anon_vma, _)| *anon_vma);
+    let moved = move_batch(cpu, this, at, (first, tree), late).await;
+    let end = this.src.plus_pages(*moved.as_ref().unwrap_or(&0));
     // Whoever unmaps at the new place flushes only there, and frees a page that the old translation still reaches. So no translation is left
     // when the locks are let go of.
     if batches && !late && this.src < end {
@@ -292,20 +232,20 @@ async fn move_present_ptes<'m>(
     moved
 }
 
-/// The pages of one table, as many as can be locked at once.
+/// The pages of one table, as many as can be locked at once. They are flushed later if that is `late`, or if several of them go together.
 async fn move_batch<'m>(
     cpu: Cpu<'m>,
     this: Move<'m>,
     at: At,
-    first: Page,
-    tree: Option<AnonVma>,
+    (first, tree): (Page, Option<AnonVma>),
+    late: bool,
 ) -> Result<u64, Stop> {
     let batches = moves_batches(cpu);
     let most = if batches { pages_of_table(cpu, &this) } else { 1 };
     let (mut dst, mut src, mut page, mut moved) = (at.dst, at.src, first, 0);
     loop {
         let (from, to) = (this.src.plus_pages(moved), this.dst.plus_pages(moved));
-        let done = move_one(cpu, this, (src, from), (dst, to), page).await;
+        let done = move_one(cpu, this, (src, from), (dst, to), page, batches || late).await;
         moved += u64::from(done);
         if batches {
             unlock_page(cpu, page).await;
@@ -347,6 +287,7 @@ async fn move_one<'m>(
     (src, from): (Ptep, VirtAddr),
     (dst, to): (Ptep, VirtAddr),
     page: Page,
+    flushed_later: bool,
 ) -> bool {
     let Move { mm, dst_vma, .. } = this;
     let last = cpu.has(UFFD_MOVE_INDEX_LAST);
@@ -355,7 +296,7 @@ async fn move_one<'m>(
     }
     // ptep_clear_flush(), since v6.18 ptep_get_and_clear()
     let old = cpu.update_pte(mm, from, src, |_| Entry::NONE).await;
-    if !moves_batches(cpu) && cpu.has(UFFD_MOVE_FLUSH_LOCKED) {
+    if !flushed_later {
         flush_tlb_page(cpu, mm, from).await;
     }
     // Lockless GUP takes its reference and then looks at the entry again. So a pin shows in the count by now, or there will be none.
@@ -375,12 +316,6 @@ async fn move_one<'m>(
     let entry = Pte::make(page.0, prot).with(marks | maybe_mkwrite(cpu, dst_vma));
     cpu.set_pte_at(mm, to, dst, entry).await;
     true
-}
-
-/// Whether a moved page counts as written because it was moved, and is dirty only if it was: since v6.15 (`75cb1cca2c88`). Before, each
-/// page was dirty afterwards, and an entry that names a slot said nothing.
-pub(super) fn marks_as_moved(cpu: Cpu<'_>) -> bool {
-    cpu.kernel.config.kernel.version >= Release::v(6, 15)
 }
 
 /// `move_zeropage_pte()`.

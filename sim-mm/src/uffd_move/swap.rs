@@ -3,8 +3,7 @@
 //! Nothing but the entry is moved if the page is in the slot alone. But the swap cache may have the page, and a fault at the new place maps
 //! that: so its `anon_vma` and its index have to be those of the new place.
 
-use super::pte::{At, Holds, Pause, Src, is_pte_pages_stable, marks_as_moved};
-use super::{Move, Stop, double_pt_lock};
+use super::types::{At, Holds, Move, Pause, Src, Stop, double_pt_lock, is_pte_pages_stable, marks_as_moved};
 use crate::check;
 use crate::errno::Errno;
 use crate::filemap::trylock_page;
