@@ -149,8 +149,8 @@ pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, Wake, mfill_atomic, mwriteprotect_range};
 pub use migrate::{
-    MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait, pmd_migration_entry_wait,
-    sys_move_pages,
+    LongtermPages, MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait,
+    pmd_migration_entry_wait, sys_move_pages,
 };
 pub use mincore::sys_mincore;
 pub use miscount::Miscount;
@@ -199,13 +199,14 @@ pub use settings::{
     Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HwAd, InvlpgGlobal, KsmFlag,
     KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap,
     MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock,
-    MlockLarge, MmCpumask, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables,
-    MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor,
-    ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault,
-    ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty,
-    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
-    SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge,
-    UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    MlockLarge, MmCpumask, MovableZone, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
+    MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead,
+    RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks,
+    SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp,
+    ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes,
+    StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration,
+    ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

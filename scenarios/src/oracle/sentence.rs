@@ -175,6 +175,10 @@ impl Violation {
                 "ksmd maps {kpage} at {} in place of {pfn}, and the two do not hold the same",
                 names.page_of(*mm, *va)
             ),
+            Violation::KeptInPlace { mm, va, pfn } => format!(
+                "at rest {pfn}, which is in the zone MOVABLE, is pinned for long as {}",
+                names.page_of(*mm, *va)
+            ),
             Violation::SecretGiven { mm, va, pfn } => format!(
                 "GUP gives out {pfn}, the page at {}, which is secret memory: the kernel cannot read it",
                 names.page_of(*mm, *va)

@@ -196,7 +196,9 @@ scenarios! {
     links_fail
     longterm_fast_pin_of_a_file
     longterm_fast_pin_vs_truncate
+    longterm_pin_in_movable_zone
     longterm_pin_of_the_zero_page
+    longterm_pin_vs_migration
     longterm_pin_vs_writeback
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot

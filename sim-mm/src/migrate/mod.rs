@@ -6,6 +6,7 @@
 
 mod compact;
 mod device;
+mod longterm;
 mod mapping;
 mod misplaced;
 mod move_pages;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use compact::compact_page;
 pub use device::migrate_vma;
+pub use longterm::LongtermPages;
 pub(crate) use mapping::{discard, migrate_page_states, take_place};
 pub(crate) use misplaced::{migrate_misplaced_page, mpol_misplaced, numa_migrates};
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
