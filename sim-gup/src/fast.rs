@@ -14,7 +14,7 @@ use sim_mmu::VirtAddr;
 
 use crate::cow::{gup_must_unshare, should_force_cow_break};
 use crate::flags::FollFlags;
-use crate::grab::{Fallback, put_compound_head, try_grab_compound_head};
+use crate::grab::{Fallback, is_refused_for_long, put_compound_head, try_grab_compound_head};
 use crate::gup::get_user_pages_unlocked;
 use crate::huge::gup_huge_pmd;
 use crate::pages::{Pages, put_pin};
@@ -85,6 +85,10 @@ async fn gup_pte_range(
             if cpu.has(GUP_RECHECK_PUT) {
                 put_compound_head(cpu, head, flags).await;
             }
+            return Err(Fallback);
+        }
+        if flags.contains(FollFlags::LONGTERM) && is_refused_for_long(cpu, head, flags).await {
+            put_compound_head(cpu, head, flags).await;
             return Err(Fallback);
         }
         // A pin for reading needs the page for this address space alone, like one that holds mmap_lock.

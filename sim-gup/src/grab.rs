@@ -1,13 +1,13 @@
 //! References for whom GUP hands pages to: `try_grab_page()` and its kin.
 
-use sim_core::BoxFuture;
+use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Page, add_pins, check, compound_head, is_overflowing, page_cache_add_speculative, pin_references,
-    put_page, put_page_refs, try_get_page, unpin_folio, unpin_user_page,
+    Backed, Cpu, Page, add_pins, check, compound_head, folio_backing, is_overflowing, page_cache_add_speculative,
+    pin_references, put_page, put_page_refs, try_get_page, unpin_folio, unpin_user_page,
 };
 
 use crate::flags::FollFlags;
-use crate::safeguards::{GUP_HEAD_RECHECK, GUP_REF_OVERFLOW};
+use crate::safeguards::{GUP_FAST_LONGTERM_FILE, GUP_FAST_LONGTERM_ZONE, GUP_HEAD_RECHECK, GUP_REF_OVERFLOW};
 
 /// The lockless walk gives up here; what it has pinned so far stays pinned.
 pub(crate) struct Fallback;
@@ -62,6 +62,21 @@ pub(crate) async fn grab_folio(cpu: Cpu<'_>, head: Page, refs: u64, flags: FollF
         add_pins(cpu, head, refs).await;
     }
     true
+}
+
+/// `folio_is_longterm_pinnable()`, and `folio_fast_pin_allowed()`, since v6.10 a part of `gup_fast_folio_allowed()`: whether the page, to which the caller has a reference, must not
+/// be pinned. Hardly anybody asks for a pin that lasts, so this is in a box.
+pub(crate) fn is_refused_for_long(cpu: Cpu<'_>, head: Page, flags: FollFlags) -> BoxFuture<'_, bool> {
+    Box::pin(async move {
+        let _routine = cpu.enter(Routine::lockless("folio_fast_pin_allowed"));
+        // folio_is_longterm_pinnable()
+        if check!(cpu, GUP_FAST_LONGTERM_ZONE, cpu.kernel.is_zone_movable(head)) {
+            return true;
+        }
+        let writes = flags.contains(FollFlags::PIN | FollFlags::WRITE);
+        let refuses = |backed| matches!(backed, Backed::OnDisk | Backed::ByNothing);
+        writes && check!(cpu, GUP_FAST_LONGTERM_FILE, refuses(folio_backing(cpu, head).await))
+    })
 }
 
 /// `put_compound_head()`: gives back what [`try_grab_compound_head`] took. It is rare, so the walk keeps no room for it.

@@ -2,8 +2,8 @@
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, arch_vma_access_permitted, check,
-    find_extend_vma, handle_mm_fault, in_gate_area, vma_is_secretmem,
+    Cpu, Errno, FaultFlags, LongtermPages, MmFault, MmStruct, MmapLock, MovableZone, Page, VmFlags, Vma,
+    arch_vma_access_permitted, check, find_extend_vma, handle_mm_fault, in_gate_area, vma_is_secretmem,
 };
 use sim_mmu::VirtAddr;
 
@@ -12,10 +12,10 @@ use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
 use crate::followed::Followed;
 use crate::gate::get_gate_page;
-use crate::pages::Pages;
+use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     CHECK_VMA_HUGETLB_FORCE, CHECK_VMA_PKEY, CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, GUP_KEEP_WRITE,
-    LONGTERM_FILE_WRITE,
+    LONGTERM_FILE_WRITE, LONGTERM_MIGRATES,
 };
 use crate::settings::ForcedWrite;
 
@@ -202,6 +202,37 @@ pub(crate) async fn __get_user_pages_locked<'m>(
     }
 }
 
+/// `__gup_longterm_locked()`: the same for pins that last. No page that is handed out is in the zone MOVABLE.
+async fn __gup_longterm_locked<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    wanted: Wanted,
+    pages: &mut Pages,
+) -> Result<u64, Errno> {
+    let before = pages.nr();
+    loop {
+        let got = __get_user_pages_locked(cpu, mm, wanted, Some(&mut *pages)).await?;
+        if !cpu.has(LONGTERM_MIGRATES) || check_and_migrate_movable_pages(cpu, pages, before).await? {
+            return Ok(got);
+        }
+    }
+}
+
+/// `check_and_migrate_movable_pages()`: whether all pages behind the first ones may be pinned for long. Otherwise nothing is pinned any more, and
+/// those that may not are moved.
+async fn check_and_migrate_movable_pages(cpu: Cpu<'_>, pages: &mut Pages, before: u64) -> Result<bool, Errno> {
+    let _routine = cpu.enter("check_and_migrate_movable_pages");
+    let got: Vec<Page> = pages.pins().iter().skip(before as usize).map(|pin| pin.page).collect();
+    let found = LongtermPages::collect(cpu, &got).await;
+    if found.is_empty() {
+        return Ok(true);
+    }
+    for pin in pages.split_off(before) {
+        put_pin(cpu, pin).await;
+    }
+    if found.migrate(cpu).await { Ok(false) } else { Err(Errno::Enomem) }
+}
+
 /// `get_user_pages_unlocked()`: takes `mmap_lock` for reading. Answers how many pages were added.
 ///
 /// # Errors
@@ -220,7 +251,12 @@ pub fn get_user_pages_unlocked<'m>(
         let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
         let flags = gup_flags | FollFlags::TOUCH | get;
         let before = pages.nr();
-        let got = __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(&mut *pages)).await;
+        let wanted = Wanted { start, nr_pages, flags };
+        let got = if flags.contains(FollFlags::LONGTERM) && cpu.setting::<MovableZone>() == MovableZone::On {
+            Box::pin(__gup_longterm_locked(cpu, mm, wanted, &mut *pages)).await
+        } else {
+            __get_user_pages_locked(cpu, mm, wanted, Some(&mut *pages)).await
+        };
         pages.returned(cpu, (start, nr_pages), before, got);
         got
     })

@@ -10,7 +10,7 @@ use sim_mmu::VirtAddr;
 use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
 use crate::flags::FollFlags;
 use crate::followed::Followed;
-use crate::grab::{Fallback, grab_folio, put_folio_refs, try_grab_page};
+use crate::grab::{Fallback, grab_folio, is_refused_for_long, put_folio_refs, try_grab_page};
 use crate::pages::Pages;
 use crate::safeguards::{GUP_HUGE_PUT_ALL, GUP_PMD_PERMITTED, GUP_PMD_RECHECK, TOUCH_PMD_WRITE};
 use crate::settings::{ForcedWrite, GupHugeZero};
@@ -38,6 +38,7 @@ pub(crate) async fn gup_huge_pmd(
     }
     // The references keep the folio from being freed or split. The second look tells whether that had happened before they were there.
     if check!(cpu, GUP_PMD_RECHECK, cpu.read_once(pmdp).await != orig)
+        || flags.contains(FollFlags::LONGTERM) && is_refused_for_long(cpu, head, flags).await
         || !orig.write() && gup_must_unshare(cpu, None, orig.page(), flags).await
     {
         let taken = if cpu.has(GUP_HUGE_PUT_ALL) { refs } else { 1 };

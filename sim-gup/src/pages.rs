@@ -63,6 +63,11 @@ impl Pages {
         std::mem::take(&mut self.0)
     }
 
+    /// Takes back all but the first pages.
+    pub(crate) fn split_off(&mut self, nr: u64) -> Vec<Pin> {
+        self.0.split_off(nr as usize)
+    }
+
     /// The same as [`push`](Pages::push), for the address space of the caller.
     pub(crate) fn push_own(&mut self, cpu: Cpu<'_>, page: Page, va: VirtAddr, flags: FollFlags) {
         if let Some(mm) = cpu.current_mm() {
@@ -76,7 +81,8 @@ impl Pages {
         let grab = if flags.contains(FollFlags::PIN) { Grab::Pin } else { Grab::Get };
         let references = if grab == Grab::Pin { pin_references(cpu, page) } else { 1 };
         let write = flags.contains(FollFlags::WRITE);
-        cpu.note(Event::Pinned { id, mm, va, pfn: page.0, write, references });
+        let longterm = flags.contains(FollFlags::LONGTERM);
+        cpu.note(Event::Pinned { id, mm, va, pfn: page.0, write, references, longterm });
         self.0.push(Pin { id, page, grab, mm, va });
     }
 }

@@ -105,4 +105,10 @@ sim_mm::safeguards! {
         "A private mapping gets a page of its own before the zero page or a page of a file is pinned for reading for long, because the next write of the process would go to another page.";
     CHECK_VMA_HUGETLB_FORCE = "check-vma-hugetlb-force" check in "check_vma_flags" since Release::v(6, 2), commit "f347454d0341" =>
         "A forced write is refused in a mapping of huge pages of the pool, because there a fault makes the entry writable, whatever the mapping allows.";
+    LONGTERM_MIGRATES = "longterm-migrates" order in "check_and_migrate_movable_pages" since Release::v(5, 13), commit "d1e153fea2a8" =>
+        "A page of the zone MOVABLE is moved elsewhere before it is pinned for long, because the memory of that zone cannot be taken out of the machine as long as somebody has a pin.";
+    GUP_FAST_LONGTERM_ZONE = "gup-fast-longterm-zone" check in "folio_fast_pin_allowed" since Release::v(5, 13), commit "d1e153fea2a8" =>
+        "Lockless GUP cannot move a page, and so it leaves a page of the zone MOVABLE that is to be pinned for long to the locked path.";
+    GUP_FAST_LONGTERM_FILE = "gup-fast-longterm-file" check in "folio_fast_pin_allowed" since Release::v(6, 5), commit "a6e79df92e4a" =>
+        "Lockless GUP knows no mapping, and so asks the page that it has got whether it is of a file on a disk, before it is pinned for long to write to it.";
 }

@@ -258,8 +258,12 @@ impl Reach {
         if !entry.has(Entry::SPECIAL) && !kernel.rmap_finds(mm, nth, page) {
             return Err(Miscount::Unlinked { mm, va, page });
         }
-        let Some(file) = vma.file.filter(|_| !entry.has(Entry::SPECIAL)) else { return Ok(()) };
         let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
+        let (mapping, says) = kernel.mapping_of(page);
+        if !entry.has(Entry::SPECIAL) && anon_vma_of_mapping(mapping).is_some() && says != index {
+            return Err(Miscount::OtherIndex { mm, va, page, says, index });
+        }
+        let Some(file) = vma.file.filter(|_| !entry.has(Entry::SPECIAL)) else { return Ok(()) };
         if kernel.folio_index(page, index) >= kernel.i_size(file.index()) {
             return Err(Miscount::MappedBehindEnd { mm, va, page });
         }

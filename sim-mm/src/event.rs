@@ -451,6 +451,8 @@ pub enum Event {
         write: bool,
         /// How much it adds to the count of the page: a pin adds more than a plain reference.
         references: u64,
+        /// Whether it is to last (`FOLL_LONGTERM`).
+        longterm: bool,
     },
     /// The reference of that id was given up.
     Unpinned {

@@ -11,6 +11,12 @@ use crate::mm_types::Page;
 use crate::page_flags::is_anon_mapping;
 
 impl Kernel {
+    /// Whether a page is in the zone MOVABLE: `is_zone_movable_page()`.
+    #[inline]
+    pub fn is_zone_movable(&self, page: Page) -> bool {
+        self.mem_map.is_zone_movable(page.0)
+    }
+
     /// `page_folio()`: the head of the page that a frame is a part of. Most pages are their own.
     #[inline]
     pub fn folio_of(&self, page: Page) -> Page {

@@ -14,6 +14,8 @@ bitflags::bitflags! {
         const NODE_0 = 1 << 3;
         /// `__GFP_THISNODE` of node 1.
         const NODE_1 = 1 << 4;
+        /// `__GFP_MOVABLE`: the page can be moved, and so may be in the zone MOVABLE.
+        const MOVABLE = 1 << 5;
     }
 }
 

@@ -29,8 +29,8 @@ use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
-    self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, Migration, Nodes, PageAlloc, Pkeys, Preempt,
-    RcuFlavor, Swap, Thp, VmaLock,
+    self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, Migration, MovableZone, Nodes, PageAlloc, Pkeys,
+    Preempt, RcuFlavor, Swap, Thp, VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
@@ -92,6 +92,9 @@ impl MachineConfig {
 
     /// How many of the frames are above 4 GiB.
     fn high_frames(&self) -> u64 {
+        if self.setting::<MovableZone>() == MovableZone::On {
+            return self.frames / 2;
+        }
         match (self.setting::<MemoryMap>(), self.setting::<Nodes>()) {
             (MemoryMap::Low, Nodes::One) => 0,
             (MemoryMap::Split, _) | (_, Nodes::Two) => self.frames / 2,
@@ -195,7 +198,8 @@ impl Kernel {
 
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
-        let mem_map = MemMap::new(&mut memory, config.frames, config.high_frames(), config.setting());
+        let mem_map =
+            MemMap::new(&mut memory, config.frames, config.high_frames(), config.setting(), config.setting());
         let any_frame = AnyFrame::new(&mut memory, mem_map);
         let zones = match config.setting::<PageAlloc>() {
             PageAlloc::AnyFrame => Vec::new(),

@@ -115,6 +115,7 @@ mod sync;
 mod task_mmu;
 mod tlb_types;
 mod truncate;
+mod uffd_move;
 mod userfault;
 mod userfaultfd;
 mod vm_fault;
@@ -154,8 +155,8 @@ pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
 pub use mfill::{Fill, Wake, mfill_atomic, mwriteprotect_range};
 pub use migrate::{
-    MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait, pmd_migration_entry_wait,
-    sys_move_pages,
+    LongtermPages, MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait,
+    pmd_migration_entry_wait, sys_move_pages,
 };
 pub use mincore::sys_mincore;
 pub use miscount::Miscount;
@@ -182,6 +183,7 @@ pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
 pub use page_tags::set_page_dirty;
 pub use page_writeback::set_page_dirty_lock;
+pub use pagemap::{Backed, folio_backing};
 pub use pgtable::{P4d, P4dp, Pgd, Pgdp, Pmd, Pmdp, Pte, Ptep, Pud, Pudp, TablePtr, pgd_offset};
 pub use pgtable::{PAGE_PROTNONE, is_pte_present};
 pub use pgtable_3level::ptep_get_lockless;
@@ -203,10 +205,10 @@ pub use settings::{
     Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HugetlbDontneed, HugetlbForce,
     HugetlbFork, HugetlbLock, HugetlbPool, HwAd, InvlpgGlobal, KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb,
     LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
-    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MprotectUncount,
-    MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite,
-    PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract,
-    SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders,
+    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
+    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit,
+    Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders,
     ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
     SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
     SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty,
@@ -219,12 +221,13 @@ pub use swapfile::sys_swapoff;
 pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard, pte_swp_soft_dirty};
 pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
+pub use uffd_move::userfaultfd_move;
 pub use userfault::UffdMode;
 pub use userfaultfd::{userfaultfd_read, userfaultfd_register, userfaultfd_wake};
 pub use vm_fault::{FaultFlags, MmFault, VmFault, VmFaultError};
 pub use vm_flags::{SMAPS_CODES, VmFlags};
 pub use vmalloc::{access_vmalloc, kernel_pte, vfree, vmalloc};
-pub use vmscan::{Spare, shrink_inactive_list};
+pub use vmscan::{Spare, shrink_active_list, shrink_inactive_list};
 
 /// What sim-mm itself has of safeguards and settings.
 pub const CATALOGUE: Catalogue = Catalogue::new(&[SAFEGUARDS], &[SETTINGS]);

@@ -131,6 +131,20 @@ pub enum Miscount {
         /// The page that is mapped.
         page: Page,
     },
+    /// An anonymous page says that it is at another place of its mappings than where an entry maps it. So nobody comes from the page to the
+    /// entry.
+    OtherIndex {
+        /// The address space.
+        mm: MmId,
+        /// The address.
+        va: VirtAddr,
+        /// The page that is mapped.
+        page: Page,
+        /// What it says.
+        says: u64,
+        /// The index of the address in its mapping.
+        index: u64,
+    },
     /// An entry of a shared mapping maps another page than the one that its file has there.
     OtherPage {
         /// The address space.
@@ -294,6 +308,9 @@ impl fmt::Display for Miscount {
             }
             Miscount::Unlinked { mm, va, page } => {
                 write!(f, "mm{}: the mapping of {va} does not hang on the anon_vma of {}", mm.0, page.0)
+            }
+            Miscount::OtherIndex { mm, va, page, says, index } => {
+                write!(f, "mm{}: the entry for {va}, of index {index}, maps {}, which says {says}", mm.0, page.0)
             }
             Miscount::Spte { mm, va, page } => {
                 write!(f, "mm{}: its guest has {} at {va}, and the process does not, or may do less", mm.0, page.0)

@@ -7,7 +7,7 @@ use sim_mmu::Pfn;
 
 use crate::gfp::Gfp;
 use crate::mm_types::PageDescriptor;
-use crate::settings::Nodes;
+use crate::settings::{MovableZone, Nodes};
 
 /// `MAX_ORDER`, `MAX_PAGE_ORDER` since v6.8: the largest block has two to the power of this many frames.
 pub(crate) const MAX_ORDER: u8 = 10;
@@ -22,11 +22,18 @@ pub struct MemMap {
     low: u64,
     high: u64,
     nodes: Nodes,
+    movable: MovableZone,
 }
 
 impl MemMap {
-    pub(crate) fn new(memory: &mut MemoryBuilder, frames: u64, high: u64, nodes: Nodes) -> MemMap {
-        MemMap { pages: memory.array("page", frames as usize + 1), low: frames - high, high, nodes }
+    pub(crate) fn new(
+        memory: &mut MemoryBuilder,
+        frames: u64,
+        high: u64,
+        nodes: Nodes,
+        movable: MovableZone,
+    ) -> MemMap {
+        MemMap { pages: memory.array("page", frames as usize + 1), low: frames - high, high, nodes, movable }
     }
 
     /// `page_to_nid()`.
@@ -36,7 +43,12 @@ impl MemMap {
 
     /// Whether an allocation takes a frame of another zone only where its first zone has none. CPUs are of node 0.
     pub(crate) fn prefers_first_zone(self) -> bool {
-        self.nodes == Nodes::Two
+        self.nodes == Nodes::Two || self.movable == MovableZone::On
+    }
+
+    /// Whether a frame is in the zone MOVABLE: `is_zone_movable_page()`.
+    pub fn is_zone_movable(self, pfn: Pfn) -> bool {
+        self.movable == MovableZone::On && pfn.0 >= FIRST_HIGH_FRAME
     }
 
     /// How many frames there are.
@@ -77,12 +89,17 @@ impl MemMap {
         self.pages.at(self.slot(pfn).unwrap_or(self.frames()) as usize)
     }
 
+    /// Whether an allocation may take frames above 4 GiB.
+    fn allows_high(self, gfp: Gfp) -> bool {
+        gfp.allows_high() && (self.movable == MovableZone::Off || gfp.contains(Gfp::MOVABLE))
+    }
+
     /// The frames of the zones that an allocation may use, in the order in which it tries them: `node_zonelist()`.
     pub(crate) fn zonelist(self, gfp: Gfp) -> impl Iterator<Item = Range<u64>> {
         let normal = FIRST_HIGH_FRAME..FIRST_HIGH_FRAME + self.high;
-        let normal = Some(normal).filter(|_| self.has_high() && gfp.allows_high());
+        let normal = Some(normal).filter(|_| self.has_high() && self.allows_high(gfp));
         let low = Some(0..self.low).filter(|_| gfp.allows_low());
-        let zones = if self.prefers_first_zone() { [low, normal] } else { [normal, low] };
+        let zones = if self.nodes == Nodes::Two { [low, normal] } else { [normal, low] };
         zones.into_iter().flatten()
     }
 }
@@ -136,21 +153,25 @@ pub(crate) struct Zone {
     pub(crate) lock: SpinLock,
     free_area: Array<FreeArea>,
     pcp: Array<PerCpuPages>,
+    movable: bool,
 }
 
 impl Zone {
     /// The zones of a machine, in the order in which an allocation tries them.
     pub(crate) fn all(memory: &mut MemoryBuilder, mem_map: MemMap, cpus: usize) -> Vec<Zone> {
         let zone = |frames: Range<u64>| {
-            let name = if frames.start == 0 { "DMA32" } else { "NORMAL" };
+            let movable = mem_map.is_zone_movable(Pfn(frames.start));
+            let high = if movable { "MOVABLE" } else { "NORMAL" };
+            let name = if frames.start == 0 { "DMA32" } else { high };
             Zone {
                 frames,
+                movable,
                 lock: memory.alone(format!("zone.{name}.lock")),
                 free_area: memory.array(format!("zone.{name}.free_area"), usize::from(MAX_ORDER) + 1),
                 pcp: memory.array(format!("zone.{name}.per_cpu_pageset"), cpus),
             }
         };
-        mem_map.zonelist(Gfp::empty()).map(zone).collect()
+        mem_map.zonelist(Gfp::MOVABLE).map(zone).collect()
     }
 
     /// The free blocks of an order.
@@ -170,7 +191,11 @@ impl Zone {
 
     /// Whether an allocation may use this zone.
     pub(crate) fn allows(&self, gfp: Gfp) -> bool {
-        if self.frames.start == 0 { gfp.allows_low() } else { gfp.allows_high() }
+        if self.frames.start == 0 {
+            gfp.allows_low()
+        } else {
+            gfp.allows_high() && (!self.movable || gfp.contains(Gfp::MOVABLE))
+        }
     }
 
     /// `zone_batchsize()`: how many frames a CPU takes at once, and gives back at once. A zone of Linux has thousands of

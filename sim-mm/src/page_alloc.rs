@@ -277,7 +277,7 @@ pub fn alloc_pages(cpu: Cpu<'_>, order: u8, gfp: Gfp) -> BoxFuture<'_, Option<Pa
 /// `alloc_page()`: a frame with whatever it held before.
 pub(crate) async fn alloc_page(cpu: Cpu<'_>) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_page"));
-    __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Data).await
+    __alloc_pages(cpu, 0, Gfp::MOVABLE, FrameUse::Data).await
 }
 
 /// A frame for a driver, who does not count references to it.
@@ -295,8 +295,13 @@ pub(crate) async fn alloc_batch(cpu: Cpu<'_>) -> Option<Page> {
 
 /// `alloc_zeroed_user_highpage_movable()`.
 pub(crate) async fn alloc_zeroed_user_highpage_movable(cpu: Cpu<'_>) -> Option<Page> {
+    alloc_zeroed_page(cpu, Gfp::MOVABLE).await
+}
+
+/// `alloc_page()` with `__GFP_ZERO`.
+pub(crate) async fn alloc_zeroed_page(cpu: Cpu<'_>, gfp: Gfp) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("alloc_page"));
-    let page = __alloc_pages(cpu, 0, Gfp::empty(), FrameUse::Data).await?;
+    let page = __alloc_pages(cpu, 0, gfp, FrameUse::Data).await?;
     clear_page(cpu, page.0).await;
     cpu.note(Event::PageCleared { pfn: page.0 });
     Some(page)

@@ -334,4 +334,25 @@ crate::safeguards! {
         "GUP locks the mapping before it looks for the table of a huge page, because the table may be unshared, and be another process's, before its lock is taken.";
     GIGANTIC_FREEZE_TAILS = "gigantic-freeze-tails" check in "prep_compound_gigantic_folio" since Release::v(5, 14), commit "7118fc2906e2" =>
         "Frames become a gigantic page only if nobody else has a reference to one of them, because a lockless walker would give it back to what the frame is then.";
+    // UFFDIO_MOVE.
+    UFFD_MOVE_RECHECK = "uffd-move-recheck" check in "move_pages" since Release::v(6, 8), commit "adef440691ba" =>
+        "UFFDIO_MOVE looks at both entries again under the locks of both tables, because others may have changed one of them since it looked at it.";
+    UFFD_MOVE_EXCLUSIVE = "uffd-move-exclusive" check in "move_pages" since Release::v(6, 8), commit "adef440691ba" =>
+        "A page is moved by UFFDIO_MOVE only if it belongs to this address space alone, because the new entry allows writes.";
+    UFFD_MOVE_PIN_RECHECK = "uffd-move-pin-recheck" check in "move_present_pte" since Release::v(6, 8), commit "adef440691ba" =>
+        "When the old entry is empty UFFDIO_MOVE asks once more whether the page is pinned, because lockless GUP takes pins as long as the entry is there.";
+    UFFD_MOVE_HUGE_PIN_RECHECK = "uffd-move-huge-pin-recheck" check in "move_pages_huge_pmd" since Release::v(6, 8), commit "adef440691ba" =>
+        "When the old entry of a huge page is empty UFFDIO_MOVE asks once more whether the page is pinned, because lockless GUP takes pins as long as the entry is there.";
+    UFFD_MOVE_INDEX_LAST = "uffd-move-index-last" order in "move_present_pte" since Release::v(6, 8), commit "d7a08838ab74" =>
+        "A page says that it is at its new place only when nothing can stop UFFDIO_MOVE any more, because it would stay at the old place where nobody finds it.";
+    UFFD_MOVE_FLUSH_LOCKED = "uffd-move-flush-locked" order in "move_present_pte" since Release::v(6, 8), commit "adef440691ba" =>
+        "UFFDIO_MOVE flushes the old place before it lets go of the PTE locks, because whoever unmaps the page at its new place flushes only there.";
+    ANON_VMA_MOVED_RECHECK = "anon-vma-moved-recheck" check in "page_lock_anon_vma_read" since Release::v(6, 8), commit "880a99b60d46" =>
+        "Whoever has locked the anon_vma of a page asks once more whether the page hangs on it, because UFFDIO_MOVE lets a page hang on another one while it is mapped.";
+    UFFD_MOVE_CACHE_LOOKUP = "uffd-move-cache-lookup" order in "move_pages_pte" since Release::v(6, 14), commit "c50f8e6053b0" =>
+        "If the swap cache has the page of an entry that UFFDIO_MOVE moves, then the page is moved as well, because a fault at the new place maps it.";
+    UFFD_MOVE_CACHE_SAME = "uffd-move-cache-same" check in "move_swap_pte" since Release::v(6, 16), commit "0ea148a79919" =>
+        "UFFDIO_MOVE asks whether the page that it found in the swap cache still is the slot's when it has the page locked, because the page may have left the cache meanwhile.";
+    UFFD_MOVE_CACHE_RECHECK = "uffd-move-cache-recheck" check in "move_swap_pte" since Release::v(6, 16), commit "0ea148a79919" =>
+        "If the swap cache had no page, UFFDIO_MOVE asks it once more under the PTE locks, because the page may have come back and gone to the same slot meanwhile.";
 }

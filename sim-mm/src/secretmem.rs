@@ -7,12 +7,13 @@ use crate::errno::Errno;
 use crate::filemap::{add_to_page_cache, filemap_get_entry, lock_if_of_file};
 use crate::folio::is_large;
 use crate::fs::{FMode, Inode};
+use crate::gfp::Gfp;
 use crate::inode::{i_size_read, is_secret};
 use crate::kernel::{Cpu, Kernel};
 use crate::memfd::{Memfd, install_new};
 use crate::mm_types::{Page, Vma};
 use crate::page::put_page;
-use crate::page_alloc::alloc_zeroed_user_highpage_movable;
+use crate::page_alloc::alloc_zeroed_page;
 use crate::page_flags::file_of_mapping;
 use crate::settings::SecretmemCheck;
 use crate::shmem::shmem_file_setup;
@@ -54,7 +55,7 @@ pub(crate) async fn secretmem_fault(cpu: Cpu<'_>, inode: Inode, index: u64) -> R
             }
             continue;
         }
-        let page = alloc_zeroed_user_highpage_movable(cpu).await.ok_or(VmFaultError::Oom)?;
+        let page = alloc_zeroed_page(cpu, Gfp::empty()).await.ok_or(VmFaultError::Oom)?;
         if add_to_page_cache(cpu, inode, index, page, None).await {
             folio_add_lru(cpu, page).await;
             return Ok(page);

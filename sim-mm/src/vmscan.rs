@@ -21,6 +21,7 @@ use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_writepage;
 use crate::pagemap::{disk_mapping, page_mapping};
+use crate::release::Release;
 use crate::rmap::{
     Mlocked, RmapLock, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty,
 };
@@ -326,19 +327,23 @@ async fn __remove_mapping(cpu: Cpu<'_>, page: Page) -> bool {
     true
 }
 
-/// `isolate_lru_pages()`, one page of it: any that is on the list of those to try. `None` if there is none.
-async fn isolate_one(cpu: Cpu<'_>) -> Option<Page> {
+/// `isolate_lru_pages()`, one page of it: any that is on the list of those to try, or on that of the `active` ones. `None` if there is none.
+async fn isolate_one(cpu: Cpu<'_>, active: bool) -> Option<Page> {
     let _routine = cpu.enter(Routine::helper("isolate_lru_pages"));
     let op = Op::new(OpKind::Rmw, cpu.kernel.lru_lock);
     cpu.step(op, move |hw| {
         let memory = &hw.core.memory;
         hw.perform_rmw(&op, memory.get(op.loc), memory.get(op.loc) + 1);
         let flags = |page: Page| PageFlags::from_bits_retain(memory.get(cpu.kernel.page_flags(page).loc()));
-        let skipped = PageFlags::ACTIVE | PageFlags::UNEVICTABLE;
+        let (list, skipped) = if active {
+            (PageFlags::LRU | PageFlags::ACTIVE, PageFlags::UNEVICTABLE)
+        } else {
+            (PageFlags::LRU, PageFlags::ACTIVE | PageFlags::UNEVICTABLE)
+        };
         // can_reclaim_anon_pages(), and nr_swap_pages before v3.8: without swap only the list of files is looked at.
         let passed_over = if cpu.has_swap() { skipped } else { skipped | PageFlags::SWAPBACKED };
         let inactive = cpu.kernel.mem_map.pfns().map(Page).filter(|page| {
-            flags(*page).contains(PageFlags::LRU)
+            flags(*page).contains(list)
                 && !flags(*page).intersects(passed_over)
                 && memory.get(cpu.kernel.refcount(*page).loc()) != 0
         });
@@ -367,11 +372,41 @@ pub fn shrink_inactive_list(cpu: Cpu<'_>, pages: u64, spare: Spare) -> BoxFuture
         lru_add_drain(cpu).await;
         let mut taken = Vec::new();
         while (taken.len() as u64) < pages
-            && let Some(page) = isolate_one(cpu).await
+            && let Some(page) = isolate_one(cpu, false).await
         {
             taken.push(page);
         }
         shrink_page_list(cpu, taken, spare, Reclaimer::Kswapd).await + shrink_slab(cpu).await
+    })
+}
+
+/// `shrink_active_list()`, as kswapd does it: up to so many pages that were used often are tried by reclaim from now on. Answers how many.
+/// That code which is run stays active is not modelled.
+pub fn shrink_active_list(cpu: Cpu<'_>, pages: u64) -> BoxFuture<'_, u64> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("shrink_active_list"));
+        lru_add_drain(cpu).await;
+        let mut done = 0;
+        while done < pages
+            && let Some(page) = isolate_one(cpu, true).await
+        {
+            // folio_referenced(): before v6.19 a page of private memory need not be locked for that.
+            let unlocked = cpu.kernel.config.kernel.version < Release::v(6, 19)
+                && page_is_anon(cpu, page)
+                && !page_is_ksm(cpu, page).await;
+            let head = cpu.kernel.folio_of(page);
+            if unlocked {
+                page_referenced(cpu, page).await;
+            } else if test_and_set_flags(cpu, head, PageFlags::LOCKED).await {
+                page_referenced(cpu, page).await;
+                unlock_page(cpu, head).await;
+            }
+            cpu.rmw(cpu.kernel.page_flags(page), |flags| flags - PageFlags::ACTIVE).await;
+            putback_lru_page(cpu, page).await;
+            done += 1;
+        }
+        done
     })
 }
 

@@ -72,7 +72,7 @@ operations! {
     oom_reap: OomReap;
     numa_hint: NumaHint;
     clear_refs: ClearRefs;
-    userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdContinue, UffdWriteprotect, UffdWake;
+    userfaultfd: UffdRegister, UffdRead, UffdCopy, UffdZeropage, UffdContinue, UffdWriteprotect, UffdMove, UffdWake;
     reclaim: Reclaim;
     swapoff: Swapoff;
     migrate: Migrate;

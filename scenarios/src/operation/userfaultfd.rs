@@ -1,10 +1,10 @@
-//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage`, `uffd_continue`, `uffd_writeprotect` and `uffd_wake`: page faults that user code handles.
+//! `uffd_register`, `uffd_read`, `uffd_copy`, `uffd_zeropage`, `uffd_continue`, `uffd_writeprotect`, `uffd_move` and `uffd_wake`: page faults that user code handles.
 
 use std::fmt;
 
 use sim_mm::{
-    Errno, Fill, Release, UffdMode, Wake, mfill_atomic, mwriteprotect_range, userfaultfd_read,
-    userfaultfd_register, userfaultfd_wake,
+    Errno, Fill, Release, UffdMode, Wake, mfill_atomic, mwriteprotect_range, userfaultfd_move,
+    userfaultfd_read, userfaultfd_register, userfaultfd_wake,
 };
 use sim_mmu::VirtAddr;
 
@@ -108,6 +108,28 @@ operation! {
 }
 
 operation! {
+    /// Maps the pages of private memory that are at one place at another one, where none is, and wakes who waits for them there:
+    /// `UFFDIO_MOVE`. Nothing is copied, and nothing is at the old place afterwards. If only some of the pages could be moved then it
+    /// returns `-EAGAIN`.
+    "uffd_move" UffdMove since [Release::v(6, 8)] {
+        /// The process whose pages are registered.
+        required "process" process: OldProcess,
+        /// The first page of the new place, by the names of that process. Only this place has to be registered.
+        required "to" to: PlaceElsewhere,
+        /// The first page of the old place, by the names of that process.
+        required "from" from: PlaceElsewhere,
+        /// How many; one if not given.
+        optional "pages" pages: RangePages,
+        /// Whether pages that are not there are passed over. They count as moved.
+        or (false) "holes" holes: Bool,
+        /// Whether who waits for them is left to `uffd_wake`.
+        or (false) "dontwake" dontwake: Bool,
+        /// What checks call the number of pages that were moved.
+        optional "as" name: NewValue,
+    }
+}
+
+operation! {
     /// Wakes who waits for pages, whatever is mapped there: `UFFDIO_WAKE`. Their accesses are made again.
     "uffd_wake" UffdWake since [Release::v(4, 3)] {
         /// The process whose pages are registered.
@@ -160,6 +182,15 @@ impl fmt::Display for UffdWriteprotect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.protect { "write-protect" } else { "let writes pass at" };
         write!(f, "userfaultfd of {}: {verb} {}{}", self.process, self.at, later(self.dontwake))
+    }
+}
+
+impl fmt::Display for UffdMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pages = self.pages.map_or_else(String::new, |pages| format!(", {}", pages_text(pages)));
+        let holes = if self.holes { ", with holes" } else { "" };
+        write!(f, "userfaultfd of {}: move {} to {}{pages}{holes}", self.process, self.from, self.to)?;
+        write!(f, "{}{}", later(self.dontwake), as_text(self.name.as_ref()))
     }
 }
 
@@ -255,6 +286,26 @@ impl Operation for UffdWriteprotect {
                 mwriteprotect_range(task.cpu, mm, va, va.plus_pages(1), self.protect, wake(self.dontwake)).await
             };
             task.with_page(&self.process, &self.at, write).await?;
+            Ok(0)
+        })
+    }
+}
+
+impl Operation for UffdMove {
+    fn routine(&self) -> Option<&'static str> {
+        Some("move_pages")
+    }
+
+    fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
+        Box::pin(async move {
+            let pages = self.pages.unwrap_or(1);
+            let from = task.address_in(&self.process, &self.from)?;
+            let move_pages = async |mm, to: VirtAddr| {
+                Ok(userfaultfd_move(task.cpu, mm, (to, from, pages), self.holes, wake(self.dontwake)).await)
+            };
+            let (done, moved) = task.with_page(&self.process, &self.to, move_pages).await?;
+            task.keep(self.name.as_deref(), moved);
+            done?;
             Ok(0)
         })
     }

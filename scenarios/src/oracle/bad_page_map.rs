@@ -3,7 +3,7 @@
 //! At rest each live root is walked. An entry that maps a page where no mapping is, or that allows a write which its
 //! mapping does not, is what the kernel calls a bad page map when it meets one. An entry of a mapping of a file must map the
 //! page that the file has at that place, or a copy if the mapping is private. No file has, and no entry maps, a page behind the end of the
-//! file. From an anonymous page one comes by its `anon_vma` to every mapping that maps it. A page that says that it is locked in memory is mapped by a
+//! file. From an anonymous page one comes by its `anon_vma` to every mapping that maps it, and by its index to the entry. A page that says that it is locked in memory is mapped by a
 //! locked mapping, and the kernel counts as many pages as say so. A page of a file on the disk that says that it is dirty has the tag by which
 //! writeback finds it. Two entries must not lead to one table. Mappings must be in order, and
 //! must not overlap.
@@ -20,6 +20,7 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &mut Reach, site:
         Miscount::Stray { mm, va }
         | Miscount::OtherPage { mm, va, .. }
         | Miscount::Unlinked { mm, va, .. }
+        | Miscount::OtherIndex { mm, va, .. }
         | Miscount::MappedBehindEnd { mm, va, .. } => ghost.changed(mm, va.vpn()).cloned(),
         _ => None,
     };

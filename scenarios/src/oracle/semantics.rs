@@ -1,6 +1,6 @@
 //! `semantics`: an interface of the kernel does not do what it promises.
 //!
-//! There are three such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
+//! There are four such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
 //! that was written since the call was complete must be told by its entry, or by a mapping that is newer than the call. What the
 //! page holds may have been copied meanwhile: the copy counts.
 //!
@@ -9,13 +9,15 @@
 //!
 //! The third is that of secret memory. The kernel cannot read it, and so GUP gives no page of it to anybody.
 //!
+//! The fourth is that of the zone MOVABLE: its memory can be taken out of the machine, so at rest nobody has a pin of its pages that is to last.
+//!
 //! Of the first it does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
 //! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes. Of the second: whether somebody
 //! is told that the disk could not write a page; what a device
 //! writes, for its driver says so only when the page is given back; memory with store buffers, in which a write that user code has done may
 //! still be on its way.
 
-use sim_mm::{Cpu, Kernel, MemoryOrder, MmId, Page, SoftDirty, VmFlags};
+use sim_mm::{Cpu, Kernel, MemoryOrder, MmId, MovableZone, Page, SoftDirty, VmFlags};
 use sim_mmu::{Entry, Pfn, VirtAddr, Vpn};
 
 use super::ghost::{NotedWrite, Seen};
@@ -38,6 +40,17 @@ pub(super) fn synced(ghost: Seen<'_>, cpu: Cpu<'_>, id: u64, site: &Site) -> Opt
 pub(super) fn pinned(kernel: &Kernel, (mm, va): (MmId, VirtAddr), pfn: Pfn, site: &Site) -> Option<Finding> {
     let violation = Violation::SecretGiven { mm, va, pfn };
     kernel.is_secret(Page(pfn)).then(|| Finding { violation, site: site.clone(), other: None })
+}
+
+/// A run has ended, and somebody has a pin that is to last.
+pub(super) fn kept_in_place(ghost: Seen<'_>, kernel: &Kernel) -> Option<Finding> {
+    if kernel.config.setting::<MovableZone>() == MovableZone::Off {
+        return None;
+    }
+    let movable = kernel.mem_map.pfns().filter(|pfn| kernel.is_zone_movable(Page(*pfn)));
+    let pin = movable.flat_map(|pfn| ghost.pins_on(pfn)).find(|pin| pin.longterm)?;
+    let violation = Violation::KeptInPlace { mm: pin.mm, va: pin.va, pfn: pin.pfn };
+    Some(Finding { violation, site: pin.taken.clone(), other: None })
 }
 
 /// A run has ended.

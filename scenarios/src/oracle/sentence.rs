@@ -175,6 +175,10 @@ impl Violation {
                 "ksmd maps {kpage} at {} in place of {pfn}, and the two do not hold the same",
                 names.page_of(*mm, *va)
             ),
+            Violation::KeptInPlace { mm, va, pfn } => format!(
+                "at rest {pfn}, which is in the zone MOVABLE, is pinned for long as {}",
+                names.page_of(*mm, *va)
+            ),
             Violation::SecretGiven { mm, va, pfn } => format!(
                 "GUP gives out {pfn}, the page at {}, which is secret memory: the kernel cannot read it",
                 names.page_of(*mm, *va)
@@ -195,6 +199,12 @@ impl Violation {
                 let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
                 format!(
                     "at rest {mm} maps {page} at {at}, and nobody comes from {page} to that mapping by its anon_vma"
+                )
+            }
+            Violation::BadPageMap { what: Miscount::OtherIndex { mm, va, page, says, index } } => {
+                let (mm, at, page) = (names.mm(*mm), names.page(*mm, *va), page.0);
+                format!(
+                    "at rest {mm} maps {page} at {at}, whose index is {index}, and {page} says that its index is {says}"
                 )
             }
             Violation::BadPageMap { what: Miscount::OtherPage { mm, va, page } } => {

@@ -88,6 +88,8 @@ pub enum Violation {
     NotSynced { pfn: Pfn, at: SharedPage },
     /// `semantics`: GUP gave out a page of secret memory.
     SecretGiven { mm: MmId, va: VirtAddr, pfn: Pfn },
+    /// `semantics`: at rest `pfn`, which is in the zone MOVABLE, has a pin that is to last.
+    KeptInPlace { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `lost-wait`: these tasks wait, one of them for a word whose page has moved.
@@ -186,9 +188,10 @@ impl Violation {
             Violation::BadPageMap { .. } => OracleId::BadPageMap,
             Violation::DirtyLost { .. } | Violation::DirtyDropped { .. } => OracleId::DirtyLost,
             Violation::WriteLost { .. } | Violation::MergedOther { .. } => OracleId::LostWrite,
-            Violation::WriteUnseen { .. } | Violation::NotSynced { .. } | Violation::SecretGiven { .. } => {
-                OracleId::Semantics
-            }
+            Violation::WriteUnseen { .. }
+            | Violation::NotSynced { .. }
+            | Violation::KeptInPlace { .. }
+            | Violation::SecretGiven { .. } => OracleId::Semantics,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::LostWait { .. } => OracleId::LostWait,
             Violation::Livelock { .. } => OracleId::Livelock,
@@ -234,6 +237,7 @@ impl Violation {
             | Violation::WriteLost { pfn, .. }
             | Violation::MergedOther { pfn, .. }
             | Violation::SecretGiven { pfn, .. }
+            | Violation::KeptInPlace { pfn, .. }
             | Violation::WriteUnseen { pfn, .. }
             | Violation::NotSynced { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
@@ -244,6 +248,7 @@ impl Violation {
                 what:
                     Miscount::OtherPage { page, .. }
                     | Miscount::Unlinked { page, .. }
+                    | Miscount::OtherIndex { page, .. }
                     | Miscount::Spte { page, .. }
                     | Miscount::MappedBehindEnd { page, .. }
                     | Miscount::CachedBehindEnd { page, .. }
@@ -288,12 +293,14 @@ impl Violation {
             | Violation::WriteLost { mm, va, .. }
             | Violation::MergedOther { mm, va, .. }
             | Violation::SecretGiven { mm, va, .. }
+            | Violation::KeptInPlace { mm, va, .. }
             | Violation::WriteUnseen { mm, va, .. }
             | Violation::BadPageMap {
                 what:
                     Miscount::Stray { mm, va }
                     | Miscount::OtherPage { mm, va, .. }
                     | Miscount::Unlinked { mm, va, .. }
+                    | Miscount::OtherIndex { mm, va, .. }
                     | Miscount::MappedBehindEnd { mm, va, .. },
             } => Some((mm, va)),
             Violation::DirtyLost { page, .. } => page,

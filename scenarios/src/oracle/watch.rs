@@ -125,7 +125,8 @@ impl Watch {
         // If pages themselves are lost, their dirty bits are no findings as well.
         let dirty = found.iter().all(Option::is_none).then(|| dirty_lost::at_rest(ghost, kernel, &site)).flatten();
         let unseen = semantics::at_rest(ghost, kernel);
-        self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty).chain(unseen));
+        let kept = semantics::kept_in_place(ghost, kernel);
+        self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty).chain(unseen).chain(kept));
     }
 
     /// Findings are added one at a time and not as a list, because a finding is large, and mostly there is none.
@@ -364,9 +365,9 @@ impl sim_mm::Observer for Watch {
             Mm::WritesNoted { mm } => ghost.writes_noted(core, mm, true),
             Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
-            Mm::Pinned { id, mm, va, pfn, references, .. } => {
+            Mm::Pinned { id, mm, va, pfn, references, longterm, .. } => {
                 self.report(cpu.core, semantics::pinned(cpu.kernel, (mm, va), pfn, &site));
-                ghost.pinned(core, (id, references), (mm, va), pfn, site);
+                ghost.pinned(core, (id, references, longterm), (mm, va), pfn, site);
                 self.report(cpu.core, stale_pin::taken(ghost.seen(core), id));
             }
             Mm::Unpinned { id } => {

@@ -206,7 +206,11 @@ scenarios! {
     ksmd_waits_for_huge_page
     lazy_cpu_walks_freed_tables
     links_fail
+    longterm_fast_pin_of_a_file
+    longterm_fast_pin_vs_truncate
+    longterm_pin_in_movable_zone
     longterm_pin_of_the_zero_page
+    longterm_pin_vs_migration
     longterm_pin_vs_writeback
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot
@@ -331,6 +335,23 @@ scenarios! {
     two_faults_one_page
     two_faults_one_table
     two_flushes
+    uffd_move_answers_a_fault
+    uffd_move_of_a_shared_page
+    uffd_move_of_huge_page
+    uffd_move_of_several_pages
+    uffd_move_splits_huge_page
+    uffd_move_vs_fork
+    uffd_move_vs_gup
+    uffd_move_vs_guest
+    uffd_move_vs_migration
+    uffd_move_vs_page_of_slot
+    uffd_move_vs_reclaim
+    uffd_move_vs_rmap_walk
+    uffd_move_vs_slow_gup
+    uffd_move_vs_swapcache
+    uffd_move_vs_user
+    uffd_move_vs_zap
+    uffd_moves_to_one_place
     uffd_wp_deferred_flush
     uffd_wp_of_shared_memory
     unmap_vs_fault

@@ -7,6 +7,7 @@
 mod compact;
 mod device;
 mod hugetlb;
+mod longterm;
 mod mapping;
 mod misplaced;
 mod mode;
@@ -16,8 +17,12 @@ mod wait;
 
 pub use compact::compact_page;
 pub use device::migrate_vma;
+pub(crate) use hugetlb::isolate_hugetlb;
+pub use longterm::LongtermPages;
 pub(crate) use mapping::{discard, migrate_page_states, take_place};
 pub(crate) use misplaced::{migrate_misplaced_page, mpol_misplaced, numa_migrates};
+pub use mode::MigrateMode;
+pub(crate) use mode::MigrateReason;
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
 pub(crate) use ptes::{Zeroes, remap_page};
 pub(crate) use wait::migration_entry_to_page;
@@ -41,11 +46,8 @@ use crate::settings::MigrateFlush;
 use crate::swap::{folio_add_lru, putback_lru_page};
 use crate::tlb_types::TlbUbc;
 
-pub(crate) use hugetlb::isolate_hugetlb;
 use hugetlb::migrate_hugetlbs;
 use mapping::{Contents, migrate_page};
-pub use mode::MigrateMode;
-pub(crate) use mode::MigrateReason;
 use mode::Stop;
 use ptes::remove_migration_ptes;
 

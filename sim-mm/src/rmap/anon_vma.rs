@@ -122,6 +122,12 @@ pub(crate) async fn anon_vma_lock_write_tree<'m>(cpu: Cpu<'m>, anon_vma: AnonVma
     cpu.down_write(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await
 }
 
+/// `anon_vma_trylock_write()` of an `anon_vma` that the caller keeps.
+pub(crate) async fn anon_vma_trylock_write_tree<'m>(cpu: Cpu<'m>, anon_vma: AnonVma) -> Option<WriteHeld<'m>> {
+    let root = root_of(cpu, anon_vma);
+    cpu.down_write_trylock(cpu.kernel.anon_vmas.record(root.index()).rwsem()).await
+}
+
 /// The lock of the tree that a mapping hangs on, if somebody walks the tree now.
 pub(crate) fn walked(cpu: Cpu<'_>, vma: Vma) -> Option<RwSem> {
     let sem = cpu.kernel.anon_vmas.record(anon_vma_root(cpu, vma)?.index()).rwsem();

@@ -13,7 +13,7 @@ mod walk;
 
 pub(crate) use anon_vma::{
     anon_vma_clone, anon_vma_fork, anon_vma_lock_write, anon_vma_lock_write_tree, anon_vma_prepare, anon_vma_root,
-    has_one_anon_vma, unlink_anon_vmas, walked,
+    anon_vma_trylock_write_tree, has_one_anon_vma, unlink_anon_vmas, walked,
 };
 pub(crate) use batch::{flush_tlb_batched_pending, try_to_unmap_flush, try_to_unmap_flush_dirty};
 pub(crate) use large_mapcount::{
@@ -31,6 +31,7 @@ pub(crate) use walk::{
 use sim_core::{Op, OpKind, Shared};
 use sim_mmu::VirtAddr;
 
+use crate::check;
 use crate::event::Event;
 use crate::folio::{folio_nr_pages, is_large, page_is_anon};
 use crate::huge_memory::deferred_split_folio;
@@ -40,6 +41,7 @@ use crate::mlocked::is_mlocked;
 use crate::mm_types::{MmId, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
 use crate::page_flags::{PageFlags, anon_mapping};
+use crate::safeguards::UFFD_MOVE_EXCLUSIVE;
 use crate::settings::CowReuse;
 
 use large_mapcount::{folio_add_large_mapcount, folio_sub_large_mapcount, leaves_a_part, unmaps_a_part};
@@ -121,6 +123,22 @@ pub(crate) async fn page_move_anon_rmap(cpu: Cpu<'_>, page: Page) {
     if marks_exclusive(cpu) {
         cpu.rmw(cpu.kernel.own_flags(page), |flags| flags | PageFlags::ANON_EXCLUSIVE).await;
     }
+}
+
+/// `PageAnonExclusive()`: whether the page belongs to this address space alone. Before v5.19 no page says so.
+pub(crate) async fn is_anon_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
+    let is_shared = async || {
+        let flags = cpu.load(cpu.kernel.own_flags(page)).await;
+        !flags.contains(PageFlags::ANON_EXCLUSIVE)
+    };
+    !check!(cpu, UFFD_MOVE_EXCLUSIVE, is_shared().await)
+}
+
+/// `folio_move_anon_rmap()` and `folio->index`: a folio that is locked belongs to this mapping at this address from now on.
+pub(crate) async fn folio_move_anon_rmap(cpu: Cpu<'_>, folio: Page, vma: Vma, addr: VirtAddr) {
+    let slot = vma.anon_vma(cpu).map_or(0, |anon_vma| anon_vma.index() as u64 + 1);
+    cpu.store(cpu.kernel.page(folio).mapping(), anon_mapping(slot)).await;
+    cpu.store(cpu.kernel.page(folio).index(), vma.index_of(cpu, addr)).await;
 }
 
 /// `page_dup_rmap()`, `page_try_dup_anon_rmap()` since v5.19: one more mapping of an anonymous page, by fork, in the child `mm`.

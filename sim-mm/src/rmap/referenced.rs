@@ -18,7 +18,7 @@ pub(crate) struct Referenced {
     pub(crate) locked: bool,
 }
 
-/// `page_referenced()`, of a page that is locked: the entries are old when this returns. Their translations are not flushed: that
+/// `page_referenced()`, of a page that is locked, or of an anonymous one that need not be: the entries are old when this returns. Their translations are not flushed: that
 /// costs more than a page that is taken for old although somebody uses it.
 pub(crate) async fn page_referenced(cpu: Cpu<'_>, page: Page) -> Referenced {
     let _routine = cpu.enter("page_referenced");

@@ -13,48 +13,79 @@ use crate::mm_types::{Page, Vma};
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page_flags::{anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
 use crate::page_vma_mapped::Run;
-use crate::safeguards::ANON_VMA_MAPPED_RECHECK;
+use crate::safeguards::{ANON_VMA_MAPPED_RECHECK, ANON_VMA_MOVED_RECHECK};
 
 /// `page_lock_anon_vma_read()`, since v6.0 `folio_lock_anon_vma_read()`: the tree that a page hangs on, locked. `None` if nobody
 /// maps the page.
 ///
 /// The page is not kept by anything but its mappings, and so neither is its `anon_vma`. Its slot may be free, or have another
 /// life. So after the lock is there, the page is asked again whether it is mapped: then the `anon_vma` is its own still, and the lock
-/// keeps it.
+/// keeps it. Since v6.8 a page that is mapped may hang on another `anon_vma` by then, if it is not locked. Then the look begins anew.
 pub(crate) async fn page_lock_anon_vma_read<'m>(cpu: Cpu<'m>, page: Page) -> Option<(AnonVma, ReadHeld<'m>)> {
     let _routine = cpu.enter("page_lock_anon_vma_read");
-    let rcu = cpu.rcu_read_lock();
-    let mapping = cpu.load(cpu.kernel.page(page).mapping()).await;
-    if !is_anon_mapping(mapping) || total_mapcount(cpu, page).await == 0 {
-        return None;
+    loop {
+        match try_lock_anon_vma(cpu, page).await {
+            Looked::Locked(anon_vma, held) => return Some((anon_vma, held)),
+            Looked::Unmapped => return None,
+            Looked::Moved => {}
+        }
     }
-    let kernel: &'m Kernel = cpu.kernel;
-    let slot = anon_vma_of_mapping(mapping)?;
-    let words = kernel.anon_vmas.record(slot);
+}
+
+/// What came of looking for the tree of a page.
+enum Looked<'m> {
+    Locked(AnonVma, ReadHeld<'m>),
+    Unmapped,
+    /// The page hangs on another one by now.
+    Moved,
+}
+
+async fn try_lock_anon_vma(cpu: Cpu<'_>, page: Page) -> Looked<'_> {
+    let rcu = cpu.rcu_read_lock();
+    let kernel = cpu.kernel;
+    let mapping = cpu.load(kernel.page(page).mapping()).await;
+    if !is_anon_mapping(mapping) || total_mapcount(cpu, page).await == 0 {
+        return Looked::Unmapped;
+    }
     // The page is mapped in this step, so this is the life that it means. It is over if the page hangs on what none of its mappings keeps.
-    let anon_vma = kernel.anon_vmas.latest(cpu.core, slot)?;
-    let root = cpu.load(words.root()).await?;
+    let found =
+        anon_vma_of_mapping(mapping).and_then(|slot| Some((slot, kernel.anon_vmas.latest(cpu.core, slot)?)));
+    let Some((slot, anon_vma)) = found else { return Looked::Unmapped };
+    let words = kernel.anon_vmas.record(slot);
+    // Whoever lets the page hang on another one holds the lock of this one. So the answer is the same as long as this lock is held.
+    let is_moved =
+        || check!(cpu, ANON_VMA_MOVED_RECHECK, cpu.this_cpu_read(kernel.page(page).mapping()) != mapping);
+    let Some(root) = cpu.load(words.root()).await else { return Looked::Unmapped };
     let sem = kernel.anon_vmas.record(root.index()).rwsem();
     if let Some(held) = cpu.down_read_trylock(sem).await {
+        if is_moved() {
+            return Looked::Moved;
+        }
         if is_unmapped_by_now(cpu, page).await {
-            return None;
+            return Looked::Unmapped;
         }
         kernel.anon_vmas.deref(**cpu, anon_vma);
-        return Some((anon_vma, held));
+        return Looked::Locked(anon_vma, held);
     }
     // It has to be waited for, and nobody sleeps in a read-side section: so it is held by its count first.
     let old = cpu.rmw(words.refcount(), |count: u64| if count == 0 { 0 } else { count + 1 }).await;
     if old == 0 {
-        return None;
+        return Looked::Unmapped;
     }
     if is_unmapped_by_now(cpu, page).await {
-        put_pinned(cpu, kernel.anon_vmas.current(cpu.core, slot)?).await;
-        return None;
+        if let Some(current) = kernel.anon_vmas.current(cpu.core, slot) {
+            put_pinned(cpu, current).await;
+        }
+        return Looked::Unmapped;
     }
     kernel.anon_vmas.deref(**cpu, anon_vma);
     drop(rcu);
     let held = cpu.down_read(kernel.anon_vmas.record(root_of(cpu, anon_vma).index()).rwsem()).await;
-    if put_pinned(cpu, anon_vma).await { None } else { Some((anon_vma, held)) }
+    let is_moved = is_moved();
+    if put_pinned(cpu, anon_vma).await {
+        return Looked::Unmapped;
+    }
+    if is_moved { Looked::Moved } else { Looked::Locked(anon_vma, held) }
 }
 
 /// Whether the page has been unmapped since its `anon_vma` was looked for: then that may be free, or have another life.

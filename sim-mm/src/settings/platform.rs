@@ -266,6 +266,14 @@ crate::settings! {
         Two = "2",
     }
 
+    /// Whether a part of memory can be taken out of the machine.
+    MovableZone = platform "movable_zone" {
+        /// No part can.
+        Off = "off",
+        /// The second half of memory is the zone MOVABLE, and begins at 4 GiB. Only single pages that can be moved are put there, and they are put there first.
+        On = "on",
+    }
+
     /// Whether a CPU keeps the last address space while it idles.
     LazyTlb = platform "lazy_tlb" {
         /// An idle CPU leaves the address space.

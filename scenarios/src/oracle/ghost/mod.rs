@@ -204,6 +204,8 @@ pub(super) struct PinState {
     pub(super) taken: Site,
     /// How often the frame had been freed then.
     pub(super) frees: u32,
+    /// Whether it is to last.
+    pub(super) longterm: bool,
     /// Whether the frame was never behind that address since it was last allocated.
     pub(super) stranger: bool,
 }

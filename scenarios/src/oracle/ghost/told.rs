@@ -413,7 +413,7 @@ impl Ghost {
     pub(in crate::oracle) fn pinned(
         &mut self,
         core: &Core,
-        (id, references): (u64, u64),
+        (id, references, longterm): (u64, u64, bool),
         (mm, va): (MmId, VirtAddr),
         pfn: Pfn,
         taken: Site,
@@ -423,7 +423,7 @@ impl Ghost {
         let frees = self.seen(core).life(pfn).map_or(0, |life| life.frees);
         core.touch(self.place(pfn, OfFrame::Pins), true);
         let place = self.loose.pins.partition_point(|pin| pin.id < id);
-        self.loose.pins.insert(place, PinState { id, mm, va, pfn, references, taken, frees, stranger });
+        self.loose.pins.insert(place, PinState { id, mm, va, pfn, references, taken, frees, longterm, stranger });
     }
 
     pub(in crate::oracle) fn unpinned(&mut self, core: &Core, id: u64, site: Site) {
