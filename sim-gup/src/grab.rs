@@ -7,7 +7,7 @@ use sim_mm::{
 };
 
 use crate::flags::FollFlags;
-use crate::safeguards::{GUP_HEAD_RECHECK, GUP_REF_OVERFLOW};
+use crate::safeguards::{GUP_HEAD_RECHECK, GUP_LONGTERM_PINNABLE, GUP_REF_OVERFLOW};
 
 /// The lockless walk gives up here; what it has pinned so far stays pinned.
 pub(crate) struct Fallback;
@@ -39,6 +39,11 @@ pub(crate) async fn try_grab_page(cpu: Cpu<'_>, page: Page, flags: FollFlags) ->
 /// page that is a folio of its own nothing is asked.
 pub(crate) async fn try_grab_compound_head(cpu: Cpu<'_>, page: Page, head: Page, flags: FollFlags) -> bool {
     if check!(cpu, GUP_REF_OVERFLOW, is_overflowing(cpu, head).await) {
+        return false;
+    }
+    // folio_is_longterm_pinnable(). Linux looks when it has the reference.
+    let longterm = flags.contains(FollFlags::LONGTERM);
+    if longterm && check!(cpu, GUP_LONGTERM_PINNABLE, cpu.kernel.is_zone_device(head.0)) {
         return false;
     }
     if !grab_folio(cpu, head, 1, flags).await {

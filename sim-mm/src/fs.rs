@@ -18,6 +18,8 @@ record! {
         pub(crate) on_disk: Shared<bool> = "i_sb";
         /// Whether the file is secret memory (`a_ops == &secretmem_aops`). It does not change.
         pub(crate) secret: Shared<bool> = "a_ops";
+        /// Whether the file is on a device, of which its pages are the blocks (`S_DAX`). It does not change.
+        pub(crate) dax: Shared<bool> = "S_DAX";
         /// `wb_err`: whether a page could not be written, and nobody was told yet.
         pub(crate) wb_err: Shared<bool> = "wb_err";
         /// `i_writecount`: those of `f_count` that come from an open for writing. Linux counts the opens.
