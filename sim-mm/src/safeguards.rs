@@ -309,7 +309,7 @@ crate::safeguards! {
 
     // Blocks of a device.
     MREMAP_PMD_DEVMAP = "mremap-pmd-devmap" check in "move_page_tables" since Release::v(5, 8), commit "5bfea2d9b17f", cve "CVE-2020-10757" =>
-        "mremap() does not take a PMD entry that maps blocks of a device for one that leads to a page table, because the bytes of a file would be taken for entries.";
+        "A PMD entry that maps blocks of a device is not moved as one that leads to a page table, because the bytes of a file would be taken for entries.";
     DAX_BREAK_LAYOUTS = "dax-break-layouts" order in "dax_break_layout" since Release::v(4, 18), commit "5fac7408d828" =>
         "Before a file on a device gives up a block, it is unmapped, and whoever has got a reference to it is waited for, because the block is another file's soon.";
     DAX_EVICT_WAITS = "dax-evict-waits" order in "dax_evict_inode" since Release::v(6, 15), commit "0e2f80afcfa6" =>

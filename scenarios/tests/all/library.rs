@@ -140,9 +140,12 @@ scenarios! {
     dontneed_vs_numa_hint
     driver_memory_vs_munmap
     dump_without_lock
+    dying_map_after_a_page
+    evicted_under_a_pin
     exec_kills_threads
     exit_vs_migration
     exit_vs_speculation
+    fault_vs_truncate_of_a_block
     file_collapse_vs_gup
     file_collapse_vs_user
     file_huge_page_moves_vs_user
@@ -195,6 +198,7 @@ scenarios! {
     lazy_cpu_walks_freed_tables
     links_fail
     longterm_pin_of_the_zero_page
+    longterm_pin_vs_truncate
     longterm_pin_vs_writeback
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot
@@ -214,6 +218,7 @@ scenarios! {
     mremap_flush_after_unlock
     mremap_of_tables
     mremap_table_move_vs_punch
+    mremap_takes_blocks_for_a_table
     mremap_vs_huge_page_that_moves
     mremap_vs_migration
     mremap_vs_retract
@@ -288,6 +293,7 @@ scenarios! {
     switch_vs_flush
     switch_vs_remote_flush
     system_calls
+    system_calls_on_dax
     system_calls_on_disk
     system_calls_on_files
     system_calls_on_folios
@@ -305,7 +311,10 @@ scenarios! {
     torn_pae_entry
     torn_pmd_of_dontneed
     truncate_vs_cow
+    truncate_vs_gup
     truncate_vs_hole
+    truncate_vs_lockless_gup
+    truncate_vs_lockless_gup_of_a_block
     truncate_vs_migration
     truncate_vs_read
     truncate_vs_swapin
@@ -318,6 +327,9 @@ scenarios! {
     two_flushes
     uffd_wp_deferred_flush
     uffd_wp_of_shared_memory
+    unbind_vs_gup
+    unbind_vs_lockless_gup
+    unbind_vs_lockless_gup_of_a_block
     unmap_vs_fault
     vfork_child_leaves
     vma_lock_vs_exit
@@ -331,6 +343,7 @@ scenarios! {
     write_pins
     written_after_pageout
     written_after_reclaim_wrote
+    written_by_a_reader
     zap_dirties_before_flush
     zap_vs_huge_page_that_moves
 }
