@@ -253,8 +253,13 @@ impl Reach {
         let page = Page(entry.pfn());
         let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
         if entry.has(Entry::DEVMAP) {
+            let is_behind_end = vma.file.is_some_and(|file| index >= kernel.i_size(file.index()));
             let block = vma.file.and_then(|file| kernel.pgmap.block_now(file.index(), index));
-            return if block == Some(page) { Ok(()) } else { Err(Miscount::OtherPage { mm, va, page }) };
+            return match block == Some(page) {
+                _ if is_behind_end => Err(Miscount::MappedBehindEnd { mm, va, page }),
+                true => Ok(()),
+                false => Err(Miscount::OtherPage { mm, va, page }),
+            };
         }
         if !entry.has(Entry::SPECIAL) && !kernel.rmap_finds(mm, nth, page) {
             return Err(Miscount::Unlinked { mm, va, page });

@@ -15,7 +15,7 @@ use crate::safeguards::DAX_EVICT_WAITS;
 use crate::settings::DaxPages;
 
 /// The block of a page; `None` is a hole.
-pub(crate) async fn find_dax_block(cpu: Cpu<'_>, inode: Inode, index: u64) -> Option<Page> {
+async fn find_dax_block(cpu: Cpu<'_>, inode: Inode, index: u64) -> Option<Page> {
     cpu.read(cpu.kernel.pgmap.i_data(inode), |blocks| blocks.get(&index).copied()).await
 }
 

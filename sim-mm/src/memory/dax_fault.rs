@@ -3,7 +3,7 @@
 use sim_mmu::Entry;
 
 use super::tables::pte_alloc;
-use crate::dax::{dax_get_block, find_dax_block};
+use crate::dax::dax_get_block;
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::huge_memory::Fallback;
@@ -91,14 +91,13 @@ pub(super) async fn dax_iomap_pmd_fault<'m>(
     if index + cpu.pmd_nr() > i_size_read(cpu, inode).await || !cpu.load(cpu.kernel.pgmap.alive).await {
         return Ok(Fallback::Pages);
     }
-    let Some(block) = find_dax_block(cpu, inode, index).await else { return Ok(Fallback::Pages) };
-    let has = cpu.kernel.pgmap.i_data(inode).look(cpu.core);
-    let in_a_row =
-        (0..cpu.pmd_nr()).all(|nth| has.get(&(index + nth)).is_some_and(|page| page.0.0 == block.0.0 + nth));
-    drop(has);
-    if !in_a_row || !block.0.0.is_multiple_of(cpu.pmd_nr()) {
-        return Ok(Fallback::Pages);
-    }
+    let nr = cpu.pmd_nr();
+    let in_a_row = cpu.read(cpu.kernel.pgmap.i_data(inode), |blocks| {
+        let first = *blocks.get(&index).filter(|block| block.0.0.is_multiple_of(nr))?;
+        let is_next = |nth| blocks.get(&(index + nth)).is_some_and(|block| block.0.0 == first.0.0 + nth);
+        (0..nr).all(is_next).then_some(first)
+    });
+    let Some(block) = in_a_row.await else { return Ok(Fallback::Pages) };
     // vmf_insert_pfn_pmd()
     let _ptl = cpu.lock(cpu.kernel.ptl(vmf.pmdp.table())).await;
     if cpu.read_once(vmf.pmdp).await.none() {
