@@ -18,7 +18,10 @@ pub(crate) struct SlabLayout {
     pub(crate) base: Loc,
     pub(crate) end: Loc,
     pub(crate) width: u32,
+    /// The word that tells whether the first record is in use.
     pub(crate) lives: Loc,
+    /// How many words lie between that of a record and that of the next. With 0 there is one word for all.
+    pub(crate) apart: u32,
     pub(crate) when_free: WhenFree,
 }
 
@@ -33,7 +36,7 @@ impl SlabLayout {
     pub(crate) fn fill(self, words: &mut [Loc]) {
         if self.when_free == WhenFree::Untouchable {
             let records = words.chunks_mut(self.width as usize).zip(0..);
-            records.for_each(|(words, record)| words.fill(self.lives.offset(record)));
+            records.for_each(|(words, record)| words.fill(self.lives.offset(record * self.apart)));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
-use crate::life::SlabLayout;
+use crate::life::{SlabLayout, WhenFree};
 use crate::loc::Loc;
 use crate::record::{Array, Field, FieldLayout, Record};
 use crate::word::Shared;
@@ -116,6 +116,29 @@ impl MemoryBuilder {
     /// A value of a type that is a field of records elsewhere, here by itself.
     pub fn alone<F: Field>(&mut self, name: impl Into<Cow<'static, str>>) -> F {
         F::at(self.region(name.into(), 1, const { &[FieldLayout::of::<F>("")] }, F::WORDS))
+    }
+
+    /// Records of an array that come and go together: those from `first` on. They are there while the word is odd, and each access to one of them while
+    /// it is even is a use after the end of its life. Answers the word, which is 0.
+    pub fn come_and_go<R: Record>(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        array: &Array<R>,
+        first: usize,
+        count: usize,
+    ) -> Shared<u64> {
+        let lives = self.words(name, 1);
+        let base = array.at(first).loc();
+        let end = base.offset(count as u32 * R::WORDS);
+        self.note_slab(SlabLayout {
+            base,
+            end,
+            width: R::WORDS,
+            lives,
+            apart: 0,
+            when_free: WhenFree::Untouchable,
+        });
+        Shared::at(lives)
     }
 
     /// Some of the records are a slab's.

@@ -102,7 +102,7 @@ impl<R: Record> Slab<R> {
         if slots > 0 {
             let base = records.at(0).loc();
             let end = base.offset(slots as u32 * R::WORDS);
-            memory.note_slab(SlabLayout { base, end, width: R::WORDS, lives, when_free });
+            memory.note_slab(SlabLayout { base, end, width: R::WORDS, lives, apart: 1, when_free });
         }
         Slab { records, lives, used, freed_last, when_free }
     }

@@ -13,15 +13,16 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::cow::{gup_must_unshare, should_force_cow_break};
+use crate::devmap::{gup_pte_devmap, put_walks_pagemap};
 use crate::flags::FollFlags;
 use crate::grab::{Fallback, is_refused_for_long, put_compound_head, try_grab_compound_head};
 use crate::gup::get_user_pages_unlocked;
 use crate::huge::gup_huge_pmd;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
-    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_GET_PTE_LOW_AGAIN, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_P4D_NONE,
-    GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE, GUP_RANGE_WRAPS,
-    GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK,
+    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_DEVMAP_PERMITTED, GUP_GET_PTE_LOW_AGAIN, GUP_IRQ_OFF, GUP_MERGE_RESULT,
+    GUP_P4D_NONE, GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE,
+    GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK,
     GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
@@ -41,12 +42,14 @@ async fn gup_pte_range(
         // gup_get_pte()
         let pte = ptep_get_lockless(cpu, ptep, || cpu.has(GUP_GET_PTE_LOW_AGAIN)).await;
         // An entry for NUMA hinting allows nobody anything, so it ends here too.
-        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
+        if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE)))
+            && (!pte.devmap() || check!(cpu, GUP_DEVMAP_PERMITTED, true))
+        {
             return Err(Fallback);
         }
-        // Not modelled yet: an entry of a device page, which takes a reference to its device map here, gives it
-        // back at the end, and undoes what was pinned if there is no map any more.
-        if check!(cpu, GUP_PTE_SPECIAL, pte.special()) {
+        if pte.special() && pte.devmap() {
+            Box::pin(gup_pte_devmap(cpu, flags, addr, pages)).await?;
+        } else if check!(cpu, GUP_PTE_SPECIAL, pte.special()) {
             return Err(Fallback);
         }
         if !cpu.mmu.phys.contains(pte.pfn()) {
@@ -124,11 +127,15 @@ async fn gup_pmd_range(
         if check!(cpu, GUP_PMD_PRESENT, !pmd.present()) {
             return Err(Fallback);
         }
-        if pmd.trans_huge() {
+        if pmd.leaf() {
             Box::pin(gup_huge_pmd(cpu, (pmdp, pmd), addr, next, flags, pages)).await?;
             continue;
         }
-        gup_pte_range(cpu, (pmdp, pmd), addr, next, flags, pages).await?;
+        let pinned = gup_pte_range(cpu, (pmdp, pmd), addr, next, flags, pages).await;
+        if pages.has_pgmap() {
+            Box::pin(put_walks_pagemap(cpu, pages)).await;
+        }
+        pinned?;
     }
     Ok(())
 }

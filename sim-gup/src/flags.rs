@@ -28,6 +28,8 @@ bitflags! {
         const MIGRATION = 0x8000;
         /// `FOLL_HONOR_NUMA_FAULT`: an entry for NUMA hinting counts as one that faults. Before v6.6 that was so for all but forced accesses.
         const HONOR_NUMA_FAULT = 0x20000;
+        /// `ctx->pgmap` is not `NULL`: the caller has a reference to the map of the device. Since v5.0.
+        const PGMAP = 0x8000_0000;
         /// `FOLL_COW`: a forced write broke COW; the page is this address space's own.
         const COW = 0x4000;
     }

@@ -9,6 +9,7 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
+use crate::devmap::{follow_devmap_pmd, follow_devmap_pte};
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::try_grab_page;
@@ -87,7 +88,7 @@ async fn follow_pmd_mask(
             None => return Followed::NoPage,
         }
     }
-    let found = if pmdval.trans_huge() {
+    let found = if pmdval.leaf() {
         Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await
     } else {
         follow_page_pte(cpu, vma, address, pmdp, flags).await
@@ -141,6 +142,9 @@ async fn follow_huge<'m>(
     (pmdp, pmdval): (Pmdp, Pmd),
     flags: FollFlags,
 ) -> Followed {
+    if pmdval.devmap() {
+        return follow_devmap_pmd(cpu, mm, address, (pmdp, pmdval), flags).await;
+    }
     if pmdval.protnone() && faults_for_numa(cpu, flags) {
         return Followed::NoPage;
     }
@@ -230,6 +234,9 @@ fn follow_page_pte<'m>(
         }
         if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {
             return Followed::NoPage;
+        }
+        if pte.special() && pte.devmap() {
+            return Box::pin(follow_devmap_pte(cpu, pte, flags)).await;
         }
         // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
         let page = Page(pte.pfn());

@@ -7,7 +7,9 @@ use sim_mm::{
 };
 
 use crate::flags::FollFlags;
-use crate::safeguards::{GUP_FAST_LONGTERM_FILE, GUP_FAST_LONGTERM_ZONE, GUP_HEAD_RECHECK, GUP_REF_OVERFLOW};
+use crate::safeguards::{
+    GUP_FAST_LONGTERM_FILE, GUP_FAST_LONGTERM_ZONE, GUP_HEAD_RECHECK, GUP_LONGTERM_PINNABLE, GUP_REF_OVERFLOW,
+};
 
 /// The lockless walk gives up here; what it has pinned so far stays pinned.
 pub(crate) struct Fallback;
@@ -70,7 +72,9 @@ pub(crate) fn is_refused_for_long(cpu: Cpu<'_>, head: Page, flags: FollFlags) ->
     Box::pin(async move {
         let _routine = cpu.enter(Routine::lockless("folio_fast_pin_allowed"));
         // folio_is_longterm_pinnable()
-        if check!(cpu, GUP_FAST_LONGTERM_ZONE, cpu.kernel.is_zone_movable(head)) {
+        if check!(cpu, GUP_LONGTERM_PINNABLE, cpu.kernel.is_zone_device(head.0))
+            || check!(cpu, GUP_FAST_LONGTERM_ZONE, cpu.kernel.is_zone_movable(head))
+        {
             return true;
         }
         let writes = flags.contains(FollFlags::PIN | FollFlags::WRITE);

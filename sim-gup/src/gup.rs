@@ -3,11 +3,13 @@
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
     Cpu, Errno, FaultFlags, LongtermPages, MmFault, MmStruct, MmapLock, MovableZone, Page, VmFlags, Vma,
-    arch_vma_access_permitted, check, find_extend_vma, handle_mm_fault, in_gate_area, vma_is_secretmem,
+    arch_vma_access_permitted, check, find_extend_vma, handle_mm_fault, in_gate_area, vma_is_fsdax,
+    vma_is_secretmem,
 };
 use sim_mmu::VirtAddr;
 
 use crate::cow::should_force_cow_break;
+use crate::devmap::put_context;
 use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
 use crate::followed::Followed;
@@ -15,7 +17,7 @@ use crate::gate::get_gate_page;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     CHECK_VMA_HUGETLB_FORCE, CHECK_VMA_PKEY, CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, GUP_KEEP_WRITE,
-    LONGTERM_FILE_WRITE, LONGTERM_MIGRATES,
+    LONGTERM_FILE_WRITE, LONGTERM_FSDAX, LONGTERM_MIGRATES,
 };
 use crate::settings::ForcedWrite;
 
@@ -68,6 +70,11 @@ fn check_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, gup_flags: FollFlags) 
     let force = gup_flags.contains(FollFlags::FORCE);
     if vm_flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
         return Err(Errno::Efault);
+    }
+    // Until v5.10 get_user_pages_longterm() got the pages first, looked at their mappings then, and gave all back.
+    let longterm = gup_flags.contains(FollFlags::LONGTERM);
+    if check!(cpu, LONGTERM_FSDAX, longterm && vma_is_fsdax(cpu, vma)) {
+        return Err(Errno::Eopnotsupp);
     }
     if check!(cpu, CHECK_VMA_SECRETMEM, vma_is_secretmem(cpu, vma)) {
         return Err(Errno::Efault);
@@ -153,9 +160,21 @@ pub(crate) async fn __get_user_pages<'m>(
         if should_force_cow_break(cpu) && current.flags(cpu).is_cow_mapping() {
             foll_flags |= FollFlags::WRITE;
         }
+        if pages.as_deref().is_some_and(Pages::has_pgmap) {
+            foll_flags |= FollFlags::PGMAP;
+        }
         let page = loop {
             let unshare = match follow_page_mask(cpu, mm, current, start, foll_flags).await {
-                Followed::Page(page) => break page,
+                Followed::Page(page) => break Some(page),
+                Followed::DevicePage(page, pgmap) => {
+                    if let (Some(pages), Some(pgmap)) = (pages.as_deref_mut(), pgmap) {
+                        pages.hold_pgmap(pgmap);
+                    }
+                    break Some(page);
+                }
+                // A page that cannot be told is there all the same.
+                Followed::NoStruct => break None,
+                Followed::Gone => return (stop(Errno::Efault), Some(mmap_lock)),
                 // Only ksmd waits for a page that is being moved.
                 Followed::NoPage | Followed::Moving => false,
                 Followed::MustUnshare => true,
@@ -167,7 +186,7 @@ pub(crate) async fn __get_user_pages<'m>(
                 FaultedIn::Retry => return (Ok(i), None),
             }
         };
-        if let Some(pages) = pages.as_deref_mut() {
+        if let (Some(pages), Some(page)) = (pages.as_deref_mut(), page) {
             pages.push(cpu, mm.id, page, start, gup_flags);
         }
         start = start.plus_pages(1);
@@ -192,7 +211,11 @@ pub(crate) async fn __get_user_pages_locked<'m>(
         let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
         let left =
             Wanted { start: wanted.start.plus_pages(done), nr_pages: wanted.nr_pages - done, flags: wanted.flags };
-        match __get_user_pages(cpu, mm, mmap_lock, left, pages.as_deref_mut()).await {
+        let mut got = __get_user_pages(cpu, mm, mmap_lock, left, pages.as_deref_mut()).await;
+        if let Some(pages) = pages.as_deref_mut().filter(|pages| pages.has_pgmap()) {
+            got = put_context(cpu, pages, got).await;
+        }
+        match got {
             // A fault let go of the lock: go on behind what was got.
             (Ok(nr), None) if nr < left.nr_pages => done += nr,
             (Ok(nr), _held) => return Ok(done + nr),

@@ -8,6 +8,7 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
+use crate::devmap::gup_device_huge_pmd;
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::{Fallback, grab_folio, is_refused_for_long, put_folio_refs, try_grab_page};
@@ -27,6 +28,9 @@ pub(crate) async fn gup_huge_pmd(
     let _routine = cpu.enter(Routine::lockless("gup_huge_pmd"));
     if check!(cpu, GUP_PMD_PERMITTED, !orig.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
         return Err(Fallback);
+    }
+    if orig.devmap() {
+        return gup_device_huge_pmd(cpu, (pmdp, orig), addr, end, flags, pages).await;
     }
     if orig.special() && cpu.setting::<GupHugeZero>() == GupHugeZero::Refused {
         return Err(Fallback);

@@ -5,6 +5,7 @@
 
 pub mod callers;
 mod cow;
+mod devmap;
 mod fast;
 mod flags;
 mod follow;

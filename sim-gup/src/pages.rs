@@ -1,8 +1,8 @@
 //! The array of pages that GUP fills.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Errno, Event, MmId, Page, pin_references, put_page, unpin_user_page};
-use sim_mmu::VirtAddr;
+use sim_mm::{Cpu, Errno, Event, MmId, Page, Pgmap, pin_references, put_page, unpin_user_page};
+use sim_mmu::{Level, VirtAddr};
 
 use crate::flags::FollFlags;
 
@@ -32,17 +32,21 @@ pub struct Pin {
 
 /// `struct page **pages` with `nr`: what was got so far, in the order of the addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pages(Vec<Pin>);
+pub struct Pages {
+    pins: Vec<Pin>,
+    /// `ctx->pgmap`, and `pgmap` of `gup_pte_range()`: the reference to the map of a device that the one who fills the array has meanwhile.
+    pgmap: Option<Pgmap>,
+}
 
 impl Pages {
     /// `*nr`.
     pub fn nr(&self) -> u64 {
-        self.0.len() as u64
+        self.pins.len() as u64
     }
 
     /// The pages.
     pub fn pins(&self) -> &[Pin] {
-        &self.0
+        &self.pins
     }
 
     /// A function of GUP that was asked for `nr_pages` pages from `start` on returns: `told` is what it says, and the array had `before` pages
@@ -54,18 +58,40 @@ impl Pages {
         before: u64,
         told: Result<u64, Errno>,
     ) {
-        let handed = self.0.iter().skip(before as usize).map(|pin| pin.va).collect();
+        let handed = self.pins.iter().skip(before as usize).map(|pin| pin.va).collect();
         cpu.note(Event::GupReturned { start, nr_pages, told: told.ok(), handed });
     }
 
     /// Hands the pages over.
     pub fn take(&mut self) -> Vec<Pin> {
-        std::mem::take(&mut self.0)
+        std::mem::take(&mut self.pins)
+    }
+
+    /// Hands over those that one page table maps, of pages that came in the order of their addresses.
+    pub(crate) fn take_of_table(&mut self, cpu: Cpu<'_>, addr: VirtAddr) -> Vec<Pin> {
+        let table = VirtAddr(addr.0 & !(cpu.mmu.geometry.span(Level::Pmd) - 1));
+        let first = self.pins.partition_point(|pin| pin.va < table);
+        self.pins.split_off(first)
+    }
+
+    /// Whether there is a reference to the map of a device.
+    pub(crate) fn has_pgmap(&self) -> bool {
+        self.pgmap.is_some()
+    }
+
+    /// Keeps such a reference.
+    pub(crate) fn hold_pgmap(&mut self, pgmap: Pgmap) {
+        self.pgmap = Some(pgmap);
+    }
+
+    /// Hands it over.
+    pub(crate) fn take_pgmap(&mut self) -> Option<Pgmap> {
+        self.pgmap.take()
     }
 
     /// Takes back all but the first pages.
     pub(crate) fn split_off(&mut self, nr: u64) -> Vec<Pin> {
-        self.0.split_off(nr as usize)
+        self.pins.split_off(nr as usize)
     }
 
     /// The same as [`push`](Pages::push), for the address space of the caller.
@@ -83,7 +109,7 @@ impl Pages {
         let write = flags.contains(FollFlags::WRITE);
         let longterm = flags.contains(FollFlags::LONGTERM);
         cpu.note(Event::Pinned { id, mm, va, pfn: page.0, write, references, longterm });
-        self.0.push(Pin { id, page, grab, mm, va });
+        self.pins.push(Pin { id, page, grab, mm, va });
     }
 }
 

@@ -111,4 +111,30 @@ sim_mm::safeguards! {
         "Lockless GUP cannot move a page, and so it leaves a page of the zone MOVABLE that is to be pinned for long to the locked path.";
     GUP_FAST_LONGTERM_FILE = "gup-fast-longterm-file" check in "folio_fast_pin_allowed" since Release::v(6, 5), commit "a6e79df92e4a" =>
         "Lockless GUP knows no mapping, and so asks the page that it has got whether it is of a file on a disk, before it is pinned for long to write to it.";
+
+    // Pages of a device.
+    GUP_DEVMAP_PERMITTED = "gup-devmap-permitted" check in "gup_pte_range" since Release::v(4, 11), on X86, commit "ef947b2529f9" =>
+        "The entry of a page of a device must allow the access like any other, because a file that can only be read would be written.";
+    GUP_DEV_PAGEMAP = "gup-dev-pagemap" check in "gup_pte_range" since Release::v(4, 5), commit "3565fce3a659" =>
+        "Before lockless GUP looks at a page of a device it takes a reference to the map of the device, because the descriptor may be gone.";
+    GUP_UNDO_PUTS = "gup-undo-puts" order in "undo_dev_pagemap" since Release::v(4, 5), commit "3565fce3a659" =>
+        "If the map of a device is dying, the pages that lockless GUP has got in this table are put, because the caller is not told of them.";
+    GUP_PUT_DEV_PAGEMAP = "gup-put-dev-pagemap" order in "gup_pte_range" since Release::v(4, 5), commit "3565fce3a659" =>
+        "Lockless GUP puts its reference to the map of a device on every way out, because whoever unbinds the device waits for it.";
+    GUP_DEVICE_HUGE_PUT = "gup-device-huge-put" order in "__gup_device_huge" since Release::v(5, 15), commit "6401c4eb57f9" =>
+        "The reference to the map of a device is also put if a page cannot be had because the device is being unbound.";
+    GUP_DEVICE_HUGE_RECHECK = "gup-device-huge-recheck" check in "__gup_device_huge" since Release::v(4, 18), commit "a9b6de77b1a3" =>
+        "After the blocks that one entry maps have their references the entry is read again, because they may have been unmapped and given to another file before.";
+    GUP_LONGTERM_DEVMAP = "gup-longterm-devmap" check in "gup_pte_range" since Release::v(5, 2), commit "7af75561e171" =>
+        "Lockless GUP does not pin a page of a device for long: it knows no mapping, and so leaves it to the locked path to find out whether a file system may take the page away.";
+    GUP_LONGTERM_PINNABLE = "gup-longterm-pinnable" check in "folio_fast_pin_allowed" since Release::v(6, 15), commit "e5cb23256347" =>
+        "Since entries no longer say that a page is a device's, lockless GUP asks the page itself, because a block must not be pinned for long.";
+    FOLLOW_DEV_PAGEMAP = "follow-dev-pagemap" check in "follow_page_pte" since Release::v(4, 5), commit "3565fce3a659" =>
+        "The locked path takes a reference to the map of a device before it looks at a page of the device.";
+    FOLLOW_PUT_DEV_PAGEMAP = "follow-put-dev-pagemap" order in "__get_user_pages" since Release::v(5, 0), commit "df06b37ffe5a" =>
+        "The reference to the map of a device that is kept from page to page is put at the end, because whoever unbinds the device waits for it.";
+    FOLLOW_DEVMAP_PMD_RECHECK = "follow-devmap-pmd-recheck" check in "follow_devmap_pmd" since Release::v(4, 5), commit "3565fce3a659" =>
+        "An entry that maps blocks of a device is read again under the lock of its table, because the blocks may have been unmapped and given to another file.";
+    LONGTERM_FSDAX = "longterm-fsdax" check in "check_vma_flags" since Release::v(4, 15), commit "2bb6d2837083" =>
+        "Pages of a file on a device are not pinned for long, because the file could not give up their blocks, or would give up blocks that a device still uses.";
 }

@@ -255,6 +255,16 @@ impl Reach {
             return Err(Miscount::Stray { mm, va });
         };
         let page = Page(entry.pfn());
+        let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
+        if entry.has(Entry::DEVMAP) {
+            let is_behind_end = vma.file.is_some_and(|file| index >= kernel.i_size(file.index()));
+            let block = vma.file.and_then(|file| kernel.pgmap.block_now(file.index(), index));
+            return match block == Some(page) {
+                _ if is_behind_end => Err(Miscount::MappedBehindEnd { mm, va, page }),
+                true => Ok(()),
+                false => Err(Miscount::OtherPage { mm, va, page }),
+            };
+        }
         if !entry.has(Entry::SPECIAL) && !kernel.rmap_finds(mm, nth, page) {
             return Err(Miscount::Unlinked { mm, va, page });
         }
@@ -269,7 +279,9 @@ impl Reach {
         }
         // A private mapping has copied what is anonymous.
         let is_copy = !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(kernel.mapping_of(page).0);
-        if !is_copy && kernel.shmem.i_pages(file).peek().get(&index) != Some(&Cached::Page(page)) {
+        let is_the_files = kernel.pgmap.block_now(file.index(), index) == Some(page)
+            || kernel.shmem.i_pages(file).peek().get(&index) == Some(&Cached::Page(page));
+        if !is_copy && !is_the_files {
             return Err(Miscount::OtherPage { mm, va, page });
         }
         Ok(())
@@ -377,7 +389,7 @@ impl Reach {
         let head = Page(entry.pfn());
         if kernel.huge_zero_page() == Some(head) {
             self.zeroes += 1;
-        } else if !again {
+        } else if !again && !entry.has(Entry::DEVMAP) {
             self.huge.push(Mapping { page: head.0, mm, va });
         }
         Ok(())
@@ -549,6 +561,9 @@ impl Kernel {
         if memory.get(self.refcount(Page(frames.start)).loc()) == 0 {
             return Ok(());
         }
+        if self.is_zone_device(page.0) {
+            return Ok(());
+        }
         let is_cached = |at: SharedPage| self.shmem.has(at, page);
         if let Some(at) = self.shared_page(page).filter(|at| !is_cached(*at)) {
             return Err(Miscount::OtherFile { page, at });
@@ -570,6 +585,7 @@ impl Kernel {
         let head = frames.start;
         let others: u64 = (head.0..frames.end.0).map(|pfn| others(Page(Pfn(pfn)))).sum();
         let own = reach.has_table(head) || head.0 < self.config.boot_frames();
-        reach.entries(frames.clone()) + u64::from(own) + reach.held(frames) + others
+        let idle = self.idle_references(Page(head)).unwrap_or(0);
+        idle + reach.entries(frames.clone()) + u64::from(own) + reach.held(frames) + others
     }
 }

@@ -20,6 +20,8 @@ record! {
         pub(crate) secret: Shared<bool> = "a_ops";
         /// Whether the file is one of hugetlbfs (`a_ops == &hugetlbfs_aops`). It does not change.
         pub(crate) hugetlb: Shared<bool> = "i_op";
+        /// Whether the file is on a device, of which its pages are the blocks (`S_DAX`). It does not change.
+        pub(crate) dax: Shared<bool> = "S_DAX";
         /// `wb_err`: whether a page could not be written, and nobody was told yet.
         pub(crate) wb_err: Shared<bool> = "wb_err";
         /// `i_writecount`: those of `f_count` that come from an open for writing. Linux counts the opens.

@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::fs::Inode;
 use crate::kernel::Cpu;
+use crate::mm_types::Vma;
 
 /// `get_file()`.
 pub(crate) fn get_file(cpu: Cpu<'_>, inode: Inode) {
@@ -58,6 +59,16 @@ pub(crate) fn is_secret(cpu: Cpu<'_>, inode: Inode) -> bool {
 /// `is_file_hugepages()`: whether the pages of a file are huge pages of the pool. That never changes.
 pub(crate) fn is_hugetlbfs(cpu: Cpu<'_>, inode: Inode) -> bool {
     cpu.kernel.has_hugetlb() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).hugetlb())
+}
+
+/// `IS_DAX()`: whether a file is on a device. That never changes.
+pub(crate) fn is_dax(cpu: Cpu<'_>, inode: Inode) -> bool {
+    cpu.kernel.has_device() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).dax())
+}
+
+/// `vma_is_fsdax()`, for a caller that excludes changes of the mapping.
+pub fn vma_is_fsdax(cpu: Cpu<'_>, vma: Vma) -> bool {
+    cpu.kernel.has_device() && vma.file(cpu).is_some_and(|file| is_dax(cpu, file))
 }
 
 /// `i_size_read()`, in pages.

@@ -15,6 +15,7 @@ use crate::any_frame::AnyFrame;
 use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::blkdev::Disk;
+use crate::dev_pagemap::{DevPagemap, REFERENCE};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::hugetlb_types::Hugetlb;
@@ -148,6 +149,8 @@ pub struct Kernel {
     pub(crate) anon_vmas: Slab<AnonVmaWords>,
     pub(crate) shmem: Shmem,
     pub(crate) disk: Disk,
+    /// The memory of a device, if the machine has one.
+    pub(crate) pgmap: DevPagemap,
     pub(crate) lru_batches: LruBatches,
     /// The huge page of zeroes.
     pub(crate) huge_zero: HugeZero,
@@ -184,6 +187,23 @@ impl Kernel {
         self.config.setting::<settings::Secretmem>() == settings::Secretmem::On
     }
 
+    /// Whether the machine has a device with memory of its own.
+    #[inline]
+    pub fn has_device(&self) -> bool {
+        !self.pgmap.frames.is_empty()
+    }
+
+    /// `is_zone_device_page()`.
+    #[inline]
+    pub fn is_zone_device(&self, pfn: Pfn) -> bool {
+        self.pgmap.contains(pfn)
+    }
+
+    /// What the count of a page of the device is while nobody uses the page.
+    pub(crate) fn idle_count(&self) -> u64 {
+        u64::from(self.config.setting::<settings::DaxPages>() == settings::DaxPages::Devmap)
+    }
+
     /// Whether ksmd may run, so that pages can be merged ones.
     #[inline]
     pub(crate) fn has_ksm(&self) -> bool {
@@ -198,8 +218,14 @@ impl Kernel {
 
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
     pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
-        let mem_map =
-            MemMap::new(&mut memory, config.frames, config.high_frames(), config.setting(), config.setting());
+        let device = config.setting::<settings::Dax>().pages();
+        let mem_map = MemMap::new(
+            &mut memory,
+            config.frames,
+            config.high_frames(),
+            (config.setting(), config.setting()),
+            device,
+        );
         let any_frame = AnyFrame::new(&mut memory, mem_map);
         let zones = match config.setting::<PageAlloc>() {
             PageAlloc::AnyFrame => Vec::new(),
@@ -223,6 +249,7 @@ impl Kernel {
         let shmem = Shmem::new(&mut memory, config.files);
         let blocks = if config.setting::<settings::Disk>() == settings::Disk::None { 0 } else { config.frames };
         let disk = Disk::new(&mut memory, config.files, blocks as usize, config.geometry.most_entries());
+        let pgmap = DevPagemap::new(&mut memory, mem_map, config.files);
         let lru_batches = LruBatches::new(&mut memory, config.cpus);
         let word = |memory: &mut MemoryBuilder, name| Shared::at(memory.words(name, 1));
         let huge_zero = HugeZero {
@@ -292,6 +319,7 @@ impl Kernel {
             anon_vmas,
             shmem,
             disk,
+            pgmap,
             lru_batches,
             huge_zero,
             split_queue,
@@ -329,9 +357,26 @@ impl Kernel {
             memory.set(self.page(Page(Pfn(pfn))).page_type().loc(), PageType::InUse.into_word());
         }
         self.map_vsyscall();
+        self.boot_device();
         self.swap.open(self.core());
         for cpu in CpuId::all(self.config.cpus) {
             self.initialize_tlbstate(cpu);
+        }
+    }
+
+    /// `memremap_pages()`: the device has its descriptors, and nobody allocates its frames.
+    fn boot_device(&self) {
+        let memory = &self.core().memory;
+        let frames = self.pgmap.frames.clone();
+        for page in frames.clone().map(|pfn| Page(Pfn(pfn))) {
+            self.any_frame.reserve(memory, page.0);
+            memory.set(self.refcount(page).loc(), self.idle_count());
+            memory.set(self.page(page).page_type().loc(), PageType::InUse.into_word());
+        }
+        if self.has_device() {
+            memory.set(self.pgmap.memmap.loc(), 1);
+            memory.set(self.pgmap.alive.loc(), 1);
+            memory.set(self.pgmap.references.loc(), (1 + frames.end - frames.start) * REFERENCE);
         }
     }
 

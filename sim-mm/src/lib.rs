@@ -13,6 +13,9 @@ mod brk;
 mod buddy;
 mod check;
 mod cpu;
+mod dax;
+mod dax_file;
+mod dev_pagemap;
 mod entries;
 mod errno;
 mod event;
@@ -48,6 +51,7 @@ mod mem_map;
 mod memfd;
 mod memory;
 mod mempolicy;
+mod memremap;
 mod mfill;
 mod migrate;
 mod mincore;
@@ -129,6 +133,7 @@ pub use arch::pkeys::{PkeyRights, arch_vma_access_permitted, pkey_set, sys_pkey_
 pub use arch::vsyscall::in_gate_area;
 pub use brk::sys_brk;
 pub use check::{Mapping, Reach};
+pub use dax_file::{sys_open_dax, unbind_store};
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
@@ -143,6 +148,7 @@ pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
 pub use hugetlb::{
     HugePageSize, HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked, is_vm_hugetlb_page, sys_nr_hugepages,
 };
+pub use inode::vma_is_fsdax;
 pub use kernel::{Cpu, GupCalls, Kernel, MachineConfig, Observer};
 pub use kernel_config::KernelConfig;
 pub use khugepaged::khugepaged_scan_mm_slot;
@@ -153,6 +159,7 @@ pub use madvise::{Advice, madvise_dontneed, sys_madvise};
 pub use memfd::{Memfd, sys_close, sys_memfd_create};
 pub use memory::handle_mm_fault;
 pub use mempolicy::task_numa_work;
+pub use memremap::{Pgmap, get_dev_pagemap, put_dev_pagemap};
 pub use mfill::{Fill, Wake, mfill_atomic, mwriteprotect_range};
 pub use migrate::{
     LongtermPages, MigrateMode, MovePages, PageStatus, compact_page, migrate_vma, migration_entry_wait,
@@ -176,7 +183,7 @@ pub use oom_kill::oom_reap_task;
 pub use open::{Open, sys_fadvise_dontneed, sys_ftruncate, sys_open, sys_punch_hole};
 pub use page::{
     __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing,
-    page_cache_add_speculative, page_cache_get_speculative, pin_references, put_page, put_page_refs,
+    page_cache_add_speculative, page_cache_get_speculative, page_count, pin_references, put_page, put_page_refs,
     set_page_dirty_no_writeback, set_page_referenced, try_get_page, unpin_folio, unpin_user_page,
 };
 pub use page_alloc::{alloc_pages, compound_order};
@@ -201,18 +208,18 @@ pub use safeguards::SAFEGUARDS;
 pub use secretmem::{page_is_secretmem, sys_memfd_secret, vma_is_secretmem};
 pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
-    CowFreesSwap, CowReuse, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp, FileThpMappings,
-    Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount, HugetlbDontneed, HugetlbForce,
-    HugetlbFork, HugetlbLock, HugetlbPool, HwAd, InvlpgGlobal, KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb,
-    LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
-    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone,
-    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
-    NumaWrite, PageAlloc, Pcid, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit,
-    Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders,
-    ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
-    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
-    SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty,
-    UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    CowFreesSwap, CowReuse, Dax, DaxPages, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp,
+    FileThpMappings, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount,
+    HugetlbDontneed, HugetlbForce, HugetlbFork, HugetlbLock, HugetlbPool, HwAd, InvlpgGlobal, KsmFlag, KsmRun,
+    LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryMap, MemoryOrder,
+    MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask,
+    MovableZone, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget,
+    Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, PgmapPages, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor,
+    ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault,
+    ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty,
+    SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse,
+    SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge,
+    UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

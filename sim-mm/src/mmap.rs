@@ -11,7 +11,7 @@ use crate::errno::Errno;
 use crate::fs::{File, Inode};
 use crate::huge_memory::vma_adjust_trans_huge;
 use crate::hugetlb::{hugetlb_file_setup, hugetlb_unreserve_pages, hugetlbfs_file_mmap};
-use crate::inode::{is_hugetlbfs, is_secret, on_disk};
+use crate::inode::{is_dax, is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -183,6 +183,10 @@ fn file_flags(cpu: Cpu<'_>, file: File, vm_flags: VmFlags) -> Result<VmFlags, Er
     if is_secret(cpu, file.inode) {
         let secret = vm_flags | VmFlags::FMODE_WRITE | VmFlags::LOCKED | VmFlags::DONTDUMP;
         return if vm_flags.contains(VmFlags::SHARED) { Ok(secret) } else { Err(Errno::Einval) };
+    }
+    // Private mappings of blocks are not modelled: `/dev/dax` has none either.
+    if is_dax(cpu, file.inode) && !vm_flags.contains(VmFlags::SHARED) {
+        return Err(Errno::Einval);
     }
     if file.writes() {
         return Ok(vm_flags | VmFlags::FMODE_WRITE);

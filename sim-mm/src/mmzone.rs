@@ -23,6 +23,8 @@ pub struct MemMap {
     high: u64,
     nodes: Nodes,
     movable: MovableZone,
+    /// How many of the last frames are a device's. They are in no zone.
+    device: u64,
 }
 
 impl MemMap {
@@ -30,10 +32,26 @@ impl MemMap {
         memory: &mut MemoryBuilder,
         frames: u64,
         high: u64,
-        nodes: Nodes,
-        movable: MovableZone,
+        (nodes, movable): (Nodes, MovableZone),
+        device: u64,
     ) -> MemMap {
-        MemMap { pages: memory.array("page", frames as usize + 1), low: frames - high, high, nodes, movable }
+        let pages = memory.array("page", frames as usize + 1);
+        MemMap { pages, low: frames - high, high, nodes, movable, device }
+    }
+
+    /// The frames of the device, if there is one.
+    pub(crate) fn device(self) -> Range<u64> {
+        let end = if self.has_high() { FIRST_HIGH_FRAME + self.high } else { self.low };
+        end - self.device..end
+    }
+
+    /// The word that tells whether the descriptors of the device's frames are there. They come and go together.
+    pub(crate) fn come_and_go(self, memory: &mut MemoryBuilder) -> Shared<u64> {
+        const NAME: &str = "mem_map.online";
+        if self.device == 0 {
+            return Shared::at(memory.words(NAME, 1));
+        }
+        memory.come_and_go(NAME, &self.pages, (self.frames() - self.device) as usize, self.device as usize)
     }
 
     /// `page_to_nid()`.
@@ -96,9 +114,10 @@ impl MemMap {
 
     /// The frames of the zones that an allocation may use, in the order in which it tries them: `node_zonelist()`.
     pub(crate) fn zonelist(self, gfp: Gfp) -> impl Iterator<Item = Range<u64>> {
-        let normal = FIRST_HIGH_FRAME..FIRST_HIGH_FRAME + self.high;
+        let up_to = |end: u64| if end == self.device().end { self.device().start } else { end };
+        let normal = FIRST_HIGH_FRAME..up_to(FIRST_HIGH_FRAME + self.high);
         let normal = Some(normal).filter(|_| self.has_high() && self.allows_high(gfp));
-        let low = Some(0..self.low).filter(|_| gfp.allows_low());
+        let low = Some(0..up_to(self.low)).filter(|_| gfp.allows_low());
         let zones = if self.nodes == Nodes::Two { [low, normal] } else { [normal, low] };
         zones.into_iter().flatten()
     }

@@ -3,10 +3,11 @@
 use sim_core::{BoxFuture, Routine};
 
 use crate::check;
+use crate::dax_file::{dax_punch_hole, dax_setattr};
 use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
 use crate::hugetlb::hugetlb_setattr;
-use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_hugetlbfs, is_secret, on_disk};
+use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_dax, is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write, install_new};
 use crate::memory::{Zap, unmap_mapping_range};
@@ -149,7 +150,9 @@ pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'
         let mut done = Ok(());
         {
             let _inode = cpu.down_write(cpu.kernel.shmem.i_rwsem(inode)).await;
-            if on_disk(cpu, inode) {
+            if is_dax(cpu, inode) {
+                Box::pin(dax_setattr(cpu, inode, pages)).await;
+            } else if on_disk(cpu, inode) {
                 Box::pin(truncate_setsize(cpu, inode, pages)).await;
             } else if is_hugetlbfs(cpu, inode) {
                 done = Box::pin(hugetlb_setattr(cpu, inode, pages)).await;
@@ -176,6 +179,10 @@ pub fn sys_punch_hole<'m>(cpu: Cpu<'m>, fd: &'m Memfd, from: u64, pages: u64) ->
             _ if pages == 0 => Err(Errno::Einval),
             None => Err(Errno::Efbig),
             Some(_) if is_secret(cpu, file.inode) => Err(Errno::Eopnotsupp),
+            Some(to) if is_dax(cpu, file.inode) => {
+                Box::pin(dax_punch_hole(cpu, file.inode, from, to)).await;
+                Ok(())
+            }
             Some(to) => {
                 shmem_punch_hole(cpu, file.inode, from, to).await;
                 Ok(())

@@ -187,6 +187,11 @@ pub(crate) async fn page_ref_add(cpu: Cpu<'_>, head: Page, more: u64) {
     change_ref(cpu, head, RefChange::Get, move |count| count.wrapping_add(more)).await;
 }
 
+/// `folio_ref_inc()`: one more reference to a page that nobody can free, though its count may be zero: its owner gives it out.
+pub(crate) async fn page_ref_inc(cpu: Cpu<'_>, page: Page) {
+    change_ref(cpu, page, RefChange::Unfreeze, |count| count.wrapping_add(1)).await;
+}
+
 /// `page_ref_unfreeze()`: a plain store, for nobody can have changed the count.
 pub(crate) async fn page_ref_unfreeze(cpu: Cpu<'_>, page: Page, count: u64) {
     let op = Op::new(OpKind::Write, cpu.kernel.refcount(page).loc());
@@ -341,6 +346,6 @@ pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = 
 
 /// `page_count()`: of the folio.
 #[track_caller]
-pub(crate) fn page_count<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
+pub fn page_count<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = u64> + use<'m> {
     cpu.load(cpu.kernel.refcount(cpu.kernel.folio_of(page)))
 }

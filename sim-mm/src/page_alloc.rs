@@ -15,6 +15,7 @@ use crate::highmem::clear_page;
 use crate::huge_memory::unqueue_deferred_split;
 use crate::hugetlb_pool::free_huge_folio;
 use crate::kernel::Cpu;
+use crate::memremap::free_zone_device_page;
 use crate::mm_types::{MmStruct, Page, PageDescriptor};
 use crate::mmzone::{Lists, Zone};
 use crate::page_flags::{PageFlags, PageType};
@@ -198,6 +199,9 @@ pub(crate) async fn free_unref_page(cpu: Cpu<'_>, page: Page) {
 
 /// `free_the_page()`: puts a block back.
 pub(crate) async fn free_the_page(cpu: Cpu<'_>, page: Page, order: u8) {
+    if cpu.kernel.is_zone_device(page.0) {
+        return Box::pin(free_zone_device_page(cpu)).await;
+    }
     let _routine = cpu.enter(Routine::helper(if order == 0 { "free_unref_page" } else { "__free_pages_ok" }));
     match (cpu.setting::<PageAlloc>(), order) {
         (_, 1..) => Box::pin(free_block(cpu, page, order)).await,

@@ -203,9 +203,9 @@ impl Pmd {
         self.entry.0 & (Entry::PRESENT | PAGE_PROTNONE | Entry::PAGE_SIZE) != 0
     }
 
-    /// Whether it leads to a page table: `!pmd_none() && !pmd_trans_huge()`, and no migration entry.
+    /// Whether it leads to a page table: `!pmd_none() && !pmd_trans_huge() && !pmd_devmap()`, and no migration entry.
     pub fn leads_to_table(self) -> bool {
-        self.present() && !self.trans_huge()
+        self.present() && !self.leaf()
     }
 
     /// `pmd_bad()`: anything but an entry that leads to a table.
@@ -221,7 +221,7 @@ impl Pmd {
 
 /// Bits that survive a change of protection: `_PAGE_CHG_MASK` without the frame.
 pub(crate) const PAGE_CHG_MASK: u64 =
-    Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::SOFT_DIRTY | Entry::UFFD_WP;
+    Entry::ACCESSED | Entry::DIRTY | Entry::SPECIAL | Entry::DEVMAP | Entry::SOFT_DIRTY | Entry::UFFD_WP;
 
 /// `vm_get_page_prot()`: the bits of an entry of a mapping. Private memory is never writable by them: COW, or
 /// `pte_mkwrite()` makes it so.
@@ -351,9 +351,14 @@ macro_rules! mapping_entries {
                 self.entry.pfn()
             }
 
+            /// `_devmap()`: the page is a device's, and the entry has no reference to it.
+            pub fn devmap(self) -> bool {
+                self.entry.has(Entry::DEVMAP) && self.entry.0 & (Entry::PRESENT | PAGE_PROTNONE) != 0
+            }
+
             /// The first page, if the entry has one that is counted: `vm_normal_page()`, and its like for a PMD.
             pub fn page(self) -> Option<Page> {
-                (!self.special()).then_some(Page(self.pfn()))
+                (!self.special() && !self.devmap()).then_some(Page(self.pfn()))
             }
         }
     )*};
@@ -411,7 +416,8 @@ impl<'m> Cpu<'m> {
     /// Tells of the change of a PTE, in the step that makes it.
     pub(crate) fn note_pte(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
         let mapped = if is_pte_present(new) { new } else { old };
-        let sharing = if is_pte_present(mapped) && !mapped.has(Entry::SPECIAL) {
+        let has_page = !mapped.has(Entry::SPECIAL) || mapped.has(Entry::DEVMAP);
+        let sharing = if is_pte_present(mapped) && has_page {
             let (mapping, index) = self.kernel.mapping_of(Page(mapped.pfn()));
             match Sharing::of_page(mapping, index) {
                 // The mapping of an entry does not change while the entry is made.

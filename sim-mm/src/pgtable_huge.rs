@@ -10,9 +10,14 @@ use crate::pgtable::{PAGE_CHG_MASK, PAGE_TABLE, Pmd, Pmdp, TablePtr, is_pte_pres
 use crate::swapops::MigrationEntry;
 
 impl Pmd {
-    /// `pmd_trans_huge()`: it maps a huge page.
-    pub fn trans_huge(self) -> bool {
+    /// `pmd_leaf()`: it maps memory, and leads to no table.
+    pub fn leaf(self) -> bool {
         self.entry.has(Entry::PAGE_SIZE)
+    }
+
+    /// `pmd_trans_huge()`: it maps a huge page. Blocks of a device are none.
+    pub fn trans_huge(self) -> bool {
+        self.entry.0 & (Entry::PAGE_SIZE | Entry::DEVMAP) == Entry::PAGE_SIZE
     }
 
     /// Whether it maps all of a folio.
@@ -25,9 +30,9 @@ impl Pmd {
         huge_migration(self.entry)
     }
 
-    /// `is_swap_pmd() || pmd_trans_huge()`: one entry stands for a huge page, be it mapped or being moved.
+    /// `is_swap_pmd() || pmd_trans_huge() || pmd_devmap()`: one entry stands for a huge page, be it mapped or being moved, or for blocks of a device.
     pub fn is_huge(self) -> bool {
-        self.trans_huge() || self.migration().is_some()
+        self.leaf() || self.migration().is_some()
     }
 
     /// `mk_huge_pmd()`.

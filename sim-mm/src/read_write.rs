@@ -4,11 +4,12 @@ use sim_core::{BoxFuture, Bytes, Op, OpKind, Routine};
 use sim_mmu::{DataOp, Privilege, VirtAddr};
 
 use crate::arch::fault::user_access;
+use crate::dax::{dax_read, dax_write};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::filemap::{Fgp, FilemapError, filemap_get_page};
 use crate::fs::Inode;
-use crate::inode::{i_size_read, i_size_write, is_hugetlbfs, is_secret, on_disk};
+use crate::inode::{i_size_read, i_size_write, is_dax, is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write};
 use crate::mm_types::Page;
@@ -32,6 +33,9 @@ pub fn sys_pread<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64) -> BoxFuture<'m, R
         let inode = file.inode;
         let read = if is_secret(cpu, inode) {
             Err(Errno::Einval)
+        } else if is_dax(cpu, inode) {
+            let _inode = cpu.down_read(cpu.kernel.shmem.i_rwsem(inode)).await;
+            Box::pin(dax_read(cpu, inode, index)).await
         } else if on_disk(cpu, inode) {
             generic_file_read_iter(cpu, inode, index).await
         } else {
@@ -160,6 +164,10 @@ pub fn sys_pwrite_from<'m>(
 /// `generic_perform_write()` with a source in user memory. The source may be a mapping of the very page that is written. So it is faulted in
 /// before the page is locked, and copied without faults while it is. If the source has gone meanwhile, all begins anew.
 async fn generic_perform_write_from(cpu: Cpu<'_>, inode: Inode, index: u64, from: VirtAddr) -> Result<(), Errno> {
+    if is_dax(cpu, inode) {
+        let value = user_access(cpu, from, DataOp::Read).await.map_err(|_| Errno::Efault)?;
+        return dax_file_write(cpu, inode, index, value).await;
+    }
     let _routine = cpu.enter("generic_perform_write");
     loop {
         // iov_iter_fault_in_readable()
@@ -183,9 +191,21 @@ async fn generic_perform_write_from(cpu: Cpu<'_>, inode: Inode, index: u64, from
 
 /// `generic_perform_write()`, from `shmem_write_begin()` to `shmem_write_end()`.
 async fn generic_perform_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u64) -> Result<(), Errno> {
+    if is_dax(cpu, inode) {
+        return Box::pin(dax_file_write(cpu, inode, index, value)).await;
+    }
     let _routine = cpu.enter("generic_perform_write");
     let page = write_begin(cpu, inode, index).await?;
     write_end(cpu, inode, index, page, value).await;
+    Ok(())
+}
+
+/// `dax_iomap_rw()` that writes. A file that ends before is longer then.
+async fn dax_file_write(cpu: Cpu<'_>, inode: Inode, index: u64, value: u64) -> Result<(), Errno> {
+    dax_write(cpu, inode, index, value).await?;
+    if index >= i_size_read(cpu, inode).await {
+        i_size_write(cpu, inode, index + 1).await;
+    }
     Ok(())
 }
 

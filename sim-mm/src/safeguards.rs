@@ -355,4 +355,15 @@ crate::safeguards! {
         "UFFDIO_MOVE asks whether the page that it found in the swap cache still is the slot's when it has the page locked, because the page may have left the cache meanwhile.";
     UFFD_MOVE_CACHE_RECHECK = "uffd-move-cache-recheck" check in "move_swap_pte" since Release::v(6, 16), commit "0ea148a79919" =>
         "If the swap cache had no page, UFFDIO_MOVE asks it once more under the PTE locks, because the page may have come back and gone to the same slot meanwhile.";
+    // Blocks of a device.
+    MREMAP_PMD_DEVMAP = "mremap-pmd-devmap" check in "move_page_tables" since Release::v(5, 8), commit "5bfea2d9b17f", cve "CVE-2020-10757" =>
+        "A PMD entry that maps blocks of a device is not moved as one that leads to a page table, because the bytes of a file would be taken for entries.";
+    DAX_BREAK_LAYOUTS = "dax-break-layouts" order in "dax_break_layout" since Release::v(4, 18), commit "5fac7408d828" =>
+        "Before a file on a device gives up a block, it is unmapped, and whoever has got a reference to it is waited for, because the block is another file's soon.";
+    DAX_EVICT_WAITS = "dax-evict-waits" order in "dax_evict_inode" since Release::v(6, 15), commit "0e2f80afcfa6" =>
+        "When a file on a device ends, whoever still has a reference to one of its blocks is waited for.";
+    PGMAP_FINAL_PUT = "pgmap-final-put" order in "memunmap_pages" since Release::v(5, 2), commit "50f44ee7248a" =>
+        "The descriptors of a device's pages go only after the last reference to its map was put.";
+    UNBIND_UNMAPS = "unbind-unmaps" order in "unbind_store" since Release::v(6, 8), commit "fa422b353d21" =>
+        "Before a device goes, its blocks are unmapped, because an entry would lead to a page that has no descriptor.";
 }

@@ -10,7 +10,7 @@ use sim_mmu::VirtAddr;
 use crate::errno::Errno;
 use crate::huge_memory::vma_adjust_trans_huge;
 use crate::hugetlb::is_vm_hugetlb_page;
-use crate::inode::{is_secret, on_disk};
+use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::release::Release;
@@ -72,7 +72,8 @@ pub fn userfaultfd_register(
 /// pages that are not mapped: since v5.19 (`b1f9e876862d`).
 fn vma_can_userfault(cpu: Cpu<'_>, vma: Vma, modes: UffdMode) -> bool {
     let version = cpu.kernel.config.kernel.version;
-    let is_other = vma.file(cpu).is_some_and(|file| on_disk(cpu, file) || is_secret(cpu, file));
+    let is_other =
+        vma.file(cpu).is_some_and(|file| on_disk(cpu, file) || is_secret(cpu, file) || is_dax(cpu, file));
     // Linux handles them since v4.11.
     let is_other = is_other || is_vm_hugetlb_page(cpu, vma);
     let modes_for = if vma.flags(cpu).contains(VmFlags::PFNMAP) || is_other || version < Release::v(4, 3) {

@@ -35,6 +35,8 @@ impl Entry {
     pub const SOFT_DIRTY: u64 = 1 << 11;
     /// PAT of an entry that maps a large page, bit 12. It is no part of the address of the page.
     pub const PAT_LARGE: u64 = 1 << 12;
+    /// `_PAGE_DEVMAP`: bit 58, which the hardware ignores. The page behind is a device's, and its descriptor is there as long as the device is.
+    pub const DEVMAP: u64 = 1 << 58;
     /// XD, bit 63.
     pub const NX: u64 = 1 << 63;
     /// Bits 51:12.
@@ -129,6 +131,7 @@ impl fmt::Display for Entry {
             (Self::SPECIAL, "S"),
             (Self::UFFD_WP, "U"),
             (Self::SOFT_DIRTY, "W"),
+            (Self::DEVMAP, "V"),
         ] {
             if self.has(bit) {
                 f.write_str(letter)?;

@@ -182,7 +182,7 @@ fn brief(level: Level, entry: Entry) -> String {
                 None => entry.to_string(),
             },
         },
-        () if entry.has(Entry::SPECIAL) => "the zero page".to_owned(),
+        () if entry.has(Entry::SPECIAL) && !entry.has(Entry::DEVMAP) => "the zero page".to_owned(),
         () if level != Level::Pte => entry.pfn().to_string(),
         () => format!("{} {}", entry.pfn(), if entry.has(Entry::RW) { "rw" } else { "ro" }),
     }

@@ -67,6 +67,7 @@ operations! {
     brk: Brk;
     file: MemfdCreate, MemfdSecret, Close, Ftruncate, PunchHole, Pread, Pwrite;
     disk: Open, Reopen, Fsync, Writeback, FadviseDontneed, PwriteFrom;
+    dax: OpenDax, UnbindDevice;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
     oom_reap: OomReap;

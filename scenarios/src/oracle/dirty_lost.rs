@@ -26,7 +26,8 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, site: &Site) -> Option<F
     let lost = ghost.known_frames().find_map(|pfn| {
         let dirtied = ghost.dirtied(pfn)?;
         let is_needed = !ghost.mappings(pfn).is_empty() || ghost.is_of_file(pfn);
-        let on_disk = ghost.shared(pfn).is_some_and(|at| kernel.is_on_disk(at.file));
+        // A block of a device holds what was written to it: nothing has to be carried anywhere.
+        let on_disk = kernel.is_zone_device(pfn) || ghost.shared(pfn).is_some_and(|at| kernel.is_on_disk(at.file));
         if ghost.life(pfn)?.state != FrameState::Data || !is_needed || on_disk || is_dirty(ghost, kernel, pfn) {
             return None;
         }

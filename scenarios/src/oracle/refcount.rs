@@ -50,6 +50,8 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
     ghost.known_frames().find_map(|pfn| {
         let state = ghost.life(pfn)?.state;
         let count = kernel.core().memory.get(kernel.refcount(Page(pfn)).loc());
+        // A page of a device that is gone has no descriptor. While the device is there, one that nobody uses may have a count.
+        let idle = kernel.idle_references(Page(pfn))?;
         // Most frames are free, and nobody has them.
         if state == FrameState::Free && count == 0 {
             return None;
@@ -70,10 +72,10 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         // A pin adds more than one to the count. Files and batches of pages hold references as well.
         let (pins, pinned) = pins_on.fold((0, 0), |(pins, refs), pin| (pins + 1, refs + pin.references));
         let held = reach.held(frames.clone());
-        let others = pinned + held;
+        let others = pinned + held + idle;
         let holders = match state {
             _ if is_tail => 0,
-            FrameState::Free => 0,
+            FrameState::Free => idle,
             FrameState::Driver | FrameState::Zeroes => others,
             FrameState::Reserved | FrameState::Table { .. } => 1 + others,
             FrameState::Data => mappings + others,
@@ -84,7 +86,9 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
             return Some(Finding { violation, site: by().unwrap_or_else(|| site.clone()), other: None });
         }
         let lost = match state {
-            FrameState::Data => reach.entries(frames.clone()) == 0 && pins == 0 && held == 0,
+            FrameState::Data => {
+                reach.entries(frames.clone()) == 0 && pins == 0 && held == 0 && !kernel.is_block(pfn)
+            }
             FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
             FrameState::Free | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes => false,
         };

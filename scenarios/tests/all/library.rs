@@ -140,11 +140,14 @@ scenarios! {
     dontneed_vs_numa_hint
     driver_memory_vs_munmap
     dump_without_lock
+    dying_map_after_a_page
     entries_change_under_faults
+    evicted_under_a_pin
     exec_kills_threads
     exit_vs_migration
     exit_vs_speculation
     fault_vs_truncate
+    fault_vs_truncate_of_a_block
     fault_vs_unshare
     file_collapse_vs_gup
     file_collapse_vs_user
@@ -195,6 +198,7 @@ scenarios! {
     hugetlb_fork_of_a_pinned_page
     hugetlb_hole_vs_fault
     hugetlb_vs_gup
+    hugetlb_vs_slow_gup
     hugetlb_vs_user
     hugetlb_write_vs_dontneed
     invalidate_vs_write
@@ -211,6 +215,7 @@ scenarios! {
     longterm_pin_in_movable_zone
     longterm_pin_of_the_zero_page
     longterm_pin_vs_migration
+    longterm_pin_vs_truncate
     longterm_pin_vs_writeback
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot
@@ -231,6 +236,7 @@ scenarios! {
     mremap_flush_after_unlock
     mremap_of_tables
     mremap_table_move_vs_punch
+    mremap_takes_blocks_for_a_table
     mremap_vs_huge_page_that_moves
     mremap_vs_migration
     mremap_vs_retract
@@ -305,6 +311,7 @@ scenarios! {
     switch_vs_flush
     switch_vs_remote_flush
     system_calls
+    system_calls_on_dax
     system_calls_on_disk
     system_calls_on_files
     system_calls_on_folios
@@ -323,7 +330,10 @@ scenarios! {
     torn_pae_entry
     torn_pmd_of_dontneed
     truncate_vs_cow
+    truncate_vs_gup
     truncate_vs_hole
+    truncate_vs_lockless_gup
+    truncate_vs_lockless_gup_of_a_block
     truncate_vs_migration
     truncate_vs_read
     truncate_vs_swapin
@@ -341,8 +351,8 @@ scenarios! {
     uffd_move_of_several_pages
     uffd_move_splits_huge_page
     uffd_move_vs_fork
-    uffd_move_vs_gup
     uffd_move_vs_guest
+    uffd_move_vs_gup
     uffd_move_vs_migration
     uffd_move_vs_page_of_slot
     uffd_move_vs_reclaim
@@ -354,6 +364,9 @@ scenarios! {
     uffd_moves_to_one_place
     uffd_wp_deferred_flush
     uffd_wp_of_shared_memory
+    unbind_vs_gup
+    unbind_vs_lockless_gup
+    unbind_vs_lockless_gup_of_a_block
     unmap_vs_fault
     unshare_not_flushed
     unshare_vs_gupfast
@@ -369,6 +382,7 @@ scenarios! {
     write_pins
     written_after_pageout
     written_after_reclaim_wrote
+    written_by_a_reader
     zap_dirties_before_flush
     zap_vs_huge_page_that_moves
 }

@@ -57,12 +57,11 @@ async fn vmsplice_to_pipe(cpu: Cpu<'_>, pipe: &Pipe, start: VirtAddr, nr_pages: 
     let mut pages = Pages::default();
     let nr = get_user_pages_fast(cpu, start, nr_pages, false, &mut pages).await?;
     let pins = pages.take();
-    let count = pins.len() as u64;
     for pin in &pins {
         cpu.note(Event::PinMoved { id: pin.id });
     }
     cpu.update(&pipe.buffers, |buffers| buffers.extend(&pins)).await;
-    cpu.core.memory.set(pipe.filled, cpu.core.memory.get(pipe.filled) + count);
+    cpu.core.memory.set(pipe.filled, cpu.core.memory.get(pipe.filled) + pins.len() as u64);
     Ok(nr)
 }
 

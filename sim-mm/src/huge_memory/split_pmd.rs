@@ -192,6 +192,10 @@ async fn __split_huge_pmd_locked<'m>(
 /// A huge page of a file is only unmapped: the file has it, and faults map its pages again.
 async fn split_file_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, pmdp: Pmdp, address: VirtAddr) {
     let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
+    // vma_is_special_huge(): the entry had no reference to the blocks.
+    if old.devmap() {
+        return;
+    }
     let head = Page(old.pfn());
     if old.dirty() {
         set_page_dirty_no_writeback(cpu, head).await;

@@ -34,6 +34,10 @@ pub(crate) async fn zap_huge_pmd<'m>(
     if let Some(entry) = orig.migration() {
         return zap_migrating(cpu, pmdp, entry, ptl).await;
     }
+    // vma_is_special_huge(): the entry had no reference to the blocks.
+    if orig.devmap() {
+        return true;
+    }
     let head = Page(orig.pfn());
     let is_zero = is_huge_zero_pmd(cpu, orig);
     let mut deposited = None;

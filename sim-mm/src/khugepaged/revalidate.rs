@@ -5,7 +5,7 @@ use sim_mmu::{Level, VirtAddr};
 use super::control::{Collapse, Scan};
 use crate::fs::Inode;
 use crate::huge_mm::{allows_large_folios, has_block, is_file_aligned};
-use crate::inode::{inode_is_open_for_write, is_secret, on_disk};
+use crate::inode::{inode_is_open_for_write, is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
@@ -34,7 +34,7 @@ async fn file_allowable(cpu: Cpu<'_>, vma: Vma, file: Inode, by: Collapse) -> bo
     let flags = vma.flags(cpu);
     let (order, start) = (cpu.pmd_order(), vma.start(cpu));
     let fits = has_block(order, (start, vma.end(cpu))) && is_file_aligned(order, start, vma.pgoff(cpu));
-    if !fits || !allows_large_folios(flags) || is_secret(cpu, file) {
+    if !fits || !allows_large_folios(flags) || is_secret(cpu, file) || is_dax(cpu, file) {
         return false;
     }
     if on_disk(cpu, file) {

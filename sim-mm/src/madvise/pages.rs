@@ -7,11 +7,12 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use super::huge::{HugeAdvice, madvise_cold_huge_pmd, madvise_free_huge_pmd, madvise_pageout_huge_pmd};
 use super::large::{Batch, Behind, folio_batch};
+use crate::dax_file::dax_punch_hole;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::page_mapcount;
-use crate::inode::{get_file, is_secret};
+use crate::inode::{get_file, is_dax, is_secret};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -201,7 +202,11 @@ pub(super) async fn madvise_remove<'m>(
     let (from, to) = (vma.index_of(cpu, start), vma.index_of(cpu, end));
     // The file is held: the mapping may go while it is worked on.
     get_file(cpu, file);
-    shmem_punch_hole(cpu, file, from, to).await;
+    if is_dax(cpu, file) {
+        Box::pin(dax_punch_hole(cpu, file, from, to)).await;
+    } else {
+        shmem_punch_hole(cpu, file, from, to).await;
+    }
     shmem_put(cpu, file).await;
     Ok(())
 }

@@ -4,6 +4,7 @@ use sim_core::BoxFuture;
 use sim_mmu::{Entry, VirtAddr};
 
 use super::anonymous::do_anonymous_page;
+use super::dax_fault::{dax_iomap_pmd_fault, may_map_blocks_by_pmd};
 use super::file::do_fault;
 use super::numa::do_numa_page;
 use super::swap::do_swap_page;
@@ -114,11 +115,17 @@ async fn handle_huge_fault<'m>(
 ) -> Result<Option<VmFault>, VmFaultError> {
     let pmd = cpu.read_once(vmf.pmdp).await;
     let ended = if pmd.none() && wants_huge_page {
+        if let Some(file) = vmf.vma.file(cpu) {
+            return match dax_iomap_pmd_fault(cpu, vmf, file).await? {
+                Fallback::Done(done) => Ok(Some(done)),
+                Fallback::Pages | Fallback::Userfault => Ok(None),
+            };
+        }
         do_huge_pmd_anonymous_page(cpu, vmf).await?
     } else if pmd.migration().is_some() {
         pmd_migration_entry_wait(cpu, vmf.pmdp, pmd).await;
         Fallback::Done(VmFault::default())
-    } else if !pmd.trans_huge() {
+    } else if !pmd.leaf() {
         Fallback::Pages
     } else if pmd.protnone() && vmf.vma.flags(cpu).is_accessible() {
         Fallback::Done(do_huge_pmd_numa_page(cpu, vmf, pmd).await)
@@ -147,6 +154,9 @@ async fn wp_huge_pmd<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, pmd: Pmd) -> Result<Fallb
 /// `thp_vma_allowable_order()`: whether a huge page fits around the address, and is to be had.
 fn wants_huge_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> bool {
     let (vma, flags) = (vmf.vma, vmf.vma.flags(cpu));
+    if may_map_blocks_by_pmd(cpu, vmf) {
+        return true;
+    }
     cpu.kernel.asks_for_huge_pages(flags)
         && allows_large_folios(flags)
         && vma.is_anonymous(cpu)

@@ -2,6 +2,7 @@
 
 use sim_mmu::{Entry, Level, VirtAddr};
 
+use super::dax_fault::dax_iomap_pte_fault;
 use super::dirty::{Mkwrite, do_page_mkwrite, fault_dirty_shared_page};
 use super::set_pmd::{Together, do_set_pmd};
 use super::tables::pte_alloc;
@@ -10,7 +11,7 @@ use crate::filemap::{Fgp, FilemapError, filemap_get_page, folio_indices, next_up
 use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
-use crate::inode::{is_secret, on_disk};
+use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{get_page, page_ref_add, put_page, unlock_page};
@@ -31,6 +32,9 @@ const FAULT_AROUND_PAGES: u64 = 16;
 /// `do_fault()`.
 pub(super) async fn do_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("do_fault");
+    if is_dax(cpu, file) {
+        return Box::pin(dax_iomap_pte_fault(cpu, vmf, file)).await;
+    }
     if !vmf.is_write() {
         do_read_fault(cpu, vmf, file).await
     } else if vmf.vma.flags(cpu).contains(VmFlags::SHARED) {

@@ -3,6 +3,7 @@
 mod anon_folio;
 mod anonymous;
 mod copy;
+mod dax_fault;
 mod dirty;
 mod fault;
 mod file;

@@ -48,6 +48,11 @@ pub(super) async fn do_wp_page<'m>(
             flush_tlb_page(cpu, vmf.mm, vmf.address).await;
         }
     }
+    if orig.special() && vmf.vma.flags(cpu).contains(VmFlags::SHARED) {
+        // wp_pfn_shared()
+        wp_page_reuse(cpu, vmf, &locked).await;
+        return Ok(VmFault { write: true, ..VmFault::default() });
+    }
     if orig.special() {
         let ptep = locked.ptep;
         drop(locked);

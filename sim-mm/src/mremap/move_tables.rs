@@ -13,11 +13,12 @@ use crate::kernel::Cpu;
 use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
-use crate::pgtable::{PAGE_TABLE, Pmdp, Pudp, soft_dirty};
+use crate::pgtable::{PAGE_TABLE, Pmd, Pmdp, Pudp, soft_dirty};
 use crate::pgtable_generic::is_unlinked;
+use crate::pgtable_huge::pmdp_huge_get_and_clear;
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
-use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_PMD_RECHECK, MREMAP_TABLE_RMAP_LOCK};
+use crate::safeguards::{MREMAP_FLUSH_LOCKED, MREMAP_PMD_DEVMAP, MREMAP_PMD_RECHECK, MREMAP_TABLE_RMAP_LOCK};
 use crate::settings::MremapTables;
 use crate::swapops::{MigrationEntry, SwpEntry, pte_swp_mksoft_dirty};
 use crate::vma::i_mmap_lock_write;
@@ -149,7 +150,7 @@ async fn move_extent<'m>(
     let is_whole = extent == cpu.mmu.geometry.span(Level::Pmd);
     let rmap_locks = if is_whole { way.rmap_locks_of_table(cpu) } else { way.rmap_locks };
     let _i_mmap = i_mmap_lock_write(cpu, rmap_locks).await;
-    let was_huge = cpu.read_once(old_pmdp).await.is_huge();
+    let was_huge = is_leaf(cpu, cpu.read_once(old_pmdp).await);
     if was_huge {
         let (old, new) = ((old_pmdp, from), (new_pmdp, to));
         if is_whole && Box::pin(move_huge_pmd(cpu, mm, old, new)).await {
@@ -166,6 +167,11 @@ async fn move_extent<'m>(
     } else {
         move_ptes(cpu, mm, (old_pmdp, from), (new_pmdp, to), extent).await
     }
+}
+
+/// Whether one entry stands for a huge page or for blocks of a device, so that it leads to no table.
+fn is_leaf(cpu: Cpu<'_>, pmd: Pmd) -> bool {
+    pmd.trans_huge() || pmd.migration().is_some() || check!(cpu, MREMAP_PMD_DEVMAP, pmd.devmap())
 }
 
 /// Two locks of page tables, the second unless it is the first.
@@ -187,8 +193,12 @@ async fn move_normal_pmd<'m>(
     let locks = lock_both(cpu, old.table(), new.table()).await;
     let pmd = cpu.read_once(old).await;
     // khugepaged may have taken the table of a file away before these locks were held.
-    if check!(cpu, MREMAP_PMD_RECHECK, !pmd.leads_to_table()) {
+    if check!(cpu, MREMAP_PMD_RECHECK, !pmd.present() || is_leaf(cpu, pmd)) {
         return;
+    }
+    if pmd.devmap() {
+        // Until v5.13 the entry was stored as it was, so that blocks of a device that were taken for a table went with it.
+        return Box::pin(move_blocks(cpu, mm, (old, from), (new, to))).await;
     }
     // pmd_pgtable()
     let table = pmd.entry.pfn();
@@ -200,6 +210,19 @@ async fn move_normal_pmd<'m>(
     let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
     flush_tlb_mm_range(cpu, mm, from, end, false).await;
     drop(locks);
+}
+
+/// The same, of an entry that maps blocks of a device and was taken for one that leads to a table. The caller holds both locks.
+async fn move_blocks<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (old, from): (Pmdp, VirtAddr),
+    (new, to): (Pmdp, VirtAddr),
+) {
+    let pmd = pmdp_huge_get_and_clear(cpu, mm, from, old).await;
+    cpu.set_pmd_at(mm, to, new, pmd.entry).await;
+    let end = VirtAddr(from.0 + cpu.mmu.geometry.span(Level::Pmd));
+    flush_tlb_mm_range(cpu, mm, from, end, false).await;
 }
 
 /// Tells of the entries of all page tables below a table that begins to map, or maps no longer, the addresses from `start` on.
@@ -233,7 +256,7 @@ async fn move_ptes<'m>(
     let new = pte_alloc(cpu, mm, new_pmdp).await?.pte_offset(geometry, to);
     let old = cpu.read_once(old_pmdp).await;
     // khugepaged may have taken the table of a file away. Then nothing is left to be moved.
-    if !old.leads_to_table() {
+    if !old.present() || is_leaf(cpu, old) {
         return Ok(());
     }
     let old = old.pte_offset(geometry, from);

@@ -380,6 +380,22 @@ crate::settings! {
         Zaps = "zaps" since Release::v(5, 18),
     }
 
+    /// How entries map the blocks of a device.
+    DaxPages = design "dax_pages" {
+        /// They say that the page is a device's, and have no reference to it. A page that nobody uses has a count of 1.
+        Devmap = "devmap",
+        /// They map it as any page, with a reference. A page that nobody uses has none. This is the rule since v6.15 (`38607c62b34b`).
+        Counted = "counted" since Release::v(6, 15),
+    }
+
+    /// What keeps the map of a device beside those who look a page up.
+    PgmapPages = design "pgmap_pages" {
+        /// Each page has a reference to it, which goes with the last reference to the page once the device is unbound.
+        Each = "each",
+        /// All pages together do, and whoever unbinds the device puts these references. This is the rule since v5.18 (`27674ef6c73f`).
+        All = "all" since Release::v(5, 18),
+    }
+
     /// Which lock lets a stack grow.
     StackGrowth = design "stack_growth" {
         /// A stack grows under `mmap_lock` for reading, and GUP lets a stack grow as well.

@@ -22,6 +22,19 @@ fn usual_table_free(version: Release, chosen: &Settings) -> TableFree {
     TableFree::VALUES.iter().find(is_built).copied().unwrap_or(TableFree::AfterFlush)
 }
 
+impl Dax {
+    /// The number of pages.
+    pub(crate) fn pages(self) -> u64 {
+        match self {
+            Dax::None => 0,
+            Dax::Pages2 => 2,
+            Dax::Pages4 => 4,
+            Dax::Pages8 => 8,
+            Dax::Pages16 => 16,
+        }
+    }
+}
+
 /// Says so if no Linux kernel of the release was ever built for such a platform: what goes wrong there need not be a
 /// fault of Linux.
 pub fn never_built(version: Release, platform: &Settings) -> Option<String> {
@@ -238,6 +251,20 @@ crate::settings! {
         Plain = "plain",
         /// There is one, and it compares what it writes with a checksum that was computed before. A page that changes meanwhile is not written, and the write fails.
         Checksums = "checksums",
+    }
+
+    /// How many of the last pages of memory are a device's, on which files can be made whose pages are the device's blocks (`CONFIG_FS_DAX`, v4.5).
+    Dax = platform "dax" {
+        /// None is.
+        None = "none",
+        /// Two are.
+        Pages2 = "2",
+        /// Four are.
+        Pages4 = "4",
+        /// Eight are.
+        Pages8 = "8",
+        /// Sixteen are.
+        Pages16 = "16",
     }
 
     /// Which transfer of a disk may fail. The schedule chooses which one does; there is at most one in a run.

@@ -14,6 +14,7 @@ pub(crate) use unuse::shmem_unuse;
 use sim_core::Routine;
 
 use crate::check;
+use crate::dax::dax_evict_inode;
 use crate::errno::Errno;
 use crate::fault_inject::should_fail;
 use crate::filemap::{
@@ -22,7 +23,7 @@ use crate::filemap::{
 };
 use crate::fs::Inode;
 use crate::hugetlb::hugetlb_unreserve_pages;
-use crate::inode::{fput, i_size_read, is_hugetlbfs};
+use crate::inode::{fput, i_size_read, is_dax, is_hugetlbfs};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
@@ -60,6 +61,9 @@ pub(crate) async fn shmem_put(cpu: Cpu<'_>, inode: Inode) {
 
 async fn shmem_evict_inode(cpu: Cpu<'_>, inode: Inode) {
     let _routine = cpu.enter(Routine::helper("shmem_evict_inode"));
+    if is_dax(cpu, inode) {
+        dax_evict_inode(cpu, inode).await;
+    }
     let mut from = 0;
     while let Some((index, has)) = find_get_entry(cpu, inode, from, u64::MAX).await {
         let page = match has {

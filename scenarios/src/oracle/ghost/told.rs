@@ -333,7 +333,7 @@ impl Ghost {
         if is_there {
             self.share_with_child(core, mm, new.pfn());
             if !stays {
-                let special = new.has(Entry::SPECIAL);
+                let special = new.has(Entry::SPECIAL) || new.has(Entry::DEVMAP);
                 let is_known = |frame: &Frame| {
                     frame.homes.contains(&(mm, vpn)) && shown.is_none_or(|shown| frame.shown.contains(&shown))
                 };
