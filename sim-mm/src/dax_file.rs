@@ -15,6 +15,7 @@ use crate::memory::{Zap, unmap_mapping_range};
 use crate::memremap::put_references;
 use crate::mm_types::Page;
 use crate::page::put_page;
+use crate::rcu::synchronize_rcu;
 use crate::safeguards::{DAX_BREAK_LAYOUTS, PGMAP_FINAL_PUT, UNBIND_UNMAPS};
 use crate::settings::PgmapPages;
 use crate::shmem::{shmem_file_setup, shmem_put};
@@ -141,6 +142,9 @@ async fn memunmap_pages(cpu: Cpu<'_>) {
         PgmapPages::All => put_references(cpu, pgmap.frames.end - pgmap.frames.start).await,
     }
     if cpu.has(PGMAP_FINAL_PUT) {
+        // percpu_ref_switch_to_atomic_rcu(): before a grace period nobody can tell which reference is the last. So those are gone as well who walk page tables with interrupts off,
+        // and have found an entry before it was cleared.
+        synchronize_rcu(cpu).await;
         let last = Gate::Is(pgmap.references.loc(), Bytes::ALL, DYING);
         cpu.step(Op::new(OpKind::Wait, pgmap.references.loc()).behind(last).sleeping(), |_| ()).await;
     }

@@ -15,8 +15,7 @@ pub struct Pgmap(());
 
 /// `get_dev_pagemap()`: a reference to the map that a page of the device belongs to; none if the map is dying.
 ///
-/// A dying map is looked up like a live one. `percpu_ref_tryget_live()` tells them apart, and is one step here. In Linux the count of a CPU becomes one
-/// for all after a grace period, which nobody can tell from that.
+/// A dying map is looked up like a live one. `percpu_ref_tryget_live()` tells them apart, and is one step here.
 pub async fn get_dev_pagemap(cpu: Cpu<'_>) -> Option<Pgmap> {
     let _routine = cpu.enter(Routine::helper("get_dev_pagemap"));
     let take = |word: u64| if word & DYING != 0 { word } else { word + REFERENCE };

@@ -174,6 +174,7 @@ scenarios! {
     guest_fault_vs_dontneed
     guest_vs_cow
     guest_vs_kernel
+    gup_of_a_device_that_is_gone
     gup_return_values
     gup_vs_unshare
     gupfast_vs_deposited_table
