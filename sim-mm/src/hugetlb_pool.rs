@@ -34,7 +34,9 @@ pub(crate) async fn free_huge_folio(cpu: Cpu<'_>, head: Page) {
     let descriptor = cpu.kernel.page(head);
     cpu.this_cpu_write(descriptor.mapping(), 0);
     cpu.this_cpu_write(descriptor.index(), 0);
-    cpu.this_cpu_write(descriptor.flags(), PageFlags::HEAD | PageFlags::HUGETLB);
+    // The fault that has mapped a page of its own unlocks it without a reference. So the page may be locked still, and who takes it next waits.
+    let locked = cpu.this_cpu_read(descriptor.flags()) & PageFlags::LOCKED;
+    cpu.this_cpu_write(descriptor.flags(), PageFlags::HEAD | PageFlags::HUGETLB | locked);
     let _irq = cpu.irq_save();
     let _hugetlb_lock = cpu.lock(cpu.kernel.hugetlb.lock).await;
     enqueue_hugetlb_folio(cpu, head).await;

@@ -21,8 +21,18 @@ pub(crate) struct Reservation {
 /// What was set aside, and whether the huge page has been taken since.
 pub(crate) type Reservations = BTreeMap<Reservation, bool>;
 
-/// The tables of PMD entries that several address spaces use: each with the places where one entry leads to it.
-pub(crate) type SharedTables = BTreeMap<Pfn, Vec<(MmId, VirtAddr)>>;
+/// A place where an entry of an address space leads to a shared table, or led there until a moment ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) mm: MmId,
+    /// The first address that the table translates there.
+    pub(crate) start: VirtAddr,
+    /// Whether the address space has given the table up. Processors may walk through it until the flush.
+    pub(crate) given_up: bool,
+}
+
+/// The tables of PMD entries that several address spaces use, each with these places.
+pub(crate) type SharedTables = BTreeMap<Pfn, Vec<Place>>;
 
 /// `num_fault_mutexes`: how many faults in different huge pages can be under way at once.
 const NUM_FAULT_MUTEXES: u64 = 8;

@@ -4,7 +4,7 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
-use crate::hugetlb::is_vm_hugetlb_page;
+use crate::hugetlb::{is_vm_hugetlb_page, mincore_hugetlb};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
@@ -43,6 +43,10 @@ pub fn sys_mincore(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_
 
 /// One round of `mincore_pte_range()`: a page that is mapped, or that the file has.
 async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bool {
+    // It does not ask the file.
+    if is_vm_hugetlb_page(cpu, vma) {
+        return Box::pin(mincore_hugetlb(cpu, mm, vma, at)).await;
+    }
     if let Some(pmdp) = find_pmd(cpu, mm, at).await {
         let pmd = cpu.read_once(pmdp).await;
         if !pmd.leads_to_table() {
@@ -66,10 +70,6 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
         }
     }
     let Some(file) = vma.file(cpu) else { return false };
-    // mincore_hugetlb() does not ask the file.
-    if is_vm_hugetlb_page(cpu, vma) {
-        return false;
-    }
     match find_get_incore_page(cpu, file, vma.index_of(cpu, at)).await {
         Some(page) => {
             put_page(cpu, page).await;

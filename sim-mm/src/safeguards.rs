@@ -331,7 +331,7 @@ crate::safeguards! {
     FOLLOW_HUGE_PMD_PRESENT = "follow-huge-pmd-present" check in "follow_huge_pmd" since Release::v(4, 11), commit "c9d398fa2378" =>
         "Whether an entry maps a huge page is asked of the entry that was read under the lock, because it may say by now that the page is being moved.";
     FOLLOW_HUGETLB_LOCK = "follow-hugetlb-lock" order in "follow_hugetlb_page" since Release::v(6, 2), commit "eefc7fa53608" =>
-        "GUP locks the mapping before it looks for the table of a huge page, because the table may be unshared, and be another process's, before its lock is taken.";
+        "Whoever looks for the table of a huge page, as GUP does, locks the mapping first, because the table may be unshared, and be another process's, before its lock is taken.";
     GIGANTIC_FREEZE_TAILS = "gigantic-freeze-tails" check in "prep_compound_gigantic_folio" since Release::v(5, 14), commit "7118fc2906e2" =>
         "Frames become a gigantic page only if nobody else has a reference to one of them, because a lockless walker would give it back to what the frame is then.";
     // UFFDIO_MOVE.

@@ -198,6 +198,7 @@ scenarios! {
     hugetlb_follow_vs_migration
     hugetlb_fork_of_a_pinned_page
     hugetlb_hole_vs_fault
+    hugetlb_hole_vs_migration
     hugetlb_vs_gup
     hugetlb_vs_slow_gup
     hugetlb_vs_user
@@ -225,6 +226,7 @@ scenarios! {
     migrate_vs_user
     migration_entry_wait_pins
     migration_vs_empty_table
+    mincore_vs_unshare
     mkclean_not_flushed
     mkclean_window
     mlock_vs_munlock

@@ -2,7 +2,7 @@
 
 use sim_mmu::VirtAddr;
 
-use super::pmd_share::{huge_pmd_unshare, pud_range};
+use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
 use super::{has_vma_lock, huge_pages, huge_pte_lock, huge_pte_offset};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::kernel::Cpu;
@@ -59,6 +59,9 @@ pub(crate) async fn hugetlb_change_protection<'m>(
     if cpu.has(HUGETLB_CHANGE_FLUSH) {
         let (start, end) = unshared.map_or((start, end), |(first, last)| (first.min(start), last.max(end)));
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
+    }
+    if unshared.is_some() {
+        unshare_flushed(cpu, mm);
     }
     drop((i_mmap, vma_lock));
     mmu_notifier_invalidate_range_end(cpu, mm, range).await;

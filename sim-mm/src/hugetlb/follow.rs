@@ -20,17 +20,30 @@ pub struct HugetlbWalk<'m> {
     _vma_lock: Option<ReadHeld<'m>>,
 }
 
+/// `hugetlb_vma_lock_read()` of those who only look. The lock of the table says nothing of whose the table is. So the mapping is locked first, from v6.2 on: then nobody
+/// unshares the table.
+async fn hugetlb_walk_lock<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<ReadHeld<'m>> {
+    if cpu.has(FOLLOW_HUGETLB_LOCK) { hugetlb_vma_lock_read(cpu, vma).await } else { None }
+}
+
+/// `walk_hugetlb_range()` for `mincore()`: whether the entry of an address maps a huge page, or says that one is being moved.
+pub(crate) async fn mincore_hugetlb<'m>(cpu: Cpu<'m>, mm: &MmStruct, vma: Vma, address: VirtAddr) -> bool {
+    let _vma_lock = hugetlb_walk_lock(cpu, vma).await;
+    match huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await {
+        Some(pmdp) => !cpu.read_once(pmdp).await.none(),
+        None => false,
+    }
+}
+
 /// The entry of a huge page under its lock: what `follow_hugetlb_page()`, since v6.6 `hugetlb_follow_page_mask()`, looks at. `None` if there is no table
 /// for it.
-///
-/// The lock of the table says nothing of whose the table is. So the mapping is locked first, from v6.2 on: then nobody unshares the table.
 pub async fn hugetlb_walk_locked<'m>(
     cpu: Cpu<'m>,
     mm: &MmStruct,
     vma: Vma,
     address: VirtAddr,
 ) -> Option<HugetlbWalk<'m>> {
-    let vma_lock = if cpu.has(FOLLOW_HUGETLB_LOCK) { hugetlb_vma_lock_read(cpu, vma).await } else { None };
+    let vma_lock = hugetlb_walk_lock(cpu, vma).await;
     let pmdp = huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await?;
     let ptl = huge_pte_lock(cpu, pmdp).await;
     Some(HugetlbWalk { pmd: cpu.read_once(pmdp).await, _ptl: ptl, _vma_lock: vma_lock })
@@ -41,8 +54,14 @@ pub async fn hugetlb_walk_locked<'m>(
 ///
 /// # Errors
 /// `ENOENT`, if none is mapped.
-pub async fn follow_huge_pmd<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> Result<Page, Errno> {
+pub async fn follow_huge_pmd<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    address: VirtAddr,
+) -> Result<Page, Errno> {
     let _routine = cpu.enter("follow_huge_pmd");
+    let _vma_lock = hugetlb_walk_lock(cpu, vma).await;
     let pmdp = huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await.ok_or(Errno::Enoent)?;
     let _ptl = match cpu.has(FOLLOW_HUGE_PMD_LOCK) {
         true => Some(huge_pte_lock(cpu, pmdp).await),

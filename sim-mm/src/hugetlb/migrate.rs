@@ -2,7 +2,7 @@
 
 use sim_mmu::Entry;
 
-use super::pmd_share::{huge_pmd_unshare, pud_range};
+use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
 use super::{has_vma_lock, huge_pte_lock, huge_pte_offset};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::folio::page_is_anon;
@@ -54,6 +54,7 @@ pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vm
         if unshared {
             let (first, last) = pud_range(cpu, address);
             flush_tlb_mm_range(cpu, mm, first, last, false).await;
+            unshare_flushed(cpu, mm);
             return true;
         }
     }

@@ -20,6 +20,7 @@ pub(crate) use change::hugetlb_change_protection;
 pub(crate) use copy::copy_hugetlb_page_range;
 pub(crate) use fault::hugetlb_fault;
 pub(crate) use file::{hugetlb_file_setup, hugetlb_punch_hole, hugetlb_setattr, hugetlbfs_file_mmap};
+pub(crate) use follow::mincore_hugetlb;
 pub use follow::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked};
 pub(crate) use migrate::{alloc_hugetlb_folio_nodemask, set_huge_pte_migration};
 pub use pool::{HugePageSize, sys_nr_hugepages};

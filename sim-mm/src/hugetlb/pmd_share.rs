@@ -13,6 +13,7 @@ use super::huge_pte_offset;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::fs::Inode;
+use crate::hugetlb_types::Place;
 use crate::kernel::Cpu;
 use crate::memory::{p4d_offset, pmd_alloc, pud_alloc};
 use crate::mm_types::{MmId, MmStruct, Page, Vma};
@@ -143,8 +144,10 @@ fn pud_populate_shared<'m>(
         hw.perform_store(&op, Entry::new(table, PAGE_TABLE).0);
         cpu.table_access(pudp);
         cpu.kernel.hugetlb.shared_tables.poke(cpu.core, |shared| {
-            let places = shared.entry(table).or_insert_with(|| vec![(of, first)]);
-            places.push((mm.id, start));
+            let place = |mm, start| Place { mm, start, given_up: false };
+            let places = shared.entry(table).or_insert_with(|| vec![place(of, first)]);
+            places.retain(|place| place.mm != mm.id || place.start != start);
+            places.push(place(mm.id, start));
         });
         let root = |mm: &MmStruct| cpu.this_cpu_read(mm.pgd());
         cpu.note(Event::TableShared { table, with: root(cpu.kernel.mm(of)), root: root(mm) });
@@ -192,15 +195,23 @@ fn pud_clear_shared<'m>(
         hw.perform_store(&op, Entry::NONE.0);
         cpu.table_access(pudp);
         cpu.kernel.hugetlb.shared_tables.poke(cpu.core, |shared| {
-            if let Some(places) = shared.get_mut(&table) {
-                places.retain(|place| *place != (mm.id, start));
-                if places.len() < 2 {
-                    shared.remove(&table);
-                }
+            let places = shared.get_mut(&table).into_iter().flatten();
+            for place in places.filter(|place| place.mm == mm.id && place.start == start) {
+                place.given_up = true;
             }
         });
         note_huge_entries(cpu, mm, table, start, |entry| (entry, Entry::NONE));
     })
+}
+
+/// `huge_pmd_unshare_flush()`, since v6.19; before, what follows the flush of a caller of [`huge_pmd_unshare`]: no processor walks through tables that this address space has given up.
+pub(super) fn unshare_flushed(cpu: Cpu<'_>, mm: &MmStruct) {
+    cpu.kernel.hugetlb.shared_tables.poke(cpu.core, |shared| {
+        for places in shared.values_mut() {
+            places.retain(|place| place.mm != mm.id || !place.given_up);
+        }
+        shared.retain(|_, places| places.len() > 1);
+    });
 }
 
 impl Cpu<'_> {
@@ -209,9 +220,16 @@ impl Cpu<'_> {
         let shared = self.kernel.hugetlb.shared_tables.look(self.core);
         let Some(places) = shared.get(&table) else { return };
         let (start, _) = pud_range(self, va);
-        for &(other, first) in places.iter().filter(|place| **place != (mm.id, start)) {
-            let va = VirtAddr(first.0 + (va.0 - start.0));
-            self.note_pmd_of(self.kernel.mm(other), va, old, new);
+        for place in places.iter().filter(|place| place.mm != mm.id || place.start != start) {
+            let va = VirtAddr(place.start.0 + (va.0 - start.0));
+            let other = self.kernel.mm(place.mm);
+            if place.given_up {
+                // It is there for the hardware, until the flush, and is not promised to anybody.
+                self.note_pmd_of(other, va, Entry::NONE, new);
+                self.note_pmd_of(other, va, new, Entry::NONE);
+            } else {
+                self.note_pmd_of(other, va, old, new);
+            }
         }
     }
 }

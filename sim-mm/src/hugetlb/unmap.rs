@@ -2,7 +2,7 @@
 
 use sim_mmu::{Entry, VirtAddr};
 
-use super::pmd_share::{huge_pmd_unshare, pud_range};
+use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
 use super::{has_vma_lock, huge_pages, huge_pte_lock, huge_pte_offset};
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
@@ -38,7 +38,7 @@ pub(super) async fn __unmap_hugepage_range<'m>(
     (start, end): (VirtAddr, VirtAddr),
 ) {
     let _routine = cpu.enter("__unmap_hugepage_range");
-    let mut force_flush = false;
+    let (mut force_flush, mut unshared) = (false, false);
     let mut behind = start;
     for addr in huge_pages(cpu, start, end) {
         if addr < behind {
@@ -49,7 +49,7 @@ pub(super) async fn __unmap_hugepage_range<'m>(
         if vma_may_share(cpu, vma) && huge_pmd_unshare(cpu, tlb.mm, addr, pmdp).await {
             drop(ptl);
             let (first, last) = pud_range(cpu, addr);
-            behind = last;
+            (behind, unshared) = (last, true);
             if cpu.has(UNSHARE_FLUSH) {
                 // tlb_flush_pmd_range()
                 tlb.remove_tlb_entry(first);
@@ -84,6 +84,9 @@ pub(super) async fn __unmap_hugepage_range<'m>(
     // Before i_mmap_rwsem is let go of: then the others may do with the table what they like.
     if force_flush {
         tlb.flush_tlbonly(cpu).await;
+    }
+    if unshared {
+        unshare_flushed(cpu, tlb.mm);
     }
 }
 

@@ -27,7 +27,9 @@ use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
 use crate::settings::{HugetlbDontneed, MadviseLock};
 use crate::vm_flags::VmFlags;
-use crate::vma::{change_vmas, i_mmap_lock_write, lock_vma_under_rcu, mmap_write_lock, vma_modify_flags};
+use crate::vma::{
+    change_vmas, i_mmap_lock_write, lock_before_i_mmap, lock_vma_under_rcu, mmap_write_lock, vma_modify_flags,
+};
 
 /// `madvise()`.
 ///
@@ -238,6 +240,7 @@ fn madvise_update_vma<'m>(
     flags: VmFlags,
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
+        lock_before_i_mmap(cpu, mm, vma).await;
         let _i_mmap = i_mmap_lock_write(cpu, vma.file(cpu)).await;
         vma_adjust_trans_huge(cpu, mm, [range.0, range.1]).await;
         change_vmas(cpu, mm, |vmas| {

@@ -133,7 +133,7 @@ async fn add_page_for_migration<'m>(
         return Err(Errno::Efault);
     }
     let page = if is_vm_hugetlb_page(cpu, vma) {
-        Box::pin(follow_huge_pmd(cpu, mm, address)).await?
+        Box::pin(follow_huge_pmd(cpu, mm, vma, address)).await?
     } else {
         follow_page(cpu, mm, address).await?
     };

@@ -207,6 +207,13 @@ pub(crate) async fn i_mmap_lock_write(cpu: Cpu<'_>, file: Option<Inode>) -> Opti
     }
 }
 
+/// Whoever holds a mapping of huge pages of the pool alone may wait for `i_mmap_rwsem`. So the mapping is locked first, as Linux does with every mapping.
+pub(crate) async fn lock_before_i_mmap(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+        Box::pin(vma_start_write(cpu, mm, vma)).await;
+    }
+}
+
 /// The same for the files of all mappings that are `affected`, in the order of the files.
 pub(crate) async fn i_mmap_lock_write_all<'m>(
     cpu: Cpu<'m>,
@@ -214,6 +221,9 @@ pub(crate) async fn i_mmap_lock_write_all<'m>(
     affected: impl Fn(Vma) -> bool,
 ) -> Vec<WriteHeld<'m>> {
     let vmas: Vec<Vma> = mm.vmas.look(cpu.core).iter().copied().filter(|vma| affected(*vma)).collect();
+    for vma in &vmas {
+        lock_before_i_mmap(cpu, mm, *vma).await;
+    }
     let mut files: Vec<Inode> = vmas.into_iter().filter_map(|vma| vma.file(cpu)).collect();
     files.sort_unstable_by_key(|file| file.index());
     files.dedup();
