@@ -10,7 +10,7 @@ use crate::folio_batch::folio_pte_batch;
 use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, vma_adjust_trans_huge};
 use crate::kernel::Cpu;
 use crate::mlocked::marks_mlocked;
-use crate::mm_types::{MmStruct, Page};
+use crate::mm_types::{MmStruct, Page, Vma};
 use crate::munlock::munlock_vma_pages_range;
 use crate::pagewalk::{WalkAction, walk_page_range};
 use crate::pgtable::{Pte, Ptep};
@@ -88,10 +88,12 @@ async fn apply_vma_lock_flags<'m>(
     let mut at = start;
     while at < end {
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
-        let (to, fixed) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
-        if fixed != Fixup::Same {
-            vma_adjust_trans_huge(cpu, mm, [at, to]).await;
+        // Before the mapping is split: who comes to a huge page by its mappings must not find two of them.
+        let vma = mm.vmas.look(cpu.core).iter().copied().find(|vma| vma.contains(cpu, at));
+        if let Some(vma) = vma.filter(|vma| new_flags(cpu, *vma, flags).is_some()) {
+            vma_adjust_trans_huge(cpu, mm, [at, end.min(vma.end(cpu))]).await;
         }
+        let (to, fixed) = change_vmas(cpu, mm, |vmas| mlock_fixup(cpu, mm, vmas, at, end, flags)).await?;
         drop(i_mmap);
         if let Fixup::Locks(locks) = fixed {
             mlock_vma_pages_range(cpu, mm, at, to, locks).await;
@@ -99,6 +101,15 @@ async fn apply_vma_lock_flags<'m>(
         at = to;
     }
     Ok(())
+}
+
+/// The flags that a mapping gets; `None` if it keeps those that it has. Special mappings, and huge pages of the pool, are in memory as it is, and are not locked. Secret
+/// memory stays locked.
+fn new_flags(cpu: Cpu<'_>, vma: Vma, flags: VmFlags) -> Option<VmFlags> {
+    let old = vma.flags(cpu);
+    let new = (old - VmFlags::LOCKED_MASK) | flags;
+    let stays = new == old || old.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB) || vma_is_secretmem(cpu, vma);
+    (!stays).then_some(new)
 }
 
 /// `mlock_vma_pages_range()`: the pages that are there.
@@ -187,11 +198,7 @@ fn mlock_fixup(
     let vma = vmas[index];
     let end = end.min(vma.end(cpu));
     let old = vma.flags(cpu);
-    let new = (old - VmFlags::LOCKED_MASK) | flags;
-    // Special mappings, and huge pages of the pool, are in memory as it is, and are not locked. Secret memory stays locked.
-    if new == old || old.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB) || vma_is_secretmem(cpu, vma) {
-        return Ok((end, Fixup::Same));
-    }
+    let Some(new) = new_flags(cpu, vma, flags) else { return Ok((end, Fixup::Same)) };
     vma_modify_flags(cpu, mm, vmas, index, (at, end), new)?;
     let locks = new.contains(VmFlags::LOCKED);
     let has_changed = locks != old.contains(VmFlags::LOCKED);

@@ -229,6 +229,7 @@ scenarios! {
     mincore_vs_unshare
     mkclean_not_flushed
     mkclean_window
+    mlock_vs_huge_page_that_moves
     mlock_vs_munlock
     mprotect_gives_table_up
     mprotect_loses_uffd_wp
