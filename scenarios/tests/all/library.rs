@@ -342,6 +342,7 @@ scenarios! {
     truncate_vs_read
     truncate_vs_swapin
     truncate_vs_writeback
+    truncate_waits_for_a_mapping
     two_collapses
     two_copies_one_page
     two_faults_one_folio

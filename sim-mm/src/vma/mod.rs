@@ -23,6 +23,7 @@ use crate::event::Event;
 use crate::fault_inject::should_fail;
 use crate::fs::{FMode, File, Inode};
 use crate::hugetlb::hugetlb_vm_op_close;
+use crate::inode::{is_dax, is_hugetlbfs, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmId, MmStruct, VmArea, Vma, VmaSnapshot};
 use crate::rcu::{Callback, call_rcu};
@@ -207,9 +208,11 @@ pub(crate) async fn i_mmap_lock_write(cpu: Cpu<'_>, file: Option<Inode>) -> Opti
     }
 }
 
-/// Whoever holds a mapping of huge pages of the pool alone may wait for `i_mmap_rwsem`. So the mapping is locked first, as Linux does with every mapping.
+/// A fault that holds a mapping alone may wait for `i_mmap_rwsem` (huge pages of the pool), or for somebody who waits for it (`invalidate_lock` of files on a disk or a device). So such a
+/// mapping is locked first, as Linux does with every mapping.
 pub(crate) async fn lock_before_i_mmap(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
-    if vma.flags(cpu).contains(VmFlags::HUGETLB) {
+    let waits = |file| on_disk(cpu, file) || is_dax(cpu, file) || is_hugetlbfs(cpu, file);
+    if vma.file(cpu).is_some_and(waits) {
         Box::pin(vma_start_write(cpu, mm, vma)).await;
     }
 }
