@@ -1,6 +1,6 @@
 //! GUP and COW: whether a page must become this address space's own before it is handed out, and whether it has.
 
-use sim_mm::{CowReuse, Cpu, Page, PageFlags, Vma, check, page_is_anon};
+use sim_mm::{CowReuse, Cpu, Page, Vma, check, page_anon_exclusive, page_is_anon};
 
 use crate::flags::FollFlags;
 use crate::safeguards::{FOLL_COW_DIRTY, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES};
@@ -8,11 +8,6 @@ use crate::safeguards::{FOLL_COW_DIRTY, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES};
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
 pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
     cpu.has(GUP_READ_BREAKS_COW)
-}
-
-/// `PageAnonExclusive()`.
-pub(crate) async fn is_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
-    cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
 }
 
 /// `gup_must_unshare()`, since v5.19: a pin for reading must go on seeing what this address space writes, so the page has
@@ -32,7 +27,7 @@ pub(crate) async fn gup_must_unshare(
         let for_long = flags.contains(FollFlags::LONGTERM);
         return check!(cpu, LONGTERM_UNSHARES, for_long && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping()));
     };
-    !is_exclusive(cpu, page).await
+    !page_anon_exclusive(cpu, page).await
 }
 
 /// Whether a forced write has broken COW for the entry that it finds now, by the rule from v4.9 to v5.19.

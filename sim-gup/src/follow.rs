@@ -4,11 +4,11 @@ use sim_core::Held;
 use sim_mm::{
     Cpu, MigrationEntry, MmStruct, P4dp, Page, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
     is_vm_hugetlb_page, look_at_pte, mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed,
-    page_is_anon, pgd_offset, pmd_migration_entry_wait, set_page_dirty,
+    page_anon_exclusive, page_is_anon, pgd_offset, pmd_migration_entry_wait, set_page_dirty,
 };
 use sim_mmu::VirtAddr;
 
-use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
+use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
 use crate::devmap::{follow_devmap_pmd, follow_devmap_pte};
 use crate::flags::FollFlags;
 use crate::followed::Followed;
@@ -196,7 +196,7 @@ async fn is_private_and_exclusive(cpu: Cpu<'_>, vma: Vma, pte: Pte) -> bool {
         return false;
     }
     let page = Page(pte.pfn());
-    page_is_anon(cpu, page) && is_exclusive(cpu, page).await
+    page_is_anon(cpu, page) && page_anon_exclusive(cpu, page).await
 }
 
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is

@@ -2,12 +2,12 @@
 
 use sim_core::Routine;
 use sim_mm::{
-    Cpu, MmStruct, Page, Pmd, Pmdp, VmFlags, Vma, check, mark_page_accessed, page_is_anon, set_page_referenced,
-    touch_pmd,
+    Cpu, MmStruct, Page, Pmd, Pmdp, VmFlags, Vma, check, mark_page_accessed, page_anon_exclusive, page_is_anon,
+    set_page_referenced, touch_pmd,
 };
 use sim_mmu::VirtAddr;
 
-use crate::cow::{cow_is_broken, gup_must_unshare, is_exclusive, should_force_cow_break};
+use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
 use crate::devmap::gup_device_huge_pmd;
 use crate::flags::FollFlags;
 use crate::followed::Followed;
@@ -70,7 +70,7 @@ async fn can_follow_write_pmd(cpu: Cpu<'_>, vma: Vma, pmd: Pmd, flags: FollFlags
                     let is_private = !vm_flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::WRITE)
                         && vm_flags.contains(VmFlags::MAYWRITE);
                     match pmd.page().filter(|head| is_private && page_is_anon(cpu, *head)) {
-                        Some(head) => is_exclusive(cpu, head).await,
+                        Some(head) => page_anon_exclusive(cpu, head).await,
                         None => false,
                     }
                 }

@@ -268,7 +268,6 @@ impl Reach {
         if !entry.has(Entry::SPECIAL) && !kernel.rmap_finds(mm, nth, page) {
             return Err(Miscount::Unlinked { mm, va, page });
         }
-        let index = vma.pgoff + (va.vpn().0 - vma.start.vpn().0);
         let (mapping, says) = kernel.mapping_of(page);
         if !entry.has(Entry::SPECIAL) && anon_vma_of_mapping(mapping).is_some() && says != index {
             return Err(Miscount::OtherIndex { mm, va, page, says, index });
@@ -278,7 +277,7 @@ impl Reach {
             return Err(Miscount::MappedBehindEnd { mm, va, page });
         }
         // A private mapping has copied what is anonymous.
-        let is_copy = !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(kernel.mapping_of(page).0);
+        let is_copy = !vma.flags.contains(VmFlags::SHARED) && is_anon_mapping(mapping);
         let is_the_files = kernel.pgmap.block_now(file.index(), index) == Some(page)
             || kernel.shmem.i_pages(file).peek().get(&index) == Some(&Cached::Page(page));
         if !is_copy && !is_the_files {

@@ -9,104 +9,33 @@ use sim_core::{
     Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, SpinLock, TaskId,
     WhenFree, Word, record,
 };
-use sim_mmu::{Cr3, Geometry, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
+use sim_mmu::{Cr3, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
 
 use crate::any_frame::AnyFrame;
-use crate::arch::init::{BootCpu, INIT_PKRU, boot_controls, setup_pcid};
+use crate::arch::init::{INIT_PKRU, boot_controls};
 use crate::arch::tlbflush::{TLB_NR_DYN_ASIDS, TlbContext, TlbState, ctx_id};
 use crate::blkdev::Disk;
-use crate::dev_pagemap::{DevPagemap, REFERENCE};
+use crate::dev_pagemap::DevPagemap;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::hugetlb_types::Hugetlb;
-use crate::kernel_config::KernelConfig;
 use crate::ksm_types::Ksm;
+use crate::machine_config::MachineConfig;
 use crate::mm_types::{HugeZero, MmId, MmStruct, MmWords, Page, SplitQueue, VmArea, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::mmzone::{FIRST_HIGH_FRAME, MemMap, Zone};
 use crate::page_flags::PageType;
 use crate::pagevec::LruBatches;
-use crate::registry::setting::{Group, Knob, Settings};
 use crate::rmap::types::AnonVmaWords;
 use crate::safeguard_use::SafeguardUse;
 use crate::settings::{
-    self, AsidSlots, HwAd, InvlpgGlobal, MemoryMap, MemoryOrder, Migration, MovableZone, Nodes, PageAlloc, Pkeys,
-    Preempt, RcuFlavor, Swap, Thp, VmaLock,
+    self, AsidSlots, HwAd, InvlpgGlobal, MemoryOrder, PageAlloc, Pkeys, Preempt, RcuFlavor, VmaLock,
 };
 use crate::shmem_fs::Shmem;
 use crate::signal_types::TaskSignal;
 use crate::smp_types::CallFunction;
 use crate::swap_info::SwapInfo;
 use crate::vm_flags::VmFlags;
-
-/// What a machine with a kernel is made with.
-#[derive(Clone, Copy, Debug)]
-pub struct MachineConfig {
-    /// Number of CPUs.
-    pub cpus: usize,
-    /// The shape of page tables.
-    pub geometry: Geometry,
-    /// Frames of memory.
-    pub frames: u64,
-    /// Bits of a page's reference count.
-    pub refcount_bits: u32,
-    /// Address spaces that can exist over a run, ended ones included.
-    pub mms: usize,
-    /// Mappings that can exist at a time.
-    pub vmas: usize,
-    /// Files of shared memory that can exist at a time.
-    pub files: usize,
-    /// Tasks that can exist.
-    pub tasks: usize,
-    /// The knobs of the platform.
-    pub platform: Settings,
-    /// The kernel.
-    pub kernel: KernelConfig,
-    /// What its `mm/gup.c` does for the memory manager.
-    pub gup: GupCalls,
-}
-
-impl MachineConfig {
-    /// The value of a setting: of the platform, or of the kernel.
-    #[inline]
-    pub fn setting<K: Knob>(&self) -> K {
-        match K::SETTING.group() {
-            Group::Platform => self.platform.get(),
-            Group::Design => self.kernel.designs.get(),
-        }
-    }
-
-    /// Whether there is a swap area.
-    #[inline]
-    pub(crate) fn has_swap(&self) -> bool {
-        self.setting::<Swap>() != Swap::Off
-    }
-
-    /// Whether anybody goes from a page to the entries that map it: reclaim, migration, or who splits huge pages.
-    #[inline]
-    pub(crate) fn walks_rmap(&self) -> bool {
-        self.has_swap()
-            || self.setting::<settings::Disk>() != settings::Disk::None
-            || self.setting::<Migration>() == Migration::On
-            || self.setting::<Thp>() == Thp::Always
-    }
-
-    /// How many of the frames are above 4 GiB.
-    fn high_frames(&self) -> u64 {
-        if self.setting::<MovableZone>() == MovableZone::On {
-            return self.frames / 2;
-        }
-        match (self.setting::<MemoryMap>(), self.setting::<Nodes>()) {
-            (MemoryMap::Low, Nodes::One) => 0,
-            (MemoryMap::Split, _) | (_, Nodes::Two) => self.frames / 2,
-        }
-    }
-
-    /// Whether this kernel turns PCIDs on.
-    fn setup_pcid(&self, noted: &SafeguardUse) -> bool {
-        setup_pcid(BootCpu { safeguards: &self.kernel.safeguards, noted }, self.setting(), self.setting())
-    }
-}
 
 record! {
     /// The next names of what oracles tell apart and the kernel does not.
@@ -122,6 +51,8 @@ pub struct Kernel {
     pub mmu: Mmu,
     /// What it was made with.
     pub config: MachineConfig,
+    /// What its `mm/gup.c` does for the memory manager.
+    pub gup: GupCalls,
     /// The page of zeroes that reads of untouched memory map.
     pub zero_page: Page,
     /// The safeguards that the present run came to.
@@ -187,23 +118,6 @@ impl Kernel {
         self.config.setting::<settings::Secretmem>() == settings::Secretmem::On
     }
 
-    /// Whether the machine has a device with memory of its own.
-    #[inline]
-    pub fn has_device(&self) -> bool {
-        !self.pgmap.frames.is_empty()
-    }
-
-    /// `is_zone_device_page()`.
-    #[inline]
-    pub fn is_zone_device(&self, pfn: Pfn) -> bool {
-        self.pgmap.contains(pfn)
-    }
-
-    /// What the count of a page of the device is while nobody uses the page.
-    pub(crate) fn idle_count(&self) -> u64 {
-        u64::from(self.config.setting::<settings::DaxPages>() == settings::DaxPages::Devmap)
-    }
-
     /// Whether ksmd may run, so that pages can be merged ones.
     #[inline]
     pub(crate) fn has_ksm(&self) -> bool {
@@ -217,7 +131,7 @@ impl Kernel {
     }
 
     /// A machine on which nothing runs yet. `extra` may hold words of layers above.
-    pub fn new(mut memory: MemoryBuilder, config: MachineConfig) -> Kernel {
+    pub fn new(mut memory: MemoryBuilder, config: MachineConfig, gup: GupCalls) -> Kernel {
         let device = config.setting::<settings::Dax>().pages();
         let mem_map = MemMap::new(
             &mut memory,
@@ -299,6 +213,7 @@ impl Kernel {
         let kernel = Kernel {
             mmu,
             config,
+            gup,
             zero_page: Page(Pfn(0)),
             safeguard_use,
             uses_pcids,
@@ -361,22 +276,6 @@ impl Kernel {
         self.swap.open(self.core());
         for cpu in CpuId::all(self.config.cpus) {
             self.initialize_tlbstate(cpu);
-        }
-    }
-
-    /// `memremap_pages()`: the device has its descriptors, and nobody allocates its frames.
-    fn boot_device(&self) {
-        let memory = &self.core().memory;
-        let frames = self.pgmap.frames.clone();
-        for page in frames.clone().map(|pfn| Page(Pfn(pfn))) {
-            self.any_frame.reserve(memory, page.0);
-            memory.set(self.refcount(page).loc(), self.idle_count());
-            memory.set(self.page(page).page_type().loc(), PageType::InUse.into_word());
-        }
-        if self.has_device() {
-            memory.set(self.pgmap.memmap.loc(), 1);
-            memory.set(self.pgmap.alive.loc(), 1);
-            memory.set(self.pgmap.references.loc(), (1 + frames.end - frames.start) * REFERENCE);
         }
     }
 

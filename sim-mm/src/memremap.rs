@@ -1,12 +1,13 @@
-//! `mm/memremap.c`: references to the map of a device. While somebody has one the descriptors of its pages stay.
+//! `mm/memremap.c`: the pages of a device, and references to their map. While somebody has one the descriptors of the pages stay.
 
-use sim_core::Routine;
+use sim_core::{Routine, Word};
 use sim_mmu::Pfn;
 
 use crate::dev_pagemap::{DYING, REFERENCE};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
-use crate::settings::PgmapPages;
+use crate::page_flags::PageType;
+use crate::settings::{DaxPages, PgmapPages};
 
 /// A reference to the map of the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,39 @@ pub(crate) async fn free_zone_device_page(cpu: Cpu<'_>) {
 }
 
 impl Kernel {
+    /// Whether the machine has a device with memory of its own.
+    #[inline]
+    pub fn has_device(&self) -> bool {
+        !self.pgmap.frames.is_empty()
+    }
+
+    /// `is_zone_device_page()`.
+    #[inline]
+    pub fn is_zone_device(&self, pfn: Pfn) -> bool {
+        self.pgmap.contains(pfn)
+    }
+
+    /// What the count of a page of the device is while nobody uses the page.
+    pub(crate) fn idle_count(&self) -> u64 {
+        u64::from(self.config.setting::<DaxPages>() == DaxPages::Devmap)
+    }
+
+    /// `memremap_pages()`: the device has its descriptors, and nobody allocates its frames.
+    pub(crate) fn boot_device(&self) {
+        let memory = &self.core().memory;
+        let frames = self.pgmap.frames.clone();
+        for page in frames.clone().map(|pfn| Page(Pfn(pfn))) {
+            self.any_frame.reserve(memory, page.0);
+            memory.set(self.refcount(page).loc(), self.idle_count());
+            memory.set(self.page(page).page_type().loc(), PageType::InUse.into_word());
+        }
+        if self.has_device() {
+            memory.set(self.pgmap.memmap.loc(), 1);
+            memory.set(self.pgmap.alive.loc(), 1);
+            memory.set(self.pgmap.references.loc(), (1 + frames.end - frames.start) * REFERENCE);
+        }
+    }
+
     /// How many references a page has that nobody holds: for those who look at the machine when nothing is going on. None, if it has no descriptor.
     pub fn idle_references(&self, page: Page) -> Option<u64> {
         if !self.is_zone_device(page.0) {

@@ -49,7 +49,7 @@ pub fn sys_mlock(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, lock: Lock) -> Bo
         let _routine = cpu.enter(Routine::system_call("do_mlock"));
         let mm = cpu.current_mm().ok_or(Errno::Einval)?;
         apply_vma_lock_flags(cpu, mm, start, end, lock.flags()).await?;
-        let populated = (cpu.kernel.config.gup.mm_populate)(cpu, mm, start.page_base(), end.page_align(), false);
+        let populated = (cpu.kernel.gup.mm_populate)(cpu, mm, start.page_base(), end.page_align(), false);
         // __mlock_posix_error_return()
         populated.await.map_err(|errno| match errno {
             Errno::Efault => Errno::Enomem,

@@ -91,7 +91,7 @@ async fn vm_mmap_pgoff(cpu: Cpu<'_>, request: Mmap<'_>, file: Option<File>) -> R
     if request.flags.intersects(MapFlags::LOCKED | MapFlags::POPULATE) {
         // mm_populate() ignores errors: the mapping is there, whatever became of its pages.
         let end = start.plus_pages(request.pages);
-        let _ = (cpu.kernel.config.gup.mm_populate)(cpu, mm, start, end, true).await;
+        let _ = (cpu.kernel.gup.mm_populate)(cpu, mm, start, end, true).await;
     }
     Ok(start)
 }

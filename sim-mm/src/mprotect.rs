@@ -137,7 +137,7 @@ async fn populate<'m>(
     end: VirtAddr,
 ) -> MmapWriteHeld<'m> {
     let held = MmapLock::Write(mmap_lock);
-    match (cpu.kernel.config.gup.populate_vma_page_range)(cpu, mm, held, vma, start, end).await {
+    match (cpu.kernel.gup.populate_vma_page_range)(cpu, mm, held, vma, start, end).await {
         (_, Some(MmapLock::Write(held))) => held,
         _ => unreachable!("a fault under the lock for writing does not let go of it"),
     }

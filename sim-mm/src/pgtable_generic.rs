@@ -1,5 +1,6 @@
 //! `mm/pgtable-generic.c`: what PMD entries that map huge pages need besides their value.
 
+use sim_core::Held;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::tlb::flush_tlb_mm_range;
@@ -173,4 +174,11 @@ pub fn is_unlinked(cpu: Cpu<'_>, pmdp: Pmdp, ptep: Ptep) -> bool {
 pub(crate) async fn flush_pmd_tlb_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) {
     let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(Level::Pmd));
     flush_tlb_mm_range(cpu, mm, addr, end, false).await;
+}
+
+/// `double_pt_lock()`: two locks of page tables, in the same order on every CPU.
+pub(crate) async fn double_pt_lock(cpu: Cpu<'_>, one: Pfn, other: Pfn) -> (Held<'_>, Option<Held<'_>>) {
+    let first = cpu.lock(cpu.kernel.ptl(one.min(other))).await;
+    let second = if one == other { None } else { Some(cpu.lock(cpu.kernel.ptl(one.max(other))).await) };
+    (first, second)
 }

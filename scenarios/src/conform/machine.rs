@@ -70,10 +70,9 @@ impl Machine {
             tasks: usize::from(PROCESSES),
             platform: CATALOGUE.platform(kernel.version, &knobs),
             kernel,
-            gup: GUP_CALLS,
         };
         let machine = Machine {
-            kernel: Kernel::new(memory, config),
+            kernel: Kernel::new(memory, config, GUP_CALLS),
             memfds,
             pipes,
             rings,

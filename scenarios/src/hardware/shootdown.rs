@@ -129,9 +129,8 @@ impl Shootdown {
             tasks: cpus,
             platform: transport.platform(),
             kernel: KernelConfig::of_release(sim_mm::CATALOGUE, Release::LATEST),
-            gup: GupCalls::NONE,
         };
-        let mut kernel = Kernel::new(memory, config);
+        let mut kernel = Kernel::new(memory, config, GupCalls::NONE);
         kernel.mmu.policy = Policy::Profile;
         let watch = Rc::new(Stopwatch::default());
         let mut shootdown = Shootdown { kernel, watch, cpus, at: VirtAddr(0), in_use: VirtAddr(0), rounds };

@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sim_core::{Loc, MemoryBuilder, TaskId};
+use sim_gup::GUP_CALLS;
 use sim_gup::callers::{Pipe, Ring};
 use sim_mm::{Driver, Errno, Kernel, MachineConfig, Memfd, MmId};
 use sim_mmu::{Pfn, VirtAddr};
@@ -80,7 +81,7 @@ impl Stage {
         let drivers = cast.drivers.iter().map(|name| Driver::new(&mut memory, name)).collect();
         let born = memory.words("process.born", cast.processes.len());
         let ended = memory.words("thread.ended", cast.threads.len());
-        let kernel = Kernel::new(memory, config);
+        let kernel = Kernel::new(memory, config, GUP_CALLS);
         let mappings = kernel.core().reserve_places(cast.processes.len());
         let values = kernel.core().reserve_places(VALUES as usize);
         let names = Names::new(cast.processes.len());

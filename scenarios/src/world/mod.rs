@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use sim_core::source::Source;
 use sim_core::{CpuId, Executor, Outcome, TaskId};
-use sim_gup::{CATALOGUE, GUP_CALLS};
+use sim_gup::CATALOGUE;
 use sim_mm::{Errno, Kernel, KernelConfig, MachineConfig, Release, SoftDirty, SpeculativeWalk};
 
 use crate::json::LoadErrors;
@@ -141,7 +141,6 @@ impl<'s> World<'s> {
             tasks: scenario.threads.len() + scenario.processes.len(),
             platform: CATALOGUE.platform(kernel.version, &machine.platform),
             kernel,
-            gup: GUP_CALLS,
         };
         let stage = Stage::new(cast, config);
         let core = stage.kernel.core();

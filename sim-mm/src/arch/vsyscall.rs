@@ -7,7 +7,8 @@ use sim_core::CpuId;
 use sim_mmu::{Entry, Geometry, Level, Pfn, VirtAddr};
 
 use crate::event::{Event, FrameUse, Order};
-use crate::kernel::{Cpu, Kernel, MachineConfig};
+use crate::kernel::{Cpu, Kernel};
+use crate::machine_config::MachineConfig;
 use crate::mm_types::MmStruct;
 use crate::settings::Vsyscall;
 

@@ -8,12 +8,11 @@ use crate::folio::page_is_anon;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, put_page};
-use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pmdp, vma_page_prot};
 use crate::pgtable_generic::pmdp_invalidate;
 use crate::rmap::{
     folio_add_anon_rmap_pmd, folio_add_rmap_pmd, folio_remove_rmap_pmd, keep_dirty_bit, make_migration_entry,
-    page_try_share_anon_rmap, restored,
+    page_anon_exclusive, page_try_share_anon_rmap, restored,
 };
 use crate::swap::mlock_folio;
 use crate::swapops::MigrationEntry;
@@ -29,7 +28,7 @@ pub(crate) async fn set_pmd_migration_entry<'m>(
 ) -> bool {
     let _routine = cpu.enter("set_pmd_migration_entry");
     let pmdval = pmdp_invalidate(cpu, mm, address, pmdp).await;
-    let exclusive = cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let exclusive = page_anon_exclusive(cpu, head).await;
     // The entry is invalid by now: a lockless pin that came before shows in the count, and one that comes later finds it changed.
     if exclusive && !page_try_share_anon_rmap(cpu, head).await {
         cpu.set_pmd_at(mm, address, pmdp, pmdval.entry).await;

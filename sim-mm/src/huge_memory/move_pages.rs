@@ -12,9 +12,11 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{get_page, lock_page, page_maybe_dma_pinned, put_page, unlock_page};
 use crate::pgtable::{Pmd, Pmdp, maybe_mkwrite, mkdirty, vm_get_page_prot};
-use crate::pgtable_generic::{pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw, pmdp_huge_clear_flush};
+use crate::pgtable_generic::{
+    double_pt_lock, pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw, pmdp_huge_clear_flush,
+};
 use crate::rmap::{
-    anon_vma_lock_write_tree, folio_move_anon_rmap, is_anon_exclusive, page_get_anon_vma, put_anon_vma,
+    anon_vma_lock_write_tree, folio_move_anon_rmap, may_move_page, page_get_anon_vma, put_anon_vma,
 };
 use crate::safeguards::UFFD_MOVE_HUGE_PIN_RECHECK;
 
@@ -38,7 +40,7 @@ pub(crate) async fn move_pages_huge_pmd<'m>(
     }
     let folio = (!is_huge_zero_pmd(cpu, pmd)).then_some(Page(pmd.pfn()));
     if let Some(folio) = folio {
-        if !is_anon_exclusive(cpu, folio).await {
+        if !may_move_page(cpu, folio).await {
             return Err(Errno::Ebusy);
         }
         get_page(cpu, folio).await;
@@ -82,15 +84,12 @@ async fn move_entry<'m>(
     (src, src_pmdp, pmd): (VirtAddr, Pmdp, Pmd),
     folio: Option<Page>,
 ) -> Result<(), Errno> {
-    // double_pt_lock()
-    let (one, other) = (src_pmdp.table(), dst_pmdp.table());
-    let _first = cpu.lock(cpu.kernel.ptl(one.min(other))).await;
-    let _second = if one == other { None } else { Some(cpu.lock(cpu.kernel.ptl(one.max(other))).await) };
+    let _locks = double_pt_lock(cpu, src_pmdp.table(), dst_pmdp.table()).await;
     if cpu.read_once(src_pmdp).await != pmd || !cpu.read_once(dst_pmdp).await.none() {
         return Err(Errno::Eagain);
     }
     if let Some(folio) = folio
-        && (page_maybe_dma_pinned(cpu, folio).await || !is_anon_exclusive(cpu, folio).await)
+        && (page_maybe_dma_pinned(cpu, folio).await || !may_move_page(cpu, folio).await)
     {
         return Err(Errno::Ebusy);
     }

@@ -20,7 +20,8 @@ use crate::pgtable::{Pmd, Pmdp, Pte, maybe_mkwrite, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate_for_split};
 use crate::pgtable_huge::{huge_migration, part_of_huge};
 use crate::rmap::{
-    folio_add_anon_rmap_ptes, folio_remove_rmap_pmd, make_migration_entry, page_try_share_anon_rmap,
+    folio_add_anon_rmap_ptes, folio_remove_rmap_pmd, make_migration_entry, page_anon_exclusive,
+    page_try_share_anon_rmap,
 };
 use crate::safeguards::SPLIT_PMD_PAGE_LOCK;
 use crate::settings::SplitPmdFolio;
@@ -270,7 +271,7 @@ async fn split_anon_pmd<'m>(
     if old.dirty() {
         set_page_dirty_no_writeback(cpu, head).await;
     }
-    let exclusive = cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let exclusive = page_anon_exclusive(cpu, head).await;
     // The entry is invalid by now: a lockless pin that came before shows in the count, and one that comes later finds it changed.
     if small == Small::Migrating && (!exclusive || page_try_share_anon_rmap(cpu, head).await) {
         let table = pgtable_trans_huge_withdraw(cpu, pmdp).expect("a page table is deposited with each huge page");

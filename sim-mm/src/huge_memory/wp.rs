@@ -17,7 +17,7 @@ use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::pgtable_generic::pmdp_huge_clear_flush;
-use crate::rmap::{folio_remove_rmap_pmd, page_move_anon_rmap, page_trans_huge_mapcount};
+use crate::rmap::{folio_remove_rmap_pmd, page_anon_exclusive, page_move_anon_rmap, page_trans_huge_mapcount};
 use crate::settings::{CowReuse, HugeCow, HugeReuse};
 use crate::swap::{folio_test_lru, lru_add_drain};
 use crate::vm_fault::{Fault, FaultFlags, VmFault, VmFaultError, check_stable_address_space, vmf_anon_prepare};
@@ -53,8 +53,7 @@ pub(crate) async fn do_huge_pmd_wp_page<'m>(
         return Ok(Fallback::Done(VmFault::default()));
     }
     let head = Page(orig.pfn());
-    let is_exclusive = cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let is_exclusive = cpu.setting::<CowReuse>() == CowReuse::Exclusive && page_anon_exclusive(cpu, head).await;
     let reuse = if is_exclusive { Reuse::Yes(ptl) } else { may_reuse(cpu, vmf, ptl, orig, head).await };
     let _ptl = match reuse {
         Reuse::Yes(ptl) => ptl,

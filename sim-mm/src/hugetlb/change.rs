@@ -3,7 +3,7 @@
 use sim_mmu::VirtAddr;
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{has_vma_lock, huge_pages, huge_pte_lock, huge_pte_offset};
+use super::{huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
@@ -28,10 +28,7 @@ pub(crate) async fn hugetlb_change_protection<'m>(
     let _routine = cpu.enter("hugetlb_change_protection");
     let Some(file) = vma.file(cpu) else { return };
     let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
-    let vma_lock = match has_vma_lock(cpu, vma) {
-        true => Some(cpu.down_write(cpu.kernel.hugetlb.vma_lock(vma)).await),
-        false => None,
-    };
+    let vma_lock = hugetlb_vma_lock_write(cpu, vma).await;
     let i_mmap = cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await;
     let mut unshared: Option<(VirtAddr, VirtAddr)> = None;
     let mut behind = start;

@@ -14,13 +14,14 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_notifier::{
     MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
 };
-use crate::page::{get_page, page_maybe_dma_pinned, put_page};
-use crate::page_flags::PageFlags;
+use crate::page::{get_page, put_page};
 use crate::pgtable::{Pmd, Pmdp, mkdirty, vm_get_page_prot};
 use crate::pgtable_huge::pmdp_set_wrprotect;
-use crate::rmap::{folio_add_new_anon_rmap, folio_add_rmap_pmd, folio_dup_anon_rmap_pmd, forked};
+use crate::rmap::{
+    folio_add_new_anon_rmap, folio_add_rmap_pmd, folio_dup_anon_rmap_pmd, forked, page_needs_cow_for_dma,
+};
 use crate::safeguards::FORK_COPIES_PINNED_HUGETLB;
-use crate::settings::{CowReuse, HugetlbFork};
+use crate::settings::HugetlbFork;
 use crate::vm_flags::VmFlags;
 
 /// `copy_hugetlb_page_range()`: the child maps the huge pages of the parent, read-only on both sides if the mapping is private.
@@ -105,7 +106,9 @@ async fn copy_one<'m>(
             break;
         }
         let head = Page(pmd.pfn());
-        if page_is_anon(cpu, head) && check!(cpu, FORK_COPIES_PINNED_HUGETLB, must_copy(cpu, src, head).await) {
+        if page_is_anon(cpu, head)
+            && check!(cpu, FORK_COPIES_PINNED_HUGETLB, page_needs_cow_for_dma(cpu, (src, vma), head).await)
+        {
             if let Some(new) = copy.take() {
                 copy_user_huge_page(cpu, new, head, cpu.pmd_nr()).await;
                 mark_uptodate(cpu, new).await;
@@ -140,17 +143,4 @@ async fn copy_one<'m>(
         put_page(cpu, unused).await;
     }
     Ok(())
-}
-
-/// `page_needs_cow_for_dma()`, since v5.12: whether a device may write to the page. Then the child gets a copy at once.
-async fn must_copy<'m>(cpu: Cpu<'m>, src: &'m MmStruct, head: Page) -> bool {
-    if !cpu.this_cpu_read(src.has_pinned()) {
-        return false;
-    }
-    if cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && !cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE)
-    {
-        return false;
-    }
-    page_maybe_dma_pinned(cpu, head).await
 }

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use sim_core::WriteHeld;
 use sim_mmu::VirtAddr;
 
 use super::reserve::{hugetlb_reserve_pages, hugetlb_unreserve_pages};
 use super::unmap::__unmap_hugepage_range;
-use super::{has_vma_lock, huge_pte_offset};
+use super::{huge_pte_offset, hugetlb_vma_trylock_write};
 use crate::check;
 use crate::errno::Errno;
 use crate::filemap::{Loses, delete_from_page_cache, find_get_entry, is_of_file};
@@ -77,15 +76,6 @@ async fn unmap_part<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, part: (VirtAdd
     tlb.finish(cpu).await;
 }
 
-/// `hugetlb_vma_trylock_write()`: nobody waits for a mapping with `i_mmap_rwsem` held, because who has the mapping locked may wait for that. `None` if somebody
-/// has it locked.
-async fn hugetlb_vma_trylock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<Option<WriteHeld<'m>>> {
-    if !has_vma_lock(cpu, vma) {
-        return Some(None);
-    }
-    cpu.down_write_trylock(cpu.kernel.hugetlb.vma_lock(vma)).await.map(Some)
-}
-
 /// `hugetlb_vmdelete_list()`: pages `range` of the file are unmapped, and so is what private mappings have copied. A mapping in which a fault is under way is
 /// passed over: its pages are unmapped when they leave the file.
 async fn hugetlb_vmdelete_list<'m>(cpu: Cpu<'m>, file: Inode, range: Range<u64>) {
@@ -95,7 +85,7 @@ async fn hugetlb_vmdelete_list<'m>(cpu: Cpu<'m>, file: Inode, range: Range<u64>)
     let mappings = cpu.read(kernel.shmem.i_mmap(file), Clone::clone).await;
     for (mm, vma) in mappings {
         let Some(part) = part_of(cpu, vma, &range) else { continue };
-        if let Some(_vma_lock) = hugetlb_vma_trylock_write(cpu, vma).await {
+        if let Ok(_vma_lock) = hugetlb_vma_trylock_write(cpu, vma).await {
             unmap_part(cpu, kernel.mm(mm), vma, part).await;
         }
     }
@@ -113,11 +103,13 @@ async fn hugetlb_unmap_file_folio<'m>(cpu: Cpu<'m>, file: Inode, whole: Range<u6
             if !maps_page(cpu, kernel.mm(mm), part.0, head).await {
                 continue;
             }
-            let Some(_vma_lock) = hugetlb_vma_trylock_write(cpu, vma).await else {
-                busy = Some(kernel.hugetlb.vma_lock(vma));
-                break;
-            };
-            unmap_part(cpu, kernel.mm(mm), vma, part).await;
+            match hugetlb_vma_trylock_write(cpu, vma).await {
+                Ok(_vma_lock) => unmap_part(cpu, kernel.mm(mm), vma, part).await,
+                Err(vma_lock) => {
+                    busy = Some(vma_lock);
+                    break;
+                }
+            }
         }
         drop(i_mmap);
         let Some(vma_lock) = busy else { return };

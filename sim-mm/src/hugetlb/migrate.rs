@@ -3,7 +3,7 @@
 use sim_mmu::Entry;
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{has_vma_lock, huge_pte_lock, huge_pte_offset};
+use super::{huge_pte_lock, huge_pte_offset, hugetlb_vma_trylock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::folio::page_is_anon;
 use crate::gfp::Gfp;
@@ -11,10 +11,9 @@ use crate::hugetlb_pool::dequeue_hugetlb_folio_node;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page::{put_page, set_page_dirty_no_writeback};
-use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::Run;
 use crate::pgtable_generic::pmdp_huge_clear_flush;
-use crate::rmap::{folio_remove_rmap_pmd, make_migration_entry, page_try_share_anon_rmap};
+use crate::rmap::{folio_remove_rmap_pmd, make_migration_entry, page_anon_exclusive, page_try_share_anon_rmap};
 
 /// `alloc_hugetlb_folio_nodemask()`: a free page that is not set aside, of the node that `gfp` names.
 ///
@@ -41,14 +40,7 @@ pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vm
         return true;
     }
     if !is_anon {
-        // Nobody waits for a mapping with i_mmap_rwsem held.
-        let vma_lock = match has_vma_lock(cpu, vma) {
-            true => match cpu.down_write_trylock(cpu.kernel.hugetlb.vma_lock(vma)).await {
-                None => return false,
-                held => held,
-            },
-            false => None,
-        };
+        let Ok(vma_lock) = hugetlb_vma_trylock_write(cpu, vma).await else { return false };
         let unshared = huge_pmd_unshare(cpu, mm, address, pmdp).await;
         drop(vma_lock);
         if unshared {
@@ -58,7 +50,7 @@ pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vm
             return true;
         }
     }
-    let exclusive = is_anon && cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let exclusive = is_anon && page_anon_exclusive(cpu, head).await;
     let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
     if old.dirty() {
         set_page_dirty_no_writeback(cpu, head).await;

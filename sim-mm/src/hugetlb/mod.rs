@@ -27,7 +27,7 @@ pub use pool::{HugePageSize, sys_nr_hugepages};
 pub(crate) use reserve::{hugetlb_unreserve_pages, hugetlb_vm_op_close};
 pub(crate) use unmap::unmap_hugepage_range;
 
-use sim_core::{Held, ReadHeld};
+use sim_core::{Held, ReadHeld, RwSem, WriteHeld};
 use sim_mmu::{Entry, VirtAddr};
 
 use crate::kernel::Cpu;
@@ -66,6 +66,23 @@ pub(crate) async fn lock_mapping_of<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<ReadHe
 /// `hugetlb_vma_lock_read()`: of a shared mapping, since v6.1.
 pub(crate) async fn hugetlb_vma_lock_read<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<ReadHeld<'m>> {
     if has_vma_lock(cpu, vma) { Some(cpu.down_read(cpu.kernel.hugetlb.vma_lock(vma)).await) } else { None }
+}
+
+/// `hugetlb_vma_lock_write()`.
+async fn hugetlb_vma_lock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<WriteHeld<'m>> {
+    if has_vma_lock(cpu, vma) { Some(cpu.down_write(cpu.kernel.hugetlb.vma_lock(vma)).await) } else { None }
+}
+
+/// `hugetlb_vma_trylock_write()`, for a caller that holds `i_mmap_rwsem`: who has the mapping locked may wait for that, so nobody waits for him.
+///
+/// # Errors
+/// The lock, if somebody has it.
+async fn hugetlb_vma_trylock_write<'m>(cpu: Cpu<'m>, vma: Vma) -> Result<Option<WriteHeld<'m>>, RwSem> {
+    if !has_vma_lock(cpu, vma) {
+        return Ok(None);
+    }
+    let vma_lock = cpu.kernel.hugetlb.vma_lock(vma);
+    cpu.down_write_trylock(vma_lock).await.map(Some).ok_or(vma_lock)
 }
 
 /// `__vma_shareable_lock()`: whether a mapping has a lock of its own that keeps its tables from being unshared.

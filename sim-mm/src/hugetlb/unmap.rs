@@ -3,7 +3,7 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{has_vma_lock, huge_pages, huge_pte_lock, huge_pte_offset};
+use super::{huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -22,10 +22,7 @@ pub(crate) async fn unmap_hugepage_range<'m>(
     range: (VirtAddr, VirtAddr),
 ) {
     let Some(file) = vma.file(cpu) else { return };
-    let _vma_lock = match has_vma_lock(cpu, vma) {
-        true => Some(cpu.down_write(cpu.kernel.hugetlb.vma_lock(vma)).await),
-        false => None,
-    };
+    let _vma_lock = hugetlb_vma_lock_write(cpu, vma).await;
     let _i_mmap = cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await;
     __unmap_hugepage_range(cpu, tlb, vma, range).await;
 }

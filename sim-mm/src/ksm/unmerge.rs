@@ -22,7 +22,7 @@ pub fn break_cow<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) -> BoxFutur
         let _routine = cpu.enter(Routine::system_call("break_cow"));
         let held = cpu.down_read(mm.mmap_lock).await;
         let vma = find_mergeable_vma(cpu, mm, addr).await.ok_or(Errno::Einval)?;
-        (cpu.kernel.config.gup.break_ksm)(cpu, mm, held.into(), vma, addr.page_base()).await.0
+        (cpu.kernel.gup.break_ksm)(cpu, mm, held.into(), vma, addr.page_base()).await.0
     })
 }
 
@@ -73,7 +73,7 @@ async fn unmerge_ksm_pages<'m>(
     let mut held = mmap_lock;
     let mut addr = start;
     while addr < end {
-        let (broken, kept) = (cpu.kernel.config.gup.break_ksm)(cpu, mm, held, vma, addr).await;
+        let (broken, kept) = (cpu.kernel.gup.break_ksm)(cpu, mm, held, vma, addr).await;
         match (broken, kept) {
             (Ok(()), Some(kept)) => held = kept,
             (broken, kept) => return (broken, kept),

@@ -13,7 +13,9 @@ use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
 use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run};
 use crate::pgtable::{Pte, vm_get_page_prot};
-use crate::rmap::{page_add_file_rmap, page_mapped, page_remove_rmap, page_try_share_anon_rmap};
+use crate::rmap::{
+    page_add_file_rmap, page_anon_exclusive, page_mapped, page_remove_rmap, page_try_share_anon_rmap,
+};
 use crate::safeguards::{KSM_COUNT_AFTER_PROTECT, KSM_FLUSH_IF_PENDING};
 use crate::settings::CowReuse;
 use crate::swap::{mlock_vma_folio, munlock_vma_folio};
@@ -42,8 +44,7 @@ pub(super) async fn write_protect_page<'m>(
 /// The part of it under the PTE lock.
 async fn write_protect(cpu: Cpu<'_>, mapped: Mapped<'_>) -> Option<Entry> {
     let Mapped { mm, page, address, ptep, pte } = mapped;
-    let exclusive = cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let exclusive = cpu.setting::<CowReuse>() == CowReuse::Exclusive && page_anon_exclusive(cpu, page).await;
     // An entry that allows no write may have been made so just now, by somebody who has not flushed it yet.
     let is_pending = async || cpu.load(mm.tlb_flush_pending()).await > 0;
     let may_be_written = pte.write() || pte.entry.has(Entry::DIRTY) || exclusive;

@@ -68,7 +68,7 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
     }
     if let Advice::PopulateRead | Advice::PopulateWrite = advice {
         let write = advice == Advice::PopulateWrite;
-        return (cpu.kernel.config.gup.madvise_populate)(cpu, mm, start, end, write).await;
+        return (cpu.kernel.gup.madvise_populate)(cpu, mm, start, end, write).await;
     }
     if advice == Advice::Collapse {
         return Box::pin(collapse_range(cpu, mm, start, end)).await;

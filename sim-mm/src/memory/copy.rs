@@ -16,14 +16,12 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_notifier::{
     MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
 };
-use crate::page::{get_page, page_maybe_dma_pinned, put_page};
+use crate::page::{get_page, put_page};
 use crate::page_alloc::alloc_page;
-use crate::page_flags::PageFlags;
 use crate::pgtable::{P4dp, Pmdp, Pte, Ptep, Pudp, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::pgtable_set::ptep_set_wrprotect;
-use crate::rmap::{forked, page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap};
+use crate::rmap::{forked, page_add_file_rmap, page_add_new_anon_rmap, page_dup_rmap, page_needs_cow_for_dma};
 use crate::safeguards::{FORK_COPIES_PINNED, FORK_WRITE_PROTECT, FORK_WRITE_PROTECT_SEQ};
-use crate::settings::CowReuse;
 use crate::swap::folio_add_lru_vma;
 use crate::swapfile::swap_duplicate;
 use crate::swapops::{MigrationEntry, SwpEntry, is_uffd_wp_marker, pte_swp_clear_exclusive, pte_swp_set_uffd_wp};
@@ -140,7 +138,7 @@ async fn copy_huge<'m>(
     src_pmdp: Pmdp,
     addr: VirtAddr,
 ) -> Result<bool, Errno> {
-    let is_pinned = async |head| needs_copy(cpu, copy, head).await;
+    let is_pinned = async |head| page_needs_cow_for_dma(cpu, (copy.src, copy.vma), head).await;
     let src = (copy.src, src_pmdp, copy.vma);
     let copied = copy_huge_pmd(cpu, (copy.dst, dst_pmdp), src, addr, is_pinned).await?;
     Ok(copied == HugeCopy::Pages && cpu.read_once(src_pmdp).await.leads_to_table())
@@ -226,7 +224,7 @@ async fn copy_one_pte<'m>(
     let vm_flags = copy.vma.flags(cpu);
     let special = pte.special();
     let is_anon = !special && page_is_anon(cpu, page);
-    if is_anon && check!(cpu, FORK_COPIES_PINNED, needs_copy(cpu, copy, page).await) {
+    if is_anon && check!(cpu, FORK_COPIES_PINNED, page_needs_cow_for_dma(cpu, (copy.src, copy.vma), page).await) {
         let Some(new) = prealloc.take() else { return Copied::NeedsPage };
         copy_present_page(cpu, copy, dst, addr, page, new).await;
         return Copied::Done;
@@ -289,21 +287,6 @@ async fn copy_migration_entry<'m>(
         cpu.set_pte_at(copy.src, addr, src, entry.to_pte()).await;
     }
     cpu.set_pte_at(copy.dst, addr, dst, childs.to_pte()).await;
-}
-
-/// `page_needs_cow_for_dma()`: whether a device may write to the page that the parent has pinned. Then the page stays
-/// the parent's, and the child gets a copy at once.
-async fn needs_copy<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, page: Page) -> bool {
-    if !cpu.this_cpu_read(copy.src.has_pinned()) || !copy.vma.flags(cpu).is_cow_mapping() {
-        return false;
-    }
-    if cpu.setting::<CowReuse>() == CowReuse::Exclusive {
-        let flags = cpu.load(cpu.kernel.own_flags(page)).await;
-        if !flags.contains(PageFlags::ANON_EXCLUSIVE) {
-            return false;
-        }
-    }
-    page_maybe_dma_pinned(cpu, page).await
 }
 
 /// `copy_present_page()`.

@@ -8,9 +8,9 @@ use crate::kernel::Cpu;
 use crate::migrate::{migrate_misplaced_page, mpol_misplaced};
 use crate::mm_types::Page;
 use crate::page::get_page;
-use crate::page_flags::PageFlags;
 use crate::pgtable::{Pmd, Pte, Ptep, vma_page_prot, vma_soft_dirty_enabled};
 use crate::pgtable_set::ptep_get_and_clear;
+use crate::rmap::page_anon_exclusive;
 use crate::settings::{NumaMove, NumaWrite};
 use crate::vm_fault::{Fault, VmFault};
 use crate::vm_flags::VmFlags;
@@ -66,7 +66,7 @@ pub(crate) async fn can_change_pmd_writable(cpu: Cpu<'_>, flags: VmFlags, pmd: P
     if is_huge_zero_pmd(cpu, pmd) || !page_is_anon(cpu, head) {
         return false;
     }
-    cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::ANON_EXCLUSIVE)
+    page_anon_exclusive(cpu, head).await
 }
 
 /// Whether an entry for NUMA hinting says if it was writable. Since v6.2 that is found out anew.
@@ -84,5 +84,5 @@ pub(crate) async fn can_change_pte_writable(cpu: Cpu<'_>, flags: VmFlags, pte: P
     if pte.special() || !page_is_anon(cpu, page) {
         return false;
     }
-    cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE)
+    page_anon_exclusive(cpu, page).await
 }

@@ -20,7 +20,10 @@ use crate::page::{get_page, lock_page, page_count, put_page, test_and_set_flags,
 use crate::page_alloc::{alloc_page, alloc_zeroed_user_highpage_movable};
 use crate::page_flags::PageFlags;
 use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vm_get_page_prot};
-use crate::rmap::{page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap, wp_can_reuse_large_anon_folio};
+use crate::rmap::{
+    page_add_new_anon_rmap, page_anon_exclusive, page_move_anon_rmap, page_remove_rmap,
+    wp_can_reuse_large_anon_folio,
+};
 use crate::safeguards::{COW_REUSE_COUNTS, UFFD_WP_FLUSH, WP_FAULT_RECHECK, WP_FLUSH, WP_LOCK_DROPS_PTL};
 use crate::settings::{CowFreesSwap, CowReuse, LargeMapcount, SwapReuse};
 use crate::swap::{folio_add_lru_vma, folio_test_lru, lru_add_drain, munlock_vma_folio};
@@ -214,8 +217,7 @@ async fn reuse_by_refcount(cpu: Cpu<'_>, page: Page) -> bool {
 /// Since v5.19 (`6c287605fd56`): the page is marked as this address space's own, or becomes so
 /// because nobody else holds a reference.
 async fn reuse_by_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
-    let flags = cpu.load(cpu.kernel.own_flags(page)).await;
-    flags.contains(PageFlags::ANON_EXCLUSIVE) || wp_can_reuse_anon_folio(cpu, page).await
+    page_anon_exclusive(cpu, page).await || wp_can_reuse_anon_folio(cpu, page).await
 }
 
 /// `wp_can_reuse_anon_folio()`, since v5.18 (`53a05ad9f21d`): nobody else holds a reference. That of the swap cache is given up for

@@ -113,7 +113,7 @@ async fn do_mremap(cpu: Cpu<'_>, request: Mremap) -> Result<VirtAddr, Errno> {
     if locked && remap.new_len > remap.old_len {
         // The part that was added is locked as well, and so faulted in. Errors are ignored, as for mmap().
         let end = VirtAddr(to.0 + remap.new_len);
-        let _ = (cpu.kernel.config.gup.mm_populate)(cpu, mm, VirtAddr(grown), end, true).await;
+        let _ = (cpu.kernel.gup.mm_populate)(cpu, mm, VirtAddr(grown), end, true).await;
     }
     Ok(to)
 }

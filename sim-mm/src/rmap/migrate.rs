@@ -9,7 +9,6 @@ use crate::huge_memory::{Small, set_pmd_migration_entry, split_huge_pmd_address}
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
-use crate::page_flags::PageFlags;
 use crate::page_tags::set_page_dirty;
 use crate::page_vma_mapped::{Find, PageVmaMappedWalk, pmd_mapped_walk};
 use crate::pgtable::{Pte, Ptep};
@@ -22,7 +21,7 @@ use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::migration_entry::{keep_dirty_bit, make_migration_entry};
 use super::types::AnonVma;
 use super::walk::{Place, RmapLock, invalidating, rmap_walk};
-use super::{page_remove_rmap, page_try_share_anon_rmap};
+use super::{page_anon_exclusive, page_remove_rmap, page_try_share_anon_rmap};
 
 /// `try_to_migrate()`, `try_to_unmap()` with `TTU_MIGRATION` before v5.14, of a page that is locked. Stops where that cannot be; then the
 /// page is mapped still. A page of a locked mapping is moved like any other.
@@ -118,7 +117,7 @@ pub(crate) async fn set_pte_migration<'m>(
 ) -> bool {
     let exclusive = page_is_anon(cpu, page)
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+        && page_anon_exclusive(cpu, page).await;
     let pteval = ptep_get_and_clear(cpu, mm, address, ptep, pte).await;
     match flush {
         Flush::ByRelease(ubc) => {

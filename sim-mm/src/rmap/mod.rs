@@ -38,7 +38,7 @@ use crate::huge_memory::deferred_split_folio;
 use crate::kernel::Cpu;
 use crate::mlock_page::clear_page_mlock;
 use crate::mlocked::is_mlocked;
-use crate::mm_types::{MmId, Page, Vma};
+use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::page::page_maybe_dma_pinned;
 use crate::page_flags::{PageFlags, anon_mapping};
 use crate::safeguards::UFFD_MOVE_EXCLUSIVE;
@@ -126,12 +126,27 @@ pub(crate) async fn page_move_anon_rmap(cpu: Cpu<'_>, page: Page) {
 }
 
 /// `PageAnonExclusive()`: whether the page belongs to this address space alone. Before v5.19 no page says so.
-pub(crate) async fn is_anon_exclusive(cpu: Cpu<'_>, page: Page) -> bool {
-    let is_shared = async || {
-        let flags = cpu.load(cpu.kernel.own_flags(page)).await;
-        !flags.contains(PageFlags::ANON_EXCLUSIVE)
-    };
-    !check!(cpu, UFFD_MOVE_EXCLUSIVE, is_shared().await)
+#[track_caller]
+pub fn page_anon_exclusive<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = bool> + use<'m> {
+    let flags = cpu.load(cpu.kernel.own_flags(page));
+    async move { flags.await.contains(PageFlags::ANON_EXCLUSIVE) }
+}
+
+/// Whether a page belongs to this address space alone, so that `UFFDIO_MOVE` may move it.
+pub(crate) async fn may_move_page(cpu: Cpu<'_>, page: Page) -> bool {
+    !check!(cpu, UFFD_MOVE_EXCLUSIVE, !page_anon_exclusive(cpu, page).await)
+}
+
+/// `page_needs_cow_for_dma()`: whether a device may write to the page that the parent has pinned. Then the page stays
+/// the parent's, and the child gets a copy at once.
+pub(crate) async fn page_needs_cow_for_dma<'m>(cpu: Cpu<'m>, (src, vma): (&'m MmStruct, Vma), page: Page) -> bool {
+    if !cpu.this_cpu_read(src.has_pinned()) || !vma.flags(cpu).is_cow_mapping() {
+        return false;
+    }
+    if marks_exclusive(cpu) && !page_anon_exclusive(cpu, page).await {
+        return false;
+    }
+    page_maybe_dma_pinned(cpu, page).await
 }
 
 /// `folio_move_anon_rmap()` and `folio->index`: a folio that is locked belongs to this mapping at this address from now on.

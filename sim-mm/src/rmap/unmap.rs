@@ -24,7 +24,7 @@ use crate::vm_flags::VmFlags;
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
 use super::large_mapcount::total_mapcount;
 use super::walk::{Place, RmapLock, invalidating, rmap_walk};
-use super::{page_remove_rmap, page_try_share_anon_rmap};
+use super::{page_anon_exclusive, page_remove_rmap, page_try_share_anon_rmap};
 
 /// What becomes of a page that a locked mapping maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +79,8 @@ async fn try_to_unmap_one<'m>(
 async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
     let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);
-    let exclusive = is_anon
-        && cpu.setting::<CowReuse>() == CowReuse::Exclusive
-        && cpu.load(cpu.kernel.own_flags(page)).await.contains(PageFlags::ANON_EXCLUSIVE);
+    let exclusive =
+        is_anon && cpu.setting::<CowReuse>() == CowReuse::Exclusive && page_anon_exclusive(cpu, page).await;
     let pteval = if should_defer_flush(cpu, mm).await {
         let pteval = ptep_get_and_clear(cpu, mm, address, mapped.ptep, mapped.pte).await;
         set_tlb_ubc_flush_pending(cpu, ubc, mm, address, pteval.dirty()).await;

@@ -20,7 +20,7 @@ use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
 use crate::pgtable::{Pmd, Pmdp};
 use crate::release::Release;
-use crate::rmap::{anon_vma_prepare, is_anon_exclusive};
+use crate::rmap::{anon_vma_prepare, may_move_page};
 use crate::swap_state::wait_for_swap_cache;
 use crate::userfaultfd::wake_userfault;
 use crate::vm_flags::VmFlags;
@@ -183,7 +183,7 @@ async fn move_huge<'m>(
         return Ok(cpu.pmd_nr());
     }
     let is_moved = pmd.migration().is_some();
-    if !is_moved && !is_huge_zero_pmd(cpu, pmd) && !is_anon_exclusive(cpu, Page(pmd.pfn())).await {
+    if !is_moved && !is_huge_zero_pmd(cpu, pmd) && !may_move_page(cpu, Page(pmd.pfn())).await {
         return Err(Stop::Errno(Errno::Ebusy));
     }
     drop(ptl);

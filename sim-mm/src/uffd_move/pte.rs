@@ -3,9 +3,7 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::swap::move_swap;
-use super::types::{
-    At, Holds, Move, Pause, Src, Stop, double_pt_lock, is_pte_pages_stable, marks_as_moved, pages_of_table,
-};
+use super::types::{At, Holds, Move, Pause, Src, Stop, is_pte_pages_stable, marks_as_moved, pages_of_table};
 use crate::arch::tlb::{flush_tlb_mm_range, flush_tlb_page};
 use crate::check;
 use crate::errno::Errno;
@@ -19,10 +17,11 @@ use crate::mm_types::Page;
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::page::{get_page, lock_page, page_maybe_dma_pinned, put_page, unlock_page, wait_on_page_locked};
 use crate::pgtable::{Pmdp, Pte, Ptep, TablePtr, maybe_mkwrite, mkdirty, soft_dirty, vm_get_page_prot};
+use crate::pgtable_generic::double_pt_lock;
 use crate::release::Release;
 use crate::rmap::types::AnonVma;
 use crate::rmap::{
-    anon_vma_lock_write_tree, anon_vma_trylock_write_tree, folio_move_anon_rmap, is_anon_exclusive, page_anon_vma,
+    anon_vma_lock_write_tree, anon_vma_trylock_write_tree, folio_move_anon_rmap, may_move_page, page_anon_vma,
     page_get_anon_vma, put_anon_vma,
 };
 use crate::safeguards::{UFFD_MOVE_FLUSH_LOCKED, UFFD_MOVE_INDEX_LAST, UFFD_MOVE_PIN_RECHECK};
@@ -151,7 +150,7 @@ async fn get_folio(cpu: Cpu<'_>, at: At, holds: &mut Holds<'_>) -> Result<Page, 
     }
     // vm_normal_folio()
     let page = at.orig.page().ok_or(Errno::Ebusy)?;
-    if !is_anon_exclusive(cpu, page).await {
+    if !may_move_page(cpu, page).await {
         return Err(Pause::from(Errno::Ebusy));
     }
     let folio = cpu.kernel.folio_of(page);
@@ -207,7 +206,7 @@ async fn move_present_ptes<'m>(
     if !is_pte_pages_stable(cpu, at).await {
         return Err(Stop::Again);
     }
-    if is_large(cpu, first) || page_maybe_dma_pinned(cpu, first).await || !is_anon_exclusive(cpu, first).await {
+    if is_large(cpu, first) || page_maybe_dma_pinned(cpu, first).await || !may_move_page(cpu, first).await {
         return Err(Stop::Errno(Errno::Ebusy));
     }
     let batches = moves_batches(cpu);
@@ -273,7 +272,7 @@ async fn next_of_batch(cpu: Cpu<'_>, dst: Ptep, src: Ptep, tree: Option<AnonVma>
         return None;
     }
     let hangs_elsewhere = tree.is_some() && page_anon_vma(cpu, page) != tree;
-    if is_large(cpu, page) || hangs_elsewhere || !is_anon_exclusive(cpu, page).await {
+    if is_large(cpu, page) || hangs_elsewhere || !may_move_page(cpu, page).await {
         unlock_page(cpu, cpu.kernel.folio_of(page)).await;
         return None;
     }

@@ -3,7 +3,7 @@
 //! Nothing but the entry is moved if the page is in the slot alone. But the swap cache may have the page, and a fault at the new place maps
 //! that: so its `anon_vma` and its index have to be those of the new place.
 
-use super::types::{At, Holds, Move, Pause, Src, Stop, double_pt_lock, is_pte_pages_stable, marks_as_moved};
+use super::types::{At, Holds, Move, Pause, Src, Stop, is_pte_pages_stable, marks_as_moved};
 use crate::check;
 use crate::errno::Errno;
 use crate::filemap::trylock_page;
@@ -12,6 +12,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::put_page;
 use crate::page_flags::PageFlags;
+use crate::pgtable_generic::double_pt_lock;
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::folio_move_anon_rmap;
 use crate::safeguards::{UFFD_MOVE_CACHE_LOOKUP, UFFD_MOVE_CACHE_RECHECK, UFFD_MOVE_CACHE_SAME};

@@ -1,7 +1,7 @@
 //! What a move is about, what it holds, and why it stops.
 
-use sim_core::{Held, WriteHeld};
-use sim_mmu::{Level, Pfn, VirtAddr};
+use sim_core::WriteHeld;
+use sim_mmu::{Level, VirtAddr};
 
 use crate::check;
 use crate::errno::Errno;
@@ -110,13 +110,6 @@ pub(super) async fn is_pte_pages_stable(cpu: Cpu<'_>, at: At) -> bool {
 /// page was dirty afterwards, and an entry that names a slot said nothing.
 pub(super) fn marks_as_moved(cpu: Cpu<'_>) -> bool {
     cpu.kernel.config.kernel.version >= Release::v(6, 15)
-}
-
-/// `double_pt_lock()`: two locks of page tables, in the same order on every CPU.
-pub(super) async fn double_pt_lock(cpu: Cpu<'_>, one: Pfn, other: Pfn) -> (Held<'_>, Option<Held<'_>>) {
-    let first = cpu.lock(cpu.kernel.ptl(one.min(other))).await;
-    let second = if one == other { None } else { Some(cpu.lock(cpu.kernel.ptl(one.max(other))).await) };
-    (first, second)
 }
 
 /// How many of the pages that are left lie in one table on either side.

@@ -188,9 +188,8 @@ impl Machine {
             tasks: MANY,
             platform: setup.platform,
             kernel: setup.kernel,
-            gup: GupCalls::NONE,
         };
-        let kernel = Kernel::new(memory, config);
+        let kernel = Kernel::new(memory, config, GupCalls::NONE);
         if setup.platform.get::<SpeculativeWalk>() == SpeculativeWalk::On {
             let top = kernel.mmu.geometry.task_size().vpn().0;
             kernel.mmu.speculate_for((top - 4..top).chain(0..4).map(address).collect());
