@@ -124,12 +124,16 @@ impl Enabled<'_> {
         }
     }
 
-    /// Whether transitions `i` and `j` are accesses that do not commute.
+    /// The CPU whose access transition `i` is, if it is one.
     #[inline]
-    pub(crate) fn race(&self, i: usize, j: usize) -> bool {
-        let accesses = self.ready.len();
-        let cpu = |i| &self.cpus[self.ready.get(i).index()];
-        i < accesses && j < accesses && cpu(i).races(cpu(j))
+    pub(crate) fn accesses(&self, i: usize) -> Option<&CpuState> {
+        (i < self.ready.len()).then(|| &self.cpus[self.ready.get(i).index()])
+    }
+
+    /// The CPUs that can step, if nothing else can happen.
+    #[inline]
+    pub(crate) fn only_steps(&self) -> Option<u64> {
+        self.others.is_empty().then(|| self.ready.cpus())
     }
 
     /// The number of the actor of transition `i`: see [`Transition::actor`].

@@ -12,13 +12,14 @@ pub(crate) struct Ready {
     /// The set by number.
     list: [CpuId; 64],
     len: usize,
-    /// Where the list has the CPU that ran last.
-    last: Option<usize>,
+    /// Where the list has the CPU that comes first: the one that ran last, if it is in the set.
+    first: usize,
+    has_last: bool,
 }
 
 impl Default for Ready {
     fn default() -> Ready {
-        Ready { set: 0, list: [CpuId(0); 64], len: 0, last: None }
+        Ready { set: 0, list: [CpuId(0); 64], len: 0, first: 0, has_last: false }
     }
 }
 
@@ -39,7 +40,7 @@ impl Ready {
         while rest != 0 {
             let cpu = CpuId(rest.trailing_zeros() as u8);
             if cpu == last {
-                self.last = Some(self.len);
+                (self.first, self.has_last) = (self.len, true);
             }
             self.list[self.len] = cpu;
             self.len += 1;
@@ -52,7 +53,7 @@ impl Ready {
     pub(crate) fn forget(&mut self) {
         self.set = 0;
         self.len = 0;
-        self.last = None;
+        (self.first, self.has_last) = (0, false);
     }
 
     #[inline]
@@ -63,7 +64,7 @@ impl Ready {
     /// Whether the first is the CPU that ran last.
     #[inline]
     pub(crate) fn has_last(&self) -> bool {
-        self.last.is_some()
+        self.has_last
     }
 
     /// The set, a bit for each CPU.
@@ -78,11 +79,7 @@ impl Ready {
 
     #[inline]
     fn place(&self, i: usize) -> usize {
-        match self.last {
-            None => i,
-            Some(last) if i == 0 => last,
-            Some(last) => i - usize::from(i <= last),
-        }
+        if i == 0 { self.first } else { i - usize::from(i <= self.first) }
     }
 
     /// The CPU at place `i` of the order.
@@ -94,8 +91,7 @@ impl Ready {
     /// The CPU at place `i` of the order. From now on it is the CPU that ran last.
     #[inline]
     pub(crate) fn run(&mut self, i: usize) -> CpuId {
-        let place = self.place(i);
-        self.last = Some(place);
-        self.list[place % self.list.len()]
+        (self.first, self.has_last) = (self.place(i), true);
+        self.list[self.first % self.list.len()]
     }
 }

@@ -54,6 +54,20 @@ impl AnyFrame {
         self.mem_map.slot(pfn).is_some_and(|slot| is_set(memory, self.used, slot))
     }
 
+    /// The frames that are not free, in order.
+    pub(crate) fn taken(&self, memory: &Memory) -> impl Iterator<Item = Pfn> {
+        let places = (0..self.words).flat_map(|w| {
+            // What was never used is free.
+            let mut rest = memory.get(self.used.offset(w)) & !memory.get(self.free.offset(w));
+            std::iter::from_fn(move || {
+                let first = (rest != 0).then(|| frame(w, rest));
+                rest &= rest.wrapping_sub(1);
+                first
+            })
+        });
+        places.map(|place| self.mem_map.pfn(place.0))
+    }
+
     /// Puts the frames of a block back. A frame that is free already, or that memory does not have, is the oracle's to judge.
     pub(crate) fn put(&self, memory: &Memory, pfn: Pfn, order: u8) {
         for slot in (pfn.0..pfn.0 + (1 << order)).filter_map(|pfn| self.mem_map.slot(Pfn(pfn))) {

@@ -226,7 +226,8 @@ impl Reach {
         }
         let says_so = |pfn: &Pfn| kernel.flags_now(Page(*pfn)).contains(PageFlags::MLOCKED);
         let mut pages = 0;
-        for pfn in kernel.mem_map.pfns().filter(says_so) {
+        // A free page says nothing: who takes it clears its flags.
+        for pfn in kernel.taken_frames().filter(says_so) {
             if !self.mlocked.contains(&pfn) {
                 return Err(Miscount::Mlocked { page: Page(pfn) });
             }

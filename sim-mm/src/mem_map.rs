@@ -39,6 +39,14 @@ impl Kernel {
         }
     }
 
+    /// The frames that somebody has, in order.
+    pub(crate) fn taken_frames(&self) -> Box<dyn Iterator<Item = Pfn> + '_> {
+        match self.config.setting::<PageAlloc>() {
+            PageAlloc::AnyFrame => Box::new(self.any_frame.taken(&self.core().memory)),
+            PageAlloc::Buddy => Box::new(self.mem_map.pfns().filter(|pfn| !self.is_free(Page(*pfn)))),
+        }
+    }
+
     /// `page->_refcount`.
     pub fn refcount(&self, page: Page) -> Shared<u64> {
         self.page(page).refcount()

@@ -84,6 +84,13 @@ impl<T: Clone + Default> Kept<T> {
     }
 }
 
+/// Gives a list the elements of another. Most lists are empty at the checkpoint and now, and then nothing is to be done.
+pub(super) fn restore<T: Clone>(list: &mut Vec<T>, from: &Vec<T>) {
+    if !(list.is_empty() && from.is_empty()) {
+        list.clone_from(from);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

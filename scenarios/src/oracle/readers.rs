@@ -2,6 +2,8 @@
 
 use sim_mm::MmId;
 
+use super::kept::restore;
+
 /// A set of address spaces.
 type Set = u64;
 
@@ -29,7 +31,7 @@ impl Clone for Readers {
 
     fn clone_from(&mut self, other: &Readers) {
         self.all = other.all;
-        self.own.clone_from(&other.own);
+        restore(&mut self.own, &other.own);
     }
 }
 

@@ -116,24 +116,33 @@ impl Watch {
         let ghost = ghost.seen(kernel.core());
         let site = Site { cpu: CpuId(0), step: kernel.core().steps(), stack: Vec::new() };
         let reach = &mut *self.reach.borrow_mut();
-        let contradicts = bad_page_map::at_rest(ghost, kernel, reach, &site);
-        let found = match contradicts {
-            // If the walk found a contradiction, `reach` does not have everything, so the counts cannot be judged.
-            Some(_) => [contradicts, None],
-            None => [refcount::at_rest(ghost, kernel, reach, &site), mapcount::at_rest(ghost, kernel, &site)],
-        };
+        let contradicts = self.note(bad_page_map::at_rest(ghost, kernel, reach, &site));
+        // If the walk found a contradiction, `reach` does not have everything, so the counts cannot be judged.
+        let miscounts = !contradicts
+            && self.note(refcount::at_rest(ghost, kernel, reach, &site))
+                | self.note(mapcount::at_rest(ghost, kernel, &site));
         // If pages themselves are lost, their dirty bits are no findings as well.
-        let dirty = found.iter().all(Option::is_none).then(|| dirty_lost::at_rest(ghost, kernel, &site)).flatten();
-        let unseen = semantics::at_rest(ghost, kernel);
-        let kept = semantics::kept_in_place(ghost, kernel);
-        self.findings.borrow_mut().extend(found.into_iter().flatten().chain(dirty).chain(unseen).chain(kept));
+        if !contradicts && !miscounts {
+            self.note(dirty_lost::at_rest(ghost, kernel, &site));
+        }
+        self.note(semantics::at_rest(ghost, kernel));
+        self.note(semantics::kept_in_place(ghost, kernel));
     }
 
-    /// Findings are added one at a time and not as a list, because a finding is large, and mostly there is none.
-    fn report(&self, core: &Core, found: Option<Finding>) {
+    /// Keeps a finding, if it is one, and says whether it is. They are added one at a time and not as a list, because a finding is
+    /// large, and mostly there is none.
+    fn note(&self, found: Option<Finding>) -> bool {
+        let is_found = found.is_some();
         if let Some(finding) = found {
-            core.request_stop();
             self.findings.borrow_mut().push(finding);
+        }
+        is_found
+    }
+
+    /// Keeps a finding, if it is one. It ends the run.
+    fn report(&self, core: &Core, found: Option<Finding>) {
+        if self.note(found) {
+            core.request_stop();
         }
     }
 
@@ -226,14 +235,24 @@ impl sim_mmu::Observer for Watch {
             return;
         }
         self.record(cpu.core.steps(), *cpu, || What::Hardware(*event));
+        // Most events are this one. So it has a way of its own, which is short.
+        if let Hardware::TableAccess { root, level, table, by } = *event {
+            let ghost = self.ghost.borrow();
+            let (seen, site) = (ghost.seen(cpu.core), || site(*cpu));
+            self.report(cpu.core, page_table_use_after_free::accessed(seen, root, level, table, by, site));
+        } else {
+            self.told_by_hardware(cpu, event);
+        }
+    }
+}
+
+impl Watch {
+    /// An event of the hardware that is no access to a table.
+    #[inline(never)]
+    fn told_by_hardware(&self, cpu: sim_mmu::Cpu<'_>, event: &Hardware) {
         let mut ghost = self.ghost.borrow_mut();
         let core = cpu.core;
         match *event {
-            Hardware::TableAccess { root, level, table, by } => {
-                let site = || site(*cpu);
-                let found = page_table_use_after_free::accessed(ghost.seen(core), root, level, table, by, site);
-                self.report(cpu.core, found);
-            }
             Hardware::Speculated { root, level, table } => {
                 let (seen, by) = (ghost.seen(core), Walker::Speculation);
                 let found = page_table_use_after_free::accessed(seen, root, level, table, by, || site(*cpu));
@@ -256,7 +275,11 @@ impl sim_mmu::Observer for Watch {
                     order.frames(new.pfn()).for_each(|pfn| ghost.dirtied(core, pfn, || site(*cpu)));
                 }
             }
-            Hardware::Began(_) | Hardware::Faulted(_) | Hardware::Invalidated { .. } => {}
+            // The first is judged above.
+            Hardware::TableAccess { .. }
+            | Hardware::Began(_)
+            | Hardware::Faulted(_)
+            | Hardware::Invalidated { .. } => {}
         }
     }
 }
@@ -267,23 +290,37 @@ impl sim_mm::Observer for Watch {
             return;
         }
         self.record(cpu.core.steps(), **cpu, || What::Mm(event.clone()));
+        // Most events change a count. So they have a way of their own, which is short.
+        match *event {
+            Mm::RefChanged { pfn, how, old, new } => {
+                let ghost = self.ghost.borrow();
+                let changed = refcount::changed(ghost.seen(cpu.core), pfn, how, old, new, || site(**cpu));
+                self.report(cpu.core, changed);
+            }
+            Mm::MapcountChanged { .. } => {}
+            _ => self.told_by_kernel(cpu, event),
+        }
+    }
+}
+
+impl Watch {
+    /// An event of the kernel that changes no count.
+    #[inline(never)]
+    fn told_by_kernel(&self, cpu: sim_mm::Cpu<'_>, event: &Mm) {
         let mut ghost = self.ghost.borrow_mut();
         let core: &Core = cpu.core;
-        // Most events change a count, and there is nothing to say of that.
-        if let Mm::RefChanged { pfn, how, old, new } = *event {
-            self.report(core, refcount::changed(ghost.seen(core), pfn, how, old, new, || site(**cpu)));
-            return;
-        }
-        let site = site(**cpu);
+        // Most events do not need it.
+        let site = || site(**cpu);
         match *event {
             Mm::FrameAllocated { pfn, order, for_use } => {
                 order.frames(pfn).for_each(|pfn| ghost.allocated(core, pfn, for_use));
             }
             Mm::FrameFreed { pfn: first, order } => {
                 for pfn in order.frames(first) {
+                    let site = site();
                     let mapped = mapcount::freed(ghost.seen(core), pfn, &site);
                     let counted = refcount::freed(ghost.seen(core), pfn, &site);
-                    ghost.freed(core, pfn, site.clone());
+                    ghost.freed(core, pfn, site);
                     self.report(cpu.core, mapped);
                     self.report(cpu.core, counted);
                 }
@@ -293,13 +330,14 @@ impl sim_mm::Observer for Watch {
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),
             Mm::PageCached { pfn, page } => ghost.cached(core, pfn, page),
             Mm::PageDropped { pfn, page } => {
-                let lost = dirty_lost::dropped(ghost.seen(core), cpu.kernel, pfn, page, &site);
+                let lost = dirty_lost::dropped(ghost.seen(core), cpu.kernel, pfn, page, &site());
                 self.report(cpu.core, lost);
             }
             Mm::PteChanged { mm, va, old, new, order, sharing } => {
                 let is_huge = order > Order::PTE;
                 let part = |entry, nth| if is_huge { part_of_huge(entry, nth) } else { entry };
-                for (nth, site) in (0..).zip(std::iter::repeat_n(site, order.pages() as usize)) {
+                for nth in 0..order.pages() {
+                    let site = site();
                     let (va, old, new) = (va.plus_pages(nth), part(old, nth), part(new, nth));
                     // The only huge pages without a page that is counted are the huge zero pages.
                     if is_huge && new.has(Entry::SPECIAL) {
@@ -329,29 +367,32 @@ impl sim_mm::Observer for Watch {
             }
             Mm::PageLockWanted { pfn } => {
                 let by = (cpu.id, cpu.task());
-                self.report(cpu.core, lock::wanted(ghost.seen(core), pfn, by, &site));
+                self.report(cpu.core, lock::wanted(ghost.seen(core), pfn, by, &site()));
             }
-            Mm::PageLocked { pfn } => ghost.page_locked(pfn, Some((cpu.id, cpu.task())), &site),
+            Mm::PageLocked { pfn } => ghost.page_locked(pfn, Some((cpu.id, cpu.task())), &site()),
             Mm::PageUnlocked { pfn } => {
                 let by = (cpu.id, cpu.task());
-                self.report(cpu.core, lock::unlocked(ghost.seen(core), pfn, by, &site));
-                ghost.page_locked(pfn, None, &site);
+                self.report(cpu.core, lock::unlocked(ghost.seen(core), pfn, by, &site()));
+                ghost.page_locked(pfn, None, &site());
             }
             Mm::GupReturned { start, nr_pages, told, ref handed } => {
-                self.report(cpu.core, return_value::returned((start, nr_pages), told, handed, &site));
+                self.report(cpu.core, return_value::returned((start, nr_pages), told, handed, &site()));
             }
-            Mm::PageWritten { pfn } => ghost.file_written(core, pfn, false, &site),
+            Mm::PageWritten { pfn } => ghost.file_written(core, pfn, false, &site()),
             // Not there, but whoever asks is told so.
             Mm::WrittenBack { pfn } | Mm::WriteFailed { pfn } => ghost.written_back(core, pfn),
             Mm::SyncBegun { file, ref pages, id } => ghost.sync_begun(core, id, file, pages.clone()),
             Mm::SyncDone { id, kept } => {
                 if kept {
-                    self.report(cpu.core, semantics::synced(ghost.seen(core), cpu, id, &site));
+                    self.report(cpu.core, semantics::synced(ghost.seen(core), cpu, id, &site()));
                 }
                 ghost.sync_done(id);
             }
             Mm::PageMerged { mm, va, from, to } => {
-                self.report(cpu.core, lost_write::merged(ghost.seen(core), cpu.kernel, (mm, va), from, to, &site));
+                self.report(
+                    cpu.core,
+                    lost_write::merged(ghost.seen(core), cpu.kernel, (mm, va), from, to, &site()),
+                );
                 ghost.readable_as(core, mm, from, to);
             }
             Mm::TableShared { table, with, root } => ghost.table_shared(core, table, with, root),
@@ -366,26 +407,26 @@ impl sim_mm::Observer for Watch {
             Mm::MmCreated { mm, root, parent } => ghost.mm_created(core, mm, root, parent),
             Mm::ForkDone { parent, child } => ghost.fork_done(core, parent, child),
             Mm::Pinned { id, mm, va, pfn, references, longterm, .. } => {
-                self.report(cpu.core, semantics::pinned(cpu.kernel, (mm, va), pfn, &site));
-                ghost.pinned(core, (id, references, longterm), (mm, va), pfn, site);
+                self.report(cpu.core, semantics::pinned(cpu.kernel, (mm, va), pfn, &site()));
+                ghost.pinned(core, (id, references, longterm), (mm, va), pfn, site());
                 self.report(cpu.core, stale_pin::taken(ghost.seen(core), id));
             }
             Mm::Unpinned { id } => {
-                let twice = pin_misuse::put(ghost.seen(core), id, &site);
-                ghost.unpinned(core, id, site);
+                let twice = pin_misuse::put(ghost.seen(core), id, &site());
+                ghost.unpinned(core, id, site());
                 self.report(cpu.core, twice);
             }
             Mm::PinTouched { id, mm, pfn, word, value, write } => {
                 let seen = ghost.seen(core);
                 let Some(pin) = seen.pin(id) else {
-                    self.report(cpu.core, pin_misuse::touched(seen, id, write, &site));
+                    self.report(cpu.core, pin_misuse::touched(seen, id, write, &site()));
                     return;
                 };
                 let uaf = frame_use_after_free::touched(seen, pin, write);
                 let shared = if write {
                     let broken = cow_broken::wrote(seen, mm, pin.va, pfn, &pin.taken);
                     ghost.wrote(core, mm, pfn, word);
-                    ghost.file_written(core, pfn, true, &site);
+                    ghost.file_written(core, pfn, true, &site());
                     broken
                 } else if seen.may_read(pin.mm, pfn, word) {
                     // The taker of the reference gave the page away.
@@ -396,15 +437,15 @@ impl sim_mm::Observer for Watch {
                 self.report(cpu.core, shared);
                 self.report(cpu.core, uaf);
             }
-            Mm::KernelBug { what } => self.report(cpu.core, Some(kernel_bug::said(what, &site))),
+            Mm::KernelBug { what } => self.report(cpu.core, Some(kernel_bug::said(what, &site()))),
             Mm::FlagsLost { pfn, lost } => {
-                self.report(cpu.core, Some(flag_lost::stored_over(ghost.seen(core), pfn, lost, &site)));
+                self.report(cpu.core, Some(flag_lost::stored_over(ghost.seen(core), pfn, lost, &site())));
             }
-            Mm::ObjectFreed { first } => ghost.object_freed(first, site),
-            // It is judged above.
+            Mm::ObjectFreed { first } => ghost.object_freed(first, site()),
+            // The first two are judged above.
             Mm::RefChanged { .. }
-            | Mm::AllocationFailed { .. }
             | Mm::MapcountChanged { .. }
+            | Mm::AllocationFailed { .. }
             | Mm::PinMoved { .. }
             | Mm::GuestMapped { .. }
             | Mm::GuestUnmapped { .. }

@@ -23,8 +23,11 @@ impl Chooser for Pos {
         let Choice::Transition(enabled) = choice else { return self.stream.below(choice.of()) };
         let Pos { stream, priorities } = self;
         let best = priorities.highest(enabled, || stream.next());
+        let chosen = enabled.accesses(best);
         for i in 0..enabled.len() {
-            if i == best || enabled.race(best, i) {
+            // Transitions that are no accesses commute with all others.
+            let races = || chosen.zip(enabled.accesses(i)).is_some_and(|(one, other)| one.races(other));
+            if i == best || races() {
                 priorities.set(enabled.actor(i), stream.next().max(1));
             }
         }

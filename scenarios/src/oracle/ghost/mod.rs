@@ -15,7 +15,7 @@ use sim_core::{Core, CpuId, Loc, TaskId};
 use sim_mm::{MemMap, MmId, SharedPage};
 use sim_mmu::{Level, Pfn, VirtAddr, Vpn};
 
-use super::kept::Kept;
+use super::kept::{Kept, restore};
 use super::places::{OfFrame, OfMm, Places};
 use super::readers::Readers;
 use super::{Site, Watched};
@@ -39,7 +39,7 @@ pub(super) enum FrameState {
 }
 
 /// What a frame is, and how it came to be that.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Life {
     pub(super) state: FrameState,
     /// Where it last went to the free list.
@@ -48,6 +48,22 @@ pub(super) struct Life {
     pub(super) frees: u32,
     /// Of a table that address spaces share, or shared since it was allocated: the roots of those who have it. Empty of any other.
     pub(super) sharers: Vec<Pfn>,
+}
+
+/// Who is given another's values keeps the room for them.
+impl Clone for Life {
+    fn clone(&self) -> Life {
+        let mut clone = Life::default();
+        clone.clone_from(self);
+        clone
+    }
+
+    fn clone_from(&mut self, other: &Life) {
+        let Life { state, freed, frees, sharers } = other;
+        (self.state, self.frees) = (*state, *frees);
+        self.freed.clone_from(freed);
+        restore(&mut self.sharers, sharers);
+    }
 }
 
 /// What is known of a frame.
@@ -94,13 +110,6 @@ pub(super) struct FileWrites {
     count: u64,
     /// How often they had when the disk took it last.
     kept: u64,
-}
-
-/// Gives a list the elements of another. Most lists of a frame are empty, and then nothing is to be done.
-fn restore<T: Clone>(list: &mut Vec<T>, from: &Vec<T>) {
-    if !(list.is_empty() && from.is_empty()) {
-        list.clone_from(from);
-    }
 }
 
 /// A frame that is given another's values keeps the room that it has for them: each run does that to all frames of the last.
