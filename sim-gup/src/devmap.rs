@@ -6,7 +6,7 @@
 
 use sim_core::BoxFuture;
 use sim_mm::{
-    Cpu, Errno, Event, MmStruct, MmapLock, Page, Pgmap, Pmd, Pmdp, Pte, check, get_dev_pagemap,
+    Cpu, Errno, Event, HugePte, HugePtep, MmStruct, MmapLock, Page, Pgmap, Pmd, Pmdp, Pte, check, get_dev_pagemap,
     mark_page_accessed, page_count, put_dev_pagemap, set_page_dirty, set_page_referenced, touch_pmd,
 };
 use sim_mmu::VirtAddr;
@@ -103,10 +103,10 @@ async fn __gup_device_huge(
     (blocks.len(), Ok(()))
 }
 
-/// `__gup_device_huge_pmd()`, `gup_fast_devmap_pmd_leaf()` from v6.10 to v6.16: hands out blocks that one entry maps.
-pub(crate) async fn gup_device_huge_pmd(
+/// `__gup_device_huge_pmd()` and `__gup_device_huge_pud()`, `gup_fast_devmap_pmd_leaf()` and `gup_fast_devmap_pud_leaf()` from v6.10 to v6.16: hands out blocks that one entry maps.
+pub(crate) async fn gup_device_huge(
     cpu: Cpu<'_>,
-    (pmdp, orig): (Pmdp, Pmd),
+    (ptep, orig): (HugePtep, HugePte),
     addr: VirtAddr,
     end: VirtAddr,
     flags: FollFlags,
@@ -117,7 +117,7 @@ pub(crate) async fn gup_device_huge_pmd(
     let (nr, got) = __gup_device_huge(cpu, &blocks, flags, pages).await;
     put_walks_pagemap(cpu, pages).await;
     // The references keep the blocks from being given up. The second look tells whether that had begun before they were there.
-    if got.is_err() || check!(cpu, GUP_DEVICE_HUGE_RECHECK, cpu.read_once(pmdp).await != orig) {
+    if got.is_err() || check!(cpu, GUP_DEVICE_HUGE_RECHECK, cpu.read_once(ptep).await != orig) {
         for page in &blocks[..nr] {
             if undo_dev_pagemap(cpu) {
                 put_compound_head(cpu, *page, flags).await;

@@ -17,13 +17,13 @@ use crate::devmap::{gup_pte_devmap, put_walks_pagemap};
 use crate::flags::FollFlags;
 use crate::grab::{Fallback, is_refused_for_long, put_compound_head, try_grab_compound_head};
 use crate::gup::get_user_pages_unlocked;
-use crate::huge::gup_huge_pmd;
+use crate::huge::{gup_huge_pmd, gup_huge_pud};
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_DEVMAP_PERMITTED, GUP_GET_PTE_LOW_AGAIN, GUP_IRQ_OFF, GUP_MERGE_RESULT,
-    GUP_P4D_NONE, GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_NONE,
-    GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM, GUP_SLOW_FALLBACK, GUP_TABLE_RECHECK,
-    GUP_WRITE_PROTECT_SEQ,
+    GUP_P4D_NONE, GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_LEAF,
+    GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM, GUP_SLOW_FALLBACK,
+    GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
 
@@ -156,7 +156,10 @@ async fn gup_pud_range(
         if check!(cpu, GUP_PUD_NONE, pud.none()) {
             return Err(Fallback);
         }
-        // Not modelled yet: an entry that maps a huge page, which gup_huge_pud() pins.
+        if check!(cpu, GUP_PUD_LEAF, pud.leaf()) {
+            Box::pin(gup_huge_pud(cpu, (pudp, pud.into()), addr, next, flags, pages)).await?;
+            continue;
+        }
         gup_pmd_range(cpu, pud, addr, next, flags, pages).await?;
     }
     Ok(())

@@ -1,19 +1,21 @@
-//! Huge pages: `gup_huge_pmd()`, and `follow_trans_huge_pmd()` of `mm/huge_memory.c`.
+//! Huge pages: `gup_huge_pmd()` and `gup_huge_pud()`, and `follow_trans_huge_pmd()` of `mm/huge_memory.c`.
 
 use sim_core::Routine;
 use sim_mm::{
-    Cpu, MmStruct, Page, Pmd, Pmdp, VmFlags, Vma, check, mark_page_accessed, page_anon_exclusive, page_is_anon,
-    set_page_referenced, touch_pmd,
+    Cpu, HugePte, MmStruct, Page, Pmd, Pmdp, Pudp, VmFlags, Vma, check, mark_page_accessed, page_anon_exclusive,
+    page_is_anon, set_page_referenced, touch_pmd,
 };
 use sim_mmu::VirtAddr;
 
 use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
-use crate::devmap::gup_device_huge_pmd;
+use crate::devmap::gup_device_huge;
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::{Fallback, grab_folio, is_refused_for_long, put_folio_refs, try_grab_page};
 use crate::pages::Pages;
-use crate::safeguards::{GUP_HUGE_PUT_ALL, GUP_PMD_PERMITTED, GUP_PMD_RECHECK, TOUCH_PMD_WRITE};
+use crate::safeguards::{
+    GUP_HUGE_PUT_ALL, GUP_PMD_PERMITTED, GUP_PMD_RECHECK, GUP_PUD_PERMITTED, GUP_PUD_RECHECK, TOUCH_PMD_WRITE,
+};
 use crate::settings::{ForcedWrite, GupHugeZero};
 
 /// `gup_huge_pmd()`, `gup_fast_pmd_leaf()` since v6.10: hands out the pages of a huge page, with one change of its count for all of them.
@@ -30,18 +32,61 @@ pub(crate) async fn gup_huge_pmd(
         return Err(Fallback);
     }
     if orig.devmap() {
-        return gup_device_huge_pmd(cpu, (pmdp, orig), addr, end, flags, pages).await;
+        return gup_device_huge(cpu, (pmdp.into(), orig.into()), addr, end, flags, pages).await;
     }
     if orig.special() && cpu.setting::<GupHugeZero>() == GupHugeZero::Refused {
         return Err(Fallback);
     }
-    let head = Page(orig.pfn());
-    let refs = end.vpn().0 - addr.vpn().0;
-    if !grab_folio(cpu, head, refs, flags).await {
+    grab_leaf(cpu, orig.into(), addr, end, flags).await?;
+    let changed = check!(cpu, GUP_PMD_RECHECK, cpu.read_once(pmdp).await != orig);
+    hand_out(cpu, (orig.into(), changed), addr, end, flags, pages).await
+}
+
+/// `gup_huge_pud()`, `gup_fast_pud_leaf()` since v6.10: the same where a PUD entry maps the huge page.
+pub(crate) async fn gup_huge_pud(
+    cpu: Cpu<'_>,
+    (pudp, orig): (Pudp, HugePte),
+    addr: VirtAddr,
+    end: VirtAddr,
+    flags: FollFlags,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let _routine = cpu.enter(Routine::lockless("gup_huge_pud"));
+    if check!(cpu, GUP_PUD_PERMITTED, !orig.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
         return Err(Fallback);
     }
-    // The references keep the folio from being freed or split. The second look tells whether that had happened before they were there.
-    if check!(cpu, GUP_PMD_RECHECK, cpu.read_once(pmdp).await != orig)
+    if orig.devmap() {
+        return gup_device_huge(cpu, (pudp.into(), orig), addr, end, flags, pages).await;
+    }
+    grab_leaf(cpu, orig, addr, end, flags).await?;
+    let changed = check!(cpu, GUP_PUD_RECHECK, orig != cpu.read_once(pudp).await.into());
+    hand_out(cpu, (orig, changed), addr, end, flags, pages).await
+}
+
+/// Takes the references to the pages of a range, which one entry maps.
+async fn grab_leaf(
+    cpu: Cpu<'_>,
+    orig: HugePte,
+    addr: VirtAddr,
+    end: VirtAddr,
+    flags: FollFlags,
+) -> Result<(), Fallback> {
+    let refs = end.vpn().0 - addr.vpn().0;
+    if grab_folio(cpu, Page(orig.pfn()), refs, flags).await { Ok(()) } else { Err(Fallback) }
+}
+
+/// Hands out pages to which there are references. They keep the folio from being freed or split. If the entry has changed then that had happened before they were there, and they are
+/// given back.
+async fn hand_out(
+    cpu: Cpu<'_>,
+    (orig, changed): (HugePte, bool),
+    addr: VirtAddr,
+    end: VirtAddr,
+    flags: FollFlags,
+    pages: &mut Pages,
+) -> Result<(), Fallback> {
+    let (head, refs) = (Page(orig.pfn()), end.vpn().0 - addr.vpn().0);
+    if changed
         || flags.contains(FollFlags::LONGTERM) && is_refused_for_long(cpu, head, flags).await
         || !orig.write() && gup_must_unshare(cpu, None, orig.page(), flags).await
     {

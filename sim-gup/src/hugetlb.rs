@@ -22,13 +22,13 @@ pub(crate) async fn follow_hugetlb_page(
     let _routine = cpu.enter("follow_hugetlb_page");
     let Some(walk) = hugetlb_walk_locked(cpu, mm, vma, address).await else { return Followed::NoPage };
     // An entry that says that its page is being moved is waited for by the fault.
-    if !walk.pmd.trans_huge() || flags.contains(FollFlags::WRITE) && !walk.pmd.write() {
+    if !walk.pte.trans_huge() || flags.contains(FollFlags::WRITE) && !walk.pte.write() {
         return Followed::NoPage;
     }
-    if !walk.pmd.write() && gup_must_unshare(cpu, Some(vma), walk.pmd.page(), flags).await {
+    if !walk.pte.write() && gup_must_unshare(cpu, Some(vma), walk.pte.page(), flags).await {
         return Followed::MustUnshare;
     }
-    let page = walk.pmd.page_of(cpu, address);
+    let page = walk.pte.page_of(cpu, address);
     if !try_grab_page(cpu, page, flags).await {
         return Followed::Refused;
     }

@@ -41,6 +41,12 @@ sim_mm::safeguards! {
         "An entry that maps a huge page must allow the access from user mode, as a page-table entry must.";
     GUP_PMD_RECHECK = "gup-pmd-recheck" check in "gup_huge_pmd" since COMMON_WALK, on X86, commit "e585513b76f7" =>
         "After the references to a huge page are taken its entry is read again, because the page may have been freed or split before that.";
+    GUP_PUD_LEAF = "gup-pud-leaf" check in "gup_pud_range" since FAST_GUP, on X86 =>
+        "A PUD entry that maps a huge page is not followed, because the lockless walk would take that page for a page table.";
+    GUP_PUD_PERMITTED = "gup-pud-permitted" check in "gup_huge_pud" since FAST_GUP, on X86 =>
+        "A PUD entry that maps a huge page must allow the access from user mode, as a page-table entry must.";
+    GUP_PUD_RECHECK = "gup-pud-recheck" check in "gup_huge_pud" since COMMON_WALK, on X86, commit "e585513b76f7" =>
+        "After the references to a page of 1 GiB are taken its entry is read again, because the page may have been freed before that.";
     GUP_HEAD_RECHECK = "gup-head-recheck" check in "try_grab_compound_head" since Release::v(5, 14), commit "c24d37322548" =>
         "After the reference is taken the walk asks again to which folio the page belongs, because the folio may have been split before, and the entry can be what it was.";
     GUP_HUGE_PUT_ALL = "gup-huge-put-all" order in "gup_huge_pmd" since COMMON_WALK, on X86, commit "e585513b76f7" =>

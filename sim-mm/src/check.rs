@@ -11,13 +11,14 @@ use sim_mmu::{Entry, Level, Pfn, Translation, VirtAddr};
 use crate::event::{Order, SharedPage};
 use crate::folio::page_is_anon_now;
 use crate::fs::PageTag;
+use crate::huge_pte::huge_migration;
 use crate::kernel::Kernel;
 use crate::miscount::Miscount;
 use crate::mm_types::VmaSnapshot;
 use crate::mm_types::{MmId, MmStruct, Page};
 use crate::page_flags::{PageFlags, anon_vma_of_mapping, file_of_mapping, is_anon_mapping};
 use crate::pgtable::is_pte_present;
-use crate::pgtable_huge::{huge_migration, part_of_huge};
+use crate::pgtable_huge::part_of_huge;
 use crate::rcu::Callback;
 use crate::settings::{HugeZeroCount, Mlock};
 use crate::shmem_fs::Cached;
@@ -320,7 +321,7 @@ impl Reach {
                 continue;
             }
             let va = VirtAddr(base.0 + (u64::from(index) << geometry.shift(level)));
-            let is_huge = level == Level::Pmd && entry.has(Entry::PAGE_SIZE);
+            let is_huge = matches!(level, Level::Pmd | Level::Pud) && entry.has(Entry::PAGE_SIZE);
             let present = match level {
                 Level::Pte => is_pte_present(entry),
                 _ => entry.is_present() || is_huge && is_pte_present(entry.without(Entry::PAGE_SIZE)),
@@ -340,7 +341,7 @@ impl Reach {
                 continue;
             }
             if is_huge {
-                self.huge_page(kernel, (mm, va), entry, again)?;
+                self.huge_page(kernel, (mm, va), (entry, level), again)?;
                 // Nothing is deposited for a huge page of a file, or of the pool.
                 let page = Page(entry.pfn());
                 let is_thp = !kernel.is_hugetlb(page) && page_is_anon_now(kernel, page);
@@ -376,10 +377,10 @@ impl Reach {
         &mut self,
         kernel: &Kernel,
         (mm, va): (MmId, VirtAddr),
-        entry: Entry,
+        (entry, level): (Entry, Level),
         again: bool,
     ) -> Result<(), Miscount> {
-        for nth in 0..Order::of(Level::Pmd, kernel.mmu.geometry).pages() {
+        for nth in 0..Order::of(level, kernel.mmu.geometry).pages() {
             let part = part_of_huge(entry, nth);
             if part == Entry::NONE {
                 return Err(Miscount::Stray { mm, va });

@@ -18,8 +18,8 @@ record! {
         pub(crate) on_disk: Shared<bool> = "i_sb";
         /// Whether the file is secret memory (`a_ops == &secretmem_aops`). It does not change.
         pub(crate) secret: Shared<bool> = "a_ops";
-        /// Whether the file is one of hugetlbfs (`a_ops == &hugetlbfs_aops`). It does not change.
-        pub(crate) hugetlb: Shared<bool> = "i_op";
+        /// Of which size its pages are, if the file is one of hugetlbfs (`hstate_inode()`), as a word. It does not change.
+        pub(crate) hstate: Shared<u64> = "i_op";
         /// Whether the file is on a device, of which its pages are the blocks (`S_DAX`). It does not change.
         pub(crate) dax: Shared<bool> = "S_DAX";
         /// `wb_err`: whether a page could not be written, and nobody was told yet.

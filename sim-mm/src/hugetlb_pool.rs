@@ -6,7 +6,7 @@ use sim_mmu::Level;
 
 use crate::event::{Event, FrameUse, Order};
 use crate::gfp::Gfp;
-use crate::hugetlb_types::Hstate;
+use crate::hugetlb_types::{Hstate, HugePageSize};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page_flags::PageFlags;
@@ -19,11 +19,20 @@ impl Kernel {
                 .contains(PageFlags::HUGETLB)
     }
 
+    /// Of which level an entry is that maps a huge page. A page of the pool is never split, so it keeps its size.
+    pub fn level_of_huge(&self, head: Page) -> Level {
+        if self.is_hugetlb(head) { self.hugetlb_size(head).level() } else { Level::Pmd }
+    }
+
     /// `folio_hstate()`: the pool that a page is of.
     pub(crate) fn hstate_of(&self, head: Page) -> &Hstate {
-        match self.folio_order(head) == self.mmu.geometry.order(Level::Pmd) {
-            true => &self.hugetlb.huge,
-            false => &self.hugetlb.gigantic,
+        self.hugetlb.hstate(self.hugetlb_size(head))
+    }
+
+    fn hugetlb_size(&self, head: Page) -> HugePageSize {
+        match self.folio_order(head) == HugePageSize::Huge.order(self.mmu.geometry) {
+            true => HugePageSize::Huge,
+            false => HugePageSize::Gigantic,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim_core::{MemoryBuilder, Object, RwSem, Shared, SpinLock};
-use sim_mmu::{Pfn, VirtAddr};
+use sim_mmu::{Geometry, Level, Pfn, VirtAddr};
 
 use crate::mm_types::{MmId, Page, Vma};
 
@@ -37,6 +37,53 @@ pub(crate) type SharedTables = BTreeMap<Pfn, Vec<Place>>;
 /// `num_fault_mutexes`: how many faults in different huge pages can be under way at once.
 const NUM_FAULT_MUTEXES: u64 = 8;
 
+/// Of which size the pages of a pool are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePageSize {
+    /// One PMD entry maps a page: 2 MiB with 512 entries a table.
+    Huge,
+    /// One PUD entry maps a page: 1 GiB.
+    Gigantic,
+}
+
+impl HugePageSize {
+    /// The level of the entries that map such a page.
+    pub fn level(self) -> Level {
+        match self {
+            HugePageSize::Huge => Level::Pmd,
+            HugePageSize::Gigantic => Level::Pud,
+        }
+    }
+
+    /// `huge_page_order()`.
+    pub(crate) fn order(self, geometry: Geometry) -> u8 {
+        geometry.order(self.level())
+    }
+
+    /// `pages_per_huge_page()`.
+    pub(crate) fn pages(self, geometry: Geometry) -> u64 {
+        1 << self.order(geometry)
+    }
+
+    /// `address & huge_page_mask()`.
+    pub(crate) fn base(self, geometry: Geometry, address: VirtAddr) -> VirtAddr {
+        VirtAddr(address.0 & !(geometry.span(self.level()) - 1))
+    }
+
+    /// What the word of a file says that has pages of this size. A file that is none of hugetlbfs has 0.
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            HugePageSize::Huge => 1,
+            HugePageSize::Gigantic => 2,
+        }
+    }
+
+    /// What such a word says.
+    pub(crate) fn of_word(word: u64) -> Option<HugePageSize> {
+        [HugePageSize::Huge, HugePageSize::Gigantic].into_iter().find(|size| size.to_word() == word)
+    }
+}
+
 /// `struct hstate`: the pages of one size.
 pub(crate) struct Hstate {
     /// `hugepage_freelists`: the one that was freed last is at the end, and is taken first.
@@ -64,7 +111,7 @@ pub(crate) struct Hugetlb {
     pub(crate) lock: SpinLock,
     /// Pages that a PMD entry maps.
     pub(crate) huge: Hstate,
-    /// Pages that a PUD entry could map.
+    /// Pages that a PUD entry maps.
     pub(crate) gigantic: Hstate,
     /// `resv_map`, of all files and mappings.
     pub(crate) reservations: Object<Reservations>,
@@ -90,6 +137,14 @@ impl Hugetlb {
             fault_mutexes,
             vma_locks,
             shared_tables: Object::new(memory, "pt_share_count", SharedTables::new()),
+        }
+    }
+
+    /// The pool of the pages of a size.
+    pub(crate) fn hstate(&self, size: HugePageSize) -> &Hstate {
+        match size {
+            HugePageSize::Huge => &self.huge,
+            HugePageSize::Gigantic => &self.gigantic,
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) fn is_secret(cpu: Cpu<'_>, inode: Inode) -> bool {
 
 /// `is_file_hugepages()`: whether the pages of a file are huge pages of the pool. That never changes.
 pub(crate) fn is_hugetlbfs(cpu: Cpu<'_>, inode: Inode) -> bool {
-    cpu.kernel.has_hugetlb() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).hugetlb())
+    cpu.kernel.has_hugetlb() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).hstate()) != 0
 }
 
 /// `IS_DAX()`: whether a file is on a device. That never changes.

@@ -5,6 +5,7 @@ use sim_core::{BoxFuture, MemoryBuilder, Object, Routine};
 use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
 use crate::hugetlb::hugetlb_file_setup;
+use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::shmem::shmem_file_setup;
 
@@ -84,7 +85,7 @@ pub(crate) async fn install_new(
     .await
 }
 
-/// `memfd_create()`, with `MFD_HUGETLB` if its pages are to be huge pages of the pool, and `ftruncate()` to `pages` pages.
+/// `memfd_create()`, with `MFD_HUGETLB` if its pages are to be huge pages of a pool, and `ftruncate()` to `pages` pages.
 ///
 /// # Errors
 /// `ENOENT` for huge pages on a machine without them, `EINVAL` if the length is no number of them, `EBUSY` if the descriptor is open already, `ENOMEM` if the machine has no room for one more file.
@@ -92,21 +93,21 @@ pub fn sys_memfd_create<'m>(
     cpu: Cpu<'m>,
     fd: &'m Memfd,
     pages: u64,
-    hugetlb: bool,
+    hugetlb: Option<HugePageSize>,
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("memfd_create"));
-        if !hugetlb {
+        let Some(size) = hugetlb else {
             return install_new(cpu, fd, FMode::ReadWrite, || shmem_file_setup(cpu, pages)).await;
-        }
+        };
         if !cpu.kernel.has_hugetlb() {
             return Err(Errno::Enoent);
         }
-        if !pages.is_multiple_of(cpu.pmd_nr()) {
+        if !pages.is_multiple_of(size.pages(cpu.mmu.geometry)) {
             return Err(Errno::Einval);
         }
-        install_new(cpu, fd, FMode::ReadWrite, || hugetlb_file_setup(cpu, pages)).await
+        install_new(cpu, fd, FMode::ReadWrite, || hugetlb_file_setup(cpu, pages, size)).await
     })
 }
 

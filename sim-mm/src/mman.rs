@@ -45,6 +45,8 @@ bitflags! {
         const POPULATE = 0x8000;
         /// `MAP_HUGETLB`: its pages are huge pages of the pool.
         const HUGETLB = 0x4_0000;
+        /// `MAP_HUGE_1GB`: with `MAP_HUGETLB`, pages that a PUD entry maps.
+        const HUGE_1GB = 30 << 26;
         /// `MAP_FIXED_NOREPLACE`: at this very address, if nothing is there.
         const FIXED_NOREPLACE = 0x10_0000;
     }

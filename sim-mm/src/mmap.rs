@@ -10,8 +10,9 @@ use crate::check;
 use crate::errno::Errno;
 use crate::fs::{File, Inode};
 use crate::huge_memory::vma_adjust_trans_huge;
-use crate::hugetlb::{hugetlb_file_setup, hugetlb_unreserve_pages, hugetlbfs_file_mmap};
-use crate::inode::{is_dax, is_hugetlbfs, is_secret, on_disk};
+use crate::hugetlb::{hstate_inode, hugetlb_file_setup, hugetlb_unreserve_pages, hugetlbfs_file_mmap};
+use crate::hugetlb_types::HugePageSize;
+use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -105,10 +106,11 @@ async fn do_mmap<'m>(
     pkey: u8,
 ) -> Result<VirtAddr, Errno> {
     let Mmap { addr, prot, flags, pgoff, .. } = *request;
-    let huge = is_huge(cpu, &flags, file)?;
+    let huge = huge_page_size(cpu, flags, file)?;
+    let unit = huge.map_or(1, |size| size.pages(cpu.mmu.geometry));
     // ksys_mmap_pgoff(): memory without a name is as long as its huge pages.
-    let pages = if huge && file.is_none() { request.pages.next_multiple_of(cpu.pmd_nr()) } else { request.pages };
-    if huge && !pages.is_multiple_of(cpu.pmd_nr()) {
+    let pages = if file.is_none() { request.pages.next_multiple_of(unit) } else { request.pages };
+    if !pages.is_multiple_of(unit) {
         return Err(Errno::Einval);
     }
     let len = pages.checked_mul(VirtAddr::PAGE_SIZE).filter(|len| *len > 0).ok_or(Errno::Einval)?;
@@ -119,7 +121,7 @@ async fn do_mmap<'m>(
     let wish = addr.map(|addr| fits(cpu, addr, len)).transpose();
     let wish = if fixed { wish? } else { wish.unwrap_or(None) };
     // hugetlb_get_unmapped_area()
-    let is_aligned = |addr: &VirtAddr| !huge || cpu.pmd_base(*addr) == *addr;
+    let is_aligned = |addr: &VirtAddr| addr.vpn().0.is_multiple_of(unit);
     if fixed && !wish.is_none_or(|wish| is_aligned(&wish)) {
         return Err(Errno::Einval);
     }
@@ -154,24 +156,28 @@ async fn do_mmap<'m>(
             do_munmap(cpu, mm, start, end).await?;
         }
     }
-    if huge {
+    if huge.is_some() {
         vm_flags |= VmFlags::HUGETLB | VmFlags::DONTEXPAND;
     }
     let backing = match file {
         Some(file) => Backing::File { file, pgoff },
-        None if huge => Backing::Huge,
-        None if vm_flags.contains(VmFlags::SHARED) => Backing::Shared,
-        None => Backing::Anonymous,
+        None => match huge {
+            Some(size) => Backing::Huge(size),
+            None if vm_flags.contains(VmFlags::SHARED) => Backing::Shared,
+            None => Backing::Anonymous,
+        },
     };
     mmap_region(cpu, mm, Region { wish, len, flags: vm_flags, backing }).await
 }
 
-/// Whether the pages of a new mapping are to be huge pages of the pool.
-fn is_huge(cpu: Cpu<'_>, flags: &MapFlags, file: Option<File>) -> Result<bool, Errno> {
+/// Of which size the pages of a new mapping are to be, if they are huge pages of a pool.
+fn huge_page_size(cpu: Cpu<'_>, flags: MapFlags, file: Option<File>) -> Result<Option<HugePageSize>, Errno> {
     match file {
-        Some(file) => Ok(is_hugetlbfs(cpu, file.inode)),
+        Some(file) => Ok(hstate_inode(cpu, file.inode)),
         None if flags.contains(MapFlags::HUGETLB) && !cpu.kernel.has_hugetlb() => Err(Errno::Einval),
-        None => Ok(flags.contains(MapFlags::HUGETLB)),
+        None if !flags.contains(MapFlags::HUGETLB) => Ok(None),
+        None if flags.contains(MapFlags::HUGE_1GB) => Ok(Some(HugePageSize::Gigantic)),
+        None => Ok(Some(HugePageSize::Huge)),
     }
 }
 
@@ -217,7 +223,7 @@ enum Backing {
     /// A file of its own, without a name.
     Shared,
     /// A file of hugetlbfs of its own, without a name.
-    Huge,
+    Huge(HugePageSize),
     /// A file, from this page on.
     File { file: File, pgoff: u64 },
 }
@@ -248,10 +254,10 @@ async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Resu
             .await
         }
         // hugetlb_file_setup()
-        Backing::Huge => {
+        Backing::Huge(size) => {
             Box::pin(async move {
                 let pages = region.len / VirtAddr::PAGE_SIZE;
-                let file = hugetlb_file_setup(cpu, pages)?;
+                let file = hugetlb_file_setup(cpu, pages, size)?;
                 let mapped = match hugetlbfs_file_mmap(cpu, mm, file, region.flags, 0..pages).await {
                     Ok(()) => insert_region(cpu, mm, &region, Some(file)).await,
                     Err(errno) => Err(errno),
@@ -302,12 +308,12 @@ async fn insert_region<'m>(
         let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
         let start = match wish.filter(is_free) {
             Some(start) => start,
-            None => unmapped_area_topdown(cpu, vmas, len, unit(cpu, flags)).ok_or(Errno::Enomem)?,
+            None => unmapped_area_topdown(cpu, vmas, len, unit(cpu, file)).ok_or(Errno::Enomem)?,
         };
         let end = VirtAddr(start.0 + len);
         let pgoff = match backing {
             Backing::Anonymous => start.vpn().0,
-            Backing::Shared | Backing::Huge => 0,
+            Backing::Shared | Backing::Huge(_) => 0,
             Backing::File { pgoff, .. } => pgoff,
         };
         let range = NewRange { start, end, flags, pgoff, file, source: Source::Nothing };
@@ -336,9 +342,9 @@ fn overlaps(cpu: Cpu<'_>, vmas: &[Vma], start: VirtAddr, len: u64) -> bool {
 }
 
 /// Of what the address of a mapping is a multiple.
-fn unit(cpu: Cpu<'_>, flags: VmFlags) -> u64 {
-    let pages = if flags.contains(VmFlags::HUGETLB) { cpu.pmd_nr() } else { 1 };
-    pages * VirtAddr::PAGE_SIZE
+fn unit(cpu: Cpu<'_>, file: Option<Inode>) -> u64 {
+    let huge = file.and_then(|file| hstate_inode(cpu, file));
+    huge.map_or(1, |size| size.pages(cpu.mmu.geometry)) * VirtAddr::PAGE_SIZE
 }
 
 /// `unmapped_area_topdown()`: page zero stays free, and the address is a multiple of `unit`.

@@ -20,7 +20,7 @@ use crate::mmap_lock::{MmapLock, MmapWriteHeld};
 use crate::mmu_notifier::{
     MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
 };
-use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr, vm_get_page_prot, vma_page_prot};
+use crate::pgtable::{EntryPtr, Pmd, Pmdp, Pte, Ptep, vm_get_page_prot, vma_page_prot};
 use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;

@@ -18,18 +18,24 @@ use crate::safeguards::UFFD_WP_NOTIFY;
 use crate::settings::{SoftDirty, UffdWpNotify};
 use crate::vm_flags::VmFlags;
 
-/// A pointer to an entry.
-pub trait TablePtr: Copy + Unpin {
+/// A pointer to an entry, of which only a run may tell the level.
+pub trait EntryPtr: Copy + Unpin {
     /// The entry it points to.
     type Value;
+    /// The root, the table and the index.
+    fn slot(self) -> Slot;
+    /// The level of the entry.
+    fn level(self) -> Level;
+    /// An entry read through it.
+    fn value(self, entry: Entry) -> Self::Value;
+}
+
+/// A pointer to an entry of a level.
+pub trait TablePtr: EntryPtr {
     /// The level of the entry.
     const LEVEL: Level;
     /// The pointer to an entry.
     fn at(slot: Slot) -> Self;
-    /// The root, the table and the index.
-    fn slot(self) -> Slot;
-    /// An entry read through it.
-    fn value(self, entry: Entry) -> Self::Value;
     /// A pointer to the entry at the next index of the same table. Behind the table's end nothing is.
     #[must_use]
     fn next(self) -> Self;
@@ -41,6 +47,13 @@ pub struct Slot {
     root: Pfn,
     table: Pfn,
     index: u32,
+}
+
+impl Slot {
+    /// The frame of the table.
+    pub fn table(self) -> Pfn {
+        self.table
+    }
 }
 
 macro_rules! levels {
@@ -58,20 +71,27 @@ macro_rules! levels {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $ptr(Slot);
 
-        impl TablePtr for $ptr {
+        impl EntryPtr for $ptr {
             type Value = $value;
-            const LEVEL: Level = $level;
-            #[inline]
-            fn at(slot: Slot) -> $ptr {
-                $ptr(slot)
-            }
             #[inline]
             fn slot(self) -> Slot {
                 self.0
             }
             #[inline]
+            fn level(self) -> Level {
+                $level
+            }
+            #[inline]
             fn value(self, entry: Entry) -> $value {
                 $value { entry, root: self.0.root }
+            }
+        }
+
+        impl TablePtr for $ptr {
+            const LEVEL: Level = $level;
+            #[inline]
+            fn at(slot: Slot) -> $ptr {
+                $ptr(slot)
             }
             #[inline]
             fn next(self) -> $ptr {
@@ -364,21 +384,23 @@ macro_rules! mapping_entries {
     )*};
 }
 
+pub(crate) use mapping_entries;
+
 mapping_entries!(Pte Pmd);
 
 impl<'m> Cpu<'m> {
     /// What an entry holds now, without an access to it.
-    pub(crate) fn entry_now<P: TablePtr>(self, ptr: P) -> Entry {
+    pub(crate) fn entry_now<P: EntryPtr>(self, ptr: P) -> Entry {
         let Slot { table, index, .. } = ptr.slot();
         self.mmu.entry_now(table, index)
     }
 
-    pub(crate) fn table_access<P: TablePtr>(self, ptr: P) {
+    pub(crate) fn table_access<P: EntryPtr>(self, ptr: P) {
         let Slot { root, table, .. } = ptr.slot();
-        self.report(sim_mmu::Event::TableAccess { root, level: P::LEVEL, table, by: Walker::Software });
+        self.report(sim_mmu::Event::TableAccess { root, level: ptr.level(), table, by: Walker::Software });
     }
 
-    pub(crate) fn entry_op<P: TablePtr>(
+    pub(crate) fn entry_op<P: EntryPtr>(
         self,
         ptr: P,
         kind: OpKind,
@@ -390,7 +412,7 @@ impl<'m> Cpu<'m> {
 
     /// `READ_ONCE(*ptr)`.
     #[track_caller]
-    pub fn read_once<P: TablePtr>(
+    pub fn read_once<P: EntryPtr>(
         self,
         ptr: P,
     ) -> Step<'m, impl FnMut(sim_core::Cpu<'m>) -> P::Value + Unpin + use<'m, P>> {

@@ -15,7 +15,7 @@ use sim_mmu::{Entry, VirtAddr};
 
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
-use crate::pgtable::{Pmd, Pmdp, Pte, Ptep, TablePtr};
+use crate::pgtable::{EntryPtr, Pmd, Pmdp, Pte, Ptep};
 use crate::safeguards::PMD_READ_ATOMIC;
 use crate::settings::PteRead;
 
@@ -34,7 +34,7 @@ impl<'m> Cpu<'m> {
 
     /// A load of one half. Answers an entry with that half alone.
     #[track_caller]
-    fn load_half<P: TablePtr + 'm>(self, ptr: P, half: EntryHalf) -> impl Future<Output = Entry> + use<'m, P> {
+    fn load_half<P: EntryPtr + 'm>(self, ptr: P, half: EntryHalf) -> impl Future<Output = Entry> + use<'m, P> {
         let bytes = half.bytes();
         let op = self.entry_op(ptr, OpKind::Read, Location::caller());
         let op = op.behind(self.load_gate(op.loc, bytes));

@@ -9,7 +9,7 @@ use crate::entries::entries;
 use crate::event::Event;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{PAGE_PROTNONE, Pmd, Pmdp, Pte, Ptep, TablePtr};
+use crate::pgtable::{EntryPtr, PAGE_PROTNONE, Pmd, Pmdp, Pte, Ptep};
 use crate::pgtable_3level::ptep_get_lockless;
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
 use crate::safeguards::{
@@ -102,11 +102,17 @@ pub(crate) async fn pmdp_invalidate_for_split<'m>(
     cpu.read_once(pmdp).await
 }
 
-/// `pmdp_huge_clear_flush()`: no CPU uses the entry when this returns, and it is empty.
-pub(crate) async fn pmdp_huge_clear_flush<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) -> Pmd {
+/// `pmdp_huge_clear_flush()`, `huge_ptep_clear_flush()`: no CPU uses the entry when this returns, and it is empty.
+pub(crate) async fn pmdp_huge_clear_flush<'m, P: EntryPtr>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    addr: VirtAddr,
+    pmdp: P,
+) -> P::Value {
     let _routine = cpu.enter("pmdp_huge_clear_flush");
     let old = pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await;
-    flush_pmd_tlb_range(cpu, mm, addr).await;
+    let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(pmdp.level()));
+    flush_tlb_mm_range(cpu, mm, addr, end, false).await;
     old
 }
 

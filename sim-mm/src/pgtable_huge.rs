@@ -4,32 +4,13 @@ use sim_core::OpKind;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::event::{Event, Order, Sharing};
+use crate::huge_pte::huge_migration;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
-use crate::pgtable::{PAGE_CHG_MASK, PAGE_TABLE, Pmd, Pmdp, TablePtr, is_pte_present};
+use crate::pgtable::{EntryPtr, PAGE_CHG_MASK, PAGE_TABLE, Pmd, Pmdp, is_pte_present};
 use crate::swapops::MigrationEntry;
 
 impl Pmd {
-    /// `pmd_leaf()`: it maps memory, and leads to no table.
-    pub fn leaf(self) -> bool {
-        self.entry.has(Entry::PAGE_SIZE)
-    }
-
-    /// `pmd_trans_huge()`: it maps a huge page. Blocks of a device are none.
-    pub fn trans_huge(self) -> bool {
-        self.entry.0 & (Entry::PAGE_SIZE | Entry::DEVMAP) == Entry::PAGE_SIZE
-    }
-
-    /// Whether it maps all of a folio.
-    pub(crate) fn maps(self, head: Page) -> bool {
-        self.trans_huge() && self.pfn() == head.0
-    }
-
-    /// `is_pmd_migration_entry()`: the huge page that was mapped there is being moved.
-    pub fn migration(self) -> Option<MigrationEntry> {
-        huge_migration(self.entry)
-    }
-
     /// `is_swap_pmd() || pmd_trans_huge() || pmd_devmap()`: one entry stands for a huge page, be it mapped or being moved, or for blocks of a device.
     pub fn is_huge(self) -> bool {
         self.leaf() || self.migration().is_some()
@@ -44,18 +25,6 @@ impl Pmd {
     pub(crate) fn modify(entry: Entry, prot: u64) -> Entry {
         Entry::new(entry.pfn(), entry.flags() & (PAGE_CHG_MASK | Entry::PAGE_SIZE) | prot)
     }
-
-    /// `pmd_page()` and the page of an address in it.
-    pub fn page_of(self, cpu: Cpu<'_>, addr: VirtAddr) -> Page {
-        let nth = (addr.0 & (cpu.mmu.geometry.span(Level::Pmd) - 1)) / VirtAddr::PAGE_SIZE;
-        Page(Pfn(self.pfn().0 + nth))
-    }
-}
-
-/// What a PMD entry says of a huge page that is being moved, if it does. An entry that maps one may look like that while it is invalid, but
-/// for its size.
-pub fn huge_migration(entry: Entry) -> Option<MigrationEntry> {
-    MigrationEntry::of_pte(entry).filter(|_| !entry.has(Entry::PAGE_SIZE))
 }
 
 /// What an entry for a huge page is to the page `nth` of it: as if a PTE mapped it, or said that it is being moved. Nothing, if it maps none,
@@ -93,16 +62,16 @@ impl<'m> Cpu<'m> {
         (start, start.plus_pages(self.pmd_nr()))
     }
 
-    /// Tells of the change of a PMD entry that maps a huge page, or mapped one, in the step that makes it.
-    fn note_pmd(self, mm: &MmStruct, va: VirtAddr, pmdp: Pmdp, old: Entry, new: Entry) {
-        self.note_pmd_of(mm, va, old, new);
-        if self.kernel.has_hugetlb() {
-            self.note_shared_pmd(mm, va, pmdp.table(), old, new);
+    /// Tells of the change of an entry that maps a huge page, or mapped one, in the step that makes it.
+    fn note_huge(self, mm: &MmStruct, va: VirtAddr, ptr: impl EntryPtr, old: Entry, new: Entry) {
+        self.note_huge_of(mm, va, ptr.level(), old, new);
+        if self.kernel.has_hugetlb() && ptr.level() == Level::Pmd {
+            self.note_shared_pmd(mm, va, ptr.slot().table(), old, new);
         }
     }
 
     /// The same in one of the places from which the entry is found.
-    pub(crate) fn note_pmd_of(self, mm: &MmStruct, va: VirtAddr, old: Entry, new: Entry) {
+    pub(crate) fn note_huge_of(self, mm: &MmStruct, va: VirtAddr, level: Level, old: Entry, new: Entry) {
         let mapped = if new.has(Entry::PAGE_SIZE) { new } else { old };
         let sharing = if mapped.has(Entry::PAGE_SIZE) && !mapped.has(Entry::SPECIAL) {
             let page = self.kernel.page(Page(mapped.pfn()));
@@ -114,38 +83,38 @@ impl<'m> Cpu<'m> {
         } else {
             Sharing::Nobody
         };
-        let order = Order::new(self.pmd_order());
+        let order = Order::of(level, self.mmu.geometry);
         self.note(Event::PteChanged { mm: mm.id, va, old, new, order, sharing });
     }
 
-    /// `set_pmd_at()`: a plain store of an entry that maps a huge page, or of an empty one. The caller holds the lock of the table.
+    /// `set_pmd_at()`, `set_huge_pte_at()`: a plain store of an entry that maps a huge page, or of an empty one. The caller holds the lock of the entry.
     #[track_caller]
-    pub(crate) fn set_pmd_at(
+    pub(crate) fn set_pmd_at<P: EntryPtr>(
         self,
         mm: &'m MmStruct,
         va: VirtAddr,
-        pmdp: Pmdp,
+        pmdp: P,
         new: Entry,
-    ) -> impl Future<Output = ()> + use<'m> {
+    ) -> impl Future<Output = ()> + use<'m, P> {
         let op = self.entry_op(pmdp, OpKind::Write, std::panic::Location::caller());
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
             self.before_change();
             hw.perform_store(&op, new.0);
             self.table_access(pmdp);
-            self.note_pmd(mm, va, pmdp, old, new);
+            self.note_huge(mm, va, pmdp, old, new);
         })
     }
 
-    /// A locked change of a PMD entry that maps a huge page; answers what was there.
+    /// A locked change of an entry that maps a huge page; answers what was there.
     #[track_caller]
-    pub(crate) fn update_pmd<U: Fn(Entry) -> Entry + Unpin>(
+    pub(crate) fn update_pmd<P: EntryPtr, U: Fn(Entry) -> Entry + Unpin>(
         self,
         mm: &'m MmStruct,
         va: VirtAddr,
-        pmdp: Pmdp,
+        pmdp: P,
         update: U,
-    ) -> impl Future<Output = Pmd> + use<'m, U> {
+    ) -> impl Future<Output = P::Value> + use<'m, P, U> {
         let op = self.entry_op(pmdp, OpKind::Rmw, std::panic::Location::caller());
         self.step(op, move |hw| {
             let old = Entry(hw.core.memory.get(op.loc));
@@ -154,7 +123,7 @@ impl<'m> Cpu<'m> {
             hw.perform_rmw(&op, old.0, new.0);
             self.table_access(pmdp);
             if new != old {
-                self.note_pmd(mm, va, pmdp, old, new);
+                self.note_huge(mm, va, pmdp, old, new);
             }
             pmdp.value(old)
         })
@@ -222,24 +191,24 @@ impl<'m> Cpu<'m> {
     }
 }
 
-/// `pmdp_huge_get_and_clear()`: an exchange, for the hardware may set A or D meanwhile.
+/// `pmdp_huge_get_and_clear()`, `huge_ptep_get_and_clear()`: an exchange, for the hardware may set A or D meanwhile.
 #[track_caller]
-pub(crate) fn pmdp_huge_get_and_clear<'m>(
+pub(crate) fn pmdp_huge_get_and_clear<'m, P: EntryPtr>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     va: VirtAddr,
-    pmdp: Pmdp,
-) -> impl Future<Output = Pmd> + use<'m> {
+    pmdp: P,
+) -> impl Future<Output = P::Value> + use<'m, P> {
     cpu.update_pmd(mm, va, pmdp, |_| Entry::NONE)
 }
 
-/// `pmdp_set_wrprotect()`.
+/// `pmdp_set_wrprotect()`, `huge_ptep_set_wrprotect()`.
 #[track_caller]
-pub(crate) fn pmdp_set_wrprotect<'m>(
+pub(crate) fn pmdp_set_wrprotect<'m, P: EntryPtr>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     va: VirtAddr,
-    pmdp: Pmdp,
-) -> impl Future<Output = Pmd> + use<'m> {
+    pmdp: P,
+) -> impl Future<Output = P::Value> + use<'m, P> {
     cpu.update_pmd(mm, va, pmdp, |entry| entry.without(Entry::RW))
 }

@@ -7,7 +7,7 @@ use sim_mmu::{Entry, VirtAddr};
 
 use crate::kernel::Cpu;
 use crate::mm_types::MmStruct;
-use crate::pgtable::{Pte, Ptep, TablePtr};
+use crate::pgtable::{EntryPtr, Pte, Ptep};
 use crate::pgtable_3level::{EntryAccess, native_ptep_get_and_clear, native_set_pte};
 use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
 

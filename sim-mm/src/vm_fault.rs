@@ -114,11 +114,16 @@ pub(crate) struct Fault<'m> {
 
 /// `vmf_anon_prepare()`: sees to it that the mapping has an `anon_vma`. False if the fault must begin anew with
 /// `mmap_lock`.
-pub(crate) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<bool, Errno> {
-    let by_vma_lock = vmf.flags.contains(FaultFlags::VMA_LOCK);
-    let missing = by_vma_lock && vmf.vma.anon_vma(cpu).is_none();
+pub(crate) async fn vmf_anon_prepare<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    vma: Vma,
+    flags: FaultFlags,
+) -> Result<bool, Errno> {
+    let by_vma_lock = flags.contains(FaultFlags::VMA_LOCK);
+    let missing = by_vma_lock && vma.anon_vma(cpu).is_none();
     let _mmap_lock = match cpu.setting::<VmaLock>() {
-        VmaLock::All | VmaLock::Refcount if missing => match cpu.down_read_trylock(vmf.mm.mmap_lock).await {
+        VmaLock::All | VmaLock::Refcount if missing => match cpu.down_read_trylock(mm.mmap_lock).await {
             None => return Ok(false),
             held => held,
         },
@@ -126,7 +131,7 @@ pub(crate) async fn vmf_anon_prepare<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result
         VmaLock::Files if missing => return Ok(false),
         _ => None,
     };
-    anon_vma_prepare(cpu, vmf.mm, vmf.vma).await.map(|()| true)
+    anon_vma_prepare(cpu, mm, vma).await.map(|()| true)
 }
 
 /// `check_stable_address_space()`, since v4.14 (`6b31d5955cb2`): under the PTE lock, so that a reaper that comes later clears the

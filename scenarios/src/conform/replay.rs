@@ -50,7 +50,7 @@ impl<'m> Replay<'m> {
             }
             for memfd in &machine.memfds {
                 // A machine on which nothing runs has room for them.
-                let _ = sys_memfd_create(Cpu::new(kernel, CPU), memfd, MEMFD_PAGES, false).await;
+                let _ = sys_memfd_create(Cpu::new(kernel, CPU), memfd, MEMFD_PAGES, None).await;
             }
         };
         replay.executor.spawn(CPU, TaskId(0), Box::pin(code));

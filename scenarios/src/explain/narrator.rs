@@ -156,9 +156,17 @@ impl<'a> Narrator<'a> {
         vpn.base().plus_pages(self.frame.map_or(0, |frame| frame.0 - pfn.0))
     }
 
+    /// Of which level an entry is that maps a page.
+    pub(super) fn level(&self, entry: Entry) -> Level {
+        match maps_huge_page(entry) {
+            true => self.world.kernel().level_of_huge(Page(entry.pfn())),
+            false => Level::Pte,
+        }
+    }
+
     /// How many pages an entry maps.
     fn order(&self, entry: Entry) -> Order {
-        if maps_huge_page(entry) { Order::of(Level::Pmd, self.world.kernel().mmu.geometry) } else { Order::PTE }
+        Order::of(self.level(entry), self.world.kernel().mmu.geometry)
     }
 
     /// Whether an entry of this level at a place is that of one of the pages.

@@ -6,7 +6,7 @@ use sim_core::{CpuId, Loc};
 use sim_mm::{MmId, SharedPage};
 use sim_mmu::{Entry, Level, Pfn, Vpn};
 
-use super::fact::{Count, Fact, brief_pte, maps_huge_page};
+use super::fact::{Count, Fact, brief_pte};
 use super::line::Line;
 use super::narrator::Narrator;
 use super::spaces::PageOf;
@@ -119,7 +119,7 @@ impl Known {
             Fact::Touched { of: Some(of), through: Some(_), .. } if line.bad => {
                 let (entry, (_, cached)) = (self.entries.get(&of.key())?, self.cached.get(&line.cpu)?);
                 let differ = brief_pte(*entry) != brief_pte(*cached);
-                let level = if maps_huge_page(*entry) { Level::Pmd } else { Level::Pte };
+                let level = narrator.level(*entry);
                 differ.then(|| format!("stale TLB: the {} is {}", level.name(), brief_pte(*entry)))
             }
             Fact::Entry { level, new, .. }

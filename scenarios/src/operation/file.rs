@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use sim_mm::{Release, sys_close, sys_ftruncate, sys_memfd_create, sys_memfd_secret, sys_pread, sys_punch_hole, sys_pwrite};
+use sim_mm::{HugePageSize, Release, sys_close, sys_ftruncate, sys_memfd_create, sys_memfd_secret, sys_pread, sys_punch_hole, sys_pwrite};
 
 use super::argument::{FilePage, NewFile, NewValue, OldFile, Word};
 use super::{Operation, Running, as_text, operation, pages_text};
-use crate::json::Bool;
+use crate::json::{Bool, name_of};
 use crate::stage::Task;
 
 operation! {
@@ -20,6 +20,8 @@ operation! {
         /// Whether its pages are huge pages of the pool (`MFD_HUGETLB`). The machine must have one (`"platform": { "hugetlbfs": "on" }`), or it fails with ENOENT.
         /// If the length is no number of huge pages, it fails with EINVAL.
         or (false) "hugetlb" hugetlb: Bool,
+        /// Of which size they are, if so: `gigantic` is `MFD_HUGE_1GB`, and one PUD entry maps such a page. `huge` if not given.
+        or (HugePageSize::Huge) "size" size: HugePageSize,
     }
 }
 
@@ -94,8 +96,8 @@ operation! {
 
 impl fmt::Display for MemfdCreate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.hugetlb { " of huge pages" } else { "" };
-        write!(f, "memfd_create {}, {}{kind}", self.name, pages_text(self.pages))
+        write!(f, "memfd_create {}, {}", self.name, pages_text(self.pages))?;
+        if self.hugetlb { write!(f, " of {} pages", name_of(self.size)) } else { Ok(()) }
     }
 }
 
@@ -142,7 +144,7 @@ impl Operation for MemfdCreate {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            sys_memfd_create(task.cpu, task.file(&self.name), self.pages, self.hugetlb).await?;
+            sys_memfd_create(task.cpu, task.file(&self.name), self.pages, self.hugetlb.then_some(self.size)).await?;
             Ok(0)
         })
     }

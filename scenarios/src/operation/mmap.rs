@@ -55,6 +55,8 @@ pub(crate) enum Flag {
     GrowsDown,
     /// `MAP_HUGETLB`.
     Hugetlb,
+    /// `MAP_HUGETLB | MAP_HUGE_1GB`.
+    Gigantic,
 }
 
 impl Named for Flag {
@@ -70,6 +72,7 @@ impl Named for Flag {
         (Flag::NoReserve, "noreserve"),
         (Flag::GrowsDown, "growsdown"),
         (Flag::Hugetlb, "hugetlb"),
+        (Flag::Gigantic, "hugetlb_1gb"),
     ];
     const LATER: &'static [&'static str] = &["stack", "droppable"];
 }
@@ -89,6 +92,7 @@ impl Flag {
             Flag::NoReserve => MapFlags::NORESERVE,
             Flag::GrowsDown => MapFlags::GROWSDOWN,
             Flag::Hugetlb => MapFlags::HUGETLB,
+            Flag::Gigantic => MapFlags::HUGETLB | MapFlags::HUGE_1GB,
         }
     }
 }

@@ -13,7 +13,7 @@ operation! {
     /// Sets the size of the pool of huge pages: a write to `/proc/sys/vm/nr_hugepages`. The machine must have one (`"platform": { "hugetlbfs": "on" }`), or it fails with
     /// EOPNOTSUPP. The pool gets as many pages as memory has, and gives up only pages that are free and not set aside.
     "nr_hugepages" NrHugepages {
-        /// The size of the pages: `huge` if not given. No mapping can have a gigantic one.
+        /// The size of the pages: `huge` if not given. One PUD entry maps a gigantic one.
         or (HugePageSize::Huge) "size" size: HugePageSize,
         /// How many huge pages it is to have.
         required "huge_pages" huge_pages: HugePages,

@@ -169,7 +169,10 @@ scenarios! {
     freed_table
     gate_page_not_mapped
     gate_page_reference
+    gigantic_page_vs_gup
     gigantic_page_vs_gupfast
+    gigantic_page_vs_slow_gup
+    gigantic_page_vs_user
     guest_created_meanwhile
     guest_fault_vs_dontneed
     guest_vs_cow
@@ -199,6 +202,7 @@ scenarios! {
     hugetlb_fork_of_a_pinned_page
     hugetlb_hole_vs_fault
     hugetlb_hole_vs_migration
+    hugetlb_hole_vs_two_faults
     hugetlb_vs_gup
     hugetlb_vs_slow_gup
     hugetlb_vs_user
@@ -212,6 +216,7 @@ scenarios! {
     ksmd_waits_for_huge_page
     lazy_cpu_walks_freed_tables
     links_fail
+    lockless_walk_into_a_gigantic_page
     longterm_fast_pin_of_a_file
     longterm_fast_pin_vs_truncate
     longterm_pin_in_movable_zone
@@ -322,6 +327,7 @@ scenarios! {
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
+    system_calls_on_gigantic_pages
     system_calls_on_hugetlb
     system_calls_on_merged_pages
     system_calls_on_migration

@@ -34,7 +34,7 @@ pub(crate) async fn do_huge_pmd_anonymous_page<'m>(
     vmf: Fault<'m>,
 ) -> Result<Fallback, VmFaultError> {
     let _routine = cpu.enter("do_huge_pmd_anonymous_page");
-    if !vmf_anon_prepare(cpu, vmf).await? {
+    if !vmf_anon_prepare(cpu, vmf.mm, vmf.vma, vmf.flags).await? {
         return Ok(Fallback::Done(VmFault::RETRY));
     }
     if !vmf.is_write() && cpu.setting::<ZeroThp>() == ZeroThp::On {

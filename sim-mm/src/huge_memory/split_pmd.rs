@@ -6,6 +6,7 @@ use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 use super::zero::{entries_count, is_huge_zero_pmd, put_huge_zero_page};
 use crate::event::Event;
 use crate::folio::folio_nr_pages;
+use crate::huge_pte::huge_migration;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page, Vma};
@@ -18,7 +19,7 @@ use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::huge_entry;
 use crate::pgtable::{Pmd, Pmdp, Pte, maybe_mkwrite, vm_get_page_prot};
 use crate::pgtable_generic::{pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate_for_split};
-use crate::pgtable_huge::{huge_migration, part_of_huge};
+use crate::pgtable_huge::part_of_huge;
 use crate::rmap::{
     folio_add_anon_rmap_ptes, folio_remove_rmap_pmd, make_migration_entry, page_anon_exclusive,
     page_try_share_anon_rmap,

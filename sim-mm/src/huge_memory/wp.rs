@@ -133,7 +133,7 @@ async fn map_another<'m>(
     orig: Pmd,
     from: Option<Page>,
 ) -> Result<Fallback, VmFaultError> {
-    if !vmf_anon_prepare(cpu, vmf).await? {
+    if !vmf_anon_prepare(cpu, vmf.mm, vmf.vma, vmf.flags).await? {
         return Ok(Fallback::Done(VmFault::RETRY));
     }
     let Some(head) = alloc_pages(cpu, cpu.pmd_order(), Gfp::COMP).await else {

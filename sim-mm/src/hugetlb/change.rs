@@ -3,7 +3,7 @@
 use sim_mmu::VirtAddr;
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
+use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
@@ -27,30 +27,31 @@ pub(crate) async fn hugetlb_change_protection<'m>(
 ) {
     let _routine = cpu.enter("hugetlb_change_protection");
     let Some(file) = vma.file(cpu) else { return };
+    let size = hstate_vma(cpu, vma);
     let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
     let vma_lock = hugetlb_vma_lock_write(cpu, vma).await;
     let i_mmap = cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await;
     let mut unshared: Option<(VirtAddr, VirtAddr)> = None;
     let mut behind = start;
-    for addr in huge_pages(cpu, start, end) {
+    for addr in huge_pages(cpu, size, start, end) {
         if addr < behind {
             continue;
         }
-        let Some(pmdp) = huge_pte_offset(cpu, mm, addr).await else { continue };
-        let _ptl = huge_pte_lock(cpu, pmdp).await;
-        if flags.contains(VmFlags::MAYSHARE) && huge_pmd_unshare(cpu, mm, addr, pmdp).await {
+        let Some(ptep) = huge_pte_offset(cpu, mm, addr, size).await else { continue };
+        let _ptl = huge_pte_lock(cpu, mm, ptep).await;
+        if flags.contains(VmFlags::MAYSHARE) && huge_pmd_unshare(cpu, mm, addr, ptep).await {
             let (first, last) = pud_range(cpu, addr);
             behind = last;
             unshared = Some((unshared.map_or(first, |(first, _)| first), last));
             continue;
         }
-        let pmd = cpu.read_once(pmdp).await;
-        if let Some(entry) = pmd.migration() {
-            cpu.set_pmd_at(mm, addr, pmdp, change_moved(entry).await.to_pte()).await;
-        } else if !pmd.none() {
+        let pte = cpu.read_once(ptep).await;
+        if let Some(entry) = pte.migration() {
+            cpu.set_pmd_at(mm, addr, ptep, change_moved(entry).await.to_pte()).await;
+        } else if !pte.none() {
             // huge_ptep_modify_prot_start(): the hardware sets no bit in what will be overwritten.
-            let old = pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await;
-            cpu.set_pmd_at(mm, addr, pmdp, Pmd::modify(old.entry, vm_get_page_prot(flags))).await;
+            let old = pmdp_huge_get_and_clear(cpu, mm, addr, ptep).await;
+            cpu.set_pmd_at(mm, addr, ptep, Pmd::modify(old.entry, vm_get_page_prot(flags))).await;
         }
     }
     if cpu.has(HUGETLB_CHANGE_FLUSH) {

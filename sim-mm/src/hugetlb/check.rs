@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sim_mmu::{Pfn, Vpn};
 
-use crate::hugetlb_types::Hstate;
+use crate::hugetlb_types::{Hstate, HugePageSize, Reservation};
 use crate::kernel::Kernel;
 use crate::miscount::Miscount;
 use crate::mm_types::{MmId, Page};
@@ -41,6 +41,19 @@ impl Kernel {
         }
     }
 
+    /// Whether a pool counts what is set aside, and has it.
+    fn check_set_aside(&self, size: HugePageSize) -> Result<(), Miscount> {
+        let memory = &self.core().memory;
+        let hstate = self.hugetlb.hstate(size);
+        let is_of_size = |key: &Reservation| {
+            memory.get(self.shmem.inodes.record(key.file as usize).hstate().loc()) == size.to_word()
+        };
+        let reservations = self.hugetlb.reservations.peek();
+        let has = reservations.iter().filter(|(key, taken)| !**taken && is_of_size(key)).count() as u64;
+        let (says, free) = (memory.get(hstate.resv_huge_pages.loc()), hstate.freelist.peek().len() as u64);
+        if says != has || has > free { Err(Miscount::HugePagesSetAside { says, has, free }) } else { Ok(()) }
+    }
+
     /// Whether the pools have all their pages, what is set aside is counted, and each table is counted as often as it is used. `tables` are those that entries lead to,
     /// as often as they do.
     ///
@@ -51,13 +64,9 @@ impl Kernel {
             return Ok(());
         }
         let memory = &self.core().memory;
-        self.check_pool(&self.hugetlb.huge)?;
-        self.check_pool(&self.hugetlb.gigantic)?;
-        let free = self.hugetlb.huge.freelist.peek();
-        let has = self.hugetlb.reservations.peek().values().filter(|taken| !**taken).count() as u64;
-        let says = memory.get(self.hugetlb.huge.resv_huge_pages.loc());
-        if says != has || has > free.len() as u64 {
-            return Err(Miscount::HugePagesSetAside { says, has, free: free.len() as u64 });
+        for size in [HugePageSize::Huge, HugePageSize::Gigantic] {
+            self.check_pool(self.hugetlb.hstate(size))?;
+            self.check_set_aside(size)?;
         }
         for table in tables {
             let users = tables.iter().filter(|other| *other == table).count() as u64;

@@ -4,18 +4,19 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::huge_pte_alloc;
 use super::reserve::{alloc_hugetlb_folio, mark_uptodate};
-use super::{huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read, lock_mapping_of};
+use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read, lock_mapping_of};
 use crate::check;
 use crate::errno::Errno;
 use crate::folio::page_is_anon;
 use crate::highmem::copy_user_huge_page;
+use crate::huge_pte::HugePtep;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_notifier::{
     MmuNotifierRange, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
 };
 use crate::page::{get_page, put_page};
-use crate::pgtable::{Pmd, Pmdp, mkdirty, vm_get_page_prot};
+use crate::pgtable::{EntryPtr, Pmd, mkdirty, vm_get_page_prot};
 use crate::pgtable_huge::pmdp_set_wrprotect;
 use crate::rmap::{
     folio_add_new_anon_rmap, folio_add_rmap_pmd, folio_dup_anon_rmap_pmd, forked, page_needs_cow_for_dma,
@@ -48,21 +49,22 @@ pub(crate) async fn copy_hugetlb_page_range<'m>(
     let _mapping = if is_shared { lock_mapping_of(cpu, vma).await } else { None };
     let _vma_lock = hugetlb_vma_lock_read(cpu, vma).await;
     let mut copied = Ok(());
-    for addr in huge_pages(cpu, all.0, all.1) {
-        let Some(src_pmdp) = huge_pte_offset(cpu, src, addr).await else { continue };
-        let dst_pmdp = match huge_pte_alloc(cpu, dst, dst_vma, addr).await {
-            Ok(dst_pmdp) => dst_pmdp,
+    let size = hstate_vma(cpu, vma);
+    for addr in huge_pages(cpu, size, all.0, all.1) {
+        let Some(src_ptep) = huge_pte_offset(cpu, src, addr, size).await else { continue };
+        let dst_ptep = match huge_pte_alloc(cpu, dst, dst_vma, addr).await {
+            Ok(dst_ptep) => dst_ptep,
             Err(errno) => {
                 copied = Err(errno);
                 break;
             }
         };
         // They share the table.
-        if dst_pmdp.table() == src_pmdp.table() {
+        if dst_ptep.slot().table() == src_ptep.slot().table() {
             continue;
         }
         let pair = Pair { dst, dst_vma, src, vma, is_cow };
-        copied = copy_one(cpu, pair, (dst_pmdp, src_pmdp), addr).await;
+        copied = copy_one(cpu, pair, (dst_ptep, src_ptep), addr).await;
         if copied.is_err() {
             break;
         }
@@ -85,37 +87,37 @@ struct Pair<'m> {
 async fn copy_one<'m>(
     cpu: Cpu<'m>,
     pair: Pair<'m>,
-    (dst_pmdp, src_pmdp): (Pmdp, Pmdp),
+    (dst_ptep, src_ptep): (HugePtep, HugePtep),
     addr: VirtAddr,
 ) -> Result<(), Errno> {
     let Pair { dst, dst_vma, src, vma, is_cow } = pair;
     let mut copy: Option<Page> = None;
     loop {
-        let dst_ptl = huge_pte_lock(cpu, dst_pmdp).await;
-        let src_ptl = huge_pte_lock(cpu, src_pmdp).await;
-        let pmd = cpu.read_once(src_pmdp).await;
-        if let Some(entry) = pmd.migration() {
+        let dst_ptl = huge_pte_lock(cpu, dst, dst_ptep).await;
+        let src_ptl = huge_pte_lock(cpu, src, src_ptep).await;
+        let pte = cpu.read_once(src_ptep).await;
+        if let Some(entry) = pte.migration() {
             let (parents, childs) = forked(cpu, entry, is_cow);
             if let Some(entry) = parents {
-                cpu.set_pmd_at(src, addr, src_pmdp, entry.to_pte()).await;
+                cpu.set_pmd_at(src, addr, src_ptep, entry.to_pte()).await;
             }
-            cpu.set_pmd_at(dst, addr, dst_pmdp, childs.to_pte()).await;
+            cpu.set_pmd_at(dst, addr, dst_ptep, childs.to_pte()).await;
             break;
         }
-        if !pmd.trans_huge() {
+        if !pte.trans_huge() {
             break;
         }
-        let head = Page(pmd.pfn());
+        let head = Page(pte.pfn());
         if page_is_anon(cpu, head)
             && check!(cpu, FORK_COPIES_PINNED_HUGETLB, page_needs_cow_for_dma(cpu, (src, vma), head).await)
         {
             if let Some(new) = copy.take() {
-                copy_user_huge_page(cpu, new, head, cpu.pmd_nr()).await;
+                copy_user_huge_page(cpu, new, head, hstate_vma(cpu, vma).pages(cpu.mmu.geometry)).await;
                 mark_uptodate(cpu, new).await;
                 folio_add_new_anon_rmap(cpu, new, dst_vma, addr).await;
                 let prot = vm_get_page_prot(dst_vma.flags(cpu));
                 let entry = Pmd::make_huge(new.0, prot).with(Entry::RW | mkdirty(cpu));
-                cpu.set_pmd_at(dst, addr, dst_pmdp, entry).await;
+                cpu.set_pmd_at(dst, addr, dst_ptep, entry).await;
                 break;
             }
             drop((dst_ptl, src_ptl));
@@ -130,13 +132,13 @@ async fn copy_one<'m>(
         } else {
             folio_add_rmap_pmd(cpu, head, dst.id).await;
         }
-        let mut entry = pmd.entry;
+        let mut entry = pte.entry;
         if is_cow {
             // huge_ptep_set_wrprotect(): parent and child write to copies from now on.
-            pmdp_set_wrprotect(cpu, src, addr, src_pmdp).await;
+            pmdp_set_wrprotect(cpu, src, addr, src_ptep).await;
             entry = entry.without(Entry::RW);
         }
-        cpu.set_pmd_at(dst, addr, dst_pmdp, entry).await;
+        cpu.set_pmd_at(dst, addr, dst_ptep, entry).await;
         break;
     }
     if let Some(unused) = copy {

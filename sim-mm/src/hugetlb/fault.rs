@@ -7,11 +7,11 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::huge_pte_alloc;
 use super::reserve::{alloc_hugetlb_folio, mark_uptodate, restore_reserve_on_error, set_migratable};
+use super::vm_fault::HugeFault;
 use super::wp::hugetlb_wp;
-use super::{huge_pte_lock, hugetlb_vma_lock_read, lock_mapping_of, make_huge_pte};
+use super::{hstate_vma, huge_pte_lock, hugetlb_vma_lock_read, lock_mapping_of, make_huge_pte};
 use crate::check;
 use crate::filemap::{add_to_page_cache, filemap_get_entry, lock_if_of_file, trylock_page};
-use crate::fs::Inode;
 use crate::highmem::clear_huge_page;
 use crate::inode::i_size_read;
 use crate::kernel::Cpu;
@@ -23,7 +23,7 @@ use crate::rmap::{folio_add_new_anon_rmap, folio_add_rmap_pmd};
 use crate::safeguards::{HUGETLB_FAULT_MUTEX, HUGETLB_FAULT_PTE_SAME, HUGETLB_NO_PAGE_RECHECK};
 use crate::settings::HugetlbLock;
 use crate::shmem_fs::Cached;
-use crate::vm_fault::{Fault, FaultFlags, VmFault, VmFaultError, vmf_anon_prepare};
+use crate::vm_fault::{FaultFlags, VmFault, VmFaultError, vmf_anon_prepare};
 use crate::vm_flags::VmFlags;
 
 /// `hugetlb_fault()`.
@@ -35,32 +35,34 @@ pub(crate) async fn hugetlb_fault<'m>(
     flags: FaultFlags,
 ) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("hugetlb_fault");
-    let haddr = cpu.pmd_base(address);
     let file = vma.file(cpu).ok_or(VmFaultError::Sigbus)?;
+    let size = hstate_vma(cpu, vma);
+    let haddr = size.base(cpu.mmu.geometry, address);
     let index = vma.index_of(cpu, haddr);
+    let nth = index / size.pages(cpu.mmu.geometry);
     let mapping = lock_mapping_of(cpu, vma).await;
     let mutex = match cpu.has(HUGETLB_FAULT_MUTEX) {
-        true => Some(cpu.down_write(cpu.kernel.hugetlb.fault_mutex(file.index(), index / cpu.pmd_nr())).await),
+        true => Some(cpu.down_write(cpu.kernel.hugetlb.fault_mutex(file.index(), nth)).await),
         false => None,
     };
     let vma_lock = hugetlb_vma_lock_read(cpu, vma).await;
-    let pmdp = huge_pte_alloc(cpu, mm, vma, haddr).await?;
-    let vmf = Fault { mm, vma, address: haddr, flags, pmdp };
-    let pmd = cpu.read_once(pmdp).await;
-    if pmd.none() {
-        return hugetlb_no_page(cpu, vmf, file, index).await;
+    let ptep = huge_pte_alloc(cpu, mm, vma, haddr).await?;
+    let vmf = HugeFault { mm, vma, address: haddr, flags, ptep, size, file, index };
+    let pte = cpu.read_once(ptep).await;
+    if pte.none() {
+        return hugetlb_no_page(cpu, vmf).await;
     }
-    if pmd.migration().is_some() {
+    if pte.migration().is_some() {
         drop((mapping, mutex, vma_lock));
-        pmd_migration_entry_wait(cpu, pmdp, pmd).await;
+        pmd_migration_entry_wait(cpu, ptep, pte).await;
         return Ok(VmFault::default());
     }
-    let head = Page(pmd.pfn());
-    let ptl = huge_pte_lock(cpu, pmdp).await;
-    if check!(cpu, HUGETLB_FAULT_PTE_SAME, cpu.read_once(pmdp).await != pmd) {
+    let head = Page(pte.pfn());
+    let ptl = huge_pte_lock(cpu, mm, ptep).await;
+    if check!(cpu, HUGETLB_FAULT_PTE_SAME, cpu.read_once(ptep).await != pte) {
         return Ok(VmFault::default());
     }
-    let wants_other = flags.intersects(FaultFlags::WRITE | FaultFlags::UNSHARE) && !pmd.write();
+    let wants_other = flags.intersects(FaultFlags::WRITE | FaultFlags::UNSHARE) && !pte.write();
     if wants_other {
         if !trylock_page(cpu, head).await {
             // Nobody sleeps with the locks held. The access is made again.
@@ -71,15 +73,15 @@ pub(crate) async fn hugetlb_fault<'m>(
             return Ok(VmFault::default());
         }
         get_page(cpu, head).await;
-        let (done, held) = hugetlb_wp(cpu, vmf, (pmd, ptl), file, index).await;
+        let (done, held) = hugetlb_wp(cpu, vmf, (pte, ptl)).await;
         drop(held);
         unlock_page(cpu, head).await;
         put_page(cpu, head).await;
         return done;
     }
     let young = Entry::ACCESSED | if vmf.is_write() { mkdirty(cpu) } else { 0 };
-    if !pmd.entry.has(young) {
-        cpu.update_pmd(mm, haddr, pmdp, move |entry| entry.with(young)).await;
+    if !pte.entry.has(young) {
+        cpu.update_pmd(mm, haddr, ptep, move |entry| entry.with(young)).await;
     }
     drop(ptl);
     Ok(VmFault::default())
@@ -94,13 +96,9 @@ enum Found {
 }
 
 /// `hugetlb_no_page()`: maps what the file has, or a page of zeroes, which the file gets if the mapping is shared.
-async fn hugetlb_no_page<'m>(
-    cpu: Cpu<'m>,
-    vmf: Fault<'m>,
-    file: Inode,
-    index: u64,
-) -> Result<VmFault, VmFaultError> {
+async fn hugetlb_no_page<'m>(cpu: Cpu<'m>, vmf: HugeFault<'m>) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("hugetlb_no_page");
+    let HugeFault { file, index, .. } = vmf;
     let is_shared = vmf.vma.flags(cpu).contains(VmFlags::MAYSHARE);
     let mut is_new = false;
     let found = loop {
@@ -113,16 +111,16 @@ async fn hugetlb_no_page<'m>(
         if index >= i_size_read(cpu, file).await {
             return Err(VmFaultError::Sigbus);
         }
-        if !is_shared && !vmf_anon_prepare(cpu, vmf).await? {
+        if !is_shared && !vmf_anon_prepare(cpu, vmf.mm, vmf.vma, vmf.flags).await? {
             return Ok(VmFault::RETRY);
         }
         let Some(head) = alloc_hugetlb_folio(cpu, vmf.mm, vmf.vma, file, index).await else {
             // Somebody may have mapped a page meanwhile.
-            let _ptl = huge_pte_lock(cpu, vmf.pmdp).await;
-            let is_mapped = !cpu.read_once(vmf.pmdp).await.none();
+            let _ptl = huge_pte_lock(cpu, vmf.mm, vmf.ptep).await;
+            let is_mapped = !cpu.read_once(vmf.ptep).await.none();
             return if is_mapped { Ok(VmFault::default()) } else { Err(VmFaultError::Sigbus) };
         };
-        clear_huge_page(cpu, head, cpu.pmd_nr()).await;
+        clear_huge_page(cpu, head, vmf.pages(cpu)).await;
         mark_uptodate(cpu, head).await;
         is_new = true;
         if !is_shared {
@@ -139,11 +137,11 @@ async fn hugetlb_no_page<'m>(
     };
     let (Found::OfFile(head) | Found::Own(head)) = found;
     let is_own = matches!(found, Found::Own(_));
-    let ptl = huge_pte_lock(cpu, vmf.pmdp).await;
+    let ptl = huge_pte_lock(cpu, vmf.mm, vmf.ptep).await;
     // Before v6.1 nothing keeps the file from being made shorter while it gets a page. Since then the lock of the mapping does.
     let asks_size = cpu.setting::<HugetlbLock>() != HugetlbLock::Vma;
     let is_behind_end = asks_size && index >= i_size_read(cpu, file).await;
-    if is_behind_end || check!(cpu, HUGETLB_NO_PAGE_RECHECK, !cpu.read_once(vmf.pmdp).await.none()) {
+    if is_behind_end || check!(cpu, HUGETLB_NO_PAGE_RECHECK, !cpu.read_once(vmf.ptep).await.none()) {
         drop(ptl);
         if is_new && is_own {
             restore_reserve_on_error(cpu, vmf.mm, vmf.vma, file, index).await;
@@ -159,11 +157,11 @@ async fn hugetlb_no_page<'m>(
     }
     let writable = vmf.vma.flags(cpu).contains(VmFlags::WRITE | VmFlags::SHARED);
     let entry = make_huge_pte(cpu, vmf.vma, head, writable);
-    cpu.set_pmd_at(vmf.mm, vmf.address, vmf.pmdp, entry).await;
+    cpu.set_pmd_at(vmf.mm, vmf.address, vmf.ptep, entry).await;
     if vmf.is_write() && !is_shared {
         // The write would fault once more, and be dealt with in the same way.
-        let pmd = cpu.read_once(vmf.pmdp).await;
-        let (done, held) = hugetlb_wp(cpu, vmf, (pmd, ptl), file, index).await;
+        let pte = cpu.read_once(vmf.ptep).await;
+        let (done, held) = hugetlb_wp(cpu, vmf, (pte, ptl)).await;
         drop(held);
         if is_new {
             set_migratable(cpu, head).await;

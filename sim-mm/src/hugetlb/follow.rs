@@ -3,19 +3,19 @@
 use sim_core::{Held, ReadHeld};
 use sim_mmu::VirtAddr;
 
-use super::{huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read};
+use super::{hstate_vma, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read};
 use crate::check;
 use crate::errno::Errno;
+use crate::huge_pte::{HugePte, HugePtep};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::get_page;
-use crate::pgtable::Pmd;
 use crate::safeguards::{FOLLOW_HUGE_PMD_LOCK, FOLLOW_HUGE_PMD_PRESENT, FOLLOW_HUGETLB_LOCK};
 
 /// The entry of a huge page, and what keeps it as it is.
 pub struct HugetlbWalk<'m> {
     /// What it says.
-    pub pmd: Pmd,
+    pub pte: HugePte,
     _ptl: Held<'m>,
     _vma_lock: Option<ReadHeld<'m>>,
 }
@@ -26,11 +26,17 @@ async fn hugetlb_walk_lock<'m>(cpu: Cpu<'m>, vma: Vma) -> Option<ReadHeld<'m>> {
     if cpu.has(FOLLOW_HUGETLB_LOCK) { hugetlb_vma_lock_read(cpu, vma).await } else { None }
 }
 
+/// `hugetlb_walk()`: the entry of the huge page of a mapping that has this address.
+async fn hugetlb_walk(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, address: VirtAddr) -> Option<HugePtep> {
+    let size = hstate_vma(cpu, vma);
+    huge_pte_offset(cpu, mm, size.base(cpu.mmu.geometry, address), size).await
+}
+
 /// `walk_hugetlb_range()` for `mincore()`: whether the entry of an address maps a huge page, or says that one is being moved.
 pub(crate) async fn mincore_hugetlb<'m>(cpu: Cpu<'m>, mm: &MmStruct, vma: Vma, address: VirtAddr) -> bool {
     let _vma_lock = hugetlb_walk_lock(cpu, vma).await;
-    match huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await {
-        Some(pmdp) => !cpu.read_once(pmdp).await.none(),
+    match hugetlb_walk(cpu, mm, vma, address).await {
+        Some(ptep) => !cpu.read_once(ptep).await.none(),
         None => false,
     }
 }
@@ -39,14 +45,14 @@ pub(crate) async fn mincore_hugetlb<'m>(cpu: Cpu<'m>, mm: &MmStruct, vma: Vma, a
 /// for it.
 pub async fn hugetlb_walk_locked<'m>(
     cpu: Cpu<'m>,
-    mm: &MmStruct,
+    mm: &'m MmStruct,
     vma: Vma,
     address: VirtAddr,
 ) -> Option<HugetlbWalk<'m>> {
     let vma_lock = hugetlb_walk_lock(cpu, vma).await;
-    let pmdp = huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await?;
-    let ptl = huge_pte_lock(cpu, pmdp).await;
-    Some(HugetlbWalk { pmd: cpu.read_once(pmdp).await, _ptl: ptl, _vma_lock: vma_lock })
+    let ptep = hugetlb_walk(cpu, mm, vma, address).await?;
+    let ptl = huge_pte_lock(cpu, mm, ptep).await;
+    Some(HugetlbWalk { pte: cpu.read_once(ptep).await, _ptl: ptl, _vma_lock: vma_lock })
 }
 
 /// `follow_huge_pmd()` for `FOLL_GET`: the page that is mapped at an address, with a reference. The lock of the entry is held from the look to the reference, because
@@ -62,16 +68,16 @@ pub async fn follow_huge_pmd<'m>(
 ) -> Result<Page, Errno> {
     let _routine = cpu.enter("follow_huge_pmd");
     let _vma_lock = hugetlb_walk_lock(cpu, vma).await;
-    let pmdp = huge_pte_offset(cpu, mm, cpu.pmd_base(address)).await.ok_or(Errno::Enoent)?;
+    let ptep = hugetlb_walk(cpu, mm, vma, address).await.ok_or(Errno::Enoent)?;
     let _ptl = match cpu.has(FOLLOW_HUGE_PMD_LOCK) {
-        true => Some(huge_pte_lock(cpu, pmdp).await),
+        true => Some(huge_pte_lock(cpu, mm, ptep).await),
         false => None,
     };
-    let pmd = cpu.read_once(pmdp).await;
-    if pmd.none() || check!(cpu, FOLLOW_HUGE_PMD_PRESENT, !pmd.trans_huge()) {
+    let pte = cpu.read_once(ptep).await;
+    if pte.none() || check!(cpu, FOLLOW_HUGE_PMD_PRESENT, !pte.trans_huge()) {
         return Err(Errno::Enoent);
     }
-    let page = pmd.page_of(cpu, address);
+    let page = pte.page_of(cpu, address);
     get_page(cpu, page).await;
     Ok(page)
 }

@@ -1,7 +1,5 @@
-//! Gigantic pages: `alloc_gigantic_folio()`. One PUD entry could map such a page. They are made of frames that belonged to others a moment ago, and are
+//! Gigantic pages: `alloc_gigantic_folio()`. One PUD entry maps such a page. They are made of frames that belonged to others a moment ago, and are
 //! not the allocator's blocks.
-//!
-//! Not modelled: mappings of them. They go into a pool of their own, and back.
 
 use sim_mmu::{Level, Pfn};
 

@@ -8,6 +8,7 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::folio::page_is_anon;
 use crate::gfp::Gfp;
 use crate::hugetlb_pool::dequeue_hugetlb_folio_node;
+use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::page::{put_page, set_page_dirty_no_writeback};
@@ -34,14 +35,14 @@ pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vm
     let _routine = cpu.enter("try_to_migrate_one");
     let Run { mm, address, .. } = run;
     let is_anon = page_is_anon(cpu, head);
-    let Some(pmdp) = huge_pte_offset(cpu, mm, address).await else { return true };
-    let _ptl = huge_pte_lock(cpu, pmdp).await;
-    if !cpu.read_once(pmdp).await.maps(head) {
+    let Some(ptep) = huge_pte_offset(cpu, mm, address, HugePageSize::Huge).await else { return true };
+    let _ptl = huge_pte_lock(cpu, mm, ptep).await;
+    if !cpu.read_once(ptep).await.maps(head) {
         return true;
     }
     if !is_anon {
         let Ok(vma_lock) = hugetlb_vma_trylock_write(cpu, vma).await else { return false };
-        let unshared = huge_pmd_unshare(cpu, mm, address, pmdp).await;
+        let unshared = huge_pmd_unshare(cpu, mm, address, ptep).await;
         drop(vma_lock);
         if unshared {
             let (first, last) = pud_range(cpu, address);
@@ -51,16 +52,16 @@ pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vm
         }
     }
     let exclusive = is_anon && page_anon_exclusive(cpu, head).await;
-    let old = pmdp_huge_clear_flush(cpu, mm, address, pmdp).await;
+    let old = pmdp_huge_clear_flush(cpu, mm, address, ptep).await;
     if old.dirty() {
         set_page_dirty_no_writeback(cpu, head).await;
     }
     if exclusive && !page_try_share_anon_rmap(cpu, head).await {
-        cpu.set_pmd_at(mm, address, pmdp, old.entry).await;
+        cpu.set_pmd_at(mm, address, ptep, old.entry).await;
         return false;
     }
     let entry = make_migration_entry(cpu, old.entry.without(Entry::PAGE_SIZE), exclusive);
-    cpu.set_pmd_at(mm, address, pmdp, entry.to_pte()).await;
+    cpu.set_pmd_at(mm, address, ptep, entry.to_pte()).await;
     folio_remove_rmap_pmd(cpu, head, mm.id).await;
     put_page(cpu, head).await;
     true

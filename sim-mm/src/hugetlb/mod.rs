@@ -14,6 +14,7 @@ mod pmd_share;
 mod pool;
 mod reserve;
 mod unmap;
+mod vm_fault;
 mod wp;
 
 pub(crate) use change::hugetlb_change_protection;
@@ -23,17 +24,20 @@ pub(crate) use file::{hugetlb_file_setup, hugetlb_punch_hole, hugetlb_setattr, h
 pub(crate) use follow::mincore_hugetlb;
 pub use follow::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked};
 pub(crate) use migrate::{alloc_hugetlb_folio_nodemask, set_huge_pte_migration};
-pub use pool::{HugePageSize, sys_nr_hugepages};
+pub use pool::sys_nr_hugepages;
 pub(crate) use reserve::{hugetlb_unreserve_pages, hugetlb_vm_op_close};
 pub(crate) use unmap::unmap_hugepage_range;
 
 use sim_core::{Held, ReadHeld, RwSem, WriteHeld};
-use sim_mmu::{Entry, VirtAddr};
+use sim_mmu::{Entry, Level, VirtAddr};
 
+use crate::fs::Inode;
+use crate::huge_pte::HugePtep;
+use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
-use crate::memory::find_pud;
+use crate::memory::p4d_offset;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::pgtable::{Pmd, Pmdp, mkdirty, vm_get_page_prot};
+use crate::pgtable::{EntryPtr, Pmd, mkdirty, vm_get_page_prot};
 use crate::settings::HugetlbLock;
 use crate::vm_flags::VmFlags;
 
@@ -42,17 +46,43 @@ pub fn is_vm_hugetlb_page(cpu: Cpu<'_>, vma: Vma) -> bool {
     vma.flags(cpu).contains(VmFlags::HUGETLB)
 }
 
-/// `huge_pte_offset()`, `hugetlb_walk()` since v6.2: the entry of a huge page, if there is a table for it. The caller keeps the table: it may be shared, and then
+/// `huge_pte_offset()`, `hugetlb_walk()` since v6.2: the entry of a huge page of this size, if there is a table for it. The caller keeps the table: it may be shared, and then
 /// who unshares it takes it away.
-pub(crate) async fn huge_pte_offset(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pmdp> {
-    let pudp = find_pud(cpu, mm, addr).await?;
+pub(crate) async fn huge_pte_offset(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    addr: VirtAddr,
+    size: HugePageSize,
+) -> Option<HugePtep> {
+    let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;
+    if p4d.none() {
+        return None;
+    }
+    let pudp = p4d.pud_offset(cpu.mmu.geometry, addr);
+    if size == HugePageSize::Gigantic {
+        return Some(pudp.into());
+    }
     let pud = cpu.read_once(pudp).await;
-    if pud.none() { None } else { Some(pud.pmd_offset(cpu.mmu.geometry, addr)) }
+    if pud.none() { None } else { Some(pud.pmd_offset(cpu.mmu.geometry, addr).into()) }
 }
 
-/// `huge_pte_lock()`.
-pub(crate) async fn huge_pte_lock<'m>(cpu: Cpu<'m>, pmdp: Pmdp) -> Held<'m> {
-    cpu.lock(cpu.kernel.ptl(pmdp.table())).await
+/// `huge_pte_lock()`: a PMD entry has the lock of its table, and all PUD entries of an address space have one together.
+pub(crate) async fn huge_pte_lock<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ptep: HugePtep) -> Held<'m> {
+    let lock = match ptep.level() {
+        Level::Pmd => cpu.kernel.ptl(ptep.slot().table()),
+        _ => mm.page_table_lock(),
+    };
+    cpu.lock(lock).await
+}
+
+/// `hstate_inode()`: of which size the pages of a file are, if it is one of hugetlbfs.
+pub(crate) fn hstate_inode(cpu: Cpu<'_>, file: Inode) -> Option<HugePageSize> {
+    HugePageSize::of_word(cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, file).hstate()))
+}
+
+/// `hstate_vma()`: of which size the pages of a mapping are. It is one of huge pages, for a caller that excludes changes.
+pub(crate) fn hstate_vma(cpu: Cpu<'_>, vma: Vma) -> HugePageSize {
+    vma.file(cpu).and_then(|file| hstate_inode(cpu, file)).unwrap_or(HugePageSize::Huge)
 }
 
 /// `i_mmap_lock_read()` in those releases in which it keeps tables from being unshared.
@@ -91,8 +121,13 @@ fn has_vma_lock(cpu: Cpu<'_>, vma: Vma) -> bool {
 }
 
 /// The huge pages of a range, each by its first address.
-pub(crate) fn huge_pages(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = VirtAddr> + use<> {
-    let step = cpu.pmd_nr() * VirtAddr::PAGE_SIZE;
+pub(crate) fn huge_pages(
+    cpu: Cpu<'_>,
+    size: HugePageSize,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> impl Iterator<Item = VirtAddr> + use<> {
+    let step = size.pages(cpu.mmu.geometry) * VirtAddr::PAGE_SIZE;
     (start.0..end.0).step_by(step as usize).map(VirtAddr)
 }
 

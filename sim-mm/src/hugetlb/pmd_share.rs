@@ -9,16 +9,17 @@ use std::panic::Location;
 use sim_core::OpKind;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
-use super::huge_pte_offset;
+use super::{hstate_vma, huge_pte_offset};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::fs::Inode;
-use crate::hugetlb_types::Place;
+use crate::huge_pte::HugePtep;
+use crate::hugetlb_types::{HugePageSize, Place};
 use crate::kernel::Cpu;
 use crate::memory::{p4d_offset, pmd_alloc, pud_alloc};
 use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::mmu_gather::tlb_remove_table_sync_one;
-use crate::pgtable::{PAGE_TABLE, Pmdp, Pudp, offset_now};
+use crate::pgtable::{EntryPtr, PAGE_TABLE, Pmdp, Pudp, offset_now};
 use crate::safeguards::HUGE_PMD_UNSHARE_SYNC;
 use crate::settings::HugetlbLock;
 use crate::vm_flags::VmFlags;
@@ -45,7 +46,7 @@ fn page_table_shareable(cpu: Cpu<'_>, other: Vma, vma: Vma, addr: VirtAddr, inde
     (entry(there) == entry(addr) && same_flags && want_pmd_share(cpu, other, there)).then_some(there)
 }
 
-/// `huge_pte_alloc()`: the entry of a huge page, in a table that is shared, or made if there is none.
+/// `huge_pte_alloc()`: the entry of a huge page, in a table that is shared, or made if there is none. Tables of PUD entries are never shared.
 ///
 /// # Errors
 /// `ENOMEM`, if no frame is free for a table.
@@ -54,14 +55,18 @@ pub(super) async fn huge_pte_alloc<'m>(
     mm: &'m MmStruct,
     vma: Vma,
     addr: VirtAddr,
-) -> Result<Pmdp, Errno> {
+) -> Result<HugePtep, Errno> {
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, addr), addr).await?;
-    match vma.file(cpu) {
+    if hstate_vma(cpu, vma) == HugePageSize::Gigantic {
+        return Ok(pudp.into());
+    }
+    let pmdp = match vma.file(cpu) {
         Some(file) if want_pmd_share(cpu, vma, addr) && cpu.read_once(pudp).await.none() => {
             huge_pmd_share(cpu, mm, (vma, file), addr, pudp).await
         }
         _ => pmd_alloc(cpu, mm, pudp, addr).await,
-    }
+    };
+    pmdp.map(HugePtep::from)
 }
 
 /// `huge_pmd_share()`: the entry leads to the table of another mapping of the file, if there is one to share. The lock keeps that mapping where it is, and
@@ -102,9 +107,9 @@ async fn find_table(cpu: Cpu<'_>, (vma, file): (Vma, Inode), addr: VirtAddr) -> 
     let mappings = cpu.read(cpu.kernel.shmem.i_mmap(file), Clone::clone).await;
     for (mm, other) in mappings.into_iter().filter(|(_, other)| *other != vma) {
         if let Some(there) = page_table_shareable(cpu, other, vma, addr, index)
-            && let Some(pmdp) = huge_pte_offset(cpu, cpu.kernel.mm(mm), there).await
+            && let Some(ptep) = huge_pte_offset(cpu, cpu.kernel.mm(mm), there, HugePageSize::Huge).await
         {
-            return Some((mm, there, pmdp.table()));
+            return Some((mm, there, ptep.slot().table()));
         }
     }
     None
@@ -123,7 +128,13 @@ fn note_huge_entries(
         let entry = cpu.mmu.entry_now(table, index);
         if !entry.is_none() {
             let (old, new) = change(entry);
-            cpu.note_pmd_of(mm, VirtAddr(start.0 + (u64::from(index) << geometry.shift(Level::Pmd))), old, new);
+            cpu.note_huge_of(
+                mm,
+                VirtAddr(start.0 + (u64::from(index) << geometry.shift(Level::Pmd))),
+                Level::Pmd,
+                old,
+                new,
+            );
         }
     }
 }
@@ -158,8 +169,11 @@ fn pud_populate_shared<'m>(
 /// `huge_pmd_unshare()`: if others have the table as well then this address space gives it up, and nothing is mapped there any more. Translations have yet
 /// to be flushed. The caller holds the lock of the table, and `i_mmap_rwsem` for writing until the flush is done: the others cannot use the table for
 /// something else before. Answers whether the table was shared.
-pub(super) async fn huge_pmd_unshare<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) -> bool {
-    let table = pmdp.table();
+pub(super) async fn huge_pmd_unshare<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, ptep: HugePtep) -> bool {
+    if ptep.level() != Level::Pmd {
+        return false;
+    }
+    let table = ptep.slot().table();
     let count = cpu.kernel.page(Page(table)).pt_share_count();
     if cpu.load(count).await == 0 {
         return false;
@@ -225,10 +239,10 @@ impl Cpu<'_> {
             let other = self.kernel.mm(place.mm);
             if place.given_up {
                 // It is there for the hardware, until the flush, and is not promised to anybody.
-                self.note_pmd_of(other, va, Entry::NONE, new);
-                self.note_pmd_of(other, va, new, Entry::NONE);
+                self.note_huge_of(other, va, Level::Pmd, Entry::NONE, new);
+                self.note_huge_of(other, va, Level::Pmd, new, Entry::NONE);
             } else {
-                self.note_pmd_of(other, va, old, new);
+                self.note_huge_of(other, va, Level::Pmd, old, new);
             }
         }
     }

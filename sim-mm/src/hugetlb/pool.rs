@@ -6,22 +6,13 @@ use super::gigantic::alloc_gigantic_folio;
 use crate::errno::Errno;
 use crate::gfp::Gfp;
 use crate::hugetlb_pool::dequeue_hugetlb_folio;
-use crate::hugetlb_types::Hstate;
+use crate::hugetlb_types::{Hstate, HugePageSize};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::put_page;
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::PageFlags;
 use crate::settings::Nodes;
-
-/// Of which size the pages of a pool are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HugePageSize {
-    /// One PMD entry maps a page: 2 MiB with 512 entries a table.
-    Huge,
-    /// One PUD entry could map a page: 1 GiB.
-    Gigantic,
-}
 
 /// Writes a number to `/proc/sys/vm/nr_hugepages`, or to its like for another size: `set_max_huge_pages()`. The pool gets pages until it has so many or memory has none, or gives up free
 /// ones that are not set aside. Answers how many it has.
@@ -35,10 +26,7 @@ pub fn sys_nr_hugepages(cpu: Cpu<'_>, size: HugePageSize, pages: u64) -> BoxFutu
         if !cpu.kernel.has_hugetlb() {
             return Err(Errno::Eopnotsupp);
         }
-        let hstate = match size {
-            HugePageSize::Huge => &cpu.kernel.hugetlb.huge,
-            HugePageSize::Gigantic => &cpu.kernel.hugetlb.gigantic,
-        };
+        let hstate = cpu.kernel.hugetlb.hstate(size);
         let mut now = cpu.load(hstate.nr_huge_pages).await;
         while now < pages && alloc_pool_huge_folio(cpu, hstate, size, now).await {
             now += 1;

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::{hstate_inode, hstate_vma};
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::hugetlb_pool::dequeue_hugetlb_folio;
@@ -39,11 +40,13 @@ pub(super) async fn hugetlb_reserve_pages(
     let _routine = cpu.enter("hugetlb_reserve_pages");
     let hugetlb = &cpu.kernel.hugetlb;
     let _hugetlb_lock = cpu.lock(hugetlb.lock).await;
-    let step = cpu.pmd_nr() as usize;
-    let indices = range.step_by(step).map(|index| reservation(file, owner, index));
+    let Some(size) = hstate_inode(cpu, file) else { return Ok(()) };
+    let hstate = hugetlb.hstate(size);
+    let indices =
+        range.step_by(size.pages(cpu.mmu.geometry) as usize).map(|index| reservation(file, owner, index));
     // hugetlb_acct_memory()
-    let free = cpu.read(&hugetlb.huge.freelist, |free| free.len() as u64).await;
-    let set_aside = cpu.load(hugetlb.huge.resv_huge_pages).await;
+    let free = cpu.read(&hstate.freelist, |free| free.len() as u64).await;
+    let set_aside = cpu.load(hstate.resv_huge_pages).await;
     let added = cpu.update(&hugetlb.reservations, move |reservations| {
         let new: Vec<Reservation> = indices.clone().filter(|index| !reservations.contains_key(index)).collect();
         let added = new.len() as u64;
@@ -54,7 +57,7 @@ pub(super) async fn hugetlb_reserve_pages(
         Ok(added)
     });
     let added = added.await?;
-    cpu.store(hugetlb.huge.resv_huge_pages, set_aside + added).await;
+    cpu.store(hstate.resv_huge_pages, set_aside + added).await;
     Ok(())
 }
 
@@ -71,9 +74,12 @@ pub(crate) async fn hugetlb_unreserve_pages(cpu: Cpu<'_>, file: Inode, owner: Op
         unused
     });
     let unused = unused.await;
-    if unused > 0 {
-        let set_aside = cpu.load(hugetlb.huge.resv_huge_pages).await;
-        cpu.store(hugetlb.huge.resv_huge_pages, set_aside - unused).await;
+    if unused > 0
+        && let Some(size) = hstate_inode(cpu, file)
+    {
+        let hstate = hugetlb.hstate(size);
+        let set_aside = cpu.load(hstate.resv_huge_pages).await;
+        cpu.store(hstate.resv_huge_pages, set_aside - unused).await;
     }
 }
 
@@ -97,18 +103,19 @@ pub(super) async fn alloc_hugetlb_folio(
 ) -> Option<Page> {
     let _routine = cpu.enter("alloc_hugetlb_folio");
     let hugetlb = &cpu.kernel.hugetlb;
+    let hstate = hugetlb.hstate(hstate_vma(cpu, vma));
     let key = reservation(file, owner(cpu, mm, vma), index);
     let _hugetlb_lock = cpu.lock(hugetlb.lock).await;
-    let free = cpu.read(&hugetlb.huge.freelist, |free| free.len() as u64).await;
-    let set_aside = cpu.load(hugetlb.huge.resv_huge_pages).await;
+    let free = cpu.read(&hstate.freelist, |free| free.len() as u64).await;
+    let set_aside = cpu.load(hstate.resv_huge_pages).await;
     let is_mine = cpu.read(&hugetlb.reservations, |reservations| reservations.get(&key) == Some(&false)).await;
     if !is_mine && free <= set_aside {
         return None;
     }
-    let head = dequeue_hugetlb_folio(cpu, &hugetlb.huge).await?;
+    let head = dequeue_hugetlb_folio(cpu, hstate).await?;
     if is_mine {
         cpu.update(&hugetlb.reservations, |reservations| reservations.insert(key, true)).await;
-        cpu.store(hugetlb.huge.resv_huge_pages, set_aside - 1).await;
+        cpu.store(hstate.resv_huge_pages, set_aside - 1).await;
     }
     Some(head)
 }
@@ -116,6 +123,7 @@ pub(super) async fn alloc_hugetlb_folio(
 /// `restore_reserve_on_error()`: the page that was taken for page `index` was not used, and is put soon. It is set aside again.
 pub(super) async fn restore_reserve_on_error(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, file: Inode, index: u64) {
     let hugetlb = &cpu.kernel.hugetlb;
+    let hstate = hugetlb.hstate(hstate_vma(cpu, vma));
     let key = reservation(file, owner(cpu, mm, vma), index);
     let _hugetlb_lock = cpu.lock(hugetlb.lock).await;
     let was_taken = cpu.update(&hugetlb.reservations, |reservations| match reservations.get_mut(&key) {
@@ -123,8 +131,8 @@ pub(super) async fn restore_reserve_on_error(cpu: Cpu<'_>, mm: &MmStruct, vma: V
         None => false,
     });
     if was_taken.await {
-        let set_aside = cpu.load(hugetlb.huge.resv_huge_pages).await;
-        cpu.store(hugetlb.huge.resv_huge_pages, set_aside + 1).await;
+        let set_aside = cpu.load(hstate.resv_huge_pages).await;
+        cpu.store(hstate.resv_huge_pages, set_aside + 1).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
+use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -36,14 +36,15 @@ pub(super) async fn __unmap_hugepage_range<'m>(
 ) {
     let _routine = cpu.enter("__unmap_hugepage_range");
     let (mut force_flush, mut unshared) = (false, false);
+    let size = hstate_vma(cpu, vma);
     let mut behind = start;
-    for addr in huge_pages(cpu, start, end) {
+    for addr in huge_pages(cpu, size, start, end) {
         if addr < behind {
             continue;
         }
-        let Some(pmdp) = huge_pte_offset(cpu, tlb.mm, addr).await else { continue };
-        let ptl = huge_pte_lock(cpu, pmdp).await;
-        if vma_may_share(cpu, vma) && huge_pmd_unshare(cpu, tlb.mm, addr, pmdp).await {
+        let Some(ptep) = huge_pte_offset(cpu, tlb.mm, addr, size).await else { continue };
+        let ptl = huge_pte_lock(cpu, tlb.mm, ptep).await;
+        if vma_may_share(cpu, vma) && huge_pmd_unshare(cpu, tlb.mm, addr, ptep).await {
             drop(ptl);
             let (first, last) = pud_range(cpu, addr);
             (behind, unshared) = (last, true);
@@ -55,18 +56,18 @@ pub(super) async fn __unmap_hugepage_range<'m>(
             }
             continue;
         }
-        let pmd = cpu.read_once(pmdp).await;
-        if pmd.none() {
+        let pte = cpu.read_once(ptep).await;
+        if pte.none() {
             continue;
         }
-        if pmd.migration().is_some() {
-            cpu.set_pmd_at(tlb.mm, addr, pmdp, Entry::NONE).await;
+        if pte.migration().is_some() {
+            cpu.set_pmd_at(tlb.mm, addr, ptep, Entry::NONE).await;
             continue;
         }
-        let orig = pmdp_huge_get_and_clear(cpu, tlb.mm, addr, pmdp).await;
+        let orig = pmdp_huge_get_and_clear(cpu, tlb.mm, addr, ptep).await;
         // tlb_remove_huge_tlb_entry()
         tlb.remove_tlb_entry(addr);
-        tlb.remove_tlb_entry(addr.plus_pages(cpu.pmd_nr() - 1));
+        tlb.remove_tlb_entry(addr.plus_pages(size.pages(cpu.mmu.geometry) - 1));
         let head = Page(orig.pfn());
         if orig.dirty() {
             set_page_dirty_no_writeback(cpu, head).await;

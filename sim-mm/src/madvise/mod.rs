@@ -18,6 +18,7 @@ use pages::{
 
 use crate::errno::Errno;
 use crate::huge_memory::vma_adjust_trans_huge;
+use crate::hugetlb::hstate_vma;
 use crate::kernel::Cpu;
 use crate::khugepaged::madvise_collapse;
 use crate::ksm::unmerge_range;
@@ -221,8 +222,9 @@ async fn madvise_hugetlb<'m>(
     let is_locked = advice == Advice::DontNeed && vma.flags(cpu).contains(VmFlags::LOCKED);
     let refuses = cpu.setting::<HugetlbDontneed>() == HugetlbDontneed::Refused;
     // The end is rounded down, since v6.1 (8ebe0a5eaaeb): nobody loses more than he named.
-    let end = cpu.pmd_base(end);
-    if !advice.zaps() || refuses || is_locked || cpu.pmd_base(start) != start {
+    let base = |addr| hstate_vma(cpu, vma).base(cpu.mmu.geometry, addr);
+    let end = base(end);
+    if !advice.zaps() || refuses || is_locked || base(start) != start {
         return Err(Errno::Einval);
     }
     if start < end {

@@ -55,7 +55,7 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         }
         return Ok(VmFault::default());
     }
-    if !vmf_anon_prepare(cpu, vmf).await? {
+    if !vmf_anon_prepare(cpu, vmf.mm, vmf.vma, vmf.flags).await? {
         return Ok(VmFault::RETRY);
     }
     if let Some(folio) = do_anonymous_folio(cpu, vmf, pmd)

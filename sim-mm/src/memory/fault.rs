@@ -21,7 +21,7 @@ use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
-use crate::pgtable::{Pmd, Pte, Ptep, TablePtr, mkdirty};
+use crate::pgtable::{EntryPtr, Pmd, Pte, Ptep, mkdirty};
 use crate::pgtable_generic::look_at_pte;
 use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;

@@ -69,7 +69,7 @@ async fn do_read_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<
 /// `do_cow_fault()`: a write to private memory maps a copy of the page.
 async fn do_cow_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, file: Inode) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("do_cow_fault");
-    if !vmf_anon_prepare(cpu, vmf).await? {
+    if !vmf_anon_prepare(cpu, vmf.mm, vmf.vma, vmf.flags).await? {
         return Ok(VmFault::RETRY);
     }
     let cow_page = alloc_page(cpu).await.ok_or(VmFaultError::Oom)?;

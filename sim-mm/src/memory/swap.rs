@@ -14,7 +14,7 @@ use crate::mm_types::Page;
 use crate::page::{lock_page, page_count, put_page, unlock_page};
 use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
-use crate::pgtable::{Pte, Ptep, TablePtr};
+use crate::pgtable::{EntryPtr, Pte, Ptep};
 use crate::rmap::page_add_anon_rmap;
 use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};

@@ -10,7 +10,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::put_page;
 use crate::page_alloc::alloc_table;
-use crate::pgtable::{P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, TablePtr, pgd_offset};
+use crate::pgtable::{EntryPtr, P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, pgd_offset};
 use crate::safeguards::PTE_ALLOC_RECHECK;
 
 /// `p4d_offset(pgd_offset(mm, addr), addr)`.

@@ -273,7 +273,7 @@ async fn wp_page_copy<'m>(
 ) -> Result<VmFault, VmFaultError> {
     let _routine = cpu.enter("wp_page_copy");
     let Fault { mm, vma, address, .. } = vmf;
-    let prepared = vmf_anon_prepare(cpu, vmf).await;
+    let prepared = vmf_anon_prepare(cpu, vmf.mm, vmf.vma, vmf.flags).await;
     if prepared != Ok(true) {
         if let Some(old) = old {
             put_page(cpu, old).await;

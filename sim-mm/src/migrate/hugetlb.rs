@@ -1,5 +1,7 @@
 //! Huge pages of the pool that go to other frames: `unmap_and_move_huge_page()`. The new page is one of the pool as well.
 
+use sim_mmu::Level;
+
 use super::mapping::{Contents, discard, migrate_page};
 use super::mode::{MigrateMode, Stop};
 use super::ptes::remove_migration_ptes_locked;
@@ -15,7 +17,12 @@ use crate::page_flags::{PageFlags, file_of_mapping};
 use crate::rmap::{Place, RmapLock, page_get_anon_vma, page_mapped, put_anon_vma, rmap_walk};
 
 /// `isolate_hugetlb()`: a page that is in use, and that nobody else moves, with a reference. Nobody frees it while the lock is held.
+///
+/// Not modelled: gigantic pages that go to other frames. They are refused.
 pub(crate) async fn isolate_hugetlb(cpu: Cpu<'_>, head: Page) -> bool {
+    if cpu.kernel.level_of_huge(head) != Level::Pmd {
+        return false;
+    }
     let _hugetlb_lock = cpu.lock(cpu.kernel.hugetlb.lock).await;
     let flags = cpu.load(cpu.kernel.page_flags(head)).await;
     if !flags.contains(PageFlags::HUGETLB_MIGRATABLE) || !get_page_unless_zero(cpu, head).await {

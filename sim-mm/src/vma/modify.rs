@@ -6,6 +6,7 @@ use super::lock::vma_mark_attached;
 use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, link_copy, mergeable, swallow};
 use super::{Stopped, VmaTree, vm_area_dup, vma_link_file};
 use crate::errno::Errno;
+use crate::hugetlb::hstate_vma;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::settings::MergeFailure;
@@ -29,7 +30,7 @@ fn split_vma(
 ) -> Result<(), Errno> {
     let vma = vmas[index];
     // hugetlb_vm_op_split()
-    if vma.flags(cpu).contains(VmFlags::HUGETLB) && cpu.pmd_base(addr) != addr {
+    if vma.flags(cpu).contains(VmFlags::HUGETLB) && hstate_vma(cpu, vma).base(cpu.mmu.geometry, addr) != addr {
         return Err(Errno::Einval);
     }
     let new = vm_area_dup(cpu, mm, vma)?;
