@@ -31,8 +31,8 @@ fn futures_of_system_calls_do_not_grow() {
         ("madvise_dontneed", size(madvise_dontneed(cpu, start, end)), 2264),
         ("sys_fork", size(sys_fork(cpu)), 3248),
         ("do_exit", size(do_exit(cpu, TaskId(0))), 272),
-        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1872),
-        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1680),
+        ("get_user_pages_fast", size(get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1896),
+        ("__get_user_pages_fast", size(__get_user_pages_fast(cpu, start, 1, true, &mut pages)), 1704),
         (
             "get_user_pages_unlocked",
             size(get_user_pages_unlocked(cpu, start, 1, &mut pages, FollFlags::empty())),
