@@ -9,6 +9,7 @@ use sim_mmu::Pfn;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
 use crate::page_flags::is_anon_mapping;
+use crate::settings::MovableZone;
 
 impl Kernel {
     /// Whether a page is in the zone MOVABLE: `is_zone_movable_page()`.
@@ -48,6 +49,14 @@ impl Kernel {
         let (memory, descriptor) = (&self.core().memory, self.page(head));
         let nth = page.0.0 - head.0.0;
         (memory.get(descriptor.mapping().loc()), memory.get(descriptor.index().loc()) + nth)
+    }
+}
+
+/// Notes that whoever had a page off its list is done with it, in the step in which it comes to a list or is free. Only who pins for long asks.
+pub(crate) fn note_arrival(cpu: Cpu<'_>, page: Page) {
+    if cpu.setting::<MovableZone>() == MovableZone::On {
+        let arrivals = cpu.kernel.page(page).arrivals();
+        cpu.this_cpu_write(arrivals, cpu.this_cpu_read(arrivals) + 1);
     }
 }
 

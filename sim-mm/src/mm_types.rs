@@ -55,6 +55,9 @@ record! {
         pub(crate) pt_share_count: Shared<u64> = "pt_share_count";
         /// `page_type`: what the frame is to the allocator.
         pub(crate) page_type: Shared<PageType> = "page_type";
+        /// How often the page has come to a list of reclaim, or to the allocator, on a machine with the zone MOVABLE. Linux counts nothing of the kind: who waits
+        /// for that looks again and again.
+        pub(crate) arrivals: Shared<u64> = "arrivals";
     }
 }
 

@@ -10,6 +10,7 @@ use sim_mmu::{Level, Pfn};
 
 use crate::event::{Event, FrameUse, Order};
 use crate::fault_inject::should_fail;
+use crate::folio::note_arrival;
 use crate::gfp::Gfp;
 use crate::highmem::clear_page;
 use crate::huge_memory::unqueue_deferred_split;
@@ -171,6 +172,7 @@ fn free_pages_prepare(cpu: Cpu<'_>, page: Page, order: u8) -> bool {
     if !cpu.kernel.mmu.phys.contains(page.0) || cpu.kernel.is_free(page) {
         return false;
     }
+    note_arrival(cpu, page);
     if order > 0 {
         let flags = cpu.kernel.page_flags(page);
         cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - PageFlags::HEAD);

@@ -7,7 +7,7 @@
 
 use sim_core::CpuId;
 
-use crate::folio::{is_large, page_is_anon};
+use crate::folio::{is_large, note_arrival, page_is_anon};
 use crate::kernel::Cpu;
 use crate::mlocked::{count_mlocked, is_locked, marks_mlocked, set_mlocked};
 use crate::mm_types::{Page, Vma};
@@ -22,11 +22,19 @@ async fn flags(cpu: Cpu<'_>, page: Page) -> PageFlags {
 
 /// `folio_batch_add_and_move()`: one more page of a batch. A batch that is full is worked off. Without batches that is done at once.
 async fn add(cpu: Cpu<'_>, batch: Batch, page: Page) {
+    let comes = matches!(batch, Batch::Add | Batch::Mlock);
     if !cpu.has_batches() {
         cpu.rmw(cpu.kernel.page_flags(page), move |flags: PageFlags| moved(batch, flags)).await;
+        if comes {
+            note_arrival(cpu, page);
+        }
         return;
     }
     get_page(cpu, page).await;
+    // Who drains all batches finds it from now on.
+    if comes {
+        note_arrival(cpu, page);
+    }
     let batches = cpu.kernel.lru_batches.of(cpu.id);
     // The batch is this CPU's own.
     let waiting = batches.poke(cpu.core, |batches| {

@@ -10,8 +10,6 @@ use super::{MAX_PASSES, MigrateMode, MigrateReason, migrate_pages};
 use crate::gfp::Gfp;
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
-use crate::page::page_count;
-use crate::page_flags::PageFlags;
 use crate::swap::{isolate_lru_page, lru_add_drain_all};
 
 /// Pages of the zone MOVABLE that were found among others.
@@ -20,7 +18,15 @@ pub struct LongtermPages {
     /// They are off their lists.
     isolated: Vec<Page>,
     /// Somebody else has taken them off their lists.
-    elsewhere: Vec<Page>,
+    elsewhere: Vec<Elsewhere>,
+}
+
+/// A page that somebody else has taken off its list.
+#[derive(Clone, Copy, Debug)]
+struct Elsewhere {
+    page: Page,
+    /// How often it had come to a list, or to the allocator, before the batches were drained and it was on no list.
+    arrivals: u64,
 }
 
 impl LongtermPages {
@@ -29,19 +35,22 @@ impl LongtermPages {
         Box::pin(async move {
             let _routine = cpu.enter("collect_longterm_unpinnable_folios");
             let mut found = LongtermPages::default();
-            let mut drained = false;
-            for page in pages {
-                let head = cpu.kernel.folio_of(*page);
-                if !cpu.kernel.is_zone_movable(head) || found.isolated.contains(&head) {
-                    continue;
+            let mut heads: Vec<Elsewhere> = Vec::new();
+            for page in pages.iter().map(|page| cpu.kernel.folio_of(*page)) {
+                if cpu.kernel.is_zone_movable(page) && heads.iter().all(|other| other.page != page) {
+                    let arrivals = cpu.this_cpu_read(cpu.kernel.page(page).arrivals());
+                    heads.push(Elsewhere { page, arrivals });
                 }
-                if !drained {
-                    lru_add_drain_all(cpu).await;
-                    drained = true;
+            }
+            if !heads.is_empty() {
+                lru_add_drain_all(cpu).await;
+            }
+            for head in heads {
+                if isolate_lru_page(cpu, head.page).await {
+                    found.isolated.push(head.page);
+                } else {
+                    found.elsewhere.push(head);
                 }
-                let list =
-                    if isolate_lru_page(cpu, head).await { &mut found.isolated } else { &mut found.elsewhere };
-                list.push(head);
             }
             found
         })
@@ -58,24 +67,23 @@ impl LongtermPages {
         Box::pin(async move {
             let _routine = cpu.enter("migrate_longterm_unpinnable_folios");
             let how = (MigrateMode::Sync, MigrateReason::Asked);
-            let stuck = migrate_pages(cpu, self.isolated, Gfp::empty(), how, MAX_PASSES).await;
-            for page in self.elsewhere {
-                wait_for_list(cpu, page).await;
+            if migrate_pages(cpu, self.isolated, Gfp::empty(), how, MAX_PASSES).await > 0 {
+                return false;
             }
-            stuck == 0
+            for page in self.elsewhere {
+                wait_for_arrival(cpu, page).await;
+            }
+            true
         })
     }
 }
 
-/// Waits for whoever has taken a page off its list. Linux looks again until he is done.
-async fn wait_for_list(cpu: Cpu<'_>, page: Page) {
-    // In this order: he puts his reference when the page is back on its list.
-    let count = page_count(cpu, page).await;
-    let is_listed = cpu.load(cpu.kernel.page_flags(page)).await.contains(PageFlags::LRU);
-    if count == 0 || is_listed {
-        return;
-    }
-    let word = cpu.kernel.refcount(page).loc();
-    let changed = Gate::IsNot(word, Bytes::ALL, count);
-    cpu.step(Op::new(OpKind::Wait, word).behind(changed).sleeping(), |_| ()).await;
+/// Linux goes back at once, pins the page that is mapped by then, and looks whether that one is on a list: so it goes round until whoever has the page is
+/// done. Here that one is waited for. He puts the page back on a list, which a batch counts as, or it is free. Both are counted, so what becomes of the
+/// frame afterwards makes no difference. The number is from before the batches were drained: a page that came to a batch behind the drain is not waited
+/// for, since nobody else would drain it.
+async fn wait_for_arrival(cpu: Cpu<'_>, Elsewhere { page, arrivals }: Elsewhere) {
+    let word = cpu.kernel.page(page).arrivals().loc();
+    let arrived = Gate::IsNot(word, Bytes::ALL, arrivals);
+    cpu.step(Op::new(OpKind::Wait, word).behind(arrived).sleeping(), |_| ()).await;
 }
