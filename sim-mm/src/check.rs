@@ -60,8 +60,9 @@ pub struct Reach {
     mlocked: Vec<Pfn>,
     /// The slots of the swap area that entries and files name, as often as they do.
     swapped: Vec<SwpEntry>,
-    /// The tables of PMD entries, as often as entries lead to them. On a machine with a pool of huge pages only.
-    pmd_tables: Vec<Pfn>,
+    /// The tables of PMD entries, as often as entries lead to them, with the first address that they translate there. On a machine with a pool of huge
+    /// pages only.
+    pmd_tables: Vec<(Pfn, MmId, VirtAddr)>,
 }
 
 /// Those of the entries that map a frame.
@@ -298,9 +299,11 @@ impl Reach {
         base: VirtAddr,
     ) -> Result<(), Miscount> {
         // Address spaces may share a table of PMD entries: what it leads to is counted once, and each mapping of it is judged.
-        let again = level == Level::Pmd && kernel.has_hugetlb() && self.pmd_tables.contains(&table);
+        let again = level == Level::Pmd
+            && kernel.has_hugetlb()
+            && self.pmd_tables.iter().any(|(other, ..)| *other == table);
         if level == Level::Pmd && kernel.has_hugetlb() {
-            self.pmd_tables.push(table);
+            self.pmd_tables.push((table, mm, base));
         }
         if !again {
             self.tables.push(table);

@@ -81,6 +81,13 @@ pub enum Miscount {
         /// The entries that lead to it.
         users: u64,
     },
+    /// An address space shares a table of PMD entries where no mapping covers all that the table translates.
+    SharedInPart {
+        /// The address space.
+        mm: MmId,
+        /// The first address that the table translates there.
+        va: VirtAddr,
+    },
     /// The pool of huge pages has more or fewer pages than it says.
     HugePages {
         /// How many it says.
@@ -96,6 +103,13 @@ pub enum Miscount {
         has: u64,
         /// How many are free.
         free: u64,
+    },
+    /// A huge page is set aside for a private mapping that is not there.
+    SetAsideForNone {
+        /// The address space that it would be in.
+        mm: MmId,
+        /// The page of the file.
+        index: u64,
     },
     /// An entry maps a page where no mapping is, or lets more be done than the mapping.
     Stray {
@@ -289,11 +303,25 @@ impl fmt::Display for Miscount {
             Miscount::TableUsers { table, count, users } => {
                 write!(f, "{users} entries lead to the table {table}, and it counts {count} beside the first")
             }
+            Miscount::SharedInPart { mm, va } => {
+                write!(
+                    f,
+                    "mm{} shares the table for {va}, and no mapping covers all that the table translates",
+                    mm.0
+                )
+            }
             Miscount::HugePages { says, has } => {
                 write!(f, "the pool has {has} huge pages, and nr_huge_pages is {says}")
             }
             Miscount::HugePagesSetAside { says, has, free } => {
                 write!(f, "{has} of {free} free huge pages are set aside, and resv_huge_pages is {says}")
+            }
+            Miscount::SetAsideForNone { mm, index } => {
+                write!(
+                    f,
+                    "a huge page is set aside for page {index} of a file in mm{}, which has no such private mapping",
+                    mm.0
+                )
             }
             Miscount::SharedTable { table } => write!(f, "two entries lead to the page table {table}"),
             Miscount::Stray { mm, va } => {

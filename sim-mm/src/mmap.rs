@@ -1,7 +1,5 @@
 //! `mm/mmap.c`: the mappings of an address space.
 
-use std::ops::Range;
-
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
@@ -9,8 +7,7 @@ use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
 use crate::errno::Errno;
 use crate::fs::{File, Inode};
-use crate::huge_memory::vma_adjust_trans_huge;
-use crate::hugetlb::{hstate_inode, hugetlb_file_setup, hugetlb_unreserve_pages, hugetlbfs_file_mmap};
+use crate::hugetlb::{hstate_inode, hugetlb_file_setup, hugetlbfs_file_mmap};
 use crate::hugetlb_types::HugePageSize;
 use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
@@ -29,9 +26,9 @@ use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write, i_mmap_lock_write_all, mmap_write_lock,
-    remove_vma, split_at, unlink_file_vma, unlink_locked, vm_area_alloc, vma_link, vma_mark_detached,
-    vma_merge_new_range,
+    NewRange, Source, Stopped, VmaTree, change_vmas, i_mmap_lock_write, i_mmap_lock_write_all, may_split,
+    mmap_write_lock, prepare_split, remove_vma, split_at, unlink_file_vma, unlink_locked, vm_area_alloc,
+    vm_area_free, vma_link, vma_mark_detached, vma_merge_new_range,
 };
 
 /// `find_vma()`: the first mapping that ends above `addr`. The caller holds `mmap_lock`.
@@ -256,27 +253,17 @@ async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Resu
         // hugetlb_file_setup()
         Backing::Huge(size) => {
             Box::pin(async move {
-                let pages = region.len / VirtAddr::PAGE_SIZE;
-                let file = hugetlb_file_setup(cpu, pages, size)?;
-                let mapped = match hugetlbfs_file_mmap(cpu, mm, file, region.flags, 0..pages).await {
-                    Ok(()) => insert_region(cpu, mm, &region, Some(file)).await,
-                    Err(errno) => Err(errno),
-                };
+                let file = hugetlb_file_setup(cpu, region.len / VirtAddr::PAGE_SIZE, size)?;
+                let mapped = insert_huge_region(cpu, mm, &region, (file, 0)).await;
                 if mapped.is_err() {
-                    Box::pin(forget_huge(cpu, mm, file, 0..pages)).await;
+                    shmem_put(cpu, file).await;
                 }
                 mapped
             })
             .await
         }
         Backing::File { file, pgoff } if region.flags.contains(VmFlags::HUGETLB) => {
-            Box::pin(async move {
-                let pages = pgoff..pgoff + region.len / VirtAddr::PAGE_SIZE;
-                hugetlbfs_file_mmap(cpu, mm, file.inode, region.flags, pages).await?;
-                let _i_mmap = i_mmap_lock_write(cpu, Some(file.inode)).await;
-                insert_region(cpu, mm, &region, Some(file.inode)).await
-            })
-            .await
+            Box::pin(insert_huge_region(cpu, mm, &region, (file.inode, pgoff))).await
         }
         Backing::File { file, .. } => {
             Box::pin(async move {
@@ -289,12 +276,6 @@ async fn mmap_region<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, region: Region) -> Resu
     }
 }
 
-/// A mapping of huge pages did not come to be, and its file has no other.
-async fn forget_huge(cpu: Cpu<'_>, mm: &MmStruct, file: Inode, pages: Range<u64>) {
-    hugetlb_unreserve_pages(cpu, file, Some(mm.id), pages).await;
-    shmem_put(cpu, file).await;
-}
-
 /// The second half of `mmap_region()`: a neighbour takes the region in, or a mapping of its own is made.
 async fn insert_region<'m>(
     cpu: Cpu<'m>,
@@ -302,14 +283,10 @@ async fn insert_region<'m>(
     region: &Region,
     file: Option<Inode>,
 ) -> Result<VirtAddr, Errno> {
-    let Region { wish, len, flags, backing } = *region;
+    let Region { len, flags, backing, .. } = *region;
     change_vmas(cpu, mm, |vmas| {
         let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
-        let is_free = |start: &VirtAddr| !overlaps(cpu, vmas, *start, len);
-        let start = match wish.filter(is_free) {
-            Some(start) => start,
-            None => unmapped_area_topdown(cpu, vmas, len, unit(cpu, file)).ok_or(Errno::Enomem)?,
-        };
+        let start = place(cpu, vmas, region, file)?;
         let end = VirtAddr(start.0 + len);
         let pgoff = match backing {
             Backing::Anonymous => start.vpn().0,
@@ -333,6 +310,46 @@ async fn insert_region<'m>(
         Ok(start)
     })
     .await
+}
+
+/// The same for huge pages of the pool. They are set aside when the mapping has its address and its descriptor, last of all that can fail: nothing stays set aside
+/// for a mapping that does not come to be. Mappings of them are never merged.
+async fn insert_huge_region<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    region: &Region,
+    (file, pgoff): (Inode, u64),
+) -> Result<VirtAddr, Errno> {
+    let Region { len, flags, backing, .. } = *region;
+    let start = cpu.read(&mm.vmas, |vmas| place(cpu, vmas, region, Some(file))).await?;
+    let end = VirtAddr(start.0 + len);
+    let vma = VmaSnapshot { start, end, flags, pgoff, anon_vma: None, file: Some(file) };
+    let new = vm_area_alloc(cpu, mm, vma)?;
+    if let Err(errno) = hugetlbfs_file_mmap(cpu, mm, file, flags, pgoff..pgoff + len / VirtAddr::PAGE_SIZE).await {
+        vm_area_free(cpu, new);
+        return Err(errno);
+    }
+    if let Backing::File { file, .. } = backing {
+        file.get(cpu);
+    }
+    let i_mmap = i_mmap_lock_write(cpu, Some(file)).await;
+    let linked = change_vmas(cpu, mm, |vmas| {
+        vma_link(cpu, mm, vmas, new);
+        Ok(())
+    });
+    linked.await?;
+    drop(i_mmap);
+    new.set_soft_dirty(cpu);
+    Ok(start)
+}
+
+/// `get_unmapped_area()`: where a mapping goes.
+fn place(cpu: Cpu<'_>, vmas: &[Vma], region: &Region, file: Option<Inode>) -> Result<VirtAddr, Errno> {
+    let Region { wish, len, .. } = *region;
+    match wish.filter(|start| !overlaps(cpu, vmas, *start, len)) {
+        Some(start) => Ok(start),
+        None => unmapped_area_topdown(cpu, vmas, len, unit(cpu, file)).ok_or(Errno::Enomem),
+    }
 }
 
 /// Whether some mapping has a part of the range.
@@ -387,8 +404,9 @@ struct Detached {
 /// found one of them before, and locks it later, learns that it is out of the tree.
 async fn detach(cpu: Cpu<'_>, mm: &MmStruct, start: VirtAddr, end: VirtAddr) -> Result<Detached, Errno> {
     let is_across = |vma: Vma, addr| vma.start(cpu) < addr && addr < vma.end(cpu);
+    may_split(cpu, mm, [start, end]).await;
     let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| is_across(vma, start) || is_across(vma, end)).await;
-    vma_adjust_trans_huge(cpu, mm, [start, end]).await;
+    prepare_split(cpu, mm, [start, end]).await;
     let detached = change_vmas(cpu, mm, |vmas| take_out(cpu, mm, vmas, start, end)).await?;
     drop(i_mmap);
     for vma in &detached.vmas {

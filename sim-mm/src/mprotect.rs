@@ -8,7 +8,7 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
-use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd, vma_adjust_trans_huge};
+use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd};
 use crate::hugetlb::hugetlb_change_protection;
 use crate::kernel::Cpu;
 use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
@@ -30,7 +30,10 @@ use crate::swapops::{
     MigrationEntry, MigrationKind, SwpEntry, UFFD_WP_MARKER, is_uffd_wp_marker, pte_swp_set_uffd_wp,
 };
 use crate::vm_flags::VmFlags;
-use crate::vma::{Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, mmap_write_lock, vma_modify_flags};
+use crate::vma::{
+    Stopped, VmaTree, change_vmas, i_mmap_lock_write_all, may_split, mmap_write_lock, prepare_split,
+    vma_modify_flags,
+};
 
 /// `mprotect()`: what may be done with pages `start` up to `end` from now on.
 ///
@@ -103,8 +106,15 @@ async fn do_mprotect_pkey(
     let wanted = Wanted { prot, key: key.map(|key| key as u8).or(execute_only) };
     let mut at = start;
     while at < end {
+        let cuts = cuts(cpu, mm, (at, end), wanted);
+        if let Some(cuts) = cuts {
+            may_split(cpu, mm, cuts).await;
+        }
         let i_mmap = i_mmap_lock_write_all(cpu, mm, |vma| vma.contains(cpu, at)).await;
-        split_huge_pages_at_ends(cpu, mm, (at, end), wanted).await;
+        // Before the mapping has its new flags: the pages outside of the range keep the protection that they had.
+        if let Some(cuts) = cuts {
+            prepare_split(cpu, mm, cuts).await;
+        }
         let part = change_vmas(cpu, mm, |vmas| mprotect_fixup(cpu, mm, vmas, at, end, wanted)).await?;
         drop(i_mmap);
         if part.new != part.old {
@@ -143,20 +153,11 @@ async fn populate<'m>(
     }
 }
 
-/// The part of `split_vma()` that splits entries of huge pages. It comes before the mapping has its new flags: the pages outside of the range
-/// keep the protection that they had.
-async fn split_huge_pages_at_ends<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    (at, end): (VirtAddr, VirtAddr),
-    wanted: Wanted,
-) {
-    let vma = mm.vmas.look(cpu.core).iter().copied().find(|vma| vma.contains(cpu, at));
-    if let Some(vma) = vma
-        && new_flags(cpu, mm, vma, wanted).is_ok_and(|new| new != vma.flags(cpu))
-    {
-        vma_adjust_trans_huge(cpu, mm, [at, end.min(vma.end(cpu))]).await;
-    }
+/// Where the mapping at `at` is split, unless it begins or ends there already. `None` if its flags stay as they are.
+fn cuts(cpu: Cpu<'_>, mm: &MmStruct, (at, end): (VirtAddr, VirtAddr), wanted: Wanted) -> Option<[VirtAddr; 2]> {
+    let vma = mm.vmas.look(cpu.core).iter().copied().find(|vma| vma.contains(cpu, at))?;
+    let changes = new_flags(cpu, mm, vma, wanted).is_ok_and(|new| new != vma.flags(cpu));
+    changes.then(|| [at, end.min(vma.end(cpu))])
 }
 
 /// The flags that a mapping gets.

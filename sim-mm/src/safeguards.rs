@@ -366,4 +366,9 @@ crate::safeguards! {
         "The descriptors of a device's pages go only after the last reference to its map was put.";
     UNBIND_UNMAPS = "unbind-unmaps" order in "unbind_store" since Release::v(6, 8), commit "fa422b353d21" =>
         "Before a device goes, its blocks are unmapped, because an entry would lead to a page that has no descriptor.";
+    // Mappings of huge pages of the pool that become two.
+    HUGETLB_SPLIT_UNSHARE = "hugetlb-split-unshare" order in "hugetlb_vm_op_split" since Release::v(6, 2), commit "b30c14cd6102" =>
+        "Before a mapping of huge pages is cut within what a table translates, the table is unshared, because neither part may share it.";
+    HUGETLB_SPLIT_LOCKED = "hugetlb-split-locked" order in "hugetlb_split" since Release::v(6, 16), commit "081056dc00a2", cve "CVE-2025-38084" =>
+        "When a table is unshared for a split, the mapping and the mappings of its file stay locked until the mapping is two, because a fault would share the table again.";
 }

@@ -2,7 +2,7 @@
 
 use sim_mmu::VirtAddr;
 
-use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
+use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed, unshared_range};
 use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::kernel::Cpu;
@@ -31,7 +31,7 @@ pub(crate) async fn hugetlb_change_protection<'m>(
     let range = mmu_notifier_invalidate_range_start(cpu, mm, (start, end)).await;
     let vma_lock = hugetlb_vma_lock_write(cpu, vma).await;
     let i_mmap = cpu.down_write(cpu.kernel.shmem.i_mmap_rwsem(file)).await;
-    let mut unshared: Option<(VirtAddr, VirtAddr)> = None;
+    let (mut flushed, mut unshared) = ((start, end), false);
     let mut behind = start;
     for addr in huge_pages(cpu, size, start, end) {
         if addr < behind {
@@ -40,9 +40,8 @@ pub(crate) async fn hugetlb_change_protection<'m>(
         let Some(ptep) = huge_pte_offset(cpu, mm, addr, size).await else { continue };
         let _ptl = huge_pte_lock(cpu, mm, ptep).await;
         if flags.contains(VmFlags::MAYSHARE) && huge_pmd_unshare(cpu, mm, addr, ptep).await {
-            let (first, last) = pud_range(cpu, addr);
-            behind = last;
-            unshared = Some((unshared.map_or(first, |(first, _)| first), last));
+            (behind, unshared) = (pud_range(cpu, addr).1, true);
+            flushed = unshared_range(cpu, vma, flushed, addr);
             continue;
         }
         let pte = cpu.read_once(ptep).await;
@@ -55,10 +54,9 @@ pub(crate) async fn hugetlb_change_protection<'m>(
         }
     }
     if cpu.has(HUGETLB_CHANGE_FLUSH) {
-        let (start, end) = unshared.map_or((start, end), |(first, last)| (first.min(start), last.max(end)));
-        flush_tlb_mm_range(cpu, mm, start, end, false).await;
+        flush_tlb_mm_range(cpu, mm, flushed.0, flushed.1, false).await;
     }
-    if unshared.is_some() {
+    if unshared {
         unshare_flushed(cpu, mm);
     }
     drop((i_mmap, vma_lock));

@@ -2,7 +2,7 @@
 
 use sim_mmu::Entry;
 
-use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
+use super::pmd_share::{huge_pmd_unshare, unshare_flushed, unshared_range};
 use super::{huge_pte_lock, huge_pte_offset, hugetlb_vma_trylock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::folio::page_is_anon;
@@ -45,7 +45,8 @@ pub(crate) async fn set_huge_pte_migration<'m>(cpu: Cpu<'m>, head: Page, vma: Vm
         let unshared = huge_pmd_unshare(cpu, mm, address, ptep).await;
         drop(vma_lock);
         if unshared {
-            let (first, last) = pud_range(cpu, address);
+            let page = (address, address.plus_pages(cpu.pmd_nr()));
+            let (first, last) = unshared_range(cpu, vma, page, address);
             flush_tlb_mm_range(cpu, mm, first, last, false).await;
             unshare_flushed(cpu, mm);
             return true;

@@ -13,6 +13,7 @@ mod migrate;
 mod pmd_share;
 mod pool;
 mod reserve;
+mod split;
 mod unmap;
 mod vm_fault;
 mod wp;
@@ -26,6 +27,7 @@ pub use follow::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked};
 pub(crate) use migrate::{alloc_hugetlb_folio_nodemask, set_huge_pte_migration};
 pub use pool::sys_nr_hugepages;
 pub(crate) use reserve::{hugetlb_unreserve_pages, hugetlb_vm_op_close};
+pub(crate) use split::{hugetlb_split, hugetlb_vm_op_split};
 pub(crate) use unmap::unmap_hugepage_range;
 
 use sim_core::{Held, ReadHeld, RwSem, WriteHeld};
@@ -48,6 +50,9 @@ pub fn is_vm_hugetlb_page(cpu: Cpu<'_>, vma: Vma) -> bool {
 
 /// `huge_pte_offset()`, `hugetlb_walk()` since v6.2: the entry of a huge page of this size, if there is a table for it. The caller keeps the table: it may be shared, and then
 /// who unshares it takes it away.
+///
+/// The entry above is read twice, as in every release of Linux: `pud_present()` asks it, and `pmd_offset()` follows it. Linux would follow it even if it is empty by
+/// then. Only a caller that nothing keeps the table for can see that, and he uses the table of somebody else if he is a little later.
 pub(crate) async fn huge_pte_offset(
     cpu: Cpu<'_>,
     mm: &MmStruct,
@@ -61,6 +66,9 @@ pub(crate) async fn huge_pte_offset(
     let pudp = p4d.pud_offset(cpu.mmu.geometry, addr);
     if size == HugePageSize::Gigantic {
         return Some(pudp.into());
+    }
+    if cpu.read_once(pudp).await.none() {
+        return None;
     }
     let pud = cpu.read_once(pudp).await;
     if pud.none() { None } else { Some(pud.pmd_offset(cpu.mmu.geometry, addr).into()) }

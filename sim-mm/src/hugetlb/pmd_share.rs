@@ -21,7 +21,7 @@ use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::mmu_gather::tlb_remove_table_sync_one;
 use crate::pgtable::{EntryPtr, PAGE_TABLE, Pmdp, Pudp, offset_now};
 use crate::safeguards::HUGE_PMD_UNSHARE_SYNC;
-use crate::settings::HugetlbLock;
+use crate::settings::{HugetlbLock, HugetlbUnshareFlush};
 use crate::vm_flags::VmFlags;
 
 /// `address & PUD_MASK`, and the end of what the table of PMD entries there translates.
@@ -35,6 +35,19 @@ pub(super) fn pud_range(cpu: Cpu<'_>, addr: VirtAddr) -> (VirtAddr, VirtAddr) {
 fn want_pmd_share(cpu: Cpu<'_>, vma: Vma, addr: VirtAddr) -> bool {
     let (start, end) = pud_range(cpu, addr);
     vma.flags(cpu).contains(VmFlags::MAYSHARE) && vma.start(cpu) <= start && end <= vma.end(cpu)
+}
+
+/// `adjust_range_if_pmd_sharing_possible()`, `tlb_unshare_pmd_ptdesc()` since v6.19: what has to be flushed when the change of a range makes the address space
+/// give up the table at `addr`. Before v6.19 that takes for granted that only a mapping that may share the table has it.
+pub(super) fn unshared_range(
+    cpu: Cpu<'_>,
+    vma: Vma,
+    (start, end): (VirtAddr, VirtAddr),
+    addr: VirtAddr,
+) -> (VirtAddr, VirtAddr) {
+    let (first, last) = pud_range(cpu, addr);
+    let flushes_table = cpu.setting::<HugetlbUnshareFlush>() == HugetlbUnshareFlush::Table;
+    if flushes_table || want_pmd_share(cpu, vma, addr) { (first.min(start), last.max(end)) } else { (start, end) }
 }
 
 /// `page_table_shareable()`: where another mapping has page `index` of the file, if it can share the table there.

@@ -17,7 +17,6 @@ use pages::{
 };
 
 use crate::errno::Errno;
-use crate::huge_memory::vma_adjust_trans_huge;
 use crate::hugetlb::hstate_vma;
 use crate::kernel::Cpu;
 use crate::khugepaged::madvise_collapse;
@@ -29,7 +28,8 @@ use crate::safeguards::MADVISE_MMAP_LOCK;
 use crate::settings::{HugetlbDontneed, MadviseLock};
 use crate::vm_flags::VmFlags;
 use crate::vma::{
-    change_vmas, i_mmap_lock_write, lock_before_i_mmap, lock_vma_under_rcu, mmap_write_lock, vma_modify_flags,
+    change_vmas, i_mmap_lock_write, lock_before_i_mmap, lock_vma_under_rcu, may_split, mmap_write_lock,
+    prepare_split, vma_modify_flags,
 };
 
 /// `madvise()`.
@@ -242,9 +242,10 @@ fn madvise_update_vma<'m>(
     flags: VmFlags,
 ) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
+        may_split(cpu, mm, [range.0, range.1]).await;
         lock_before_i_mmap(cpu, mm, vma).await;
         let _i_mmap = i_mmap_lock_write(cpu, vma.file(cpu)).await;
-        vma_adjust_trans_huge(cpu, mm, [range.0, range.1]).await;
+        prepare_split(cpu, mm, [range.0, range.1]).await;
         change_vmas(cpu, mm, |vmas| {
             let index = vmas.iter().position(|other| *other == vma).ok_or(Errno::Einval)?;
             vma_modify_flags(cpu, mm, vmas, index, range, flags).map(|_| ())

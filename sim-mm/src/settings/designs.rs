@@ -356,6 +356,14 @@ crate::settings! {
         Vma = "vma" since Release::v(6, 1),
     }
 
+    /// What is flushed when the change of a range makes an address space give up a shared table of the pool.
+    HugetlbUnshareFlush = design "hugetlb_unshare_flush" {
+        /// The range is, and the rest of the table only if the mapping covers all that the table translates.
+        Mapping = "mapping",
+        /// All that the table translates is. This is the rule since v6.19 (`8ce720d5bd91`).
+        Table = "table" since Release::v(6, 19),
+    }
+
     /// What fork does with a mapping of huge pages of the pool that has none of its own.
     HugetlbFork = design "hugetlb_fork" {
         /// The child gets the entries of the parent.

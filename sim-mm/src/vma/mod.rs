@@ -7,6 +7,7 @@
 mod lock;
 mod merge;
 mod modify;
+mod split;
 
 pub(crate) use lock::{
     Stopped, VmaTree, change_vmas, lock_vma_under_rcu, mmap_write_lock, vma_mark_attached, vma_mark_detached,
@@ -14,6 +15,7 @@ pub(crate) use lock::{
 };
 pub(crate) use merge::{NewRange, Source, copy_of, vma_expand, vma_expand_down, vma_link, vma_merge_new_range};
 pub(crate) use modify::{split_at, vma_modify_flags};
+pub(crate) use split::{may_split, prepare_split};
 
 use sim_core::{BoxFuture, Shared, Word, WriteHeld};
 use sim_mmu::VirtAddr;
