@@ -14,6 +14,8 @@ bitflags! {
         const GET = 0x04;
         /// `FOLL_FORCE`: access what the mapping forbids.
         const FORCE = 0x10;
+        /// `FOLL_HWPOISON`: who comes to memory that is broken is told so. Others get EFAULT.
+        const HWPOISON = 0x40;
         /// `FOLL_REMOTE`: of an address space that need not be the caller's, so that the caller's protection keys say nothing.
         const REMOTE = 0x80;
         /// `FOLL_LONGTERM`: the page is kept for long.

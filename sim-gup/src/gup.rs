@@ -59,7 +59,9 @@ async fn faultin_page<'m>(
             }
             FaultedIn::Done(mmap_lock)
         }
-        MmFault::Failed(error, mmap_lock) => FaultedIn::Failed(error.errno(), mmap_lock),
+        MmFault::Failed(error, mmap_lock) => {
+            FaultedIn::Failed(error.errno(flags.contains(FollFlags::HWPOISON)), mmap_lock)
+        }
         MmFault::Retry | MmFault::Completed => FaultedIn::Retry,
     }
 }

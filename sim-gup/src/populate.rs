@@ -1,12 +1,14 @@
 //! Faulting pages in ahead of their first use, for system calls of the memory manager.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Errno, GupCalls, MmStruct, MmapLock, VmFlags, Vma, find_vma};
+use sim_mm::{Cpu, Errno, Event, GupCalls, MmStruct, MmapLock, Page, VmFlags, Vma, find_vma};
 use sim_mmu::VirtAddr;
 
 use crate::callers::break_ksm;
+use crate::fast::get_user_pages_fast;
 use crate::flags::FollFlags;
 use crate::gup::{__get_user_pages, __get_user_pages_locked, Wanted};
+use crate::pages::Pages;
 
 /// What this crate does for the memory manager.
 pub const GUP_CALLS: GupCalls = GupCalls {
@@ -14,6 +16,7 @@ pub const GUP_CALLS: GupCalls = GupCalls {
     populate_vma_page_range,
     madvise_populate: |cpu, mm, start, end, write| Box::pin(madvise_populate(cpu, mm, start, end, write)),
     break_ksm,
+    get_user_page_fast: |cpu, addr| Box::pin(get_user_page_fast(cpu, addr)),
 };
 
 fn pages_between(start: VirtAddr, end: VirtAddr) -> u64 {
@@ -88,7 +91,7 @@ async fn madvise_populate<'m>(
     write: bool,
 ) -> Result<(), Errno> {
     let _routine = cpu.enter("faultin_page_range");
-    let mut flags = FollFlags::TOUCH | FollFlags::MADV_POPULATE;
+    let mut flags = FollFlags::TOUCH | FollFlags::MADV_POPULATE | FollFlags::HWPOISON;
     flags.set(FollFlags::WRITE, write);
     let mut at = start;
     while at < end {
@@ -96,4 +99,13 @@ async fn madvise_populate<'m>(
         at = at.plus_pages(__get_user_pages_locked(cpu, mm, wanted, None).await?);
     }
     Ok(())
+}
+
+/// `get_user_pages_fast()` of one page, by somebody in the memory manager: what GUP gives out is his from here on.
+async fn get_user_page_fast(cpu: Cpu<'_>, addr: VirtAddr) -> Result<Page, Errno> {
+    let mut pages = Pages::default();
+    get_user_pages_fast(cpu, addr, 1, false, &mut pages).await?;
+    let pin = pages.take().pop().ok_or(Errno::Efault)?;
+    cpu.note(Event::Unpinned { id: pin.id });
+    Ok(pin.page)
 }

@@ -61,6 +61,8 @@ errnos! {
     Eoverflow = 75, "EOVERFLOW";
     /// The file cannot do that.
     Eopnotsupp = 95, "EOPNOTSUPP";
+    /// The memory is broken.
+    Ehwpoison = 133, "EHWPOISON";
 }
 
 impl Errno {

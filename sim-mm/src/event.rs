@@ -159,6 +159,11 @@ pub enum Event {
         /// How many.
         order: Order,
     },
+    /// `memory_failure()` says that a frame, whose memory is broken, is nobody's any more. It never goes to the free list.
+    FrameRetired {
+        /// Which.
+        pfn: Pfn,
+    },
     /// The kernel filled a frame with zeroes.
     PageCleared {
         /// Which.

@@ -11,6 +11,7 @@ use crate::event::{Event, SharedPage};
 use crate::folio::folio_nr_pages;
 use crate::fs::{Inode, PageTag};
 use crate::highmem::clear_page;
+use crate::hwpoison::page_hwpoison;
 use crate::inode::{filemap_nr_thps_dec, i_size_read, is_secret, on_disk};
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
@@ -20,7 +21,7 @@ use crate::page_alloc::alloc_page;
 use crate::page_flags::{PageFlags, file_mapping};
 use crate::page_tags::clear_tags;
 use crate::pagemap::{get_cache_references, put_cache_references};
-use crate::safeguards::{FAULT_MAPPING_RECHECK, FILEMAP_INVALIDATE_LOCK};
+use crate::safeguards::{FAULT_AROUND_HWPOISON, FAULT_MAPPING_RECHECK, FILEMAP_INVALIDATE_LOCK};
 use crate::shmem_fs::Cached;
 use crate::swap::folio_add_lru;
 use crate::swapops::SwpEntry;
@@ -166,8 +167,12 @@ pub(crate) async fn next_uptodate_page(cpu: Cpu<'_>, inode: Inode, from: u64, to
         }
         let is_same = has_entry(cpu, inode, index, page).await && cpu.kernel.folio_of(page) == head;
         if is_same && trylock_page(cpu, page).await {
-            // It was up to date before it was locked, and so it is still: only truncation takes that away.
-            if is_of_file(cpu, inode, page).await && index < i_size_read(cpu, inode).await {
+            // It was up to date before it was locked, and so it is still: only truncation takes that away. Whoever finds that its memory is broken
+            // marks it before he locks it.
+            if is_of_file(cpu, inode, page).await
+                && index < i_size_read(cpu, inode).await
+                && !check!(cpu, FAULT_AROUND_HWPOISON, page_hwpoison(cpu, page).await)
+            {
                 return Some((index, page));
             }
             unlock_page(cpu, page).await;

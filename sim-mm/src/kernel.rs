@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use sim_core::{
-    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, Shared, Slab, SpinLock, TaskId,
+    Array, BoxFuture, Config, Core, CpuId, Loc, MemoryBuilder, MemoryModel, RwSem, Shared, Slab, SpinLock, TaskId,
     WhenFree, Word, record,
 };
 use sim_mmu::{Cr3, Hardware, KeyRights, Mmu, Pcid, Pfn, VirtAddr};
@@ -90,6 +90,8 @@ pub struct Kernel {
     pub(crate) swap: SwapInfo,
     pub(crate) ksm: Ksm,
     pub(crate) hugetlb: Hugetlb,
+    /// `mf_mutex`: one page is dealt with at a time that is broken.
+    pub(crate) mf_mutex: RwSem,
     /// `NR_MLOCK`: the pages that say that they are locked in memory.
     pub(crate) nr_mlock: Shared<u64>,
     /// `lruvec->lru_lock`: whoever takes a page off a list of reclaim to look at holds it.
@@ -177,6 +179,7 @@ impl Kernel {
         let swap = SwapInfo::new(&mut memory, slots, config.geometry.most_entries(), config.cpus);
         let ksm = Ksm::new(&mut memory);
         let hugetlb = Hugetlb::new(&mut memory, config.vmas);
+        let mf_mutex = memory.alone("mf_mutex".to_owned());
         let nr_mlock = Shared::at(memory.words("vmstat.nr_mlock", 1));
         let lru_lock = memory.words("lru_lock", 1);
         let task_mms = memory.words("task.mm", config.tasks);
@@ -241,6 +244,7 @@ impl Kernel {
             swap,
             ksm,
             hugetlb,
+            mf_mutex,
             nr_mlock,
             lru_lock,
             mm_slab,
@@ -531,6 +535,9 @@ pub(crate) type BreakKsm = for<'m> fn(
     VirtAddr,
 ) -> BoxFuture<'m, (Result<(), Errno>, Option<MmapLock<'m>>)>;
 
+/// `get_user_pages_fast()` of one page.
+pub(crate) type GetUserPageFast = for<'m> fn(Cpu<'m>, VirtAddr) -> BoxFuture<'m, Result<Page, Errno>>;
+
 /// The functions of `mm/gup.c` that the memory manager calls: GUP stands above it, and `mlock()` or `MAP_POPULATE` fault
 /// pages in by it.
 #[derive(Clone, Copy)]
@@ -543,6 +550,8 @@ pub struct GupCalls {
     pub madvise_populate: MadvisePopulate,
     /// For ksmd, and for `madvise()`.
     pub break_ksm: BreakKsm,
+    /// For `MADV_HWPOISON`: `get_user_pages_fast()` of one page, of which the caller has the reference.
+    pub get_user_page_fast: GetUserPageFast,
 }
 
 impl GupCalls {
@@ -552,6 +561,7 @@ impl GupCalls {
         populate_vma_page_range: |_, _, held, _, _, _| Box::pin(async { (Ok(0), Some(held)) }),
         madvise_populate: |_, _, _, _, _| Box::pin(async { Ok(()) }),
         break_ksm: |_, _, held, _, _| Box::pin(async { (Ok(()), Some(held)) }),
+        get_user_page_fast: |_, _| Box::pin(async { Err(Errno::Efault) }),
     };
 }
 

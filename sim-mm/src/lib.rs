@@ -37,6 +37,7 @@ mod huge_pte;
 mod hugetlb;
 mod hugetlb_pool;
 mod hugetlb_types;
+mod hwpoison;
 mod inode;
 mod kernel;
 mod kernel_config;
@@ -52,6 +53,7 @@ mod madvise;
 mod mem_map;
 mod memfd;
 mod memory;
+mod memory_failure;
 mod mempolicy;
 mod memremap;
 mod mfill;
@@ -214,23 +216,24 @@ pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
     CowFreesSwap, CowReuse, Dax, DaxPages, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp,
     FileThpMappings, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount,
-    HugetlbDontneed, HugetlbForce, HugetlbFork, HugetlbLock, HugetlbPool, HugetlbUnshareFlush, HwAd, InvlpgGlobal,
-    KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock,
-    MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock,
-    MlockLarge, MmCpumask, MovableZone, MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend,
-    MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, PgmapPages, Pkeys, Preempt,
-    PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck,
-    SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp,
-    ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes,
-    StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration,
-    ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
-    never_built,
+    HugetlbDontneed, HugetlbForce, HugetlbFork, HugetlbLock, HugetlbPool, HugetlbUnshareFlush, HwAd,
+    HwpoisonAgain, HwpoisonFree, HwpoisonInject, HwpoisonShmem, HwpoisonThp, HwpoisonUnmap, InvlpgGlobal, KsmFlag,
+    KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryFailure,
+    MemoryFailureLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd,
+    MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone, MprotectUncount, MprotectUpgrade, MremapDontunmap,
+    MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, PgmapPages, Pkeys,
+    Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem,
+    SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap,
+    ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio,
+    SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree,
+    TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock,
+    VmaMerge, Vsyscall, ZeroThp, never_built,
 };
 pub use signal::{get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapfile::sys_swapoff;
-pub use swapops::{MigrationEntry, MigrationKind, SwpEntry, is_guard, pte_swp_soft_dirty};
+pub use swapops::{HwpoisonEntry, MigrationEntry, MigrationKind, SwpEntry, is_guard, pte_swp_soft_dirty};
 pub use sync::{sys_fsync, writeback_single_inode};
 pub use task_mmu::clear_refs_write;
 pub use uffd_move::userfaultfd_move;

@@ -49,13 +49,14 @@ impl MachineConfig {
         self.setting::<Swap>() != Swap::Off
     }
 
-    /// Whether anybody goes from a page to the entries that map it: reclaim, migration, or who splits huge pages.
+    /// Whether anybody goes from a page to the entries that map it: reclaim, migration, who splits huge pages, or `memory_failure()`.
     #[inline]
     pub(crate) fn walks_rmap(&self) -> bool {
         self.has_swap()
             || self.setting::<settings::Disk>() != settings::Disk::None
             || self.setting::<Migration>() == Migration::On
             || self.setting::<Thp>() == Thp::Always
+            || self.setting::<settings::MemoryFailure>() == settings::MemoryFailure::On
     }
 
     /// How many of the frames are above 4 GiB.

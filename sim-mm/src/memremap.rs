@@ -78,9 +78,10 @@ impl Kernel {
     }
 
     /// How many references a page has that nobody holds: for those who look at the machine when nothing is going on. None, if it has no descriptor.
+    /// A page that is broken keeps that of `memory_failure()`.
     pub fn idle_references(&self, page: Page) -> Option<u64> {
         if !self.is_zone_device(page.0) {
-            return Some(0);
+            return Some(self.hwpoison_references(page));
         }
         let memory = &self.core().memory;
         (!memory.get(self.pgmap.memmap.loc()).is_multiple_of(2)).then(|| self.idle_count())

@@ -177,6 +177,7 @@ async fn mfill_atomic_pte_continue<'m>(
     let page = match shmem_getpage(cpu, file, index, Sgp::Read).await {
         Ok(Some(page)) => page,
         Err(ShmemError::NoFrame) => return Err(Errno::Enomem),
+        Err(ShmemError::Io) => return Err(Errno::Eio),
         Ok(None) | Err(_) => return Err(Errno::Efault),
     };
     let installed = install_cached(cpu, mm, (vma, addr), at, file, page, false).await;

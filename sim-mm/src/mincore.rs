@@ -13,7 +13,7 @@ use crate::page::put_page;
 use crate::pgtable::Pte;
 use crate::pgtable_generic::is_unlinked;
 use crate::swap_state::{find_get_incore_page, lookup_swap_cache};
-use crate::swapops::{MigrationEntry, SwpEntry};
+use crate::swapops::{HwpoisonEntry, MigrationEntry, SwpEntry};
 
 /// `mincore()`: of each page from `start` up to `end`, whether an access would find it in memory.
 ///
@@ -64,8 +64,10 @@ async fn mincore_page(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, at: VirtAddr) -> bo
             put_page(cpu, page).await;
             return true;
         }
-        // A page that is being moved is in memory.
-        if pte.is_some_and(|pte| MigrationEntry::of_pte(pte.entry).is_some()) {
+        // A page that is being moved is in memory, and so is one that is broken.
+        let is_in_memory =
+            |entry| MigrationEntry::of_pte(entry).is_some() || HwpoisonEntry::of_pte(entry).is_some();
+        if pte.is_some_and(|pte| is_in_memory(pte.entry)) {
             return true;
         }
     }

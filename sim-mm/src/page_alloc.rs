@@ -8,6 +8,7 @@
 use sim_core::{BoxFuture, CpuId, Op, OpKind, Record, Routine};
 use sim_mmu::{Level, Pfn};
 
+use crate::check;
 use crate::event::{Event, FrameUse, Order};
 use crate::fault_inject::should_fail;
 use crate::folio::note_arrival;
@@ -15,11 +16,13 @@ use crate::gfp::Gfp;
 use crate::highmem::clear_page;
 use crate::huge_memory::unqueue_deferred_split;
 use crate::hugetlb_pool::free_huge_folio;
+use crate::hwpoison::has_hwpoison;
 use crate::kernel::Cpu;
 use crate::memremap::free_zone_device_page;
 use crate::mm_types::{MmStruct, Page, PageDescriptor};
 use crate::mmzone::{Lists, Zone};
 use crate::page_flags::{PageFlags, PageType};
+use crate::safeguards::CHECK_NEW_PAGE_HWPOISON;
 use crate::settings::PageAlloc;
 
 fn lists<'m>(cpu: Cpu<'m>) -> Lists<'m> {
@@ -50,7 +53,10 @@ fn any_frame<'m>(
             return None;
         }
         let choose = |count| hw.core.choose_value("free frame", count);
-        let pfn = cpu.kernel.any_frame.rmqueue(memory, order, gfp, choose)?;
+        let mut pfn = cpu.kernel.any_frame.rmqueue(memory, order, gfp, choose)?;
+        while is_bad(cpu, pfn, order) {
+            pfn = cpu.kernel.any_frame.rmqueue(memory, order, gfp, choose)?;
+        }
         prep_new_page(cpu, pfn, order, gfp);
         hw.perform_rmw(&op, memory.get(op.loc), pfn.0);
         cpu.note(Event::FrameAllocated { pfn, order: Order::new(order), for_use });
@@ -78,12 +84,19 @@ async fn alloc_from_lists(cpu: Cpu<'_>, order: u8, gfp: Gfp, for_use: FrameUse) 
 /// `get_page_from_freelist()`: from the first zone that has such a block.
 async fn get_page_from_freelist(cpu: Cpu<'_>, order: u8, gfp: Gfp) -> Option<Pfn> {
     for zone in cpu.kernel.zones.iter().filter(|zone| zone.allows(gfp)) {
-        let found = match order {
-            0 => rmqueue_pcplist(cpu, zone).await,
-            _ => rmqueue_buddy(cpu, zone, order).await,
-        };
-        if found.is_some() {
-            return found;
+        loop {
+            let found = match order {
+                0 => rmqueue_pcplist(cpu, zone).await,
+                _ => rmqueue_buddy(cpu, zone, order).await,
+            };
+            let Some(pfn) = found else { break };
+            if !is_bad(cpu, pfn, order) {
+                return found;
+            }
+            // The block is on no list any more.
+            for pfn in pfn.0..pfn.0 + (1 << order) {
+                cpu.this_cpu_write(cpu.kernel.page(Page(Pfn(pfn))).page_type(), PageType::InUse);
+            }
         }
     }
     None
@@ -128,12 +141,22 @@ async fn drain_all_pages(cpu: Cpu<'_>) {
     }
 }
 
+/// `check_new_pages()`: whether a block has a frame that must not be handed out, because its memory is broken. Then all of it stays away.
+fn is_bad(cpu: Cpu<'_>, first: Pfn, order: u8) -> bool {
+    check!(cpu, CHECK_NEW_PAGE_HWPOISON, has_hwpoison(cpu, first, order))
+}
+
 /// `prep_new_page()`: nothing is left of what the frames were, and they may be one page from now on.
 fn prep_new_page(cpu: Cpu<'_>, first: Pfn, order: u8, gfp: Gfp) {
     let memory = &cpu.core.memory;
     for pfn in first.0..first.0 + (1 << order) {
         let page = cpu.kernel.page(Page(Pfn(pfn)));
+        // PAGE_FLAGS_CHECK_AT_PREP: of all flags this one would stay.
+        let broken = cpu.kernel.is_hwpoison(Page(Pfn(pfn)));
         memory.clear(page.loc().offset(1), PageDescriptor::WORDS - 1);
+        if broken {
+            cpu.this_cpu_write(page.flags(), PageFlags::HWPOISON);
+        }
         if cpu.setting::<PageAlloc>() == PageAlloc::Buddy {
             cpu.this_cpu_write(page.page_type(), PageType::InUse);
         }
@@ -170,6 +193,10 @@ pub fn compound_order(cpu: Cpu<'_>, page: Page) -> u8 {
 /// one is free already or memory does not have it: that is the oracle's to judge.
 fn free_pages_prepare(cpu: Cpu<'_>, page: Page, order: u8) -> bool {
     if !cpu.kernel.mmu.phys.contains(page.0) || cpu.kernel.is_free(page) {
+        return false;
+    }
+    // Since v5.10 a frame whose memory is broken does not come back. Before, and as a part of a larger block, it is passed over later.
+    if order == 0 && has_hwpoison(cpu, page.0, order) {
         return false;
     }
     note_arrival(cpu, page);

@@ -43,6 +43,11 @@ bitflags! {
         const HUGETLB = 1 << 22;
         /// `HPG_migratable`: a page of the pool that is in use, and that nobody moves.
         const HUGETLB_MIGRATABLE = 1 << 23;
+        /// `PG_hwpoison`: the memory is broken. Of a folio each page has one of its own.
+        const HWPOISON = 1 << 32;
+        /// Of a page that is broken: `memory_failure()` keeps a reference for ever. Linux does not note that; who recounts the references of a
+        /// machine at rest has to know.
+        const HWPOISON_KEPT = 1 << 33;
     }
 }
 

@@ -52,6 +52,7 @@ async fn shmem_file_read_iter(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<
     let page = match shmem_getpage(cpu, inode, index, Sgp::Read).await {
         Ok(page) => page,
         Err(ShmemError::BeyondEnd) => return Ok(None),
+        Err(ShmemError::Io) => return Err(Errno::Eio),
         Err(_) => return Err(Errno::Enomem),
     };
     if let Some(page) = page {
@@ -216,6 +217,7 @@ async fn write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Page, Err
     }
     match shmem_getpage(cpu, inode, index, Sgp::Write).await {
         Ok(Some(page)) => Ok(page),
+        Err(ShmemError::Io) => Err(Errno::Eio),
         _ => Err(Errno::Enomem),
     }
 }

@@ -371,4 +371,27 @@ crate::safeguards! {
         "Before a mapping of huge pages is cut within what a table translates, the table is unshared, because neither part may share it.";
     HUGETLB_SPLIT_LOCKED = "hugetlb-split-locked" order in "hugetlb_split" since Release::v(6, 16), commit "081056dc00a2", cve "CVE-2025-38084" =>
         "When a table is unshared for a split, the mapping and the mappings of its file stay locked until the mapping is two, because a fault would share the table again.";
+    // Memory that is broken.
+    HWPOISON_TEST_SET = "hwpoison-test-set" check in "memory_failure" since Release::v26(32), commit "6a46079cf57a" =>
+        "Of two who say that the memory of a page is broken only the first deals with it, because each would keep a reference, and take the page away from those who have it.";
+    HWPOISON_KEEPS_REFERENCE = "hwpoison-keeps-reference" design in "madvise_inject_error" since Release::v(5, 11), commit "1e8aaedb182d" =>
+        "MADV_HWPOISON keeps the reference by which it found a page until memory_failure() has dealt with it, because the frame may be somebody else's otherwise.";
+    HWPOISON_PUTS_AGAIN = "hwpoison-puts-again" order in "memory_failure" since Release::v(5, 19) =>
+        "If the memory of a page is known to be broken already, then memory_failure() puts the reference that it was handed.";
+    HWPOISON_CHECK_REFCOUNT = "hwpoison-check-refcount" check in "page_action" since Release::v26(32), commit "6a46079cf57a" =>
+        "A page counts as dealt with only if nobody but memory_failure() has a reference to it, because a device may go on to use the memory.";
+    HWPOISON_WAIT_WRITEBACK = "hwpoison-wait-writeback" order in "memory_failure" since Release::v26(32), commit "6a46079cf57a" =>
+        "A page that a device is writing leaves its file only when that is done.";
+    SWAPIN_HWPOISON = "swapin-hwpoison" check in "do_swap_page" since Release::v26(32), commit "d1737fdbec7f" =>
+        "A fault does not map a page of the swap cache whose memory is broken.";
+    UNUSE_HWPOISON = "unuse-hwpoison" check in "unuse_pte" since Release::v(5, 19), commit "9f186f9e5fa9" =>
+        "When the swap area is given up, a page of the swap cache whose memory is broken is not mapped.";
+    SPLIT_ZEROES_HWPOISON = "split-zeroes-hwpoison" check in "try_to_map_unused_to_zeropage" since Release::v(6, 18), commit "841a8bfcbad9" =>
+        "A split that looks for pages full of zeroes does not read a page whose memory is broken, because the machine would stop.";
+    FAULT_HWPOISON = "fault-hwpoison" check in "__do_fault" since Release::v26(32), commit "a3b947eacfe7" =>
+        "A fault does not map a page of a file whose memory is broken.";
+    FAULT_AROUND_HWPOISON = "fault-around-hwpoison" check in "filemap_map_pages" since Release::v(3, 15), commit "f1820361f83d" =>
+        "Whoever maps what a file has around an address passes over pages whose memory is broken.";
+    CHECK_NEW_PAGE_HWPOISON = "check-new-page-hwpoison" check in "prep_new_page" since Release::v26(32), commit "2a7684a23e9c" =>
+        "The allocator passes over a free frame whose memory is broken.";
 }

@@ -29,6 +29,17 @@ pub(crate) fn is_none_mostly(entry: Entry) -> bool {
     entry.is_none() || is_uffd_wp_marker(entry)
 }
 
+/// `PTE_MARKER_SWAPIN_ERROR`, since v6.6 `PTE_MARKER_POISONED`: what was in swap is lost. An entry of its own type before v6.2.
+const PTE_MARKER_POISONED: u64 = 1 << 1;
+
+/// `make_pte_marker(PTE_MARKER_POISONED)`.
+pub(crate) const POISONED: Entry = Entry(SWP_PTE_MARKER << SWP_TYPE_SHIFT | PTE_MARKER_POISONED << 14);
+
+/// Whether an entry says that its page is lost: `is_hwpoison_entry()`, `is_poisoned_swp_entry()`.
+pub(crate) fn is_lost(entry: Entry) -> bool {
+    entry == POISONED || HwpoisonEntry::of_pte(entry).is_some()
+}
+
 /// `make_pte_marker(PTE_MARKER_GUARD)`.
 pub(crate) const GUARD: Entry = Entry(SWP_PTE_MARKER << SWP_TYPE_SHIFT | PTE_MARKER_GUARD << 14);
 
@@ -127,6 +138,26 @@ pub(crate) fn pte_swp_set_uffd_wp(swp: Entry, waits: bool) -> Entry {
     if waits { swp.with(SWP_UFFD_WP) } else { swp.without(SWP_UFFD_WP) }
 }
 
+/// `SWP_HWPOISON`: the type of an entry whose page is broken.
+const SWP_HWPOISON: u64 = 23;
+
+/// An entry whose page `memory_failure()` has taken away, because its memory is broken. Who comes to it is told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HwpoisonEntry(pub Pfn);
+
+impl HwpoisonEntry {
+    /// `make_hwpoison_entry()` and `swp_entry_to_pte()`.
+    pub(crate) fn to_pte(self) -> Entry {
+        Entry(SWP_HWPOISON << SWP_TYPE_SHIFT | (!self.0.0 << 9 & OFFSET_BITS))
+    }
+
+    /// `pte_to_swp_entry()`, if `is_hwpoison_entry()`.
+    pub fn of_pte(entry: Entry) -> Option<HwpoisonEntry> {
+        let is_one = !is_pte_present(entry) && entry.0 >> SWP_TYPE_SHIFT == SWP_HWPOISON;
+        is_one.then_some(HwpoisonEntry(Pfn((!entry.0 & OFFSET_BITS) >> 9)))
+    }
+}
+
 /// What the entry that is there again may do: the type of a migration entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrationKind {
@@ -213,6 +244,19 @@ mod tests {
         }
         assert_eq!(SwpEntry::of_pte(GUARD), None);
         assert_eq!(SwpEntry::of_pte(Entry::NONE), None);
+    }
+
+    #[test]
+    fn an_entry_of_a_broken_page_is_no_other_entry() {
+        for pfn in [Pfn(2), Pfn(1 << 20 | 5)] {
+            let entry = HwpoisonEntry(pfn).to_pte();
+            assert_eq!(HwpoisonEntry::of_pte(entry), Some(HwpoisonEntry(pfn)));
+            assert!(SwpEntry::of_pte(entry).is_none() && MigrationEntry::of_pte(entry).is_none());
+            assert!(!is_pte_present(entry) && !is_none_mostly(entry) && !is_guard(entry));
+        }
+        for other in [GUARD, UFFD_WP_MARKER, Entry::NONE, SwpEntry(3).to_pte()] {
+            assert_eq!(HwpoisonEntry::of_pte(other), None);
+        }
     }
 
     #[test]

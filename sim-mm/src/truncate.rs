@@ -58,6 +58,14 @@ async fn truncate_inode_page(cpu: Cpu<'_>, inode: Inode, indices: Range<u64>, pa
     true
 }
 
+/// `generic_error_remove_page()`, since v6.8 `generic_error_remove_folio()`: a page that is locked, and whose memory is broken, leaves its file. Answers whether it
+/// was the file's. If `lost`, nobody else has what it held.
+pub(crate) async fn generic_error_remove_page(cpu: Cpu<'_>, inode: Inode, page: Page, lost: bool) -> bool {
+    let loses = if lost { Loses::Contents } else { Loses::Memory };
+    let index = cpu.this_cpu_read(cpu.kernel.page(page).index());
+    truncate_inode_page(cpu, inode, index..index + 1, page, loses).await
+}
+
 /// `truncate_inode_pages()`: takes all pages out of a file on the disk, which keeps what the disk has of it.
 pub(crate) async fn truncate_inode_pages(cpu: Cpu<'_>, inode: Inode) {
     undo_range(cpu, inode, 0, u64::MAX, Loses::Memory).await;

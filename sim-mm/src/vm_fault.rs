@@ -69,6 +69,8 @@ pub enum VmFaultError {
     Sigbus,
     /// `VM_FAULT_SIGSEGV`: nobody may access it.
     Sigsegv,
+    /// `VM_FAULT_HWPOISON`: the memory of the page is broken.
+    Hwpoison,
 }
 
 impl From<Errno> for VmFaultError {
@@ -79,11 +81,12 @@ impl From<Errno> for VmFaultError {
 }
 
 impl VmFaultError {
-    /// `vm_fault_to_errno()`.
-    pub fn errno(self) -> Errno {
+    /// `vm_fault_to_errno()`. Who asks by `FOLL_HWPOISON` is told that the memory is broken.
+    pub fn errno(self, foll_hwpoison: bool) -> Errno {
         match self {
             VmFaultError::Oom => Errno::Enomem,
-            VmFaultError::Sigbus | VmFaultError::Sigsegv => Errno::Efault,
+            VmFaultError::Hwpoison if foll_hwpoison => Errno::Ehwpoison,
+            VmFaultError::Sigbus | VmFaultError::Sigsegv | VmFaultError::Hwpoison => Errno::Efault,
         }
     }
 }

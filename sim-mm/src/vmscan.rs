@@ -23,7 +23,8 @@ use crate::page_io::swap_writepage;
 use crate::pagemap::{disk_mapping, page_mapping};
 use crate::release::Release;
 use crate::rmap::{
-    Mlocked, RmapLock, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush, try_to_unmap_flush_dirty,
+    Mlocked, RmapLock, Ttu, page_mapped, page_referenced, try_to_unmap, try_to_unmap_flush,
+    try_to_unmap_flush_dirty,
 };
 use crate::safeguards::{REMOVE_CHECK_DIRTY, REMOVE_REF_THEN_DIRTY, UNMAP_FLUSH_DIRTY};
 use crate::settings::{ReclaimSplit, Swap, ThpSwap};
@@ -137,7 +138,7 @@ async fn shrink_page(
         set_page_dirty_no_writeback(cpu, page).await;
     }
     if page_mapped(cpu, page).await {
-        try_to_unmap(cpu, page, RmapLock::OfMapped, Mlocked::Stays, ubc).await;
+        try_to_unmap(cpu, page, RmapLock::OfMapped, Ttu::batched(Mlocked::Stays), ubc).await;
         if page_mapped(cpu, page).await {
             return (Fate::Activate, true);
         }

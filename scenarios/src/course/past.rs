@@ -102,9 +102,12 @@ impl Past {
 fn changes_frame(entry: &Logged, frame: Pfn) -> bool {
     match &entry.what {
         What::Mm(Mm::FrameAllocated { pfn, order, .. } | Mm::FrameFreed { pfn, order }) => order.has(*pfn, frame),
-        What::Mm(Mm::RefChanged { pfn, .. } | Mm::MapcountChanged { pfn, .. } | Mm::Pinned { pfn, .. }) => {
-            *pfn == frame
-        }
+        What::Mm(
+            Mm::FrameRetired { pfn }
+            | Mm::RefChanged { pfn, .. }
+            | Mm::MapcountChanged { pfn, .. }
+            | Mm::Pinned { pfn, .. },
+        ) => *pfn == frame,
         What::Mm(Mm::PteChanged { old, new, order, .. }) => {
             [old, new].iter().any(|entry| entry.is_present() && order.has(entry.pfn(), frame))
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sim_core::{CpuId, Loc};
-use sim_mm::{MigrationEntry, MigrationKind, PageFlags, SharedPage, SwpEntry};
+use sim_mm::{HwpoisonEntry, MigrationEntry, MigrationKind, PageFlags, SharedPage, SwpEntry};
 use sim_mmu::{Entry, Level, Pcid, Pfn};
 
 use super::spaces::PageOf;
@@ -36,6 +36,8 @@ pub(super) enum Fact {
     Allocated { pfn: Pfn, level: Option<Level> },
     /// A frame went to the free list.
     Freed { pfn: Pfn },
+    /// A frame is nobody's any more, because its memory is broken.
+    Retired { pfn: Pfn },
     /// The contents of one frame were copied to another.
     Copied { from: Pfn, to: Pfn },
     /// A merged page took the place of a page.
@@ -128,6 +130,7 @@ impl Fact {
             Fact::Count { pfn, .. }
             | Fact::Allocated { pfn, .. }
             | Fact::Freed { pfn }
+            | Fact::Retired { pfn }
             | Fact::SwappedOut { pfn, .. }
             | Fact::WrittenBack { pfn }
             | Fact::OnDisk { pfn, .. }
@@ -179,7 +182,10 @@ fn brief(level: Level, entry: Entry) -> String {
             None => match MigrationEntry::of_pte(entry) {
                 Some(moved) if moved.kind == MigrationKind::Writable => format!("{} moving rw", moved.pfn),
                 Some(moved) => format!("{} moving", moved.pfn),
-                None => entry.to_string(),
+                None => match HwpoisonEntry::of_pte(entry) {
+                    Some(HwpoisonEntry(pfn)) => format!("{pfn} broken"),
+                    None => entry.to_string(),
+                },
             },
         },
         () if entry.has(Entry::SPECIAL) && !entry.has(Entry::DEVMAP) => "the zero page".to_owned(),
@@ -229,6 +235,7 @@ impl fmt::Display for Fact {
             Fact::Allocated { pfn, level: None } => write!(f, "{pfn} allocated"),
             Fact::Allocated { pfn, level: Some(level) } => write!(f, "{pfn} allocated, for {}s", level.name()),
             Fact::Freed { pfn } => write!(f, "{pfn} freed"),
+            Fact::Retired { pfn } => write!(f, "{pfn} is nobody's from now on"),
             Fact::Dirtied { level, of: Some(page), pfn } => {
                 write!(f, "{} of {page}: D set ({pfn})", level.name())
             }

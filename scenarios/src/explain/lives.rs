@@ -33,9 +33,10 @@ impl<'t> Lives<'t> {
                 allocated: last_that(
                     &|event| matches!(event, Mm::FrameAllocated { pfn, order, .. } if order.has(*pfn, frame)),
                 ),
-                freed: last_that(
-                    &|event| matches!(event, Mm::FrameFreed { pfn, order } if order.has(*pfn, frame)),
-                ),
+                freed: last_that(&|event| {
+                    matches!(event, Mm::FrameFreed { pfn, order } if order.has(*pfn, frame))
+                        || matches!(event, Mm::FrameRetired { pfn } if *pfn == frame)
+                }),
                 what: format!("F{}", frame.0),
                 is_frame: true,
             });

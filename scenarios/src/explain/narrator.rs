@@ -377,6 +377,7 @@ impl<'a> Narrator<'a> {
             }
             Mm::FileResized { file, pages } if self.of_files => Some(Fact::Resized { file: *file, pages: *pages }),
             Mm::FrameFreed { pfn, order } if self.is_one_of(*pfn, *order) => Some(Fact::Freed { pfn: *pfn }),
+            Mm::FrameRetired { pfn } if self.is_frame(*pfn) => Some(Fact::Retired { pfn: *pfn }),
             Mm::PageCopied { from, to } if self.is_frame(*from) || self.is_frame(*to) => {
                 Some(Fact::Copied { from: *from, to: *to })
             }

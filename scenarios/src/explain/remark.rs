@@ -89,7 +89,9 @@ impl Known {
 
     fn established(&self, line: &Line, narrator: &Narrator<'_>) -> Option<String> {
         match &line.fact {
-            Fact::Freed { .. } | Fact::Count { freed: true, .. } => self.holds_on(line, narrator),
+            Fact::Freed { .. } | Fact::Retired { .. } | Fact::Count { freed: true, .. } => {
+                self.holds_on(line, narrator)
+            }
             Fact::FlushDone { .. } => self.still_caches(line, narrator),
             Fact::Count { count: Count::Ref, pfn, values, .. } if self.freed && values.first() == Some(&0) => {
                 Some(format!("{pfn} is on the free list"))

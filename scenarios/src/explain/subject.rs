@@ -1,7 +1,7 @@
 //! What a finding is about, as far as it says so itself: a frame, pages of address spaces, an object of the kernel.
 
 use sim_core::Loc;
-use sim_mm::{Event as Mm, MigrationEntry, MmId};
+use sim_mm::{Event as Mm, HwpoisonEntry, MigrationEntry, MmId};
 use sim_mmu::{Event as Hardware, Level, Pfn, VirtAddr};
 
 use super::act::Act;
@@ -87,6 +87,8 @@ fn maps_page(entry: &TableEntry) -> bool {
 fn frame_in(entry: TableEntry) -> Option<Pfn> {
     [entry.new, entry.old].into_iter().find_map(|entry| match MigrationEntry::of_pte(entry) {
         Some(moved) => Some(moved.pfn),
-        None => entry.is_present().then(|| entry.pfn()),
+        None => {
+            HwpoisonEntry::of_pte(entry).map(|HwpoisonEntry(pfn)| pfn).or(entry.is_present().then(|| entry.pfn()))
+        }
     })
 }

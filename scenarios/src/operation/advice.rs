@@ -10,7 +10,7 @@ use crate::json::{Kind, Node};
 pub(crate) struct AdviceName;
 
 /// Advice that exists in Linux, but is not modelled yet.
-const LATER: &[&str] = &["hwpoison", "soft_offline"];
+const LATER: &[&str] = &["soft_offline"];
 
 impl Kind for AdviceName {
     type Value = Advice;

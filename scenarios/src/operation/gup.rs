@@ -19,7 +19,7 @@ use crate::stage::{Place, Task};
 macro_rules! gup {
     (
         #[doc = $about:literal]
-        $tag:literal $operation:ident $(since [$since:expr])? $(with $longterm:ident)?: $routine:literal,
+        $tag:literal $operation:ident $(since [$since:expr])? $(with $longterm:ident)? $(tells $hwpoison:ident)?: $routine:literal,
         |$cpu:ident, $start:ident, $nr:ident, $flags:ident, $pages:ident| $call:expr
     ) => {
         operation! {
@@ -35,6 +35,11 @@ macro_rules! gup {
                     /// Whether the pages stay pinned for long (`FOLL_LONGTERM`), as for RDMA; `false` if not given. Such a pin for reading
                     /// of a private mapping gets a page of its own, if it finds one of a file or the zero page. That is so since v6.2.
                     or (false) "longterm" $longterm: Bool,
+                )?
+                $(
+                    /// Whether the caller wants to know that the memory is broken (`FOLL_HWPOISON`), as KVM does; `false` if not given. Then the
+                    /// operation fails with `EHWPOISON`, and otherwise with `EFAULT`.
+                    or (false) "hwpoison" $hwpoison: Bool,
                 )?
                 /// The name of the pin in other operations.
                 required "as" name: NewPin,
@@ -55,6 +60,7 @@ macro_rules! gup {
                 let mut flags = FollFlags::empty();
                 flags.set(FollFlags::WRITE, self.write);
                 $(flags.set(FollFlags::LONGTERM, self.$longterm);)?
+                $(flags.set(FollFlags::HWPOISON, self.$hwpoison);)?
                 flags
             }
         }
@@ -101,7 +107,7 @@ gup! {
 
 gup! {
     #[doc = "Pins pages by `get_user_pages_unlocked()`, which takes `mmap_lock` itself."]
-    "gup" Gup: "get_user_pages_unlocked",
+    "gup" Gup tells hwpoison: "get_user_pages_unlocked",
     |cpu, start, nr, flags, pages| get_user_pages_unlocked(cpu, start, nr, pages, flags).await
 }
 
@@ -113,6 +119,6 @@ gup! {
 
 gup! {
     #[doc = "Pins pages by `pin_user_pages()`: like `gup`, but the page is known to be pinned."]
-    "pin" Pin since [Release::v(5, 6)] with longterm: "pin_user_pages",
+    "pin" Pin since [Release::v(5, 6)] with longterm tells hwpoison: "pin_user_pages",
     |cpu, start, nr, flags, pages| pin_user_pages(cpu, start, nr, pages, flags).await
 }

@@ -18,7 +18,8 @@ operation! {
 
 operation! {
     /// The guest of the process reads the first word of a page: `KVM_RUN`. What its secondary MMU does not have, it gets by GUP. If the process
-    /// has no guest, the operation fails with `EINVAL`, and with `EFAULT` where the process itself could not read.
+    /// has no guest, the operation fails with `EINVAL`, and with `EFAULT` where the process itself could not read. If the memory is broken, it fails
+    /// with `EHWPOISON`: in Linux the process gets `SIGBUS`.
     "guest_read" GuestRead since [Release::v26(27)] {
         /// The page.
         required "from" from: Place,

@@ -75,6 +75,8 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         let others = pinned + held + idle;
         let holders = match state {
             _ if is_tail => 0,
+            // A page that a cache keeps so that a fault finds out that its memory is broken.
+            FrameState::Free if kernel.is_hwpoison(Page(pfn)) => others,
             FrameState::Free => idle,
             FrameState::Driver | FrameState::Zeroes => others,
             FrameState::Reserved | FrameState::Table { .. } => 1 + others,
@@ -87,7 +89,8 @@ pub(super) fn at_rest(ghost: Seen<'_>, kernel: &Kernel, reach: &Reach, site: &Si
         }
         let lost = match state {
             FrameState::Data => {
-                reach.entries(frames.clone()) == 0 && pins == 0 && held == 0 && !kernel.is_block(pfn)
+                let is_elsewhere = kernel.is_block(pfn) || kernel.is_hwpoison(Page(pfn));
+                reach.entries(frames.clone()) == 0 && pins == 0 && held == 0 && !is_elsewhere
             }
             FrameState::Table { root, .. } => !reach.has_table(pfn) && !ghost.is_kernels(root),
             FrameState::Free | FrameState::Driver | FrameState::Reserved | FrameState::Zeroes => false,

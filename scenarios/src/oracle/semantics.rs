@@ -1,6 +1,6 @@
 //! `semantics`: an interface of the kernel does not do what it promises.
 //!
-//! There are four such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
+//! There are five such promises so far. The first is that of `clear_refs`. After it, soft-dirty tells each page to which user code writes. So at rest, a page
 //! that was written since the call was complete must be told by its entry, or by a mapping that is newer than the call. What the
 //! page holds may have been copied meanwhile: the copy counts.
 //!
@@ -10,6 +10,9 @@
 //! The third is that of secret memory. The kernel cannot read it, and so GUP gives no page of it to anybody.
 //!
 //! The fourth is that of the zone MOVABLE: its memory can be taken out of the machine, so at rest nobody has a pin of its pages that is to last.
+//!
+//! The fifth is that of `memory_failure()`: a frame of which it was told is handed out to nobody. What becomes of a page that somebody has when it is told
+//! is judged as if the frame had been freed, from the moment on at which it says that nobody has it any more.
 //!
 //! Of the first it does not judge: writes while the call is under way; a page that is no longer mapped where it was written; a page of shared
 //! memory whose entry was taken away, for soft-dirty is lost with the entry; what a device or the kernel writes. Of the second: whether somebody
@@ -40,6 +43,12 @@ pub(super) fn synced(ghost: Seen<'_>, cpu: Cpu<'_>, id: u64, site: &Site) -> Opt
 pub(super) fn pinned(kernel: &Kernel, (mm, va): (MmId, VirtAddr), pfn: Pfn, site: &Site) -> Option<Finding> {
     let violation = Violation::SecretGiven { mm, va, pfn };
     kernel.is_secret(Page(pfn)).then(|| Finding { violation, site: site.clone(), other: None })
+}
+
+/// A frame is handed out by the allocator.
+pub(super) fn allocated(kernel: &Kernel, pfn: Pfn, site: &Site) -> Option<Finding> {
+    let violation = Violation::BrokenGiven { pfn };
+    kernel.is_hwpoison(Page(pfn)).then(|| Finding { violation, site: site.clone(), other: None })
 }
 
 /// A run has ended, and somebody has a pin that is to last.

@@ -183,6 +183,9 @@ impl Violation {
                 "GUP gives out {pfn}, the page at {}, which is secret memory: the kernel cannot read it",
                 names.page_of(*mm, *va)
             ),
+            Violation::BrokenGiven { pfn } => {
+                format!("the allocator hands out {pfn}, whose memory is broken as memory_failure() was told")
+            }
             Violation::WriteUnseen { mm, va, .. } => format!(
                 "user code wrote to {} after clear_refs was complete, and soft-dirty does not tell it",
                 names.page_of(*mm, *va)

@@ -90,6 +90,8 @@ pub enum Violation {
     SecretGiven { mm: MmId, va: VirtAddr, pfn: Pfn },
     /// `semantics`: at rest `pfn`, which is in the zone MOVABLE, has a pin that is to last.
     KeptInPlace { mm: MmId, va: VirtAddr, pfn: Pfn },
+    /// `semantics`: the allocator hands out a frame whose memory is broken.
+    BrokenGiven { pfn: Pfn },
     /// `deadlock`: these tasks wait for ever.
     Deadlock { waits: Vec<Wait> },
     /// `lost-wait`: these tasks wait, one of them for a word whose page has moved.
@@ -191,6 +193,7 @@ impl Violation {
             Violation::WriteUnseen { .. }
             | Violation::NotSynced { .. }
             | Violation::KeptInPlace { .. }
+            | Violation::BrokenGiven { .. }
             | Violation::SecretGiven { .. } => OracleId::Semantics,
             Violation::Deadlock { .. } => OracleId::Deadlock,
             Violation::LostWait { .. } => OracleId::LostWait,
@@ -239,6 +242,7 @@ impl Violation {
             | Violation::SecretGiven { pfn, .. }
             | Violation::KeptInPlace { pfn, .. }
             | Violation::WriteUnseen { pfn, .. }
+            | Violation::BrokenGiven { pfn }
             | Violation::NotSynced { pfn, .. }
             | Violation::MapcountAtRest { pfn, .. } => Some(pfn),
             Violation::BadPageMap {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use sim_core::{Atomic, Bytes, Core, CpuId, Loc, Routine};
 use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
-use sim_mmu::{Access, Entry, Event as Hardware, Translation, VirtAddr, Walker};
+use sim_mmu::{Access, Entry, Event as Hardware, Pfn, Translation, VirtAddr, Walker};
 
 use super::ghost::Ghost;
 use super::{
@@ -194,6 +194,15 @@ impl Watch {
         self.report(core, shared);
     }
 
+    /// A frame is nobody's from now on.
+    fn freed(&self, ghost: &mut Ghost, core: &Core, pfn: Pfn, site: Site) {
+        let mapped = mapcount::freed(ghost.seen(core), pfn, &site);
+        let counted = refcount::freed(ghost.seen(core), pfn, &site);
+        ghost.freed(core, pfn, site);
+        self.report(core, mapped);
+        self.report(core, counted);
+    }
+
     fn record(&self, step: u64, cpu: sim_core::Cpu<'_>, what: impl FnOnce() -> What) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
             log.push(Logged { step, cpu: cpu.id, stack: cpu.routines(), what: what() });
@@ -314,17 +323,14 @@ impl Watch {
         match *event {
             Mm::FrameAllocated { pfn, order, for_use } => {
                 order.frames(pfn).for_each(|pfn| ghost.allocated(core, pfn, for_use));
+                let broken = order.frames(pfn).find_map(|pfn| semantics::allocated(cpu.kernel, pfn, &site()));
+                self.report(cpu.core, broken);
             }
             Mm::FrameFreed { pfn: first, order } => {
-                for pfn in order.frames(first) {
-                    let site = site();
-                    let mapped = mapcount::freed(ghost.seen(core), pfn, &site);
-                    let counted = refcount::freed(ghost.seen(core), pfn, &site);
-                    ghost.freed(core, pfn, site);
-                    self.report(cpu.core, mapped);
-                    self.report(cpu.core, counted);
-                }
+                order.frames(first).for_each(|pfn| self.freed(&mut ghost, core, pfn, site()));
             }
+            // Its memory is broken: whoever uses it from now on uses what is nobody's.
+            Mm::FrameRetired { pfn } => self.freed(&mut ghost, core, pfn, site()),
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),
             Mm::PageCleaned { pfn } => ghost.cleaned(core, pfn),
             Mm::PageCopied { from, to } => ghost.copied(core, from, to),

@@ -207,6 +207,14 @@ scenarios! {
     hugetlb_vs_slow_gup
     hugetlb_vs_user
     hugetlb_write_vs_dontneed
+    hwpoison_of_a_file_page
+    hwpoison_of_a_huge_page
+    hwpoison_of_anothers_frame
+    hwpoison_of_shared_memory
+    hwpoison_vs_fault_and_fork
+    hwpoison_vs_gup
+    hwpoison_vs_reclaim
+    hwpoison_vs_writeback
     invalidate_vs_write
     invlpg_leaves_global
     ksm_vs_clear_refs
@@ -315,6 +323,7 @@ scenarios! {
     swapin_vs_migration
     swapin_wrong_page_of_file
     swapin_wrong_slot
+    swapoff_maps_a_broken_page
     swapoff_vs_entry_free
     swapoff_vs_swapin
     switch_vs_flush
@@ -356,6 +365,7 @@ scenarios! {
     two_faults_one_page
     two_faults_one_table
     two_flushes
+    two_injections_of_one_page
     uffd_move_answers_a_fault
     uffd_move_of_a_shared_page
     uffd_move_of_huge_page

@@ -15,7 +15,8 @@ use crate::pages::{Pages, Pin, put_pin};
 /// `KVM_RUN`: the guest of the process reads the first word of a page, or writes to it. Answers the value.
 ///
 /// # Errors
-/// `EINVAL` if the process has no guest, `EFAULT` if the process has nothing there that may be accessed so.
+/// `EINVAL` if the process has no guest, `EFAULT` if the process has nothing there that may be accessed so, `EHWPOISON` if the memory is broken, of
+/// which the process learns by `SIGBUS` (`kvm_handle_bad_page()`).
 pub fn kvm_vcpu_ioctl<'m>(cpu: Cpu<'m>, va: VirtAddr, access: RemoteOp) -> BoxFuture<'m, Result<u64, Errno>> {
     Box::pin(async move {
         let _routine = cpu.enter(Routine::system_call("kvm_vcpu_ioctl"));
@@ -55,9 +56,12 @@ async fn hva_to_pfn(cpu: Cpu<'_>, addr: VirtAddr, write: bool) -> Result<(Pin, b
     // hva_to_pfn_slow()
     let mut pages = Pages::default();
     // A fault of the guest counts as an access of the process, so that the page can move to the node of the virtual CPU.
-    let mut flags = FollFlags::HONOR_NUMA_FAULT;
+    let mut flags = FollFlags::HONOR_NUMA_FAULT | FollFlags::HWPOISON;
     flags.set(FollFlags::WRITE, write);
-    get_user_pages_unlocked(cpu, addr, 1, &mut pages, flags).await.map_err(|_| Errno::Efault)?;
+    get_user_pages_unlocked(cpu, addr, 1, &mut pages, flags).await.map_err(|errno| match errno {
+        Errno::Ehwpoison => errno,
+        _ => Errno::Efault,
+    })?;
     let pin = pages.take().pop().ok_or(Errno::Efault)?;
     if write {
         return Ok((pin, true));

@@ -29,6 +29,8 @@ pub enum Signal {
     SegvKernel,
     /// The mapping has nothing behind the address: beyond the end of a file.
     BusAdrerr,
+    /// The memory behind the address is broken, and the access would have used it.
+    BusMceerrAr,
 }
 
 impl Signal {
@@ -40,6 +42,7 @@ impl Signal {
             Signal::SegvPkuerr => "SEGV_PKUERR",
             Signal::SegvKernel => "SI_KERNEL",
             Signal::BusAdrerr => "BUS_ADRERR",
+            Signal::BusMceerrAr => "BUS_MCEERR_AR",
         }
     }
 }
@@ -141,6 +144,7 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
             MmFault::Failed(VmFaultError::Oom, _held) => return Err(Killed::OutOfMemory),
             MmFault::Failed(VmFaultError::Sigbus, _held) => return segv(Signal::BusAdrerr),
             MmFault::Failed(VmFaultError::Sigsegv, _held) => return segv(Signal::SegvMaperr),
+            MmFault::Failed(VmFaultError::Hwpoison, _held) => return segv(Signal::BusMceerrAr),
             // The fault let go of the lock to wait for something; the mapping may be another by now. That the lock of the
             // mapping was not enough does not count as an attempt.
             MmFault::Retry => {

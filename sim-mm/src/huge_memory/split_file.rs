@@ -15,7 +15,7 @@ use crate::mm_types::Page;
 use crate::page::page_ref_freeze;
 use crate::page_flags::PageFlags;
 use crate::pagemap::{page_mapping, put_cache_references};
-use crate::rmap::{Mlocked, RmapLock, try_to_unmap, try_to_unmap_flush};
+use crate::rmap::{Mlocked, RmapLock, Ttu, try_to_unmap, try_to_unmap_flush};
 use crate::tlb_types::TlbUbc;
 
 /// The part of `__folio_split()` for a folio of a file, which the caller has locked.
@@ -37,7 +37,7 @@ pub(super) async fn split_file_folio(
         return Err(Errno::Eagain);
     }
     let mut ubc = TlbUbc::default();
-    try_to_unmap(cpu, head, RmapLock::FileLocked, Mlocked::Ignored, &mut ubc).await;
+    try_to_unmap(cpu, head, RmapLock::FileLocked, Ttu::batched(Mlocked::Ignored), &mut ubc).await;
     try_to_unmap_flush(cpu, &mut ubc).await;
     {
         let _xa_lock = cpu.lock(cpu.kernel.shmem.xa_lock(inode)).await;

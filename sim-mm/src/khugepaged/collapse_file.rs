@@ -23,7 +23,7 @@ use crate::page::{
 };
 use crate::page_alloc::alloc_pages;
 use crate::page_flags::{PageFlags, file_mapping};
-use crate::rmap::{Mlocked, RmapLock, try_to_unmap, try_to_unmap_flush};
+use crate::rmap::{Mlocked, RmapLock, Ttu, try_to_unmap, try_to_unmap_flush};
 use crate::safeguards::{COLLAPSE_FILE_CHECK_REFCOUNT, COLLAPSE_FILE_CHECK_UPTODATE};
 use crate::shmem::{Sgp, shmem_getpage};
 use crate::shmem_fs::{Cached, Pages};
@@ -162,7 +162,7 @@ async fn isolate_one(cpu: Cpu<'_>, inode: Inode, head: Page, ubc: &mut TlbUbc) -
         return Err(Scan::DelPageLru);
     }
     if folio_mapcount(cpu, head).await != 0 {
-        try_to_unmap(cpu, head, RmapLock::OfMapped, Mlocked::Ignored, ubc).await;
+        try_to_unmap(cpu, head, RmapLock::OfMapped, Ttu::batched(Mlocked::Ignored), ubc).await;
     }
     // Whoever has another reference may write by it.
     let held = async || page_count(cpu, head).await != known_references(cpu, head);

@@ -77,6 +77,8 @@ advices! {
     DontNeedLocked = "dontneed_locked" since Release::v(5, 18);
     /// Its pages are made huge pages now.
     Collapse = "collapse" since Release::v(6, 1);
+    /// Its memory is to count as broken, so that somebody learns what the kernel does then. A machine without `hwpoison` answers `EINVAL`.
+    Hwpoison = "hwpoison" since Release::v26(32);
     /// An access to it ends in a signal, as to what is not mapped.
     GuardInstall = "guard_install" since Release::v(6, 13);
     /// It can be accessed again.
@@ -125,6 +127,7 @@ impl Advice {
             | Advice::PopulateRead
             | Advice::PopulateWrite
             | Advice::Collapse
+            | Advice::Hwpoison
             | Advice::GuardInstall
             | Advice::GuardRemove => false,
             Advice::Normal

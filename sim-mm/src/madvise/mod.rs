@@ -22,6 +22,7 @@ use crate::kernel::Cpu;
 use crate::khugepaged::madvise_collapse;
 use crate::ksm::unmerge_range;
 use crate::memory::{Zap, zap_page_range};
+use crate::memory_failure::madvise_inject_error;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmap::find_vma;
 use crate::safeguards::MADVISE_MMAP_LOCK;
@@ -70,6 +71,9 @@ async fn do_madvise(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, advice: Advice
     if let Advice::PopulateRead | Advice::PopulateWrite = advice {
         let write = advice == Advice::PopulateWrite;
         return (cpu.kernel.gup.madvise_populate)(cpu, mm, start, end, write).await;
+    }
+    if advice == Advice::Hwpoison {
+        return Box::pin(madvise_inject_error(cpu, start, end)).await;
     }
     if advice == Advice::Collapse {
         return Box::pin(collapse_range(cpu, mm, start, end)).await;
@@ -200,7 +204,7 @@ async fn madvise_vma_behavior<'m>(
             }
             Ok(())
         }
-        Advice::PopulateRead | Advice::PopulateWrite | Advice::Collapse => Ok(()),
+        Advice::PopulateRead | Advice::PopulateWrite | Advice::Collapse | Advice::Hwpoison => Ok(()),
         _ => {
             let new = advice.new_flags(flags, vma.is_anonymous(cpu))?;
             if new == flags {

@@ -22,12 +22,12 @@ use crate::page_flags::PageFlags;
 use crate::pagewalk::{WalkAction, skip_huge, walk_page_range};
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
-use crate::settings::MadvRemove;
+use crate::settings::{HwpoisonFree, MadvRemove};
 use crate::shmem::{shmem_put, shmem_swapin_range};
 use crate::swap::{folio_deactivate, folio_mark_lazyfree, lru_add_drain};
 use crate::swap_state::read_swap_cache_async;
 use crate::swapfile::{free_swap_and_cache, get_swap_device, put_swap_device, try_to_free_swap};
-use crate::swapops::SwpEntry;
+use crate::swapops::{SwpEntry, is_lost};
 use crate::truncate::shmem_punch_hole;
 use crate::vm_flags::VmFlags;
 use crate::vmscan::{isolate_for_reclaim, reclaim_pages};
@@ -91,6 +91,10 @@ async fn free_range<'m>(
             if let Some(entry) = SwpEntry::of_pte(pte.entry) {
                 // What is in the slot is not needed either.
                 Box::pin(free_swap_and_cache(cpu, entry)).await;
+                cpu.set_pte_at(mm, addr, ptep, Entry::NONE).await;
+                continue;
+            }
+            if is_lost(pte.entry) && cpu.setting::<HwpoisonFree>() == HwpoisonFree::Cleared {
                 cpu.set_pte_at(mm, addr, ptep, Entry::NONE).await;
                 continue;
             }

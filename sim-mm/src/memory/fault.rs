@@ -23,7 +23,7 @@ use crate::mm_types::{MmStruct, Vma};
 use crate::mmap_lock::MmapLock;
 use crate::pgtable::{EntryPtr, Pmd, Pte, Ptep, mkdirty};
 use crate::pgtable_generic::look_at_pte;
-use crate::swapops::{MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
+use crate::swapops::{HwpoisonEntry, MigrationEntry, SwpEntry, is_guard, is_uffd_wp_marker};
 use crate::userfaultfd::wait_for_userfault;
 use crate::vm_fault::{Fault, FaultFlags, LockAfter, MmFault, VmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
@@ -185,6 +185,9 @@ async fn handle_pte_fault<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Result<VmFault, V
         if MigrationEntry::of_pte(orig.entry).is_some() {
             migration_entry_wait(cpu, vmf.pmdp, (ptep, orig)).await;
             return Ok(VmFault::default());
+        }
+        if HwpoisonEntry::of_pte(orig.entry).is_some() {
+            return Err(VmFaultError::Hwpoison);
         }
         if is_uffd_wp_marker(orig.entry) {
             return Box::pin(pte_marker_handle_uffd_wp(cpu, vmf, ptep, orig)).await;

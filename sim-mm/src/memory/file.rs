@@ -7,10 +7,12 @@ use super::dirty::{Mkwrite, do_page_mkwrite, fault_dirty_shared_page};
 use super::set_pmd::{Together, do_set_pmd};
 use super::tables::pte_alloc;
 use super::userfault::{Reason, handle_userfault};
+use crate::check;
 use crate::filemap::{Fgp, FilemapError, filemap_get_page, folio_indices, next_uptodate_page};
 use crate::folio::{folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::highmem::copy_user_highpage;
+use crate::hwpoison::page_hwpoison;
 use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
@@ -18,6 +20,7 @@ use crate::page::{get_page, page_ref_add, put_page, unlock_page};
 use crate::page_alloc::alloc_page;
 use crate::pgtable::{Pte, Ptep, maybe_mkwrite, mkdirty, vma_page_prot};
 use crate::rmap::{page_add_file_rmap, page_add_new_anon_rmap};
+use crate::safeguards::FAULT_HWPOISON;
 use crate::secretmem::secretmem_fault;
 use crate::settings::FaultAroundFolio;
 use crate::shmem::{Sgp, ShmemError, shmem_getpage_gfp};
@@ -127,9 +130,26 @@ enum Faulted {
     Done(VmFault),
 }
 
-/// `__do_fault()`, `shmem_fault()`, `filemap_fault()`: the page of the file, locked and with a reference. It stays the file's until it is
-/// unlocked.
+/// `__do_fault()`: the page of the file, locked and with a reference. It stays the file's until it is unlocked.
 async fn __do_fault<'m>(
+    cpu: Cpu<'m>,
+    vmf: Fault<'m>,
+    file: Inode,
+    major: &mut bool,
+) -> Result<Faulted, VmFaultError> {
+    let faulted = fault_of_file(cpu, vmf, file, major).await?;
+    if let Faulted::Page(page) = faulted
+        && check!(cpu, FAULT_HWPOISON, page_hwpoison(cpu, page).await)
+    {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Err(VmFaultError::Hwpoison);
+    }
+    Ok(faulted)
+}
+
+/// `vma->vm_ops->fault()`: `shmem_fault()`, `filemap_fault()`.
+async fn fault_of_file<'m>(
     cpu: Cpu<'m>,
     vmf: Fault<'m>,
     file: Inode,
@@ -153,7 +173,7 @@ async fn __do_fault<'m>(
             Box::pin(handle_userfault(cpu, vmf, reason)).await.map(Faulted::Done)
         }
         Err(ShmemError::NoFrame) => Err(VmFaultError::Oom),
-        Ok(None) | Err(ShmemError::BeyondEnd) => Err(VmFaultError::Sigbus),
+        Ok(None) | Err(ShmemError::BeyondEnd | ShmemError::Io) => Err(VmFaultError::Sigbus),
     }
 }
 

@@ -8,6 +8,7 @@ use super::swap_folio::{SwapRun, alloc_swap_folio, map_swap_folio};
 use super::wp::do_wp_page;
 use crate::check;
 use crate::folio::folio_nr_pages;
+use crate::hwpoison::page_hwpoison;
 use crate::kernel::Cpu;
 use crate::ksm::page_is_ksm;
 use crate::mm_types::Page;
@@ -16,7 +17,7 @@ use crate::page_flags::PageFlags;
 use crate::page_io::swap_readpage;
 use crate::pgtable::{EntryPtr, Pte, Ptep};
 use crate::rmap::page_add_anon_rmap;
-use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
+use crate::safeguards::{SWAPIN_HOLDS_DEVICE, SWAPIN_HWPOISON, SWAPIN_PIN_SLOT, SWAPIN_RECHECK_CACHE};
 use crate::settings::{CowReuse, Swap, SwapReuse};
 use crate::swap::{folio_add_lru, folio_test_lru, lru_add_drain, mlock_vma_folio};
 use crate::swap_state::{
@@ -110,6 +111,11 @@ enum Swapin {
 /// Finds the page, or reads it.
 async fn swapin<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig: Pte, entry: SwpEntry) -> Result<Swapin, VmFaultError> {
     if let Some(page) = lookup_swap_cache(cpu, entry).await {
+        // It is kept in the cache for this moment alone.
+        if check!(cpu, SWAPIN_HWPOISON, page_hwpoison(cpu, page).await) {
+            put_page(cpu, page).await;
+            return Err(VmFaultError::Hwpoison);
+        }
         lock_page(cpu, page).await;
         return Ok(Swapin::Found(Found { page, cached: true, major: false, pinned: false, run: None }));
     }

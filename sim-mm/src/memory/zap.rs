@@ -27,7 +27,7 @@ use crate::safeguards::{
 };
 use crate::swap::{drain_before_unmapping, munlock_folio, rmap_locks};
 use crate::swapfile::free_swap_and_cache;
-use crate::swapops::{MigrationEntry, SwpEntry, is_uffd_wp_marker};
+use crate::swapops::{MigrationEntry, SwpEntry, is_lost, is_uffd_wp_marker};
 use crate::vm_flags::VmFlags;
 
 /// What is to go of a range: `struct zap_details`.
@@ -267,7 +267,11 @@ async fn zap_pte_range<'m>(
             } else {
                 *reclaim = Reclaim::Keep;
             }
-        } else if !pte.none() && (zap == Zap::Everything || !marks && is_uffd_wp_marker(pte.entry)) {
+        } else if !pte.none()
+            && (zap == Zap::Everything
+                || !marks && is_uffd_wp_marker(pte.entry)
+                || zap != Zap::FilePages && is_lost(pte.entry))
+        {
             // pte_clear_not_present_full(): a plain store, for the hardware sets no bits of what is not present.
             cpu.set_pte_at(tlb.mm, addr, ptep, Entry::NONE).await;
         } else if !pte.none() {

@@ -2,9 +2,11 @@
 
 use sim_mmu::{Entry, Pfn};
 
+use crate::check;
 use crate::folio::page_is_anon;
 use crate::highmem::read_page;
 use crate::huge_memory::remove_migration_pmd;
+use crate::hwpoison::{note_consumed, page_hwpoison};
 use crate::kernel::Cpu;
 use crate::mlock_page::mlock_vma_page;
 use crate::mlocked::marks_mlocked;
@@ -15,6 +17,7 @@ use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk, Run, pmd_migrating
 use crate::pgtable::{Pte, vma_page_prot};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{Place, RmapLock, page_add_anon_rmap, page_add_file_rmap, restored, rmap_walk};
+use crate::safeguards::SPLIT_ZEROES_HWPOISON;
 use crate::swap::mlock_folio;
 use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
@@ -75,7 +78,11 @@ async fn try_to_map_unused_to_zeropage<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mappe
     if flags.contains(PageFlags::UNEVICTABLE) || vma.flags(cpu).contains(VmFlags::LOCKED) {
         return false;
     }
+    if check!(cpu, SPLIT_ZEROES_HWPOISON, page_hwpoison(cpu, mapped.page).await) {
+        return false;
+    }
     let Some(entry) = MigrationEntry::of_pte(mapped.pte.entry) else { return false };
+    note_consumed(cpu, mapped.page);
     if read_page(cpu, mapped.page).await.iter().any(|word| *word != 0) {
         return false;
     }

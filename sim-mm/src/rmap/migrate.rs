@@ -6,6 +6,7 @@ use crate::arch::tlb::flush_tlb_page;
 use crate::check;
 use crate::folio::page_is_anon;
 use crate::huge_memory::{Small, set_pmd_migration_entry, split_huge_pmd_address};
+use crate::hwpoison::page_hwpoison;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
@@ -15,6 +16,7 @@ use crate::pgtable::{Pte, Ptep};
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::safeguards::{MIGRATE_FLUSH, MIGRATE_FLUSH_PROTNONE, MIGRATE_VMA_DIRTY};
 use crate::settings::{CowReuse, MigrateFlush};
+use crate::swapops::HwpoisonEntry;
 use crate::tlb_types::TlbUbc;
 
 use super::batch::{set_tlb_ubc_flush_pending, should_defer_flush};
@@ -119,6 +121,7 @@ pub(crate) async fn set_pte_migration<'m>(
         && cpu.setting::<CowReuse>() == CowReuse::Exclusive
         && page_anon_exclusive(cpu, page).await;
     let pteval = ptep_get_and_clear(cpu, mm, address, ptep, pte).await;
+    let by_release = matches!(flush, Flush::ByRelease(_));
     match flush {
         Flush::ByRelease(ubc) => {
             flush_one(cpu, (mm, address), pteval, ubc).await;
@@ -133,12 +136,16 @@ pub(crate) async fn set_pte_migration<'m>(
             }
         }
     }
-    if exclusive && !page_try_share_anon_rmap(cpu, page).await {
+    let entry = if by_release && page_hwpoison(cpu, page).await {
+        // Nobody maps it again, wherever it goes.
+        HwpoisonEntry(page.0).to_pte()
+    } else if exclusive && !page_try_share_anon_rmap(cpu, page).await {
         cpu.set_pte_at(mm, address, ptep, pteval.entry).await;
         return false;
-    }
-    let entry = make_migration_entry(cpu, pteval.entry, exclusive);
-    cpu.set_pte_at(mm, address, ptep, entry.to_pte()).await;
+    } else {
+        make_migration_entry(cpu, pteval.entry, exclusive).to_pte()
+    };
+    cpu.set_pte_at(mm, address, ptep, entry).await;
     page_remove_rmap(cpu, page, mm.id).await;
     put_page(cpu, page).await;
     true

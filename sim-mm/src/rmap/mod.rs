@@ -23,7 +23,7 @@ pub(crate) use migrate::{Flush, set_pte_migration, try_to_migrate, try_to_migrat
 pub(crate) use migration_entry::{forked, keep_dirty_bit, make_migration_entry, restored};
 pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
-pub(crate) use unmap::{Mlocked, page_mapped, try_to_unmap};
+pub(crate) use unmap::{Mlocked, Poison, Ttu, page_mapped, try_to_unmap};
 pub(crate) use walk::{
     Place, RmapLock, page_anon_vma, page_get_anon_vma, page_lock_anon_vma_read, put_anon_vma, rmap_walk,
 };

@@ -5,6 +5,7 @@ use crate::check;
 use crate::event::Event;
 use crate::folio::page_is_anon;
 use crate::huge_memory::{Small, split_huge_pmd_address};
+use crate::hwpoison::page_hwpoison;
 use crate::kernel::Cpu;
 use crate::mm_inline::{keeps_uffd_wp, pte_install_uffd_wp_if_needed};
 use crate::mm_types::{Page, Vma};
@@ -15,9 +16,9 @@ use crate::page_vma_mapped::{Find, Mapped, PageVmaMappedWalk};
 use crate::pgtable::Pte;
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::safeguards::{LAZYFREE_CHECK_REFCOUNT, LAZYFREE_REF_THEN_DIRTY};
-use crate::settings::CowReuse;
+use crate::settings::{CowReuse, HwpoisonUnmap};
 use crate::swapfile::{page_swap_entry, swap_duplicate, swap_free};
-use crate::swapops::{pte_swp_mkexclusive, pte_swp_with_marks_of};
+use crate::swapops::{HwpoisonEntry, pte_swp_mkexclusive, pte_swp_with_marks_of};
 use crate::tlb_types::TlbUbc;
 use crate::vm_flags::VmFlags;
 
@@ -35,31 +36,62 @@ pub(crate) enum Mlocked {
     Ignored,
 }
 
-/// `try_to_unmap()`, with `TTU_BATCH_FLUSH`, of a page that is locked: each entry that maps it becomes empty, or names the page's
-/// slot of the swap area. Stops where that cannot be; then the page is mapped still.
-pub(crate) async fn try_to_unmap<'m>(
-    cpu: Cpu<'m>,
-    page: Page,
-    lock: RmapLock,
+/// What becomes of the entries of a page whose memory is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// The caller does not care: before v6.3 they say so, if the page is marked as broken.
+    ByFlag,
+    /// `TTU_HWPOISON`, since v6.3: they say so.
+    Left,
+    /// `TTU_IGNORE_HWPOISON`: they become what those of other pages become.
+    Ignored,
+}
+
+/// `enum ttu_flags`: how a page is unmapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ttu {
     mlocked: Mlocked,
-    ubc: &mut TlbUbc,
-) {
+    poison: Poison,
+    /// `TTU_BATCH_FLUSH`: the caller flushes later, if he may.
+    batches: bool,
+}
+
+impl Ttu {
+    /// As reclaim, and whoever splits a folio, unmap a page.
+    pub(crate) const fn batched(mlocked: Mlocked) -> Ttu {
+        Ttu { mlocked, poison: Poison::ByFlag, batches: true }
+    }
+
+    /// As `memory_failure()` does.
+    pub(crate) const fn memory_failure(poison: Poison) -> Ttu {
+        Ttu { mlocked: Mlocked::Ignored, poison, batches: false }
+    }
+
+    /// Whether the entry of a page is to say that its memory is broken.
+    async fn leaves_poison(self, cpu: Cpu<'_>, page: Page) -> bool {
+        match self.poison {
+            Poison::Left => true,
+            Poison::Ignored => false,
+            Poison::ByFlag => {
+                cpu.setting::<HwpoisonUnmap>() == HwpoisonUnmap::ByFlag && page_hwpoison(cpu, page).await
+            }
+        }
+    }
+}
+
+/// `try_to_unmap()` of a page that is locked: each entry that maps it becomes empty, or names the page's
+/// slot of the swap area. Stops where that cannot be; then the page is mapped still.
+pub(crate) async fn try_to_unmap<'m>(cpu: Cpu<'m>, page: Page, lock: RmapLock, ttu: Ttu, ubc: &mut TlbUbc) {
     let _routine = cpu.enter("try_to_unmap");
-    let one = async |place| invalidating(cpu, place, try_to_unmap_one(cpu, page, place, mlocked, ubc)).await;
+    let one = async |place| invalidating(cpu, place, try_to_unmap_one(cpu, page, place, ttu, ubc)).await;
     rmap_walk(cpu, page, lock, one).await;
 }
 
 /// `try_to_unmap_one()`: false if the page cannot be unmapped there.
-async fn try_to_unmap_one<'m>(
-    cpu: Cpu<'m>,
-    page: Page,
-    place: Place<'m>,
-    mlocked: Mlocked,
-    ubc: &mut TlbUbc,
-) -> bool {
+async fn try_to_unmap_one<'m>(cpu: Cpu<'m>, page: Page, place: Place<'m>, ttu: Ttu, ubc: &mut TlbUbc) -> bool {
     let _routine = cpu.enter("try_to_unmap_one");
     let Place { vma, run } = place;
-    let is_locked = mlocked == Mlocked::Stays && vma.flags(cpu).contains(VmFlags::LOCKED);
+    let is_locked = ttu.mlocked == Mlocked::Stays && vma.flags(cpu).contains(VmFlags::LOCKED);
     // Of a large folio whoever is just unmapping a page is waited for: TTU_SYNC, since v5.13.
     let is_large = run.pages > 1;
     if is_large && !is_locked {
@@ -68,7 +100,7 @@ async fn try_to_unmap_one<'m>(
     }
     let mut walk = PageVmaMappedWalk::new(run, if is_large { Find::MappingInSync } else { Find::Mapping });
     while let Some(mapped) = walk.next(cpu).await {
-        if is_locked || !unmap_pte(cpu, vma, mapped, ubc).await {
+        if is_locked || !unmap_pte(cpu, vma, mapped, ttu, ubc).await {
             return false;
         }
     }
@@ -76,12 +108,12 @@ async fn try_to_unmap_one<'m>(
 }
 
 /// The body of `try_to_unmap_one()`: one entry.
-async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut TlbUbc) -> bool {
+async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ttu: Ttu, ubc: &mut TlbUbc) -> bool {
     let Mapped { mm, page, address, .. } = mapped;
     let is_anon = page_is_anon(cpu, page);
     let exclusive =
         is_anon && cpu.setting::<CowReuse>() == CowReuse::Exclusive && page_anon_exclusive(cpu, page).await;
-    let pteval = if should_defer_flush(cpu, mm).await {
+    let pteval = if ttu.batches && should_defer_flush(cpu, mm).await {
         let pteval = ptep_get_and_clear(cpu, mm, address, mapped.ptep, mapped.pte).await;
         set_tlb_ubc_flush_pending(cpu, ubc, mm, address, pteval.dirty()).await;
         pteval
@@ -97,7 +129,9 @@ async fn unmap_pte<'m>(cpu: Cpu<'m>, vma: Vma, mapped: Mapped<'m>, ubc: &mut Tlb
     if pteval.dirty() {
         set_page_dirty(cpu, page).await;
     }
-    if is_anon {
+    if ttu.leaves_poison(cpu, page).await {
+        cpu.set_pte_at(mm, address, mapped.ptep, HwpoisonEntry(page.0).to_pte()).await;
+    } else if is_anon {
         let flags = cpu.load(cpu.kernel.page_flags(page)).await;
         if flags.contains(PageFlags::SWAPBACKED) != flags.contains(PageFlags::SWAPCACHE) {
             cpu.note(Event::KernelBug {

@@ -1,7 +1,7 @@
 //! The designs of the memory manager: rules of the kernel that changed over time. Those for large folios stand by themselves.
 
 use crate::release::Release;
-use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS, UFFD_WP_NOTIFY};
+use crate::safeguards::{ANON_VMA_REUSE_COUNTS, COW_REUSE_COUNTS, HWPOISON_KEEPS_REFERENCE, UFFD_WP_NOTIFY};
 
 crate::settings! {
     above super::platform::SETTINGS.len();
@@ -402,6 +402,68 @@ crate::settings! {
         Each = "each",
         /// All pages together do, and whoever unbinds the device puts these references. This is the rule since v5.18 (`27674ef6c73f`).
         All = "all" since Release::v(5, 18),
+    }
+
+    /// Whether several pages may be dealt with at once whose memory is broken.
+    MemoryFailureLock = design "memory_failure_lock" {
+        /// They may.
+        None = "none",
+        /// `memory_failure()` takes a mutex. This is the rule since v5.13 (`171936ddaf97`).
+        Mutex = "mutex" since Release::v(5, 13),
+    }
+
+    /// What `MADV_HWPOISON` does with the reference by which it found a page.
+    HwpoisonInject = design "hwpoison_inject" has HWPOISON_KEEPS_REFERENCE by [Kept, KeptAgain] else Put {
+        /// It hands it to `memory_failure()`.
+        Kept = "kept",
+        /// It gives it up, and `memory_failure()` takes another one. This was the rule from v4.19 to v5.10.
+        Put = "put" since Release::v(4, 19),
+        /// It hands it to `memory_failure()` again. This is the rule since v5.11 (`1e8aaedb182d`).
+        KeptAgain = "kept_again" since Release::v(5, 11),
+    }
+
+    /// What becomes of a page of which `memory_failure()` is told again.
+    HwpoisonAgain = design "hwpoison_again" {
+        /// `MADV_HWPOISON` passes over it.
+        Skipped = "skipped",
+        /// It is dealt with already, and nothing is wrong with that.
+        Done = "done" since Release::v(5, 10),
+        /// The call fails with EHWPOISON. This is the rule since v5.14 (`a3f5d80ea401`).
+        Error = "error" since Release::v(5, 14),
+    }
+
+    /// What `memory_failure()` does with a huge page.
+    HwpoisonThp = design "hwpoison_thp" {
+        /// It splits one of private memory. If it cannot, the page is not marked as broken any more.
+        Clears = "clears",
+        /// It splits one of private memory, and the mark stays. This was the rule from v5.11 to v5.15.
+        Anonymous = "anonymous" since Release::v(5, 11),
+        /// It splits those of files as well. This is the rule since v5.16 (`4966455d9100`).
+        All = "all" since Release::v(5, 16),
+    }
+
+    /// What `memory_failure()` does with a page of a file in memory.
+    HwpoisonShmem = design "hwpoison_shmem" {
+        /// The file has a hole there from then on, and nobody learns that something is lost.
+        Truncated = "truncated",
+        /// The file keeps the page, and whoever comes to it is told. This is the rule since v5.16 (`a76054266661`).
+        Kept = "kept" since Release::v(5, 16),
+    }
+
+    /// Which entries of a page say that its memory is broken, when the page is unmapped.
+    HwpoisonUnmap = design "hwpoison_unmap" {
+        /// All do, if the page is marked so, whoever unmaps it.
+        ByFlag = "by_flag",
+        /// Those do that `memory_failure()` unmaps. This is the rule since v6.3 (`6da6b1d4a7df`).
+        ByCaller = "by_caller" since Release::v(6, 3),
+    }
+
+    /// What `MADV_FREE` does with an entry that says that the memory of its page is broken.
+    HwpoisonFree = design "hwpoison_free" {
+        /// It stays.
+        Stays = "stays",
+        /// It goes, so that the next access finds an empty page. This is the rule since v5.19.
+        Cleared = "cleared" since Release::v(5, 19),
     }
 
     /// Which lock lets a stack grow.

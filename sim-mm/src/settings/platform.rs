@@ -201,6 +201,14 @@ crate::settings! {
         On = "on",
     }
 
+    /// Whether the kernel deals with memory that is broken (`CONFIG_MEMORY_FAILURE`). Without it `MADV_HWPOISON` fails with EINVAL.
+    MemoryFailure = platform "hwpoison" {
+        /// It does not.
+        Off = "off",
+        /// It takes the pages away, and tells those who come to them.
+        On = "on",
+    }
+
     /// Whether kernel code can be preempted.
     Preempt = platform "preempt" {
         /// Code is preempted only in user mode and where it sleeps.

@@ -23,12 +23,14 @@ use crate::filemap::{
 };
 use crate::fs::Inode;
 use crate::hugetlb::hugetlb_unreserve_pages;
+use crate::hwpoison::page_hwpoison;
 use crate::inode::{fput, i_size_read, is_dax, is_hugetlbfs};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{lock_page, put_page, set_page_referenced, unlock_page};
 use crate::page_alloc::alloc_zeroed_user_highpage_movable;
 use crate::safeguards::FAULT_SIZE_RECHECK;
+use crate::settings::HwpoisonShmem;
 use crate::shmem_fs::Cached;
 use crate::swap::{folio_add_lru, mark_page_accessed};
 use crate::swapops::SwpEntry;
@@ -98,6 +100,8 @@ pub(crate) enum ShmemError {
     BeyondEnd,
     /// No frame is free.
     NoFrame,
+    /// What the page held is lost, because its memory is broken.
+    Io,
     /// User code is to handle the fault. What it wants to know of is this: `VM_UFFD_MISSING` or `VM_UFFD_MINOR`.
     Userfault(VmFlags),
 }
@@ -117,14 +121,23 @@ pub(crate) enum Sgp {
 /// [`Sgp::Read`]. What is in swap comes back.
 ///
 /// # Errors
-/// Beyond the end of the file, or if no frame is free.
+/// Beyond the end of the file, if no frame is free, or if what the page held is lost.
 pub(crate) async fn shmem_getpage(
     cpu: Cpu<'_>,
     inode: Inode,
     index: u64,
     sgp: Sgp,
 ) -> Result<Option<Page>, ShmemError> {
-    shmem_getpage_gfp(cpu, inode, index, sgp, None, &mut false).await
+    let found = shmem_getpage_gfp(cpu, inode, index, sgp, None, &mut false).await?;
+    if let Some(page) = found
+        && cpu.setting::<HwpoisonShmem>() == HwpoisonShmem::Kept
+        && page_hwpoison(cpu, page).await
+    {
+        unlock_page(cpu, page).await;
+        put_page(cpu, page).await;
+        return Err(ShmemError::Io);
+    }
+    Ok(found)
 }
 
 /// `shmem_getpage_gfp()`, since v5.19 `shmem_get_folio_gfp()`: the same for a fault, if there is one. `major` says whether the
@@ -163,6 +176,7 @@ pub(crate) async fn shmem_getpage_gfp(
                 }
                 Swapin::Changed => continue,
                 Swapin::NoFrame => return Err(ShmemError::NoFrame),
+                Swapin::Io => return Err(ShmemError::Io),
             }
         }
         if let Some(Cached::Page(page)) = has {

@@ -7,6 +7,7 @@ use crate::filemap::{add_to_page_cache, replace_page};
 use crate::folio::{folio_mapcount, folio_nr_pages, is_large};
 use crate::fs::Inode;
 use crate::huge_memory::{Tails, split_folio};
+use crate::hwpoison::page_hwpoison;
 use crate::inode::i_size_read;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::Page;
@@ -86,6 +87,8 @@ pub(super) enum Swapin {
     Changed,
     /// No frame is free.
     NoFrame,
+    /// `-EIO`: what was in swap is lost, because the memory of the page is broken.
+    Io,
 }
 
 /// `shmem_confirm_swap()`: whether the file still has this slot there.
@@ -195,6 +198,11 @@ async fn swapin(cpu: Cpu<'_>, inode: Inode, index: u64, entry: SwpEntry, major: 
     };
     if check!(cpu, SHMEM_SWAPIN_RECHECK, has_changed().await) {
         return give_up(cpu, head).await;
+    }
+    if page_hwpoison(cpu, page).await {
+        unlock_page(cpu, head).await;
+        put_page(cpu, head).await;
+        return Swapin::Io;
     }
     // The slot is about to be free, and whoever gets it next must not find there what a device writes late.
     wait_on_page_writeback(cpu, head).await;

@@ -62,6 +62,8 @@ async fn shmem_unuse_inode(cpu: Cpu<'_>, inode: Inode) -> Result<(), Errno> {
                 put_page(cpu, page).await;
             }
             Swapin::Changed => {}
+            // Since v5.19 the file has an entry that says so, and the slot is free. Here the call fails.
+            Swapin::Io => return Err(Errno::Eio),
             Swapin::NoFrame => return Err(Errno::Enomem),
         }
         from = index + 1;

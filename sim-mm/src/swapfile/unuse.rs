@@ -4,8 +4,10 @@ use sim_core::{Bytes, Gate, Op, OpKind};
 use sim_mmu::{Entry, Level, VirtAddr};
 
 use super::{__swap_count, swap_free, try_to_free_swap};
+use crate::check;
 use crate::errno::Errno;
 use crate::fork::{get_task_mm, mmput};
+use crate::hwpoison::page_hwpoison;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmId, MmStruct, Page, Vma};
@@ -13,11 +15,11 @@ use crate::page::{get_page, lock_page, put_page, unlock_page, wait_on_page_write
 use crate::pgtable::{Pmdp, Pte, Ptep, vm_get_page_prot};
 use crate::pgtable_generic::{NotPresent, is_unlinked, next_not_present};
 use crate::rmap::page_add_anon_rmap;
-use crate::safeguards::SWAPOFF_KEEPS_MARKS;
+use crate::safeguards::{SWAPOFF_KEEPS_MARKS, UNUSE_HWPOISON};
 use crate::settings::CowReuse;
 use crate::shmem::shmem_unuse;
 use crate::swap_state::{lookup_swap_cache, read_swap_cache_async};
-use crate::swapops::{SwpEntry, pte_swp_exclusive, pte_swp_marks};
+use crate::swapops::{POISONED, SwpEntry, pte_swp_exclusive, pte_swp_marks};
 
 /// `try_to_unuse()`: no slot is in use when this returns. Files come first, then address spaces, then pages that are left in the swap
 /// cache. Who is just taking a page to swap may be passed over, so all begins anew as long as a slot is in use.
@@ -155,6 +157,11 @@ async fn unuse_pte<'m>(
     let old = cpu.read_once(ptep).await;
     // pte_same_as_swp()
     if SwpEntry::of_pte(old.entry) != Some(entry) {
+        return;
+    }
+    if check!(cpu, UNUSE_HWPOISON, page_hwpoison(cpu, page).await) {
+        cpu.set_pte_at(mm, addr, ptep, POISONED).await;
+        swap_free(cpu, entry).await;
         return;
     }
     let exclusive = cpu.setting::<CowReuse>() == CowReuse::Exclusive && pte_swp_exclusive(old.entry);
