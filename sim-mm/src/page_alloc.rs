@@ -195,11 +195,11 @@ fn free_pages_prepare(cpu: Cpu<'_>, page: Page, order: u8) -> bool {
     if !cpu.kernel.mmu.phys.contains(page.0) || cpu.kernel.is_free(page) {
         return false;
     }
+    note_arrival(cpu, page);
     // Since v5.10 a frame whose memory is broken does not come back. Before, and as a part of a larger block, it is passed over later.
     if order == 0 && has_hwpoison(cpu, page.0, order) {
         return false;
     }
-    note_arrival(cpu, page);
     if order > 0 {
         let flags = cpu.kernel.page_flags(page);
         cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - PageFlags::HEAD);

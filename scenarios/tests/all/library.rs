@@ -213,6 +213,7 @@ scenarios! {
     hwpoison_of_shared_memory
     hwpoison_vs_fault_and_fork
     hwpoison_vs_gup
+    hwpoison_vs_munmap
     hwpoison_vs_reclaim
     hwpoison_vs_writeback
     invalidate_vs_write

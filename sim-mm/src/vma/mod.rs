@@ -210,11 +210,11 @@ pub(crate) async fn i_mmap_lock_write(cpu: Cpu<'_>, file: Option<Inode>) -> Opti
     }
 }
 
-/// A fault that holds a mapping alone may wait for `i_mmap_rwsem` (huge pages of the pool), or for somebody who waits for it (`invalidate_lock` of files on a disk or a device). So such a
-/// mapping is locked first, as Linux does with every mapping.
+/// A fault that holds a mapping alone may wait for `i_mmap_rwsem` (huge pages of the pool), or for somebody who waits for it: the `invalidate_lock` of files on a disk or a device, and the lock of a page that `memory_failure()` takes out of
+/// all its mappings. So such a mapping is locked first, as Linux does with every mapping.
 pub(crate) async fn lock_before_i_mmap(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma) {
     let waits = |file| on_disk(cpu, file) || is_dax(cpu, file) || is_hugetlbfs(cpu, file);
-    if vma.file(cpu).is_some_and(waits) {
+    if vma.file(cpu).is_some_and(|file| cpu.kernel.has_memory_failure() || waits(file)) {
         Box::pin(vma_start_write(cpu, mm, vma)).await;
     }
 }
