@@ -198,11 +198,14 @@ scenarios! {
     huge_page_to_swap
     huge_pin_vs_zap
     huge_zero_page_freed_before_flush
+    hugetlb_allocations_fail
     hugetlb_follow_vs_migration
     hugetlb_fork_of_a_pinned_page
     hugetlb_hole_vs_fault
     hugetlb_hole_vs_migration
     hugetlb_hole_vs_two_faults
+    hugetlb_split_vs_fault
+    hugetlb_split_vs_share
     hugetlb_vs_gup
     hugetlb_vs_slow_gup
     hugetlb_vs_user
