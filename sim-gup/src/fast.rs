@@ -7,7 +7,7 @@
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
 use sim_mm::{
-    Cpu, Errno, Event, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries,
+    Cpu, Errno, Event, HugePte, P4d, Page, Pgd, Pmd, Pmdp, Pte, Ptep, Pud, check, compound_head, entries,
     page_is_secretmem, pgd_offset, ptep_get_lockless, set_page_referenced,
 };
 use sim_mmu::VirtAddr;
@@ -156,8 +156,9 @@ async fn gup_pud_range(
         if check!(cpu, GUP_PUD_NONE, pud.none()) {
             return Err(Fallback);
         }
-        if check!(cpu, GUP_PUD_LEAF, pud.leaf()) {
-            Box::pin(gup_huge_pud(cpu, (pudp, pud.into()), addr, next, flags, pages)).await?;
+        let huge = HugePte::from(pud);
+        if check!(cpu, GUP_PUD_LEAF, huge.leaf()) {
+            Box::pin(gup_huge_pud(cpu, (pudp, huge), addr, next, flags, pages)).await?;
             continue;
         }
         gup_pmd_range(cpu, pud, addr, next, flags, pages).await?;

@@ -8,7 +8,7 @@ use crate::mm_types::Page;
 use crate::pgtable::{EntryPtr, PAGE_PROTNONE, Pmd, Pmdp, Pud, Pudp, Slot, mapping_entries};
 use crate::swapops::MigrationEntry;
 
-/// What is asked of an entry that may map a huge page: `pmd_leaf()` and `pud_leaf()` are [`Pmd::leaf`] and [`Pud::leaf`].
+/// What is asked of an entry that may map a huge page: `pmd_leaf()` is [`Pmd::leaf`], and `pud_leaf()` is that of the [`HugePte`] which a PUD entry may be.
 macro_rules! huge_entries {
     ($($value:ident)*) => {$(
         impl $value {
@@ -42,13 +42,6 @@ macro_rules! huge_entries {
 }
 
 huge_entries!(Pmd HugePte);
-
-impl Pud {
-    /// `pud_leaf()`: it maps memory, and leads to no table.
-    pub fn leaf(self) -> bool {
-        self.entry.has(Entry::PAGE_SIZE)
-    }
-}
 
 /// A pointer to an entry that maps a huge page, or may: a PMD entry, or a PUD entry for a page of 1 GiB. The code for both sizes is one, as `mm/hugetlb.c` has it with its `pte_t *`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

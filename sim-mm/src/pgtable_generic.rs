@@ -64,7 +64,7 @@ pub(crate) async fn pmdp_invalidate<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: Vi
         cpu.set_pmd_at(mm, addr, pmdp, mkinvalid(seen.entry)).await;
         seen
     };
-    flush_pmd_tlb_range(cpu, mm, addr).await;
+    flush_pmd_tlb_range(cpu, mm, addr, Level::Pmd).await;
     old
 }
 
@@ -111,8 +111,7 @@ pub(crate) async fn pmdp_huge_clear_flush<'m, P: EntryPtr>(
 ) -> P::Value {
     let _routine = cpu.enter("pmdp_huge_clear_flush");
     let old = pmdp_huge_get_and_clear(cpu, mm, addr, pmdp).await;
-    let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(pmdp.level()));
-    flush_tlb_mm_range(cpu, mm, addr, end, false).await;
+    flush_pmd_tlb_range(cpu, mm, addr, pmdp.level()).await;
     old
 }
 
@@ -176,9 +175,9 @@ pub fn is_unlinked(cpu: Cpu<'_>, pmdp: Pmdp, ptep: Ptep) -> bool {
     check!(cpu, PTE_MAP_RECHECK, !pmd.leads_to_table() || pmd.entry.pfn() != ptep.table())
 }
 
-/// `flush_pmd_tlb_range()` of one huge page.
-pub(crate) async fn flush_pmd_tlb_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) {
-    let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(Level::Pmd));
+/// `flush_pmd_tlb_range()`, `flush_hugetlb_tlb_range()` of one huge page, which an entry of this level maps.
+pub(crate) async fn flush_pmd_tlb_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, level: Level) {
+    let end = VirtAddr(addr.0 + cpu.mmu.geometry.span(level));
     flush_tlb_mm_range(cpu, mm, addr, end, false).await;
 }
 

@@ -11,16 +11,19 @@ use sim_mmu::{Level, Pfn, Walker};
 use super::ghost::{FrameState, Life, Seen};
 use super::{Finding, Found, Site, Violation};
 
+/// An entry that was read or written: by whom, and what the walk took its table for.
+#[derive(Clone, Copy)]
+pub(super) struct Walked {
+    pub(super) root: Pfn,
+    pub(super) level: Level,
+    pub(super) table: Pfn,
+    pub(super) by: Walker,
+}
+
 /// An entry was read or written.
 #[inline]
-pub(super) fn accessed(
-    ghost: Seen<'_>,
-    root: Pfn,
-    level: Level,
-    table: Pfn,
-    by: Walker,
-    site: impl FnOnce() -> Site,
-) -> Option<Finding> {
+pub(super) fn accessed(ghost: Seen<'_>, walked: Walked, site: impl FnOnce() -> Site) -> Option<Finding> {
+    let Walked { root, level, table, .. } = walked;
     let life = ghost.life(table);
     match life {
         // Each step of each walk comes through here, and nearly all of them are this one.
@@ -29,7 +32,7 @@ pub(super) fn accessed(
         {
             None
         }
-        _ => judge(ghost, life, root, level, table, by, site),
+        _ => judge(ghost, life, walked, site),
     }
 }
 
@@ -37,10 +40,7 @@ pub(super) fn accessed(
 fn judge(
     ghost: Seen<'_>,
     life: Option<&Life>,
-    root: Pfn,
-    level: Level,
-    table: Pfn,
-    by: Walker,
+    Walked { root, level, table, by }: Walked,
     site: impl FnOnce() -> Site,
 ) -> Option<Finding> {
     let found = match life {

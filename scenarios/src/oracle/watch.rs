@@ -7,6 +7,7 @@ use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte
 use sim_mmu::{Access, Entry, Event as Hardware, Pfn, Translation, VirtAddr, Walker};
 
 use super::ghost::Ghost;
+use super::page_table_use_after_free::Walked;
 use super::{
     Finding, Site, Watched, bad_page_map, cow_broken, dirty_lost, flag_lost, frame_use_after_free, incoherent,
     kernel_bug, leak, lock, lost_write, mapcount, multi_hit, object_use_after_free, page_table_use_after_free,
@@ -247,8 +248,9 @@ impl sim_mmu::Observer for Watch {
         // Most events are this one. So it has a way of its own, which is short.
         if let Hardware::TableAccess { root, level, table, by } = *event {
             let ghost = self.ghost.borrow();
-            let (seen, site) = (ghost.seen(cpu.core), || site(*cpu));
-            self.report(cpu.core, page_table_use_after_free::accessed(seen, root, level, table, by, site));
+            let walked = Walked { root, level, table, by };
+            let found = page_table_use_after_free::accessed(ghost.seen(cpu.core), walked, || site(*cpu));
+            self.report(cpu.core, found);
         } else {
             self.told_by_hardware(cpu, event);
         }
@@ -263,8 +265,8 @@ impl Watch {
         let core = cpu.core;
         match *event {
             Hardware::Speculated { root, level, table } => {
-                let (seen, by) = (ghost.seen(core), Walker::Speculation);
-                let found = page_table_use_after_free::accessed(seen, root, level, table, by, || site(*cpu));
+                let walked = Walked { root, level, table, by: Walker::Speculation };
+                let found = page_table_use_after_free::accessed(ghost.seen(core), walked, || site(*cpu));
                 self.report(cpu.core, found);
             }
             Hardware::Retired { va, access, through, nested, word, bytes, value } => {

@@ -1,6 +1,6 @@
 //! A huge page at another address: `move_huge_pmd()`.
 
-use sim_mmu::VirtAddr;
+use sim_mmu::{Level, VirtAddr};
 
 use super::zero::is_huge_zero_pmd;
 use crate::check;
@@ -49,6 +49,6 @@ pub(crate) async fn move_huge_pmd<'m>(
         None => pmd.entry.with(marks),
     };
     cpu.set_pmd_at(mm, to, new, entry).await;
-    flush_pmd_tlb_range(cpu, mm, from).await;
+    flush_pmd_tlb_range(cpu, mm, from, Level::Pmd).await;
     true
 }

@@ -10,6 +10,7 @@ use crate::errno::Errno;
 use crate::folio::page_is_anon;
 use crate::highmem::copy_user_huge_page;
 use crate::huge_pte::HugePtep;
+use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_notifier::{
@@ -63,7 +64,7 @@ pub(crate) async fn copy_hugetlb_page_range<'m>(
         if dst_ptep.slot().table() == src_ptep.slot().table() {
             continue;
         }
-        let pair = Pair { dst, dst_vma, src, vma, is_cow };
+        let pair = Pair { dst, dst_vma, src, vma, size, is_cow };
         copied = copy_one(cpu, pair, (dst_ptep, src_ptep), addr).await;
         if copied.is_err() {
             break;
@@ -80,6 +81,7 @@ struct Pair<'m> {
     dst_vma: Vma,
     src: &'m MmStruct,
     vma: Vma,
+    size: HugePageSize,
     is_cow: bool,
 }
 
@@ -90,7 +92,7 @@ async fn copy_one<'m>(
     (dst_ptep, src_ptep): (HugePtep, HugePtep),
     addr: VirtAddr,
 ) -> Result<(), Errno> {
-    let Pair { dst, dst_vma, src, vma, is_cow } = pair;
+    let Pair { dst, dst_vma, src, vma, size, is_cow } = pair;
     let mut copy: Option<Page> = None;
     loop {
         let dst_ptl = huge_pte_lock(cpu, dst, dst_ptep).await;
@@ -112,7 +114,7 @@ async fn copy_one<'m>(
             && check!(cpu, FORK_COPIES_PINNED_HUGETLB, page_needs_cow_for_dma(cpu, (src, vma), head).await)
         {
             if let Some(new) = copy.take() {
-                copy_user_huge_page(cpu, new, head, hstate_vma(cpu, vma).pages(cpu.mmu.geometry)).await;
+                copy_user_huge_page(cpu, new, head, size.pages(cpu.mmu.geometry)).await;
                 mark_uptodate(cpu, new).await;
                 folio_add_new_anon_rmap(cpu, new, dst_vma, addr).await;
                 let prot = vm_get_page_prot(dst_vma.flags(cpu));
