@@ -6,7 +6,7 @@
 
 use sim_core::BoxFuture;
 use sim_mm::{
-    Cpu, Errno, Event, HugePte, HugePtep, MmStruct, MmapLock, Page, Pgmap, Pmd, Pmdp, Pte, check, get_dev_pagemap,
+    Cpu, Event, HugePte, HugePtep, MmStruct, Page, Pgmap, Pmd, Pmdp, Pte, check, get_dev_pagemap,
     mark_page_accessed, page_count, put_dev_pagemap, set_page_dirty, set_page_referenced, touch_pmd,
 };
 use sim_mmu::VirtAddr;
@@ -14,6 +14,7 @@ use sim_mmu::VirtAddr;
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::{Fallback, grab_folio, put_compound_head, try_grab_page};
+use crate::gup::Got;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     FOLLOW_DEV_PAGEMAP, FOLLOW_DEVMAP_PMD_RECHECK, FOLLOW_PUT_DEV_PAGEMAP, GUP_DEV_PAGEMAP, GUP_DEVICE_HUGE_PUT,
@@ -203,9 +204,6 @@ pub(crate) async fn follow_devmap_pmd(
     }
     Followed::DevicePage(page, pgmap)
 }
-
-/// What `__get_user_pages()` answers: how many pages it got, and the lock, unless a fault let go of it.
-type Got<'m> = (Result<u64, Errno>, Option<MmapLock<'m>>);
 
 /// `put_dev_pagemap(ctx.pgmap)` at the end of `__get_user_pages()`, which answers `got`.
 pub(crate) fn put_context<'a, 'm: 'a>(cpu: Cpu<'m>, pages: &'a mut Pages, got: Got<'m>) -> BoxFuture<'a, Got<'m>> {

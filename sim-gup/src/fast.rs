@@ -20,10 +20,11 @@ use crate::gup::get_user_pages_unlocked;
 use crate::huge::{gup_huge_pmd, gup_huge_pud};
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
-    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_DEVMAP_PERMITTED, GUP_GET_PTE_LOW_AGAIN, GUP_IRQ_OFF, GUP_MERGE_RESULT,
-    GUP_P4D_NONE, GUP_PMD_PRESENT, GUP_PTE_PERMITTED, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_LEAF,
-    GUP_PUD_NONE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM, GUP_SLOW_FALLBACK,
-    GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
+    GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_DEVMAP_PERMITTED, GUP_GET_PTE_LOW_AGAIN, GUP_HEAD_FIRST, GUP_IRQ_OFF,
+    GUP_MERGE_RESULT, GUP_NR_PAGES, GUP_P4D_NONE, GUP_PGD_ONCE, GUP_PMD_LEAF, GUP_PMD_ONCE, GUP_PMD_PRESENT,
+    GUP_PMD_PROTNONE, GUP_PTE_PERMITTED, GUP_PTE_PROTNONE, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_LEAF,
+    GUP_PUD_NONE, GUP_PUD_ONCE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM,
+    GUP_SLOW_FALLBACK, GUP_STOPS, GUP_STORE_LAST, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
 
@@ -41,7 +42,10 @@ async fn gup_pte_range(
     for (ptep, addr, _) in entries(geometry, pmd.pte_offset(geometry, addr), addr, end) {
         // gup_get_pte()
         let pte = ptep_get_lockless(cpu, ptep, || cpu.has(GUP_GET_PTE_LOW_AGAIN)).await;
-        // An entry for NUMA hinting allows nobody anything, so it ends here too.
+        // Such an entry allows nobody anything, and so the next test would end here as well.
+        if check!(cpu, GUP_PTE_PROTNONE, pte.protnone()) {
+            return Err(Fallback);
+        }
         if check!(cpu, GUP_PTE_PERMITTED, !pte.access_permitted(cpu, flags.contains(FollFlags::WRITE)))
             && (!pte.devmap() || check!(cpu, GUP_DEVMAP_PERMITTED, true))
         {
@@ -58,7 +62,8 @@ async fn gup_pte_range(
             return Err(Fallback);
         }
         let page = Page(pte.pfn());
-        let head = compound_head(cpu, page).await;
+        // The references to all pages of a folio are counted in its head.
+        let head = if cpu.has(GUP_HEAD_FIRST) { compound_head(cpu, page).await } else { page };
 
         // The reference keeps the page from being freed. The second look tells whether it was freed before
         // the reference was there, and perhaps became another's. If the entry is read too early, the page may be
@@ -66,6 +71,10 @@ async fn gup_pte_range(
         let early = if cpu.has(GUP_REF_THEN_RECHECK) { None } else { Some(has_changed(cpu, ptep, pte).await) };
         if !try_grab_compound_head(cpu, page, head, flags).await {
             return Err(Fallback);
+        }
+        let too_soon = !cpu.has(GUP_STORE_LAST);
+        if too_soon {
+            pages.push_own(cpu, page, addr, flags);
         }
         // Behind the reference, which keeps the page from becoming another's.
         if check!(cpu, GUP_SECRETMEM, page_is_secretmem(cpu, head).await) {
@@ -101,7 +110,9 @@ async fn gup_pte_range(
         }
 
         set_page_referenced(cpu, page).await;
-        pages.push_own(cpu, page, addr, flags);
+        if !too_soon {
+            pages.push_own(cpu, page, addr, flags);
+        }
     }
     Ok(())
 }
@@ -123,19 +134,29 @@ async fn gup_pmd_range(
     let _routine = cpu.enter("gup_pmd_range");
     let geometry = cpu.mmu.geometry;
     for (pmdp, addr, next) in entries(geometry, pud.pmd_offset(geometry, addr), addr, end) {
-        let pmd = cpu.read_once(pmdp).await;
+        let mut pmd = cpu.read_once(pmdp).await;
         if check!(cpu, GUP_PMD_PRESENT, !pmd.present()) {
             return Err(Fallback);
         }
-        if pmd.leaf() {
+        if check!(cpu, GUP_PMD_LEAF, pmd.leaf()) {
+            // Such an entry allows nobody anything, and so gup_huge_pmd() would end here as well.
+            if check!(cpu, GUP_PMD_PROTNONE, pmd.protnone()) {
+                return Err(Fallback);
+            }
             Box::pin(gup_huge_pmd(cpu, (pmdp, pmd), addr, next, flags, pages)).await?;
             continue;
+        }
+        if !cpu.has(GUP_PMD_ONCE) {
+            pmd = cpu.read_once(pmdp).await;
         }
         let pinned = gup_pte_range(cpu, (pmdp, pmd), addr, next, flags, pages).await;
         if pages.has_pgmap() {
             Box::pin(put_walks_pagemap(cpu, pages)).await;
         }
-        pinned?;
+        // The array has no holes: what comes later would take the place of what could not be had.
+        if cpu.has(GUP_STOPS) {
+            pinned?;
+        }
     }
     Ok(())
 }
@@ -152,7 +173,7 @@ async fn gup_pud_range(
     let _routine = cpu.enter("gup_pud_range");
     let geometry = cpu.mmu.geometry;
     for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, addr), addr, end) {
-        let pud = cpu.read_once(pudp).await;
+        let mut pud = cpu.read_once(pudp).await;
         if check!(cpu, GUP_PUD_NONE, pud.none()) {
             return Err(Fallback);
         }
@@ -160,6 +181,9 @@ async fn gup_pud_range(
         if check!(cpu, GUP_PUD_LEAF, huge.leaf()) {
             Box::pin(gup_huge_pud(cpu, (pudp, huge), addr, next, flags, pages)).await?;
             continue;
+        }
+        if !cpu.has(GUP_PUD_ONCE) {
+            pud = cpu.read_once(pudp).await;
         }
         gup_pmd_range(cpu, pud, addr, next, flags, pages).await?;
     }
@@ -188,9 +212,13 @@ async fn gup_pgd_range(cpu: Cpu<'_>, addr: VirtAddr, end: VirtAddr, flags: FollF
     let _routine = cpu.enter("gup_pgd_range");
     let Some(mm) = cpu.current_mm() else { return };
     for (pgdp, addr, next) in entries(cpu.mmu.geometry, pgd_offset(cpu, mm, addr), addr, end) {
-        let pgd = cpu.read_once(pgdp).await;
+        let mut pgd = cpu.read_once(pgdp).await;
+        // With tables of four levels this is never so, and the entry is tested as a P4D entry.
         if pgd.none() {
             return;
+        }
+        if !cpu.has(GUP_PGD_ONCE) {
+            pgd = cpu.read_once(pgdp).await;
         }
         if gup_p4d_range(cpu, pgd, addr, next, flags, pages).await.is_err() {
             return;
@@ -344,7 +372,7 @@ async fn internal_get_user_pages_fast(
     let _routine = cpu.enter(Routine::system_call("get_user_pages_fast"));
     let start = start.page_base();
     let len = nr_pages << 12;
-    if nr_pages.cast_signed() <= 0 {
+    if check!(cpu, GUP_NR_PAGES, nr_pages.cast_signed() <= 0) {
         return Ok(0);
     }
     if !access_ok(cpu, start, len) {

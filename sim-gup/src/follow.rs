@@ -16,10 +16,19 @@ use crate::grab::try_grab_page;
 use crate::huge::follow_trans_huge_pmd;
 use crate::hugetlb::follow_hugetlb_page;
 use crate::safeguards::{
-    FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_PRESENT, FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_WRITE,
-    FOLLOW_PTL, MLOCK_VMA_RECHECK,
+    DUMP_FILE_HOLES, DUMP_SKIPS_SPECIAL, DUMP_SWAPPED_PAGES, FOLLOW_HUGETLB, FOLLOW_P4D_NONE, FOLLOW_PFN_GET,
+    FOLLOW_PMD_BAD, FOLLOW_PMD_NONE, FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_ONCE, FOLLOW_PMD_PRESENT,
+    FOLLOW_PMD_PROTNONE, FOLLOW_PMD_RECHECK, FOLLOW_PTE_PRESENT, FOLLOW_PTE_PROTNONE, FOLLOW_PTE_SPECIAL,
+    FOLLOW_PTE_WRITE, FOLLOW_PTL, FOLLOW_PUD_NONE, FOLLOW_WAITS_FOR_MIGRATION, FOLLOW_ZERO_PAGE,
+    MLOCK_VMA_RECHECK, TOUCH_MARKS_DIRTY,
 };
-use crate::settings::{ForcedWrite, GupNuma};
+use crate::settings::ForcedWrite;
+
+/// `no_page_table()`: nothing is mapped, so the page has to be faulted in. A core dump leaves out what that would fill with zeroes.
+fn no_page_table(cpu: Cpu<'_>, vma: Vma, flags: FollFlags) -> Followed {
+    let is_hole = flags.contains(FollFlags::DUMP) && (vma.is_anonymous(cpu) || !cpu.has(DUMP_FILE_HOLES));
+    if is_hole { Followed::Gone } else { Followed::NoPage }
+}
 
 /// `follow_page_mask()`: the page behind an address, with a reference if `FOLL_GET` or `FOLL_PIN` asks for one.
 pub(crate) async fn follow_page_mask(
@@ -30,7 +39,7 @@ pub(crate) async fn follow_page_mask(
     flags: FollFlags,
 ) -> Followed {
     let _routine = cpu.enter("follow_page_mask");
-    if is_vm_hugetlb_page(cpu, vma) {
+    if check!(cpu, FOLLOW_HUGETLB, is_vm_hugetlb_page(cpu, vma)) {
         return Box::pin(follow_hugetlb_page(cpu, mm, vma, address, flags)).await;
     }
     let pgdp = pgd_offset(cpu, mm, address);
@@ -47,8 +56,8 @@ async fn follow_p4d_mask(
     flags: FollFlags,
 ) -> Followed {
     let p4d = cpu.read_once(p4dp).await;
-    if p4d.none() {
-        return Followed::NoPage;
+    if check!(cpu, FOLLOW_P4D_NONE, p4d.none()) {
+        return no_page_table(cpu, vma, flags);
     }
     follow_pud_mask(cpu, mm, vma, address, p4d.pud_offset(cpu.mmu.geometry, address), flags).await
 }
@@ -63,8 +72,8 @@ async fn follow_pud_mask(
     flags: FollFlags,
 ) -> Followed {
     let pud = cpu.read_once(pudp).await;
-    if pud.none() {
-        return Followed::NoPage;
+    if check!(cpu, FOLLOW_PUD_NONE, pud.none()) {
+        return no_page_table(cpu, vma, flags);
     }
     follow_pmd_mask(cpu, mm, vma, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
 }
@@ -78,40 +87,38 @@ async fn follow_pmd_mask(
     pmdp: Pmdp,
     flags: FollFlags,
 ) -> Followed {
-    let mut pmdval = cpu.read_once(pmdp).await;
-    if pmdval.none() {
-        return Followed::NoPage;
-    }
-    if check!(cpu, FOLLOW_PMD_PRESENT, !pmdval.present()) {
-        match Box::pin(wait_while_moving(cpu, pmdp, pmdval, flags)).await {
-            Some(now) => pmdval = now,
-            None => return Followed::NoPage,
+    loop {
+        let mut pmdval = cpu.read_once(pmdp).await;
+        if check!(cpu, FOLLOW_PMD_NONE, pmdval.none()) {
+            return no_page_table(cpu, vma, flags);
         }
-    }
-    let found = if pmdval.leaf() {
-        Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await
-    } else {
-        follow_page_pte(cpu, vma, address, pmdp, flags).await
-    };
-    match found {
-        Followed::Moving => Box::pin(wait_and_follow(cpu, (mm, vma), address, pmdp, flags)).await,
-        found => found,
+        if check!(cpu, FOLLOW_PMD_PRESENT, !pmdval.present()) {
+            match Box::pin(wait_while_moving(cpu, pmdp, pmdval, flags)).await {
+                Some(now) => pmdval = now,
+                None => return no_page_table(cpu, vma, flags),
+            }
+        }
+        if !cpu.has(FOLLOW_PMD_ONCE) {
+            pmdval = cpu.read_once(pmdp).await;
+        }
+        let found = if pmdval.leaf() {
+            Box::pin(follow_huge(cpu, (mm, vma), address, (pmdp, pmdval), flags)).await
+        } else {
+            follow_page_pte(cpu, vma, address, pmdp, flags).await
+        };
+        match found {
+            // `goto retry` of `follow_page_pte()`, and `goto retry_locked` here.
+            Followed::Moving => Box::pin(wait_for_move(cpu, pmdp, address)).await,
+            found => return found,
+        }
     }
 }
 
-/// `goto retry` of `follow_page_pte()`, and `goto retry_locked` of `follow_pmd_mask()`: a page that is being moved is waited for. If all of a
-/// huge page is, the next look does so.
-async fn wait_and_follow(
-    cpu: Cpu<'_>,
-    (mm, vma): (&MmStruct, Vma),
-    address: VirtAddr,
-    pmdp: Pmdp,
-    flags: FollFlags,
-) -> Followed {
+/// A page that is being moved is waited for. If all of a huge page is, the next look does so.
+async fn wait_for_move(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) {
     if let (_, Some(found)) = look_at_pte(cpu, pmdp, address).await {
         migration_entry_wait(cpu, pmdp, found).await;
     }
-    follow_pmd_mask(cpu, mm, vma, address, pmdp, flags).await
 }
 
 /// The part of `follow_pmd_mask()` for a huge page that is being moved. Answers what the entry is afterwards; nothing, if there is no page.
@@ -145,7 +152,7 @@ async fn follow_huge<'m>(
     if pmdval.devmap() {
         return follow_devmap_pmd(cpu, mm, address, (pmdp, pmdval), flags).await;
     }
-    if pmdval.protnone() && faults_for_numa(cpu, flags) {
+    if check!(cpu, FOLLOW_PMD_PROTNONE, pmdval.protnone() && faults_for_numa(flags)) {
         return Followed::NoPage;
     }
     let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
@@ -164,9 +171,8 @@ async fn follow_huge<'m>(
 }
 
 /// `gup_can_follow_protnone()`: an access of user code would be noticed, and so is this one.
-fn faults_for_numa(cpu: Cpu<'_>, flags: FollFlags) -> bool {
-    let by_default = cpu.setting::<GupNuma>() == GupNuma::Faults && !flags.contains(FollFlags::FORCE);
-    by_default || flags.contains(FollFlags::HONOR_NUMA_FAULT)
+fn faults_for_numa(flags: FollFlags) -> bool {
+    flags.intersects(FollFlags::NUMA | FollFlags::HONOR_NUMA_FAULT)
 }
 
 /// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only to a page that is this
@@ -199,6 +205,20 @@ async fn is_private_and_exclusive(cpu: Cpu<'_>, vma: Vma, pte: Pte) -> bool {
     page_is_anon(cpu, page) && page_anon_exclusive(cpu, page).await
 }
 
+/// The part of `follow_page_pte()` for an entry without a page whose references are counted. The zero page is handed out all the same, but not for a core dump. Of another frame
+/// `follow_pfn_pte()` says that it is there, to who wants no reference.
+fn follow_special(cpu: Cpu<'_>, pte: Pte, flags: FollFlags) -> Option<Followed> {
+    if check!(cpu, DUMP_SKIPS_SPECIAL, flags.contains(FollFlags::DUMP)) {
+        return Some(Followed::Gone);
+    }
+    let is_zero = Page(pte.pfn()) == cpu.kernel.zero_page && cpu.has(FOLLOW_ZERO_PAGE);
+    if !check!(cpu, FOLLOW_PTE_SPECIAL, !is_zero) {
+        return None;
+    }
+    let takes = flags.intersects(FollFlags::GET | FollFlags::PIN);
+    Some(if check!(cpu, FOLLOW_PFN_GET, takes) { Followed::Gone } else { Followed::NoStruct })
+}
+
 /// `follow_page_pte()`. The PTE lock is held from the read to the reference: the reference is
 /// unconditional, so the page must not be freed between.
 #[allow(
@@ -215,8 +235,8 @@ fn follow_page_pte<'m>(
     async move {
         let _routine = cpu.enter("follow_page_pte");
         let pmd = cpu.read_once(pmdp).await;
-        if pmd.bad() {
-            return Followed::NoPage;
+        if check!(cpu, FOLLOW_PMD_BAD, pmd.bad()) {
+            return no_page_table(cpu, vma, flags);
         }
         let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
         let ptl: Option<Held<'_>> =
@@ -226,10 +246,16 @@ fn follow_page_pte<'m>(
         }
         let pte = cpu.read_once(ptep).await;
         if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
-            let waits = flags.contains(FollFlags::MIGRATION) && MigrationEntry::of_pte(pte.entry).is_some();
-            return if waits { Followed::Moving } else { Followed::NoPage };
+            let waits = flags.contains(FollFlags::MIGRATION)
+                && (MigrationEntry::of_pte(pte.entry).is_some() || !cpu.has(FOLLOW_WAITS_FOR_MIGRATION));
+            // An entry that is not empty says that there is something, as a page in swap. A core dump takes it.
+            return match waits {
+                true => Followed::Moving,
+                false if check!(cpu, DUMP_SWAPPED_PAGES, !pte.none()) => Followed::NoPage,
+                false => no_page_table(cpu, vma, flags),
+            };
         }
-        if pte.protnone() && faults_for_numa(cpu, flags) {
+        if check!(cpu, FOLLOW_PTE_PROTNONE, pte.protnone() && faults_for_numa(flags)) {
             return Followed::NoPage;
         }
         if flags.contains(FollFlags::WRITE) && !can_follow_write_pte(cpu, vma, pte, flags).await {
@@ -238,7 +264,12 @@ fn follow_page_pte<'m>(
         if pte.special() && pte.devmap() {
             return Box::pin(follow_devmap_pte(cpu, pte, flags)).await;
         }
-        // vm_normal_page() has no page for a special entry, but the zero page is handed out all the same.
+        // vm_normal_page() has no page for a special entry.
+        if pte.special()
+            && let Some(found) = follow_special(cpu, pte, flags)
+        {
+            return found;
+        }
         let page = Page(pte.pfn());
         if !pte.write() && gup_must_unshare(cpu, Some(vma), pte.page(), flags).await {
             return Followed::MustUnshare;
@@ -247,7 +278,7 @@ fn follow_page_pte<'m>(
             return Followed::Refused;
         }
         if flags.contains(FollFlags::TOUCH) {
-            if flags.contains(FollFlags::WRITE) && !pte.dirty() {
+            if check!(cpu, TOUCH_MARKS_DIRTY, flags.contains(FollFlags::WRITE) && !pte.dirty()) {
                 Box::pin(set_page_dirty(cpu, page)).await;
             }
             // The page, rather than rewriting the entry and losing a hardware dirty bit.

@@ -6,11 +6,14 @@ use sim_mm::{Page, Pgmap};
 pub(crate) enum Followed {
     /// The page, with the reference that was asked for.
     Page(Page),
+    /// The same, of a huge page that one entry maps. So the pages around it are there as well.
+    HugePage(Page),
     /// A page of a device, with the reference that was asked for, and perhaps with one to the map of the device.
     DevicePage(Page, Option<Pgmap>),
     /// `-EEXIST`: something is mapped there, and no page is told to who wants no reference.
     NoStruct,
-    /// `-EFAULT`: the page of a device that is going.
+    /// `-EFAULT`: nothing that could be handed out, and no fault would help. It is the page of a device that is going, a frame without a reference count, or a hole that a core dump
+    /// leaves out.
     Gone,
     /// The access has to be faulted in.
     NoPage,

@@ -2,112 +2,26 @@
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, LongtermPages, MmFault, MmStruct, MmapLock, MovableZone, Page, VmFlags, Vma,
-    arch_vma_access_permitted, check, find_extend_vma, handle_mm_fault, in_gate_area, vma_is_fsdax,
-    vma_is_secretmem,
+    Cpu, Errno, MmStruct, MmapLock, MovableZone, Vma, can_be_killed, check, fatal_signal_pending, find_extend_vma,
+    in_gate_area,
 };
 use sim_mmu::VirtAddr;
 
+use crate::check_vma::check_vma_flags;
 use crate::cow::should_force_cow_break;
 use crate::devmap::put_context;
+use crate::faultin::{FaultedIn, faultin_page};
 use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
 use crate::followed::Followed;
 use crate::gate::get_gate_page;
-use crate::pages::{Pages, put_pin};
+use crate::longterm::{__gup_longterm_locked, get_user_pages_longterm};
+use crate::pages::Pages;
 use crate::safeguards::{
-    CHECK_VMA_HUGETLB_FORCE, CHECK_VMA_PKEY, CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, GUP_KEEP_WRITE,
-    LONGTERM_FILE_WRITE, LONGTERM_FSDAX, LONGTERM_MIGRATES,
+    GUP_ADVANCE_AFTER_DROP, GUP_CLAMP_STRIDE, GUP_FATAL_SIGNAL, GUP_FLAGS_ANEW, GUP_NEXT_VMA, GUP_NO_STRUCT_SKIPS,
+    GUP_NUMA_NOT_FORCED, GUP_PARTIAL_COUNT, GUP_RETAKES_LOCK, GUP_STRIDE_ONLY_TO_FAULT, GUP_TELLS_DROPPED,
 };
-use crate::settings::ForcedWrite;
-
-/// How `faultin_page()` ended.
-enum FaultedIn<'m> {
-    /// The page can be looked up again; `mmap_lock` is still held.
-    Done(MmapLock<'m>),
-    /// An error; `mmap_lock` is still held.
-    Failed(Errno, MmapLock<'m>),
-    /// `-EBUSY`: the fault let go of `mmap_lock`.
-    Retry,
-}
-
-/// `faultin_page()`. With `unshare`, the page must become this address space's own.
-async fn faultin_page<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    mmap_lock: MmapLock<'m>,
-    vma: Vma,
-    address: VirtAddr,
-    flags: &mut FollFlags,
-    unshare: bool,
-) -> FaultedIn<'m> {
-    let _routine = cpu.enter("faultin_page");
-    let mut fault = FaultFlags::empty();
-    fault.set(FaultFlags::WRITE, flags.contains(FollFlags::WRITE));
-    fault.set(FaultFlags::UNSHARE, unshare);
-    match handle_mm_fault(cpu, mm, mmap_lock, vma, address, fault).await {
-        MmFault::Done(done, mmap_lock) => {
-            // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
-            // Not where the mapping is writable, for there a later write may break COW once more.
-            if done.write && !vma.flags(cpu).contains(VmFlags::WRITE) {
-                cpu.consulted(GUP_KEEP_WRITE);
-                match cpu.setting::<ForcedWrite>() {
-                    ForcedWrite::DropWrite => *flags -= FollFlags::WRITE,
-                    ForcedWrite::CowFlag => *flags |= FollFlags::COW,
-                    ForcedWrite::Exclusive => {}
-                }
-            }
-            FaultedIn::Done(mmap_lock)
-        }
-        MmFault::Failed(error, mmap_lock) => {
-            FaultedIn::Failed(error.errno(flags.contains(FollFlags::HWPOISON)), mmap_lock)
-        }
-        MmFault::Retry | MmFault::Completed => FaultedIn::Retry,
-    }
-}
-
-/// `check_vma_flags()`.
-fn check_vma_flags(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, gup_flags: FollFlags) -> Result<(), Errno> {
-    let vm_flags = vma.flags(cpu);
-    let force = gup_flags.contains(FollFlags::FORCE);
-    if vm_flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
-        return Err(Errno::Efault);
-    }
-    // Until v5.10 get_user_pages_longterm() got the pages first, looked at their mappings then, and gave all back.
-    let longterm = gup_flags.contains(FollFlags::LONGTERM);
-    if check!(cpu, LONGTERM_FSDAX, longterm && vma_is_fsdax(cpu, vma)) {
-        return Err(Errno::Eopnotsupp);
-    }
-    if check!(cpu, CHECK_VMA_SECRETMEM, vma_is_secretmem(cpu, vma)) {
-        return Err(Errno::Efault);
-    }
-    let longterm_write = gup_flags.contains(FollFlags::WRITE | FollFlags::LONGTERM);
-    // writable_file_mapping_allowed()
-    if check!(cpu, LONGTERM_FILE_WRITE, longterm_write && vm_flags.contains(VmFlags::DIRTY_TRACKING)) {
-        return Err(Errno::Efault);
-    }
-    if gup_flags.contains(FollFlags::WRITE) {
-        let is_forced = !vm_flags.contains(VmFlags::WRITE) && force;
-        if check!(cpu, CHECK_VMA_HUGETLB_FORCE, is_forced && vm_flags.contains(VmFlags::HUGETLB)) {
-            return Err(Errno::Efault);
-        }
-        let allowed = vm_flags.contains(VmFlags::WRITE) || (force && vm_flags.is_cow_mapping());
-        if check!(cpu, CHECK_VMA_WRITE, !allowed) {
-            return Err(Errno::Efault);
-        }
-    } else {
-        let allowed = vm_flags.contains(VmFlags::READ) || (force && vm_flags.contains(VmFlags::MAYREAD));
-        if !allowed {
-            return Err(Errno::Efault);
-        }
-    }
-    let (write, foreign) = (gup_flags.contains(FollFlags::WRITE), gup_flags.contains(FollFlags::REMOTE));
-    // Here, and not only in the entry: a page that is not there yet has no entry.
-    if check!(cpu, CHECK_VMA_PKEY, !arch_vma_access_permitted(cpu, mm.id, vm_flags, write, foreign)) {
-        return Err(Errno::Efault);
-    }
-    Ok(())
-}
+use crate::settings::{GupNuma, GupRetry, LongtermCheck};
 
 /// What `__get_user_pages()` is asked for.
 #[derive(Clone, Copy)]
@@ -117,26 +31,47 @@ pub(crate) struct Wanted {
     pub(crate) flags: FollFlags,
 }
 
-/// `__get_user_pages()`: the caller hands `mmap_lock` over, and has it back if no fault had to let go of it.
-/// Answers how many pages were added to `pages`, or only faulted in if there is none, or the first error, if not a
-/// single page could be got.
+impl Wanted {
+    /// What is left when the first pages are done.
+    fn behind(self, done: u64) -> Wanted {
+        Wanted { start: self.start.plus_pages(done), nr_pages: self.nr_pages - done, flags: self.flags }
+    }
+}
+
+/// What `__get_user_pages()` answers: how many pages it got, or the first error, if not a single one could be got; and `mmap_lock`, unless it was let go of. That happens only with
+/// `FOLL_UNLOCKABLE`.
+pub(crate) type Got<'m> = (Result<u64, Errno>, Option<MmapLock<'m>>);
+
+/// `FOLL_NUMA`: a page that is due for a NUMA fault has that fault first. Not if the access is forced: then nobody says that the fault would find the mapping accessible.
+fn honours_numa(cpu: Cpu<'_>, gup_flags: FollFlags) -> bool {
+    cpu.setting::<GupNuma>() == GupNuma::Faults
+        && !check!(cpu, GUP_NUMA_NOT_FORCED, gup_flags.contains(FollFlags::FORCE))
+}
+
+/// `__get_user_pages()`: the caller hands `mmap_lock` over, and has it back if no fault had to let go of it. The pages are added to `pages`, or only faulted in if there is none.
 pub(crate) async fn __get_user_pages<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     mut mmap_lock: MmapLock<'m>,
     wanted: Wanted,
     mut pages: Option<&mut Pages>,
-) -> (Result<u64, Errno>, Option<MmapLock<'m>>) {
+) -> Got<'m> {
     let _routine = cpu.enter("__get_user_pages");
-    let Wanted { mut start, nr_pages, flags: gup_flags } = wanted;
+    let Wanted { mut start, mut nr_pages, flags: mut gup_flags } = wanted;
+    let takes = gup_flags.intersects(FollFlags::GET | FollFlags::PIN);
+    cpu.vm_bug_on(pages.is_some() != takes, "VM_BUG_ON(!!pages != !!(gup_flags & (FOLL_GET | FOLL_PIN)))");
+    gup_flags.set(FollFlags::NUMA, honours_numa(cpu, gup_flags));
     let populate = gup_flags.contains(FollFlags::MADV_POPULATE);
     let mut vma: Option<Vma> = None;
-    for i in 0..nr_pages {
-        // The flags start anew for each page: FOLL_COW of one says nothing about the next.
-        let mut foll_flags = gup_flags;
-        let stop = |errno| if i > 0 { Ok(i) } else { Err(errno) };
+    let mut foll_flags = gup_flags;
+    let mut i = 0;
+    while nr_pages > 0 {
+        let stop = |errno| if i > 0 && cpu.has(GUP_PARTIAL_COUNT) { Ok(i) } else { Err(errno) };
+        if cpu.has(GUP_FLAGS_ANEW) {
+            foll_flags = gup_flags;
+        }
         // First iteration, or across the end of a mapping.
-        let current = match vma.filter(|vma| start < vma.end(cpu)) {
+        let current = match vma.filter(|vma| !check!(cpu, GUP_NEXT_VMA, start >= vma.end(cpu))) {
             Some(vma) => vma,
             None => {
                 // gup_vma_lookup() since v6.5, which lets no stack grow.
@@ -147,7 +82,7 @@ pub(crate) async fn __get_user_pages<'m>(
                         if let Err(errno) = got {
                             return (stop(errno), Some(mmap_lock));
                         }
-                        start = start.plus_pages(1);
+                        (i, start, nr_pages) = (i + 1, start.plus_pages(1), nr_pages - 1);
                         continue;
                     }
                     return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
@@ -165,18 +100,23 @@ pub(crate) async fn __get_user_pages<'m>(
         if pages.as_deref().is_some_and(Pages::has_pgmap) {
             foll_flags |= FollFlags::PGMAP;
         }
-        let page = loop {
+        let (page, page_mask) = loop {
+            // A task that has to die does not go on allocating memory.
+            if can_be_killed(cpu) && check!(cpu, GUP_FATAL_SIGNAL, Box::pin(fatal_signal_pending(cpu)).await) {
+                return (stop(Errno::Eintr), Some(mmap_lock));
+            }
             let unshare = match follow_page_mask(cpu, mm, current, start, foll_flags).await {
-                Followed::Page(page) => break Some(page),
+                Followed::Page(page) => break (Some(page), 0),
+                Followed::HugePage(page) => break (Some(page), cpu.pmd_nr() - 1),
                 Followed::DevicePage(page, pgmap) => {
                     if let (Some(pages), Some(pgmap)) = (pages.as_deref_mut(), pgmap) {
                         pages.hold_pgmap(pgmap);
                     }
-                    break Some(page);
+                    break (Some(page), 0);
                 }
                 // A page that cannot be told is there all the same.
-                Followed::NoStruct => break None,
-                Followed::Gone => return (stop(Errno::Efault), Some(mmap_lock)),
+                Followed::NoStruct if cpu.has(GUP_NO_STRUCT_SKIPS) => break (None, 0),
+                Followed::NoStruct | Followed::Gone => return (stop(Errno::Efault), Some(mmap_lock)),
                 // Only ksmd waits for a page that is being moved.
                 Followed::NoPage | Followed::Moving => false,
                 Followed::MustUnshare => true,
@@ -186,76 +126,181 @@ pub(crate) async fn __get_user_pages<'m>(
                 FaultedIn::Done(held) => mmap_lock = held,
                 FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
                 FaultedIn::Retry => return (Ok(i), None),
+                FaultedIn::Busy(held) => return (Ok(i), Some(held)),
+                FaultedIn::Absent(held) => {
+                    mmap_lock = held;
+                    break (None, 0);
+                }
             }
         };
+        let mut page_increm = 1 + (!start.vpn().0 & page_mask);
         if let (Some(pages), Some(page)) = (pages.as_deref_mut(), page) {
             pages.push(cpu, mm.id, page, start, gup_flags);
+            pages.push_vma(current);
+            // Each page has its own place in the array, and so its own look-up.
+            if cpu.has(GUP_STRIDE_ONLY_TO_FAULT) {
+                page_increm = 1;
+            }
         }
-        start = start.plus_pages(1);
+        if check!(cpu, GUP_CLAMP_STRIDE, page_increm > nr_pages) {
+            page_increm = nr_pages;
+        }
+        (i, start, nr_pages) =
+            (i + page_increm, start.plus_pages(page_increm), nr_pages.wrapping_sub(page_increm));
     }
-    (Ok(nr_pages), Some(mmap_lock))
+    (Ok(i), Some(mmap_lock))
 }
 
-/// `__get_user_pages_locked()`: takes `mmap_lock` for reading, and again where a fault let go of it. Answers how many
-/// pages were got.
+/// `mm_set_has_pinned_flag()`: before the first pin, so that a fork that sees no flag has seen no pin.
+pub(crate) async fn mm_set_has_pinned_flag(cpu: Cpu<'_>, mm: &MmStruct, flags: FollFlags) {
+    if flags.contains(FollFlags::PIN) {
+        cpu.store(mm.has_pinned(), true).await;
+    }
+}
+
+/// `__get_user_pages_locked()`: goes on where a fault let go of `mmap_lock`, with the lock taken anew. The caller has the lock back only if it was held all the time: if it was not,
+/// what the caller found under it may be gone.
 pub(crate) async fn __get_user_pages_locked<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
     wanted: Wanted,
     mut pages: Option<&mut Pages>,
-) -> Result<u64, Errno> {
-    if wanted.flags.contains(FollFlags::PIN) {
-        // mm_set_has_pinned_flag(): before the first pin, so that a fork that sees no flag has seen no pin.
-        cpu.store(mm.has_pinned(), true).await;
+) -> Got<'m> {
+    let mut got = __get_user_pages(cpu, mm, mmap_lock, wanted, pages.as_deref_mut()).await;
+    if let Some(pages) = pages.as_deref_mut().filter(|pages| pages.has_pgmap()) {
+        got = put_context(cpu, pages, got).await;
     }
-    let mut done = 0;
-    loop {
-        let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
-        let left =
-            Wanted { start: wanted.start.plus_pages(done), nr_pages: wanted.nr_pages - done, flags: wanted.flags };
-        let mut got = __get_user_pages(cpu, mm, mmap_lock, left, pages.as_deref_mut()).await;
-        if let Some(pages) = pages.as_deref_mut().filter(|pages| pages.has_pgmap()) {
-            got = put_context(cpu, pages, got).await;
+    match got {
+        // If the pages only have to be there, the caller goes on himself. Since v6.9 that is done here (`631426ba1d45`), which comes to the same.
+        (Ok(done), None) if done < wanted.nr_pages && pages.is_some() => {
+            // In a box, as what happens rarely.
+            Box::pin(go_on(cpu, mm, wanted, done, pages)).await
         }
-        match got {
-            // A fault let go of the lock: go on behind what was got.
-            (Ok(nr), None) if nr < left.nr_pages => done += nr,
-            (Ok(nr), _held) => return Ok(done + nr),
-            (Err(_), _held) if done > 0 => return Ok(done),
-            (Err(errno), _held) => return Err(errno),
-        }
+        got => got,
     }
 }
 
-/// `__gup_longterm_locked()`: the same for pins that last. No page that is handed out is in the zone MOVABLE.
-async fn __gup_longterm_locked<'m>(
+/// The rest of `__get_user_pages_locked()`, from the first fault that let go of the lock: that page once more, and then those behind it.
+async fn go_on<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     wanted: Wanted,
-    pages: &mut Pages,
-) -> Result<u64, Errno> {
-    let before = pages.nr();
+    done: u64,
+    mut pages: Option<&mut Pages>,
+) -> Got<'m> {
+    let mut pages_done = if cpu.has(GUP_ADVANCE_AFTER_DROP) { done } else { 0 };
     loop {
-        let got = __get_user_pages_locked(cpu, mm, wanted, Some(&mut *pages)).await?;
-        if !cpu.has(LONGTERM_MIGRATES) || check_and_migrate_movable_pages(cpu, pages, before).await? {
-            return Ok(got);
+        let (got, held) = retry_one(cpu, mm, wanted.behind(pages_done), pages.as_deref_mut()).await;
+        if let Ok(nr) = got {
+            pages_done += nr;
+        }
+        let told = if pages_done > 0 { Ok(pages_done) } else { got };
+        let held = match held {
+            Some(held) if got == Ok(1) && pages_done < wanted.nr_pages => held,
+            held => return (told, tell_dropped(cpu, held)),
+        };
+        let (got, held) = get_and_put(cpu, mm, held, wanted.behind(pages_done), pages.as_deref_mut()).await;
+        if let Ok(nr) = got {
+            pages_done += nr;
+        }
+        let told = if pages_done > 0 { Ok(pages_done) } else { got };
+        if held.is_some() || pages_done == wanted.nr_pages {
+            return (told, tell_dropped(cpu, held));
         }
     }
 }
 
-/// `check_and_migrate_movable_pages()`: whether all pages behind the first ones may be pinned for long. Otherwise nothing is pinned any more, and
-/// those that may not are moved.
-async fn check_and_migrate_movable_pages(cpu: Cpu<'_>, pages: &mut Pages, before: u64) -> Result<bool, Errno> {
-    let _routine = cpu.enter("check_and_migrate_movable_pages");
-    let got: Vec<Page> = pages.pins().iter().skip(before as usize).map(|pin| pin.page).collect();
-    let found = LongtermPages::collect(cpu, &got).await;
-    if found.is_empty() {
-        return Ok(true);
+/// The lock was let go of once, so it is let go of in the end: the caller must not go on with what it found before.
+fn tell_dropped<'m>(cpu: Cpu<'_>, held: Option<MmapLock<'m>>) -> Option<MmapLock<'m>> {
+    held.filter(|_| !check!(cpu, GUP_TELLS_DROPPED, true))
+}
+
+/// The page for which the fault let go of the lock, once more, with `FOLL_TRIED`. Until v5.7 the fault may not let go of the lock again.
+async fn retry_one<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, wanted: Wanted, mut pages: Option<&mut Pages>) -> Got<'m> {
+    let may_drop = cpu.setting::<GupRetry>() == GupRetry::Again;
+    let mut one = Wanted { nr_pages: 1, flags: wanted.flags | FollFlags::TRIED, ..wanted };
+    one.flags.set(FollFlags::UNLOCKABLE, may_drop);
+    loop {
+        // It could go on for ever, and so it ends when the task has to die.
+        if may_drop && can_be_killed(cpu) && fatal_signal_pending(cpu).await {
+            return (Err(Errno::Eintr), None);
+        }
+        let held: MmapLock<'m> =
+            if cpu.has(GUP_RETAKES_LOCK) { cpu.down_read(mm.mmap_lock).await.into() } else { MmapLock::Nobody };
+        match get_and_put(cpu, mm, held, one, pages.as_deref_mut()).await {
+            (_, None) => {}
+            got => return got,
+        }
     }
-    for pin in pages.split_off(before) {
-        put_pin(cpu, pin).await;
+}
+
+/// `__get_user_pages()`, with `put_dev_pagemap()` at its end.
+async fn get_and_put<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
+    wanted: Wanted,
+    mut pages: Option<&mut Pages>,
+) -> Got<'m> {
+    let got = __get_user_pages(cpu, mm, mmap_lock, wanted, pages.as_deref_mut()).await;
+    match pages.filter(|pages| pages.has_pgmap()) {
+        Some(pages) => put_context(cpu, pages, got).await,
+        None => got,
     }
-    if found.migrate(cpu).await { Ok(false) } else { Err(Errno::Enomem) }
+}
+
+/// What the caller asks for, with the reference that all pages get.
+fn takes(gup_flags: FollFlags) -> FollFlags {
+    let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
+    gup_flags | FollFlags::TOUCH | get
+}
+
+/// `get_user_pages()`: the caller holds `mmap_lock`, and has it afterwards. So no fault can wait for user code.
+///
+/// # Errors
+/// The first error, if not a single page could be got.
+pub fn get_user_pages<'a, 'm: 'a>(
+    cpu: Cpu<'m>,
+    mmap_lock: MmapLock<'m>,
+    start: VirtAddr,
+    nr_pages: u64,
+    pages: &'a mut Pages,
+    gup_flags: FollFlags,
+) -> BoxFuture<'a, Got<'m>> {
+    Box::pin(locked(cpu, "get_user_pages", mmap_lock, Wanted { start, nr_pages, flags: takes(gup_flags) }, pages))
+}
+
+/// `get_user_pages_locked()`: the caller holds `mmap_lock`, and has it afterwards only if it was never let go of.
+///
+/// # Errors
+/// The first error, if not a single page could be got.
+pub fn get_user_pages_locked<'a, 'm: 'a>(
+    cpu: Cpu<'m>,
+    mmap_lock: MmapLock<'m>,
+    start: VirtAddr,
+    nr_pages: u64,
+    pages: &'a mut Pages,
+    gup_flags: FollFlags,
+) -> BoxFuture<'a, Got<'m>> {
+    let flags = takes(gup_flags) | FollFlags::UNLOCKABLE;
+    Box::pin(locked(cpu, "get_user_pages_locked", mmap_lock, Wanted { start, nr_pages, flags }, pages))
+}
+
+async fn locked<'m>(
+    cpu: Cpu<'m>,
+    routine: &'static str,
+    mmap_lock: MmapLock<'m>,
+    wanted: Wanted,
+    pages: &mut Pages,
+) -> Got<'m> {
+    let _routine = cpu.enter(Routine::helper(routine));
+    let Some(mm) = cpu.current_mm() else { return (Err(Errno::Efault), Some(mmap_lock)) };
+    let before = pages.nr();
+    mm_set_has_pinned_flag(cpu, mm, wanted.flags).await;
+    let (got, held) = __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(&mut *pages)).await;
+    pages.returned(cpu, (wanted.start, wanted.nr_pages), before, got);
+    (got, held)
 }
 
 /// `get_user_pages_unlocked()`: takes `mmap_lock` for reading. Answers how many pages were added.
@@ -273,14 +318,17 @@ pub fn get_user_pages_unlocked<'m>(
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("get_user_pages_unlocked"));
         let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-        let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
-        let flags = gup_flags | FollFlags::TOUCH | get;
         let before = pages.nr();
-        let wanted = Wanted { start, nr_pages, flags };
-        let got = if flags.contains(FollFlags::LONGTERM) && cpu.setting::<MovableZone>() == MovableZone::On {
+        let wanted = Wanted { start, nr_pages, flags: takes(gup_flags) | FollFlags::UNLOCKABLE };
+        let for_long = gup_flags.contains(FollFlags::LONGTERM);
+        mm_set_has_pinned_flag(cpu, mm, gup_flags).await;
+        let got = if for_long && cpu.setting::<LongtermCheck>() == LongtermCheck::Afterwards {
+            Box::pin(get_user_pages_longterm(cpu, mm, wanted, &mut *pages)).await
+        } else if for_long && cpu.setting::<MovableZone>() == MovableZone::On {
             Box::pin(__gup_longterm_locked(cpu, mm, wanted, &mut *pages)).await
         } else {
-            __get_user_pages_locked(cpu, mm, wanted, Some(&mut *pages)).await
+            let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
+            __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(&mut *pages)).await.0
         };
         pages.returned(cpu, (start, nr_pages), before, got);
         got
@@ -302,22 +350,23 @@ pub fn pin_user_pages<'m>(
 }
 
 /// `get_user_pages_remote()`, `pin_user_pages_remote()` with `FOLL_PIN`: pages of an address space that need not be the
-/// caller's.
+/// caller's. The caller says by `FOLL_UNLOCKABLE` whether a fault may let go of the lock.
 ///
 /// # Errors
 /// The first error, if not a single page could be got.
-pub fn get_user_pages_remote<'m>(
+pub fn get_user_pages_remote<'a, 'm: 'a>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
     start: VirtAddr,
     nr_pages: u64,
-    pages: &'m mut Pages,
+    pages: &'a mut Pages,
     gup_flags: FollFlags,
-) -> BoxFuture<'m, Result<u64, Errno>> {
+) -> BoxFuture<'a, Got<'m>> {
     Box::pin(async move {
         let _routine = cpu.enter(Routine::helper("get_user_pages_remote"));
-        let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
-        let flags = gup_flags | FollFlags::TOUCH | FollFlags::REMOTE | get;
-        __get_user_pages_locked(cpu, mm, Wanted { start, nr_pages, flags }, Some(pages)).await
+        mm_set_has_pinned_flag(cpu, mm, gup_flags).await;
+        let wanted = Wanted { start, nr_pages, flags: takes(gup_flags) | FollFlags::REMOTE };
+        __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(pages)).await
     })
 }

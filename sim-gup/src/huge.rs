@@ -148,5 +148,5 @@ pub(crate) async fn follow_trans_huge_pmd(
         touch_pmd(cpu, mm, address, pmdp, pmd, dirty).await;
         mark_page_accessed(cpu, page).await;
     }
-    Followed::Page(page)
+    Followed::HugePage(page)
 }

@@ -4,9 +4,11 @@
 //! holds `mmap_lock`. The kernel's callers of both are in [`callers`].
 
 pub mod callers;
+mod check_vma;
 mod cow;
 mod devmap;
 mod fast;
+mod faultin;
 mod flags;
 mod follow;
 mod followed;
@@ -15,14 +17,18 @@ mod grab;
 mod gup;
 mod huge;
 mod hugetlb;
+mod longterm;
 mod pages;
 mod populate;
 pub mod safeguards;
 mod settings;
 
 pub use fast::{__get_user_pages_fast, get_user_pages_fast, pin_user_pages_fast};
+pub use faultin::fixup_user_fault;
 pub use flags::FollFlags;
-pub use gup::{get_user_pages_remote, get_user_pages_unlocked, pin_user_pages};
+pub use gup::{
+    get_user_pages, get_user_pages_locked, get_user_pages_remote, get_user_pages_unlocked, pin_user_pages,
+};
 pub use pages::{Grab, Pages, Pin, put_pin};
 pub use populate::GUP_CALLS;
 pub use safeguards::SAFEGUARDS;

@@ -1,7 +1,7 @@
 //! The array of pages that GUP fills.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Errno, Event, MmId, Page, Pgmap, pin_references, put_page, unpin_user_page};
+use sim_mm::{Cpu, Errno, Event, MmId, Page, Pgmap, Vma, pin_references, put_page, unpin_user_page};
 use sim_mmu::{Level, VirtAddr};
 
 use crate::flags::FollFlags;
@@ -34,8 +34,17 @@ pub struct Pin {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
     pins: Vec<Pin>,
-    /// `ctx->pgmap`, and `pgmap` of `gup_pte_range()`: the reference to the map of a device that the one who fills the array has meanwhile.
+    /// In a box, as what hardly anybody needs.
+    context: Option<Box<Context>>,
+}
+
+/// What the one who fills the array has beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Context {
+    /// `ctx->pgmap`, and `pgmap` of `gup_pte_range()`: a reference to the map of a device.
     pgmap: Option<Pgmap>,
+    /// `vmas`: the mapping of each page.
+    vmas: Option<Vec<Vma>>,
 }
 
 impl Pages {
@@ -76,17 +85,34 @@ impl Pages {
 
     /// Whether there is a reference to the map of a device.
     pub(crate) fn has_pgmap(&self) -> bool {
-        self.pgmap.is_some()
+        self.context.as_ref().is_some_and(|context| context.pgmap.is_some())
     }
 
     /// Keeps such a reference.
     pub(crate) fn hold_pgmap(&mut self, pgmap: Pgmap) {
-        self.pgmap = Some(pgmap);
+        self.context.get_or_insert_default().pgmap = Some(pgmap);
     }
 
     /// Hands it over.
     pub(crate) fn take_pgmap(&mut self) -> Option<Pgmap> {
-        self.pgmap.take()
+        self.context.as_mut()?.pgmap.take()
+    }
+
+    /// From now on the mappings of the pages are wanted as well. They may be used as long as `mmap_lock` is held.
+    pub(crate) fn collect_vmas(&mut self) {
+        self.context.get_or_insert_default().vmas = Some(Vec::new());
+    }
+
+    /// `vmas[i] = vma`.
+    pub(crate) fn push_vma(&mut self, vma: Vma) {
+        if let Some(vmas) = self.context.as_mut().and_then(|context| context.vmas.as_mut()) {
+            vmas.push(vma);
+        }
+    }
+
+    /// Hands the mappings over.
+    pub(crate) fn take_vmas(&mut self) -> Vec<Vma> {
+        self.context.as_mut().and_then(|context| context.vmas.take()).unwrap_or_default()
     }
 
     /// Takes back all but the first pages.

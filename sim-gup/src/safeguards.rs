@@ -18,6 +18,26 @@ sim_mm::safeguards! {
         "The range must lie in the user half of the address space before the lockless walk may trust it.";
     GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP, on X86 =>
         "A range whose end lies below its start is refused, because the walk would never reach its end.";
+    GUP_NR_PAGES = "gup-nr-pages" check in "get_user_pages_fast" since Release::v26(32), on X86 =>
+        "For no pages, and for a negative number of them, nothing is walked, because the walk would begin behind the end of its range.";
+    GUP_PGD_ONCE = "gup-pgd-once" order in "gup_pgd_range" since FAST_GUP, on X86 =>
+        "The entry of the highest table is read once, so that what is tested is what is followed.";
+    GUP_PUD_ONCE = "gup-pud-once" order in "gup_pud_range" since FAST_GUP, on X86 =>
+        "The PUD entry is read once, so that what is tested is what is followed.";
+    GUP_PMD_ONCE = "gup-pmd-once" order in "gup_pmd_range" since FAST_GUP, on X86 =>
+        "The PMD entry is read once, so that what is tested is what is followed: a huge page may take the place of the page table at any time.";
+    GUP_PMD_LEAF = "gup-pmd-leaf" check in "gup_pmd_range" since FAST_GUP, on X86 =>
+        "A PMD entry that maps a huge page is not followed, because the lockless walk would take that page for a page table.";
+    GUP_PMD_PROTNONE = "gup-pmd-protnone" check in "gup_pmd_range" since Release::v(3, 8), on X86 =>
+        "A huge page that is due for a NUMA fault is left to the locked path. On x86 its entry allows nobody anything, so that `gup-pmd-permitted` refuses it as well.";
+    GUP_PTE_PROTNONE = "gup-pte-protnone" check in "gup_pte_range" since Release::v(3, 8), on X86 =>
+        "A page that is due for a NUMA fault is left to the locked path. On x86 its entry allows nobody anything, so that `gup-pte-permitted` refuses it as well.";
+    GUP_HEAD_FIRST = "gup-head-first" order in "gup_pte_range" since Release::v26(38), on X86 =>
+        "The reference is taken of the head of a folio, because the count of a page behind it is zero, and stays so.";
+    GUP_STORE_LAST = "gup-store-last" order in "gup_pte_range" since FAST_GUP, on X86 =>
+        "A page is stored in the array when nothing can fail any more, because the caller gives back what the array has.";
+    GUP_STOPS = "gup-stops" order in "gup_pmd_range" since FAST_GUP, on X86 =>
+        "The lockless walk ends with the first page that it cannot have, because the next one would take its place in the array.";
     GUP_P4D_NONE = "gup-p4d-none" check in "gup_p4d_range" since FAST_GUP, on X86 =>
         "An empty top-level entry ends the lockless walk, which would otherwise take frame 0 for a page table.";
     GUP_PUD_NONE = "gup-pud-none" check in "gup_pud_range" since FAST_GUP, on X86 =>
@@ -83,6 +103,104 @@ sim_mm::safeguards! {
         "Pinning a page for writing needs a writable entry, or one for which a forced write has already broken COW.";
     MLOCK_VMA_RECHECK = "mlock-vma-recheck" check in "follow_page_pte" since Release::v26(38), until Release::v(5, 18) =>
         "Whoever faults pages of a locked mapping in marks them only if the mapping is locked still, because munlock() may have come since the mapping was locked.";
+    FOLLOW_HUGETLB = "follow-hugetlb" check in "follow_page_mask" since Release::v26(12) =>
+        "A mapping of huge pages of the pool has a look-up of its own, because its entries have another lock and other rules than those of other mappings.";
+    FOLLOW_P4D_NONE = "follow-p4d-none" check in "follow_p4d_mask" since Release::v26(12) =>
+        "An empty top-level entry ends the look-up, which would otherwise take frame 0 for a page table.";
+    FOLLOW_PUD_NONE = "follow-pud-none" check in "follow_pud_mask" since Release::v26(12) =>
+        "An empty PUD entry ends the look-up, which would otherwise take frame 0 for a page table.";
+    FOLLOW_PMD_NONE = "follow-pmd-none" check in "follow_pmd_mask" since Release::v26(12) =>
+        "An empty PMD entry ends the look-up, because there is no page table that could be looked at.";
+    FOLLOW_PMD_ONCE = "follow-pmd-once" order in "follow_pmd_mask" since Release::v(4, 14) =>
+        "The PMD entry is read once, so that what is tested is what is followed.";
+    FOLLOW_PMD_PROTNONE = "follow-pmd-protnone" check in "follow_pmd_mask" since Release::v(3, 8) =>
+        "A huge page that is due for a NUMA fault has that fault first, because the page may be about to move.";
+    FOLLOW_PMD_BAD = "follow-pmd-bad" check in "follow_page_pte" since Release::v26(12) =>
+        "The PMD entry must lead to a page table when the table is looked at, because a huge page may have taken its place in the meantime.";
+    FOLLOW_PTE_PROTNONE = "follow-pte-protnone" check in "follow_page_pte" since Release::v(3, 8) =>
+        "A page that is due for a NUMA fault has that fault first, because the page may be about to move.";
+    FOLLOW_WAITS_FOR_MIGRATION = "follow-waits-for-migration" check in "follow_page_pte" since Release::v(3, 12), until Release::v(6, 2), commit "5117b3b835f2" =>
+        "Who waits for pages that are being moved waits only if the entry says that the page is, because nobody would end the wait for a page in swap.";
+    FOLLOW_PTE_SPECIAL = "follow-pte-special" check in "follow_page_pte" since Release::v26(12) =>
+        "A special entry has no page that could be handed out, because nobody counts the references to its frame.";
+    FOLLOW_ZERO_PAGE = "follow-zero-page" design in "follow_page_pte" since Release::v26(12) =>
+        "The zero page is handed out though its entry is special, because memory that was never written can be read.";
+    FOLLOW_PFN_GET = "follow-pfn-get" check in "follow_pfn_pte" since Release::v(4, 2), commit "1027e4436b6a" =>
+        "Who wants a reference gets an error where there is a frame without a reference count, and not the word that something is there.";
+    TOUCH_MARKS_DIRTY = "touch-marks-dirty" check in "follow_page_pte" since Release::v26(12) =>
+        "A page that is about to be written through the pin is marked dirty if its entry is not, because otherwise reclaim drops what is written.";
+    DUMP_FILE_HOLES = "dump-file-holes" design in "no_page_table" since Release::v26(32) =>
+        "A core dump leaves out what was never touched only in memory without a file, because a file can have something there.";
+    DUMP_SKIPS_SPECIAL = "dump-skips-special" check in "follow_page_pte" since Release::v26(32) =>
+        "A core dump leaves out the zero page, and frames that it may not be able to read.";
+    DUMP_SWAPPED_PAGES = "dump-swapped-pages" check in "follow_page_pte" since Release::v26(32) =>
+        "A core dump leaves a page out only if its entry is empty, because a page in swap has contents.";
+
+    // What mappings allow.
+    CHECK_VMA_PFNMAP = "check-vma-pfnmap" check in "check_vma_flags" since Release::v26(12) =>
+        "GUP refuses the memory of drivers, because nobody counts the references to its frames.";
+    CHECK_VMA_ANON = "check-vma-anon" check in "check_vma_flags" since Release::v(4, 17), commit "7f7ccc2ccc2e", cve "CVE-2018-1120" =>
+        "Who reads the command line of a process reads memory without a file only, because the owner of a file could make the reader wait for ever.";
+    CHECK_VMA_COW = "check-vma-cow" check in "check_vma_flags" since Release::v(3, 16), commit "cda540ace6a1" =>
+        "A forced write is refused in a shared mapping, because it would go to the file, and not to a private copy.";
+    CHECK_VMA_READ = "check-vma-read" check in "check_vma_flags" since Release::v26(12) =>
+        "Pinning a page for reading needs a readable mapping; a forced read needs one that could be made readable.";
+
+    // The loop over the pages.
+    GUP_NEXT_VMA = "gup-next-vma" check in "__get_user_pages" since Release::v26(12) =>
+        "At the end of a mapping the next one is looked up, because it may allow less.";
+    GUP_FLAGS_ANEW = "gup-flags-anew" order in "__get_user_pages" since Release::v26(12) =>
+        "The flags start anew with each page, because that COW is broken for one page says nothing about the next.";
+    GUP_FATAL_SIGNAL = "gup-fatal-signal" check in "__get_user_pages" since Release::v26(29), commit "4779280d1ea4" =>
+        "A task that has to die does not go on faulting pages in, because the memory may be what it is killed for.";
+    GUP_NO_STRUCT_SKIPS = "gup-no-struct-skips" order in "__get_user_pages" since Release::v(4, 2), commit "1027e4436b6a" =>
+        "Who only wants memory to be there is content with what has no page that could be handed out.";
+    GUP_STRIDE_ONLY_TO_FAULT = "gup-stride-only-to-fault" order in "__get_user_pages" since Release::v(3, 8) =>
+        "Only who wants no pages passes over the rest of a huge page, because otherwise each page has its place in the array.";
+    GUP_CLAMP_STRIDE = "gup-clamp-stride" check in "__get_user_pages" since Release::v(3, 8) =>
+        "The step over a huge page goes no further than what was asked for, because otherwise the number of pages that are left is wrong from then on.";
+    GUP_PARTIAL_COUNT = "gup-partial-count" order in "__get_user_pages" since Release::v26(12) =>
+        "If an error comes after some pages, the caller gets their number and not the error, because he has to give them back.";
+    GUP_NUMA_NOT_FORCED = "gup-numa-not-forced" check in "__get_user_pages" since Release::v(3, 8), until Release::v(6, 6) =>
+        "A forced access has no NUMA fault first, because in a mapping that nobody may access no fault would ever be such a fault.";
+    FAULTIN_WRITE = "faultin-write" order in "faultin_page" since Release::v26(12) =>
+        "The fault for a page to write to is a write, because a page that was faulted in to be read is looked up in vain.";
+    FAULTIN_REMOTE = "faultin-remote" order in "faultin_page" since Release::v(4, 6), commit "1b2ee1266ea6" =>
+        "A fault in another address space is said to be one, because the protection keys of the caller say nothing about it.";
+    FAULTIN_ALLOW_RETRY = "faultin-allow-retry" order in "faultin_page" since Release::v26(38), commit "53a7706d5ed8" =>
+        "Only who can do without mmap_lock gets a fault that may let go of it, because others go on with what they found under the lock.";
+    FAULTIN_NOWAIT_KEEPS = "faultin-nowait-keeps" order in "faultin_page" since Release::v26(39), commit "318b275fbca1" =>
+        "A fault that did not wait has kept mmap_lock, and says so, because otherwise nobody lets go of it.";
+    FAULTIN_MLOCK_ONLY = "faultin-mlock-only" check in "faultin_page" since Release::v(4, 4), until Release::v(5, 18), commit "de60f5f10c58" =>
+        "Memory that is to be locked page by page as it is touched is not faulted in by the lock itself.";
+    VM_FAULT_TO_ERRNO = "vm-fault-to-errno" order in "faultin_page" since Release::v26(12) =>
+        "An error of the fault ends the look-up, because the page would be looked up and faulted in for ever.";
+    FOLL_COW_READ_ONLY = "foll-cow-read-only" check in "faultin_page" since Release::v26(12) =>
+        "That COW is broken counts only in a mapping that cannot be written, because the next write of the process breaks it once more where it can.";
+    GUP_ADVANCE_AFTER_DROP = "gup-advance-after-drop" order in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d" =>
+        "After a fault that let go of mmap_lock the look-up goes on behind the pages that it has, so that no page is taken twice.";
+    GUP_RETAKES_LOCK = "gup-retakes-lock" order in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d" =>
+        "After a fault that let go of mmap_lock the lock is taken again, because mappings and tables are looked up under it.";
+    GUP_TELLS_DROPPED = "gup-tells-dropped" check in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d" =>
+        "The caller is told that mmap_lock was not held all the time, because what he found under it may be gone.";
+    FIXUP_PERMITS = "fixup-permits" check in "fixup_user_fault" since Release::v(3, 0) =>
+        "A fault that the kernel asks for needs a mapping that allows the access, because the fault itself does not ask.";
+
+    // Populating.
+    POPULATE_WRITES_PRIVATE = "populate-writes-private" design in "populate_vma_page_range" since Release::v26(38) =>
+        "Only private memory is faulted in by a write, because pages of a file would become dirty for nothing.";
+    POPULATE_FORCES_ACCESSIBLE = "populate-forces-accessible" design in "populate_vma_page_range" since Release::v26(38) =>
+        "Memory that nobody may access is not faulted in, though other memory is whatever its mapping allows.";
+    POPULATE_FINDS_ANEW = "populate-finds-anew" order in "__mm_populate" since Release::v26(38) =>
+        "The mapping is looked up again when mmap_lock was let go of, because it may be gone.";
+    POPULATE_SKIPS_PFNMAP = "populate-skips-pfnmap" check in "__mm_populate" since Release::v26(38) =>
+        "Memory of drivers is passed over, because it is there already, and GUP would refuse it.";
+
+    // Pins that last.
+    LONGTERM_KEEPS_LOCK = "longterm-keeps-lock" order in "get_user_pages_longterm" since Release::v(4, 15), until Release::v(5, 11), commit "2bb6d2837083" =>
+        "mmap_lock is held until the mappings of the pages were looked at, because they may be gone afterwards.";
+    LONGTERM_PUTS_ALL = "longterm-puts-all" order in "get_user_pages_longterm" since Release::v(4, 15), until Release::v(5, 11), commit "2bb6d2837083" =>
+        "If one page must not be pinned for long, all are given back, because the caller gets an error.";
     CHECK_VMA_WRITE = "check-vma-write" check in "check_vma_flags" since Release::v26(12) =>
         "Pinning a page for writing needs a writable mapping; only a forced write may use a private mapping that is read-only.";
     CHECK_VMA_PKEY = "check-vma-pkey" check in "check_vma_flags" since Release::v(4, 6), commit "33a709b25a76" =>

@@ -25,6 +25,22 @@ sim_mm::settings! {
         Follows = "follows" since sim_mm::Release::v(6, 6),
     }
 
+    /// How often GUP lets a fault let go of `mmap_lock` for one page.
+    GupRetry = design "gup_retry" {
+        /// Once. The second fault has to keep the lock, and so it cannot wait for user code.
+        Once = "once",
+        /// As often as the fault has to. This is the rule since v5.7 (`4426e945df58`).
+        Again = "again" since sim_mm::Release::v(5, 7),
+    }
+
+    /// When a pin for long learns that it is about a file on a device.
+    LongtermCheck = design "longterm_check" {
+        /// When the pages are there. Then all are given back.
+        Afterwards = "afterwards",
+        /// Before it looks for the first page of the mapping. This is the rule since v5.11 (`52650c8b466b`).
+        First = "first" since sim_mm::Release::v(5, 11),
+    }
+
     /// How ksmd looks whether a merged page is mapped at an address.
     KsmLook = design "ksm_look" {
         /// By GUP's look-up, which waits for pages that are being moved.

@@ -29,6 +29,8 @@ errnos! {
     Enoent = 2, "ENOENT";
     /// No such process.
     Esrch = 3, "ESRCH";
+    /// A signal came first.
+    Eintr = 4, "EINTR";
     /// Input or output failed.
     Eio = 5, "EIO";
     /// There is no such thing.

@@ -229,7 +229,7 @@ pub use settings::{
     TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock,
     VmaMerge, Vsyscall, ZeroThp, never_built,
 };
-pub use signal::{get_signal, sleep_until_killed};
+pub use signal::{can_be_killed, fatal_signal_pending, get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;
 pub use swap::{lru_add_drain, mark_page_accessed};
 pub use swapfile::sys_swapoff;

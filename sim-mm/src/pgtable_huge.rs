@@ -47,7 +47,7 @@ impl<'m> Cpu<'m> {
     }
 
     /// `HPAGE_PMD_NR`: the number of pages of it.
-    pub(crate) fn pmd_nr(self) -> u64 {
+    pub fn pmd_nr(self) -> u64 {
         1 << self.pmd_order()
     }
 

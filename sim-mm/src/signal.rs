@@ -33,19 +33,35 @@ impl Kernel {
         let tasks = (0..self.config.tasks).map(|other| TaskId(other as u8));
         tasks.filter(move |other| *other != task && signal(*other) != 0 && signal(*other) == signal(task))
     }
+
+    /// Whether anybody could ever tell the task to die. Who is alone in its process is killed by nobody.
+    fn can_be_killed(&self, task: TaskId) -> bool {
+        self.thread_group(task).is_some() && self.other_threads(task).next().is_some()
+    }
 }
 
 /// `get_signal()`: whether the task has to die, as it asks itself whenever it returns to user mode.
 pub async fn get_signal(cpu: Cpu<'_>, task: TaskId) -> bool {
-    // Who is alone in its process is killed by nobody.
-    let can_be_killed = cpu.kernel.thread_group(task).is_some() && cpu.kernel.other_threads(task).next().is_some();
-    can_be_killed && cpu.load(cpu.kernel.task_signal(task).pending()).await
+    cpu.kernel.can_be_killed(task) && cpu.load(cpu.kernel.task_signal(task).pending()).await
+}
+
+/// Whether anybody could ever tell the task that runs here to die.
+pub fn can_be_killed(cpu: Cpu<'_>) -> bool {
+    cpu.task().is_some_and(|task| cpu.kernel.can_be_killed(task))
+}
+
+/// `fatal_signal_pending(current)`: the same, asked by kernel code that could go on for long.
+pub async fn fatal_signal_pending(cpu: Cpu<'_>) -> bool {
+    match cpu.task() {
+        Some(task) => get_signal(cpu, task).await,
+        None => false,
+    }
 }
 
 /// What a thread does that has nothing more to do: it sleeps until it has to die. Whether it sleeps for that, which it does only if
 /// there are threads that could kill it.
 pub async fn sleep_until_killed(cpu: Cpu<'_>, task: TaskId) -> bool {
-    if cpu.kernel.thread_group(task).is_none() || cpu.kernel.other_threads(task).next().is_none() {
+    if !cpu.kernel.can_be_killed(task) {
         return false;
     }
     let pending = cpu.kernel.task_signal(task).pending().loc();

@@ -21,8 +21,14 @@ bitflags! {
         const WRITE = 0x01;
         /// `FAULT_FLAG_ALLOW_RETRY`: the caller can do without `mmap_lock` afterwards.
         const ALLOW_RETRY = 0x04;
+        /// `FAULT_FLAG_RETRY_NOWAIT`: a fault that would have to wait ends at once, and keeps `mmap_lock`.
+        const RETRY_NOWAIT = 0x08;
         /// `FAULT_FLAG_TRIED`: it is not the first attempt.
         const TRIED = 0x20;
+        /// `FAULT_FLAG_REMOTE`: in an address space that need not be the caller's, so that the caller's protection keys say nothing.
+        const REMOTE = 0x80;
+        /// `FAULT_FLAG_INSTRUCTION`: code is fetched, which no protection key forbids.
+        const INSTRUCTION = 0x100;
         /// `FAULT_FLAG_VMA_LOCK`: the fault holds the lock of its mapping, and not `mmap_lock`. Since v6.4.
         const VMA_LOCK = 0x1000;
         /// `FAULT_FLAG_UNSHARE`: the page must be this address space's own, and stays read-only. Since v5.19.
@@ -54,6 +60,8 @@ pub(crate) enum LockAfter {
     Held,
     /// `VM_FAULT_RETRY`: it is let go of, and the fault begins anew.
     Retry,
+    /// `VM_FAULT_RETRY` under `FAULT_FLAG_RETRY_NOWAIT`: it stays held, and the fault is not handled.
+    Nowait,
     /// `VM_FAULT_COMPLETED`: it is let go of, and the fault is done.
     Completed,
     /// `VM_FAULT_RETRY`: it is let go of, the task waits until user code has handled its fault, and the fault begins anew.
@@ -101,6 +109,8 @@ pub enum MmFault<'m> {
     Failed(VmFaultError, MmapLock<'m>),
     /// `VM_FAULT_RETRY`: the lock was dropped, and all that was found under it may be gone.
     Retry,
+    /// `VM_FAULT_RETRY` under `FAULT_FLAG_RETRY_NOWAIT`: the fault would have had to wait. The lock is still held.
+    Nowait(MmapLock<'m>),
     /// `VM_FAULT_COMPLETED`: the fault is handled, and the lock was dropped.
     Completed,
 }

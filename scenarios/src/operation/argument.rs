@@ -213,6 +213,8 @@ pages! {
     NewPages from 1 to MAX_RANGE => NewPages;
     /// How many pages are pinned, or put into a pipe.
     PinnedPages from 1 to MAX_PINNED => Pages;
+    /// How many pages GUP is asked for.
+    AskedPages from 0 to MAX_PINNED => Pages;
     /// One of the pages of a pin, counted from 0.
     PageOfPin from 0 to (MAX_PINNED - 1) => Page;
 }

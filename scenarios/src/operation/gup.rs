@@ -1,14 +1,15 @@
-//! `gup_fast`, `gup_fast_only` and `gup`: a caller pins pages.
+//! `gup_fast`, `gup_fast_only`, `gup` and their kin: a caller pins pages.
 
 use std::fmt;
 
+use sim_gup::callers::get_pages_under_lock;
 use sim_gup::{
     __get_user_pages_fast, FollFlags, Pages, get_user_pages_fast, get_user_pages_unlocked, pin_user_pages,
     pin_user_pages_fast,
 };
 use sim_mm::Release;
 
-use super::argument::{NewPin, PinnedPages};
+use super::argument::{NewPin, AskedPages};
 use super::{Operation, Running, operation, pages_text};
 use crate::json::Bool;
 use crate::stage::{Place, Task};
@@ -19,7 +20,7 @@ use crate::stage::{Place, Task};
 macro_rules! gup {
     (
         #[doc = $about:literal]
-        $tag:literal $operation:ident $(since [$since:expr])? $(with $longterm:ident)? $(tells $hwpoison:ident)?: $routine:literal,
+        $tag:literal $operation:ident $(since [$since:expr])? $(with $longterm:ident)? $(tells $hwpoison:ident)? $(or $nowait:ident)? $(may $force:ident)?: $routine:literal,
         |$cpu:ident, $start:ident, $nr:ident, $flags:ident, $pages:ident| $call:expr
     ) => {
         operation! {
@@ -28,18 +29,29 @@ macro_rules! gup {
                 /// The first page.
                 required "at" at: Place,
                 /// How many pages; 1 if not given.
-                or (1) "pages" pages: PinnedPages,
+                or (1) "pages" pages: AskedPages,
                 /// Whether the caller will write through the pin; `false` if not given.
                 or (false) "write" write: Bool,
                 $(
-                    /// Whether the pages stay pinned for long (`FOLL_LONGTERM`), as for RDMA; `false` if not given. Such a pin for reading
-                    /// of a private mapping gets a page of its own, if it finds one of a file or the zero page. That is so since v6.2.
+                    /// Whether the pages stay pinned for long (`FOLL_LONGTERM`), as for RDMA; `false` if not given. It is refused for a file on a device since
+                    /// v4.15 (`get_user_pages_longterm()`). Such a pin for reading of a private mapping gets a page of its own, if it finds one of a file or the
+                    /// zero page. That is so since v6.2.
                     or (false) "longterm" $longterm: Bool,
                 )?
                 $(
                     /// Whether the caller wants to know that the memory is broken (`FOLL_HWPOISON`), as KVM does; `false` if not given. Then the
                     /// operation fails with `EHWPOISON`, and otherwise with `EFAULT`.
                     or (false) "hwpoison" $hwpoison: Bool,
+                )?
+                $(
+                    /// Whether a fault that would have to wait ends instead (`FOLL_NOWAIT`), as KVM asks for a guest that has something else to do; `false` if not
+                    /// given. Then the call answers how many pages it got before.
+                    or (false) "nowait" $nowait: Bool,
+                )?
+                $(
+                    /// Whether the access is forced (`FOLL_FORCE`), as by drivers and debuggers: a page that the mapping forbids to write is copied first; `false` if not
+                    /// given.
+                    or (false) "force" $force: Bool,
                 )?
                 /// The name of the pin in other operations.
                 required "as" name: NewPin,
@@ -61,6 +73,8 @@ macro_rules! gup {
                 flags.set(FollFlags::WRITE, self.write);
                 $(flags.set(FollFlags::LONGTERM, self.$longterm);)?
                 $(flags.set(FollFlags::HWPOISON, self.$hwpoison);)?
+                $(flags.set(FollFlags::NOWAIT, self.$nowait);)?
+                $(flags.set(FollFlags::FORCE, self.$force);)?
                 flags
             }
         }
@@ -107,8 +121,20 @@ gup! {
 
 gup! {
     #[doc = "Pins pages by `get_user_pages_unlocked()`, which takes `mmap_lock` itself."]
-    "gup" Gup tells hwpoison: "get_user_pages_unlocked",
+    "gup" Gup with longterm tells hwpoison or nowait may force: "get_user_pages_unlocked",
     |cpu, start, nr, flags, pages| get_user_pages_unlocked(cpu, start, nr, pages, flags).await
+}
+
+gup! {
+    #[doc = "Pins pages by `get_user_pages()`, of a caller that holds `mmap_lock` and needs it afterwards."]
+    "gup_held" GupHeld: "get_user_pages",
+    |cpu, start, nr, flags, pages| get_pages_under_lock(cpu, start, nr, pages, flags, false).await
+}
+
+gup! {
+    #[doc = "Pins pages by `get_user_pages_locked()`, of a caller that holds `mmap_lock`. If GUP says that it never let go of the lock, the caller goes on with the mapping that it had found before."]
+    "gup_locked" GupLocked since [Release::v(3, 19)]: "get_user_pages_locked",
+    |cpu, start, nr, flags, pages| get_pages_under_lock(cpu, start, nr, pages, flags, true).await
 }
 
 gup! {

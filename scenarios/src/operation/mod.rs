@@ -59,11 +59,12 @@ operations! {
     vfork: Vfork;
     exec: Exec;
     exit: Exit;
-    gup: GupFast, GupFastOnly, Gup, PinFast, Pin;
+    gup: GupFast, GupFastOnly, Gup, GupHeld, GupLocked, PinFast, Pin;
     put_pages: PutPages;
     device: DeviceRead, DeviceWrite;
     pipe: Vmsplice, PipeRead;
-    remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite;
+    remote: ProcessVmRead, ProcessVmWrite, ProcMemRead, ProcMemWrite, ProcCmdlineRead;
+    futex: FutexAdd;
     brk: Brk;
     file: MemfdCreate, MemfdSecret, Close, Ftruncate, PunchHole, Pread, Pwrite;
     disk: Open, Reopen, Fsync, Writeback, FadviseDontneed, PwriteFrom;

@@ -141,14 +141,18 @@ scenarios! {
     driver_memory_vs_munmap
     dump_without_lock
     dying_map_after_a_page
+    entries_are_read_once
     entries_change_under_faults
     evicted_under_a_pin
     exec_kills_threads
     exit_vs_migration
     exit_vs_speculation
+    fault_keeps_the_lock
+    fault_lets_go_of_the_lock
     fault_vs_truncate
     fault_vs_truncate_of_a_block
     fault_vs_unshare
+    faults_in_the_hand_of_user_code
     file_collapse_vs_gup
     file_collapse_vs_user
     file_huge_page_moves_vs_user
@@ -158,6 +162,7 @@ scenarios! {
     folio_vs_lockless_gup
     folio_vs_user
     forced_write
+    forced_write_of_two_pages
     forced_write_vs_continue
     fork_of_a_pinned_huge_page
     fork_of_a_range
@@ -167,6 +172,7 @@ scenarios! {
     fork_vs_vma_lock
     fork_without_memory
     freed_table
+    futex_in_what_mappings_allow
     gate_page_not_mapped
     gate_page_reference
     gigantic_page_vs_gup
@@ -229,6 +235,7 @@ scenarios! {
     lazy_cpu_walks_freed_tables
     links_fail
     lockless_walk_into_a_gigantic_page
+    lockless_walk_of_what_is_not_there
     longterm_fast_pin_of_a_file
     longterm_fast_pin_vs_truncate
     longterm_pin_in_movable_zone
@@ -236,9 +243,12 @@ scenarios! {
     longterm_pin_vs_migration
     longterm_pin_vs_truncate
     longterm_pin_vs_writeback
+    longterm_pin_waits_for_user_code
+    look_up_of_what_is_not_there
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot
     mappings_split
+    memory_of_oneself_by_proc
     migrate_vs_gup
     migrate_vs_user
     migration_entry_wait_pins
@@ -273,12 +283,19 @@ scenarios! {
     open_drops_dirty_pages
     open_drops_private_pages
     page_published_early
+    page_stored_too_soon
+    pages_of_huge_pages
     parallel_dontneed_misses_flush
     pcid_given_to_another
     pin_of_a_huge_page_once_shared
+    pin_of_a_page_given_up
     pin_of_a_shared_huge_page
     pin_vs_clear_refs
     pin_vs_fork
+    pool_pages_have_their_own_look_up
+    populate_vs_munmap_in_a_fault
+    populating_files_and_drivers
+    populating_what_mappings_allow
     protection_keys
     protnone_write_while_migrating
     ranges_of_pages
@@ -305,6 +322,7 @@ scenarios! {
     shootdown_acknowledged
     slow_gup_vs_zap
     soft_dirty_not_flushed
+    soft_dirty_vs_forced_write
     spec_ref_vs_reuse
     special_page_pinned
     speculative_walk
@@ -337,10 +355,10 @@ scenarios! {
     system_calls_on_disk
     system_calls_on_files
     system_calls_on_folios
+    system_calls_on_gigantic_pages
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
-    system_calls_on_gigantic_pages
     system_calls_on_hugetlb
     system_calls_on_merged_pages
     system_calls_on_migration
@@ -393,6 +411,7 @@ scenarios! {
     unbind_vs_lockless_gup
     unbind_vs_lockless_gup_of_a_block
     unmap_vs_fault
+    unmerge_of_a_page_in_swap
     unshare_not_flushed
     unshare_vs_gupfast
     vfork_child_leaves
@@ -403,6 +422,7 @@ scenarios! {
     vmsplice_stranger_reads_parent
     vmsplice_to_another
     walk_past_store_buffer
+    what_mappings_allow
     write_pin_of_shared_huge_page
     write_pins
     written_after_pageout

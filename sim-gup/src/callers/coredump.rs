@@ -5,7 +5,7 @@ use sim_mm::{Cpu, Errno, MmapLock};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::gup::{__get_user_pages, Wanted};
+use crate::gup::{__get_user_pages_locked, Wanted};
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::DUMP_MMAP_LOCK;
 
@@ -22,9 +22,11 @@ pub fn get_dump_page(cpu: Cpu<'_>, addr: VirtAddr) -> BoxFuture<'_, Result<(), E
         let held =
             if cpu.has(DUMP_MMAP_LOCK) { cpu.down_read(mm.mmap_lock).await.into() } else { MmapLock::Nobody };
         let mut pages = Pages::default();
-        let flags = FollFlags::FORCE | FollFlags::GET;
+        let mut flags = FollFlags::FORCE | FollFlags::DUMP | FollFlags::GET;
+        // Whoever holds no lock has none that a fault could let go of.
+        flags.set(FollFlags::UNLOCKABLE, !matches!(held, MmapLock::Nobody));
         let wanted = Wanted { start: addr.page_base(), nr_pages: 1, flags };
-        let (got, held) = __get_user_pages(cpu, mm, held, wanted, Some(&mut pages)).await;
+        let (got, held) = __get_user_pages_locked(cpu, mm, held, wanted, Some(&mut pages)).await;
         drop(held);
         for pin in pages.take() {
             put_pin(cpu, pin).await;

@@ -38,7 +38,9 @@ pub(crate) fn break_ksm<'m>(
         let mut held = mmap_lock;
         loop {
             let flags = FollFlags::GET | FollFlags::REMOTE | waits;
-            let Followed::Page(page) = follow_page_mask(cpu, mm, vma, addr, flags).await else {
+            let (Followed::Page(page) | Followed::HugePage(page)) =
+                follow_page_mask(cpu, mm, vma, addr, flags).await
+            else {
                 return (Ok(()), Some(held));
             };
             let is_ksm = page_is_ksm(cpu, page).await;
@@ -51,7 +53,7 @@ pub(crate) fn break_ksm<'m>(
                 MmFault::Failed(VmFaultError::Oom, kept) => return (Err(Errno::Enomem), Some(kept)),
                 // The page is gone, or user code is to handle the fault: nobody can tell what is merged.
                 MmFault::Failed(_, kept) => return (Ok(()), Some(kept)),
-                MmFault::Retry | MmFault::Completed => return (Ok(()), None),
+                MmFault::Nowait(_) | MmFault::Retry | MmFault::Completed => return (Ok(()), None),
             };
         }
     })

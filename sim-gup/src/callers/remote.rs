@@ -36,6 +36,18 @@ pub fn access_remote_vm<'m>(
     })
 }
 
+/// `get_mm_cmdline()`: `access_remote_vm()` for `/proc/PID/cmdline`. It reads memory without a file only (`FOLL_ANON`): the file could be one whose owner makes each read wait.
+///
+/// # Errors
+/// `EIO`, if nothing is there that may be read so.
+pub fn get_mm_cmdline<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) -> BoxFuture<'m, Result<u64, Errno>> {
+    Box::pin(async move {
+        let _kernel = cpu.enter_kernel();
+        let _routine = cpu.enter(Routine::system_call("get_mm_cmdline"));
+        access(cpu, mm, addr, RemoteOp::Read, FollFlags::ANON).await.map_err(|_| Errno::Eio)
+    })
+}
+
 /// `process_vm_readv()`, `process_vm_writev()`: the first word of a page, as far as the mapping allows it.
 ///
 /// # Errors
@@ -49,7 +61,7 @@ pub fn process_vm_rw<'m>(
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("process_vm_rw"));
-        access(cpu, mm, addr, op, FollFlags::PIN).await.map_err(|_| Errno::Efault)
+        access(cpu, mm, addr, op, FollFlags::PIN | FollFlags::UNLOCKABLE).await.map_err(|_| Errno::Efault)
     })
 }
 
@@ -62,10 +74,18 @@ async fn access<'m>(
 ) -> Result<u64, Errno> {
     flags.set(FollFlags::WRITE, op != RemoteOp::Read);
     let mut pages = Pages::default();
-    get_user_pages_remote(cpu, mm, addr.page_base(), 1, &mut pages, flags).await?;
+    let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
+    let got = get_user_pages_remote(cpu, mm, mmap_lock, addr.page_base(), 1, &mut pages, flags);
+    let (got, mut held) = got.await;
+    got?;
+    // process_vm_rw() copies without the lock, and access_remote_vm() with it.
+    if flags.contains(FollFlags::UNLOCKABLE) {
+        held = None;
+    }
     let Some(pin) = pages.take().pop() else { return Err(Errno::Efault) };
     let value = copy_word(cpu, pin, op).await;
     put_pin(cpu, pin).await;
+    drop(held);
     Ok(value)
 }
 

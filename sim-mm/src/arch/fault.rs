@@ -95,6 +95,11 @@ pub fn user_access_bytes(
     Box::pin(access_until_done(cpu, va, bytes, data))
 }
 
+/// `copy_from_user_inatomic()` and its kin: one access of kernel code to user memory where no fault may be handled (`pagefault_disable()`). `None` if there is a fault.
+pub async fn user_access_inatomic(cpu: Cpu<'_>, va: VirtAddr, data: DataOp) -> Option<u64> {
+    cpu.access_bytes(Privilege::User, va, Bytes::ALL, data).await.ok().map(|completed| completed.value)
+}
+
 async fn access_until_done(cpu: Cpu<'_>, va: VirtAddr, bytes: Bytes, data: DataOp) -> Result<u64, Killed> {
     loop {
         match cpu.access_bytes(Privilege::User, va, bytes, data).await {
@@ -122,6 +127,7 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
     let Some(mm) = cpu.current_mm() else { return segv(Signal::SegvMaperr) };
     let mut flags = FaultFlags::ALLOW_RETRY;
     flags.set(FaultFlags::WRITE, fault.is_write());
+    flags.set(FaultFlags::INSTRUCTION, fault.is_fetch());
     let mut vma_lock = lock_vma_under_rcu(cpu, mm, fault.va).await;
     flags.set(FaultFlags::VMA_LOCK, vma_lock.is_some());
     loop {
@@ -147,7 +153,7 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
             MmFault::Failed(VmFaultError::Hwpoison, _held) => return segv(Signal::BusMceerrAr),
             // The fault let go of the lock to wait for something; the mapping may be another by now. That the lock of the
             // mapping was not enough does not count as an attempt.
-            MmFault::Retry => {
+            MmFault::Nowait(_) | MmFault::Retry => {
                 flags.set(FaultFlags::TRIED, !flags.contains(FaultFlags::VMA_LOCK));
                 flags -= FaultFlags::VMA_LOCK;
             }

@@ -80,7 +80,8 @@ pub(super) async fn fault_dirty_shared_page<'m>(
         unlock_page(cpu, page).await;
     }
     // maybe_unlock_mmap_for_io()
-    let first = vmf.flags & (FaultFlags::ALLOW_RETRY | FaultFlags::TRIED) == FaultFlags::ALLOW_RETRY;
+    let retry = FaultFlags::ALLOW_RETRY | FaultFlags::TRIED | FaultFlags::RETRY_NOWAIT;
+    let first = vmf.flags & retry == FaultFlags::ALLOW_RETRY;
     match cpu.setting::<SharedWriteFault>() {
         SharedWriteFault::Retry if dirtied && first => LockAfter::Retry,
         SharedWriteFault::Completed if dirtied && first => LockAfter::Completed,

@@ -11,6 +11,7 @@ use super::swap::do_swap_page;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
 use super::userfault::{Reason, handle_userfault};
 use super::wp::do_wp_page;
+use crate::arch::pkeys::arch_vma_access_permitted;
 use crate::huge_memory::{
     Fallback, do_huge_pmd_anonymous_page, do_huge_pmd_numa_page, do_huge_pmd_wp_page, huge_pmd_set_accessed,
     split_huge_pmd,
@@ -50,6 +51,11 @@ pub(crate) async fn mm_fault<'m>(
     flags: FaultFlags,
 ) -> MmFault<'m> {
     let _routine = cpu.enter("handle_mm_fault");
+    let (write, foreign) = (flags.contains(FaultFlags::WRITE), flags.contains(FaultFlags::REMOTE));
+    let by_key = !flags.contains(FaultFlags::INSTRUCTION);
+    if by_key && !arch_vma_access_permitted(cpu, mm.id, vma.flags(cpu), write, foreign) {
+        return MmFault::Failed(VmFaultError::Sigsegv, mmap_lock);
+    }
     let done = if vma.flags(cpu).contains(VmFlags::HUGETLB) {
         Box::pin(hugetlb_fault(cpu, mm, vma, address, flags)).await
     } else {
@@ -59,6 +65,7 @@ pub(crate) async fn mm_fault<'m>(
         Ok(done) => match done.lock {
             LockAfter::Held => MmFault::Done(done, mmap_lock),
             LockAfter::Retry => MmFault::Retry,
+            LockAfter::Nowait => MmFault::Nowait(mmap_lock),
             LockAfter::Completed => MmFault::Completed,
             LockAfter::Userfault(task) => {
                 drop(mmap_lock);
@@ -89,7 +96,7 @@ async fn __handle_mm_fault<'m>(
         None => handle_pte_fault(cpu, vmf).await?,
     };
     // mm_account_fault(): faults that failed or begin anew are not counted; what took more than one attempt is major.
-    if !matches!(done.lock, LockAfter::Retry | LockAfter::Userfault(_)) {
+    if !matches!(done.lock, LockAfter::Retry | LockAfter::Nowait | LockAfter::Userfault(_)) {
         let tried = flags.contains(FaultFlags::TRIED);
         let count = if tried || done.major { &cpu.kernel.maj_flt } else { &cpu.kernel.min_flt };
         count.set(count.get() + 1);

@@ -29,6 +29,9 @@ pub(super) async fn handle_userfault<'m>(
     if !vmf.flags.contains(FaultFlags::ALLOW_RETRY) {
         return Err(VmFaultError::Sigbus);
     }
+    if vmf.flags.contains(FaultFlags::RETRY_NOWAIT) {
+        return Ok(VmFault { lock: LockAfter::Nowait, ..VmFault::default() });
+    }
     let Some(task) = add_userfault(cpu, vmf.mm, vmf.address).await else { return Err(VmFaultError::Sigbus) };
     // In this order: whoever handles the fault changes the entry first and looks at the queue afterwards.
     if userfaultfd_must_wait(cpu, vmf, reason).await {

@@ -69,7 +69,7 @@ pub struct Facts {
 /// one place.
 #[derive(Clone, Copy)]
 pub struct Safeguard {
-    id: u8,
+    id: u16,
     facts: &'static Facts,
 }
 
@@ -78,7 +78,7 @@ impl Safeguard {
     #[doc(hidden)]
     pub const fn new(id: usize, facts: &'static Facts) -> Safeguard {
         assert!(id < SafeguardSet::CAPACITY, "a set has no room for so many safeguards");
-        Safeguard { id: id as u8, facts }
+        Safeguard { id: id as u16, facts }
     }
 
     /// Its number: safeguards are counted from the lowest crate upwards, in the order of the tables.
@@ -129,11 +129,11 @@ impl Facts {
 
 /// A set of safeguards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SafeguardSet([u64; 4]);
+pub struct SafeguardSet([u64; 6]);
 
 impl SafeguardSet {
     /// The most safeguards that a kernel can have.
-    pub const CAPACITY: usize = 256;
+    pub const CAPACITY: usize = 384;
 
     /// Whether it holds the safeguard.
     #[inline]
