@@ -6,7 +6,7 @@ crate::safeguards! {
     above 0;
     // For lockless GUP, which took plain references on x86 until it became the common code, which has it since v3.18. Look-ups in the page
     // cache have it since v2.6.27 (e286781d5f2e), and so in every release.
-    GUP_REF_UNLESS_ZERO = "gup-ref-unless-zero" check in "page_cache_get_speculative" since Release::v(4, 13), on X86, commit "e585513b76f7" =>
+    GUP_REF_UNLESS_ZERO = "gup-ref-unless-zero" check in "page_cache_get_speculative" since Release::v(4, 13), on X86, commit "e585513b76f7", guards [36, 37, 38] =>
         "A reference is taken only if the page's count is not zero, because a page with a count of zero is free or frozen.";
     COW_REUSE_COUNTS = "cow-reuse-counts" design in "do_wp_page" since Release::v(5, 9), commit "09854ba94c6a", cve "CVE-2020-29374" =>
         "A write fault reuses a page only if nobody else holds a reference to it; that nobody else maps it is not enough.";

@@ -63,6 +63,8 @@ pub struct Facts {
     pub until: Option<Release>,
     /// The CVE that its absence was given.
     pub cve: Option<&'static str>,
+    /// The guards of `mm/gup.c` that it is, by their numbers in the list of all (`mmsim safeguards --table`).
+    pub guards: &'static [u16],
 }
 
 /// A named safeguard: a number within the whole kernel, and the facts. Kernel code consults it at exactly
@@ -167,20 +169,23 @@ impl FromIterator<Safeguard> for SafeguardSet {
 
 /// Declares the safeguards of a crate: a constant for each, and `SAFEGUARDS`, the list of them all.
 ///
-/// The first line says how many safeguards the crates below have; these are counted on from there.
+/// The first line says how many safeguards the crates below have; these are counted on from there. A safeguard that is a
+/// guard of `mm/gup.c`, or several, has their numbers at the end.
 ///
 /// ```
 /// sim_mm::safeguards! {
 ///     above 31;
-///     NEW_CHECK = "new-check" check in "some_routine" since sim_mm::Release::v(5, 4), commit "0123456789ab" =>
+///     NEW_CHECK = "new-check" check in "some_routine" since sim_mm::Release::v(5, 4), commit "0123456789ab", guards [76] =>
 ///         "The entry is read again under the lock, because another CPU may have changed it.";
 /// }
 /// assert_eq!((NEW_CHECK.id(), SAFEGUARDS[0].key), (31, "new-check"));
+/// assert_eq!(NEW_CHECK.guards, [76]);
 /// ```
 #[macro_export]
 macro_rules! safeguards {
     (above $below:expr; $($name:ident = $key:literal $shape:ident in $routine:literal since $since:expr
-        $(, on $arch:ident)? $(, until $until:expr)? $(, commit $commit:literal)? $(, cve $cve:literal)? => $about:literal;)*) => {
+        $(, on $arch:ident)? $(, until $until:expr)? $(, commit $commit:literal)? $(, cve $cve:literal)?
+        $(, guards [$($guard:literal),+])? => $about:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "counts the rows of the table")]
         enum Row { $($name),* }
 
@@ -195,6 +200,7 @@ macro_rules! safeguards {
             arch: $crate::safeguards!(@arch $($arch)?),
             until: $crate::safeguards!(@or $($until)?),
             cve: $crate::safeguards!(@or $($cve)?),
+            guards: &[$($($guard),+)?],
         });)*
 
         /// The safeguards of this crate, in the order of the table.
