@@ -16,6 +16,7 @@ mod in_order;
 mod json;
 pub mod library;
 pub mod litmus;
+pub mod necessity;
 mod number;
 pub mod operation;
 pub mod oracle;

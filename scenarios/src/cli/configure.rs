@@ -48,7 +48,8 @@ pub(crate) struct Effort {
     pub(crate) jobs: u16,
 }
 
-fn safeguard_keys() -> PossibleValuesParser {
+/// The keys of all safeguards.
+pub(super) fn safeguard_keys() -> PossibleValuesParser {
     PossibleValuesParser::new(CATALOGUE.safeguards().map(|facts| facts.key).collect::<Vec<_>>())
 }
 

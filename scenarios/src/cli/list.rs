@@ -1,7 +1,7 @@
-//! `mmsim list`, `mmsim describe`, `mmsim safeguards` and `mmsim schema`.
+//! `mmsim list`, `mmsim describe` and `mmsim schema`.
 
 use sim_gup::CATALOGUE;
-use sim_mm::{Arch, Choices, Group, Release, Settings};
+use sim_mm::{Choices, Group, Release, Settings};
 
 use super::output::{HEAD, styled};
 use super::{Exit, Failure, Output};
@@ -132,36 +132,6 @@ fn operations(statements: &[Statement], output: &mut Output) {
     for statement in statements {
         output.text(&format!("  {statement}"));
     }
-}
-
-/// Lists every safeguard.
-pub(crate) fn safeguards(output: &mut Output) -> Result<Exit, Failure> {
-    let mut documents = Vec::new();
-    for facts in CATALOGUE.safeguards() {
-        let until = facts.until.map_or_else(String::new, |until| format!(" until {until}"));
-        output.prose(&format!(
-            "{}  {}(), since {}{until}{}",
-            styled(HEAD, facts.key),
-            facts.routine,
-            facts.since,
-            facts.arch.told()
-        ));
-        output.prose(&format!("  {}", facts.about));
-        let sources: Vec<String> = [facts.commit.map(|c| format!("commit {c}")), facts.cve.map(str::to_owned)]
-            .into_iter()
-            .flatten()
-            .collect();
-        if !sources.is_empty() {
-            output.text(&format!("  {}", sources.join(", ")));
-        }
-        documents.push(serde_json::json!({
-            "key": facts.key, "about": facts.about, "routine": facts.routine,
-            "since": facts.since.to_string(), "arch": if facts.arch == Arch::X86 { Some("x86") } else { None }, "until": facts.until.map(|until| until.to_string()),
-            "commit": facts.commit, "cve": facts.cve,
-        }));
-    }
-    output.json(&serde_json::Value::Array(documents));
-    Ok(Exit::AsExpected)
 }
 
 #[derive(Debug, clap::Args)]

@@ -22,6 +22,7 @@ mod replay;
 mod reports;
 mod run;
 mod run_args;
+mod safeguards;
 mod setting_options;
 mod shrink;
 mod test;
@@ -82,8 +83,8 @@ enum Command {
     List,
     /// Describes a scenario: its history, its threads, its cases.
     Describe(list::DescribeArgs),
-    /// Lists the safeguards that a kernel can be run without.
-    Safeguards,
+    /// Lists the safeguards that a kernel can be run without, or the cases that show that each is needed.
+    Safeguards(safeguards::Args),
     /// Prints the JSON schema of scenario files, or their documentation.
     Schema(list::SchemaArgs),
     /// Prints a script with which a shell completes the command line.
@@ -126,7 +127,7 @@ pub fn main() -> ExitCode {
         Command::Litmus(args) => litmus::run(args, &mut output, &interrupts),
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
-        Command::Safeguards => list::safeguards(&mut output),
+        Command::Safeguards(args) => safeguards::run(args, &mut output, &interrupts),
         Command::Schema(args) => list::schema(args, &mut output),
         Command::Completions(args) => generate::completions(args, command_line()),
         Command::Man(args) => generate::man(args, command_line()),

@@ -358,9 +358,10 @@ fn the_number_of_threads_changes_nothing() {
 #[test]
 fn documents_for_programs_are_json() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["list"],
         &["safeguards"],
+        &["safeguards", "--table", "gup-pte-recheck"],
         &["describe", "spec-ref-vs-reuse"],
         &["run", "vmsplice-child-reads-parent", "--runs", "200"],
         &["run", "spec-ref-vs-reuse", "--without", "gup-pte-recheck"],

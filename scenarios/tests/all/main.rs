@@ -17,6 +17,7 @@ mod mmu_cycles;
 mod mmu_litmus;
 mod mmu_shootdown;
 mod mmu_translate;
+mod necessity;
 mod records;
 mod schema;
 mod shrink;
