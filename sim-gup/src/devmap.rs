@@ -1,12 +1,12 @@
-//! Pages of a device: what `gup_pte_range()`, `__gup_device_huge()`, `follow_page_pte()` and `follow_devmap_pmd()` of `mm/huge_memory.c` do with entries that have no
-//! reference to what they map.
+//! Pages of a device: what `gup_pte_range()`, `__gup_device_huge()`, `follow_page_pte()`, and `follow_devmap_pmd()` and `follow_devmap_pud()` of `mm/huge_memory.c` do with entries
+//! that have no reference to what they map.
 //!
 //! Whoever takes a page has a reference to the map of the device first. While he has it the descriptors stay, and when he has the page he can put it: whoever unbinds the
 //! device waits for both.
 
 use sim_core::BoxFuture;
 use sim_mm::{
-    Cpu, Event, HugePte, HugePtep, MmStruct, Page, Pgmap, Pmd, Pmdp, Pte, check, get_dev_pagemap,
+    Cpu, Event, HugePte, HugePtep, MmStruct, Page, Pgmap, Pte, check, get_dev_pagemap, huge_pte_lock,
     mark_page_accessed, page_count, put_dev_pagemap, set_page_dirty, set_page_referenced, touch_pmd,
 };
 use sim_mmu::VirtAddr;
@@ -17,8 +17,9 @@ use crate::grab::{Fallback, grab_folio, put_compound_head, try_grab_page};
 use crate::gup::Got;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
-    FOLLOW_DEV_PAGEMAP, FOLLOW_DEVMAP_PMD_RECHECK, FOLLOW_PUT_DEV_PAGEMAP, GUP_DEV_PAGEMAP, GUP_DEVICE_HUGE_PUT,
-    GUP_DEVICE_HUGE_RECHECK, GUP_LONGTERM_DEVMAP, GUP_PUT_DEV_PAGEMAP, GUP_UNDO_PUTS,
+    FOLLOW_DEV_PAGEMAP, FOLLOW_DEVMAP_PMD_RECHECK, FOLLOW_DEVMAP_PUD_RECHECK, FOLLOW_PUT_DEV_PAGEMAP,
+    GUP_DEV_PAGEMAP, GUP_DEVICE_HUGE, GUP_DEVICE_HUGE_PUT, GUP_DEVICE_HUGE_RECHECK, GUP_LONGTERM_DEVMAP,
+    GUP_PUT_DEV_PAGEMAP, GUP_UNDO_PUTS,
 };
 
 /// `undo_dev_pagemap()`: whether what the walk has got in this table is put.
@@ -78,6 +79,11 @@ pub(crate) async fn put_walks_pagemap(cpu: Cpu<'_>, pages: &mut Pages) {
 /// `try_grab_page()` of a page of a device: false also if the count is zero, as it is once the device is being unbound.
 async fn try_grab_device_page(cpu: Cpu<'_>, page: Page, flags: FollFlags) -> bool {
     page_count(cpu, page).await > 0 && try_grab_page(cpu, page, flags).await
+}
+
+/// Whether an entry that maps several pages maps those of a device: `pmd_devmap()` and `pud_devmap()` in `gup_huge_pmd()` and `gup_huge_pud()`.
+pub(crate) fn maps_device(cpu: Cpu<'_>, orig: HugePte) -> bool {
+    check!(cpu, GUP_DEVICE_HUGE, orig.devmap())
 }
 
 /// `__gup_device_huge()`: takes blocks one by one, since each of them is a page of its own. Answers how many it got, and whether these are all.
@@ -176,29 +182,57 @@ pub(crate) async fn follow_devmap_pmd(
     cpu: Cpu<'_>,
     mm: &MmStruct,
     address: VirtAddr,
-    (pmdp, seen): (Pmdp, Pmd),
+    (pmdp, seen): (HugePtep, HugePte),
     flags: FollFlags,
 ) -> Followed {
     let _routine = cpu.enter("follow_devmap_pmd");
-    let _ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+    let _ptl = huge_pte_lock(cpu, mm, pmdp).await;
     let now = cpu.read_once(pmdp).await;
     if check!(cpu, FOLLOW_DEVMAP_PMD_RECHECK, !now.leaf() || !now.devmap()) {
         return Followed::NoPage;
     }
+    follow_devmap_huge(cpu, mm, address, (pmdp, now, seen), flags).await
+}
+
+/// `follow_devmap_pud()`, a part of `follow_huge_pud()` since v6.10: the same where a PUD entry maps the device.
+pub(crate) async fn follow_devmap_pud(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    address: VirtAddr,
+    (pudp, seen): (HugePtep, HugePte),
+    flags: FollFlags,
+) -> Followed {
+    let _routine = cpu.enter("follow_devmap_pud");
+    let _ptl = huge_pte_lock(cpu, mm, pudp).await;
+    let now = cpu.read_once(pudp).await;
+    if check!(cpu, FOLLOW_DEVMAP_PUD_RECHECK, !now.leaf() || !now.devmap()) {
+        return Followed::NoPage;
+    }
+    follow_devmap_huge(cpu, mm, address, (pudp, now, seen), flags).await
+}
+
+/// What both do when they have the lock, and have read the entry again: it is `now` what it is, and was `seen` without the lock.
+async fn follow_devmap_huge(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    address: VirtAddr,
+    (ptep, now, seen): (HugePtep, HugePte, HugePte),
+    flags: FollFlags,
+) -> Followed {
     // Without the recheck it goes on with what it took the entry for.
-    let pmd = if now.leaf() { now } else { seen };
+    let entry = if now.leaf() { now } else { seen };
     let write = flags.contains(FollFlags::WRITE);
-    if write && !pmd.write() {
+    if write && !entry.write() {
         return Followed::NoPage;
     }
     if flags.contains(FollFlags::TOUCH) && now.leaf() {
-        touch_pmd(cpu, mm, address, pmdp, pmd, write).await;
+        touch_pmd(cpu, mm, address, ptep, entry.entry, write).await;
     }
     if !flags.intersects(FollFlags::GET | FollFlags::PIN) {
         return Followed::NoStruct;
     }
     let Some(pgmap) = map_for_look_up(cpu, flags).await else { return Followed::Gone };
-    let page = pmd.page_of(cpu, address);
+    let page = entry.page_of(cpu, address);
     if !try_grab_device_page(cpu, page, flags).await {
         return refused(cpu, pgmap).await;
     }

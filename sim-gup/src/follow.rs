@@ -2,14 +2,14 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MigrationEntry, MmStruct, P4dp, Page, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
+    Cpu, HugePte, MigrationEntry, MmStruct, P4dp, Page, Pmd, Pmdp, Pte, Pudp, VmFlags, Vma, check, is_unlinked,
     is_vm_hugetlb_page, look_at_pte, mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed,
     page_anon_exclusive, page_is_anon, pgd_offset, pmd_migration_entry_wait, set_page_dirty,
 };
 use sim_mmu::VirtAddr;
 
 use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
-use crate::devmap::{follow_devmap_pmd, follow_devmap_pte};
+use crate::devmap::{follow_devmap_pmd, follow_devmap_pte, follow_devmap_pud};
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::try_grab_page;
@@ -74,6 +74,10 @@ async fn follow_pud_mask(
     let pud = cpu.read_once(pudp).await;
     if check!(cpu, FOLLOW_PUD_NONE, pud.none()) {
         return no_page_table(cpu, vma, flags);
+    }
+    let huge = HugePte::from(pud);
+    if huge.leaf() {
+        return Box::pin(follow_devmap_pud(cpu, mm, address, (pudp.into(), huge), flags)).await;
     }
     follow_pmd_mask(cpu, mm, vma, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
 }
@@ -150,7 +154,7 @@ async fn follow_huge<'m>(
     flags: FollFlags,
 ) -> Followed {
     if pmdval.devmap() {
-        return follow_devmap_pmd(cpu, mm, address, (pmdp, pmdval), flags).await;
+        return follow_devmap_pmd(cpu, mm, address, (pmdp.into(), pmdval.into()), flags).await;
     }
     if check!(cpu, FOLLOW_PMD_PROTNONE, pmdval.protnone() && faults_for_numa(flags)) {
         return Followed::NoPage;

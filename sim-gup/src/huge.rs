@@ -8,7 +8,7 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
-use crate::devmap::gup_device_huge;
+use crate::devmap::{gup_device_huge, maps_device};
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::{Fallback, grab_folio, is_refused_for_long, put_folio_refs, try_grab_page};
@@ -31,7 +31,7 @@ pub(crate) async fn gup_huge_pmd(
     if check!(cpu, GUP_PMD_PERMITTED, !orig.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
         return Err(Fallback);
     }
-    if orig.devmap() {
+    if maps_device(cpu, orig.into()) {
         return gup_device_huge(cpu, (pmdp.into(), orig.into()), addr, end, flags, pages).await;
     }
     if orig.special() && cpu.setting::<GupHugeZero>() == GupHugeZero::Refused {
@@ -55,7 +55,7 @@ pub(crate) async fn gup_huge_pud(
     if check!(cpu, GUP_PUD_PERMITTED, !orig.access_permitted(cpu, flags.contains(FollFlags::WRITE))) {
         return Err(Fallback);
     }
-    if orig.devmap() {
+    if maps_device(cpu, orig) {
         return gup_device_huge(cpu, (pudp.into(), orig), addr, end, flags, pages).await;
     }
     grab_leaf(cpu, orig, addr, end, flags).await?;
@@ -145,7 +145,7 @@ pub(crate) async fn follow_trans_huge_pmd(
     if flags.contains(FollFlags::TOUCH) {
         // touch_pmd(): the entry becomes dirty only for a write, since a forced write takes a dirty entry for one that was copied for it.
         let dirty = write || !cpu.has(TOUCH_PMD_WRITE);
-        touch_pmd(cpu, mm, address, pmdp, pmd, dirty).await;
+        touch_pmd(cpu, mm, address, pmdp, pmd.entry, dirty).await;
         mark_page_accessed(cpu, page).await;
     }
     Followed::HugePage(page)

@@ -247,8 +247,8 @@ sim_mm::safeguards! {
         "Lockless GUP puts its reference to the map of a device on every way out, because whoever unbinds the device waits for it.";
     GUP_DEVICE_HUGE_PUT = "gup-device-huge-put" order in "__gup_device_huge" since Release::v(5, 15), commit "6401c4eb57f9", guards [32] =>
         "The reference to the map of a device is also put if a page cannot be had because the device is being unbound.";
-    GUP_DEVICE_HUGE_RECHECK = "gup-device-huge-recheck" check in "__gup_device_huge" since Release::v(4, 18), commit "a9b6de77b1a3", guards [29] =>
-        "After the blocks that one entry maps have their references the entry is read again, because they may have been unmapped and given to another file before.";
+    GUP_DEVICE_HUGE_RECHECK = "gup-device-huge-recheck" check in "__gup_device_huge" since Release::v(4, 18), commit "a9b6de77b1a3", guards [29, 30] =>
+        "After the blocks that one PMD or PUD entry maps have their references the entry is read again, because they may have been unmapped and given to another file before.";
     GUP_LONGTERM_DEVMAP = "gup-longterm-devmap" check in "gup_pte_range" since Release::v(5, 2), commit "7af75561e171" =>
         "Lockless GUP does not pin a page of a device for long: it knows no mapping, and so leaves it to the locked path to find out whether a file system may take the page away.";
     GUP_LONGTERM_PINNABLE = "gup-longterm-pinnable" check in "folio_fast_pin_allowed" since Release::v(6, 15), commit "e5cb23256347" =>
@@ -261,4 +261,8 @@ sim_mm::safeguards! {
         "An entry that maps blocks of a device is read again under the lock of its table, because the blocks may have been unmapped and given to another file.";
     LONGTERM_FSDAX = "longterm-fsdax" check in "check_vma_flags" since Release::v(4, 15), commit "2bb6d2837083", guards [140] =>
         "Pages of a file on a device are not pinned for long, because the file could not give up their blocks, or would give up blocks that a device still uses.";
+    GUP_DEVICE_HUGE = "gup-device-huge" check in "gup_huge_pmd" since Release::v(4, 5), commit "3565fce3a659", guards [24, 25] =>
+        "Lockless GUP takes the pages of a device that one PMD or PUD entry maps one by one, because each of them is a page of its own, and has a count of its own.";
+    FOLLOW_DEVMAP_PUD_RECHECK = "follow-devmap-pud-recheck" check in "follow_devmap_pud" since Release::v(4, 11), commit "a00cc7d9dd93", guards [60] =>
+        "A PUD entry that maps a device is read again under its lock, because the device may have been unmapped.";
 }

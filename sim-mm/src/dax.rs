@@ -115,6 +115,11 @@ pub(crate) fn fill_dax_blocks(cpu: Cpu<'_>, inode: Inode, pages: u64, value: u64
 /// The file gives up the blocks of its pages `from` up to `to`, and the next one who needs blocks gets them. Nobody maps them any more.
 pub(crate) async fn free_dax_blocks(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     let _routine = cpu.enter("dax_delete_mapping_range");
+    give_blocks_up(cpu, inode, from, to).await;
+}
+
+/// The body of [`free_dax_blocks`].
+pub(crate) async fn give_blocks_up(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) {
     let pgmap = &cpu.kernel.pgmap;
     let gone = cpu
         .update(pgmap.i_data(inode), |blocks| {

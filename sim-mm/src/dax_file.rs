@@ -4,6 +4,7 @@ use sim_core::{BoxFuture, Bytes, Gate, Op, OpKind, Record, Routine, WriteHeld};
 use sim_mmu::Pfn;
 
 use crate::dax::{dax_alive, dax_layout_busy_page, fill_dax_blocks, free_dax_blocks, wait_page_idle};
+use crate::dev_dax::{dev_dax, dev_dax_release};
 use crate::dev_pagemap::{DYING, REFERENCE};
 use crate::errno::Errno;
 use crate::event::Event;
@@ -16,7 +17,7 @@ use crate::memremap::put_references;
 use crate::mm_types::Page;
 use crate::page::put_page;
 use crate::rcu::synchronize_rcu;
-use crate::safeguards::{DAX_BREAK_LAYOUTS, PGMAP_FINAL_PUT, UNBIND_UNMAPS};
+use crate::safeguards::{DAX_BREAK_LAYOUTS, KILL_DEV_DAX_UNMAPS, PGMAP_FINAL_PUT, UNBIND_UNMAPS};
 use crate::settings::PgmapPages;
 use crate::shmem::{shmem_file_setup, shmem_put};
 
@@ -92,7 +93,8 @@ pub(crate) async fn dax_punch_hole(cpu: Cpu<'_>, inode: Inode, from: u64, to: u6
     free_dax_blocks(cpu, inode, from, to).await;
 }
 
-/// `unbind_store()`: the driver lets go of the device. The files that are on it have their blocks still, and nobody comes to them.
+/// `unbind_store()`: the driver lets go of the device. The files that are on it have their blocks still, and nobody comes to them. A device that is mapped by itself has its pages no
+/// longer.
 ///
 /// # Errors
 /// `ENODEV` on a machine without a device, or if it is gone already.
@@ -103,10 +105,18 @@ pub fn unbind_store(cpu: Cpu<'_>) -> BoxFuture<'_, Result<(), Errno>> {
         if !cpu.kernel.has_device() || !cpu.xchg(cpu.kernel.pgmap.alive, false).await {
             return Err(Errno::Enodev);
         }
-        if cpu.has(UNBIND_UNMAPS) {
+        let device = dev_dax(cpu);
+        let unmaps = match device {
+            Some(_) => cpu.has(KILL_DEV_DAX_UNMAPS),
+            None => cpu.has(UNBIND_UNMAPS),
+        };
+        if unmaps {
             unmap_files(cpu).await;
         }
         memunmap_pages(cpu).await;
+        if let Some(device) = device {
+            dev_dax_release(cpu, device).await;
+        }
         Ok(())
     })
 }

@@ -22,6 +22,8 @@ record! {
         pub(crate) hstate: Shared<u64> = "i_op";
         /// Whether the file is on a device, of which its pages are the blocks (`S_DAX`). It does not change.
         pub(crate) dax: Shared<bool> = "S_DAX";
+        /// Whether the file is the device itself (`dax_fops`), and has no file system. It does not change.
+        pub(crate) dev_dax: Shared<bool> = "f_op";
         /// `wb_err`: whether a page could not be written, and nobody was told yet.
         pub(crate) wb_err: Shared<bool> = "wb_err";
         /// `i_writecount`: those of `f_count` that come from an open for writing. Linux counts the opens.

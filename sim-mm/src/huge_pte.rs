@@ -1,10 +1,11 @@
 //! Entries that map huge pages, whatever their level: `arch/x86/include/asm/pgtable.h`, and the `pte_t *` of `mm/hugetlb.c`.
 
+use sim_core::Held;
 use sim_mmu::{Entry, Level, Pfn, VirtAddr};
 
 use crate::arch::pkeys::pkru_allows_pkey;
 use crate::kernel::Cpu;
-use crate::mm_types::Page;
+use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{EntryPtr, PAGE_PROTNONE, Pmd, Pmdp, Pud, Pudp, Slot, mapping_entries};
 use crate::swapops::MigrationEntry;
 
@@ -72,6 +73,24 @@ impl EntryPtr for HugePtep {
     fn value(self, entry: Entry) -> HugePte {
         HugePte { entry, level: self.level }
     }
+}
+
+impl HugePtep {
+    /// What the entry of an address maps: the first address, and the end.
+    pub fn range(self, cpu: Cpu<'_>, addr: VirtAddr) -> (VirtAddr, VirtAddr) {
+        let span = cpu.mmu.geometry.span(self.level);
+        let start = VirtAddr(addr.0 & !(span - 1));
+        (start, VirtAddr(start.0 + span))
+    }
+}
+
+/// `huge_pte_lock()`, `pmd_lock()`, `pud_lock()`: a PMD entry has the lock of its table, and all PUD entries of an address space have one together.
+pub async fn huge_pte_lock<'m>(cpu: Cpu<'m>, mm: &MmStruct, ptep: HugePtep) -> Held<'m> {
+    let lock = match ptep.level {
+        Level::Pmd => cpu.kernel.ptl(ptep.slot.table()),
+        _ => mm.page_table_lock(),
+    };
+    cpu.lock(lock).await
 }
 
 impl From<Pmdp> for HugePtep {

@@ -66,9 +66,27 @@ pub(crate) fn is_dax(cpu: Cpu<'_>, inode: Inode) -> bool {
     cpu.kernel.has_device() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).dax())
 }
 
-/// `vma_is_fsdax()`, for a caller that excludes changes of the mapping.
-pub fn vma_is_fsdax(cpu: Cpu<'_>, vma: Vma) -> bool {
+/// Whether a file is a device itself: `/dev/dax0.0`, and no file on it. That never changes.
+pub(crate) fn is_dev_dax(cpu: Cpu<'_>, inode: Inode) -> bool {
+    cpu.kernel.has_device() && cpu.this_cpu_read(cpu.kernel.shmem.inodes.deref(**cpu, inode).dev_dax())
+}
+
+/// `vma_is_dax()`, for a caller that excludes changes of the mapping.
+pub(crate) fn vma_is_dax(cpu: Cpu<'_>, vma: Vma) -> bool {
     cpu.kernel.has_device() && vma.file(cpu).is_some_and(|file| is_dax(cpu, file))
+}
+
+/// `vma_is_fsdax()`, for the same. A device itself takes nothing away from those who use its pages.
+pub fn vma_is_fsdax(cpu: Cpu<'_>, vma: Vma) -> bool {
+    vma_is_dax(cpu, vma) && dev_dax_of(cpu, vma).is_none()
+}
+
+/// The device that is mapped, if a mapping is of a device itself. For the same.
+pub(crate) fn dev_dax_of(cpu: Cpu<'_>, vma: Vma) -> Option<Inode> {
+    if !cpu.kernel.has_device() {
+        return None;
+    }
+    vma.file(cpu).filter(|file| is_dev_dax(cpu, *file))
 }
 
 /// `i_size_read()`, in pages.

@@ -15,6 +15,7 @@ mod check;
 mod cpu;
 mod dax;
 mod dax_file;
+mod dev_dax;
 mod dev_pagemap;
 mod entries;
 mod errno;
@@ -138,6 +139,7 @@ pub use arch::vsyscall::in_gate_area;
 pub use brk::sys_brk;
 pub use check::{Mapping, Reach};
 pub use dax_file::{sys_open_dax, unbind_store};
+pub use dev_dax::sys_open_dev_dax;
 pub use entries::{Entries, entries};
 pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
@@ -149,7 +151,7 @@ pub use fs::{FMode, Inode, InodeWords};
 pub use gfp::Gfp;
 pub use huge_memory::touch_pmd;
 pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
-pub use huge_pte::{HugePte, HugePtep, huge_migration};
+pub use huge_pte::{HugePte, HugePtep, huge_migration, huge_pte_lock};
 pub use hugetlb::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked, is_vm_hugetlb_page, sys_nr_hugepages};
 pub use hugetlb_types::HugePageSize;
 pub use inode::vma_is_fsdax;
@@ -214,17 +216,17 @@ pub use safeguards::SAFEGUARDS;
 pub use secretmem::{page_is_secretmem, sys_memfd_secret, vma_is_secretmem};
 pub use settings::{
     AllocFailures, AnonOrders, AnonVmaReuse, AsidSlots, ClearRefsFlush, CollapsePages, CollapseReadOnly,
-    CowFreesSwap, CowReuse, Dax, DaxPages, DebugVm, DeferredSplit, Disk, DiskErrors, FaultAroundFolio, FileThp,
-    FileThpMappings, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse, HugeZeroCount,
-    HugetlbDontneed, HugetlbForce, HugetlbFork, HugetlbLock, HugetlbPool, HugetlbUnshareFlush, HwAd,
-    HwpoisonAgain, HwpoisonFree, HwpoisonInject, HwpoisonShmem, HwpoisonThp, HwpoisonUnmap, InvlpgGlobal, KsmFlag,
-    KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock, MemoryFailure,
-    MemoryFailureLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration, MigrationAd,
-    MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone, MprotectUncount, MprotectUpgrade, MremapDontunmap,
-    MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, PgmapPages, Pkeys,
-    Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem,
-    SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap,
-    ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio,
+    CowFreesSwap, CowReuse, Dax, DaxMixedMap, DaxPages, DebugVm, DeferredSplit, Disk, DiskErrors,
+    FaultAroundFolio, FileThp, FileThpMappings, Flush, FlushBatch, GatherBatch, GuardMark, HugeCow, HugeReuse,
+    HugeZeroCount, HugetlbDontneed, HugetlbForce, HugetlbFork, HugetlbLock, HugetlbPool, HugetlbUnshareFlush,
+    HwAd, HwpoisonAgain, HwpoisonFree, HwpoisonInject, HwpoisonShmem, HwpoisonThp, HwpoisonUnmap, InvlpgGlobal,
+    KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge, MadviseLock,
+    MemoryFailure, MemoryFailureLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy, MigrateFlush, Migration,
+    MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone, MprotectUncount, MprotectUpgrade,
+    MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove, NumaWrite, PageAlloc, Pcid,
+    PgmapPages, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS,
+    Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere,
+    ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio,
     SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree,
     TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock,
     VmaMerge, Vsyscall, ZeroThp, never_built,

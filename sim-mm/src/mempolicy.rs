@@ -7,6 +7,7 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
+use crate::inode::vma_is_dax;
 use crate::kernel::Cpu;
 use crate::mmap::find_vma;
 use crate::mprotect::{Change, change_protection_range};
@@ -29,7 +30,8 @@ pub fn task_numa_work(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture
             let (from, to) = (addr.max(vma.start(cpu)), end.min(vma.end(cpu)));
             let flags = vma.flags(cpu);
             // vma_migratable(), is_vm_hugetlb_page(), vma_is_accessible()
-            if !flags.intersects(VmFlags::PFNMAP | VmFlags::IO | VmFlags::HUGETLB) && flags.is_accessible() {
+            let stays = flags.intersects(VmFlags::PFNMAP | VmFlags::IO | VmFlags::HUGETLB) || vma_is_dax(cpu, vma);
+            if !stays && flags.is_accessible() {
                 let change = Change::Numa { is_cow: flags.is_cow_mapping() };
                 change_protection_range(cpu, mm, vma, (from, to), change).await;
             }

@@ -4,7 +4,9 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
+use crate::huge_memory::split_huge_puds;
 use crate::hugetlb::{is_vm_hugetlb_page, mincore_hugetlb};
+use crate::inode::vma_is_dax;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Vma};
@@ -32,6 +34,10 @@ pub fn sys_mincore(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> BoxFuture<'_
         let mut at = start;
         while at < end.page_align() {
             let vma = vma_lookup(cpu, mm, at).await.ok_or(Errno::Enomem)?;
+            if vma_is_dax(cpu, vma) {
+                // walk_page_vma()
+                Box::pin(split_huge_puds(cpu, mm, at, end.page_align().min(vma.end(cpu)))).await;
+            }
             while at < end.page_align().min(vma.end(cpu)) {
                 resident.push(mincore_page(cpu, mm, vma, at).await);
                 at = at.plus_pages(1);

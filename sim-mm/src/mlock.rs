@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::folio::folio_nr_pages;
 use crate::folio_batch::folio_pte_batch;
 use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, vma_adjust_trans_huge};
+use crate::inode::vma_is_dax;
 use crate::kernel::Cpu;
 use crate::mlocked::marks_mlocked;
 use crate::mm_types::{MmStruct, Page, Vma};
@@ -103,12 +104,15 @@ async fn apply_vma_lock_flags<'m>(
     Ok(())
 }
 
-/// The flags that a mapping gets; `None` if it keeps those that it has. Special mappings, and huge pages of the pool, are in memory as it is, and are not locked. Secret
+/// The flags that a mapping gets; `None` if it keeps those that it has. Special mappings, huge pages of the pool and pages of a device are in memory as it is, and are not locked. Secret
 /// memory stays locked.
 fn new_flags(cpu: Cpu<'_>, vma: Vma, flags: VmFlags) -> Option<VmFlags> {
     let old = vma.flags(cpu);
     let new = (old - VmFlags::LOCKED_MASK) | flags;
-    let stays = new == old || old.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB) || vma_is_secretmem(cpu, vma);
+    let stays = new == old
+        || old.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB)
+        || vma_is_dax(cpu, vma)
+        || vma_is_secretmem(cpu, vma);
     (!stays).then_some(new)
 }
 

@@ -5,11 +5,13 @@ use sim_mmu::VirtAddr;
 
 use crate::arch::pkeys::execute_only_pkey;
 use crate::check;
+use crate::dax::dax_alive;
+use crate::dev_dax::{align, check_vma, dev_dax_vm_flags};
 use crate::errno::Errno;
 use crate::fs::{File, Inode};
 use crate::hugetlb::{hstate_inode, hugetlb_file_setup, hugetlbfs_file_mmap};
 use crate::hugetlb_types::HugePageSize;
-use crate::inode::{is_dax, is_secret, on_disk};
+use crate::inode::{is_dax, is_dev_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::ksm::ksm_vma_flags;
 use crate::memfd::{Memfd, fget};
@@ -61,7 +63,7 @@ pub struct Mmap<'a> {
 /// `mmap()` of anonymous memory or of a file, private or shared; answers where it is.
 ///
 /// # Errors
-/// `EINVAL` for an empty or unaligned range, `ENOMEM` if it does not fit, `EPERM` for page zero, `EEXIST` if
+/// `EINVAL` for an empty or unaligned range, `ENOMEM` if it does not fit, `ENXIO` for a device that is gone, `EPERM` for page zero, `EEXIST` if
 /// `MAP_FIXED_NOREPLACE` finds something there, `EBADF` if the descriptor is not open, `EACCES` if it is open for reading and the mapping would
 /// write to the file, `EOVERFLOW` for pages that no file can have.
 pub fn sys_mmap<'m>(cpu: Cpu<'m>, request: Mmap<'m>) -> BoxFuture<'m, Result<VirtAddr, Errno>> {
@@ -139,6 +141,9 @@ async fn do_mmap<'m>(
     }
     if let Some(file) = file {
         vm_flags = file_flags(cpu, file, vm_flags)?;
+        if is_dev_dax(cpu, file.inode) {
+            dax_alive(cpu).await.map_err(|_| Errno::Enxio)?;
+        }
     }
     // accountable_mapping(): private and writable.
     let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;
@@ -190,6 +195,9 @@ fn file_flags(cpu: Cpu<'_>, file: File, vm_flags: VmFlags) -> Result<VmFlags, Er
     // Private mappings of blocks are not modelled: `/dev/dax` has none either.
     if is_dax(cpu, file.inode) && !vm_flags.contains(VmFlags::SHARED) {
         return Err(Errno::Einval);
+    }
+    if is_dev_dax(cpu, file.inode) {
+        return Ok(vm_flags | VmFlags::FMODE_WRITE | dev_dax_vm_flags(cpu));
     }
     if file.writes() {
         return Ok(vm_flags | VmFlags::FMODE_WRITE);
@@ -288,6 +296,9 @@ async fn insert_region<'m>(
         let (flags, alone) = ksm_vma_flags(cpu, mm, flags);
         let start = place(cpu, vmas, region, file)?;
         let end = VirtAddr(start.0 + len);
+        if file.is_some_and(|file| is_dev_dax(cpu, file)) {
+            check_vma(cpu, flags, (start, end))?;
+        }
         let pgoff = match backing {
             Backing::Anonymous => start.vpn().0,
             Backing::Shared | Backing::Huge(_) => 0,
@@ -360,6 +371,10 @@ fn overlaps(cpu: Cpu<'_>, vmas: &[Vma], start: VirtAddr, len: u64) -> bool {
 
 /// Of what the address of a mapping is a multiple.
 fn unit(cpu: Cpu<'_>, file: Option<Inode>) -> u64 {
+    if file.is_some_and(|file| is_dev_dax(cpu, file)) {
+        // dax_get_unmapped_area()
+        return align(cpu) * VirtAddr::PAGE_SIZE;
+    }
     let huge = file.and_then(|file| hstate_inode(cpu, file));
     huge.map_or(1, |size| size.pages(cpu.mmu.geometry)) * VirtAddr::PAGE_SIZE
 }

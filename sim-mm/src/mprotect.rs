@@ -5,10 +5,12 @@ use sim_mmu::{Entry, Level, VirtAddr};
 
 use crate::arch::pkeys::{execute_only_pkey, mm_pkey_is_allocated, vma_is_pkey_exec_only};
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::check;
 use crate::entries::entries;
 use crate::errno::Errno;
 use crate::folio::{page_is_anon, page_mapcount};
-use crate::huge_memory::{HugeChange, change_huge_pmd, split_huge_pmd};
+use crate::huge_memory::{HugeChange, change_huge_pmd, change_huge_pud, split_huge_pmd, split_huge_pud};
+use crate::huge_pte::{HugePte, HugePtep};
 use crate::hugetlb::hugetlb_change_protection;
 use crate::kernel::Cpu;
 use crate::memory::{can_change_pmd_writable, can_change_pte_writable, p4d_offset, saves_write};
@@ -24,7 +26,7 @@ use crate::pgtable::{EntryPtr, Pmd, Pmdp, Pte, Ptep, vm_get_page_prot, vma_page_
 use crate::pgtable_generic::{is_unlinked, pmd_clear_bad};
 use crate::pgtable_set::ptep_get_and_clear;
 use crate::rmap::flush_tlb_batched_pending;
-use crate::safeguards::{CHANGE_PMD_ONCE, MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
+use crate::safeguards::{CHANGE_PMD_ONCE, CHANGE_PUD_LEAF, MPROTECT_FLUSH, MPROTECT_MIGRATION_READ};
 use crate::settings::{CowReuse, MprotectUncount, MprotectUpgrade};
 use crate::swapops::{
     MigrationEntry, MigrationKind, SwpEntry, UFFD_WP_MARKER, is_uffd_wp_marker, pte_swp_set_uffd_wp,
@@ -238,6 +240,10 @@ pub(crate) async fn change_protection_range<'m>(
         }
         for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, addr), addr, next) {
             let pud = cpu.read_once(pudp).await;
+            if HugePte::from(pud).leaf() {
+                pages += Box::pin(change_pud(cpu, (mm, vma), pudp.into(), (addr, next), change)).await;
+                continue;
+            }
             if pud.none() {
                 continue;
             }
@@ -279,6 +285,33 @@ pub(crate) async fn change_protection_range<'m>(
         flush_tlb_mm_range(cpu, mm, start, end, false).await;
     }
     cpu.rmw(mm.tlb_flush_pending(), |pending| pending - 1).await;
+}
+
+/// The part of `change_pud_range()` for an entry that maps memory; answers how many pages changed. NUMA hinting passes over devices.
+async fn change_pud<'m>(
+    cpu: Cpu<'m>,
+    (mm, vma): (&'m MmStruct, Vma),
+    pudp: HugePtep,
+    (addr, next): (VirtAddr, VirtAddr),
+    change: Change,
+) -> u64 {
+    if !check!(cpu, CHANGE_PUD_LEAF, true) {
+        pmd_clear_bad(cpu, mm, addr, pudp).await;
+        return 0;
+    }
+    let range = mmu_notifier_invalidate_range_start(cpu, mm, (addr, next)).await;
+    let changed = match change {
+        Change::Protect { flags, .. } if (addr, next) == pudp.range(cpu, addr) => {
+            change_huge_pud(cpu, mm, pudp, addr, flags).await
+        }
+        Change::Numa { .. } => false,
+        _ => {
+            split_huge_pud(cpu, (mm, vma), pudp, addr).await;
+            false
+        }
+    };
+    mmu_notifier_invalidate_range_end(cpu, mm, range).await;
+    if changed { (next.0 - addr.0) / VirtAddr::PAGE_SIZE } else { 0 }
 }
 
 /// `change_protection()` of huge pages of the pool. They have no part in NUMA hinting, and no descriptor of `userfaultfd`.

@@ -4,7 +4,7 @@ use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
 use crate::errno::Errno;
-use crate::inode::get_file;
+use crate::inode::{dev_dax_of, get_file};
 use crate::kernel::Cpu;
 use crate::mman::MsFlags;
 use crate::mmap::find_vma;
@@ -56,7 +56,8 @@ async fn do_msync(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr, flags: MsFlags) 
         }
         let (from, upto) = (at.max(vma.start(cpu)), end.min(vma.end(cpu)));
         at = vma.end(cpu);
-        let is_synced = flags.contains(MsFlags::SYNC) && vma.flags(cpu).contains(VmFlags::DIRTY_TRACKING);
+        let has_fsync = vma.flags(cpu).contains(VmFlags::DIRTY_TRACKING) || dev_dax_of(cpu, vma).is_some();
+        let is_synced = flags.contains(MsFlags::SYNC) && has_fsync;
         if let Some(file) = vma.file(cpu).filter(|_| is_synced) {
             let index = vma.index_of(cpu, from);
             let pages = upto.vpn().0 - from.vpn().0;

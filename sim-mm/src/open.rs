@@ -7,7 +7,9 @@ use crate::dax_file::{dax_punch_hole, dax_setattr};
 use crate::errno::Errno;
 use crate::fs::{FMode, File, Inode};
 use crate::hugetlb::hugetlb_setattr;
-use crate::inode::{filemap_nr_thps, get_file, get_write_access, is_dax, is_hugetlbfs, is_secret, on_disk};
+use crate::inode::{
+    filemap_nr_thps, get_file, get_write_access, is_dax, is_dev_dax, is_hugetlbfs, is_secret, on_disk,
+};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write, install_new};
 use crate::memory::{Zap, unmap_mapping_range};
@@ -135,14 +137,14 @@ pub fn sys_fadvise_dontneed<'m>(cpu: Cpu<'m>, fd: &'m Memfd) -> BoxFuture<'m, Re
 /// `ftruncate()` to `pages` pages.
 ///
 /// # Errors
-/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing, or leads to secret memory, or to huge pages of which the length is no number.
+/// `EBADF` if the descriptor is not open, `EINVAL` if it is not open for writing, or leads to secret memory, to a device, or to huge pages of which the length is no number.
 pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("do_truncate"));
         let file = fget(cpu, fd).await?;
         // Secret memory has got its length by now: secretmem_setattr().
-        if !file.writes() || is_secret(cpu, file.inode) {
+        if !file.writes() || is_secret(cpu, file.inode) || is_dev_dax(cpu, file.inode) {
             file.put(cpu).await;
             return Err(Errno::Einval);
         }
@@ -169,7 +171,7 @@ pub fn sys_ftruncate<'m>(cpu: Cpu<'m>, fd: &'m Memfd, pages: u64) -> BoxFuture<'
 ///
 /// # Errors
 /// `EBADF` if the descriptor is not open for writing, `EINVAL` for a hole of no length, `EFBIG` for one that no file can have,
-/// `EOPNOTSUPP` for secret memory.
+/// `EOPNOTSUPP` for secret memory, `ENODEV` for a device.
 pub fn sys_punch_hole<'m>(cpu: Cpu<'m>, fd: &'m Memfd, from: u64, pages: u64) -> BoxFuture<'m, Result<(), Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
@@ -179,6 +181,7 @@ pub fn sys_punch_hole<'m>(cpu: Cpu<'m>, fd: &'m Memfd, from: u64, pages: u64) ->
             _ if pages == 0 => Err(Errno::Einval),
             None => Err(Errno::Efbig),
             Some(_) if is_secret(cpu, file.inode) => Err(Errno::Eopnotsupp),
+            Some(_) if is_dev_dax(cpu, file.inode) => Err(Errno::Enodev),
             Some(to) if is_dax(cpu, file.inode) => {
                 Box::pin(dax_punch_hole(cpu, file.inode, from, to)).await;
                 Ok(())

@@ -3,7 +3,7 @@
 use sim_mmu::{Level, VirtAddr};
 
 use crate::errno::Errno;
-use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock};
+use crate::huge_memory::{is_huge_zero_pmd, pmd_trans_huge_lock, split_huge_puds};
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
@@ -100,6 +100,9 @@ pub(crate) async fn walk_page_range<'m, H, F>(
     H: AsyncFnMut(Pmdp, VirtAddr, VirtAddr) -> WalkAction,
     F: AsyncFnMut(Ptep, VirtAddr, VirtAddr),
 {
+    if cpu.kernel.has_device() {
+        Box::pin(split_huge_puds(cpu, mm, start, end)).await;
+    }
     let geometry = cpu.mmu.geometry;
     let mut addr = start;
     while addr < end {

@@ -206,6 +206,11 @@ impl Pud {
         self.entry.is_none()
     }
 
+    /// Whether it leads to a table of PMD entries: `!pud_none() && !pud_leaf()`.
+    pub fn leads_to_table(self) -> bool {
+        !self.none() && !self.entry.has(Entry::PAGE_SIZE)
+    }
+
     /// `pmd_offset()`.
     pub fn pmd_offset(self, geometry: Geometry, addr: VirtAddr) -> Pmdp {
         Pmdp(slot(geometry, self.root, self.entry.pfn(), addr, Level::Pmd))

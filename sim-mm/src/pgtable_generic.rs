@@ -7,6 +7,7 @@ use crate::arch::tlb::flush_tlb_mm_range;
 use crate::check;
 use crate::entries::entries;
 use crate::event::Event;
+use crate::huge_pte::HugePtep;
 use crate::kernel::{Cpu, Kernel};
 use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{EntryPtr, PAGE_PROTNONE, Pmd, Pmdp, Pte, Ptep};
@@ -48,8 +49,8 @@ impl Kernel {
     }
 }
 
-/// `pmd_mkinvalid()`: the hardware finds nothing there, and the kernel knows that a huge page is behind it.
-fn mkinvalid(entry: Entry) -> Entry {
+/// `pmd_mkinvalid()`, `pud_mkinvalid()`: the hardware finds nothing there, and the kernel knows that a huge page is behind it.
+pub(crate) fn mkinvalid(entry: Entry) -> Entry {
     entry.without(Entry::PRESENT | PAGE_PROTNONE)
 }
 
@@ -83,10 +84,15 @@ pub(crate) async fn pmdp_modify_start<'m>(
     }
 }
 
-/// `pmd_clear_bad()`: an entry that ought to lead to a table, and does not. The kernel says so and empties it.
-pub(crate) async fn pmd_clear_bad<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, pmdp: Pmdp) {
-    cpu.note(Event::KernelBug { what: "a PMD entry maps a huge page where a table is expected" });
-    cpu.set_pmd_at(mm, cpu.pmd_base(addr), pmdp, Entry::NONE).await;
+/// `pmd_clear_bad()`, `pud_clear_bad()`: an entry that ought to lead to a table, and does not. The kernel says so and empties it. It flushes nothing.
+pub(crate) async fn pmd_clear_bad<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr, ptep: impl Into<HugePtep>) {
+    let ptep = ptep.into();
+    let what = match ptep.level() {
+        Level::Pmd => "a PMD entry maps a huge page where a table is expected",
+        _ => "a PUD entry maps memory where a table is expected",
+    };
+    cpu.note(Event::KernelBug { what });
+    cpu.set_pmd_at(mm, ptep.range(cpu, addr).0, ptep, Entry::NONE).await;
 }
 
 /// [`pmdp_invalidate`] before small entries take the place of a huge one. A TLB must not hold both at once.

@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::event::Event;
 use crate::filemap::{Fgp, FilemapError, filemap_get_page};
 use crate::fs::Inode;
-use crate::inode::{i_size_read, i_size_write, is_dax, is_hugetlbfs, is_secret, on_disk};
+use crate::inode::{i_size_read, i_size_write, is_dax, is_dev_dax, is_hugetlbfs, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget, fget_write};
 use crate::mm_types::Page;
@@ -31,7 +31,7 @@ pub fn sys_pread<'m>(cpu: Cpu<'m>, fd: &'m Memfd, index: u64) -> BoxFuture<'m, R
         let _routine = cpu.enter(Routine::system_call("vfs_read"));
         let file = fget(cpu, fd).await?;
         let inode = file.inode;
-        let read = if is_secret(cpu, inode) {
+        let read = if is_secret(cpu, inode) || is_dev_dax(cpu, inode) {
             Err(Errno::Einval)
         } else if is_dax(cpu, inode) {
             let _inode = cpu.down_read(cpu.kernel.shmem.i_rwsem(inode)).await;
@@ -112,7 +112,7 @@ async fn block_write_begin(cpu: Cpu<'_>, inode: Inode, index: u64) -> Result<Pag
 
 /// Whether a file has no `write_iter()`: only mappings of it can be written.
 fn cannot_be_written(cpu: Cpu<'_>, inode: Inode) -> bool {
-    is_secret(cpu, inode) || is_hugetlbfs(cpu, inode)
+    is_secret(cpu, inode) || is_hugetlbfs(cpu, inode) || is_dev_dax(cpu, inode)
 }
 
 /// `pwrite()` of the first word of a page. A file that ends before is longer then.

@@ -394,4 +394,13 @@ crate::safeguards! {
         "Whoever maps what a file has around an address passes over pages whose memory is broken.";
     CHECK_NEW_PAGE_HWPOISON = "check-new-page-hwpoison" check in "prep_new_page" since Release::v26(32), commit "2a7684a23e9c" =>
         "The allocator passes over a free frame whose memory is broken.";
+    // A device that is mapped by itself.
+    DEV_DAX_MAY_SPLIT = "dev-dax-may-split" check in "__split_vma" since Release::v(4, 15) =>
+        "A mapping of a device becomes two only where one PUD entry ends, because no entry may lie in two mappings.";
+    DAX_READ_LOCK = "dax-read-lock" order in "__dev_dax_pud_fault" since Release::v(4, 11) =>
+        "A fault that has found a device alive is waited for before the device is unmapped, because it would set an entry that nobody clears.";
+    KILL_DEV_DAX_UNMAPS = "kill-dev-dax-unmaps" order in "unbind_store" since Release::v(4, 11) =>
+        "Before a device goes that is mapped by itself, it is unmapped, because its memory may be another driver's next.";
+    CHANGE_PUD_LEAF = "change-pud-leaf" check in "change_protection_range" since Release::v(6, 12), commit "cb0f01beb166" =>
+        "Who changes the protection of a range asks whether a PUD entry maps memory, because he would take the entry for a bad one, and empty it without a flush.";
 }

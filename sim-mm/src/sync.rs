@@ -5,7 +5,7 @@ use sim_core::{BoxFuture, Routine};
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::fs::Inode;
-use crate::inode::on_disk;
+use crate::inode::{is_dev_dax, on_disk};
 use crate::kernel::Cpu;
 use crate::memfd::{Memfd, fget};
 use crate::page_writeback::{SyncMode, filemap_fdatawait_range, filemap_flush, write_cache_pages};
@@ -13,9 +13,12 @@ use crate::page_writeback::{SyncMode, filemap_fdatawait_range, filemap_flush, wr
 /// `vfs_fsync_range()`: pages `from` up to `to` of the file. A file in memory has nowhere to go, so nothing is done.
 ///
 /// # Errors
-/// `EIO`, if some page could not be written since somebody was told of that last.
+/// `EIO`, if some page could not be written since somebody was told of that last, `EINVAL` for a device.
 pub(crate) fn vfs_fsync_range(cpu: Cpu<'_>, inode: Inode, from: u64, to: u64) -> BoxFuture<'_, Result<(), Errno>> {
     Box::pin(async move {
+        if is_dev_dax(cpu, inode) {
+            return Err(Errno::Einval);
+        }
         if !on_disk(cpu, inode) {
             return Ok(());
         }

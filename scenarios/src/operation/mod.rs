@@ -68,7 +68,7 @@ operations! {
     brk: Brk;
     file: MemfdCreate, MemfdSecret, Close, Ftruncate, PunchHole, Pread, Pwrite;
     disk: Open, Reopen, Fsync, Writeback, FadviseDontneed, PwriteFrom;
-    dax: OpenDax, UnbindDevice;
+    dax: OpenDax, OpenDevice, UnbindDevice;
     driver: DriverMmap, DriverRelease;
     coredump: DumpPage;
     oom_reap: OomReap;

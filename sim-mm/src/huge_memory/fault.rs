@@ -5,11 +5,12 @@ use sim_mmu::{Entry, VirtAddr};
 use super::zero::{entries_count, mm_get_huge_zero_page, put_huge_zero_page};
 use crate::gfp::Gfp;
 use crate::highmem::clear_huge_page;
+use crate::huge_pte::HugePtep;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::page::put_page;
 use crate::page_alloc::{alloc_pages, pte_alloc_one};
-use crate::pgtable::{Pmd, Pmdp, maybe_mkwrite, mkdirty, vm_get_page_prot};
+use crate::pgtable::{Pmd, maybe_mkwrite, mkdirty, vm_get_page_prot};
 use crate::pgtable_generic::pgtable_trans_huge_deposit;
 use crate::rmap::folio_add_new_anon_rmap;
 use crate::settings::ZeroThp;
@@ -112,14 +113,22 @@ pub(crate) async fn huge_pmd_set_accessed<'m>(cpu: Cpu<'m>, vmf: Fault<'m>, orig
     if cpu.read_once(vmf.pmdp).await != orig {
         return;
     }
-    touch_pmd(cpu, vmf.mm, vmf.address, vmf.pmdp, orig, vmf.is_write()).await;
+    touch_pmd(cpu, vmf.mm, vmf.address, vmf.pmdp, orig.entry, vmf.is_write()).await;
 }
 
-/// `touch_pmd()`: a huge page was used, and written if `dirty`. The caller holds the lock of the entry.
-pub async fn touch_pmd(cpu: Cpu<'_>, mm: &MmStruct, address: VirtAddr, pmdp: Pmdp, pmd: Pmd, dirty: bool) {
+/// `touch_pmd()`, `touch_pud()`: a huge page was used, and written if `dirty`. The caller holds the lock of the entry, and has read it.
+pub async fn touch_pmd(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    address: VirtAddr,
+    ptep: impl Into<HugePtep>,
+    entry: Entry,
+    dirty: bool,
+) {
+    let ptep = ptep.into();
     let young = Entry::ACCESSED | if dirty { mkdirty(cpu) } else { 0 };
-    if !pmd.entry.has(young) {
+    if !entry.has(young) {
         let mm = cpu.kernel.mm(mm.id);
-        cpu.update_pmd(mm, cpu.pmd_base(address), pmdp, move |entry| entry.with(young)).await;
+        cpu.update_pmd(mm, ptep.range(cpu, address).0, ptep, move |entry| entry.with(young)).await;
     }
 }

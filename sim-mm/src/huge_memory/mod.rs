@@ -11,6 +11,7 @@ mod migrate;
 mod move_pages;
 mod move_pmd;
 mod numa;
+mod pud;
 mod queue;
 mod split_file;
 mod split_folio;
@@ -29,6 +30,10 @@ pub(crate) use migrate::{remove_migration_pmd, set_pmd_migration_entry};
 pub(crate) use move_pages::move_pages_huge_pmd;
 pub(crate) use move_pmd::move_huge_pmd;
 pub(crate) use numa::do_huge_pmd_numa_page;
+pub(crate) use pud::{
+    change_huge_pud, copy_huge_pud, huge_pud_set_accessed, insert_pfn_pud, split_huge_pud, split_huge_puds,
+    zap_huge_pud,
+};
 pub(crate) use queue::{deferred_split_folio, unqueue_deferred_split};
 pub(crate) use split_folio::{folio_split, split_and_put, split_folio};
 pub(crate) use split_pieces::{Pieces, Tails, can_split_folio};

@@ -3,8 +3,9 @@
 use sim_mmu::VirtAddr;
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed, unshared_range};
-use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
+use super::{hstate_vma, huge_pages, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::huge_pte::huge_pte_lock;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};

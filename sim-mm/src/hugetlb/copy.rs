@@ -4,12 +4,12 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::huge_pte_alloc;
 use super::reserve::{alloc_hugetlb_folio, mark_uptodate};
-use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read, lock_mapping_of};
+use super::{hstate_vma, huge_pages, huge_pte_offset, hugetlb_vma_lock_read, lock_mapping_of};
 use crate::check;
 use crate::errno::Errno;
 use crate::folio::page_is_anon;
 use crate::highmem::copy_user_huge_page;
-use crate::huge_pte::HugePtep;
+use crate::huge_pte::{HugePtep, huge_pte_lock};
 use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};

@@ -3,10 +3,10 @@
 use sim_core::{Held, ReadHeld};
 use sim_mmu::VirtAddr;
 
-use super::{hstate_vma, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_read};
+use super::{hstate_vma, huge_pte_offset, hugetlb_vma_lock_read};
 use crate::check;
 use crate::errno::Errno;
-use crate::huge_pte::{HugePte, HugePtep};
+use crate::huge_pte::{HugePte, HugePtep, huge_pte_lock};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::get_page;

@@ -3,10 +3,11 @@
 use sim_mmu::Entry;
 
 use super::pmd_share::{huge_pmd_unshare, unshare_flushed, unshared_range};
-use super::{huge_pte_lock, huge_pte_offset, hugetlb_vma_trylock_write};
+use super::{huge_pte_offset, hugetlb_vma_trylock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
 use crate::folio::page_is_anon;
 use crate::gfp::Gfp;
+use crate::huge_pte::huge_pte_lock;
 use crate::hugetlb_pool::dequeue_hugetlb_folio_node;
 use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;

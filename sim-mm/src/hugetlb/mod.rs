@@ -30,8 +30,8 @@ pub(crate) use reserve::{hugetlb_unreserve_pages, hugetlb_vm_op_close};
 pub(crate) use split::{hugetlb_split, hugetlb_vm_op_split};
 pub(crate) use unmap::unmap_hugepage_range;
 
-use sim_core::{Held, ReadHeld, RwSem, WriteHeld};
-use sim_mmu::{Entry, Level, VirtAddr};
+use sim_core::{ReadHeld, RwSem, WriteHeld};
+use sim_mmu::{Entry, VirtAddr};
 
 use crate::fs::Inode;
 use crate::huge_pte::HugePtep;
@@ -39,7 +39,7 @@ use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::memory::p4d_offset;
 use crate::mm_types::{MmStruct, Page, Vma};
-use crate::pgtable::{EntryPtr, Pmd, mkdirty, vm_get_page_prot};
+use crate::pgtable::{Pmd, mkdirty, vm_get_page_prot};
 use crate::settings::HugetlbLock;
 use crate::vm_flags::VmFlags;
 
@@ -72,15 +72,6 @@ pub(crate) async fn huge_pte_offset(
     }
     let pud = cpu.read_once(pudp).await;
     if pud.none() { None } else { Some(pud.pmd_offset(cpu.mmu.geometry, addr).into()) }
-}
-
-/// `huge_pte_lock()`: a PMD entry has the lock of its table, and all PUD entries of an address space have one together.
-pub(crate) async fn huge_pte_lock<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, ptep: HugePtep) -> Held<'m> {
-    let lock = match ptep.level() {
-        Level::Pmd => cpu.kernel.ptl(ptep.slot().table()),
-        _ => mm.page_table_lock(),
-    };
-    cpu.lock(lock).await
 }
 
 /// `hstate_inode()`: of which size the pages of a file are, if it is one of hugetlbfs.

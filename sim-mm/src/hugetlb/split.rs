@@ -6,8 +6,9 @@
 use sim_mmu::VirtAddr;
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{hstate_vma, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
+use super::{hstate_vma, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::huge_pte::huge_pte_lock;
 use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};

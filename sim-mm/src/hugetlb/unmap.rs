@@ -3,7 +3,8 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
-use super::{hstate_vma, huge_pages, huge_pte_lock, huge_pte_offset, hugetlb_vma_lock_write};
+use super::{hstate_vma, huge_pages, huge_pte_offset, hugetlb_vma_lock_write};
+use crate::huge_pte::huge_pte_lock;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
 use crate::mmu_gather::MmuGather;

@@ -5,12 +5,12 @@ use sim_mmu::Entry;
 
 use super::reserve::{alloc_hugetlb_folio, mark_uptodate, set_migratable};
 use super::vm_fault::HugeFault;
-use super::{huge_pte_lock, huge_pte_offset, make_huge_pte};
+use super::{huge_pte_offset, make_huge_pte};
 use crate::check;
 use crate::event::Event;
 use crate::folio::{folio_entire_mapcount, page_is_anon};
 use crate::highmem::copy_user_huge_page;
-use crate::huge_pte::HugePte;
+use crate::huge_pte::{HugePte, huge_pte_lock};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};

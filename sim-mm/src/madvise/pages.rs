@@ -12,7 +12,7 @@ use crate::entries::entries;
 use crate::errno::Errno;
 use crate::event::Event;
 use crate::folio::page_mapcount;
-use crate::inode::{get_file, is_dax, is_secret};
+use crate::inode::{get_file, is_dax, is_dev_dax, is_secret};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmu_gather::MmuGather;
@@ -202,6 +202,9 @@ pub(super) async fn madvise_remove<'m>(
     }
     if is_secret(cpu, file) {
         return Err(Errno::Eopnotsupp);
+    }
+    if is_dev_dax(cpu, file) {
+        return Err(Errno::Enodev);
     }
     let (from, to) = (vma.index_of(cpu, start), vma.index_of(cpu, end));
     // The file is held: the mapping may go while it is worked on.

@@ -8,7 +8,8 @@ use crate::entries::entries;
 use crate::errno::Errno;
 use crate::folio::page_is_anon;
 use crate::highmem::copy_user_highpage;
-use crate::huge_memory::{HugeCopy, copy_huge_pmd};
+use crate::huge_memory::{HugeCopy, copy_huge_pmd, copy_huge_pud};
+use crate::huge_pte::{HugePte, HugePtep};
 use crate::hugetlb::copy_hugetlb_page_range;
 use crate::kernel::Cpu;
 use crate::migrate::migration_entry_to_page;
@@ -99,10 +100,20 @@ async fn copy_pud_range<'m>(
     let geometry = cpu.mmu.geometry;
     let src_pudp = cpu.read_once(src_p4dp).await.pud_offset(geometry, start);
     for (src_pudp, addr, next) in entries(geometry, src_pudp, start, end) {
-        if !cpu.read_once(src_pudp).await.none() {
+        let src_pud = cpu.read_once(src_pudp).await;
+        if HugePte::from(src_pud).leaf() {
+            Box::pin(copy_pud(cpu, copy, src_pudp.into(), addr)).await?;
+        } else if !src_pud.none() {
             copy_pmd_range(cpu, copy, src_pudp, addr, next).await?;
         }
     }
+    Ok(())
+}
+
+/// The part of `copy_pud_range()` for an entry that maps memory.
+async fn copy_pud<'m>(cpu: Cpu<'m>, copy: VmaCopy<'m>, src_pudp: HugePtep, addr: VirtAddr) -> Result<(), Errno> {
+    let dst_pudp = pud_alloc(cpu, copy.dst, p4d_offset(cpu, copy.dst, addr), addr).await?;
+    copy_huge_pud(cpu, (copy.dst, dst_pudp.into()), (copy.src, src_pudp), addr).await;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use super::anonymous::do_anonymous_page;
 use super::dax_fault::{dax_iomap_pmd_fault, may_map_blocks_by_pmd};
 use super::file::do_fault;
 use super::numa::do_numa_page;
+use super::pud_fault::{PudFault, handle_pud_fault};
 use super::swap::do_swap_page;
 use super::tables::{p4d_offset, pmd_alloc, pud_alloc};
 use super::userfault::{Reason, handle_userfault};
@@ -18,6 +19,7 @@ use crate::huge_memory::{
 };
 use crate::huge_mm::{allows_large_folios, suitable_block};
 use crate::hugetlb::hugetlb_fault;
+use crate::inode::dev_dax_of;
 use crate::kernel::Cpu;
 use crate::migrate::{migration_entry_wait, pmd_migration_entry_wait};
 use crate::mm_types::{MmStruct, Vma};
@@ -89,11 +91,16 @@ async fn __handle_mm_fault<'m>(
     let address = address.page_base();
     let p4dp = p4d_offset(cpu, mm, address);
     let pudp = pud_alloc(cpu, mm, p4dp, address).await?;
-    let pmdp = pmd_alloc(cpu, mm, pudp, address).await?;
-    let vmf = Fault { mm, vma, address, flags, pmdp };
-    let done = match handle_pmd_fault(cpu, vmf).await? {
-        Some(done) => done,
-        None => handle_pte_fault(cpu, vmf).await?,
+    let done = if let Some(device) = dev_dax_of(cpu, vma) {
+        let vmf = PudFault { mm, vma, address, flags, pudp: pudp.into(), device };
+        Box::pin(handle_pud_fault(cpu, vmf)).await?
+    } else {
+        let pmdp = pmd_alloc(cpu, mm, pudp, address).await?;
+        let vmf = Fault { mm, vma, address, flags, pmdp };
+        match handle_pmd_fault(cpu, vmf).await? {
+            Some(done) => done,
+            None => handle_pte_fault(cpu, vmf).await?,
+        }
     };
     // mm_account_fault(): faults that failed or begin anew are not counted; what took more than one attempt is major.
     if !matches!(done.lock, LockAfter::Retry | LockAfter::Nowait | LockAfter::Userfault(_)) {

@@ -1,16 +1,19 @@
 //! Making and freeing page tables: `__pte_alloc()`, `free_pgtables()` and their kin.
 
+use sim_core::BoxFuture;
 use sim_mmu::{Entry, Geometry, Level, VirtAddr};
 
 use crate::check;
 use crate::entries::entries;
 use crate::errno::Errno;
+use crate::huge_pte::{HugePte, HugePtep};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_gather::MmuGather;
 use crate::page::put_page;
 use crate::page_alloc::alloc_table;
-use crate::pgtable::{EntryPtr, P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, pgd_offset};
+use crate::pgtable::{EntryPtr, P4dp, PAGE_TABLE, Pmd, Pmdp, Pudp, offset_now, pgd_offset};
+use crate::pgtable_generic::pmd_clear_bad;
 use crate::safeguards::PTE_ALLOC_RECHECK;
 
 /// `p4d_offset(pgd_offset(mm, addr), addr)`.
@@ -79,24 +82,36 @@ pub(crate) async fn pte_alloc(cpu: Cpu<'_>, mm: &MmStruct, pmdp: Pmdp) -> Result
     Ok(pmdp.value(entry))
 }
 
-/// Walks to the PUD entry of an address, where it leads to a table: `get_old_pud()`.
-pub(crate) async fn find_pud(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pudp> {
+/// Walks to the PUD entry of an address, where it leads to a table: `get_old_pud()`. An entry that maps memory is taken for bad.
+pub(crate) async fn find_pud<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, addr: VirtAddr) -> Option<Pudp> {
     let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;
     if p4d.none() {
         return None;
     }
     let pudp = p4d.pud_offset(cpu.mmu.geometry, addr);
-    if cpu.read_once(pudp).await.none() { None } else { Some(pudp) }
+    let pud = cpu.read_once(pudp).await;
+    if HugePte::from(pud).leaf() {
+        let clear: BoxFuture<'m, ()> = Box::pin(pmd_clear_bad(cpu, mm, addr, pudp));
+        clear.await;
+        return None;
+    }
+    if pud.none() { None } else { Some(pudp) }
 }
 
-/// Walks to the PMD entry of an address, where it is not empty: `pmd_off()` with checks. It may map a huge page.
+/// The PUD entry of an address, if it maps memory. It is no access to the tables.
+pub(crate) fn find_leaf_pud(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<HugePtep> {
+    let pudp = HugePtep::from(offset_now::<Pudp>(cpu, mm, addr)?);
+    pudp.value(cpu.entry_now(pudp)).leaf().then_some(pudp)
+}
+
+/// Walks to the PMD entry of an address, where it is not empty: `pmd_off()` with checks. It may map a huge page. Where a PUD entry maps memory there is none.
 pub(crate) async fn find_pmd(cpu: Cpu<'_>, mm: &MmStruct, addr: VirtAddr) -> Option<Pmdp> {
     let p4d = cpu.read_once(p4d_offset(cpu, mm, addr)).await;
     if p4d.none() {
         return None;
     }
     let pud = cpu.read_once(p4d.pud_offset(cpu.mmu.geometry, addr)).await;
-    if pud.none() {
+    if !pud.leads_to_table() {
         return None;
     }
     let pmdp = pud.pmd_offset(cpu.mmu.geometry, addr);

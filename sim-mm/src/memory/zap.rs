@@ -7,7 +7,8 @@ use super::tables::p4d_offset;
 use crate::entries::entries;
 use crate::folio::page_is_anon;
 use crate::fs::Inode;
-use crate::huge_memory::{split_huge_pmd, zap_huge_pmd};
+use crate::huge_memory::{split_huge_pmd, split_huge_pud, zap_huge_pmd, zap_huge_pud};
+use crate::huge_pte::{HugePte, HugePtep};
 use crate::hugetlb::unmap_hugepage_range;
 use crate::kernel::{Cpu, Kernel};
 use crate::migrate::migration_entry_to_page;
@@ -128,9 +129,26 @@ async fn zap_pud_range<'m>(
     let geometry = cpu.mmu.geometry;
     for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, start), start, end) {
         let pud = cpu.read_once(pudp).await;
-        if !pud.none() {
+        if HugePte::from(pud).leaf() {
+            Box::pin(zap_or_split_pud(cpu, tlb, vma, pudp.into(), (addr, next))).await;
+        } else if !pud.none() {
             zap_pmd_range(cpu, tlb, vma, pud, (addr, next), zap).await;
         }
+    }
+}
+
+/// The part of `zap_pud_range()` for an entry that maps memory. It is empty afterwards, even if only a part of what it maps is to go.
+async fn zap_or_split_pud<'m>(
+    cpu: Cpu<'m>,
+    tlb: &mut MmuGather<'m>,
+    vma: Vma,
+    pudp: HugePtep,
+    (addr, next): (VirtAddr, VirtAddr),
+) {
+    if (addr, next) == pudp.range(cpu, addr) {
+        zap_huge_pud(cpu, tlb, pudp, addr).await;
+    } else {
+        split_huge_pud(cpu, (tlb.mm, vma), pudp, addr).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod move_tables;
 use sim_core::{BoxFuture, Routine};
 use sim_mmu::VirtAddr;
 
+use crate::dev_dax::may_move_part;
 use crate::errno::Errno;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
@@ -259,6 +260,7 @@ async fn copy_vma(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, remap: &Remap) -> Resul
 /// `move_vma()`: a new mapping, the entries moved there, and the old one gone or empty.
 async fn move_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, remap: Remap) -> Result<VirtAddr, Errno> {
     let _routine = cpu.enter("move_vma");
+    may_move_part(cpu, vma, (remap.addr, remap.end()))?;
     // Its anon_vma may be unlinked below, and its entries move: no fault may be at work there.
     vma_start_write(cpu, mm, vma).await;
     let new_vma = copy_vma(cpu, mm, vma, &remap).await?;

@@ -9,6 +9,7 @@ use crate::entries::entries;
 use crate::errno::Errno;
 use crate::fs::Inode;
 use crate::huge_memory::{move_huge_pmd, split_huge_pmd};
+use crate::inode::dev_dax_of;
 use crate::kernel::Cpu;
 use crate::memory::{find_pmd, find_pud, p4d_offset, pmd_alloc, pte_alloc, pud_alloc};
 use crate::mm_types::{MmStruct, Vma};
@@ -143,6 +144,10 @@ async fn move_extent<'m>(
     extent: u64,
     way: Way,
 ) -> Result<(), Errno> {
+    // get_old_pmd()
+    if dev_dax_of(cpu, way.vma).is_some() && Box::pin(find_pud(cpu, mm, from)).await.is_none() {
+        return Ok(());
+    }
     let Some(old_pmdp) = find_pmd(cpu, mm, from).await else { return Ok(()) };
     let pudp = pud_alloc(cpu, mm, p4d_offset(cpu, mm, to), to).await?;
     let new_pmdp = pmd_alloc(cpu, mm, pudp, to).await?;

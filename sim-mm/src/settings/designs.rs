@@ -396,6 +396,14 @@ crate::settings! {
         Counted = "counted" since Release::v(6, 15),
     }
 
+    /// Whether a mapping of a device that is mapped by itself counts as one of pages with and without descriptors: `VM_MIXEDMAP`.
+    DaxMixedMap = design "dax_mixedmap" {
+        /// It does. So fork copies its entries, and it is never merged with another.
+        Mixed = "mixed",
+        /// It does not. The child faults the pages in. This is the rule since v4.19 (`e1fb4a086495`).
+        Normal = "normal" since Release::v(4, 19),
+    }
+
     /// What keeps the map of a device beside those who look a page up.
     PgmapPages = design "pgmap_pages" {
         /// Each page has a reference to it, which goes with the last reference to the page once the device is unbound.

@@ -261,7 +261,7 @@ crate::settings! {
         Checksums = "checksums",
     }
 
-    /// How many of the last pages of memory are a device's, on which files can be made whose pages are the device's blocks (`CONFIG_FS_DAX`, v4.5).
+    /// How many of the last pages of memory are a device's, on which files can be made whose pages are the device's blocks (`CONFIG_FS_DAX`, v4.5), or which is mapped by itself (`CONFIG_DEV_DAX`).
     Dax = platform "dax" {
         /// None is.
         None = "none",

@@ -5,6 +5,7 @@ use sim_mmu::VirtAddr;
 use super::lock::vma_mark_attached;
 use super::merge::{Neighbours, NewRange, Source, dup_anon_vma, link_copy, mergeable, swallow};
 use super::{Stopped, VmaTree, vm_area_dup, vma_link_file};
+use crate::dev_dax::dev_dax_may_split;
 use crate::errno::Errno;
 use crate::hugetlb::hstate_vma;
 use crate::kernel::Cpu;
@@ -33,6 +34,7 @@ fn split_vma(
     if vma.flags(cpu).contains(VmFlags::HUGETLB) && hstate_vma(cpu, vma).base(cpu.mmu.geometry, addr) != addr {
         return Err(Errno::Einval);
     }
+    dev_dax_may_split(cpu, vma, addr)?;
     let new = vm_area_dup(cpu, mm, vma)?;
     link_copy(cpu, mm, new, vma)?;
     vma_mark_attached(cpu, mm, new);
