@@ -164,6 +164,7 @@ scenarios! {
     forced_write
     forced_write_of_two_pages
     forced_write_vs_continue
+    fork_of_a_device
     fork_of_a_pinned_huge_page
     fork_of_a_range
     fork_vs_cached_writes
@@ -260,11 +261,13 @@ scenarios! {
     mlock_vs_munlock
     mprotect_gives_table_up
     mprotect_loses_uffd_wp
+    mprotect_of_a_device
     mprotect_vs_deferred_reclaim_flush
     mprotect_vs_huge_page_that_moves
     mprotect_vs_migration
     mprotect_vs_retract
     mremap_flush_after_unlock
+    mremap_of_a_device
     mremap_of_tables
     mremap_table_move_vs_punch
     mremap_takes_blocks_for_a_table
@@ -273,6 +276,7 @@ scenarios! {
     mremap_vs_retract
     mremap_vs_writeback
     munlock_of_a_page_in_a_batch
+    munmap_of_a_part_of_a_device
     new_huge_page_vs_split
     new_pages_are_empty
     numa_hinting
@@ -351,6 +355,7 @@ scenarios! {
     switch_vs_flush
     switch_vs_remote_flush
     system_calls
+    system_calls_on_a_device
     system_calls_on_dax
     system_calls_on_disk
     system_calls_on_files
@@ -408,8 +413,11 @@ scenarios! {
     uffd_wp_deferred_flush
     uffd_wp_of_shared_memory
     unbind_vs_gup
+    unbind_vs_gup_of_a_device
     unbind_vs_lockless_gup
     unbind_vs_lockless_gup_of_a_block
+    unbind_vs_lockless_gup_of_a_device
+    unbind_vs_user_of_a_device
     unmap_vs_fault
     unmerge_of_a_page_in_swap
     unshare_not_flushed
