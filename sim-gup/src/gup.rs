@@ -256,21 +256,6 @@ fn takes(gup_flags: FollFlags) -> FollFlags {
     gup_flags | FollFlags::TOUCH | get
 }
 
-/// `get_user_pages()`: the caller holds `mmap_lock`, and has it afterwards. So no fault can wait for user code.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
-pub fn get_user_pages<'a, 'm: 'a>(
-    cpu: Cpu<'m>,
-    mmap_lock: MmapLock<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &'a mut Pages,
-    gup_flags: FollFlags,
-) -> BoxFuture<'a, Got<'m>> {
-    Box::pin(locked(cpu, "get_user_pages", mmap_lock, Wanted { start, nr_pages, flags: takes(gup_flags) }, pages))
-}
-
 /// `get_user_pages_locked()`: the caller holds `mmap_lock`, and has it afterwards only if it was never let go of.
 ///
 /// # Errors
@@ -369,4 +354,19 @@ pub fn get_user_pages_remote<'a, 'm: 'a>(
         let wanted = Wanted { start, nr_pages, flags: takes(gup_flags) | FollFlags::REMOTE };
         __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(pages)).await
     })
+}
+
+/// `get_user_pages()`: the caller holds `mmap_lock`, and has it afterwards. So no fault can wait for user code.
+///
+/// # Errors
+/// The first error, if not a single page could be got.
+pub fn get_user_pages<'a, 'm: 'a>(
+    cpu: Cpu<'m>,
+    mmap_lock: MmapLock<'m>,
+    start: VirtAddr,
+    nr_pages: u64,
+    pages: &'a mut Pages,
+    gup_flags: FollFlags,
+) -> BoxFuture<'a, Got<'m>> {
+    Box::pin(locked(cpu, "get_user_pages", mmap_lock, Wanted { start, nr_pages, flags: takes(gup_flags) }, pages))
 }

@@ -11,6 +11,7 @@ mod fast;
 mod faultin;
 mod flags;
 mod follow;
+mod follow_pte;
 mod followed;
 mod gate;
 mod grab;

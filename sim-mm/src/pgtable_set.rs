@@ -14,7 +14,7 @@ use crate::safeguards::{PTEP_GET_AND_CLEAR, PTEP_SET_WRPROTECT};
 impl<'m> Cpu<'m> {
     /// `set_pte_at()`: a plain store.
     #[track_caller]
-    pub(crate) fn set_pte_at(
+    pub fn set_pte_at(
         self,
         mm: &'m MmStruct,
         va: VirtAddr,

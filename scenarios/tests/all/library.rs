@@ -113,6 +113,7 @@ scenarios! {
     collapse_flush_keeps_walk_caches
     collapse_of_a_mapped_huge_page
     collapse_vs_dontneed
+    collapse_vs_lockless_reference
     collapse_vs_reclaim
     collapse_vs_uffd_copy
     collapse_vs_user
@@ -192,6 +193,7 @@ scenarios! {
     gupfast_vs_table_free
     gupfast_vs_thp_collapse
     half_a_huge_page_is_not_forked
+    head_changed_by_madv_free
     head_changed_under_pin
     hole_vs_fault
     huge_dirty_bit_vs_split
@@ -245,6 +247,7 @@ scenarios! {
     longterm_pin_vs_truncate
     longterm_pin_vs_writeback
     longterm_pin_waits_for_user_code
+    longterm_reference_in_movable_zone
     look_up_of_what_is_not_there
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot
@@ -310,6 +313,7 @@ scenarios! {
     ref_on_frozen_page
     ref_on_moved_page
     reference_overflow
+    reference_vs_fork
     remote_read_vs_exec
     retract_of_a_private_mapping
     retract_vs_guest
@@ -326,7 +330,6 @@ scenarios! {
     shootdown_acknowledged
     slow_gup_vs_zap
     soft_dirty_not_flushed
-    soft_dirty_vs_forced_write
     spec_ref_vs_reuse
     special_page_pinned
     speculative_walk

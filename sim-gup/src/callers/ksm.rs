@@ -7,8 +7,7 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::follow::follow_page_mask;
-use crate::followed::Followed;
+use crate::follow::follow_page;
 use crate::settings::{KsmBreak, KsmLook};
 
 /// `break_ksm()`: copies the page at an address, as a write would, until it is no merged page. The mapping may be one that cannot be written. Also
@@ -38,9 +37,7 @@ pub(crate) fn break_ksm<'m>(
         let mut held = mmap_lock;
         loop {
             let flags = FollFlags::GET | FollFlags::REMOTE | waits;
-            let (Followed::Page(page) | Followed::HugePage(page)) =
-                follow_page_mask(cpu, mm, vma, addr, flags).await
-            else {
+            let Some(page) = follow_page(cpu, mm, vma, addr, flags).await else {
                 return (Ok(()), Some(held));
             };
             let is_ksm = page_is_ksm(cpu, page).await;

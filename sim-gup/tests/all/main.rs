@@ -2,6 +2,7 @@
 
 mod common;
 mod concurrent;
+mod counterparts;
 mod cow_matrix;
 mod future_sizes;
 mod return_values;
