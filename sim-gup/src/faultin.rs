@@ -2,8 +2,8 @@
 
 use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, FaultFlags, MmFault, MmStruct, MmapLock, VmFlags, Vma, arch_vma_access_permitted, check,
-    find_extend_vma, handle_mm_fault, marks_mlocked,
+    Cpu, Errno, FaultFlags, HwpoisonHugetlbGup, MmFault, MmStruct, MmapLock, VmFlags, Vma,
+    arch_vma_access_permitted, check, find_extend_vma, handle_mm_fault, marks_mlocked,
 };
 use sim_mmu::VirtAddr;
 
@@ -77,7 +77,9 @@ pub(crate) async fn faultin_page<'m>(
         }
         MmFault::Failed(_, mmap_lock) if !cpu.has(VM_FAULT_TO_ERRNO) => FaultedIn::Done(mmap_lock),
         MmFault::Failed(error, mmap_lock) => {
-            FaultedIn::Failed(error.errno(flags.contains(FollFlags::HWPOISON)), mmap_lock)
+            let is_told = cpu.setting::<HwpoisonHugetlbGup>() == HwpoisonHugetlbGup::Told
+                || !vma.flags(cpu).contains(VmFlags::HUGETLB);
+            FaultedIn::Failed(error.errno(is_told && flags.contains(FollFlags::HWPOISON)), mmap_lock)
         }
         MmFault::Nowait(mmap_lock) => {
             if cpu.has(FAULTIN_NOWAIT_KEEPS) || !flags.contains(FollFlags::UNLOCKABLE) {

@@ -335,7 +335,7 @@ impl Reach {
                 }
                 let is_moved = match level {
                     Level::Pte => MigrationEntry::of_pte(entry).is_some(),
-                    Level::Pmd => huge_migration(entry).is_some(),
+                    Level::Pmd | Level::Pud => huge_migration(entry).is_some(),
                     _ => false,
                 };
                 if is_moved {

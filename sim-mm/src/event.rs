@@ -17,6 +17,8 @@ pub enum FrameUse {
     Driver,
     /// A batch: notes of the kernel itself.
     Batch,
+    /// For nobody: a huge page leaves its pool, and the allocator gets it next.
+    Returned,
     /// A top-level table: the root of an address space.
     Root,
     /// A table of the paging structures under `root`.
@@ -35,6 +37,7 @@ impl FrameUse {
             FrameUse::Data => "a page",
             FrameUse::Driver => "a page of a driver",
             FrameUse::Batch => "a batch",
+            FrameUse::Returned => "a page that leaves its pool",
             FrameUse::Root | FrameUse::Table { .. } => "a page table",
         }
     }
@@ -158,6 +161,11 @@ pub enum Event {
         pfn: Pfn,
         /// How many.
         order: Order,
+    },
+    /// `memory_failure()` marks a page, or a huge page of the pool, because it was told that a frame is broken.
+    FrameBroken {
+        /// Which.
+        pfn: Pfn,
     },
     /// `memory_failure()` says that a frame, whose memory is broken, is nobody's any more. It never goes to the free list.
     FrameRetired {

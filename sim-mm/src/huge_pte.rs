@@ -7,7 +7,7 @@ use crate::arch::pkeys::pkru_allows_pkey;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page};
 use crate::pgtable::{EntryPtr, PAGE_PROTNONE, Pmd, Pmdp, Pud, Pudp, Slot, mapping_entries};
-use crate::swapops::MigrationEntry;
+use crate::swapops::{HwpoisonEntry, MigrationEntry};
 
 /// What is asked of an entry that may map a huge page: `pmd_leaf()` is [`Pmd::leaf`], and `pud_leaf()` is that of the [`HugePte`] which a PUD entry may be.
 macro_rules! huge_entries {
@@ -123,6 +123,11 @@ impl HugePte {
     /// Of which level it is.
     pub fn level(self) -> Level {
         self.level
+    }
+
+    /// `is_hugetlb_entry_hwpoisoned()`: the memory of the page that was mapped there is broken.
+    pub(crate) fn hwpoisoned(self) -> bool {
+        HwpoisonEntry::of_pte(self.entry).is_some()
     }
 
     /// `huge_pte_none()`.

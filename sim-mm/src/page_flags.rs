@@ -48,6 +48,11 @@ bitflags! {
         /// Of a page that is broken: `memory_failure()` keeps a reference for ever. Linux does not note that; who recounts the references of a
         /// machine at rest has to know.
         const HWPOISON_KEPT = 1 << 33;
+        /// `raw_hwp_list`: of a huge page of the pool that is marked as broken, this very page is. Linux has a list by the first page for that.
+        const HWPOISON_RAW = 1 << 34;
+        /// Of a page of the pool that nobody has any more, and that is not yet on the free list: the opposite of `HPG_freed`. It has a byte of
+        /// its own, because one waits for its end.
+        const HUGETLB_FREEING = 1 << 40;
     }
 }
 

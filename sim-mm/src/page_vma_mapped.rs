@@ -3,6 +3,7 @@
 use sim_core::{Held, RcuReadGuard};
 use sim_mmu::{Level, Pfn, VirtAddr};
 
+use crate::huge_pte::HugePtep;
 use crate::kernel::Cpu;
 use crate::memory::find_pmd;
 use crate::mm_types::{MmStruct, Page};
@@ -166,10 +167,10 @@ pub(crate) async fn pmd_migrating_walk<'m>(
     head: Page,
     mm: &'m MmStruct,
     address: VirtAddr,
-) -> Option<(Pmdp, MigrationEntry, Held<'m>)> {
+) -> Option<(HugePtep, MigrationEntry, Held<'m>)> {
     let (pmdp, pmd, ptl) = huge_entry(cpu, mm, address).await?;
     let entry = pmd.migration().filter(|entry| entry.pfn == head.0)?;
-    Some((pmdp, entry, ptl))
+    Some((pmdp.into(), entry, ptl))
 }
 
 /// An entry that stands for a huge page, read again under its lock.

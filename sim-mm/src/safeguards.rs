@@ -403,4 +403,23 @@ crate::safeguards! {
         "Before a device goes that is mapped by itself, it is unmapped, because its memory may be another driver's next.";
     CHANGE_PUD_LEAF = "change-pud-leaf" check in "change_protection_range" since Release::v(6, 12), commit "cb0f01beb166" =>
         "Who changes the protection of a range asks whether a PUD entry maps memory, because he would take the entry for a bad one, and empty it without a flush.";
+    // Broken memory in huge pages of the pool.
+    HUGETLB_NO_PAGE_HWPOISON = "hugetlb-no-page-hwpoison" check in "hugetlb_no_page" since Release::v26(36) =>
+        "A fault does not map a huge page of a file whose memory is broken, because only those entries say so that mapped it.";
+    FORK_HUGETLB_HWPOISON = "fork-hugetlb-hwpoison" check in "copy_hugetlb_page_range" since Release::v(3, 16), commit "4a705fef9862" =>
+        "Fork copies an entry that says that the memory of a huge page is broken as it is, because it leads to no page.";
+    CHANGE_HUGETLB_HWPOISON = "change-hugetlb-hwpoison" check in "hugetlb_change_protection" since Release::v(4, 0) =>
+        "A change of protection leaves an entry alone that says that the memory of a huge page is broken, because it would map whatever its bits make.";
+    UNMAP_HUGETLB_HWPOISON = "unmap-hugetlb-hwpoison" check in "__unmap_hugepage_range" since Release::v26(36) =>
+        "An unmapping only empties an entry that says that the memory of a huge page is broken, because whoever made it say so has put the reference.";
+    HUGETLB_DEQUEUE_HWPOISON = "hugetlb-dequeue-hwpoison" check in "alloc_hugetlb_folio" since Release::v(4, 13), commit "243abd5b7803" =>
+        "A fault does not take a free huge page that is marked as broken, because it may have come back to the pool after memory_failure() was done with it.";
+    HUGETLB_DISSOLVE_FREED = "hugetlb-dissolve-freed" check in "dissolve_free_hugetlb_folio" since Release::v(5, 11), commit "7ffddd499ba6" =>
+        "A huge page leaves the pool only if it is on the free list, because whoever has put the last reference to it is about to put it there.";
+    HUGETLB_RAW_HWPOISON = "hugetlb-raw-hwpoison" order in "folio_clear_hugetlb_hwpoison" since Release::v(6, 0), commit "161df60e9e89" =>
+        "Which page of a huge page is broken is remembered by itself, because the others can be used when the huge page leaves the pool, and that one cannot.";
+    HWPOISON_HUGETLB_LOCK = "hwpoison-hugetlb-lock" order in "get_huge_page_for_hwpoison" since Release::v(5, 18), commit "405ce051236c" =>
+        "The pool is locked while memory_failure() looks at a huge page and marks it, because the huge page may leave the pool in between, and the mark comes to somebody else's page.";
+    HWPOISON_PUTS_UNLOCKED = "hwpoison-puts-unlocked" order in "get_huge_page_for_hwpoison" since Release::v(7, 1), commit "3c2d42b8ee34" =>
+        "The lock of the pool is let go of before memory_failure() puts a reference, because the last one takes the huge page back to the pool, which needs the lock.";
 }

@@ -350,7 +350,7 @@ impl<'a> Narrator<'a> {
             Mm::FrameAllocated { pfn, for_use, order } if self.is_one_of(*pfn, *order) => Some(Fact::Allocated {
                 pfn: *pfn,
                 level: match for_use {
-                    FrameUse::Data | FrameUse::Driver | FrameUse::Batch => None,
+                    FrameUse::Data | FrameUse::Driver | FrameUse::Batch | FrameUse::Returned => None,
                     FrameUse::Root => Some(Level::P4d),
                     FrameUse::Table { level, .. } => Some(*level),
                 },

@@ -46,9 +46,9 @@ pub(super) fn pinned(kernel: &Kernel, (mm, va): (MmId, VirtAddr), pfn: Pfn, site
 }
 
 /// A frame is handed out by the allocator.
-pub(super) fn allocated(kernel: &Kernel, pfn: Pfn, site: &Site) -> Option<Finding> {
+pub(super) fn allocated(ghost: Seen<'_>, pfn: Pfn, site: &Site) -> Option<Finding> {
     let violation = Violation::BrokenGiven { pfn };
-    kernel.is_hwpoison(Page(pfn)).then(|| Finding { violation, site: site.clone(), other: None })
+    ghost.life(pfn)?.broken.then(|| Finding { violation, site: site.clone(), other: None })
 }
 
 /// A run has ended, and somebody has a pin that is to last.

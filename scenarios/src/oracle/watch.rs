@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 use sim_core::{Atomic, Bytes, Core, CpuId, Loc, Routine};
-use sim_mm::{Event as Mm, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge};
+use sim_mm::{
+    Event as Mm, FrameUse, Kernel, MigrationEntry, Order, Reach, SwpEntry, is_pte_present, part_of_huge,
+};
 use sim_mmu::{Access, Entry, Event as Hardware, Pfn, Translation, VirtAddr, Walker};
 
 use super::ghost::Ghost;
@@ -325,12 +327,15 @@ impl Watch {
         match *event {
             Mm::FrameAllocated { pfn, order, for_use } => {
                 order.frames(pfn).for_each(|pfn| ghost.allocated(core, pfn, for_use));
-                let broken = order.frames(pfn).find_map(|pfn| semantics::allocated(cpu.kernel, pfn, &site()));
+                let seen = ghost.seen(core);
+                let given = order.frames(pfn).filter(|_| for_use != FrameUse::Returned);
+                let broken = given.into_iter().find_map(|pfn| semantics::allocated(seen, pfn, &site()));
                 self.report(cpu.core, broken);
             }
             Mm::FrameFreed { pfn: first, order } => {
                 order.frames(first).for_each(|pfn| self.freed(&mut ghost, core, pfn, site()));
             }
+            Mm::FrameBroken { pfn } => ghost.broken(core, pfn),
             // Its memory is broken: whoever uses it from now on uses what is nobody's.
             Mm::FrameRetired { pfn } => self.freed(&mut ghost, core, pfn, site()),
             Mm::PageCleared { pfn } => ghost.cleared(core, pfn),

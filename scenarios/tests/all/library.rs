@@ -109,6 +109,13 @@ scenarios! {
     anon_vma_reuse
     anon_vma_reused_twice
     batch_is_full
+    broken_hugetlb_file_vs_gup
+    broken_hugetlb_in_use_leaves_the_pool
+    broken_hugetlb_leaves_the_pool
+    broken_hugetlb_vs_fork
+    broken_hugetlb_vs_gup
+    broken_hugetlb_vs_munmap
+    broken_hugetlb_vs_user
     clear_refs_vs_migration
     collapse_flush_keeps_walk_caches
     collapse_of_a_mapped_huge_page
@@ -177,6 +184,8 @@ scenarios! {
     futex_in_what_mappings_allow
     gate_page_not_mapped
     gate_page_reference
+    gigantic_page_moves_vs_gup
+    gigantic_page_moves_vs_slow_gup
     gigantic_page_vs_gup
     gigantic_page_vs_gupfast
     gigantic_page_vs_slow_gup
@@ -395,6 +404,7 @@ scenarios! {
     two_faults_one_page
     two_faults_one_table
     two_flushes
+    two_injections_of_one_hugetlb_page
     two_injections_of_one_page
     uffd_move_answers_a_fault
     uffd_move_of_a_shared_page

@@ -5,6 +5,7 @@
 use sim_mmu::{Entry, VirtAddr};
 
 use crate::folio::page_is_anon;
+use crate::huge_pte::HugePtep;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, put_page};
@@ -42,13 +43,13 @@ pub(crate) async fn set_pmd_migration_entry<'m>(
     true
 }
 
-/// `remove_migration_pmd()`: the entry maps the huge page where it is now. No translation has to be flushed: there was none. The caller holds
+/// `remove_migration_pmd()`, and the part of `remove_migration_pte()` for a page of the pool: the entry maps the huge page where it is now. No translation has to be flushed: there was none. The caller holds
 /// the lock of the entry.
 pub(crate) async fn remove_migration_pmd<'m>(
     cpu: Cpu<'m>,
     vma: Vma,
     (mm, address): (&'m MmStruct, VirtAddr),
-    (pmdp, entry): (Pmdp, MigrationEntry),
+    (ptep, entry): (HugePtep, MigrationEntry),
     new: Page,
 ) {
     let _routine = cpu.enter("remove_migration_pmd");
@@ -60,7 +61,7 @@ pub(crate) async fn remove_migration_pmd<'m>(
     } else {
         folio_add_rmap_pmd(cpu, new, mm.id).await;
     }
-    cpu.set_pmd_at(mm, address, pmdp, mapped).await;
+    cpu.set_pmd_at(mm, address, ptep, mapped).await;
     if vma.flags(cpu).contains(VmFlags::LOCKED) {
         mlock_folio(cpu, new).await;
     }

@@ -1,17 +1,18 @@
 //! Another protection for huge pages: `hugetlb_change_protection()`.
 
-use sim_mmu::VirtAddr;
+use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed, unshared_range};
 use super::{hstate_vma, huge_pages, huge_pte_offset, hugetlb_vma_lock_write};
 use crate::arch::tlb::flush_tlb_mm_range;
+use crate::check;
 use crate::huge_pte::huge_pte_lock;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::mmu_notifier::{mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start};
 use crate::pgtable::{Pmd, vm_get_page_prot};
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
-use crate::safeguards::HUGETLB_CHANGE_FLUSH;
+use crate::safeguards::{CHANGE_HUGETLB_HWPOISON, HUGETLB_CHANGE_FLUSH};
 use crate::swapops::MigrationEntry;
 use crate::vm_flags::VmFlags;
 
@@ -48,10 +49,12 @@ pub(crate) async fn hugetlb_change_protection<'m>(
         let pte = cpu.read_once(ptep).await;
         if let Some(entry) = pte.migration() {
             cpu.set_pmd_at(mm, addr, ptep, change_moved(entry).await.to_pte()).await;
-        } else if !pte.none() {
+        } else if !pte.none() && !check!(cpu, CHANGE_HUGETLB_HWPOISON, pte.hwpoisoned()) {
             // huge_ptep_modify_prot_start(): the hardware sets no bit in what will be overwritten.
             let old = pmdp_huge_get_and_clear(cpu, mm, addr, ptep).await;
-            cpu.set_pmd_at(mm, addr, ptep, Pmd::modify(old.entry, vm_get_page_prot(flags))).await;
+            // pte_mkhuge()
+            let new = Pmd::modify(old.entry, vm_get_page_prot(flags)).with(Entry::PAGE_SIZE);
+            cpu.set_pmd_at(mm, addr, ptep, new).await;
         }
     }
     if cpu.has(HUGETLB_CHANGE_FLUSH) {

@@ -22,7 +22,7 @@ use crate::pgtable_huge::pmdp_set_wrprotect;
 use crate::rmap::{
     folio_add_new_anon_rmap, folio_add_rmap_pmd, folio_dup_anon_rmap_pmd, forked, page_needs_cow_for_dma,
 };
-use crate::safeguards::FORK_COPIES_PINNED_HUGETLB;
+use crate::safeguards::{FORK_COPIES_PINNED_HUGETLB, FORK_HUGETLB_HWPOISON};
 use crate::settings::HugetlbFork;
 use crate::vm_flags::VmFlags;
 
@@ -106,7 +106,11 @@ async fn copy_one<'m>(
             cpu.set_pmd_at(dst, addr, dst_ptep, childs.to_pte()).await;
             break;
         }
-        if !pte.trans_huge() {
+        if pte.none() {
+            break;
+        }
+        if check!(cpu, FORK_HUGETLB_HWPOISON, pte.hwpoisoned()) {
+            cpu.set_pmd_at(dst, addr, dst_ptep, pte.entry).await;
             break;
         }
         let head = Page(pte.pfn());

@@ -14,14 +14,17 @@ use crate::check;
 use crate::filemap::{add_to_page_cache, filemap_get_entry, lock_if_of_file, trylock_page};
 use crate::highmem::clear_huge_page;
 use crate::huge_pte::huge_pte_lock;
+use crate::hwpoison::page_hwpoison;
 use crate::inode::i_size_read;
 use crate::kernel::Cpu;
-use crate::migrate::pmd_migration_entry_wait;
+use crate::migrate::migration_entry_wait_huge;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, lock_page, put_page, unlock_page, wait_on_page_locked};
 use crate::pgtable::mkdirty;
 use crate::rmap::{folio_add_new_anon_rmap, folio_add_rmap_pmd};
-use crate::safeguards::{HUGETLB_FAULT_MUTEX, HUGETLB_FAULT_PTE_SAME, HUGETLB_NO_PAGE_RECHECK};
+use crate::safeguards::{
+    HUGETLB_FAULT_MUTEX, HUGETLB_FAULT_PTE_SAME, HUGETLB_NO_PAGE_HWPOISON, HUGETLB_NO_PAGE_RECHECK,
+};
 use crate::settings::HugetlbLock;
 use crate::shmem_fs::Cached;
 use crate::vm_fault::{FaultFlags, VmFault, VmFaultError, vmf_anon_prepare};
@@ -55,8 +58,11 @@ pub(crate) async fn hugetlb_fault<'m>(
     }
     if pte.migration().is_some() {
         drop((mapping, mutex, vma_lock));
-        pmd_migration_entry_wait(cpu, ptep, pte).await;
+        migration_entry_wait_huge(cpu, mm, (ptep, pte)).await;
         return Ok(VmFault::default());
+    }
+    if pte.hwpoisoned() {
+        return Err(VmFaultError::Hwpoison);
     }
     let head = Page(pte.pfn());
     let ptl = huge_pte_lock(cpu, mm, ptep).await;
@@ -104,10 +110,16 @@ async fn hugetlb_no_page<'m>(cpu: Cpu<'m>, vmf: HugeFault<'m>) -> Result<VmFault
     let mut is_new = false;
     let found = loop {
         if let Some(page) = filemap_get_entry(cpu, file, index).await.and_then(Cached::page) {
-            if lock_if_of_file(cpu, file, page).await {
-                break Found::OfFile(page);
+            if !lock_if_of_file(cpu, file, page).await {
+                continue;
             }
-            continue;
+            // Whoever finds that its memory is broken marks it before he locks it. A mapping in which it was not mapped then has no entry that says so.
+            if check!(cpu, HUGETLB_NO_PAGE_HWPOISON, page_hwpoison(cpu, page).await) {
+                unlock_page(cpu, page).await;
+                put_page(cpu, page).await;
+                return Err(VmFaultError::Hwpoison);
+            }
+            break Found::OfFile(page);
         }
         if index >= i_size_read(cpu, file).await {
             return Err(VmFaultError::Sigbus);

@@ -7,10 +7,12 @@ use super::{hstate_vma, huge_pte_offset, hugetlb_vma_lock_read};
 use crate::check;
 use crate::errno::Errno;
 use crate::huge_pte::{HugePte, HugePtep, huge_pte_lock};
+use crate::hugetlb_types::HugePageSize;
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::get_page;
 use crate::safeguards::{FOLLOW_HUGE_PMD_LOCK, FOLLOW_HUGE_PMD_PRESENT, FOLLOW_HUGETLB_LOCK};
+use crate::settings::GiganticMigration;
 
 /// The entry of a huge page, and what keeps it as it is.
 pub struct HugetlbWalk<'m> {
@@ -55,7 +57,7 @@ pub async fn hugetlb_walk_locked<'m>(
     Some(HugetlbWalk { pte: cpu.read_once(ptep).await, _ptl: ptl, _vma_lock: vma_lock })
 }
 
-/// `follow_huge_pmd()` for `FOLL_GET`: the page that is mapped at an address, with a reference. The lock of the entry is held from the look to the reference, because
+/// `follow_huge_pmd()`, and `follow_huge_pud()` of a gigantic page, for `FOLL_GET`: the page that is mapped at an address, with a reference. The lock of the entry is held from the look to the reference, because
 /// the reference is unconditional, and who moves the page takes it out of the entry under the lock.
 ///
 /// # Errors
@@ -67,6 +69,10 @@ pub async fn follow_huge_pmd<'m>(
     address: VirtAddr,
 ) -> Result<Page, Errno> {
     let _routine = cpu.enter("follow_huge_pmd");
+    let is_gigantic = hstate_vma(cpu, vma) == HugePageSize::Gigantic;
+    if is_gigantic && cpu.setting::<GiganticMigration>() == GiganticMigration::Unfound {
+        return Err(Errno::Enoent);
+    }
     let _vma_lock = hugetlb_walk_lock(cpu, vma).await;
     let ptep = hugetlb_walk(cpu, mm, vma, address).await.ok_or(Errno::Enoent)?;
     let _ptl = match cpu.has(FOLLOW_HUGE_PMD_LOCK) {

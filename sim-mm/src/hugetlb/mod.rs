@@ -5,14 +5,15 @@
 mod change;
 mod check;
 mod copy;
+mod dissolve;
 mod fault;
 mod file;
 mod follow;
 mod gigantic;
-mod migrate;
 mod pmd_share;
 mod pool;
 mod reserve;
+mod rmap;
 mod split;
 mod unmap;
 mod vm_fault;
@@ -20,13 +21,17 @@ mod wp;
 
 pub(crate) use change::hugetlb_change_protection;
 pub(crate) use copy::copy_hugetlb_page_range;
+pub(crate) use dissolve::dissolve_free_hugetlb_folio;
 pub(crate) use fault::hugetlb_fault;
 pub(crate) use file::{hugetlb_file_setup, hugetlb_punch_hole, hugetlb_setattr, hugetlbfs_file_mmap};
 pub(crate) use follow::mincore_hugetlb;
 pub use follow::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked};
-pub(crate) use migrate::{alloc_hugetlb_folio_nodemask, set_huge_pte_migration};
+pub(crate) use pool::alloc_hugetlb_folio_nodemask;
 pub use pool::sys_nr_hugepages;
 pub(crate) use reserve::{hugetlb_unreserve_pages, hugetlb_vm_op_close};
+pub(crate) use rmap::{
+    huge_pte_migrating, hugetlb_folio_mapping_lock_write, set_huge_pte_hwpoison, set_huge_pte_migration,
+};
 pub(crate) use split::{hugetlb_split, hugetlb_vm_op_split};
 pub(crate) use unmap::unmap_hugepage_range;
 

@@ -5,7 +5,7 @@ use sim_core::{BoxFuture, Routine};
 use super::gigantic::alloc_gigantic_folio;
 use crate::errno::Errno;
 use crate::gfp::Gfp;
-use crate::hugetlb_pool::dequeue_hugetlb_folio;
+use crate::hugetlb_pool::{dequeue_hugetlb_folio_node, remove_hugetlb_folio};
 use crate::hugetlb_types::{Hstate, HugePageSize};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
@@ -72,12 +72,21 @@ async fn remove_pool_huge_folio(cpu: Cpu<'_>, hstate: &Hstate) -> bool {
         if free <= cpu.load(hstate.resv_huge_pages).await {
             return false;
         }
-        let Some(head) = dequeue_hugetlb_folio(cpu, hstate).await else { return false };
-        cpu.store(hstate.nr_huge_pages, cpu.this_cpu_read(hstate.nr_huge_pages) - 1).await;
-        // remove_hugetlb_folio(): from here on the allocator gets it with its last reference.
-        cpu.this_cpu_write(cpu.kernel.page(head).flags(), PageFlags::HEAD);
+        let Some(head) = remove_hugetlb_folio(cpu, hstate, None).await else { return false };
         head
     };
     put_page(cpu, head).await;
     true
+}
+
+/// `alloc_hugetlb_folio_nodemask()`: a free page that is not set aside, of the node that `gfp` names. It takes the place of another one.
+///
+/// Not modelled: a page that the pool does not have is made for the purpose. Linux makes none that is gigantic.
+pub(crate) async fn alloc_hugetlb_folio_nodemask(cpu: Cpu<'_>, hstate: &Hstate, gfp: Gfp) -> Option<Page> {
+    let _hugetlb_lock = cpu.lock(cpu.kernel.hugetlb.lock).await;
+    let free = cpu.read(&hstate.freelist, |free| free.len() as u64).await;
+    if free <= cpu.load(hstate.resv_huge_pages).await {
+        return None;
+    }
+    dequeue_hugetlb_folio_node(cpu, hstate, gfp).await
 }

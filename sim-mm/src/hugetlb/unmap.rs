@@ -4,6 +4,7 @@ use sim_mmu::{Entry, VirtAddr};
 
 use super::pmd_share::{huge_pmd_unshare, pud_range, unshare_flushed};
 use super::{hstate_vma, huge_pages, huge_pte_offset, hugetlb_vma_lock_write};
+use crate::check;
 use crate::huge_pte::huge_pte_lock;
 use crate::kernel::Cpu;
 use crate::mm_types::{Page, Vma};
@@ -11,7 +12,7 @@ use crate::mmu_gather::MmuGather;
 use crate::page::set_page_dirty_no_writeback;
 use crate::pgtable_huge::pmdp_huge_get_and_clear;
 use crate::rmap::folio_remove_rmap_pmd;
-use crate::safeguards::UNSHARE_FLUSH;
+use crate::safeguards::{UNMAP_HUGETLB_HWPOISON, UNSHARE_FLUSH};
 use crate::vm_flags::VmFlags;
 
 /// `hugetlb_zap_begin()`, `__unmap_hugepage_range()`, `hugetlb_zap_end()`: the entries of the range are empty. The locks keep the file's other mappings from using a
@@ -61,7 +62,8 @@ pub(super) async fn __unmap_hugepage_range<'m>(
         if pte.none() {
             continue;
         }
-        if pte.migration().is_some() {
+        // Whoever made the entry say so has given up what it had.
+        if pte.migration().is_some() || check!(cpu, UNMAP_HUGETLB_HWPOISON, pte.hwpoisoned()) {
             cpu.set_pmd_at(tlb.mm, addr, ptep, Entry::NONE).await;
             continue;
         }

@@ -1,28 +1,21 @@
 //! Huge pages of the pool that go to other frames: `unmap_and_move_huge_page()`. The new page is one of the pool as well.
 
-use sim_mmu::Level;
-
 use super::mapping::{Contents, discard, migrate_page};
 use super::mode::{MigrateMode, Stop};
 use super::ptes::remove_migration_ptes_locked;
 use crate::folio::page_is_anon;
 use crate::gfp::Gfp;
-use crate::hugetlb::{alloc_hugetlb_folio_nodemask, set_huge_pte_migration};
+use crate::hugetlb::{alloc_hugetlb_folio_nodemask, hugetlb_folio_mapping_lock_write, set_huge_pte_migration};
 use crate::kernel::Cpu;
 use crate::mm_types::Page;
 use crate::page::{
     __set_page_locked, get_page_unless_zero, lock_page, page_count, put_page, test_and_set_flags, unlock_page,
 };
-use crate::page_flags::{PageFlags, file_of_mapping};
-use crate::rmap::{Place, RmapLock, page_get_anon_vma, page_mapped, put_anon_vma, rmap_walk};
+use crate::page_flags::PageFlags;
+use crate::rmap::{RmapLock, page_get_anon_vma, page_mapped, put_anon_vma, rmap_walk};
 
 /// `isolate_hugetlb()`: a page that is in use, and that nobody else moves, with a reference. Nobody frees it while the lock is held.
-///
-/// Not modelled: gigantic pages that go to other frames. They are refused.
 pub(crate) async fn isolate_hugetlb(cpu: Cpu<'_>, head: Page) -> bool {
-    if cpu.kernel.level_of_huge(head) != Level::Pmd {
-        return false;
-    }
     let _hugetlb_lock = cpu.lock(cpu.kernel.hugetlb.lock).await;
     let flags = cpu.load(cpu.kernel.page_flags(head)).await;
     if !flags.contains(PageFlags::HUGETLB_MIGRATABLE) || !get_page_unless_zero(cpu, head).await {
@@ -76,7 +69,7 @@ async fn unmap_and_move_huge_page(cpu: Cpu<'_>, old: Page, gfp: Gfp, mode: Migra
     if page_count(cpu, old).await == 1 {
         return Err(Stop::Freed);
     }
-    let new = alloc_hugetlb_folio_nodemask(cpu, gfp).await.ok_or(Stop::NoFrame)?;
+    let new = alloc_hugetlb_folio_nodemask(cpu, cpu.kernel.hstate_of(old), gfp).await.ok_or(Stop::NoFrame)?;
     match mode {
         MigrateMode::Sync => lock_page(cpu, old).await,
         MigrateMode::Async if test_and_set_flags(cpu, old, PageFlags::LOCKED).await => {}
@@ -101,28 +94,20 @@ async fn unmap_and_move_huge_page(cpu: Cpu<'_>, old: Page, gfp: Gfp, mode: Migra
 /// The part of it with both pages locked. The mappings of a file are locked for writing, because its tables may have to be unshared.
 async fn move_locked<'m>(cpu: Cpu<'m>, old: Page, new: Page) -> bool {
     let anon_vma = if page_is_anon(cpu, old) { page_get_anon_vma(cpu, old).await } else { None };
-    let file = file_of_mapping(cpu.this_cpu_read(cpu.kernel.page(old).mapping()))
-        .and_then(|slot| cpu.kernel.shmem.inodes.current(cpu.core, slot as usize));
     let is_mapped = page_mapped(cpu, old).await;
-    // hugetlb_folio_mapping_lock_write(): who has that lock may wait for the page.
-    let i_mmap = match file.filter(|_| is_mapped) {
-        Some(file) => match cpu.down_write_trylock(cpu.kernel.shmem.i_mmap_rwsem(file)).await {
-            None => return false,
-            held => held,
-        },
-        None => None,
-    };
-    let lock = if file.is_some() { RmapLock::FileLocked } else { RmapLock::OfMapped };
-    if is_mapped {
-        let one = async move |place: Place<'m>| set_huge_pte_migration(cpu, old, place.vma, place.run).await;
-        rmap_walk(cpu, old, lock, one).await;
+    let locked = if is_mapped { hugetlb_folio_mapping_lock_write(cpu, old).await } else { None };
+    if is_mapped && locked.is_none() {
+        return false;
+    }
+    if let Some((lock, _)) = &locked {
+        rmap_walk(cpu, old, *lock, async move |place| set_huge_pte_migration(cpu, old, place).await).await;
     }
     let moved = !page_mapped(cpu, old).await && migrate_page(cpu, new, old, Contents::Copied).await.is_ok();
     if is_mapped {
         let lock = anon_vma.map_or(RmapLock::FileLocked, RmapLock::Kept);
         remove_migration_ptes_locked(cpu, old, if moved { new } else { old }, lock).await;
     }
-    drop(i_mmap);
+    drop(locked);
     if let Some(anon_vma) = anon_vma {
         put_anon_vma(cpu, anon_vma).await;
     }

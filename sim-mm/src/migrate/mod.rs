@@ -25,7 +25,7 @@ pub use mode::MigrateMode;
 pub(crate) use mode::MigrateReason;
 pub use move_pages::{MovePages, PageStatus, sys_move_pages};
 pub(crate) use ptes::{Zeroes, remap_page};
-pub(crate) use wait::migration_entry_to_page;
+pub(crate) use wait::{migration_entry_to_page, migration_entry_wait_huge};
 pub use wait::{migration_entry_wait, pmd_migration_entry_wait};
 
 use crate::folio::{is_large, page_is_anon};

@@ -6,6 +6,7 @@ use crate::check;
 use crate::folio::page_is_anon;
 use crate::highmem::read_page;
 use crate::huge_memory::remove_migration_pmd;
+use crate::hugetlb::huge_pte_migrating;
 use crate::hwpoison::{note_consumed, page_hwpoison};
 use crate::kernel::Cpu;
 use crate::mlock_page::mlock_vma_page;
@@ -56,10 +57,19 @@ async fn remove_migration_pte<'m>(cpu: Cpu<'m>, old: Page, new: Page, place: Pla
     let Place { vma, run } = place;
     // The walk finds the entries of the page that is left behind.
     let behind = Page(Pfn(old.0.0 + (run.page.0.0 - new.0.0)));
+    if cpu.kernel.is_hugetlb(new) {
+        Box::pin(async move {
+            if let Some((ptep, entry, _ptl)) = huge_pte_migrating(cpu, behind, run.mm, run.address).await {
+                remove_migration_pmd(cpu, vma, (run.mm, run.address), (ptep, entry), new).await;
+            }
+        })
+        .await;
+        return true;
+    }
     if run.pages > 1
-        && let Some((pmdp, entry, _ptl)) = pmd_migrating_walk(cpu, behind, run.mm, run.address).await
+        && let Some((ptep, entry, _ptl)) = pmd_migrating_walk(cpu, behind, run.mm, run.address).await
     {
-        Box::pin(remove_migration_pmd(cpu, vma, (run.mm, run.address), (pmdp, entry), new)).await;
+        Box::pin(remove_migration_pmd(cpu, vma, (run.mm, run.address), (ptep, entry), new)).await;
         return true;
     }
     let mut walk = PageVmaMappedWalk::new(Run { page: behind, ..run }, Find::Migrating);

@@ -3,12 +3,13 @@
 use sim_core::{BoxFuture, Held};
 
 use crate::event::Event;
+use crate::huge_pte::huge_pte_lock;
 use crate::huge_pte::{HugePte, HugePtep};
 use crate::kernel::Cpu;
-use crate::mm_types::Page;
+use crate::mm_types::{MmStruct, Page};
 use crate::page::{get_page_unless_zero, put_page, wait_on_page_locked};
 use crate::page_flags::PageFlags;
-use crate::pgtable::{EntryPtr, Pmdp, Pte, Ptep};
+use crate::pgtable::{Pmd, Pmdp, Pte, Ptep};
 use crate::pgtable_generic::is_unlinked;
 use crate::safeguards::MIGRATION_WAIT_RECHECK;
 use crate::settings::MigrationWait;
@@ -40,15 +41,24 @@ pub fn migration_entry_wait<'m>(cpu: Cpu<'m>, pmdp: Pmdp, (ptep, seen): (Ptep, P
 }
 
 /// `pmd_migration_entry_wait()`: the same for a huge page.
-pub fn pmd_migration_entry_wait<'m>(
-    cpu: Cpu<'m>,
-    ptep: impl Into<HugePtep>,
-    seen: impl Into<HugePte>,
-) -> BoxFuture<'m, ()> {
-    let (ptep, seen) = (ptep.into(), seen.into());
+pub fn pmd_migration_entry_wait<'m>(cpu: Cpu<'m>, pmdp: Pmdp, seen: Pmd) -> BoxFuture<'m, ()> {
     Box::pin(async move {
         let _routine = cpu.enter("pmd_migration_entry_wait");
-        let ptl = cpu.lock(cpu.kernel.ptl(ptep.slot().table())).await;
+        let ptl = cpu.lock(cpu.kernel.ptl(pmdp.table())).await;
+        let pmd = if reads_again(cpu) { cpu.read_once(pmdp).await } else { seen };
+        wait_for(cpu, pmd.migration(), ptl).await;
+    })
+}
+
+/// `migration_entry_wait_huge()`: the same for a huge page of the pool, be it a gigantic one.
+pub(crate) fn migration_entry_wait_huge<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    (ptep, seen): (HugePtep, HugePte),
+) -> BoxFuture<'m, ()> {
+    Box::pin(async move {
+        let _routine = cpu.enter("migration_entry_wait_huge");
+        let ptl = huge_pte_lock(cpu, mm, ptep).await;
         let pte = if reads_again(cpu) { cpu.read_once(ptep).await } else { seen };
         wait_for(cpu, pte.migration(), ptl).await;
     })

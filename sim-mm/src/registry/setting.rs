@@ -162,7 +162,7 @@ pub struct Settings([u8; Settings::CAPACITY]);
 
 impl Settings {
     /// The most settings that a kernel can have.
-    pub const CAPACITY: usize = 128;
+    pub const CAPACITY: usize = 160;
 
     /// The value of a setting.
     #[inline]

@@ -25,7 +25,8 @@ pub(crate) use mkclean::page_mkclean;
 pub(crate) use referenced::page_referenced;
 pub(crate) use unmap::{Mlocked, Poison, Ttu, page_mapped, try_to_unmap};
 pub(crate) use walk::{
-    Place, RmapLock, page_anon_vma, page_get_anon_vma, page_lock_anon_vma_read, put_anon_vma, rmap_walk,
+    Place, RmapLock, invalidating, page_anon_vma, page_get_anon_vma, page_lock_anon_vma_read, put_anon_vma,
+    rmap_walk,
 };
 
 use sim_core::{Op, OpKind, Shared};

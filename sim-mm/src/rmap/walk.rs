@@ -169,7 +169,7 @@ pub(crate) struct Place<'m> {
 }
 
 /// What a walk does at one place, between the start and the end of an invalidation. Answers whether the walk goes on.
-pub(super) async fn invalidating<'m>(
+pub(crate) async fn invalidating<'m>(
     cpu: Cpu<'m>,
     place: Place<'m>,
     rmap_one: impl Future<Output = bool>,

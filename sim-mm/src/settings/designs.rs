@@ -474,6 +474,50 @@ crate::settings! {
         Cleared = "cleared" since Release::v(5, 19),
     }
 
+    /// What `memory_failure()` does with a huge page of the pool.
+    HwpoisonHugetlb = design "hwpoison_hugetlb" {
+        /// Nothing.
+        Refused = "refused",
+        /// All pages of it count as broken, and stay away. This was the rule from v2.6.36 to v4.12.
+        Whole = "whole" since Release::v26(36),
+        /// If nobody else has it then it leaves the pool, and only the broken page stays away. This is the rule since v4.13 (`78bb920344b8`).
+        Dissolved = "dissolved" since Release::v(4, 13),
+    }
+
+    /// What `memory_failure()` does with a huge page of a file of the pool, if the huge page can leave the pool at all.
+    HwpoisonHugetlbFile = design "hwpoison_hugetlb_file" {
+        /// The file has a hole there from then on, and nobody learns that something is lost.
+        Truncated = "truncated",
+        /// The file keeps the page, and whoever comes to it is told. This is the rule since v6.2 (`8625147cafaa`).
+        Kept = "kept" since Release::v(6, 2),
+    }
+
+    /// Whether `memory_failure()` deals with gigantic pages.
+    HwpoisonGigantic = design "hwpoison_gigantic" {
+        /// It does.
+        Taken = "taken",
+        /// It does not. This was the rule from v4.17 to v5.19 (`31286a8484a8`).
+        Refused = "refused" since Release::v(4, 17),
+        /// It does again. This is the rule since v6.0 (`6f4614886baa`).
+        TakenAgain = "taken_again" since Release::v(6, 0),
+    }
+
+    /// What GUP says of a huge page of the pool whose memory is broken, if its caller wants to know (`FOLL_HWPOISON`).
+    HwpoisonHugetlbGup = design "hwpoison_hugetlb_gup" {
+        /// It says EFAULT, as to everybody else.
+        Untold = "untold",
+        /// It says EHWPOISON. This is the rule since v4.13 (`9a291a7c9428`, `2be7cfed995e`).
+        Told = "told" since Release::v(4, 13),
+    }
+
+    /// Whether `move_pages()` moves gigantic pages.
+    GiganticMigration = design "gigantic_migration" {
+        /// It does not find them. Since v5.1 (`9b553bf5eb99`) others could move them, who are not modelled.
+        Unfound = "unfound",
+        /// It does, if the pool of the other node has a free one. This is the rule since v6.0 (`3a194f3f8ad0`).
+        Moved = "moved" since Release::v(6, 0),
+    }
+
     /// Which lock lets a stack grow.
     StackGrowth = design "stack_growth" {
         /// A stack grows under `mmap_lock` for reading, and GUP lets a stack grow as well.

@@ -48,6 +48,8 @@ pub(super) struct Life {
     pub(super) frees: u32,
     /// Of a table that address spaces share, or shared since it was allocated: the roots of those who have it. Empty of any other.
     pub(super) sharers: Vec<Pfn>,
+    /// Whether the kernel was told that its memory is broken. It stays so.
+    pub(super) broken: bool,
 }
 
 /// Who is given another's values keeps the room for them.
@@ -59,8 +61,8 @@ impl Clone for Life {
     }
 
     fn clone_from(&mut self, other: &Life) {
-        let Life { state, freed, frees, sharers } = other;
-        (self.state, self.frees) = (*state, *frees);
+        let Life { state, freed, frees, sharers, broken } = other;
+        (self.state, self.frees, self.broken) = (*state, *frees, *broken);
         self.freed.clone_from(freed);
         restore(&mut self.sharers, sharers);
     }

@@ -151,7 +151,7 @@ impl Ghost {
             frame.copied_from = None;
             frame.life.state = match for_use {
                 FrameUse::Data => FrameState::Data,
-                FrameUse::Driver | FrameUse::Batch => FrameState::Driver,
+                FrameUse::Driver | FrameUse::Batch | FrameUse::Returned => FrameState::Driver,
                 FrameUse::Root => FrameState::Table { level: Level::P4d, root: pfn },
                 FrameUse::Table { level, root } => FrameState::Table { level, root },
             };
@@ -174,6 +174,13 @@ impl Ghost {
         self.forget_writes(core, pfn);
         if for_use != FrameUse::Data {
             self.cleared(core, pfn);
+        }
+    }
+
+    /// The kernel was told that the memory of a frame is broken, and has marked the page.
+    pub(in crate::oracle) fn broken(&mut self, core: &Core, pfn: Pfn) {
+        if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |frame| !frame.life.broken) {
+            frame.life.broken = true;
         }
     }
 
@@ -273,7 +280,8 @@ impl Ghost {
     pub(in crate::oracle) fn freed(&mut self, core: &Core, pfn: Pfn, site: Site) {
         if let Some(frame) = self.frame(core, pfn, OfFrame::Life, |_| true) {
             let frees = frame.life.frees + 1;
-            frame.life = Life { state: FrameState::Free, freed: Some(site), frees, sharers: Vec::new() };
+            let broken = frame.life.broken;
+            frame.life = Life { state: FrameState::Free, freed: Some(site), frees, sharers: Vec::new(), broken };
         }
     }
 

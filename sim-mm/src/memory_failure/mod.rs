@@ -4,7 +4,10 @@
 //! with once. It then takes it away from those who map it, and from its file. Its own reference it keeps for ever, so that nobody ever frees
 //! the frame. That nobody else has one is what it asks last: only then does it say that all went well.
 //!
-//! Not modelled: who is told by a signal before he comes to the page; pages of a device; huge pages of the pool; `MADV_SOFT_OFFLINE`.
+//! Not modelled: who is told by a signal before he comes to the page; pages of a device; `MADV_SOFT_OFFLINE`.
+
+mod hugetlb;
+mod state;
 
 use sim_core::Routine;
 use sim_mmu::VirtAddr;
@@ -18,17 +21,17 @@ use crate::hwpoison::page_hwpoison;
 use crate::kernel::Cpu;
 use crate::ksm::page_is_ksm;
 use crate::mm_types::Page;
-use crate::page::{
-    compound_head, get_page_unless_zero, lock_page, page_count, put_page, unlock_page, wait_on_page_writeback,
-};
+use crate::page::{compound_head, get_page_unless_zero, lock_page, put_page, unlock_page, wait_on_page_writeback};
 use crate::page_flags::PageFlags;
 use crate::pagemap::{disk_mapping, page_mapping};
 use crate::rmap::{Poison, RmapLock, Ttu, page_mapped, page_mkclean, try_to_unmap};
 use crate::safeguards::{
-    HWPOISON_CHECK_REFCOUNT, HWPOISON_KEEPS_REFERENCE, HWPOISON_PUTS_AGAIN, HWPOISON_TEST_SET,
-    HWPOISON_WAIT_WRITEBACK,
+    HWPOISON_KEEPS_REFERENCE, HWPOISON_PUTS_AGAIN, HWPOISON_TEST_SET, HWPOISON_WAIT_WRITEBACK,
 };
 use crate::settings::{HwpoisonAgain, HwpoisonShmem, HwpoisonThp, MemoryFailureLock};
+use hugetlb::try_memory_failure_hugetlb;
+use state::{Contained, Counted, MfResult, note_kept, page_action, told_again};
+
 use crate::swap::{isolate_lru_page, lru_add_drain_all};
 use crate::swap_state::delete_from_swap_cache;
 use crate::swapfile::page_swap_entry;
@@ -65,31 +68,11 @@ pub(crate) async fn madvise_inject_error(cpu: Cpu<'_>, start: VirtAddr, end: Vir
     Ok(())
 }
 
-/// `MF_COUNT_INCREASED`: whether the caller hands a reference over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counted {
-    Increased,
-    No,
-}
-
-/// `enum mf_result`: what came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MfResult {
-    /// `MF_IGNORED`: nothing was done.
-    Ignored,
-    /// `MF_FAILED`.
-    Failed,
-    /// `MF_DELAYED`: who comes to the page will be told.
-    Delayed,
-    /// `MF_RECOVERED`.
-    Recovered,
-}
-
 /// `memory_failure()`.
 async fn memory_failure(cpu: Cpu<'_>, p: Page, counted: Counted) -> Result<(), Errno> {
     let _routine = cpu.enter(Routine::system_call("memory_failure"));
-    if cpu.kernel.is_zone_device(p.0) || cpu.kernel.is_hugetlb(cpu.kernel.folio_of(p)) {
-        cpu.not_modelled("broken memory of a device, or of a huge page of the pool");
+    if cpu.kernel.is_zone_device(p.0) {
+        cpu.not_modelled("broken memory of a device");
         if counted == Counted::Increased {
             put_page(cpu, p).await;
         }
@@ -99,12 +82,16 @@ async fn memory_failure(cpu: Cpu<'_>, p: Page, counted: Counted) -> Result<(), E
         MemoryFailureLock::None => None,
         MemoryFailureLock::Mutex => Some(cpu.down_write(cpu.kernel.mf_mutex).await),
     };
+    if cpu.kernel.has_hugetlb()
+        && let Some(done) = Box::pin(try_memory_failure_hugetlb(cpu, p, counted)).await
+    {
+        return done;
+    }
     if !test_set_page_hwpoison(cpu, p, counted).await {
         if counted == Counted::Increased && cpu.has(HWPOISON_PUTS_AGAIN) {
             put_page(cpu, p).await;
         }
-        let is_error = cpu.setting::<HwpoisonAgain>() == HwpoisonAgain::Error;
-        return if is_error { Err(Errno::Ehwpoison) } else { Ok(()) };
+        return told_again(cpu);
     }
     if counted == Counted::No && !get_hwpoison_page(cpu, p).await {
         // It is a free one, which the allocator passes over from now on, or somebody is just freeing it.
@@ -118,10 +105,9 @@ async fn memory_failure(cpu: Cpu<'_>, p: Page, counted: Counted) -> Result<(), E
     // shake_page(): a page that waits in a batch is on no list yet.
     lru_add_drain_all(cpu).await;
     lock_page(cpu, p).await;
-    let result = contain(cpu, p).await;
+    let contained = contain(cpu, p).await;
     unlock_page(cpu, p).await;
-    let Contained { result, caches } = result;
-    page_action(cpu, p, result, caches).await
+    page_action(cpu, p, contained).await
 }
 
 /// `TestSetPageHWPoison()`: false if somebody was told of the page before. What the caller handed over is kept from this moment on.
@@ -132,6 +118,7 @@ async fn test_set_page_hwpoison(cpu: Cpu<'_>, p: Page, counted: Counted) -> bool
     };
     // Of the very page: the others of its folio are all right.
     let old = cpu.rmw(cpu.kernel.own_flags(p), move |flags| flags | mark).await;
+    cpu.note(Event::FrameBroken { pfn: p.0 });
     !check!(cpu, HWPOISON_TEST_SET, old.contains(PageFlags::HWPOISON))
 }
 
@@ -148,14 +135,6 @@ async fn get_hwpoison_page(cpu: Cpu<'_>, p: Page) -> bool {
     }
     note_kept(cpu, p, true);
     true
-}
-
-/// Notes whether the reference is kept. It is a part of the step before.
-fn note_kept(cpu: Cpu<'_>, p: Page, kept: bool) {
-    let word = cpu.kernel.own_flags(p);
-    let mut flags = cpu.this_cpu_read(word);
-    flags.set(PageFlags::HWPOISON_KEPT, kept);
-    cpu.this_cpu_write(word, flags);
 }
 
 /// `try_to_split_thp_page()`: the page is one by itself from now on. If that cannot be, then the folio stays as it is, and the reference is
@@ -181,19 +160,6 @@ async fn try_to_split_thp_page(cpu: Cpu<'_>, p: Page, head: Page) -> Result<(), 
         put_page(cpu, other).await;
     }
     Ok(())
-}
-
-/// What was done about a page.
-struct Contained {
-    result: MfResult,
-    /// How many references a cache has that keeps the page: `extra_pins` of `has_extra_refcount()`.
-    caches: u64,
-}
-
-impl Contained {
-    fn as_told(result: MfResult) -> Contained {
-        Contained { result, caches: 0 }
-    }
 }
 
 /// The part of `memory_failure()` with the page locked: it is mapped nowhere when this returns, and left to whom its flags say.
@@ -320,18 +286,4 @@ async fn delete_from_lru_cache(cpu: Cpu<'_>, p: Page) {
         cpu.rmw(cpu.kernel.page_flags(p), move |flags| flags - gone).await;
         put_page(cpu, p).await;
     }
-}
-
-/// `page_action()`, with `has_extra_refcount()`: whether nobody can use the frame any more.
-///
-/// Entries were cleared before. A lockless walker takes its reference before it looks at the entry again. So a reference that is not there
-/// now is given up before anybody uses it.
-async fn page_action(cpu: Cpu<'_>, p: Page, result: MfResult, caches: u64) -> Result<(), Errno> {
-    let _routine = cpu.enter(Routine::helper("page_action"));
-    let is_done = matches!(result, MfResult::Recovered | MfResult::Delayed);
-    if !is_done || check!(cpu, HWPOISON_CHECK_REFCOUNT, page_count(cpu, p).await > 1 + caches) {
-        return Err(Errno::Ebusy);
-    }
-    cpu.note(Event::FrameRetired { pfn: p.0 });
-    Ok(())
 }
