@@ -23,8 +23,8 @@ use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_DEVMAP_PERMITTED, GUP_GET_PTE_LOW_AGAIN, GUP_HEAD_FIRST, GUP_IRQ_OFF,
     GUP_MERGE_RESULT, GUP_NR_PAGES, GUP_P4D_NONE, GUP_PGD_ONCE, GUP_PMD_LEAF, GUP_PMD_ONCE, GUP_PMD_PRESENT,
     GUP_PMD_PROTNONE, GUP_PTE_PERMITTED, GUP_PTE_PROTNONE, GUP_PTE_RECHECK, GUP_PTE_SPECIAL, GUP_PUD_LEAF,
-    GUP_PUD_NONE, GUP_PUD_ONCE, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK, GUP_SECRETMEM,
-    GUP_SLOW_FALLBACK, GUP_STOPS, GUP_STORE_LAST, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
+    GUP_PUD_NONE, GUP_PUD_ONCE, GUP_PUD_PRESENT, GUP_RANGE_WRAPS, GUP_RECHECK_PUT, GUP_REF_THEN_RECHECK,
+    GUP_SECRETMEM, GUP_SLOW_FALLBACK, GUP_STOPS, GUP_STORE_LAST, GUP_TABLE_RECHECK, GUP_WRITE_PROTECT_SEQ,
 };
 use crate::settings::GupProtect;
 
@@ -175,6 +175,10 @@ async fn gup_pud_range(
     for (pudp, addr, next) in entries(geometry, p4d.pud_offset(geometry, addr), addr, end) {
         let mut pud = cpu.read_once(pudp).await;
         if check!(cpu, GUP_PUD_NONE, pud.none()) {
+            return Err(Fallback);
+        }
+        // The page that a PUD entry maps may be moved, or be broken. Then the entry says so, and leads nowhere.
+        if check!(cpu, GUP_PUD_PRESENT, !pud.present()) {
             return Err(Fallback);
         }
         let huge = HugePte::from(pud);

@@ -265,4 +265,6 @@ sim_mm::safeguards! {
         "Lockless GUP takes the pages of a device that one PMD or PUD entry maps one by one, because each of them is a page of its own, and has a count of its own.";
     FOLLOW_DEVMAP_PUD_RECHECK = "follow-devmap-pud-recheck" check in "follow_devmap_pud" since Release::v(4, 11), commit "a00cc7d9dd93", guards [60] =>
         "A PUD entry that maps a device is read again under its lock, because the device may have been unmapped.";
+    GUP_PUD_PRESENT = "gup-pud-present" check in "gup_pud_range" since Release::v(5, 6), commit "15494520b776" =>
+        "Lockless GUP follows no PUD entry that says that its page is being moved, or is broken, because it would take what stands there for a table.";
 }

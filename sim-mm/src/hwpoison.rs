@@ -67,7 +67,7 @@ pub(crate) fn folio_clear_hugetlb_hwpoison(cpu: Cpu<'_>, head: Page, told: Optio
     let _routine = cpu.enter("folio_clear_hugetlb_hwpoison");
     let change = |page: Page, gone: PageFlags, set: PageFlags| {
         let flags = cpu.kernel.own_flags(page);
-        cpu.this_cpu_write(flags, cpu.this_cpu_read(flags) - gone | set);
+        cpu.this_cpu_write(flags, (cpu.this_cpu_read(flags) - gone) | set);
     };
     let is_raw = |page: &Page| cpu.kernel.own_flags_now(*page).contains(PageFlags::HWPOISON_RAW);
     let broken: Vec<Page> = if cpu.has(HUGETLB_RAW_HWPOISON) {

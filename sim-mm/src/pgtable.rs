@@ -200,15 +200,25 @@ impl P4d {
     }
 }
 
+/// Whether an entry above those of page tables leads to a table, or maps a huge page. One that says that its page is being moved, or is broken, does not.
+fn is_table_or_huge(entry: Entry) -> bool {
+    entry.0 & (Entry::PRESENT | PAGE_PROTNONE | Entry::PAGE_SIZE) != 0
+}
+
 impl Pud {
     /// `pud_none()`.
     pub fn none(self) -> bool {
         self.entry.is_none()
     }
 
-    /// Whether it leads to a table of PMD entries: `!pud_none() && !pud_leaf()`.
+    /// `pud_present()`: it leads to a table, or maps a gigantic page.
+    pub fn present(self) -> bool {
+        is_table_or_huge(self.entry)
+    }
+
+    /// Whether it leads to a table of PMD entries: `pud_present() && !pud_leaf()`.
     pub fn leads_to_table(self) -> bool {
-        !self.none() && !self.entry.has(Entry::PAGE_SIZE)
+        self.present() && !self.entry.has(Entry::PAGE_SIZE)
     }
 
     /// `pmd_offset()`.
@@ -225,7 +235,7 @@ impl Pmd {
 
     /// `pmd_present()`: it leads to a table, or maps a huge page, even one of which the hardware must not know just now.
     pub fn present(self) -> bool {
-        self.entry.0 & (Entry::PRESENT | PAGE_PROTNONE | Entry::PAGE_SIZE) != 0
+        is_table_or_huge(self.entry)
     }
 
     /// Whether it leads to a page table: `!pmd_none() && !pmd_trans_huge() && !pmd_devmap()`, and no migration entry.

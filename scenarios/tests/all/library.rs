@@ -109,8 +109,9 @@ scenarios! {
     anon_vma_reuse
     anon_vma_reused_twice
     batch_is_full
+    broken_gigantic_page_vs_gup
     broken_hugetlb_file_vs_gup
-    broken_hugetlb_in_use_leaves_the_pool
+    broken_hugetlb_leaves_later
     broken_hugetlb_leaves_the_pool
     broken_hugetlb_vs_fork
     broken_hugetlb_vs_gup
@@ -372,10 +373,10 @@ scenarios! {
     system_calls_on_disk
     system_calls_on_files
     system_calls_on_folios
-    system_calls_on_gigantic_pages
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
+    system_calls_on_gigantic_pages
     system_calls_on_hugetlb
     system_calls_on_merged_pages
     system_calls_on_migration

@@ -16,11 +16,11 @@ fn pud_order(cpu: Cpu<'_>) -> u8 {
     cpu.mmu.geometry.order(Level::Pud)
 }
 
-/// `alloc_gigantic_folio()`: a gigantic page, to which the caller has the one reference.
-pub(super) async fn alloc_gigantic_folio(cpu: Cpu<'_>) -> Option<Page> {
+/// `alloc_gigantic_folio()`: a gigantic page of the node that `of_node` names, to which the caller has the one reference.
+pub(super) async fn alloc_gigantic_folio(cpu: Cpu<'_>, of_node: Gfp) -> Option<Page> {
     let _routine = cpu.enter("alloc_gigantic_folio");
     // alloc_contig_pages(): each frame is a page of its own, with a reference, before they become one.
-    let head = alloc_pages(cpu, pud_order(cpu), Gfp::empty()).await?;
+    let head = alloc_pages(cpu, pud_order(cpu), of_node).await?;
     for tail in tails(cpu, head) {
         page_ref_unfreeze(cpu, tail, 1).await;
     }

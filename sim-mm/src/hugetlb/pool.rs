@@ -54,14 +54,14 @@ async fn alloc_pool_huge_folio(cpu: Cpu<'_>, hstate: &Hstate, size: HugePageSize
 
 /// `alloc_fresh_hugetlb_folio()`.
 async fn alloc_fresh(cpu: Cpu<'_>, size: HugePageSize, nth: u64) -> Option<Page> {
-    if size == HugePageSize::Gigantic {
-        return Box::pin(alloc_gigantic_folio(cpu)).await;
-    }
     let of_node = match cpu.setting::<Nodes>() {
         Nodes::One => Gfp::empty(),
         Nodes::Two => Gfp::this_node(nth % 2),
     };
-    alloc_pages(cpu, cpu.pmd_order(), Gfp::COMP | of_node).await
+    match size {
+        HugePageSize::Huge => alloc_pages(cpu, cpu.pmd_order(), Gfp::COMP | of_node).await,
+        HugePageSize::Gigantic => Box::pin(alloc_gigantic_folio(cpu, of_node)).await,
+    }
 }
 
 /// `remove_pool_hugetlb_folio()`: one page less. False if all that are free are set aside.

@@ -152,6 +152,7 @@ pub(crate) async fn discard(cpu: Cpu<'_>, new: Page) {
     let words = cpu.kernel.page(new);
     cpu.this_cpu_write(words.flags(), cpu.this_cpu_read(words.flags()) & (PageFlags::HEAD | PageFlags::HUGETLB));
     cpu.this_cpu_write(words.mapping(), 0);
+    cpu.note(Event::PageUnlocked { pfn: new.0 });
     put_page(cpu, new).await;
 }
 
