@@ -1,14 +1,20 @@
 //! What a mapping allows GUP: `check_vma_flags()`.
 
-use sim_mm::{Cpu, Errno, MmStruct, VmFlags, Vma, arch_vma_access_permitted, check, vma_is_secretmem};
+use sim_mm::{
+    Cpu, Errno, MmStruct, VmFlags, Vma, arch_vma_access_permitted, check, vma_is_fsdax, vma_is_secretmem,
+};
 
 use crate::flags::FollFlags;
-use crate::longterm::refuses_fsdax;
 use crate::safeguards::{
     CHECK_VMA_ANON, CHECK_VMA_COW, CHECK_VMA_HUGETLB_FORCE, CHECK_VMA_PFNMAP, CHECK_VMA_PKEY, CHECK_VMA_READ,
-    CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, LONGTERM_FILE_WRITE,
+    CHECK_VMA_SECRETMEM, CHECK_VMA_WRITE, LONGTERM_FILE_WRITE, LONGTERM_FSDAX,
 };
 use crate::settings::LongtermCheck;
+
+/// Whether a page of the mapping must not be pinned for long, because its file system could not take the block back.
+pub(crate) fn refuses_fsdax(cpu: Cpu<'_>, vma: Vma) -> bool {
+    check!(cpu, LONGTERM_FSDAX, vma_is_fsdax(cpu, vma))
+}
 
 /// `check_vma_flags()`: whether the flags of the mapping allow the access. The mapping is asked, and not only its entries: a page that is not there
 /// yet has none.

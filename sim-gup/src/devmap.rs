@@ -12,9 +12,8 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::followed::Followed;
+use crate::followed::{Followed, Got};
 use crate::grab::{Fallback, grab_folio, put_compound_head, try_grab_page};
-use crate::gup::Got;
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     FOLLOW_DEV_PAGEMAP, FOLLOW_DEVMAP_PMD_RECHECK, FOLLOW_DEVMAP_PUD_RECHECK, FOLLOW_PUT_DEV_PAGEMAP,

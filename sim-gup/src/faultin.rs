@@ -64,8 +64,8 @@ pub(crate) async fn faultin_page<'m>(
         MmFault::Done(done, mmap_lock) => {
             // COW is broken, though the mapping keeps the entry read-only: look it up as if it were a read.
             // Not where the mapping is writable, for there a later write may break COW once more.
-            let read_only = !vma.flags(cpu).contains(VmFlags::WRITE);
-            if done.write && (read_only || !cpu.has(FOLL_COW_READ_ONLY)) {
+            let writable = vma.flags(cpu).contains(VmFlags::WRITE);
+            if done.write && !check!(cpu, FOLL_COW_READ_ONLY, writable) {
                 cpu.consulted(GUP_KEEP_WRITE);
                 match cpu.setting::<ForcedWrite>() {
                     ForcedWrite::DropWrite => *flags -= FollFlags::WRITE,

@@ -127,8 +127,8 @@ pub(crate) fn follow_page_pte<'a, 'm: 'a>(
         }
         let pte = cpu.read_once(ptep).await;
         if check!(cpu, FOLLOW_PTE_PRESENT, !pte.present()) {
-            let waits = flags.contains(FollFlags::MIGRATION)
-                && (MigrationEntry::of_pte(pte.entry).is_some() || !cpu.has(FOLLOW_WAITS_FOR_MIGRATION));
+            let other = MigrationEntry::of_pte(pte.entry).is_none();
+            let waits = flags.contains(FollFlags::MIGRATION) && !check!(cpu, FOLLOW_WAITS_FOR_MIGRATION, other);
             // An entry that is not empty says that there is something, as a page in swap. A core dump takes it.
             return match waits {
                 true => Followed::Moving,

@@ -1,6 +1,6 @@
 //! What a look-up with `mmap_lock` held comes to.
 
-use sim_mm::{Page, Pgmap};
+use sim_mm::{Errno, MmapLock, Page, Pgmap};
 
 /// What a look-up found.
 pub(crate) enum Followed {
@@ -24,3 +24,7 @@ pub(crate) enum Followed {
     /// `-ENOMEM`: the page has far too many references already.
     Refused,
 }
+
+/// What `__get_user_pages()` answers: how many pages it got, or the first error, if not a single one could be got; and `mmap_lock`, unless it was let go of. That happens only with
+/// `FOLL_UNLOCKABLE`.
+pub(crate) type Got<'m> = (Result<u64, Errno>, Option<MmapLock<'m>>);

@@ -1,9 +1,7 @@
 //! The locked path: `__get_user_pages()`, and the functions that call it again and again until all pages are there.
 
-use sim_core::{BoxFuture, Routine};
 use sim_mm::{
-    Cpu, Errno, MmStruct, MmapLock, MovableZone, Vma, can_be_killed, check, fatal_signal_pending, find_extend_vma,
-    in_gate_area,
+    Cpu, Errno, MmStruct, MmapLock, Vma, can_be_killed, check, fatal_signal_pending, find_extend_vma, in_gate_area,
 };
 use sim_mmu::VirtAddr;
 
@@ -13,15 +11,14 @@ use crate::devmap::put_context;
 use crate::faultin::{FaultedIn, faultin_page};
 use crate::flags::FollFlags;
 use crate::follow::follow_page_mask;
-use crate::followed::Followed;
+use crate::followed::{Followed, Got};
 use crate::gate::get_gate_page;
-use crate::longterm::{__gup_longterm_locked, get_user_pages_longterm};
 use crate::pages::Pages;
 use crate::safeguards::{
     GUP_ADVANCE_AFTER_DROP, GUP_CLAMP_STRIDE, GUP_FATAL_SIGNAL, GUP_FLAGS_ANEW, GUP_NEXT_VMA, GUP_NO_STRUCT_SKIPS,
     GUP_NUMA_NOT_FORCED, GUP_PARTIAL_COUNT, GUP_RETAKES_LOCK, GUP_STRIDE_ONLY_TO_FAULT, GUP_TELLS_DROPPED,
 };
-use crate::settings::{GupNuma, GupRetry, LongtermCheck};
+use crate::settings::{GupNuma, GupRetry};
 
 /// What `__get_user_pages()` is asked for.
 #[derive(Clone, Copy)]
@@ -38,10 +35,6 @@ impl Wanted {
     }
 }
 
-/// What `__get_user_pages()` answers: how many pages it got, or the first error, if not a single one could be got; and `mmap_lock`, unless it was let go of. That happens only with
-/// `FOLL_UNLOCKABLE`.
-pub(crate) type Got<'m> = (Result<u64, Errno>, Option<MmapLock<'m>>);
-
 /// `FOLL_NUMA`: a page that is due for a NUMA fault has that fault first. Not if the access is forced: then nobody says that the fault would find the mapping accessible.
 fn honours_numa(cpu: Cpu<'_>, gup_flags: FollFlags) -> bool {
     cpu.setting::<GupNuma>() == GupNuma::Faults
@@ -49,112 +42,112 @@ fn honours_numa(cpu: Cpu<'_>, gup_flags: FollFlags) -> bool {
 }
 
 /// `__get_user_pages()`: the caller hands `mmap_lock` over, and has it back if no fault had to let go of it. The pages are added to `pages`, or only faulted in if there is none.
-pub(crate) async fn __get_user_pages<'m>(
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async function has its arguments twice: as such, and as variables of its body"
+)]
+pub(crate) fn __get_user_pages<'a, 'm: 'a>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     mut mmap_lock: MmapLock<'m>,
     wanted: Wanted,
-    mut pages: Option<&mut Pages>,
-) -> Got<'m> {
-    let _routine = cpu.enter("__get_user_pages");
-    let Wanted { mut start, mut nr_pages, flags: mut gup_flags } = wanted;
-    let takes = gup_flags.intersects(FollFlags::GET | FollFlags::PIN);
-    cpu.vm_bug_on(pages.is_some() != takes, "VM_BUG_ON(!!pages != !!(gup_flags & (FOLL_GET | FOLL_PIN)))");
-    gup_flags.set(FollFlags::NUMA, honours_numa(cpu, gup_flags));
-    let populate = gup_flags.contains(FollFlags::MADV_POPULATE);
-    let mut vma: Option<Vma> = None;
-    let mut foll_flags = gup_flags;
-    let mut i = 0;
-    while nr_pages > 0 {
-        let stop = |errno| if i > 0 && cpu.has(GUP_PARTIAL_COUNT) { Ok(i) } else { Err(errno) };
-        if cpu.has(GUP_FLAGS_ANEW) {
-            foll_flags = gup_flags;
-        }
-        // First iteration, or across the end of a mapping.
-        let current = match vma.filter(|vma| !check!(cpu, GUP_NEXT_VMA, start >= vma.end(cpu))) {
-            Some(vma) => vma,
-            None => {
-                // gup_vma_lookup() since v6.5, which lets no stack grow.
-                let Some(found) = find_extend_vma(cpu, mm, start).await else {
-                    if in_gate_area(cpu, start) {
-                        // In a box, as what hardly anybody asks for.
-                        let got = Box::pin(get_gate_page(cpu, mm, start, gup_flags, pages.as_deref_mut())).await;
-                        if let Err(errno) = got {
-                            return (stop(errno), Some(mmap_lock));
+    mut pages: Option<&'a mut Pages>,
+) -> impl Future<Output = Got<'m>> + use<'a, 'm> {
+    async move {
+        let _routine = cpu.enter("__get_user_pages");
+        let Wanted { mut start, mut nr_pages, flags: mut gup_flags } = wanted;
+        let takes = gup_flags.intersects(FollFlags::GET | FollFlags::PIN);
+        cpu.vm_bug_on(pages.is_some() != takes, "VM_BUG_ON(!!pages != !!(gup_flags & (FOLL_GET | FOLL_PIN)))");
+        gup_flags.set(FollFlags::NUMA, honours_numa(cpu, gup_flags));
+        let populate = gup_flags.contains(FollFlags::MADV_POPULATE);
+        let mut vma: Option<Vma> = None;
+        let mut foll_flags = gup_flags;
+        let mut i = 0;
+        while nr_pages > 0 {
+            let stop = |errno| if i > 0 && cpu.has(GUP_PARTIAL_COUNT) { Ok(i) } else { Err(errno) };
+            if cpu.has(GUP_FLAGS_ANEW) {
+                foll_flags = gup_flags;
+            }
+            // First iteration, or across the end of a mapping.
+            let current = match vma.filter(|vma| !check!(cpu, GUP_NEXT_VMA, start >= vma.end(cpu))) {
+                Some(vma) => vma,
+                None => {
+                    // gup_vma_lookup() since v6.5, which lets no stack grow.
+                    let Some(found) = find_extend_vma(cpu, mm, start).await else {
+                        if in_gate_area(cpu, start) {
+                            // In a box, as what hardly anybody asks for.
+                            let got =
+                                Box::pin(get_gate_page(cpu, mm, start, gup_flags, pages.as_deref_mut())).await;
+                            if let Err(errno) = got {
+                                return (stop(errno), Some(mmap_lock));
+                            }
+                            (i, start, nr_pages) = (i + 1, start.plus_pages(1), nr_pages - 1);
+                            continue;
                         }
-                        (i, start, nr_pages) = (i + 1, start.plus_pages(1), nr_pages - 1);
-                        continue;
+                        return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
+                    };
+                    if let Err(errno) = check_vma_flags(cpu, mm, found, gup_flags) {
+                        return (stop(if populate { Errno::Einval } else { errno }), Some(mmap_lock));
                     }
-                    return (stop(if populate { Errno::Enomem } else { Errno::Efault }), Some(mmap_lock));
-                };
-                if let Err(errno) = check_vma_flags(cpu, mm, found, gup_flags) {
-                    return (stop(if populate { Errno::Einval } else { errno }), Some(mmap_lock));
+                    found
                 }
-                found
-            }
-        };
-        vma = Some(current);
-        if should_force_cow_break(cpu) && current.flags(cpu).is_cow_mapping() {
-            foll_flags |= FollFlags::WRITE;
-        }
-        if pages.as_deref().is_some_and(Pages::has_pgmap) {
-            foll_flags |= FollFlags::PGMAP;
-        }
-        let (page, page_mask) = loop {
-            // A task that has to die does not go on allocating memory.
-            if can_be_killed(cpu) && check!(cpu, GUP_FATAL_SIGNAL, Box::pin(fatal_signal_pending(cpu)).await) {
-                return (stop(Errno::Eintr), Some(mmap_lock));
-            }
-            let unshare = match follow_page_mask(cpu, mm, current, start, foll_flags).await {
-                Followed::Page(page) => break (Some(page), 0),
-                Followed::HugePage(page) => break (Some(page), cpu.pmd_nr() - 1),
-                Followed::DevicePage(page, pgmap) => {
-                    if let (Some(pages), Some(pgmap)) = (pages.as_deref_mut(), pgmap) {
-                        pages.hold_pgmap(pgmap);
-                    }
-                    break (Some(page), 0);
-                }
-                // A page that cannot be told is there all the same.
-                Followed::NoStruct if cpu.has(GUP_NO_STRUCT_SKIPS) => break (None, 0),
-                Followed::NoStruct | Followed::Gone => return (stop(Errno::Efault), Some(mmap_lock)),
-                // Only ksmd waits for a page that is being moved.
-                Followed::NoPage | Followed::Moving => false,
-                Followed::MustUnshare => true,
-                Followed::Refused => return (stop(Errno::Enomem), Some(mmap_lock)),
             };
-            match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags, unshare).await {
-                FaultedIn::Done(held) => mmap_lock = held,
-                FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
-                FaultedIn::Retry => return (Ok(i), None),
-                FaultedIn::Busy(held) => return (Ok(i), Some(held)),
-                FaultedIn::Absent(held) => {
-                    mmap_lock = held;
-                    break (None, 0);
+            vma = Some(current);
+            if should_force_cow_break(cpu) && current.flags(cpu).is_cow_mapping() {
+                foll_flags |= FollFlags::WRITE;
+            }
+            if pages.as_deref().is_some_and(Pages::has_pgmap) {
+                foll_flags |= FollFlags::PGMAP;
+            }
+            let (page, page_mask) = loop {
+                // A task that has to die does not go on allocating memory.
+                if can_be_killed(cpu) && check!(cpu, GUP_FATAL_SIGNAL, Box::pin(fatal_signal_pending(cpu)).await) {
+                    return (stop(Errno::Eintr), Some(mmap_lock));
+                }
+                let unshare = match follow_page_mask(cpu, mm, current, start, foll_flags).await {
+                    Followed::Page(page) => break (Some(page), 0),
+                    Followed::HugePage(page) => break (Some(page), cpu.pmd_nr() - 1),
+                    Followed::DevicePage(page, pgmap) => {
+                        if let (Some(pages), Some(pgmap)) = (pages.as_deref_mut(), pgmap) {
+                            pages.hold_pgmap(pgmap);
+                        }
+                        break (Some(page), 0);
+                    }
+                    // A page that cannot be told is there all the same.
+                    Followed::NoStruct if cpu.has(GUP_NO_STRUCT_SKIPS) => break (None, 0),
+                    Followed::NoStruct | Followed::Gone => return (stop(Errno::Efault), Some(mmap_lock)),
+                    // Only ksmd waits for a page that is being moved.
+                    Followed::NoPage | Followed::Moving => false,
+                    Followed::MustUnshare => true,
+                    Followed::Refused => return (stop(Errno::Enomem), Some(mmap_lock)),
+                };
+                match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags, unshare).await {
+                    FaultedIn::Done(held) => mmap_lock = held,
+                    FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
+                    FaultedIn::Retry => return (Ok(i), None),
+                    FaultedIn::Busy(held) => return (Ok(i), Some(held)),
+                    FaultedIn::Absent(held) => {
+                        mmap_lock = held;
+                        break (None, 0);
+                    }
+                }
+            };
+            let mut page_increm = 1 + (!start.vpn().0 & page_mask);
+            if let (Some(pages), Some(page)) = (pages.as_deref_mut(), page) {
+                pages.push(cpu, mm.id, page, start, gup_flags);
+                pages.push_vma(current);
+                // Each page has its own place in the array, and so its own look-up.
+                if cpu.has(GUP_STRIDE_ONLY_TO_FAULT) {
+                    page_increm = 1;
                 }
             }
-        };
-        let mut page_increm = 1 + (!start.vpn().0 & page_mask);
-        if let (Some(pages), Some(page)) = (pages.as_deref_mut(), page) {
-            pages.push(cpu, mm.id, page, start, gup_flags);
-            pages.push_vma(current);
-            // Each page has its own place in the array, and so its own look-up.
-            if cpu.has(GUP_STRIDE_ONLY_TO_FAULT) {
-                page_increm = 1;
+            if check!(cpu, GUP_CLAMP_STRIDE, page_increm > nr_pages) {
+                page_increm = nr_pages;
             }
+            (i, start, nr_pages) =
+                (i + page_increm, start.plus_pages(page_increm), nr_pages.wrapping_sub(page_increm));
         }
-        if check!(cpu, GUP_CLAMP_STRIDE, page_increm > nr_pages) {
-            page_increm = nr_pages;
-        }
-        (i, start, nr_pages) =
-            (i + page_increm, start.plus_pages(page_increm), nr_pages.wrapping_sub(page_increm));
-    }
-    (Ok(i), Some(mmap_lock))
-}
-
-/// `mm_set_has_pinned_flag()`: before the first pin, so that a fork that sees no flag has seen no pin.
-pub(crate) async fn mm_set_has_pinned_flag(cpu: Cpu<'_>, mm: &MmStruct, flags: FollFlags) {
-    if flags.contains(FollFlags::PIN) {
-        cpu.store(mm.has_pinned(), true).await;
+        (Ok(i), Some(mmap_lock))
     }
 }
 
@@ -248,125 +241,4 @@ async fn get_and_put<'m>(
         Some(pages) => put_context(cpu, pages, got).await,
         None => got,
     }
-}
-
-/// What the caller asks for, with the reference that all pages get.
-fn takes(gup_flags: FollFlags) -> FollFlags {
-    let get = if gup_flags.contains(FollFlags::PIN) { FollFlags::empty() } else { FollFlags::GET };
-    gup_flags | FollFlags::TOUCH | get
-}
-
-/// `get_user_pages_locked()`: the caller holds `mmap_lock`, and has it afterwards only if it was never let go of.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
-pub fn get_user_pages_locked<'a, 'm: 'a>(
-    cpu: Cpu<'m>,
-    mmap_lock: MmapLock<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &'a mut Pages,
-    gup_flags: FollFlags,
-) -> BoxFuture<'a, Got<'m>> {
-    let flags = takes(gup_flags) | FollFlags::UNLOCKABLE;
-    Box::pin(locked(cpu, "get_user_pages_locked", mmap_lock, Wanted { start, nr_pages, flags }, pages))
-}
-
-async fn locked<'m>(
-    cpu: Cpu<'m>,
-    routine: &'static str,
-    mmap_lock: MmapLock<'m>,
-    wanted: Wanted,
-    pages: &mut Pages,
-) -> Got<'m> {
-    let _routine = cpu.enter(Routine::helper(routine));
-    let Some(mm) = cpu.current_mm() else { return (Err(Errno::Efault), Some(mmap_lock)) };
-    let before = pages.nr();
-    mm_set_has_pinned_flag(cpu, mm, wanted.flags).await;
-    let (got, held) = __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(&mut *pages)).await;
-    pages.returned(cpu, (wanted.start, wanted.nr_pages), before, got);
-    (got, held)
-}
-
-/// `get_user_pages_unlocked()`: takes `mmap_lock` for reading. Answers how many pages were added.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
-pub fn get_user_pages_unlocked<'m>(
-    cpu: Cpu<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &'m mut Pages,
-    gup_flags: FollFlags,
-) -> BoxFuture<'m, Result<u64, Errno>> {
-    Box::pin(async move {
-        let _kernel = cpu.enter_kernel();
-        let _routine = cpu.enter(Routine::system_call("get_user_pages_unlocked"));
-        let mm = cpu.current_mm().ok_or(Errno::Efault)?;
-        let before = pages.nr();
-        let wanted = Wanted { start, nr_pages, flags: takes(gup_flags) | FollFlags::UNLOCKABLE };
-        let for_long = gup_flags.contains(FollFlags::LONGTERM);
-        mm_set_has_pinned_flag(cpu, mm, gup_flags).await;
-        let got = if for_long && cpu.setting::<LongtermCheck>() == LongtermCheck::Afterwards {
-            Box::pin(get_user_pages_longterm(cpu, mm, wanted, &mut *pages)).await
-        } else if for_long && cpu.setting::<MovableZone>() == MovableZone::On {
-            Box::pin(__gup_longterm_locked(cpu, mm, wanted, &mut *pages)).await
-        } else {
-            let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
-            __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(&mut *pages)).await.0
-        };
-        pages.returned(cpu, (start, nr_pages), before, got);
-        got
-    })
-}
-
-/// `pin_user_pages()`: as [`get_user_pages_unlocked`], with pins instead of references.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
-pub fn pin_user_pages<'m>(
-    cpu: Cpu<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &'m mut Pages,
-    gup_flags: FollFlags,
-) -> BoxFuture<'m, Result<u64, Errno>> {
-    get_user_pages_unlocked(cpu, start, nr_pages, pages, gup_flags | FollFlags::PIN)
-}
-
-/// `get_user_pages_remote()`, `pin_user_pages_remote()` with `FOLL_PIN`: pages of an address space that need not be the
-/// caller's. The caller says by `FOLL_UNLOCKABLE` whether a fault may let go of the lock.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
-pub fn get_user_pages_remote<'a, 'm: 'a>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    mmap_lock: MmapLock<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &'a mut Pages,
-    gup_flags: FollFlags,
-) -> BoxFuture<'a, Got<'m>> {
-    Box::pin(async move {
-        let _routine = cpu.enter(Routine::helper("get_user_pages_remote"));
-        mm_set_has_pinned_flag(cpu, mm, gup_flags).await;
-        let wanted = Wanted { start, nr_pages, flags: takes(gup_flags) | FollFlags::REMOTE };
-        __get_user_pages_locked(cpu, mm, mmap_lock, wanted, Some(pages)).await
-    })
-}
-
-/// `get_user_pages()`: the caller holds `mmap_lock`, and has it afterwards. So no fault can wait for user code.
-///
-/// # Errors
-/// The first error, if not a single page could be got.
-pub fn get_user_pages<'a, 'm: 'a>(
-    cpu: Cpu<'m>,
-    mmap_lock: MmapLock<'m>,
-    start: VirtAddr,
-    nr_pages: u64,
-    pages: &'a mut Pages,
-    gup_flags: FollFlags,
-) -> BoxFuture<'a, Got<'m>> {
-    Box::pin(locked(cpu, "get_user_pages", mmap_lock, Wanted { start, nr_pages, flags: takes(gup_flags) }, pages))
 }

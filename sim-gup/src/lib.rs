@@ -14,6 +14,8 @@ mod follow;
 mod follow_pte;
 mod followed;
 mod gate;
+mod get_user_pages;
+mod get_user_pages_fast;
 mod grab;
 mod gup;
 mod huge;
@@ -24,12 +26,12 @@ mod populate;
 pub mod safeguards;
 mod settings;
 
-pub use fast::{__get_user_pages_fast, get_user_pages_fast, pin_user_pages_fast};
 pub use faultin::fixup_user_fault;
 pub use flags::FollFlags;
-pub use gup::{
+pub use get_user_pages::{
     get_user_pages, get_user_pages_locked, get_user_pages_remote, get_user_pages_unlocked, pin_user_pages,
 };
+pub use get_user_pages_fast::{__get_user_pages_fast, get_user_pages_fast, pin_user_pages_fast};
 pub use pages::{Grab, Pages, Pin, put_pin};
 pub use populate::GUP_CALLS;
 pub use safeguards::SAFEGUARDS;

@@ -1,16 +1,12 @@
 //! Pins that last: `get_user_pages_longterm()`, and `__gup_longterm_locked()` after it.
 
-use sim_mm::{Cpu, Errno, LongtermPages, MmStruct, Page, Vma, check, vma_is_fsdax};
+use sim_mm::{Cpu, Errno, LongtermPages, MmStruct, Page};
 
+use crate::check_vma::refuses_fsdax;
 use crate::flags::FollFlags;
 use crate::gup::{__get_user_pages_locked, Wanted};
 use crate::pages::{Pages, put_pin};
-use crate::safeguards::{LONGTERM_FSDAX, LONGTERM_KEEPS_LOCK, LONGTERM_MIGRATES, LONGTERM_PUTS_ALL};
-
-/// Whether a page of the mapping must not be pinned for long, because its file system could not take the block back.
-pub(crate) fn refuses_fsdax(cpu: Cpu<'_>, vma: Vma) -> bool {
-    check!(cpu, LONGTERM_FSDAX, vma_is_fsdax(cpu, vma))
-}
+use crate::safeguards::{LONGTERM_KEEPS_LOCK, LONGTERM_MIGRATES, LONGTERM_PUTS_ALL};
 
 /// `get_user_pages_longterm()`, and `check_dax_vmas()` from v5.2 to v5.10: gets the pages first, and gives them back if one of them is of a file on a device.
 ///

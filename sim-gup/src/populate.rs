@@ -7,9 +7,10 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use crate::callers::break_ksm;
-use crate::fast::get_user_pages_fast;
 use crate::flags::FollFlags;
-use crate::gup::{__get_user_pages, __get_user_pages_locked, Got, Wanted};
+use crate::followed::Got;
+use crate::get_user_pages_fast::get_user_pages_fast;
+use crate::gup::{__get_user_pages, __get_user_pages_locked, Wanted};
 use crate::pages::Pages;
 use crate::safeguards::{
     POPULATE_FINDS_ANEW, POPULATE_FORCES_ACCESSIBLE, POPULATE_SKIPS_PFNMAP, POPULATE_WRITES_PRIVATE,

@@ -20,8 +20,8 @@ sim_mm::safeguards! {
         "A range whose end lies below its start is refused, because the walk would never reach its end.";
     GUP_NR_PAGES = "gup-nr-pages" check in "get_user_pages_fast" since Release::v26(32), on X86, guards [7] =>
         "For no pages, and for a negative number of them, nothing is walked, because the walk would begin behind the end of its range.";
-    GUP_PGD_ONCE = "gup-pgd-once" order in "gup_pgd_range" since FAST_GUP, on X86, guards [8, 9] =>
-        "The entry of the highest table is read once, so that what is tested is what is followed.";
+    GUP_P4D_ONCE = "gup-p4d-once" order in "gup_p4d_range" since FAST_GUP, on X86, guards [8, 9] =>
+        "The entry of the highest table is read once, so that what is tested is what is followed. With tables of four levels it is the PGD entry and the P4D entry.";
     GUP_PUD_ONCE = "gup-pud-once" order in "gup_pud_range" since FAST_GUP, on X86, guards [10] =>
         "The PUD entry is read once, so that what is tested is what is followed.";
     GUP_PMD_ONCE = "gup-pmd-once" order in "gup_pmd_range" since FAST_GUP, on X86, guards [11, 52] =>
@@ -198,7 +198,7 @@ sim_mm::safeguards! {
 
     // Pins that last.
     LONGTERM_KEEPS_LOCK = "longterm-keeps-lock" order in "get_user_pages_longterm" since Release::v(4, 15), until Release::v(5, 11), commit "2bb6d2837083", guards [141] =>
-        "mmap_lock is held until the mappings of the pages were looked at, because they may be gone afterwards.";
+        "GUP holds mmap_lock until it has looked at the mappings of the pages, because they may be gone afterwards.";
     LONGTERM_PUTS_ALL = "longterm-puts-all" order in "get_user_pages_longterm" since Release::v(4, 15), until Release::v(5, 11), commit "2bb6d2837083", guards [140] =>
         "If one page must not be pinned for long, all are given back, because the caller gets an error.";
     CHECK_VMA_WRITE = "check-vma-write" check in "check_vma_flags" since Release::v26(12), guards [108] =>

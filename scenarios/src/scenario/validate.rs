@@ -114,8 +114,8 @@ fn pins(sequence: &Sequence<'_>, notes: &Notes) {
         if let Some((_, name)) = statement.defines(Noun::Pin) {
             taken.insert(name, statement.pages().unwrap_or(1));
         }
-        let Some((key, pin)) = statement.uses(Noun::Pin) else { continue };
-        known("pin", pin, || statement.field(key), taken.keys().copied(), notes);
+        let Some((pin_key, pin)) = statement.uses(Noun::Pin) else { continue };
+        known("pin", pin, || statement.field(pin_key), taken.keys().copied(), notes);
         let Some(&pages) = taken.get(pin) else { continue };
         for (key, mention) in statement.mentions() {
             if let Mention::Page(page) = mention
@@ -123,6 +123,8 @@ fn pins(sequence: &Sequence<'_>, notes: &Notes) {
             {
                 let message =
                     format!("page {page} is outside of pin {}, which has {}", quote(pin), counted(pages, "page"));
+                // Page 0 may be the one that is meant if none is named, and then the field is not there.
+                let key = if page == 0 { pin_key } else { key };
                 notes.error(&statement.field(key), message, None);
             }
         }

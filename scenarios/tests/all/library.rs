@@ -248,6 +248,7 @@ scenarios! {
     lazy_cpu_walks_freed_tables
     links_fail
     lockless_walk_into_a_gigantic_page
+    lockless_walk_of_hinted_pages
     lockless_walk_of_what_is_not_there
     longterm_fast_pin_of_a_file
     longterm_fast_pin_vs_truncate
@@ -315,6 +316,8 @@ scenarios! {
     populating_what_mappings_allow
     protection_keys
     protnone_write_while_migrating
+    range_that_wraps
+    ranges_beyond_user_space
     ranges_of_pages
     recheck_sees_another_page
     reclaim_of_file_pages
@@ -373,10 +376,10 @@ scenarios! {
     system_calls_on_disk
     system_calls_on_files
     system_calls_on_folios
+    system_calls_on_gigantic_pages
     system_calls_on_huge_pages
     system_calls_on_huge_pages_of_a_disk
     system_calls_on_huge_pages_of_files
-    system_calls_on_gigantic_pages
     system_calls_on_hugetlb
     system_calls_on_merged_pages
     system_calls_on_migration

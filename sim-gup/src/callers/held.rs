@@ -5,7 +5,7 @@ use sim_mm::{Cpu, Errno, find_vma};
 use sim_mmu::VirtAddr;
 
 use crate::flags::FollFlags;
-use crate::gup::{get_user_pages, get_user_pages_locked};
+use crate::get_user_pages::{get_user_pages, get_user_pages_locked};
 use crate::pages::Pages;
 
 /// Gets pages under `mmap_lock`, and then looks at the mapping of the first one again, if GUP has held the lock all the time. With `unlockable` it calls [`get_user_pages_locked`], and

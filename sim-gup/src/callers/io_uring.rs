@@ -7,7 +7,7 @@ use sim_mmu::VirtAddr;
 use super::device::{device_read, device_write};
 use super::remote::RemoteOp;
 use crate::flags::FollFlags;
-use crate::gup::pin_user_pages;
+use crate::get_user_pages::pin_user_pages;
 use crate::pages::{Pages, Pin, put_pin};
 
 /// A ring with room for one fixed buffer.

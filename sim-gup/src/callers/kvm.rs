@@ -7,9 +7,9 @@ use sim_mm::{
 use sim_mmu::VirtAddr;
 
 use super::remote::RemoteOp;
-use crate::fast::__get_user_pages_fast;
 use crate::flags::FollFlags;
-use crate::gup::get_user_pages_unlocked;
+use crate::get_user_pages::get_user_pages_unlocked;
+use crate::get_user_pages_fast::__get_user_pages_fast;
 use crate::pages::{Pages, Pin, put_pin};
 
 /// `KVM_RUN`: the guest of the process reads the first word of a page, or writes to it. Answers the value.

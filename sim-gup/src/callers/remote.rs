@@ -6,7 +6,7 @@ use sim_mmu::VirtAddr;
 
 use super::device::touched;
 use crate::flags::FollFlags;
-use crate::gup::get_user_pages_remote;
+use crate::get_user_pages::get_user_pages_remote;
 use crate::pages::{Pages, Pin, put_pin};
 
 /// What is done with a word, of another process or of a guest.

@@ -7,7 +7,7 @@ use sim_mm::{Cpu, Errno, Event, MmId, Page};
 use sim_mmu::VirtAddr;
 
 use super::device::touched;
-use crate::fast::get_user_pages_fast;
+use crate::get_user_pages_fast::get_user_pages_fast;
 use crate::pages::{Pages, Pin, put_pin};
 
 /// A pipe.
