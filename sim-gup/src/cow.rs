@@ -3,7 +3,7 @@
 use sim_mm::{CowReuse, Cpu, Page, Vma, check, page_anon_exclusive, page_is_anon};
 
 use crate::flags::FollFlags;
-use crate::safeguards::{FOLL_COW_DIRTY, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES};
+use crate::safeguards::{FOLL_COW_DIRTY, FOLL_COW_FLAG, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES};
 
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
 pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
@@ -32,5 +32,5 @@ pub(crate) async fn gup_must_unshare(
 
 /// Whether a forced write has broken COW for the entry that it finds now, by the rule from v4.9 to v5.19.
 pub(crate) fn cow_is_broken(cpu: Cpu<'_>, dirty: bool, flags: FollFlags) -> bool {
-    flags.contains(FollFlags::COW) && !check!(cpu, FOLL_COW_DIRTY, !dirty)
+    !check!(cpu, FOLL_COW_FLAG, !flags.contains(FollFlags::COW)) && !check!(cpu, FOLL_COW_DIRTY, !dirty)
 }

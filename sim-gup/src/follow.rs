@@ -129,7 +129,8 @@ async fn follow_pud_mask(
     follow_pmd_mask(cpu, mm, vma, address, pud.pmd_offset(cpu.mmu.geometry, address), flags).await
 }
 
-/// `follow_p4d_mask()`.
+/// `follow_p4d_mask()`. C reads the entry anew for each test, as `follow_pud_mask()` does. While somebody holds `mmap_lock` no table goes that these entries lead to, so each read would say the same; an entry
+/// that maps a device is read again under its lock.
 async fn follow_p4d_mask(
     cpu: Cpu<'_>,
     mm: &MmStruct,

@@ -15,7 +15,7 @@ use crate::grab::try_grab_page;
 use crate::safeguards::{
     DUMP_FILE_HOLES, DUMP_SKIPS_SPECIAL, DUMP_SWAPPED_PAGES, FOLLOW_PFN_GET, FOLLOW_PMD_BAD, FOLLOW_PTE_PRESENT,
     FOLLOW_PTE_PROTNONE, FOLLOW_PTE_SPECIAL, FOLLOW_PTE_WRITE, FOLLOW_PTL, FOLLOW_WAITS_FOR_MIGRATION,
-    FOLLOW_ZERO_PAGE, MLOCK_VMA_RECHECK, TOUCH_MARKS_DIRTY,
+    FOLLOW_ZERO_PAGE, MLOCK_VMA_RECHECK, TOUCH_AGES_PAGE, TOUCH_MARKS_DIRTY,
 };
 use crate::settings::ForcedWrite;
 
@@ -159,10 +159,14 @@ pub(crate) fn follow_page_pte<'a, 'm: 'a>(
             return Followed::Refused;
         }
         if flags.contains(FollFlags::TOUCH) {
+            // C asks first whether the page is dirty, and then set_page_dirty() would do nothing.
             if check!(cpu, TOUCH_MARKS_DIRTY, flags.contains(FollFlags::WRITE) && !pte.dirty()) {
                 Box::pin(set_page_dirty(cpu, page)).await;
             }
             // The page, rather than rewriting the entry and losing a hardware dirty bit.
+            if !cpu.has(TOUCH_AGES_PAGE) {
+                Box::pin(cpu.set_pte_at(mm, address, ptep, pte.entry.with(Entry::ACCESSED))).await;
+            }
             mark_page_accessed(cpu, page).await;
         }
         if flags.contains(FollFlags::MLOCK)

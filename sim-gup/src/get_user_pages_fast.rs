@@ -25,6 +25,9 @@ enum Protected<'m> {
 
 /// `local_irq_save()`, or what a careless patch might take for enough.
 ///
+/// `get_user_pages_fast()` disables interrupts and enables them afterwards. Its callers have them enabled, so that this is the same as to save and to restore them, as
+/// `__get_user_pages_fast()` does.
+///
 /// Disabled interrupts hold up both the grace period after which tables are freed and the interrupt of
 /// a TLB flush; disabled preemption holds up only the first; `rcu_read_lock()` the first since v4.20.
 fn protect<'m>(cpu: Cpu<'m>) -> Protected<'m> {

@@ -15,8 +15,9 @@ use crate::followed::{Followed, Got};
 use crate::gate::get_gate_page;
 use crate::pages::Pages;
 use crate::safeguards::{
-    GUP_ADVANCE_AFTER_DROP, GUP_CLAMP_STRIDE, GUP_FATAL_SIGNAL, GUP_FLAGS_ANEW, GUP_NEXT_VMA, GUP_NO_STRUCT_SKIPS,
-    GUP_NUMA_NOT_FORCED, GUP_PARTIAL_COUNT, GUP_RETAKES_LOCK, GUP_STRIDE_ONLY_TO_FAULT, GUP_TELLS_DROPPED,
+    GUP_ADVANCE_AFTER_DROP, GUP_CLAMP_STRIDE, GUP_FATAL_SIGNAL, GUP_FLAGS_ANEW, GUP_FOLLOWS_AGAIN, GUP_NEXT_VMA,
+    GUP_NO_STRUCT_SKIPS, GUP_NUMA_NOT_FORCED, GUP_PARTIAL_COUNT, GUP_RETAKES_LOCK, GUP_STRIDE_ONLY_TO_FAULT,
+    GUP_TELLS_DROPPED,
 };
 use crate::settings::{GupNuma, GupRetry};
 
@@ -122,7 +123,12 @@ pub(crate) fn __get_user_pages<'a, 'm: 'a>(
                     Followed::Refused => return (stop(Errno::Enomem), Some(mmap_lock)),
                 };
                 match faultin_page(cpu, mm, mmap_lock, current, start, &mut foll_flags, unshare).await {
-                    FaultedIn::Done(held) => mmap_lock = held,
+                    FaultedIn::Done(held) => {
+                        mmap_lock = held;
+                        if !cpu.has(GUP_FOLLOWS_AGAIN) {
+                            break (None, 0);
+                        }
+                    }
                     FaultedIn::Failed(errno, held) => return (stop(errno), Some(held)),
                     FaultedIn::Retry => return (Ok(i), None),
                     FaultedIn::Busy(held) => return (Ok(i), Some(held)),

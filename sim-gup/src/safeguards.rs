@@ -87,7 +87,7 @@ sim_mm::safeguards! {
     // The locked path.
     FOLLOW_PTL = "follow-ptl" order in "follow_page_pte" since Release::v26(12), guards [76, 94] =>
         "The PTE lock is held from reading the entry until the page has its reference, so that the page cannot be freed in between.";
-    DUMP_MMAP_LOCK = "dump-mmap-lock" order in "get_dump_page" since Release::v(5, 10), commit "7f3bfab52cab", guards [147] =>
+    DUMP_MMAP_LOCK = "dump-mmap-lock" order in "get_dump_page" since Release::v(5, 10), commit "7f3bfab52cab", guards [57, 147] =>
         "A core dump holds mmap_lock while it looks at a page, because others than the dead threads can still change the address space.";
     FOLLOW_PMD_RECHECK = "follow-pmd-recheck" check in "follow_pmd_mask" since Release::v26(38), guards [68, 69, 70] =>
         "An entry that maps a huge page is read again under the lock of its table, because others may have unmapped or split it in the meantime.";
@@ -129,6 +129,8 @@ sim_mm::safeguards! {
         "Who wants a reference gets an error where there is a frame without a reference count, and not the word that something is there.";
     TOUCH_MARKS_DIRTY = "touch-marks-dirty" check in "follow_page_pte" since Release::v26(12), guards [95] =>
         "A page that is about to be written through the pin is marked dirty if its entry is not, because otherwise reclaim drops what is written.";
+    TOUCH_AGES_PAGE = "touch-ages-page" order in "follow_page_pte" since Release::v26(32), guards [96] =>
+        "That a page was used is noted in the page, and the entry is left alone, because the processor may just make it dirty.";
     DUMP_FILE_HOLES = "dump-file-holes" design in "no_page_table" since Release::v26(32), guards [102] =>
         "A core dump leaves out what was never touched only in memory without a file, because a file can have something there.";
     DUMP_SKIPS_SPECIAL = "dump-skips-special" check in "follow_page_pte" since Release::v26(32), guards [89] =>
@@ -175,6 +177,10 @@ sim_mm::safeguards! {
         "Memory that is to be locked page by page as it is touched is not faulted in by the lock itself.";
     VM_FAULT_TO_ERRNO = "vm-fault-to-errno" order in "faultin_page" since Release::v26(12), guards [130] =>
         "An error of the fault ends the look-up, because the page would be looked up and faulted in for ever.";
+    FOLL_COW_FLAG = "foll-cow-flag" check in "can_follow_write_pte" since Release::v(4, 9), until Release::v(6, 0), commit "19be0eaffa3a", guards [85] =>
+        "A forced write takes an entry that cannot be written only if its own fault has broken COW, because a page that is dirty may still be a child's as well.";
+    GUP_FOLLOWS_AGAIN = "gup-follows-again" order in "__get_user_pages" since Release::v26(12), guards [117] =>
+        "After a fault the page is looked up again, because the fault hands out no page, and others may have changed the entry since.";
     FOLL_COW_READ_ONLY = "foll-cow-read-only" check in "faultin_page" since Release::v26(12), guards [131] =>
         "That COW is broken counts only in a mapping that cannot be written, because the next write of the process breaks it once more where it can.";
     GUP_ADVANCE_AFTER_DROP = "gup-advance-after-drop" order in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d", guards [134] =>

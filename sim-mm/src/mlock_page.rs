@@ -6,8 +6,9 @@ use crate::folio::is_large;
 use crate::kernel::Cpu;
 use crate::mlocked::{clear_mlocked, count_mlocked, marks_mlocked, set_mlocked};
 use crate::mm_types::Page;
-use crate::page::{test_and_set_flags, unlock_page};
+use crate::page::{lock_page, test_and_set_flags, unlock_page};
 use crate::page_flags::PageFlags;
+use crate::safeguards::MLOCK_TRYLOCK;
 use crate::swap::{isolate_lru_page, lru_add_drain, putback_lru_page};
 
 /// `mlock_vma_page()`, of a page that is locked: it stays in memory. A page that is on no list now comes to the right one by itself.
@@ -28,9 +29,16 @@ pub(crate) async fn mlock_vma_page(cpu: Cpu<'_>, page: Page) {
 /// it must stay. The page-table lock is held, so nobody waits.
 pub fn mlock_followed(cpu: Cpu<'_>, page: Page) -> BoxFuture<'_, ()> {
     Box::pin(async move {
-        if cpu.load(cpu.kernel.page(page).mapping()).await != 0
-            && test_and_set_flags(cpu, page, PageFlags::LOCKED).await
-        {
+        if cpu.load(cpu.kernel.page(page).mapping()).await == 0 {
+            return;
+        }
+        let locked = if cpu.has(MLOCK_TRYLOCK) {
+            test_and_set_flags(cpu, page, PageFlags::LOCKED).await
+        } else {
+            lock_page(cpu, page).await;
+            true
+        };
+        if locked {
             lru_add_drain(cpu).await;
             mlock_vma_page(cpu, page).await;
             unlock_page(cpu, page).await;

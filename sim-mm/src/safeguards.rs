@@ -422,4 +422,6 @@ crate::safeguards! {
         "The pool is locked while memory_failure() looks at a huge page and marks it, because the huge page may leave the pool in between, and the mark comes to somebody else's page.";
     HWPOISON_PUTS_UNLOCKED = "hwpoison-puts-unlocked" order in "get_huge_page_for_hwpoison" since Release::v(7, 1), commit "3c2d42b8ee34" =>
         "The lock of the pool is let go of before memory_failure() puts a reference, because the last one takes the huge page back to the pool, which needs the lock.";
+    MLOCK_TRYLOCK = "mlock-trylock" order in "follow_page_pte" since Release::v26(38), until Release::v(5, 18), guards [99] =>
+        "Whoever faults pages of a locked mapping in does not wait for a page that somebody has locked, because the lock of the page table is held.";
 }

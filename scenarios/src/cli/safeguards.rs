@@ -143,7 +143,7 @@ fn text(rows: &[Row], without: &[Guard], output: &mut Output) {
     output.text(&styled(HEAD, "no safeguard:"));
     let mut table = Table::new(2, [Side::Left; 3]);
     for guard in without {
-        table.row([guard.to_string(), guard.about.to_owned(), reason(*guard).unwrap_or_default().to_owned()]);
+        table.row([guard.to_string(), guard.about.to_owned(), guard.reason().unwrap_or_default().to_owned()]);
     }
     table.lines().iter().for_each(|line| output.text(line));
 }
@@ -180,15 +180,10 @@ fn documents(row: &Row) -> Vec<Value> {
     })
 }
 
-/// Why a guard has no safeguard, if it cannot have one.
-fn reason(guard: Guard) -> Option<&'static str> {
-    (!guard.is_on_x86()).then_some("not on x86")
-}
-
 /// A guard without a safeguard, for programs.
 fn missing(guard: Guard) -> Value {
     let mut document = json!({ "key": null, "guard": guard.to_string() });
-    if let Some(reason) = reason(guard) {
+    if let Some(reason) = guard.reason() {
         document["reason"] = json!(reason);
     }
     document

@@ -15,8 +15,25 @@ pub struct Guard {
     pub about: &'static str,
 }
 
-/// Guards of code that does nothing on x86: a huge page behind an entry of the top level, and caches by virtual address.
-const ELSEWHERE: [u16; 2] = [18, 148];
+/// The guards without which nothing could go wrong here, and why.
+const NEVER_MISSED: [(u16, &str); 11] = [
+    // A huge page behind an entry of the top level.
+    (18, "not on x86"),
+    (34, "an assertion"),
+    (116, "changes no state"),
+    // MmapLock is handed over, and is gone with it.
+    (118, "the lock is a value"),
+    (123, "an assertion"),
+    // GUP may let go of the lock as often as it has to since v5.7.
+    (128, "later releases do without"),
+    (132, "only one caller has them"),
+    (133, "the lock is a value"),
+    // Who calls it goes on until all is there.
+    (137, "the caller goes on"),
+    (144, "an assertion"),
+    // Caches by virtual address.
+    (148, "not on x86"),
+];
 
 impl Guard {
     /// Every guard, in order.
@@ -29,9 +46,9 @@ impl Guard {
         Guard::all().find(|guard| guard.number == number)
     }
 
-    /// Whether code for x86 has it.
-    pub fn is_on_x86(self) -> bool {
-        !ELSEWHERE.contains(&self.number)
+    /// Why it has no safeguard, if its lack would change nothing here.
+    pub fn reason(self) -> Option<&'static str> {
+        NEVER_MISSED.iter().find(|(number, _)| *number == self.number).map(|(_, reason)| *reason)
     }
 }
 

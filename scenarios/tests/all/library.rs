@@ -105,6 +105,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    aged_by_its_entry
     allocations_fail
     anon_vma_reuse
     anon_vma_reused_twice
@@ -273,6 +274,7 @@ scenarios! {
     mkclean_window
     mlock_vs_huge_page_that_moves
     mlock_vs_munlock
+    mlock_waits_for_no_page
     mprotect_gives_table_up
     mprotect_loses_uffd_wp
     mprotect_of_a_device
