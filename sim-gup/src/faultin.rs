@@ -12,7 +12,7 @@ use crate::safeguards::{
     FAULTIN_ALLOW_RETRY, FAULTIN_MLOCK_ONLY, FAULTIN_NOWAIT_KEEPS, FAULTIN_REMOTE, FAULTIN_WRITE, FIXUP_PERMITS,
     FOLL_COW_READ_ONLY, GUP_KEEP_WRITE, VM_FAULT_TO_ERRNO,
 };
-use crate::settings::{ForcedWrite, GupRetry};
+use crate::settings::ForcedWrite;
 
 /// How `faultin_page()` ended.
 pub(crate) enum FaultedIn<'m> {
@@ -101,58 +101,35 @@ fn vma_permits_fault(cpu: Cpu<'_>, mm: &MmStruct, vma: Vma, fault: FaultFlags) -
     vm_flags.intersects(wanted) && arch_vma_access_permitted(cpu, mm.id, vm_flags, write, foreign)
 }
 
-/// `fixup_user_fault()`: handles a fault of an access that was made where faults are not allowed, as by a futex. It never looks a page up. With `unlocked` the fault may let go of
-/// `mmap_lock`. It is set if that happened, and then what was found under the lock before may be gone. The lock is held again when it returns.
+/// `fixup_user_fault()`: handles a fault of an access that was made where faults are not allowed, as by a futex. It never looks a page up. The caller holds `mmap_lock`, and has it
+/// afterwards: no fault may let go of it. Only a guest whose memory is a driver's would allow that (`unlocked`), which is not modelled.
 ///
 /// # Errors
-/// `EFAULT` if the mapping does not allow the access, `ENOMEM` if there is no memory, and `EINTR` if the caller is to die.
+/// `EFAULT` if the mapping does not allow the access, `ENOMEM` if there is no memory.
 pub fn fixup_user_fault<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     mmap_lock: MmapLock<'m>,
     address: VirtAddr,
     write: bool,
-    unlocked: Option<&'m mut bool>,
 ) -> BoxFuture<'m, (Result<(), Errno>, MmapLock<'m>)> {
     Box::pin(async move {
         let _routine = cpu.enter(Routine::helper("fixup_user_fault"));
         let mut held = mmap_lock;
         let mut fault = FaultFlags::empty();
-        fault.set(FaultFlags::ALLOW_RETRY, unlocked.is_some());
         fault.set(FaultFlags::WRITE, write);
-        let mut dropped = false;
-        let told = loop {
+        loop {
             // What the lock protected before may be gone, so the mapping is looked up each time.
-            let Some(vma) = find_extend_vma(cpu, mm, address).await else { break Err(Errno::Efault) };
+            let Some(vma) = find_extend_vma(cpu, mm, address).await else { return (Err(Errno::Efault), held) };
             if check!(cpu, FIXUP_PERMITS, !vma_permits_fault(cpu, mm, vma, fault)) {
-                break Err(Errno::Efault);
+                return (Err(Errno::Efault), held);
             }
-            match handle_mm_fault(cpu, mm, held, vma, address, fault).await {
-                MmFault::Done(_, kept) => {
-                    held = kept;
-                    break Ok(());
-                }
-                MmFault::Failed(error, kept) => {
-                    held = kept;
-                    break Err(error.errno(false));
-                }
-                MmFault::Nowait(kept) => held = kept,
-                done @ (MmFault::Completed | MmFault::Retry) => {
-                    held = cpu.down_read(mm.mmap_lock).await.into();
-                    dropped = true;
-                    fault |= FaultFlags::TRIED;
-                    if cpu.setting::<GupRetry>() == GupRetry::Once {
-                        fault -= FaultFlags::ALLOW_RETRY;
-                    }
-                    if matches!(done, MmFault::Completed) {
-                        break Ok(());
-                    }
-                }
-            }
-        };
-        if let Some(unlocked) = unlocked {
-            *unlocked = dropped;
+            held = match handle_mm_fault(cpu, mm, held, vma, address, fault).await {
+                MmFault::Done(_, kept) => return (Ok(()), kept),
+                MmFault::Failed(error, kept) => return (Err(error.errno(false)), kept),
+                MmFault::Nowait(kept) => kept,
+                MmFault::Completed | MmFault::Retry => cpu.down_read(mm.mmap_lock).await.into(),
+            };
         }
-        (told, held)
     })
 }

@@ -12,7 +12,7 @@ use crate::pages::Pages;
 use crate::settings::LongtermCheck;
 
 /// `mm_set_has_pinned_flag()`: before the first pin, so that a fork that sees no flag has seen no pin.
-async fn mm_set_has_pinned_flag(cpu: Cpu<'_>, mm: &MmStruct, flags: FollFlags) {
+pub(crate) async fn mm_set_has_pinned_flag(cpu: Cpu<'_>, mm: &MmStruct, flags: FollFlags) {
     if flags.contains(FollFlags::PIN) {
         cpu.store(mm.has_pinned(), true).await;
     }

@@ -7,7 +7,7 @@ use sim_mmu::VirtAddr;
 use crate::cow::should_force_cow_break;
 use crate::fast::gup_pgd_range;
 use crate::flags::FollFlags;
-use crate::get_user_pages::get_user_pages_unlocked;
+use crate::get_user_pages::{get_user_pages_unlocked, mm_set_has_pinned_flag};
 use crate::pages::{Pages, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_NR_PAGES, GUP_RANGE_WRAPS,
@@ -170,11 +170,8 @@ async fn internal_get_user_pages_fast(
     if !access_ok(cpu, start, len) {
         return Err(Errno::Efault);
     }
-    if flags.contains(FollFlags::PIN)
-        && let Some(mm) = cpu.current_mm()
-    {
-        // mm_set_has_pinned_flag(): before the first pin, so that a fork that sees no flag has seen no pin.
-        cpu.store(mm.has_pinned(), true).await;
+    if let Some(mm) = cpu.current_mm() {
+        mm_set_has_pinned_flag(cpu, mm, flags).await;
     }
     if gup_fast_permitted(cpu, start, len) {
         lockless_pages_from_mm(cpu, start, VirtAddr(start.0.wrapping_add(len)), flags, pages).await;

@@ -157,6 +157,21 @@ pub(crate) fn __get_user_pages<'a, 'm: 'a>(
     }
 }
 
+/// `__get_user_pages()`, with `put_dev_pagemap()` at its end.
+async fn get_and_put<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    mmap_lock: MmapLock<'m>,
+    wanted: Wanted,
+    mut pages: Option<&mut Pages>,
+) -> Got<'m> {
+    let got = __get_user_pages(cpu, mm, mmap_lock, wanted, pages.as_deref_mut()).await;
+    match pages.filter(|pages| pages.has_pgmap()) {
+        Some(pages) => put_context(cpu, pages, got).await,
+        None => got,
+    }
+}
+
 /// `__get_user_pages_locked()`: goes on where a fault let go of `mmap_lock`, with the lock taken anew. The caller has the lock back only if it was held all the time: if it was not,
 /// what the caller found under it may be gone.
 pub(crate) async fn __get_user_pages_locked<'m>(
@@ -166,6 +181,7 @@ pub(crate) async fn __get_user_pages_locked<'m>(
     wanted: Wanted,
     mut pages: Option<&mut Pages>,
 ) -> Got<'m> {
+    // As get_and_put(), whose future would make that of every call larger.
     let mut got = __get_user_pages(cpu, mm, mmap_lock, wanted, pages.as_deref_mut()).await;
     if let Some(pages) = pages.as_deref_mut().filter(|pages| pages.has_pgmap()) {
         got = put_context(cpu, pages, got).await;
@@ -189,21 +205,20 @@ async fn go_on<'m>(
     mut pages: Option<&mut Pages>,
 ) -> Got<'m> {
     let mut pages_done = if cpu.has(GUP_ADVANCE_AFTER_DROP) { done } else { 0 };
+    // What the caller is told, if it ends with this.
+    let add = |pages_done: &mut u64, got: Result<u64, Errno>| {
+        *pages_done += got.unwrap_or(0);
+        if *pages_done > 0 { Ok(*pages_done) } else { got }
+    };
     loop {
         let (got, held) = retry_one(cpu, mm, wanted.behind(pages_done), pages.as_deref_mut()).await;
-        if let Ok(nr) = got {
-            pages_done += nr;
-        }
-        let told = if pages_done > 0 { Ok(pages_done) } else { got };
+        let told = add(&mut pages_done, got);
         let held = match held {
             Some(held) if got == Ok(1) && pages_done < wanted.nr_pages => held,
             held => return (told, tell_dropped(cpu, held)),
         };
         let (got, held) = get_and_put(cpu, mm, held, wanted.behind(pages_done), pages.as_deref_mut()).await;
-        if let Ok(nr) = got {
-            pages_done += nr;
-        }
-        let told = if pages_done > 0 { Ok(pages_done) } else { got };
+        let told = add(&mut pages_done, got);
         if held.is_some() || pages_done == wanted.nr_pages {
             return (told, tell_dropped(cpu, held));
         }
@@ -231,20 +246,5 @@ async fn retry_one<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, wanted: Wanted, mut pages
             (_, None) => {}
             got => return got,
         }
-    }
-}
-
-/// `__get_user_pages()`, with `put_dev_pagemap()` at its end.
-async fn get_and_put<'m>(
-    cpu: Cpu<'m>,
-    mm: &'m MmStruct,
-    mmap_lock: MmapLock<'m>,
-    wanted: Wanted,
-    mut pages: Option<&mut Pages>,
-) -> Got<'m> {
-    let got = __get_user_pages(cpu, mm, mmap_lock, wanted, pages.as_deref_mut()).await;
-    match pages.filter(|pages| pages.has_pgmap()) {
-        Some(pages) => put_context(cpu, pages, got).await,
-        None => got,
     }
 }

@@ -18,7 +18,7 @@ sim_mm::safeguards! {
         "The range must lie in the user half of the address space before the lockless walk may trust it.";
     GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP, on X86, guards [6] =>
         "A range whose end lies below its start is refused, because the walk would never reach its end.";
-    GUP_NR_PAGES = "gup-nr-pages" check in "get_user_pages_fast" since Release::v26(32), on X86, guards [7] =>
+    GUP_NR_PAGES = "gup-nr-pages" check in "get_user_pages_fast" since Release::v(4, 17), commit "c61611f70958", guards [7] =>
         "For no pages, and for a negative number of them, nothing is walked, because the walk would begin behind the end of its range.";
     GUP_P4D_ONCE = "gup-p4d-once" order in "gup_p4d_range" since FAST_GUP, on X86, guards [8, 9] =>
         "The entry of the highest table is read once, so that what is tested is what is followed. With tables of four levels it is the PGD entry and the P4D entry.";
@@ -111,7 +111,7 @@ sim_mm::safeguards! {
         "An empty PUD entry ends the look-up, which would otherwise take frame 0 for a page table.";
     FOLLOW_PMD_NONE = "follow-pmd-none" check in "follow_pmd_mask" since Release::v26(12), guards [62] =>
         "An empty PMD entry ends the look-up, because there is no page table that could be looked at.";
-    FOLLOW_PMD_ONCE = "follow-pmd-once" order in "follow_pmd_mask" since Release::v(4, 14), guards [61] =>
+    FOLLOW_PMD_ONCE = "follow-pmd-once" order in "follow_pmd_mask" since Release::v(4, 18), commit "688272809fcc", guards [61] =>
         "The PMD entry is read once, so that what is tested is what is followed.";
     FOLLOW_PMD_PROTNONE = "follow-pmd-protnone" check in "follow_pmd_mask" since Release::v(3, 8), guards [67] =>
         "A huge page that is due for a NUMA fault has that fault first, because the page may be about to move.";
@@ -119,17 +119,17 @@ sim_mm::safeguards! {
         "The PMD entry must lead to a page table when the table is looked at, because a huge page may have taken its place in the meantime.";
     FOLLOW_PTE_PROTNONE = "follow-pte-protnone" check in "follow_page_pte" since Release::v(3, 8), guards [82] =>
         "A page that is due for a NUMA fault has that fault first, because the page may be about to move.";
-    FOLLOW_WAITS_FOR_MIGRATION = "follow-waits-for-migration" check in "follow_page_pte" since Release::v(3, 12), until Release::v(6, 2), commit "5117b3b835f2", guards [79] =>
+    FOLLOW_WAITS_FOR_MIGRATION = "follow-waits-for-migration" check in "follow_page_pte" since Release::v(3, 9), until Release::v(6, 2), commit "5117b3b835f2", guards [79] =>
         "Who waits for pages that are being moved waits only if the entry says that the page is, because nobody would end the wait for a page in swap.";
     FOLLOW_PTE_SPECIAL = "follow-pte-special" check in "follow_page_pte" since Release::v26(12), guards [87] =>
         "A special entry has no page that could be handed out, because nobody counts the references to its frame.";
     FOLLOW_ZERO_PAGE = "follow-zero-page" design in "follow_page_pte" since Release::v26(12), guards [90] =>
         "The zero page is handed out though its entry is special, because memory that was never written can be read.";
-    FOLLOW_PFN_GET = "follow-pfn-get" check in "follow_pfn_pte" since Release::v(4, 2), commit "1027e4436b6a", guards [91] =>
+    FOLLOW_PFN_GET = "follow-pfn-get" check in "follow_pfn_pte" since Release::v(4, 3), commit "1027e4436b6a", guards [91] =>
         "Who wants a reference gets an error where there is a frame without a reference count, and not the word that something is there.";
     TOUCH_MARKS_DIRTY = "touch-marks-dirty" check in "follow_page_pte" since Release::v26(12), guards [95] =>
         "A page that is about to be written through the pin is marked dirty if its entry is not, because otherwise reclaim drops what is written.";
-    TOUCH_AGES_PAGE = "touch-ages-page" order in "follow_page_pte" since Release::v26(32), guards [96] =>
+    TOUCH_AGES_PAGE = "touch-ages-page" order in "follow_page_pte" since Release::v26(12), guards [96] =>
         "That a page was used is noted in the page, and the entry is left alone, because the processor may just make it dirty.";
     DUMP_FILE_HOLES = "dump-file-holes" design in "no_page_table" since Release::v26(32), guards [102] =>
         "A core dump leaves out what was never touched only in memory without a file, because a file can have something there.";
@@ -143,7 +143,7 @@ sim_mm::safeguards! {
         "GUP refuses the memory of drivers, because nobody counts the references to its frames.";
     CHECK_VMA_ANON = "check-vma-anon" check in "check_vma_flags" since Release::v(4, 17), commit "7f7ccc2ccc2e", cve "CVE-2018-1120", guards [107] =>
         "Who reads the command line of a process reads memory without a file only, because the owner of a file could make the reader wait for ever.";
-    CHECK_VMA_COW = "check-vma-cow" check in "check_vma_flags" since Release::v(3, 16), commit "cda540ace6a1", guards [109] =>
+    CHECK_VMA_COW = "check-vma-cow" check in "check_vma_flags" since Release::v(3, 15), commit "cda540ace6a1", guards [109] =>
         "A forced write is refused in a shared mapping, because it would go to the file, and not to a private copy.";
     CHECK_VMA_READ = "check-vma-read" check in "check_vma_flags" since Release::v26(12), guards [110] =>
         "Pinning a page for reading needs a readable mapping; a forced read needs one that could be made readable.";
@@ -155,11 +155,11 @@ sim_mm::safeguards! {
         "The flags start anew with each page, because that COW is broken for one page says nothing about the next.";
     GUP_FATAL_SIGNAL = "gup-fatal-signal" check in "__get_user_pages" since Release::v26(29), commit "4779280d1ea4", guards [115] =>
         "A task that has to die does not go on faulting pages in, because the memory may be what it is killed for.";
-    GUP_NO_STRUCT_SKIPS = "gup-no-struct-skips" order in "__get_user_pages" since Release::v(4, 2), commit "1027e4436b6a", guards [119] =>
+    GUP_NO_STRUCT_SKIPS = "gup-no-struct-skips" order in "__get_user_pages" since Release::v(4, 3), commit "1027e4436b6a", guards [119] =>
         "Who only wants memory to be there is content with what has no page that could be handed out.";
-    GUP_STRIDE_ONLY_TO_FAULT = "gup-stride-only-to-fault" order in "__get_user_pages" since Release::v(3, 8), guards [120] =>
+    GUP_STRIDE_ONLY_TO_FAULT = "gup-stride-only-to-fault" order in "__get_user_pages" since Release::v(3, 9), commit "240aadeedc4a", guards [120] =>
         "Only who wants no pages passes over the rest of a huge page, because otherwise each page has its place in the array.";
-    GUP_CLAMP_STRIDE = "gup-clamp-stride" check in "__get_user_pages" since Release::v(3, 8), guards [121] =>
+    GUP_CLAMP_STRIDE = "gup-clamp-stride" check in "__get_user_pages" since Release::v(3, 9), commit "240aadeedc4a", guards [121] =>
         "The step over a huge page goes no further than what was asked for, because otherwise the number of pages that are left is wrong from then on.";
     GUP_PARTIAL_COUNT = "gup-partial-count" order in "__get_user_pages" since Release::v26(12), guards [122] =>
         "If an error comes after some pages, the caller gets their number and not the error, because he has to give them back.";
@@ -171,7 +171,7 @@ sim_mm::safeguards! {
         "A fault in another address space is said to be one, because the protection keys of the caller say nothing about it.";
     FAULTIN_ALLOW_RETRY = "faultin-allow-retry" order in "faultin_page" since Release::v26(38), commit "53a7706d5ed8", guards [127] =>
         "Only who can do without mmap_lock gets a fault that may let go of it, because others go on with what they found under the lock.";
-    FAULTIN_NOWAIT_KEEPS = "faultin-nowait-keeps" order in "faultin_page" since Release::v26(39), commit "318b275fbca1", guards [129] =>
+    FAULTIN_NOWAIT_KEEPS = "faultin-nowait-keeps" order in "faultin_page" since Release::v(4, 16), commit "96312e61282a", guards [129] =>
         "A fault that did not wait has kept mmap_lock, and says so, because otherwise nobody lets go of it.";
     FAULTIN_MLOCK_ONLY = "faultin-mlock-only" check in "faultin_page" since Release::v(4, 4), until Release::v(5, 18), commit "de60f5f10c58", guards [124] =>
         "Memory that is to be locked page by page as it is touched is not faulted in by the lock itself.";
@@ -181,15 +181,15 @@ sim_mm::safeguards! {
         "A forced write takes an entry that cannot be written only if its own fault has broken COW, because a page that is dirty may still be a child's as well.";
     GUP_FOLLOWS_AGAIN = "gup-follows-again" order in "__get_user_pages" since Release::v26(12), guards [117] =>
         "After a fault the page is looked up again, because the fault hands out no page, and others may have changed the entry since.";
-    FOLL_COW_READ_ONLY = "foll-cow-read-only" check in "faultin_page" since Release::v26(12), guards [131] =>
+    FOLL_COW_READ_ONLY = "foll-cow-read-only" check in "faultin_page" since Release::v26(29), guards [131] =>
         "That COW is broken counts only in a mapping that cannot be written, because the next write of the process breaks it once more where it can.";
-    GUP_ADVANCE_AFTER_DROP = "gup-advance-after-drop" order in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d", guards [134] =>
+    GUP_ADVANCE_AFTER_DROP = "gup-advance-after-drop" order in "__get_user_pages_locked" since Release::v(4, 0), commit "f0818f472d8d", guards [134] =>
         "After a fault that let go of mmap_lock the look-up goes on behind the pages that it has, so that no page is taken twice.";
-    GUP_RETAKES_LOCK = "gup-retakes-lock" order in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d", guards [135] =>
+    GUP_RETAKES_LOCK = "gup-retakes-lock" order in "__get_user_pages_locked" since Release::v(4, 0), commit "f0818f472d8d", guards [135] =>
         "After a fault that let go of mmap_lock the lock is taken again, because mappings and tables are looked up under it.";
-    GUP_TELLS_DROPPED = "gup-tells-dropped" check in "__get_user_pages_locked" since Release::v(3, 19), commit "f0818f472d8d", guards [136] =>
+    GUP_TELLS_DROPPED = "gup-tells-dropped" check in "__get_user_pages_locked" since Release::v(4, 0), commit "f0818f472d8d", guards [136] =>
         "The caller is told that mmap_lock was not held all the time, because what he found under it may be gone.";
-    FIXUP_PERMITS = "fixup-permits" check in "fixup_user_fault" since Release::v(3, 0), guards [138] =>
+    FIXUP_PERMITS = "fixup-permits" check in "fixup_user_fault" since Release::v(3, 15), guards [138] =>
         "A fault that the kernel asks for needs a mapping that allows the access, because the fault itself does not ask.";
 
     // Populating.

@@ -133,7 +133,7 @@ gup! {
 
 gup! {
     #[doc = "Pins pages by `get_user_pages_locked()`, of a caller that holds `mmap_lock`. If GUP says that it never let go of the lock, the caller goes on with the mapping that it had found before."]
-    "gup_locked" GupLocked since [Release::v(3, 19)]: "get_user_pages_locked",
+    "gup_locked" GupLocked since [Release::v(4, 0)]: "get_user_pages_locked",
     |cpu, start, nr, flags, pages| get_pages_under_lock(cpu, start, nr, pages, flags, true).await
 }
 

@@ -23,7 +23,7 @@ pub fn futex_wake_op<'m>(cpu: Cpu<'m>, uaddr: VirtAddr, data: DataOp) -> BoxFutu
             }
             // fault_in_user_writeable()
             let mmap_lock: MmapLock<'m> = cpu.down_read(mm.mmap_lock).await.into();
-            let (fixed, _mmap_lock) = fixup_user_fault(cpu, mm, mmap_lock, uaddr, true, None).await;
+            let (fixed, _mmap_lock) = fixup_user_fault(cpu, mm, mmap_lock, uaddr, true).await;
             fixed?;
         }
     })

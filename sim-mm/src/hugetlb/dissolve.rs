@@ -19,36 +19,31 @@ use crate::safeguards::HUGETLB_DISSOLVE_FREED;
 pub(crate) async fn dissolve_free_hugetlb_folio(cpu: Cpu<'_>, page: Page) -> Result<(), Errno> {
     let _routine = cpu.enter("dissolve_free_hugetlb_folio");
     loop {
-        let head = {
-            let _hugetlb_lock = cpu.lock(cpu.kernel.hugetlb.lock).await;
-            let head = compound_head(cpu, page).await;
-            if !cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::HUGETLB) {
-                return Ok(());
-            }
-            if page_count(cpu, head).await > 0 {
-                return Err(Errno::Ebusy);
-            }
-            let hstate = cpu.kernel.hstate_of(head);
-            let free = cpu.read(&hstate.freelist, |free| free.len() as u64).await;
-            if free <= cpu.load(hstate.resv_huge_pages).await {
-                return Err(Errno::Ebusy);
-            }
-            // Who has put the last reference waits for hugetlb_lock. He would put a page on the free list that is the allocator's by then.
-            if check!(cpu, HUGETLB_DISSOLVE_FREED, is_being_freed(cpu, head).await) {
-                Err(head)
-            } else {
-                Ok(remove_hugetlb_folio(cpu, hstate, Some(page)).await)
-            }
-        };
-        match head {
-            Ok(head) => {
-                if let Some(head) = head {
-                    put_page(cpu, head).await;
-                }
-                return Ok(());
-            }
-            Err(head) => wait_until_freed(cpu, head).await,
+        let hugetlb_lock = cpu.lock(cpu.kernel.hugetlb.lock).await;
+        let head = compound_head(cpu, page).await;
+        if !cpu.load(cpu.kernel.own_flags(head)).await.contains(PageFlags::HUGETLB) {
+            return Ok(());
         }
+        if page_count(cpu, head).await > 0 {
+            return Err(Errno::Ebusy);
+        }
+        let hstate = cpu.kernel.hstate_of(head);
+        let free = cpu.read(&hstate.freelist, |free| free.len() as u64).await;
+        if free <= cpu.load(hstate.resv_huge_pages).await {
+            return Err(Errno::Ebusy);
+        }
+        // Who has put the last reference waits for hugetlb_lock. He would put a page on the free list that is the allocator's by then.
+        if check!(cpu, HUGETLB_DISSOLVE_FREED, is_being_freed(cpu, head).await) {
+            drop(hugetlb_lock);
+            wait_until_freed(cpu, head).await;
+            continue;
+        }
+        let removed = remove_hugetlb_folio(cpu, hstate, Some(page)).await;
+        drop(hugetlb_lock);
+        if let Some(head) = removed {
+            put_page(cpu, head).await;
+        }
+        return Ok(());
     }
 }
 

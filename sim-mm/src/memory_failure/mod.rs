@@ -29,14 +29,14 @@ use crate::safeguards::{
     HWPOISON_KEEPS_REFERENCE, HWPOISON_PUTS_AGAIN, HWPOISON_TEST_SET, HWPOISON_WAIT_WRITEBACK,
 };
 use crate::settings::{HwpoisonAgain, HwpoisonShmem, HwpoisonThp, MemoryFailureLock};
-use hugetlb::try_memory_failure_hugetlb;
-use state::{Contained, Counted, MfResult, note_kept, page_action, told_again};
-
 use crate::swap::{isolate_lru_page, lru_add_drain_all};
 use crate::swap_state::delete_from_swap_cache;
 use crate::swapfile::page_swap_entry;
 use crate::tlb_types::TlbUbc;
 use crate::truncate::generic_error_remove_page;
+
+use hugetlb::try_memory_failure_hugetlb;
+use state::{Contained, Counted, MfResult, note_kept, page_action, told_again};
 
 /// `madvise_inject_error()` with `MADV_HWPOISON`: the page at each address counts as broken. Of a huge page only the one at the address does.
 ///
