@@ -3,7 +3,9 @@
 use sim_mm::{CowReuse, Cpu, Page, Vma, check, page_anon_exclusive, page_is_anon};
 
 use crate::flags::FollFlags;
-use crate::safeguards::{FOLL_COW_DIRTY, FOLL_COW_FLAG, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES};
+use crate::safeguards::{
+    FOLL_COW_DIRTY, FOLL_COW_FLAG, FOLLOW_WRITE_FORCED, GUP_READ_BREAKS_COW, LONGTERM_UNSHARES,
+};
 
 /// `should_force_cow_break()`, only in v5.8: a reader of private memory is treated as a writer.
 pub(crate) fn should_force_cow_break(cpu: Cpu<'_>) -> bool {
@@ -28,6 +30,11 @@ pub(crate) async fn gup_must_unshare(
         return check!(cpu, LONGTERM_UNSHARES, for_long && vma.is_none_or(|vma| vma.flags(cpu).is_cow_mapping()));
     };
     !page_anon_exclusive(cpu, page).await
+}
+
+/// Whether a write may go by an entry that is not writable.
+pub(crate) fn is_forced(cpu: Cpu<'_>, flags: FollFlags) -> bool {
+    !check!(cpu, FOLLOW_WRITE_FORCED, !flags.contains(FollFlags::FORCE)) || should_force_cow_break(cpu)
 }
 
 /// Whether a forced write has broken COW for the entry that it finds now, by the rule from v4.9 to v5.19.

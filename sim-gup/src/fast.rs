@@ -228,8 +228,7 @@ async fn gup_p4d_range(
     gup_pud_range(cpu, p4d, addr, end, flags, pages).await
 }
 
-/// `gup_pgd_range()`: the tables of `current->mm`, for only they are loaded on this CPU, so that a
-/// flush of theirs interrupts it.
+/// `gup_pgd_range()`, of the tables of `current->mm`.
 pub(crate) async fn gup_pgd_range(
     cpu: Cpu<'_>,
     addr: VirtAddr,
@@ -238,7 +237,7 @@ pub(crate) async fn gup_pgd_range(
     pages: &mut Pages,
 ) {
     let _routine = cpu.enter("gup_pgd_range");
-    let Some(mm) = cpu.current_mm() else { return };
+    let Some(mm) = pages.walked(cpu) else { return };
     for (pgdp, addr, next) in entries(cpu.mmu.geometry, pgd_offset(cpu, mm, addr), addr, end) {
         let pgd = cpu.read_once(pgdp).await;
         // With tables of four levels this is never so, and the entry is tested as a P4D entry.

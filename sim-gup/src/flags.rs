@@ -18,6 +18,8 @@ bitflags! {
         const FORCE = 0x10;
         /// `FOLL_NOWAIT`: a fault that would have to wait ends instead, and `mmap_lock` stays held.
         const NOWAIT = 0x20;
+        /// `FOLL_SPLIT`: a huge page is split before a page of it is handed out. Until v5.13.
+        const SPLIT = 0x4_0000;
         /// `FOLL_HWPOISON`: who comes to memory that is broken is told so. Others get EFAULT.
         const HWPOISON = 0x40;
         /// `FOLL_REMOTE`: of an address space that need not be the caller's, so that the caller's protection keys say nothing.

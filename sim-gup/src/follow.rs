@@ -1,28 +1,23 @@
 //! Looking a page up with `mmap_lock` held: `follow_page_mask()`, down to the entry that maps it or that leads to its page table.
 
 use sim_mm::{
-    Cpu, HugePte, MmStruct, P4dp, Page, Pmd, Pmdp, Pudp, Vma, check, is_vm_hugetlb_page, look_at_pte,
-    migration_entry_wait, pgd_offset, pmd_migration_entry_wait, put_dev_pagemap,
+    Cpu, Errno, HugePte, MmStruct, P4dp, Page, Pmd, Pmdp, Pudp, Vma, check, is_vm_hugetlb_page, pgd_offset,
+    pmd_migration_entry_wait, put_dev_pagemap,
 };
 use sim_mmu::VirtAddr;
 
 use crate::devmap::{follow_devmap_pmd, follow_devmap_pud};
 use crate::flags::FollFlags;
-use crate::follow_pte::{faults_for_numa, follow_page_pte, no_page_table};
+use crate::follow_pte::{faults_for_numa, follow_page_pte, no_page_table, wait_for_move};
 use crate::followed::Followed;
+use crate::grab::try_grab_page;
 use crate::huge::follow_trans_huge_pmd;
 use crate::hugetlb::follow_hugetlb_page;
 use crate::safeguards::{
-    FOLLOW_HUGETLB, FOLLOW_P4D_NONE, FOLLOW_PMD_NONE, FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_ONCE,
-    FOLLOW_PMD_PRESENT, FOLLOW_PMD_PROTNONE, FOLLOW_PMD_RECHECK, FOLLOW_PUD_NONE,
+    FOLLOW_AFTER_MOVE, FOLLOW_HUGETLB, FOLLOW_P4D_NONE, FOLLOW_PMD_NONE, FOLLOW_PMD_NONE_RECHECK, FOLLOW_PMD_ONCE,
+    FOLLOW_PMD_PRESENT, FOLLOW_PMD_PROTNONE, FOLLOW_PMD_RECHECK, FOLLOW_PMD_WAITS, FOLLOW_PUD_NONE,
 };
-
-/// A page that is being moved is waited for. If all of a huge page is, the next look does so.
-async fn wait_for_move(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) {
-    if let (_, Some(found)) = look_at_pte(cpu, pmdp, address).await {
-        migration_entry_wait(cpu, pmdp, found).await;
-    }
-}
+use crate::split::split_pmd;
 
 /// The part of `follow_pmd_mask()` for a huge page that is being moved. Answers what the entry is afterwards; nothing, if there is no page.
 async fn wait_while_moving(cpu: Cpu<'_>, pmdp: Pmdp, mut pmd: Pmd, flags: FollFlags) -> Option<Pmd> {
@@ -35,7 +30,7 @@ async fn wait_while_moving(cpu: Cpu<'_>, pmdp: Pmdp, mut pmd: Pmd, flags: FollFl
             return None;
         }
         cpu.vm_bug_on(pmd.migration().is_none(), "VM_BUG_ON(!is_pmd_migration_entry(*pmd))");
-        if pmd.migration().is_some() {
+        if pmd.migration().is_some() && cpu.has(FOLLOW_PMD_WAITS) {
             pmd_migration_entry_wait(cpu, pmdp, pmd).await;
         }
         pmd = cpu.read_once(pmdp).await;
@@ -70,6 +65,13 @@ async fn follow_huge<'m>(
     }
     // Without the recheck it goes on with what it took the entry for.
     let pmd = if now.trans_huge() { now } else { pmdval };
+    if flags.contains(FollFlags::SPLIT) {
+        return match Box::pin(split_pmd(cpu, (mm, vma), address, (pmdp, pmd), ptl)).await {
+            Ok(true) => follow_page_pte(cpu, (mm, vma), address, pmdp, flags).await,
+            Ok(false) => no_page_table(cpu, vma, flags),
+            Err(errno) => Followed::NotSplit(errno),
+        };
+    }
     follow_trans_huge_pmd(cpu, (mm, vma), address, (pmdp, pmd), flags).await
 }
 
@@ -103,7 +105,14 @@ async fn follow_pmd_mask(
         };
         match found {
             // `goto retry` of `follow_page_pte()`, and `goto retry_locked` here.
-            Followed::Moving => Box::pin(wait_for_move(cpu, pmdp, address)).await,
+            Followed::Moving => {
+                let moved = Box::pin(wait_for_move(cpu, pmdp, address)).await;
+                if let Some(page) = moved.filter(|_| !check!(cpu, FOLLOW_AFTER_MOVE, true)) {
+                    let grabbed = Box::pin(try_grab_page(cpu, page, flags)).await;
+                    return if grabbed { Followed::Page(page) } else { Followed::Refused };
+                }
+            }
+            Followed::WasSplit => {}
             found => return found,
         }
     }
@@ -162,22 +171,31 @@ pub(crate) async fn follow_page_mask(
     follow_p4d_mask(cpu, mm, vma, address, pgdp.p4d_offset(), flags).await
 }
 
-/// `follow_page()`: looks a page up without faulting it in.
+/// `follow_page()`: looks a page up without faulting it in. Answers nothing, if nothing is mapped.
+///
+/// # Errors
+/// `EFAULT` if what is mapped cannot be handed out, `ENOMEM` if it has far too many references, or why it cannot be split.
 pub(crate) async fn follow_page(
     cpu: Cpu<'_>,
     mm: &MmStruct,
     vma: Vma,
     address: VirtAddr,
     foll_flags: FollFlags,
-) -> Option<Page> {
+) -> Result<Option<Page>, Errno> {
     match follow_page_mask(cpu, mm, vma, address, foll_flags).await {
-        Followed::Page(page) | Followed::HugePage(page) => Some(page),
+        Followed::Page(page) | Followed::HugePage(page) => Ok(Some(page)),
         Followed::DevicePage(page, pgmap) => {
             if let Some(pgmap) = pgmap {
                 put_dev_pagemap(cpu, pgmap).await;
             }
-            Some(page)
+            Ok(Some(page))
         }
-        _ => None,
+        Followed::Gone => Err(Errno::Efault),
+        Followed::NotSplit(errno) => Err(errno),
+        Followed::Refused => Err(Errno::Enomem),
+        // Of what has no page, EEXIST says that it is there. No caller asks for that.
+        Followed::NoStruct | Followed::NoPage | Followed::Moving | Followed::WasSplit | Followed::MustUnshare => {
+            Ok(None)
+        }
     }
 }

@@ -2,22 +2,25 @@
 
 use sim_core::Held;
 use sim_mm::{
-    Cpu, MigrationEntry, MmStruct, Page, Pmdp, Pte, Ptep, VmFlags, Vma, check, is_unlinked, mark_page_accessed,
-    marks_mlocked, mlock_followed, page_anon_exclusive, page_is_anon, set_page_dirty,
+    Cpu, MigrationEntry, MmStruct, Page, Pmdp, Pte, Ptep, VmFlags, Vma, check, is_large, is_unlinked, look_at_pte,
+    mark_page_accessed, marks_mlocked, migration_entry_wait, mlock_followed, page_anon_exclusive, page_is_anon,
+    set_page_dirty,
 };
 use sim_mmu::{Entry, VirtAddr};
 
-use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
+use crate::cow::{cow_is_broken, gup_must_unshare, is_forced};
 use crate::devmap::follow_devmap_pte;
 use crate::flags::FollFlags;
 use crate::followed::Followed;
 use crate::grab::try_grab_page;
 use crate::safeguards::{
-    DUMP_FILE_HOLES, DUMP_SKIPS_SPECIAL, DUMP_SWAPPED_PAGES, FOLLOW_PFN_GET, FOLLOW_PMD_BAD, FOLLOW_PTE_PRESENT,
-    FOLLOW_PTE_PROTNONE, FOLLOW_PTE_SPECIAL, FOLLOW_PTE_WRITE, FOLLOW_PTL, FOLLOW_WAITS_FOR_MIGRATION,
-    FOLLOW_ZERO_PAGE, MLOCK_VMA_RECHECK, TOUCH_AGES_PAGE, TOUCH_MARKS_DIRTY,
+    DUMP_FILE_HOLES, DUMP_SKIPS_SPECIAL, DUMP_SWAPPED_PAGES, FOLLOW_PFN_GET, FOLLOW_PFN_LOCKED, FOLLOW_PMD_BAD,
+    FOLLOW_PTE_PRESENT, FOLLOW_PTE_PROTNONE, FOLLOW_PTE_SPECIAL, FOLLOW_PTE_WRITE, FOLLOW_PTL,
+    FOLLOW_WAIT_UNLOCKED, FOLLOW_WAITS_FOR_MIGRATION, FOLLOW_ZERO_PAGE, MLOCK_VMA_RECHECK, TOUCH_AGES_PAGE,
+    TOUCH_MARKS_DIRTY,
 };
 use crate::settings::ForcedWrite;
+use crate::split::split_pte_and_retry;
 
 /// `no_page_table()`: nothing is mapped, so the page has to be faulted in. A core dump leaves out what that would fill with zeroes.
 pub(crate) fn no_page_table(cpu: Cpu<'_>, vma: Vma, flags: FollFlags) -> Followed {
@@ -25,15 +28,19 @@ pub(crate) fn no_page_table(cpu: Cpu<'_>, vma: Vma, flags: FollFlags) -> Followe
     if is_hole { Followed::Gone } else { Followed::NoPage }
 }
 
-/// `follow_pfn_pte()`: something is mapped that has no page whose references are counted. It is there, for who wants no reference. The caller holds the PTE lock: whoever changes the entry
+/// `follow_pfn_pte()`: something is mapped that has no page whose references are counted. It is there, for who wants no reference. The caller holds the PTE lock: who changes the entry
 /// otherwise would have his change overwritten.
-async fn follow_pfn_pte(
-    cpu: Cpu<'_>,
+async fn follow_pfn_pte<'m>(
+    cpu: Cpu<'m>,
     mm: &MmStruct,
     address: VirtAddr,
     (ptep, pte): (Ptep, Pte),
+    ptl: &mut Option<Held<'m>>,
     flags: FollFlags,
 ) -> Followed {
+    if !cpu.has(FOLLOW_PFN_LOCKED) {
+        *ptl = None;
+    }
     if check!(cpu, FOLLOW_PFN_GET, flags.intersects(FollFlags::GET | FollFlags::PIN)) {
         return Followed::Gone;
     }
@@ -47,12 +54,20 @@ async fn follow_pfn_pte(
     Followed::NoStruct
 }
 
+/// A page that is being moved is waited for. If all of a huge page is, the next look does so. Answers the frame that the entry named before.
+pub(crate) async fn wait_for_move(cpu: Cpu<'_>, pmdp: Pmdp, address: VirtAddr) -> Option<Page> {
+    let (_, Some(found)) = look_at_pte(cpu, pmdp, address).await else { return None };
+    migration_entry_wait(cpu, pmdp, found).await;
+    MigrationEntry::of_pte(found.1.entry).map(|entry| Page(entry.pfn))
+}
+
 /// The part of `follow_page_pte()` for a special entry, of which `vm_normal_page()` says that it has no page. The zero page is handed out all the same, but not for a core dump.
-async fn follow_special(
-    cpu: Cpu<'_>,
+async fn follow_special<'m>(
+    cpu: Cpu<'m>,
     mm: &MmStruct,
     address: VirtAddr,
     (ptep, pte): (Ptep, Pte),
+    ptl: &mut Option<Held<'m>>,
     flags: FollFlags,
 ) -> Option<Followed> {
     if check!(cpu, DUMP_SKIPS_SPECIAL, flags.contains(FollFlags::DUMP)) {
@@ -62,7 +77,7 @@ async fn follow_special(
     if !check!(cpu, FOLLOW_PTE_SPECIAL, !is_zero) {
         return None;
     }
-    Some(follow_pfn_pte(cpu, mm, address, (ptep, pte), flags).await)
+    Some(follow_pfn_pte(cpu, mm, address, (ptep, pte), ptl, flags).await)
 }
 
 /// `gup_can_follow_protnone()`: an access of user code would be noticed, and so is this one.
@@ -85,9 +100,8 @@ async fn is_private_and_exclusive(cpu: Cpu<'_>, vma: Vma, pte: Pte) -> bool {
 /// `can_follow_write_pte()`: a forced write follows an entry that is not writable, but only to a page that is this
 /// address space's own.
 async fn can_follow_write_pte(cpu: Cpu<'_>, vma: Vma, pte: Pte, flags: FollFlags) -> bool {
-    let forced = flags.contains(FollFlags::FORCE) || should_force_cow_break(cpu);
     let can = pte.write()
-        || forced
+        || is_forced(cpu, flags)
             && match cpu.setting::<ForcedWrite>() {
                 // Not after a fault that broke COW: then nobody asks for a page to write to any more.
                 ForcedWrite::DropWrite => false,
@@ -120,7 +134,7 @@ pub(crate) fn follow_page_pte<'a, 'm: 'a>(
             return no_page_table(cpu, vma, flags);
         }
         let ptep = pmd.pte_offset(cpu.mmu.geometry, address);
-        let ptl: Option<Held<'_>> =
+        let mut ptl: Option<Held<'_>> =
             if cpu.has(FOLLOW_PTL) { Some(cpu.lock(cpu.kernel.ptl(ptep.table())).await) } else { None };
         if ptl.is_some() && is_unlinked(cpu, pmdp, ptep) {
             return Followed::NoPage;
@@ -131,7 +145,12 @@ pub(crate) fn follow_page_pte<'a, 'm: 'a>(
             let waits = flags.contains(FollFlags::MIGRATION) && !check!(cpu, FOLLOW_WAITS_FOR_MIGRATION, other);
             // An entry that is not empty says that there is something, as a page in swap. A core dump takes it.
             return match waits {
-                true => Followed::Moving,
+                // Whoever waits takes that lock himself, and sleeps.
+                true if cpu.has(FOLLOW_WAIT_UNLOCKED) => Followed::Moving,
+                true => {
+                    Box::pin(wait_for_move(cpu, pmdp, address)).await;
+                    Followed::Moving
+                }
                 false if check!(cpu, DUMP_SWAPPED_PAGES, !pte.none()) => Followed::NoPage,
                 false => no_page_table(cpu, vma, flags),
             };
@@ -147,11 +166,14 @@ pub(crate) fn follow_page_pte<'a, 'm: 'a>(
         }
         // vm_normal_page() has no page for a special entry.
         if pte.special()
-            && let Some(found) = Box::pin(follow_special(cpu, mm, address, (ptep, pte), flags)).await
+            && let Some(found) = Box::pin(follow_special(cpu, mm, address, (ptep, pte), &mut ptl, flags)).await
         {
             return found;
         }
         let page = Page(pte.pfn());
+        if flags.contains(FollFlags::SPLIT) && is_large(cpu, page) {
+            return Box::pin(split_pte_and_retry(cpu, page, ptl.take())).await;
+        }
         if !pte.write() && gup_must_unshare(cpu, Some(vma), pte.page(), flags).await {
             return Followed::MustUnshare;
         }

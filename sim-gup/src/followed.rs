@@ -19,6 +19,10 @@ pub(crate) enum Followed {
     NoPage,
     /// The page is being moved, and the caller waits for that (`FOLL_MIGRATION`).
     Moving,
+    /// The page was a part of a huge page that has been split, and is looked up again.
+    WasSplit,
+    /// The huge page could not be split, for that reason.
+    NotSplit(Errno),
     /// `-EMLINK`: the page may be shared by COW, and is wanted for longer than the look-up.
     MustUnshare,
     /// `-ENOMEM`: the page has far too many references already.

@@ -1,14 +1,14 @@
 //! The functions by which others get pages without a lock: `get_user_pages_fast()` and its kin.
 
 use sim_core::{BoxFuture, IrqGuard, PreemptGuard, RcuReadGuard, Routine};
-use sim_mm::{Cpu, Errno, check};
+use sim_mm::{Cpu, Errno, MmStruct, check};
 use sim_mmu::VirtAddr;
 
 use crate::cow::should_force_cow_break;
 use crate::fast::gup_pgd_range;
 use crate::flags::FollFlags;
 use crate::get_user_pages::{get_user_pages_unlocked, mm_set_has_pinned_flag};
-use crate::pages::{Pages, put_pin};
+use crate::pages::{Pages, Pin, put_pin};
 use crate::safeguards::{
     GUP_ACCESS_OK, GUP_ADVANCE_START, GUP_IRQ_OFF, GUP_MERGE_RESULT, GUP_NR_PAGES, GUP_RANGE_WRAPS,
     GUP_SLOW_FALLBACK, GUP_WRITE_PROTECT_SEQ,
@@ -86,6 +86,21 @@ async fn lockless_pages_from_mm(
             put_pin(cpu, pin).await;
         }
     }
+}
+
+/// A page of another process without a lock. The kernel has no such function: only the tables of `current->mm` are loaded on this CPU, so only a flush of theirs interrupts it. Disabled
+/// interrupts hold up nobody who frees other tables.
+pub(crate) async fn get_remote_page_fast(
+    cpu: Cpu<'_>,
+    mm: &MmStruct,
+    addr: VirtAddr,
+    flags: FollFlags,
+) -> Option<Pin> {
+    let mut pages = Pages::default();
+    pages.walk_another(mm);
+    let _protected = protect(cpu);
+    gup_pgd_range(cpu, addr, addr.plus_pages(1), flags, &mut pages).await;
+    pages.take().pop()
 }
 
 /// `__get_user_pages_fast()`: like [`get_user_pages_fast`], but never sleeps: what the lockless walk

@@ -118,7 +118,8 @@ pub(crate) fn __get_user_pages<'a, 'm: 'a>(
                     Followed::NoStruct if cpu.has(GUP_NO_STRUCT_SKIPS) => break (None, 0),
                     Followed::NoStruct | Followed::Gone => return (stop(Errno::Efault), Some(mmap_lock)),
                     // Only ksmd waits for a page that is being moved.
-                    Followed::NoPage | Followed::Moving => false,
+                    Followed::NoPage | Followed::Moving | Followed::WasSplit => false,
+                    Followed::NotSplit(errno) => return (stop(errno), Some(mmap_lock)),
                     Followed::MustUnshare => true,
                     Followed::Refused => return (stop(Errno::Enomem), Some(mmap_lock)),
                 };

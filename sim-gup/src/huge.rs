@@ -2,12 +2,12 @@
 
 use sim_core::Routine;
 use sim_mm::{
-    Cpu, HugePte, MmStruct, Page, Pmd, Pmdp, Pudp, VmFlags, Vma, check, mark_page_accessed, page_anon_exclusive,
-    page_is_anon, set_page_referenced, touch_pmd,
+    Cpu, HugePte, MmStruct, Page, Pmd, Pmdp, Pudp, VmFlags, Vma, check, is_huge_zero_pmd, mark_page_accessed,
+    page_anon_exclusive, page_is_anon, set_page_referenced, touch_pmd,
 };
 use sim_mmu::VirtAddr;
 
-use crate::cow::{cow_is_broken, gup_must_unshare, should_force_cow_break};
+use crate::cow::{cow_is_broken, gup_must_unshare, is_forced};
 use crate::devmap::{gup_device_huge, maps_device};
 use crate::flags::FollFlags;
 use crate::followed::Followed;
@@ -104,9 +104,8 @@ async fn hand_out(
 
 /// `can_follow_write_pmd()`: as for a PTE.
 async fn can_follow_write_pmd(cpu: Cpu<'_>, vma: Vma, pmd: Pmd, flags: FollFlags) -> bool {
-    let forced = flags.contains(FollFlags::FORCE) || should_force_cow_break(cpu);
     pmd.write()
-        || forced
+        || is_forced(cpu, flags)
             && match cpu.setting::<ForcedWrite>() {
                 ForcedWrite::DropWrite => false,
                 ForcedWrite::CowFlag => cow_is_broken(cpu, pmd.dirty(), flags),
@@ -134,6 +133,10 @@ pub(crate) async fn follow_trans_huge_pmd(
     let write = flags.contains(FollFlags::WRITE);
     if write && !can_follow_write_pmd(cpu, vma, pmd, flags).await {
         return Followed::NoPage;
+    }
+    // A core dump leaves out what is full of zeroes.
+    if flags.contains(FollFlags::DUMP) && is_huge_zero_pmd(cpu, pmd) {
+        return Followed::Gone;
     }
     if !pmd.write() && gup_must_unshare(cpu, Some(vma), pmd.page(), flags).await {
         return Followed::MustUnshare;

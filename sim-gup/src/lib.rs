@@ -25,6 +25,7 @@ mod pages;
 mod populate;
 pub mod safeguards;
 mod settings;
+mod split;
 
 pub use faultin::fixup_user_fault;
 pub use flags::FollFlags;

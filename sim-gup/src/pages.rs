@@ -1,7 +1,7 @@
 //! The array of pages that GUP fills.
 
 use sim_core::BoxFuture;
-use sim_mm::{Cpu, Errno, Event, MmId, Page, Pgmap, Vma, pin_references, put_page, unpin_user_page};
+use sim_mm::{Cpu, Errno, Event, MmId, MmStruct, Page, Pgmap, Vma, pin_references, put_page, unpin_user_page};
 use sim_mmu::{Level, VirtAddr};
 
 use crate::flags::FollFlags;
@@ -45,6 +45,8 @@ struct Context {
     pgmap: Option<Pgmap>,
     /// `vmas`: the mapping of each page.
     vmas: Option<Vec<Vma>>,
+    /// The address space that the lockless walk looks at, if it is not the caller's.
+    walked: Option<MmId>,
 }
 
 impl Pages {
@@ -120,9 +122,20 @@ impl Pages {
         self.pins.split_off(nr as usize)
     }
 
-    /// The same as [`push`](Pages::push), for the address space of the caller.
+    /// The lockless walk is to look at the tables of another process.
+    pub(crate) fn walk_another(&mut self, mm: &MmStruct) {
+        self.context.get_or_insert_default().walked = Some(mm.id);
+    }
+
+    /// The address space whose tables the lockless walk looks at.
+    pub(crate) fn walked<'m>(&self, cpu: Cpu<'m>) -> Option<&'m MmStruct> {
+        let another = self.context.as_ref().and_then(|context| context.walked);
+        another.map(|mm| cpu.kernel.mm(mm)).or_else(|| cpu.current_mm())
+    }
+
+    /// The same as [`push`](Pages::push), for the address space that is walked.
     pub(crate) fn push_own(&mut self, cpu: Cpu<'_>, page: Page, va: VirtAddr, flags: FollFlags) {
-        if let Some(mm) = cpu.current_mm() {
+        if let Some(mm) = self.walked(cpu) {
             self.push(cpu, mm.id, page, va, flags);
         }
     }

@@ -8,6 +8,7 @@ use sim_mmu::VirtAddr;
 
 use crate::callers::break_ksm;
 use crate::flags::FollFlags;
+use crate::follow::follow_page;
 use crate::followed::Got;
 use crate::get_user_pages_fast::get_user_pages_fast;
 use crate::gup::{__get_user_pages, __get_user_pages_locked, Wanted};
@@ -24,6 +25,10 @@ pub const GUP_CALLS: GupCalls = GupCalls {
     },
     madvise_populate: |cpu, mm, start, end, write| Box::pin(madvise_populate(cpu, mm, start, end, write)),
     break_ksm,
+    follow_page: |cpu, mm, vma, addr, split| {
+        let split = if split { FollFlags::SPLIT } else { FollFlags::empty() };
+        Box::pin(follow_page(cpu, mm, vma, addr, FollFlags::GET | FollFlags::DUMP | split))
+    },
     get_user_page_fast: |cpu, addr| Box::pin(get_user_page_fast(cpu, addr)),
 };
 

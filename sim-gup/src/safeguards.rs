@@ -14,6 +14,8 @@ sim_mm::safeguards! {
     // The lockless path.
     GUP_IRQ_OFF = "gup-irq-off" design in "get_user_pages_fast" since FAST_GUP, on X86, commit "8174c430e445", guards [1, 2] =>
         "Interrupts stay disabled during the lockless walk, so that no page table that it reads can be freed.";
+    GUP_CURRENT_MM = "gup-current-mm" order in "process_vm_rw" since FAST_GUP, on X86, commit "8174c430e445", guards [4] =>
+        "The lockless walk looks at the tables of its own process only, because a flush of others does not interrupt this CPU, and so does not wait for the walk.";
     GUP_ACCESS_OK = "gup-access-ok" check in "get_user_pages_fast" since Release::v26(31), on X86, commit "7f8189068726", guards [5] =>
         "The range must lie in the user half of the address space before the lockless walk may trust it.";
     GUP_RANGE_WRAPS = "gup-range-wraps" check in "gup_fast_permitted" since FAST_GUP, on X86, guards [6] =>
@@ -127,6 +129,26 @@ sim_mm::safeguards! {
         "The zero page is handed out though its entry is special, because memory that was never written can be read.";
     FOLLOW_PFN_GET = "follow-pfn-get" check in "follow_pfn_pte" since Release::v(4, 3), commit "1027e4436b6a", guards [91] =>
         "Who wants a reference gets an error where there is a frame without a reference count, and not the word that something is there.";
+    FOLLOW_SPLIT_REF = "follow-split-ref" order in "follow_pmd_mask" since Release::v26(38), commit "500d65d47101", guards [71] =>
+        "A huge page that is to be split gets a reference before the lock of its entry goes, because it may be freed while the splitter waits for its lock.";
+    FOLLOW_SPLIT_LOCK = "follow-split-lock" order in "follow_pmd_mask" since Release::v26(38), commit "500d65d47101", guards [72] =>
+        "A huge page is locked while it is split, because others may want to split it or to take it out of its file.";
+    FOLLOW_SPLIT_ZERO = "follow-split-zero" check in "follow_pmd_mask" since Release::v(4, 5), commit "6742d293cbe0", guards [73] =>
+        "Of the huge page of zeroes only the entry is split, because the page is everybody's.";
+    FOLLOW_SPLIT_NONE = "follow-split-none" check in "follow_pmd_mask" since Release::v(4, 8), commit "baa355fd3314", guards [74] =>
+        "After the split of a huge page of a file the entry may be empty, because its pages are only unmapped.";
+    FOLLOW_SPLIT_AGAIN = "follow-split-again" check in "follow_page_pte" since Release::v26(38), commit "500d65d47101", guards [93] =>
+        "After the split the page is looked up again, because what had been found may be gone, and has no reference.";
+    FOLLOW_PFN_LOCKED = "follow-pfn-locked" order in "follow_pfn_pte" since Release::v(4, 3), commit "1027e4436b6a", guards [92] =>
+        "The entry of what has no page becomes accessed and dirty under the PTE lock, because it would come back if a driver has just taken its memory away.";
+    FOLLOW_WAIT_UNLOCKED = "follow-wait-unlocked" order in "follow_page_pte" since Release::v(3, 9), until Release::v(6, 2), commit "5117b3b835f2", guards [80] =>
+        "Who waits for a page that is being moved holds no PTE lock meanwhile, because the wait takes that lock, and sleeps.";
+    FOLLOW_AFTER_MOVE = "follow-after-move" check in "follow_page_pte" since Release::v(3, 9), until Release::v(6, 2), commit "5117b3b835f2", guards [81] =>
+        "After the wait for a page that is being moved all is read again, because the page is in another frame.";
+    FOLLOW_PMD_WAITS = "follow-pmd-waits" order in "follow_pmd_mask" since Release::v(4, 14), until Release::v(6, 2), commit "84c3fc4e9c56", guards [64] =>
+        "A huge page that is being moved is waited for, because looking at its entry until it is there lets nobody else run.";
+    FOLLOW_WRITE_FORCED = "follow-write-forced" check in "can_follow_write_pte" since Release::v(4, 9), commit "19be0eaffa3a", guards [84] =>
+        "Only a forced write may go by an entry that cannot be written. That COW is broken is not enough.";
     TOUCH_MARKS_DIRTY = "touch-marks-dirty" check in "follow_page_pte" since Release::v26(12), guards [95] =>
         "A page that is about to be written through the pin is marked dirty if its entry is not, because otherwise reclaim drops what is written.";
     TOUCH_AGES_PAGE = "touch-ages-page" order in "follow_page_pte" since Release::v26(12), guards [96] =>

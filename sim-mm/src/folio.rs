@@ -61,7 +61,7 @@ pub(crate) fn note_arrival(cpu: Cpu<'_>, page: Page) {
 }
 
 /// `folio_test_large()`: whether a page is a part of a compound page.
-pub(crate) fn is_large(cpu: Cpu<'_>, page: Page) -> bool {
+pub fn is_large(cpu: Cpu<'_>, page: Page) -> bool {
     cpu.kernel.folio_order(cpu.kernel.folio_of(page)) > 0
 }
 

@@ -535,6 +535,10 @@ pub(crate) type BreakKsm = for<'m> fn(
     VirtAddr,
 ) -> BoxFuture<'m, (Result<(), Errno>, Option<MmapLock<'m>>)>;
 
+/// `follow_page()` with `FOLL_GET` and `FOLL_DUMP`: the page that is mapped at an address, with a reference. With the flag a huge page is split first (`FOLL_SPLIT`).
+pub(crate) type FollowPage =
+    for<'m> fn(Cpu<'m>, &'m MmStruct, Vma, VirtAddr, bool) -> BoxFuture<'m, Result<Option<Page>, Errno>>;
+
 /// `get_user_pages_fast()` of one page.
 pub(crate) type GetUserPageFast = for<'m> fn(Cpu<'m>, VirtAddr) -> BoxFuture<'m, Result<Page, Errno>>;
 
@@ -550,6 +554,8 @@ pub struct GupCalls {
     pub madvise_populate: MadvisePopulate,
     /// For ksmd, and for `madvise()`.
     pub break_ksm: BreakKsm,
+    /// For `move_pages()`.
+    pub follow_page: FollowPage,
     /// For `MADV_HWPOISON`: `get_user_pages_fast()` of one page, of which the caller has the reference.
     pub get_user_page_fast: GetUserPageFast,
 }
@@ -561,6 +567,7 @@ impl GupCalls {
         populate_vma_page_range: |_, _, held, _, _, _| Box::pin(async { (Ok(0), Some(held)) }),
         madvise_populate: |_, _, _, _, _| Box::pin(async { Ok(()) }),
         break_ksm: |_, _, held, _, _| Box::pin(async { (Ok(()), Some(held)) }),
+        follow_page: |_, _, _, _, _| Box::pin(async { Ok(None) }),
         get_user_page_fast: |_, _| Box::pin(async { Err(Errno::Efault) }),
     };
 }

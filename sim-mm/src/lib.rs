@@ -145,11 +145,11 @@ pub use errno::Errno;
 pub use event::{Event, FrameUse, Order, RefChange, SharedPage, Sharing};
 pub use exec::sys_execve;
 pub use exit::do_exit;
-pub use folio::{page_is_anon, page_is_anon_now};
+pub use folio::{is_large, page_is_anon, page_is_anon_now};
 pub use fork::{get_task_mm, mm_access, put_task_mm, schedule_idle, start_task_in, sys_fork, sys_vfork};
 pub use fs::{FMode, Inode, InodeWords};
 pub use gfp::Gfp;
-pub use huge_memory::touch_pmd;
+pub use huge_memory::{is_huge_zero_pmd, split_huge_page, split_huge_pmd, touch_pmd};
 pub use huge_mm::{Orders, allows_large_folios, has_block, is_file_aligned};
 pub use huge_pte::{HugePte, HugePtep, huge_migration, huge_pte_lock};
 pub use hugetlb::{HugetlbWalk, follow_huge_pmd, hugetlb_walk_locked, is_vm_hugetlb_page, sys_nr_hugepages};
@@ -189,9 +189,9 @@ pub use msync::sys_msync;
 pub use oom_kill::oom_reap_task;
 pub use open::{Open, sys_fadvise_dontneed, sys_ftruncate, sys_open, sys_punch_hole};
 pub use page::{
-    __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing,
+    __free_pages, GUP_PIN_COUNTING_BIAS, add_pins, compound_head, get_page, is_overflowing, lock_page,
     page_cache_add_speculative, page_cache_get_speculative, page_count, pin_references, put_page, put_page_refs,
-    set_page_dirty_no_writeback, set_page_referenced, try_get_page, unpin_folio, unpin_user_page,
+    set_page_dirty_no_writeback, set_page_referenced, try_get_page, unlock_page, unpin_folio, unpin_user_page,
 };
 pub use page_alloc::{alloc_pages, compound_order};
 pub use page_flags::PageFlags;
@@ -223,7 +223,7 @@ pub use settings::{
     HwpoisonHugetlbFile, HwpoisonHugetlbGup, HwpoisonInject, HwpoisonShmem, HwpoisonThp, HwpoisonUnmap,
     InvlpgGlobal, KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge,
     MadviseLock, MemoryFailure, MemoryFailureLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
-    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone,
+    MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone, MovePagesLook,
     MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
     NumaWrite, PageAlloc, Pcid, PgmapPages, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile,
     ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio,

@@ -6,7 +6,7 @@ use sim_mmu::VirtAddr;
 use crate::entries::entries;
 use crate::kernel::Cpu;
 use crate::mlock_page::mlock_vma_page;
-use crate::mlocked::{clear_mlocked, count_mlocked, is_locked, marks_mlocked};
+use crate::mlocked::{clear_mlocked, count_mlocked, is_locked, is_mlocked, marks_mlocked};
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::page::{get_page, lock_page, put_page, unlock_page};
 use crate::page_flags::PageFlags;
@@ -27,6 +27,11 @@ pub(crate) async fn munlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, 
             let pte = cpu.read_once(ptep).await;
             if pte.present() && !pte.special() {
                 let page = Page(pte.pfn());
+                let is_tail = cpu.kernel.folio_of(page) != page;
+                cpu.vm_bug_on(
+                    is_tail && is_mlocked(cpu, cpu.kernel.folio_of(page)),
+                    "VM_BUG_ON_PAGE(PageMlocked(page))",
+                );
                 get_page(cpu, page).await;
                 pages.push(page);
             }

@@ -309,7 +309,7 @@ pub(crate) fn note_locked(cpu: Cpu<'_>, page: Page) {
 
 /// `lock_page()`: waits until nobody else has the page locked.
 #[track_caller]
-pub(crate) fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+pub fn lock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
     let flags = cpu.kernel.page_flags(page).loc();
     let unlocked = Gate::Is(flags, Bytes::of(1, 1), 0);
     let lock = Op::new(OpKind::Acquire, flags).behind(unlocked).sleeping();
@@ -335,7 +335,7 @@ pub(crate) fn wait_on_page_locked<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<O
 
 /// `unlock_page()`.
 #[track_caller]
-pub(crate) fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
+pub fn unlock_page<'m>(cpu: Cpu<'m>, page: Page) -> impl Future<Output = ()> + use<'m> {
     let unlock = Op::new(OpKind::Rmw, cpu.kernel.page_flags(page).loc());
     cpu.step(unlock, move |hw| {
         let old = hw.core.memory.get(unlock.loc);

@@ -20,7 +20,7 @@ pub(crate) enum Walked {
     Huge(Page),
 }
 
-/// `folio_walk_start()`, `follow_page()` with `FOLL_GET` before v6.12: the page that is mapped at an address.
+/// `folio_walk_start()`, for ksmd `follow_page()` with `FOLL_GET` before v6.12: the page that is mapped at an address.
 ///
 /// # Errors
 /// `ENOENT` if none is, `EFAULT` if it is a page of zeroes, which is nobody's.

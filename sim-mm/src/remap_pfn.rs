@@ -1,7 +1,7 @@
 //! Memory of a driver that user code maps: `remap_pfn_range()` of `mm/memory.c`, and what a driver does around it.
 //!
 //! The frames have no reference count, because the driver alone decides when they are freed. Their entries are special, and
-//! the mapping says so too (`VM_PFNMAP`). Nobody may take a reference to such a page.
+//! the mapping says so too (`VM_PFNMAP`), or that it may be so (`VM_MIXEDMAP`). Nobody may take a reference to such a page.
 
 use sim_core::{BoxFuture, MemoryBuilder, Object, Routine};
 use sim_mmu::{Entry, VirtAddr};
@@ -37,11 +37,17 @@ impl Driver {
     }
 }
 
-/// `mmap()` of the driver's file: it takes frames for itself and maps them, shared and writable. Answers where.
+/// `mmap()` of the driver's file: it takes frames for itself and maps them, shared and writable. Answers where. With `mixed`, the mapping could have pages with a reference count
+/// as well (`VM_MIXEDMAP`), so that nothing but the entries says that these have none.
 ///
 /// # Errors
 /// `EBUSY` if its frames are mapped already, `ENOMEM` if there is no room or no frame.
-pub fn driver_mmap<'m>(cpu: Cpu<'m>, driver: &'m Driver, pages: u64) -> BoxFuture<'m, Result<VirtAddr, Errno>> {
+pub fn driver_mmap<'m>(
+    cpu: Cpu<'m>,
+    driver: &'m Driver,
+    pages: u64,
+    mixed: bool,
+) -> BoxFuture<'m, Result<VirtAddr, Errno>> {
     Box::pin(async move {
         let _kernel = cpu.enter_kernel();
         let _routine = cpu.enter(Routine::system_call("driver_mmap"));
@@ -66,7 +72,7 @@ pub fn driver_mmap<'m>(cpu: Cpu<'m>, driver: &'m Driver, pages: u64) -> BoxFutur
         };
         cpu.update(&driver.state, |state| *state = Some((file, frames.clone()))).await;
         let _mmap_lock = mmap_write_lock(cpu, mm).await;
-        let vma = insert_vma(cpu, mm, file, pages).await?;
+        let vma = insert_vma(cpu, mm, file, pages, mixed).await?;
         remap_pfn_range(cpu, mm, vma, &frames).await?;
         Ok(vma.start(cpu))
     })
@@ -79,11 +85,18 @@ async fn free_frames(cpu: Cpu<'_>, frames: Vec<Page>) {
 }
 
 /// The mapping, with a reference of its own to the driver's file. The caller holds `mmap_lock` for writing.
-async fn insert_vma<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, file: Inode, pages: u64) -> Result<Vma, Errno> {
+async fn insert_vma<'m>(
+    cpu: Cpu<'m>,
+    mm: &'m MmStruct,
+    file: Inode,
+    pages: u64,
+    mixed: bool,
+) -> Result<Vma, Errno> {
     let start = get_unmapped_area(cpu, mm, pages * VirtAddr::PAGE_SIZE).await?;
     let end = start.plus_pages(pages);
     let flags = VmFlags::READ | VmFlags::WRITE | VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::MAYREAD;
-    let flags = flags | VmFlags::MAYWRITE | VmFlags::IO | VmFlags::PFNMAP;
+    let raw = if mixed { VmFlags::MIXEDMAP } else { VmFlags::IO | VmFlags::PFNMAP };
+    let flags = flags | VmFlags::MAYWRITE | raw;
     let flags = flags | VmFlags::DONTEXPAND | VmFlags::DONTDUMP;
     let vma = VmaSnapshot { start, end, flags, pgoff: 0, anon_vma: None, file: Some(file) };
     let _i_mmap = i_mmap_lock_write(cpu, Some(file)).await;
@@ -107,7 +120,7 @@ async fn remap_pfn_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, frames: &
         let ptep = pte_alloc(cpu, mm, pmdp).await?.pte_offset(cpu.mmu.geometry, addr);
         let _ptl = cpu.lock(cpu.kernel.ptl(ptep.table())).await;
         // pte_mkspecial(): nobody looks for a reference count behind the entry.
-        let entry = Pte::make(frame.0, prot).with(Entry::SPECIAL | Entry::DIRTY);
+        let entry = Pte::make(frame.0, prot).with(Entry::SPECIAL);
         cpu.set_pte_at(mm, addr, ptep, entry).await;
     }
     Ok(())

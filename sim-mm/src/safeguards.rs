@@ -424,4 +424,6 @@ crate::safeguards! {
         "The lock of the pool is let go of before memory_failure() puts a reference, because the last one takes the huge page back to the pool, which needs the lock.";
     MLOCK_TRYLOCK = "mlock-trylock" order in "follow_page_pte" since Release::v26(38), until Release::v(5, 18), guards [99] =>
         "Whoever faults pages of a locked mapping in does not wait for a page that somebody has locked, because the lock of the page table is held.";
+    MLOCK_SKIPS_PARTS = "mlock-skips-parts" check in "follow_page_pte" since Release::v(4, 5), until Release::v(5, 18), commit "e90309c9f772", guards [98] =>
+        "A huge page that small entries map is not marked as locked, because munlock() of a part does not know of the other parts.";
 }

@@ -1,6 +1,6 @@
 //! `kernel/signal.c`: how threads of a process are told to die.
 
-use sim_core::{Gate, Loc, Op, OpKind, TaskId};
+use sim_core::{Gate, Loc, Op, OpKind, Shared, TaskId};
 
 use crate::kernel::{Cpu, Kernel};
 use crate::signal_types::TaskSignal;
@@ -82,6 +82,7 @@ pub(crate) async fn zap_other_threads(cpu: Cpu<'_>, task: TaskId) -> u64 {
     for other in cpu.kernel.other_threads(task) {
         // sigaddset(SIGKILL), signal_wake_up(). Who has ended already does not look.
         cpu.store(cpu.kernel.task_signal(other).pending(), true).await;
+        cpu.store(Shared::<bool>::at(cpu.kernel.task_waken(other)), true).await;
     }
     cpu.this_cpu_read(group.nr_threads()) - 1
 }

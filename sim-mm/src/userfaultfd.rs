@@ -14,6 +14,7 @@ use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::release::Release;
+use crate::signal::{can_be_killed, fatal_signal_pending};
 use crate::userfault::{UffdMode, Userfault};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, change_vmas, mmap_write_lock, vma_modify_flags};
@@ -105,11 +106,18 @@ pub(crate) async fn remove_userfault<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, task: T
     cpu.update(&mm.fault_wqh, |queue| queue.retain(|fault| fault.task != task)).await;
 }
 
-/// Second half of `handle_userfault()`: the task waits until somebody has handled its fault. No lock is held.
+/// Second half of `handle_userfault()`: the task waits until somebody has handled its fault, or until it has to die (`TASK_KILLABLE`). No lock is held.
 pub(crate) async fn wait_for_userfault<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, task: TaskId) {
     cpu.store(mm.fd_ready(), true).await;
-    let waken = waken(cpu, task).loc();
-    cpu.step(Op::new(OpKind::Wait, waken).behind(Gate::NonZero(waken)).sleeping(), |_| ()).await;
+    // Who is told to die is woken as well, but perhaps before add_userfault() said that nobody has woken it.
+    let may_die = can_be_killed(cpu);
+    if !may_die || !fatal_signal_pending(cpu).await {
+        let waken = waken(cpu, task).loc();
+        cpu.step(Op::new(OpKind::Wait, waken).behind(Gate::NonZero(waken)).sleeping(), |_| ()).await;
+    }
+    if may_die && fatal_signal_pending(cpu).await {
+        remove_userfault(cpu, mm, task).await;
+    }
 }
 
 /// `wake_userfault()`: the faults in pages `start` up to `end` begin anew.

@@ -36,7 +36,8 @@ impl Trace {
         trace
     }
 
-    /// Runs `world` in the same way, but keeps no footprints. They are needed only to make a run simpler.
+    /// Runs `world` in the same way, but keeps no footprints. They are needed only to make a run simpler, and a run that is too long for
+    /// that has none.
     pub fn glance<'m>(world: &'m World<'_>, executor: &mut Executor<'m, Kernel>, source: Source) -> Trace {
         let core = world.kernel().core();
         world.set_traced(true);

@@ -6,6 +6,7 @@ use sim_mm::{driver_mmap, driver_release};
 
 use super::argument::{MappedDriver, NewMapping, OldDriver, RangePages};
 use super::{Operation, Running, operation, pages_text};
+use crate::json::Bool;
 use crate::stage::Task;
 
 operation! {
@@ -18,6 +19,8 @@ operation! {
         required "pages" pages: RangePages,
         /// The driver.
         required "driver" driver: MappedDriver,
+        /// Whether the mapping may also have pages with a reference count (`VM_MIXEDMAP` instead of `VM_PFNMAP`); false if not given. Then the entries alone say that there is none.
+        optional "mixed" mixed: Bool,
     }
 }
 
@@ -31,7 +34,8 @@ operation! {
 
 impl fmt::Display for DriverMmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mmap {} of {} as {}", pages_text(self.pages), self.driver, self.name)
+        let mixed = if self.mixed == Some(true) { ", VM_MIXEDMAP" } else { "" };
+        write!(f, "mmap {} of {}{mixed} as {}", pages_text(self.pages), self.driver, self.name)
     }
 }
 
@@ -48,7 +52,7 @@ impl Operation for DriverMmap {
 
     fn run<'m>(&'m self, task: Task<'m>) -> Running<'m> {
         Box::pin(async move {
-            let start = driver_mmap(task.cpu, task.driver(&self.driver), self.pages).await?;
+            let start = driver_mmap(task.cpu, task.driver(&self.driver), self.pages, self.mixed == Some(true)).await?;
             task.map(&self.name, start, self.pages);
             Ok(0)
         })

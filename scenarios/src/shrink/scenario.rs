@@ -9,9 +9,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
+use sim_core::source::Source;
 use sim_mm::KernelConfig;
 
 use super::edit::{Edit, edits};
+use super::schedule::LONGEST;
 use super::{Size, simplify};
 use crate::course::{Course, Follow};
 use crate::explore::{Campaign, Goal, Strategy, Trace};
@@ -103,8 +105,15 @@ fn attempt(best: &Shrinking, edit: &Edit, finding: &Finding, runs: u64) -> Optio
     let world = World::new(&subject.scenario, subject.machine, subject.kernel).ok()?;
     let mut executor = world.executor();
     let wanted = |found: &Finding| found.is_like(finding);
-    let (source, _) = Follow::source(edit.carry(&Course::of(&best.trace)), &world);
-    let mut trace = Trace::record(&world, &mut executor, source);
+    // A livelock is too long for a course, and is found by the search as well.
+    let carried = (best.trace.steps <= LONGEST).then(|| {
+        let (source, _) = Follow::source(edit.carry(&Course::of(&best.trace)), &world);
+        Trace::record(&world, &mut executor, source)
+    });
+    let mut trace = match carried {
+        Some(trace) => trace,
+        None => Trace::glance(&world, &mut executor, Source::First),
+    };
     if !trace.bring_first(wanted) {
         let scenario = &subject.scenario;
         let runs = runs.min(STEPS / best.trace.steps.max(1)).max(1);

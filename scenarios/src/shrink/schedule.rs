@@ -23,7 +23,7 @@ const ATTEMPTS: u64 = 10_000;
 const STEPS: u64 = 2_000_000;
 
 /// The length of the longest run whose course is taken.
-const LONGEST: u64 = 5_000;
+pub(super) const LONGEST: u64 = 5_000;
 
 /// Which steps of a run matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,11 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
     }
 
     fn run(&mut self, source: Source) -> Option<Trace> {
-        let mut trace = Trace::record(self.world, self.executor, source);
+        let mut trace = if self.best.steps <= LONGEST {
+            Trace::record(self.world, self.executor, source)
+        } else {
+            Trace::glance(self.world, self.executor, source)
+        };
         self.attempts += 1;
         self.steps += trace.steps;
         trace.bring_first(|finding| finding.is_like(&self.finding)).then_some(trace)

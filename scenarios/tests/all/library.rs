@@ -149,6 +149,7 @@ scenarios! {
     dontneed_vs_madv_free
     dontneed_vs_numa_hint
     driver_memory_vs_munmap
+    driver_memory_vs_populate
     dump_without_lock
     dying_map_after_a_page
     entries_are_read_once
@@ -206,10 +207,12 @@ scenarios! {
     half_a_huge_page_is_not_forked
     head_changed_by_madv_free
     head_changed_under_pin
+    hinted_page_moves_before_its_pin
     hole_vs_fault
     huge_dirty_bit_vs_split
     huge_dirty_cow
     huge_page_changes_under_follow
+    huge_page_gone_under_follow
     huge_page_moves_vs_gup
     huge_page_moves_vs_lockless_gup
     huge_page_moves_vs_user
@@ -241,14 +244,18 @@ scenarios! {
     hwpoison_vs_writeback
     invalidate_vs_write
     invlpg_leaves_global
+    killed_while_it_waits
     ksm_vs_clear_refs
+    ksm_vs_forced_write
     ksm_vs_fork_and_exit
     ksm_vs_lockless_gup
     ksm_vs_user
+    ksm_vs_write_by_gup
     ksmd_waits_for_huge_page
     lazy_cpu_walks_freed_tables
     links_fail
     lockless_walk_into_a_gigantic_page
+    lockless_walk_of_another
     lockless_walk_of_hinted_pages
     lockless_walk_of_what_is_not_there
     longterm_fast_pin_of_a_file
@@ -261,6 +268,7 @@ scenarios! {
     longterm_pin_waits_for_user_code
     longterm_reference_in_movable_zone
     look_up_of_what_is_not_there
+    look_up_that_splits
     madv_free_reclaim_vs_dio_pin
     mapcount_snapshot
     mappings_split
@@ -272,9 +280,11 @@ scenarios! {
     mincore_vs_unshare
     mkclean_not_flushed
     mkclean_window
+    mlock_of_a_huge_page_in_parts
     mlock_vs_huge_page_that_moves
     mlock_vs_munlock
     mlock_waits_for_no_page
+    move_pages_splits_a_huge_page
     mprotect_gives_table_up
     mprotect_loses_uffd_wp
     mprotect_of_a_device
@@ -438,7 +448,9 @@ scenarios! {
     unbind_vs_lockless_gup_of_a_device
     unbind_vs_user_of_a_device
     unmap_vs_fault
+    unmerge_of_a_huge_page_that_moves
     unmerge_of_a_page_in_swap
+    unmerge_of_pages_that_move
     unshare_not_flushed
     unshare_vs_gupfast
     vfork_child_leaves

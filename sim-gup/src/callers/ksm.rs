@@ -37,7 +37,7 @@ pub(crate) fn break_ksm<'m>(
         let mut held = mmap_lock;
         loop {
             let flags = FollFlags::GET | FollFlags::REMOTE | waits;
-            let Some(page) = follow_page(cpu, mm, vma, addr, flags).await else {
+            let Ok(Some(page)) = follow_page(cpu, mm, vma, addr, flags).await else {
                 return (Ok(()), Some(held));
             };
             let is_ksm = page_is_ksm(cpu, page).await;

@@ -7,7 +7,9 @@ use sim_mmu::VirtAddr;
 use super::device::touched;
 use crate::flags::FollFlags;
 use crate::get_user_pages::get_user_pages_remote;
+use crate::get_user_pages_fast::get_remote_page_fast;
 use crate::pages::{Pages, Pin, put_pin};
+use crate::safeguards::GUP_CURRENT_MM;
 
 /// What is done with a word, of another process or of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,13 @@ async fn access<'m>(
     mut flags: FollFlags,
 ) -> Result<u64, Errno> {
     flags.set(FollFlags::WRITE, op != RemoteOp::Read);
+    if !cpu.has(GUP_CURRENT_MM)
+        && let Some(pin) = Box::pin(get_remote_page_fast(cpu, mm, addr.page_base(), flags)).await
+    {
+        let value = copy_word(cpu, pin, op).await;
+        put_pin(cpu, pin).await;
+        return Ok(value);
+    }
     let mut pages = Pages::default();
     let mmap_lock = cpu.down_read(mm.mmap_lock).await.into();
     let got = get_user_pages_remote(cpu, mm, mmap_lock, addr.page_base(), 1, &mut pages, flags);

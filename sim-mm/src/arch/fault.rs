@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::memory::mm_fault;
 use crate::mmap_lock::MmapLock;
+use crate::signal::{can_be_killed, fatal_signal_pending};
 use crate::stack::lock_mm_and_find_vma;
 use crate::vm_fault::{FaultFlags, MmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
@@ -62,13 +63,15 @@ pub enum Killed {
     OutOfMemory,
     /// The kernel found its own page tables corrupted: `die()`.
     Oops,
+    /// Another thread has told it to die while it waited: `fault_signal_pending()`.
+    Fatal,
 }
 
 impl From<Killed> for Errno {
     /// What a system call on the same address would return.
     fn from(killed: Killed) -> Errno {
         match killed {
-            Killed::Signal(_) | Killed::Oops => Errno::Efault,
+            Killed::Signal(_) | Killed::Oops | Killed::Fatal => Errno::Efault,
             Killed::OutOfMemory => Errno::Enomem,
         }
     }
@@ -154,6 +157,9 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
             // The fault let go of the lock to wait for something; the mapping may be another by now. That the lock of the
             // mapping was not enough does not count as an attempt.
             MmFault::Nowait(_) | MmFault::Retry => {
+                if can_be_killed(cpu) && fatal_signal_pending(cpu).await {
+                    return Err(Killed::Fatal);
+                }
                 flags.set(FaultFlags::TRIED, !flags.contains(FaultFlags::VMA_LOCK));
                 flags -= FaultFlags::VMA_LOCK;
             }

@@ -35,9 +35,12 @@ pub(crate) use pud::{
     zap_huge_pud,
 };
 pub(crate) use queue::{deferred_split_folio, unqueue_deferred_split};
+pub use split_folio::split_huge_page;
 pub(crate) use split_folio::{folio_split, split_and_put, split_folio};
 pub(crate) use split_pieces::{Pieces, Tails, can_split_folio};
-pub(crate) use split_pmd::{Small, split_huge_pmd, split_huge_pmd_address, vma_adjust_trans_huge};
+pub use split_pmd::split_huge_pmd;
+pub(crate) use split_pmd::{Small, split_huge_pmd_address, vma_adjust_trans_huge};
 pub(crate) use wp::do_huge_pmd_wp_page;
 pub(crate) use zap::zap_huge_pmd;
-pub(crate) use zero::{is_huge_zero_pmd, mm_put_huge_zero_page, put_huge_zero_page, shrink_huge_zero_page_scan};
+pub use zero::is_huge_zero_pmd;
+pub(crate) use zero::{mm_put_huge_zero_page, put_huge_zero_page, shrink_huge_zero_page_scan};

@@ -18,6 +18,7 @@ use crate::kernel::Cpu;
 use crate::migrate::{Zeroes, remap_page};
 use crate::mm_types::Page;
 use crate::page::{page_ref_freeze, put_page, unlock_page};
+use crate::page_flags::PageFlags;
 use crate::page_vma_mapped::{Find, waits_for_zappers};
 use crate::rmap::types::AnonVma;
 use crate::rmap::{
@@ -50,6 +51,9 @@ pub(crate) fn folio_split<'a>(
             cpu.not_modelled("the split of a huge page on a machine without swap and migration");
             return Err(Errno::Ebusy);
         }
+        let locked = cpu.this_cpu_read(cpu.kernel.page_flags(head)).contains(PageFlags::LOCKED);
+        cpu.vm_bug_on(!locked, "VM_BUG_ON_PAGE(!PageLocked(head))");
+        cpu.vm_bug_on(cpu.kernel.huge_zero_page() == Some(head), "VM_BUG_ON_PAGE(is_huge_zero_page(head))");
         let pieces = into.of(cpu, head);
         if !page_is_anon(cpu, head) {
             return split_file_folio(cpu, head, &pieces, tails).await;
@@ -62,6 +66,14 @@ pub(crate) fn folio_split<'a>(
         put_anon_vma(cpu, anon_vma).await;
         split
     })
+}
+
+/// `split_huge_page()`: [`split_folio`] of a folio whose pages are all on the lists of reclaim.
+///
+/// # Errors
+/// As [`split_folio`].
+pub fn split_huge_page(cpu: Cpu<'_>, head: Page) -> BoxFuture<'_, Result<(), Errno>> {
+    split_folio(cpu, head, Tails::Listed)
 }
 
 /// The same for a caller who wants to have nothing of the folio afterwards: it is unlocked and put, split or not.

@@ -29,7 +29,7 @@ use crate::settings::SplitPmdFolio;
 use crate::vm_flags::VmFlags;
 
 /// `__split_huge_pmd()`: the entry leads to a table when this returns, if it mapped a huge page. Of a file, it is empty.
-pub(crate) fn split_huge_pmd<'m>(
+pub fn split_huge_pmd<'m>(
     cpu: Cpu<'m>,
     vma: Vma,
     mm: &'m MmStruct,

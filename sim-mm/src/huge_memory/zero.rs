@@ -24,7 +24,7 @@ impl Kernel {
 }
 
 /// `is_huge_zero_pmd()`.
-pub(crate) fn is_huge_zero_pmd(cpu: Cpu<'_>, pmd: Pmd) -> bool {
+pub fn is_huge_zero_pmd(cpu: Cpu<'_>, pmd: Pmd) -> bool {
     pmd.trans_huge() && cpu.kernel.huge_zero_page() == Some(Page(pmd.pfn()))
 }
 

@@ -89,7 +89,7 @@ pub(crate) async fn unmap_vmas<'m>(cpu: Cpu<'m>, tlb: &mut MmuGather<'m>, vmas: 
         unmap_page_range(cpu, tlb, *vma, vma.start(cpu), vma.end(cpu), Zap::Everything).await;
         // tlb_end_vma(): no reference keeps the frames. Their driver frees them as soon as it finds no mapping of them, so
         // translations must be gone before the mapping is.
-        if vma.flags(cpu).contains(VmFlags::PFNMAP) && cpu.has(GATHER_FLUSH_PFNMAP) {
+        if vma.flags(cpu).intersects(VmFlags::PFNMAP | VmFlags::MIXEDMAP) && cpu.has(GATHER_FLUSH_PFNMAP) {
             tlb.flush_tlbonly(cpu).await;
         }
     }

@@ -7,14 +7,13 @@ use super::{MAX_PASSES, MigrateMode, MigrateReason, isolate_hugetlb, migrate_pag
 use crate::errno::Errno;
 use crate::folio::page_mapcount;
 use crate::gfp::Gfp;
-use crate::huge_memory::split_and_put;
 use crate::hugetlb::{follow_huge_pmd, is_vm_hugetlb_page};
 use crate::kernel::Cpu;
-use crate::mm_types::{MmStruct, Page};
+use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
-use crate::page::{lock_page, put_page};
+use crate::page::put_page;
 use crate::pagewalk::{Walked, folio_walk_start};
-use crate::settings::{Migration, Nodes, ThpMigration};
+use crate::settings::{Migration, MovePagesLook, Nodes, ThpMigration};
 use crate::swap::{isolate_lru_page, lru_add_drain};
 use crate::vm_flags::VmFlags;
 
@@ -135,25 +134,21 @@ async fn add_page_for_migration<'m>(
     let page = if is_vm_hugetlb_page(cpu, vma) {
         Box::pin(follow_huge_pmd(cpu, mm, vma, address)).await?
     } else {
-        follow_page(cpu, mm, address).await?
+        look_up(cpu, mm, vma, address).await?
     };
     let queued = isolate(cpu, page, request).await;
     put_page(cpu, page).await;
     queued
 }
 
-/// The page that is mapped there, with a reference. A kernel that cannot move a huge page whole splits it first (`FOLL_SPLIT`).
-async fn follow_page<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, address: VirtAddr) -> Result<Page, Errno> {
-    loop {
-        match folio_walk_start(cpu, mm, address).await? {
-            Walked::Huge(page) if cpu.setting::<ThpMigration>() != ThpMigration::Whole => {
-                let head = cpu.kernel.folio_of(page);
-                lock_page(cpu, head).await;
-                split_and_put(cpu, head).await?;
-            }
-            Walked::Page(page) | Walked::Huge(page) => return Ok(page),
-        }
+/// The page that is mapped there, with a reference. A kernel that cannot move a huge page whole has it split by the look-up.
+async fn look_up<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, address: VirtAddr) -> Result<Page, Errno> {
+    let splits = cpu.setting::<ThpMigration>() != ThpMigration::Whole;
+    if splits || cpu.setting::<MovePagesLook>() == MovePagesLook::Follow {
+        return (cpu.kernel.gup.follow_page)(cpu, mm, vma, address, splits).await?.ok_or(Errno::Enoent);
     }
+    let (Walked::Page(page) | Walked::Huge(page)) = folio_walk_start(cpu, mm, address).await?;
+    Ok(page)
 }
 
 async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued, Errno> {

@@ -258,6 +258,14 @@ crate::settings! {
         Whole = "whole" since Release::v(4, 14),
     }
 
+    /// How `move_pages()` looks for the page at an address.
+    MovePagesLook = design "move_pages_look" {
+        /// By `follow_page()` of GUP. Where nothing is mapped in private memory, it says EFAULT as for the zero page (`FOLL_DUMP`).
+        Follow = "follow",
+        /// By a walk of its own. This is the rule since v6.12 (`7dff875c9436`).
+        Walk = "walk" since Release::v(6, 12),
+    }
+
     /// What becomes of the accessed and the dirty bit of an entry whose page is moved.
     MigrationAd = design "migration_ad" {
         /// The entry comes back old and clean. That it was dirty is kept in the page.
