@@ -68,10 +68,10 @@ pub(crate) fn folio_split<'a>(
     })
 }
 
-/// `split_huge_page()`: [`split_folio`] of a folio whose pages are all on the lists of reclaim.
+/// `split_huge_page()`: the pages of a folio, which the caller has locked, are single pages from now on, and all are on the lists of reclaim.
 ///
 /// # Errors
-/// As [`split_folio`].
+/// `EBUSY` if nobody maps a folio of private memory, `EAGAIN` if others have references to it.
 pub fn split_huge_page(cpu: Cpu<'_>, head: Page) -> BoxFuture<'_, Result<(), Errno>> {
     split_folio(cpu, head, Tails::Listed)
 }

@@ -82,6 +82,7 @@ pub(super) async fn do_anonymous_page<'m>(cpu: Cpu<'m>, vmf: Fault<'m>) -> Resul
         entry = protected(seen, entry);
         !is_none_mostly(seen)
     }) {
+        // C puts the page before the lock goes. Nobody else knows it, so nobody can tell.
         drop(locked);
         put_page(cpu, page).await;
         return Ok(VmFault::default());
