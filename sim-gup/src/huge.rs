@@ -14,7 +14,8 @@ use crate::followed::Followed;
 use crate::grab::{Fallback, grab_folio, is_refused_for_long, put_folio_refs, try_grab_page};
 use crate::pages::Pages;
 use crate::safeguards::{
-    GUP_HUGE_PUT_ALL, GUP_PMD_PERMITTED, GUP_PMD_RECHECK, GUP_PUD_PERMITTED, GUP_PUD_RECHECK, TOUCH_PMD_WRITE,
+    FOLLOW_PMD_FORCED, GUP_HUGE_PUT_ALL, GUP_PMD_PERMITTED, GUP_PMD_RECHECK, GUP_PUD_PERMITTED, GUP_PUD_RECHECK,
+    TOUCH_PMD_WRITE,
 };
 use crate::settings::{ForcedWrite, GupHugeZero};
 
@@ -105,7 +106,8 @@ async fn hand_out(
 /// `can_follow_write_pmd()`: as for a PTE.
 async fn can_follow_write_pmd(cpu: Cpu<'_>, vma: Vma, pmd: Pmd, flags: FollFlags) -> bool {
     pmd.write()
-        || is_forced(cpu, flags)
+        || cpu.has(FOLLOW_PMD_FORCED)
+            && is_forced(cpu, flags)
             && match cpu.setting::<ForcedWrite>() {
                 ForcedWrite::DropWrite => false,
                 ForcedWrite::CowFlag => cow_is_broken(cpu, pmd.dirty(), flags),

@@ -149,6 +149,8 @@ sim_mm::safeguards! {
         "A huge page that is being moved is waited for, because looking at its entry until it is there lets nobody else run.";
     FOLLOW_WRITE_FORCED = "follow-write-forced" check in "can_follow_write_pte" since Release::v(4, 9), commit "19be0eaffa3a", guards [84] =>
         "Only a forced write may go by an entry that cannot be written. That COW is broken is not enough.";
+    FOLLOW_PMD_FORCED = "follow-pmd-forced" order in "follow_trans_huge_pmd" since Release::v(4, 10), commit "8310d48b125d" =>
+        "A forced write takes the entry of a huge page that cannot be written as it takes a small one, because no fault makes that entry writable, and GUP would ask for ever.";
     TOUCH_MARKS_DIRTY = "touch-marks-dirty" check in "follow_page_pte" since Release::v26(12), guards [95] =>
         "A page that is about to be written through the pin is marked dirty if its entry is not, because otherwise reclaim drops what is written.";
     TOUCH_AGES_PAGE = "touch-ages-page" order in "follow_page_pte" since Release::v26(12), guards [96] =>

@@ -224,13 +224,14 @@ pub use settings::{
     InvlpgGlobal, KsmFlag, KsmRun, LargeMapcount, LazyFlush, LazyTlb, LruBatch, MadvRemove, MadviseLarge,
     MadviseLock, MemoryFailure, MemoryFailureLock, MemoryMap, MemoryOrder, MergeFailure, MigrateCopy,
     MigrateFlush, Migration, MigrationAd, MigrationWait, Mlock, MlockLarge, MmCpumask, MovableZone, MovePagesLook,
-    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, Nodes, NumaMove,
-    NumaWrite, PageAlloc, Pcid, PgmapPages, Pkeys, Preempt, PtReclaim, PteRead, RcuFlavor, ReclaimDirtyFile,
-    ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks, SharedWriteFault, ShmemMapFolio,
-    ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp, ShmemWriteHuge, SoftDirty, SoftDirtyMerge,
-    SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes, StackGrowth, Swap, SwapReuse, SwapinLarge,
-    SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration, ThpSwap, TruncateHuge, UffdFillDirty,
-    UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp, never_built,
+    MprotectUncount, MprotectUpgrade, MremapDontunmap, MremapExtend, MremapTables, MremapTarget, MunmapLock,
+    Nodes, NumaMove, NumaWrite, PageAlloc, Pcid, PgmapPages, PinCount, Pkeys, Preempt, PtReclaim, PteRead,
+    RcuFlavor, ReclaimDirtyFile, ReclaimSplit, Retract, SETTINGS, Secretmem, SecretmemCheck, SetPmdAsks,
+    SharedWriteFault, ShmemMapFolio, ShmemOrders, ShmemOrdersWhere, ShmemSwap, ShmemSwapin, ShmemThp,
+    ShmemWriteHuge, SoftDirty, SoftDirtyMerge, SpeculativeWalk, SplitPmdFolio, SplitUnmapBug, SplitZeroes,
+    StackGrowth, Swap, SwapReuse, SwapinLarge, SwapinWritable, SyncTag, TableFree, TableOne, Thp, ThpMigration,
+    ThpSwap, TruncateHuge, UffdFillDirty, UffdWpNotify, UnmapDrain, VmaLock, VmaMerge, Vsyscall, ZeroThp,
+    never_built,
 };
 pub use signal::{can_be_killed, fatal_signal_pending, get_signal, sleep_until_killed};
 pub use stack::find_extend_vma;

@@ -24,6 +24,7 @@ use crate::mmu_gather::MmuGather;
 use crate::mmu_notifier::mmu_notifier_release;
 use crate::munlock::munlock_vmas;
 use crate::safeguards::{MUNMAP_MMAP_LOCK, MUNMAP_STACK_NO_DOWNGRADE};
+use crate::settings::MunmapLock;
 use crate::shmem::{shmem_file_setup, shmem_put};
 use crate::swap::drain_before_unmapping;
 use crate::vm_flags::VmFlags;
@@ -480,7 +481,8 @@ async fn __do_munmap(cpu: Cpu<'_>, start: VirtAddr, end: VirtAddr) -> Result<(),
     }
     // A stack right behind the range grows into it with the lock held for reading only.
     let stack = detached.ceiling_grows_down;
-    let (_writing, _reading) = if check!(cpu, MUNMAP_STACK_NO_DOWNGRADE, stack) {
+    let keeps = cpu.setting::<MunmapLock>() == MunmapLock::Write;
+    let (_writing, _reading) = if keeps || check!(cpu, MUNMAP_STACK_NO_DOWNGRADE, stack) {
         (writing, reading)
     } else {
         (None, writing.and_then(MmapWriteHeld::downgrade).or(reading))

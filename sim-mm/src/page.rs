@@ -10,6 +10,7 @@ use crate::mm_types::Page;
 use crate::page_alloc::{compound_order, free_the_page};
 use crate::page_flags::PageFlags;
 use crate::safeguards::{GUP_REF_UNLESS_ZERO, PAGE_REF_OVERFLOW};
+use crate::settings::PinCount;
 
 /// `compound_head()`: the page that carries the count. Most pages are their own, and the descriptor is read all the same.
 #[track_caller]
@@ -133,9 +134,10 @@ pub async fn put_page(cpu: Cpu<'_>, page: Page) {
 pub const GUP_PIN_COUNTING_BIAS: u64 = 1024;
 
 impl Kernel {
-    /// How much a pin adds to the count of a page. A folio that counts its pins by themselves needs no more than a reference.
+    /// How much a pin adds to the count of a page. A folio that counts its pins by themselves needs no more than a reference. Before v5.7 a pin was no more for any page.
     pub fn pin_references(&self, page: Page) -> u64 {
-        if self.has_pincount(self.folio_of(page)) { 1 } else { GUP_PIN_COUNTING_BIAS }
+        let is_reference = self.config.setting::<PinCount>() == PinCount::Reference;
+        if is_reference || self.has_pincount(self.folio_of(page)) { 1 } else { GUP_PIN_COUNTING_BIAS }
     }
 }
 

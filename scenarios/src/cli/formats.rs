@@ -10,6 +10,7 @@ pub(super) fn of(command: &str) -> &'static [Format] {
     match command {
         "completions" | "man" => &[Format::Text],
         "test" | "merge" => &[Format::Text, Format::Json, Format::Jsonl, Format::Ktap, Format::Junit],
+        "matrix" => &[Format::Text, Format::Json, Format::Html],
         "explain" => &[Format::Text, Format::Json, Format::Report],
         _ => &[Format::Text, Format::Json],
     }

@@ -85,6 +85,7 @@ fn history(scenario: &Scenario) -> Option<String> {
     let history = &scenario.history;
     let mut parts = Vec::new();
     parts.extend(history.cve.clone());
+    parts.extend(history.since.as_ref().map(|since| format!("since {since}")));
     parts.extend(history.release.as_ref().map(|release| format!("fixed in {release}")));
     if !history.commits.is_empty() {
         parts.push(format!("commits {}", history.commits.join(", ")));

@@ -14,6 +14,7 @@ mod input;
 mod interrupt;
 mod list;
 mod litmus;
+mod matrix;
 mod merge;
 mod mmu;
 mod output;
@@ -26,6 +27,7 @@ mod safeguards;
 mod setting_options;
 mod shrink;
 mod test;
+mod vary;
 
 use std::process::ExitCode;
 
@@ -79,6 +81,10 @@ enum Command {
     Conform(conform::Args),
     /// Runs litmus tests of memory order, and compares what comes of them with what x86 allows.
     Litmus(litmus::Args),
+    /// Runs races against releases, and shows which kernels have which.
+    Matrix(matrix::Args),
+    /// Prints or runs variants of a scenario: on another machine, and by others who do the same.
+    Vary(vary::Args),
     /// Lists the scenarios of the library.
     List,
     /// Describes a scenario: its history, its threads, its cases.
@@ -125,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args, format, &mut output),
         Command::Conform(args) => conform::run(args, &mut output, &interrupts),
         Command::Litmus(args) => litmus::run(args, &mut output, &interrupts),
+        Command::Matrix(args) => matrix::run(args, format, &mut output, &interrupts),
+        Command::Vary(args) => vary::run(args, &mut output, &interrupts),
         Command::List => list::list(&mut output),
         Command::Describe(args) => list::describe(args, &mut output),
         Command::Safeguards(args) => safeguards::run(args, &mut output, &interrupts),

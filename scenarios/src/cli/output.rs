@@ -30,6 +30,8 @@ pub(crate) enum Format {
     Junit,
     /// A finding as a kernel log would report it.
     Report,
+    /// One file for a browser, which needs no network.
+    Html,
 }
 
 /// The output of a command.

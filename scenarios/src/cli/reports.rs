@@ -67,7 +67,7 @@ impl Reports {
 fn report(format: Format, width: usize) -> Box<dyn Report> {
     match format {
         // A suite has no report of one finding.
-        Format::Text | Format::Report => Box::new(Text { width }),
+        Format::Text | Format::Report | Format::Html => Box::new(Text { width }),
         Format::Json => Box::new(Json::default()),
         Format::Jsonl => Box::new(JsonLines),
         Format::Ktap => Box::new(Ktap::default()),

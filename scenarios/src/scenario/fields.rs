@@ -119,6 +119,8 @@ fields! {
     struct HistoryFields {
         /// Commits that brought or fixed it.
         or (Vec::new()) "commits" commits: List<Text>,
+        /// The release that brought it, if that is known.
+        optional "since" since: Text,
         /// The release of the fix, or of the safeguard.
         optional "release" release: Text,
         /// Its CVE.
@@ -133,6 +135,7 @@ impl Kind for History {
         let fields = HistoryFields::read(node)?;
         Some(History {
             commits: fields.commits.unwrap_or_default(),
+            since: fields.since.flatten(),
             release: fields.release.flatten(),
             cve: fields.cve.flatten(),
         })

@@ -70,10 +70,20 @@ impl Scenario {
 pub struct History {
     /// Commits that brought or fixed it.
     pub commits: Vec<String>,
+    /// The release that brought it.
+    pub since: Option<String>,
     /// The release of the fix, or of the safeguard.
     pub release: Option<String>,
     /// Its CVE.
     pub cve: Option<String>,
+}
+
+impl History {
+    /// Whether anything is told.
+    pub fn is_known(&self) -> bool {
+        let told = [&self.since, &self.release, &self.cve];
+        !self.commits.is_empty() || told.iter().any(|part| part.is_some())
+    }
 }
 
 /// A process that exists when the schedules start.

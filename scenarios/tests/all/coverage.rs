@@ -2,12 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::common::{fails, mmsim, text};
+use crate::common::{fails, mmsim, never_ends, text};
 use mmsim::case::configuration;
 use mmsim::coverage::{Coverage, Survey, survey};
 use mmsim::explore::{Campaign, Strategy};
 use mmsim::library::{entries, open};
-use mmsim::scenario::{Case, Expect};
 use sim_gup::safeguards::GUP_IRQ_OFF;
 use sim_gup::safeguards::GUP_PTE_RECHECK;
 
@@ -79,11 +78,6 @@ fn schedules_thin_out() {
     assert_eq!((alone.distinct(), alone.seen_once()), (1, 0));
 }
 
-/// Whether the runs of a case are long because they never end. They step the same lines again and again.
-fn never_ends(case: &Case) -> bool {
-    matches!(&case.expect, Expect::Violation { any_of, .. } if any_of.iter().any(|oracle| oracle == "livelock"))
-}
-
 /// Every line that is stepped is one of the counted lines, in every scenario. The count stays the same.
 #[test]
 fn what_steps_is_what_is_counted() {
@@ -91,6 +85,7 @@ fn what_steps_is_what_is_counted() {
     let mut totals = Vec::new();
     for entry in entries() {
         let scenario = open(entry.name).expect("a scenario of the library").scenario;
+        // A run that never ends steps the same lines again and again.
         for case in scenario.cases.iter().filter(|case| !never_ends(case)) {
             let (machine, kernel) = configuration(&scenario, case);
             let strategy = Strategy::Portfolio;

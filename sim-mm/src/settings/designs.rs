@@ -40,6 +40,22 @@ crate::settings! {
         Yes = "yes" since Release::v(5, 14),
     }
 
+    /// How `munmap()` holds `mmap_lock` while it clears entries.
+    MunmapLock = design "munmap_lock" {
+        /// For writing, as while it takes the mappings out of the tree.
+        Write = "write",
+        /// For reading. This is the rule since v4.20 (`dd2283f2605e`).
+        Read = "read" since Release::v(4, 20),
+    }
+
+    /// How much a pin adds to the reference count of a page.
+    PinCount = design "pin_count" {
+        /// One, as any reference.
+        Reference = "reference",
+        /// So much that pins can be told from references. This is the rule since v5.7 (`3faa52c03f44`).
+        Bias = "bias" since Release::v(5, 7),
+    }
+
     /// Which of two neighbouring mappings joins the other if only one of them has had a page faulted in.
     VmaMerge = design "vma_merge" {
         /// A range without pages joins a mapping that has pages. A range with pages does not join a mapping without pages.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use mmsim::scenario::{Case, Expect};
 use snapbox::assert::DEFAULT_ACTION_ENV;
 use snapbox::{Assert, Data, data::DataFormat};
 
@@ -13,6 +14,11 @@ pub(crate) fn mmsim(folder: &Path, args: &[&str]) -> Output {
         .current_dir(folder)
         .output()
         .expect("the binary was built")
+}
+
+/// Whether a case expects runs that never end. They are long, and a search of all schedules takes very long for them.
+pub(crate) fn never_ends(case: &Case) -> bool {
+    matches!(&case.expect, Expect::Violation { any_of, .. } if any_of.iter().any(|oracle| oracle == "livelock"))
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -1,0 +1,87 @@
+//! `mmsim vary`.
+
+use std::thread::available_parallelism;
+
+use serde_json::{Value, json};
+
+use super::interrupt::Interrupts;
+use super::output::{BAD, GOOD, HEAD, styled};
+use super::{Exit, Failure, Output};
+use crate::case::{Budget, Verdict, judge};
+use crate::library;
+use crate::scenario::{Scenario, load};
+use crate::table::{Side, Table};
+use crate::vary::{Variant, variants};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A scenario: the path of a file, or a name that `mmsim list` shows.
+    scenario: String,
+    /// Runs the cases of each variant, instead of printing it.
+    #[arg(long)]
+    run: bool,
+    /// The most runs of a case.
+    #[arg(long, requires = "run", value_parser = clap::value_parser!(u64).range(1..))]
+    runs: Option<u64>,
+    /// The number of threads, which never changes a result. Without it there is one for each processor.
+    #[arg(long, short, requires = "run", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+}
+
+/// Prints variants of a scenario, or runs them.
+pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
+    let loaded = library::open(&args.scenario).map_err(Failure::bad_input)?;
+    let json: Value = serde_json::from_str(&loaded.text).map_err(Failure::bad_input)?;
+    let variants = variants(&json);
+    let mut documents = Vec::new();
+    let mut exit = Exit::AsExpected;
+    for variant in &variants {
+        output.text(&styled(HEAD, variant.name));
+        output.prose(&format!("  {}", variant.about));
+        let mut document = json!({ "name": variant.name, "about": variant.about });
+        if args.run {
+            let (cases, ended) = run_variant(args, variant, output, interrupts)?;
+            document["cases"] = cases;
+            exit = if exit == Exit::AsExpected { ended } else { exit };
+        } else {
+            output.text(&format!("{:#}", variant.json));
+            document["scenario"] = variant.json.clone();
+        }
+        documents.push(document);
+    }
+    output.json(&Value::Array(documents));
+    Ok(exit)
+}
+
+/// The cases of a variant, each with what came of it; and how the command ends for that.
+fn run_variant(
+    args: &Args,
+    variant: &Variant,
+    output: &mut Output,
+    interrupts: &Interrupts,
+) -> Result<(Value, Exit), Failure> {
+    let scenario: Scenario = load(variant.name, &format!("{:#}", variant.json)).map_err(Failure::bad_input)?;
+    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let budget = Budget { runs: args.runs, jobs, ..Budget::default() };
+    let mut table = Table::new(2, [Side::Left, Side::Left, Side::Left]);
+    let mut documents = Vec::new();
+    let mut exit = Exit::AsExpected;
+    for case in &scenario.cases {
+        let report = judge(&scenario, case, budget, interrupts.watch(), &|_| ()).map_err(Failure::bad_input)?;
+        let found = match &report.finding {
+            Some(finding) => format!("{}, after {} runs", finding.title(), report.explored.runs),
+            None => format!("no violation in {} runs, {}", report.explored.runs, report.explored.extent),
+        };
+        let as_expected = report.verdict == Verdict::AsExpected;
+        if report.explored.interrupted {
+            exit = Exit::Inconclusive;
+        } else if !as_expected && exit == Exit::AsExpected {
+            exit = Exit::Violation;
+        }
+        let verdict = if as_expected { styled(GOOD, "stays") } else { styled(BAD, "differs") };
+        table.row([case.name.clone(), verdict, found.clone()]);
+        documents.push(json!({ "case": case.name, "stays": as_expected, "found": found }));
+    }
+    table.wrapped(output.width()).iter().for_each(|line| output.text(line));
+    Ok((Value::Array(documents), exit))
+}
