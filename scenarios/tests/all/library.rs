@@ -43,7 +43,7 @@ fn check(name: &str) {
 /// A search that has done all schedules has not missed anything that a sample finds.
 #[test]
 fn no_search_misses_a_race() {
-    const RUNS: u64 = 3_000;
+    const RUNS: u64 = 2_000;
     for entry in entries() {
         let scenario = open(entry.name).unwrap_or_else(|error| panic!("{error}")).scenario;
         let violated = |case: &&Case| case.expect != Expect::NoViolation && !never_ends(case);
