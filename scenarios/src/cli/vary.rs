@@ -1,11 +1,12 @@
 //! `mmsim vary`.
 
+use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 
 use super::interrupt::Interrupts;
-use super::output::{BAD, GOOD, HEAD, styled};
+use super::output::{BAD, DOUBT, GOOD, HEAD, styled};
 use super::{Exit, Failure, Output};
 use crate::case::{Budget, Verdict, judge};
 use crate::library;
@@ -35,12 +36,13 @@ pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> 
     let variants = variants(&json);
     let mut documents = Vec::new();
     let mut exit = Exit::AsExpected;
+    let stop = interrupts.watch();
     for variant in &variants {
         output.text(&styled(HEAD, variant.name));
         output.prose(&format!("  {}", variant.about));
         let mut document = json!({ "name": variant.name, "about": variant.about });
         if args.run {
-            let (cases, ended) = run_variant(args, variant, output, interrupts)?;
+            let (cases, ended) = run_variant(args, variant, output, stop)?;
             document["cases"] = cases;
             exit = if exit == Exit::AsExpected { ended } else { exit };
         } else {
@@ -58,7 +60,7 @@ fn run_variant(
     args: &Args,
     variant: &Variant,
     output: &mut Output,
-    interrupts: &Interrupts,
+    stop: &AtomicBool,
 ) -> Result<(Value, Exit), Failure> {
     let scenario: Scenario = load(variant.name, &format!("{:#}", variant.json)).map_err(Failure::bad_input)?;
     let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
@@ -67,20 +69,22 @@ fn run_variant(
     let mut documents = Vec::new();
     let mut exit = Exit::AsExpected;
     for case in &scenario.cases {
-        let report = judge(&scenario, case, budget, interrupts.watch(), &|_| ()).map_err(Failure::bad_input)?;
+        let report = judge(&scenario, case, budget, stop, &|_| ()).map_err(Failure::bad_input)?;
         let found = match &report.finding {
             Some(finding) => format!("{}, after {} runs", finding.title(), report.explored.runs),
             None => format!("no violation in {} runs, {}", report.explored.runs, report.explored.extent),
         };
-        let as_expected = report.verdict == Verdict::AsExpected;
-        if report.explored.interrupted {
-            exit = Exit::Inconclusive;
-        } else if !as_expected && exit == Exit::AsExpected {
-            exit = Exit::Violation;
+        // Whether it stays, what is said of that, and how the command ends for it.
+        let (stays, told, ended) = match report.verdict {
+            Verdict::AsExpected => (Some(true), styled(GOOD, "stays"), Exit::AsExpected),
+            Verdict::Inconclusive | Verdict::Unchecked => (None, styled(DOUBT, "not known"), Exit::Inconclusive),
+            Verdict::Violation | Verdict::Absent => (Some(false), styled(BAD, "differs"), Exit::Violation),
+        };
+        if exit == Exit::AsExpected || ended == Exit::Violation {
+            exit = ended;
         }
-        let verdict = if as_expected { styled(GOOD, "stays") } else { styled(BAD, "differs") };
-        table.row([case.name.clone(), verdict, found.clone()]);
-        documents.push(json!({ "case": case.name, "stays": as_expected, "found": found }));
+        table.row([case.name.clone(), told, found.clone()]);
+        documents.push(json!({ "case": case.name, "stays": stays, "found": found }));
     }
     table.wrapped(output.width()).iter().for_each(|line| output.text(line));
     Ok((Value::Array(documents), exit))
