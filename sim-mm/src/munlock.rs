@@ -27,11 +27,8 @@ pub(crate) async fn munlock_vma_pages_range<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, 
             let pte = cpu.read_once(ptep).await;
             if pte.present() && !pte.special() {
                 let page = Page(pte.pfn());
-                let is_tail = cpu.kernel.folio_of(page) != page;
-                cpu.vm_bug_on(
-                    is_tail && is_mlocked(cpu, cpu.kernel.folio_of(page)),
-                    "VM_BUG_ON_PAGE(PageMlocked(page))",
-                );
+                let head = cpu.kernel.folio_of(page);
+                cpu.vm_bug_on(head != page && is_mlocked(cpu, head), "VM_BUG_ON_PAGE(PageMlocked(page))");
                 get_page(cpu, page).await;
                 pages.push(page);
             }

@@ -11,16 +11,7 @@ use crate::page::get_page;
 use crate::pgtable::{Pmdp, Ptep};
 use crate::pgtable_generic::is_unlinked;
 
-/// A page that is mapped somewhere, with a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Walked {
-    /// An entry maps it by itself.
-    Page(Page),
-    /// It is a part of a huge page, all of which one entry maps.
-    Huge(Page),
-}
-
-/// `folio_walk_start()`, for ksmd `follow_page()` with `FOLL_GET` before v6.12: the page that is mapped at an address.
+/// `folio_walk_start()`, for ksmd `follow_page()` with `FOLL_GET` before v6.12: the page that is mapped at an address, with a reference.
 ///
 /// # Errors
 /// `ENOENT` if none is, `EFAULT` if it is a page of zeroes, which is nobody's.
@@ -28,13 +19,13 @@ pub(crate) async fn folio_walk_start<'m>(
     cpu: Cpu<'m>,
     mm: &'m MmStruct,
     address: VirtAddr,
-) -> Result<Walked, Errno> {
+) -> Result<Page, Errno> {
     let pmdp = find_pmd(cpu, mm, address).await.ok_or(Errno::Enoent)?;
     let mut pmd = cpu.read_once(pmdp).await;
     if pmd.trans_huge() {
         let found = Box::pin(walk_huge(cpu, pmdp, address)).await?;
         if let Some(page) = found {
-            return Ok(Walked::Huge(page));
+            return Ok(page);
         }
         pmd = cpu.read_once(pmdp).await;
     }
@@ -55,7 +46,7 @@ pub(crate) async fn folio_walk_start<'m>(
     }
     let page = Page(pte.pfn());
     get_page(cpu, page).await;
-    Ok(Walked::Page(page))
+    Ok(page)
 }
 
 /// The part of it for a huge page. `None` if the entry leads to a table by now.

@@ -14,7 +14,7 @@ use crate::inode::{is_dax, is_secret, on_disk};
 use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Vma};
 use crate::release::Release;
-use crate::signal::{can_be_killed, fatal_signal_pending};
+use crate::signal::fatal_signal_pending;
 use crate::userfault::{UffdMode, Userfault};
 use crate::vm_flags::VmFlags;
 use crate::vma::{Stopped, change_vmas, mmap_write_lock, vma_modify_flags};
@@ -110,12 +110,11 @@ pub(crate) async fn remove_userfault<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, task: T
 pub(crate) async fn wait_for_userfault<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, task: TaskId) {
     cpu.store(mm.fd_ready(), true).await;
     // Who is told to die is woken as well, but perhaps before add_userfault() said that nobody has woken it.
-    let may_die = can_be_killed(cpu);
-    if !may_die || !fatal_signal_pending(cpu).await {
+    if !fatal_signal_pending(cpu).await {
         let waken = waken(cpu, task).loc();
         cpu.step(Op::new(OpKind::Wait, waken).behind(Gate::NonZero(waken)).sleeping(), |_| ()).await;
     }
-    if may_die && fatal_signal_pending(cpu).await {
+    if fatal_signal_pending(cpu).await {
         remove_userfault(cpu, mm, task).await;
     }
 }

@@ -1,5 +1,7 @@
 //! Options that change a scenario's machine, kernel and exploration.
 
+use std::thread::available_parallelism;
+
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use sim_gup::CATALOGUE;
 use sim_mm::{Group, NotARelease, Release};
@@ -70,6 +72,11 @@ fn releases() -> String {
         of(known.first()),
         of(known.last())
     )
+}
+
+/// The number of threads that an option asks for. Without it there is one for each processor.
+pub(in crate::cli) fn threads(jobs: Option<u16>) -> usize {
+    jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from)
 }
 
 pub(super) fn release(text: &str) -> Result<Release, String> {

@@ -1,12 +1,11 @@
 //! `mmsim matrix`.
 
 use std::fmt::Write as _;
-use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 use sim_mm::Release;
 
-use super::configure::release;
+use super::configure::{release, threads};
 use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, HEAD, styled};
 use super::{Exit, Failure, Format, Output};
@@ -66,7 +65,7 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let loaded = wanted(&args.scenarios)?;
     let races: Vec<Race<'_>> = loaded.iter().flat_map(|(topic, loaded)| Race::of(topic, loaded)).collect();
-    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = threads(args.jobs);
     let releases = chosen(&args.versions);
     let bar = output.progress_in("cells", "matrix", (races.len() * releases.len()) as u64);
     let progress = |done: usize| bar.set_position(done as u64);

@@ -1,12 +1,10 @@
 //! `mmsim safeguards`.
 
-use std::thread::available_parallelism;
-
 use serde_json::{Value, json};
 use sim_gup::CATALOGUE;
 use sim_mm::{Arch, Safeguard};
 
-use super::configure::safeguard_keys;
+use super::configure::{safeguard_keys, threads};
 use super::interrupt::Interrupts;
 use super::output::{HEAD, styled};
 use super::{Exit, Failure, Output};
@@ -81,7 +79,7 @@ fn prove(
     output: &mut Output,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
-    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = threads(args.jobs);
     let bar = output.progress_in("steps", "safeguards", 0);
     let progress = |done: usize, all: usize| {
         bar.set_length(all as u64);

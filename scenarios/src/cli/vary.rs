@@ -1,10 +1,10 @@
 //! `mmsim vary`.
 
 use std::sync::atomic::AtomicBool;
-use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 
+use super::configure::threads;
 use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled};
 use super::{Exit, Failure, Output};
@@ -63,7 +63,7 @@ fn run_variant(
     stop: &AtomicBool,
 ) -> Result<(Value, Exit), Failure> {
     let scenario: Scenario = load(variant.name, &format!("{:#}", variant.json)).map_err(Failure::bad_input)?;
-    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = threads(args.jobs);
     let budget = Budget { runs: args.runs, jobs, ..Budget::default() };
     let mut table = Table::new(2, [Side::Left, Side::Left, Side::Left]);
     let mut documents = Vec::new();

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use quick_xml::escape::escape;
+
 use super::{Cell, Grid, Row};
 use crate::number::thousands;
 
@@ -58,7 +60,7 @@ impl Diagrams {
         }
         let place = self.places.len() + 1;
         self.places.insert(diagram.to_owned(), place);
-        let (race, release, diagram) = (escaped(race), escaped(release), escaped(diagram));
+        let (race, release, diagram) = (escape(race), escape(release), escape(diagram));
         writeln!(
             self.sections,
             "<section id=\"d{place}\"><h3>{race}, {release}</h3><pre>{diagram}</pre></section>"
@@ -76,15 +78,15 @@ fn table(grid: &Grid<'_>, rows: &[Row<'_>], diagrams: &mut Diagrams) -> String {
     let heads: String = grid.releases.iter().map(|release| format!("<th>{release}</th>")).collect();
     let mut text = format!(
         "<h2>{}</h2>\n<table>\n<thead><tr><th class=\"name\">race</th>{heads}</tr></thead>\n<tbody>\n",
-        escaped(topic)
+        escape(topic)
     );
     for row in rows {
         let name = row.race.name();
         write!(
             text,
             "<tr><th class=\"name\" title=\"{}\">{}</th>",
-            escaped(&row.race.scenario.about),
-            escaped(&name)
+            escape(&row.race.scenario.about),
+            escape(&name)
         )
         .expect("a string takes all that is written");
         for (release, cell) in grid.releases.iter().zip(&row.cells) {
@@ -99,7 +101,7 @@ fn table(grid: &Grid<'_>, rows: &[Row<'_>], diagrams: &mut Diagrams) -> String {
 fn cell_of(race: &str, release: &str, cell: &Cell, diagrams: &mut Diagrams) -> String {
     let mark = cell.mark();
     match cell {
-        Cell::NotThere(why) => format!("<td title=\"{release}: {}\"></td>", escaped(why)),
+        Cell::NotThere(why) => format!("<td title=\"{release}: {}\"></td>", escape(why)),
         Cell::Clean(runs) => {
             format!(
                 "<td class=\"clean\" title=\"{release}: no violation in {} runs\">{mark}</td>",
@@ -108,7 +110,7 @@ fn cell_of(race: &str, release: &str, cell: &Cell, diagrams: &mut Diagrams) -> S
         }
         Cell::Hit(hit) => {
             let class = if hit.is_known { "hit" } else { "other" };
-            let title = format!("{release}: {}, after {} runs", escaped(&hit.title), thousands(hit.runs));
+            let title = format!("{release}: {}, after {} runs", escape(&hit.title), thousands(hit.runs));
             match &hit.diagram {
                 None => format!("<td class=\"{class}\" title=\"{title}\">{mark}</td>"),
                 Some(diagram) => {
@@ -118,19 +120,4 @@ fn cell_of(race: &str, release: &str, cell: &Cell, diagrams: &mut Diagrams) -> S
             }
         }
     }
-}
-
-/// Text as HTML has it, also inside of an attribute.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -13,7 +13,7 @@ use sim_core::source::Source;
 use sim_mm::KernelConfig;
 
 use super::edit::{Edit, edits};
-use super::schedule::LONGEST;
+use super::schedule::follow;
 use super::{Size, simplify};
 use crate::course::{Course, Follow};
 use crate::explore::{Campaign, Goal, Strategy, Trace};
@@ -105,15 +105,12 @@ fn attempt(best: &Shrinking, edit: &Edit, finding: &Finding, runs: u64) -> Optio
     let world = World::new(&subject.scenario, subject.machine, subject.kernel).ok()?;
     let mut executor = world.executor();
     let wanted = |found: &Finding| found.is_like(finding);
-    // A livelock is too long for a course, and is found by the search as well.
-    let carried = (best.trace.steps <= LONGEST).then(|| {
-        let (source, _) = Follow::source(edit.carry(&Course::of(&best.trace)), &world);
-        Trace::record(&world, &mut executor, source)
-    });
-    let mut trace = match carried {
-        Some(trace) => trace,
-        None => Trace::glance(&world, &mut executor, Source::First),
+    // A livelock repeats itself up to the bound on steps, so that its course says nothing. The search finds it as well.
+    let source = match finding.oracle() {
+        OracleId::Livelock => Source::First,
+        _ => Follow::source(edit.carry(&Course::of(&best.trace)), &world).0,
     };
+    let mut trace = follow(&world, &mut executor, source, best.trace.steps);
     if !trace.bring_first(wanted) {
         let scenario = &subject.scenario;
         let runs = runs.min(STEPS / best.trace.steps.max(1)).max(1);

@@ -23,7 +23,17 @@ const ATTEMPTS: u64 = 10_000;
 const STEPS: u64 = 2_000_000;
 
 /// The length of the longest run whose course is taken.
-pub(super) const LONGEST: u64 = 5_000;
+const LONGEST: u64 = 5_000;
+
+/// One run, in full, instead of one of that length. A run that is too long for a course needs no footprints.
+pub(super) fn follow<'m>(
+    world: &'m World<'_>,
+    executor: &mut Executor<'m, Kernel>,
+    source: Source,
+    steps: u64,
+) -> Trace {
+    if steps <= LONGEST { Trace::record(world, executor, source) } else { Trace::glance(world, executor, source) }
+}
 
 /// Which steps of a run matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +83,7 @@ impl<'m, 'w, 'e> Search<'m, 'w, 'e> {
     }
 
     fn run(&mut self, source: Source) -> Option<Trace> {
-        let mut trace = if self.best.steps <= LONGEST {
-            Trace::record(self.world, self.executor, source)
-        } else {
-            Trace::glance(self.world, self.executor, source)
-        };
+        let mut trace = follow(self.world, self.executor, source, self.best.steps);
         self.attempts += 1;
         self.steps += trace.steps;
         trace.bring_first(|finding| finding.is_like(&self.finding)).then_some(trace)

@@ -76,11 +76,12 @@ fn findings_do_not_depend_on_names_and_expectations() {
 
 #[test]
 fn verdicts_stay_in_every_variant() {
-    let mut differ = Vec::new();
+    let (mut differ, mut made) = (Vec::new(), Vec::new());
     for name in FIRST_RACES {
         let loaded = open(name).expect("in the library");
         let json = serde_json::from_str(&loaded.text).expect("a scenario is JSON");
         for variant in variants(&json) {
+            made.push(variant.name);
             let scenario =
                 load(variant.name, &variant.json.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
             for case in scenario.cases.iter().filter(|case| !never_ends(case)) {
@@ -103,6 +104,9 @@ fn verdicts_stay_in_every_variant() {
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+    let times = |name: &str| made.iter().filter(|each| **each == name).count();
+    assert_eq!((times("larger-tables"), times("more-cpus")), (20, 20));
+    assert_eq!(times("other-actor"), 2, "races in which another system call does the same");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::kernel::Cpu;
 use crate::memory::mm_fault;
 use crate::mmap_lock::MmapLock;
-use crate::signal::{can_be_killed, fatal_signal_pending};
+use crate::signal::fatal_signal_pending;
 use crate::stack::lock_mm_and_find_vma;
 use crate::vm_fault::{FaultFlags, MmFault, VmFaultError};
 use crate::vm_flags::VmFlags;
@@ -157,7 +157,7 @@ async fn handle_user_addr_fault(cpu: Cpu<'_>, fault: PageFault) -> Result<(), Ki
             // The fault let go of the lock to wait for something; the mapping may be another by now. That the lock of the
             // mapping was not enough does not count as an attempt.
             MmFault::Nowait(_) | MmFault::Retry => {
-                if can_be_killed(cpu) && fatal_signal_pending(cpu).await {
+                if fatal_signal_pending(cpu).await {
                     return Err(Killed::Fatal);
                 }
                 flags.set(FaultFlags::TRIED, !flags.contains(FaultFlags::VMA_LOCK));

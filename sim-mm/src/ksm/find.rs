@@ -7,7 +7,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmId, MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
-use crate::pagewalk::{Walked, folio_walk_start};
+use crate::pagewalk::folio_walk_start;
 use crate::vm_flags::VmFlags;
 
 /// `find_mergeable_vma()`: the mapping of an address, if its pages may be merged. The caller holds `mmap_lock`.
@@ -29,7 +29,7 @@ pub(super) async fn get_mergeable_page(cpu: Cpu<'_>, mm: MmId, addr: VirtAddr) -
     let mm: &MmStruct = cpu.kernel.mm(mm);
     let _mmap_lock = cpu.down_read(mm.mmap_lock).await;
     find_mergeable_vma(cpu, mm, addr).await?;
-    let (Walked::Page(page) | Walked::Huge(page)) = folio_walk_start(cpu, mm, addr).await.ok()?;
+    let page = folio_walk_start(cpu, mm, addr).await.ok()?;
     if page_is_anon(cpu, page) {
         return Some(page);
     }

@@ -12,7 +12,7 @@ use crate::kernel::Cpu;
 use crate::mm_types::{MmStruct, Page, Vma};
 use crate::mmap::vma_lookup;
 use crate::page::put_page;
-use crate::pagewalk::{Walked, folio_walk_start};
+use crate::pagewalk::folio_walk_start;
 use crate::settings::{Migration, MovePagesLook, Nodes, ThpMigration};
 use crate::swap::{isolate_lru_page, lru_add_drain};
 use crate::vm_flags::VmFlags;
@@ -147,8 +147,7 @@ async fn look_up<'m>(cpu: Cpu<'m>, mm: &'m MmStruct, vma: Vma, address: VirtAddr
     if splits || cpu.setting::<MovePagesLook>() == MovePagesLook::Follow {
         return (cpu.kernel.gup.follow_page)(cpu, mm, vma, address, splits).await?.ok_or(Errno::Enoent);
     }
-    let (Walked::Page(page) | Walked::Huge(page)) = folio_walk_start(cpu, mm, address).await?;
-    Ok(page)
+    folio_walk_start(cpu, mm, address).await
 }
 
 async fn isolate(cpu: Cpu<'_>, page: Page, request: MovePages) -> Result<Queued, Errno> {

@@ -4,11 +4,11 @@ mod show;
 
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 
 use clap::builder::PossibleValuesParser;
 use sim_mm::{AnonOrders, Knob, Release, ShmemOrders, ShmemOrdersWhere};
 
+use super::configure::threads;
 use super::interrupt::Interrupts;
 use super::output::{BAD, DOUBT, GOOD, HEAD, styled, thousands};
 use super::{Exit, Failure, Output, input};
@@ -73,7 +73,7 @@ struct Compared {
 
 /// Compares the programs of all files.
 pub(crate) fn run(args: &Args, output: &mut Output, interrupts: &Interrupts) -> Result<Exit, Failure> {
-    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = threads(args.jobs);
     let mut programs = Vec::new();
     let (mut bad_lines, mut left_out) = (0, 0);
     for file in &args.files {

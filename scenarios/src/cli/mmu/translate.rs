@@ -1,11 +1,11 @@
 //! `mmsim mmu translate`: reads cases of one access from a file or stdin, and writes the answers to stdout.
 
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 
 use sim_mmu::Vendor;
 
 use super::{Exit, Failure, Output};
+use crate::cli::configure::threads;
 use crate::cli::input;
 use crate::cli::output::{BAD, GOOD, styled, thousands};
 use crate::hardware::translate::batch::{Batch, Score};
@@ -54,7 +54,7 @@ struct Total {
 }
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = threads(args.jobs);
     let stream = input::open(&args.file)?;
     let name = input::name(&args.file);
     let vendor = args.vendor.into();
